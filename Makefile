@@ -1,0 +1,51 @@
+# Everything here needs only Python 3.11+ and make; the rest goes into .venv, in this folder.
+
+SHELL := /bin/sh
+BIN := .venv/bin
+STAMP := .venv/.ready
+JOBS ?= 2
+ARGS ?=
+
+# The first interpreter that is new enough; `make PYTHON=/path/to/python3.12` decides otherwise.
+PYTHON ?= $(shell for p in python3 python3.15 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+
+.PHONY: help setup check test demo bench clean
+
+help:
+	@echo "make setup   prepare .venv (the others do it by themselves)"
+	@echo "make demo    record, upgrade, damage, roll back and undo a real tree"
+	@echo "make test    the tests            (make test ARGS='tests/blobs -x' for some of them)"
+	@echo "make check   format, lint and types"
+	@echo "make bench   measure against other tools on real trees: minutes, gigabytes"
+	@echo "make clean   remove .venv and caches"
+
+setup: $(STAMP)
+
+# pip first: the one that comes with the interpreter may be too old for dependency groups.
+$(STAMP): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (make PYTHON=...)" >&2; exit 1; }
+	@test -x $(BIN)/python || echo "setting up .venv with $(PYTHON)" >&2
+	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 \
+		|| $(PYTHON) -m venv --clear .venv \
+		|| { echo "venv failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $(STAMP)
+
+check: $(STAMP)
+	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest -q -n $(JOBS) $(ARGS)
+
+demo: $(STAMP)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" demo/run.sh
+
+bench: $(STAMP)
+	@$(BIN)/python -m benchmarks.run $(ARGS)
+
+clean:
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

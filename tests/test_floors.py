@@ -1,0 +1,236 @@
+"""The shape of the whole project, read from its syntax trees: who imports whom, who may do what.
+
+Imports go down the floors only. A .py file directly in epmstore/ is ground floor; a folder is one
+subsystem, on the floor that FLOORS names; files of one folder import each other without cycles.
+"""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+FLOORS = {
+    "epmstore": 0,
+    "epmstore.index": 1, "epmstore.remotes": 1,
+    "epmstore.blobs": 2, "epmstore.catalog": 2, "epmstore.scan": 2,
+    "epmstore.record": 3, "epmstore.sync": 3,
+    "epmstore.checkout": 4,
+    "epmstore.care": 5, "epmstore.vendor": 5, "epmstore.package": 5,
+    "epmstore.publish": 6,
+    "epmstore.workspace": 7,
+    "epmstore.cli": 8, "epmstore.testing": 8,
+    "epmstored": 9,
+}  # fmt: skip
+LIBRARY_BELOW = FLOORS["epmstore.cli"]  # synchronous, silent, no ambient input
+
+# Pairs that the floors would allow.
+FORBIDDEN = {("epmstored", "epmstore.cli"), ("epmstored", "epmstore.testing")}
+
+# Parts that decide, and never touch disk, network, clock or event loop (as far as they are built).
+PURE = [
+    "epmstore.tree", "epmstore.relpath",
+    "epmstore.catalog.model", "epmstore.catalog.diff", "epmstore.catalog.fold",
+    "epmstore.catalog.selector", "epmstore.catalog.retention", "epmstore.catalog.classes",
+    "epmstore.scan.compare", "epmstore.checkout.plan", "epmstored.debounce",
+]  # fmt: skip
+EFFECTS = {
+    "asyncio", "fcntl", "io", "mmap", "multiprocessing", "pathlib", "select", "selectors", "shutil",
+    "socket", "sqlite3", "subprocess", "tempfile", "threading", "time",
+}  # fmt: skip
+HARMLESS_OS = {"os.fsencode", "os.fsdecode", "os.fspath", "os.PathLike"}
+
+# Libraries (or parts of the standard one) and the modules or folders that alone import them.
+OWNERS = {
+    "zstandard": {"epmstore.codec"},
+    "backports.zstd": {"epmstore.codec"},
+    "compression.zstd": {"epmstore.codec"},
+    "click": {"epmstore.cli"},
+    "rich": {"epmstore.cli"},
+    "logging": {"epmstored"},
+    "asyncio": {"epmstored"},
+    "aiofiles": {"epmstored"},
+    "watchdog": {"epmstored"},
+}
+
+# What changes a file system goes through epmstore/fsio.py, so that one file knows every such call.
+MUTATING = {
+    "os": {
+        "chflags", "chmod", "chown", "copy_file_range", "fchmod", "fchown", "fdatasync", "fsync",
+        "ftruncate", "lchmod", "lchown", "link", "makedirs", "mkdir", "mkfifo", "mknod",
+        "posix_fallocate", "pwrite", "pwritev", "remove", "removedirs", "removexattr", "rename",
+        "renames", "replace", "rmdir", "sendfile", "setxattr", "symlink", "sync", "truncate",
+        "unlink", "utime", "write", "writev",
+        "O_APPEND", "O_CREAT", "O_RDWR", "O_TMPFILE", "O_TRUNC", "O_WRONLY",
+    },
+    "shutil": {"*"},
+    "tempfile": {"*"},
+}  # fmt: skip
+# Methods of pathlib.Path whose names nothing else has.
+MUTATING_METHODS = {"hardlink_to", "symlink_to", "touch", "write_bytes", "write_text"}
+AMBIENT = {
+    "os.environ", "os.environb", "os.getenv", "os.getenvb", "os.path.expanduser",
+    "os.path.expandvars", "Path.home", "pathlib.Path.home", "sys.stdout", "sys.stderr", "sys.stdin",
+    "sys.argv",
+}  # fmt: skip
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the project by its dotted name; a package stands for its __init__.py."""
+    found: dict[str, Path] = {}
+    for base, top in ((ROOT, "epmstore"), (ROOT / "daemon", "epmstored")):
+        for path in sorted((base / top).rglob("*.py")):
+            parts = path.relative_to(base).with_suffix("").parts
+            found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+@cache
+def syntax(module: str) -> ast.Module:
+    return ast.parse(modules()[module].read_text(encoding="utf-8"))
+
+
+def imports(module: str) -> Iterator[tuple[int, str]]:
+    """Line and full dotted name of everything imported, wherever in the file it is."""
+    for node in ast.walk(syntax(module)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}:{node.lineno}: relative import"
+            assert node.module is not None
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def is_within(name: str, owner: str) -> bool:
+    return name == owner or name.startswith(owner + ".")
+
+
+def folder(module: str) -> str:
+    """The subsystem that a module belongs to: its folder, or the ground."""
+    top, *rest = module.split(".")
+    if top == "epmstored":
+        return top
+    is_folder = bool(rest) and (ROOT / top / rest[0]).is_dir()
+    return f"{top}.{rest[0]}" if is_folder else top
+
+
+def imported_module(target: str) -> str | None:
+    """The module of ours that an imported name lives in."""
+    while target and target not in modules():
+        target = target.rpartition(".")[0]
+    return target or None
+
+
+def dotted(node: ast.expr) -> str:
+    """`os.path.join` of an attribute chain; empty when it does not begin with a plain name."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        head = dotted(node.value)
+        return f"{head}.{node.attr}" if head else ""
+    return ""
+
+
+def names_used(module: str) -> Iterator[tuple[int, str]]:
+    """Dotted names that a module imports or reaches through an imported module."""
+    yield from imports(module)
+    for node in ast.walk(syntax(module)):
+        if isinstance(node, ast.Attribute):
+            yield node.lineno, dotted(node)
+
+
+def below_cli() -> list[str]:
+    return [name for name in modules() if FLOORS.get(folder(name), 0) < LIBRARY_BELOW]
+
+
+def test_the_project_is_found() -> None:
+    assert "epmstore" in modules()
+
+
+def test_every_folder_has_a_floor() -> None:
+    folders = {folder(name) for name in modules()}
+    assert folders <= set(FLOORS), f"no floor: {sorted(folders - set(FLOORS))}"
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_imports_go_down_only(name: str) -> None:
+    here = folder(name)
+    if name == "epmstore.__main__":  # the program's entry, not ground floor
+        here = "epmstored"
+    for line, target in imports(name):
+        module = imported_module(target)
+        if module is None or folder(module) == here:
+            continue
+        there = folder(module)
+        assert FLOORS[there] < FLOORS[here], f"{name}:{line} imports {target}: no lower floor"
+        assert (here, there) not in FORBIDDEN, f"{name}:{line} imports {target}"
+
+
+def test_no_cycles() -> None:
+    graph = {
+        name: {found for _, target in imports(name) if (found := imported_module(target))} - {name}
+        for name in modules()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"imports in a circle: {' > '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize("name", [name for name in PURE if name in modules()])
+def test_pure_modules_have_no_effects(name: str) -> None:
+    for line, used in names_used(name):
+        first = used.split(".")[0]
+        assert first not in EFFECTS, f"{name}:{line}: {used}"
+        assert first != "os" or used in HARMLESS_OS | {"os"}, f"{name}:{line}: {used}"
+
+
+@pytest.mark.parametrize("library", OWNERS)
+def test_library_is_imported_by_its_owner_only(library: str) -> None:
+    for name in modules():
+        if any(is_within(name, owner) for owner in OWNERS[library]):
+            continue
+        for line, target in imports(name):
+            assert not is_within(target, library), f"{name}:{line} imports {target}"
+
+
+def opens_for_writing(node: ast.AST) -> bool:
+    """A call of open() or .open() with a mode that writes."""
+    if not isinstance(node, ast.Call):
+        return False
+    function = node.func
+    is_method = isinstance(function, ast.Attribute) and function.attr == "open"
+    if not is_method and not (isinstance(function, ast.Name) and function.id == "open"):
+        return False
+    modes = [*node.args[:2], *(word.value for word in node.keywords if word.arg == "mode")]
+    return any(
+        isinstance(mode, ast.Constant)
+        and isinstance(mode.value, str)
+        and set(mode.value) <= set("rwaxbt+")
+        and set(mode.value) & set("wax+")
+        for mode in modes
+    )
+
+
+@pytest.mark.parametrize("name", sorted(set(modules()) - {"epmstore.fsio"}))
+def test_only_fsio_changes_files(name: str) -> None:
+    for line, used in names_used(name):
+        first, _, rest = used.partition(".")
+        forbidden = MUTATING.get(first, set())
+        assert not forbidden & {"*", rest}, f"{name}:{line}: {used} belongs in fsio"
+    for node in ast.walk(syntax(name)):
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in MUTATING_METHODS, f"{name}:{node.lineno}: .{node.attr}"
+        if isinstance(node, ast.Call):
+            assert not opens_for_writing(node), f"{name}:{node.lineno}: opens for writing"
+
+
+@pytest.mark.parametrize("name", sorted(below_cli()))
+def test_library_takes_no_ambient_input(name: str) -> None:
+    for line, used in names_used(name):
+        assert used not in AMBIENT, f"{name}:{line}: {used}"
