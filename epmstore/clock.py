@@ -1,0 +1,51 @@
+"""Time as a parameter: what is asked wherever a record needs to say when."""
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+from epmstore.errors import UsageError
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds since 1970, UTC."""
+        ...
+
+
+class SystemClock:
+    def now(self) -> float:
+        return time.time()
+
+
+class FixedClock:
+    """A clock that moves only when told to, for tests."""
+
+    def __init__(self, start: float = 1_790_000_000.0) -> None:
+        self._now = start
+
+    def now(self) -> float:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        self._now += seconds
+
+
+def to_rfc3339(seconds: float) -> str:
+    """`2026-10-03T14:02:03.123Z`: UTC, milliseconds."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def from_rfc3339(text: str) -> float:
+    """Accepts a date, a time to any precision, and an offset; without one it is UTC.
+
+    Raises UsageError for anything else.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is not a time", hint="write it as 2026-10-03T14:00 or 2026-10-03"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

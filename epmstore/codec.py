@@ -1,0 +1,104 @@
+"""Zstandard, and nothing else: the only file that imports a zstd library.
+
+Rules: every frame states its content size and carries zstd's own checksum; what comes out of a
+decoder is exactly as long as the caller said it would be, and the size that a frame states is
+checked before a byte is allocated; frames may not have anything behind them. Contexts are kept per
+thread.
+
+`zstandard` does the blobs. It cannot make a frame against a prefix, so deltas are written by
+`backports.zstd` (in the standard library from 3.14) and read by either.
+"""
+
+import sys
+import threading
+
+import zstandard
+
+from epmstore.errors import DamagedError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+LEVEL = 3
+DELTA_LEVEL = 3
+MAX_WINDOW_LOG = 27
+DELTA_MAX_WINDOW = 1 << 31
+LONG_MATCH_FROM = 1 << 19
+"""Deltas of contents from this size on look for long matches; below, the tables cost more than they
+find.
+"""
+
+
+class _Contexts(threading.local):
+    def __init__(self) -> None:
+        self.compressors: dict[int, zstandard.ZstdCompressor] = {}
+        self.decompressor = zstandard.ZstdDecompressor(max_window_size=1 << MAX_WINDOW_LOG)
+
+
+_contexts = _Contexts()
+
+
+def compress(data: bytes | bytearray | memoryview, level: int = LEVEL) -> bytes:
+    """One frame with content size and checksum."""
+    context = _contexts.compressors.get(level)
+    if context is None:
+        context = zstandard.ZstdCompressor(level=level, write_checksum=True)
+        _contexts.compressors[level] = context
+    return context.compress(data)
+
+
+def decompress(frame: bytes | memoryview, size: int) -> bytes:
+    """The `size` bytes in one frame. Raises DamagedError if it is anything else."""
+    _check_size(frame, size)
+    try:
+        data = _contexts.decompressor.decompress(frame, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise _damaged(str(error)) from None
+    return _exactly(data, size)
+
+
+def compress_delta(data: bytes, base: bytes, level: int = DELTA_LEVEL) -> bytes:
+    """One frame that can be read only with `base` at hand."""
+    span = len(base) + len(data)
+    options: dict[int, int] = {
+        zstd.CompressionParameter.compression_level: level,
+        zstd.CompressionParameter.checksum_flag: 1,
+        zstd.CompressionParameter.content_size_flag: 1,
+        zstd.CompressionParameter.window_log: min(max(span.bit_length(), 10), 30),
+        zstd.CompressionParameter.enable_long_distance_matching: int(span >= LONG_MATCH_FROM),
+    }
+    prefix = zstd.ZstdDict(base, is_raw=True).as_prefix
+    return zstd.compress(data, options=options, zstd_dict=prefix)
+
+
+def decompress_delta(frame: bytes | memoryview, base: bytes, size: int) -> bytes:
+    """The inverse of `compress_delta`. Raises DamagedError."""
+    _check_size(frame, size)
+    prefix = zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    context = zstandard.ZstdDecompressor(dict_data=prefix, max_window_size=DELTA_MAX_WINDOW)
+    try:
+        data = context.decompress(frame, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise _damaged(str(error)) from None
+    return _exactly(data, size)
+
+
+def _check_size(frame: bytes | memoryview, size: int) -> None:
+    try:
+        stated = zstandard.get_frame_parameters(frame).content_size
+    except zstandard.ZstdError as error:
+        raise _damaged(str(error)) from None
+    if stated != size:
+        raise _damaged(f"frame states {stated} bytes, {size} were recorded")
+
+
+def _exactly(data: bytes, size: int) -> bytes:
+    if len(data) != size:
+        raise _damaged(f"frame holds {len(data)} bytes, {size} were recorded")
+    return data
+
+
+def _damaged(reason: str) -> DamagedError:
+    return DamagedError(f"compressed data is damaged: {reason}", hint="run `epmstore fsck`")

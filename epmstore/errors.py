@@ -1,0 +1,135 @@
+"""Every error that epmstore raises on purpose, as one tree.
+
+EpmError                    exit 4    the operation failed
+  UsageError                exit 2    bad arguments or configuration
+  IncompleteError           exit 3    done in part; the rest is named
+  NotFoundError             exit 5    AppNotFoundError, VersionNotFoundError, PathNotFoundError,
+                                      BlobNotFoundError, NotRestorableError
+  DamagedError              exit 6    bytes on disk are not what was written: TornError,
+                                      DigestMismatchError, InvalidNameError
+  ConflictError             exit 7    CollisionError, ChangedError, RootError, InUseError
+  NoStoreError              exit 10   no store here, or none that this release understands
+  BusyError                 exit 11   somebody else holds the lock
+
+Rules: an error carries data, not only prose; `hint` names the remedy; `code` is the stable name
+that `--json` shows. Foreign exceptions are translated where they enter. Exit code 1 means
+"differences found" and is never an error.
+"""
+
+from typing import Any, ClassVar
+
+
+class EpmError(Exception):
+    """An operation failed. `data` holds the facts, `hint` one sentence on what to do about it."""
+
+    exit_code: ClassVar[int] = 4
+    code: ClassVar[str] = "failed"
+
+    def __init__(self, message: str, *, hint: str | None = None, **data: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.data = data
+
+
+class DiskFullError(EpmError):
+    code = "disk_full"
+
+
+class UsageError(EpmError):
+    exit_code = 2
+    code = "usage"
+
+
+class IncompleteError(EpmError):
+    exit_code = 3
+    code = "incomplete"
+
+
+class NotFoundError(EpmError):
+    exit_code = 5
+    code = "not_found"
+
+
+class AppNotFoundError(NotFoundError):
+    code = "app_not_found"
+
+
+class VersionNotFoundError(NotFoundError):
+    code = "version_not_found"
+
+
+class PathNotFoundError(NotFoundError):
+    code = "path_not_found"
+
+
+class BlobNotFoundError(NotFoundError):
+    code = "blob_not_found"
+
+
+class NotRestorableError(NotFoundError):
+    """The version is known, its contents are not kept any more (or are lost)."""
+
+    code = "not_restorable"
+
+
+class DamagedError(EpmError):
+    """Stored bytes are not the bytes that were written. Never retried."""
+
+    exit_code = 6
+    code = "damaged"
+
+
+class TornError(DamagedError):
+    """The bytes end before the record does: what a crash in the middle of an append leaves."""
+
+    code = "torn"
+
+
+class DigestMismatchError(DamagedError):
+    code = "digest_mismatch"
+
+
+class InvalidNameError(DamagedError):
+    """A path that no tree may hold (empty, absolute, `..`, NUL, too long)."""
+
+    code = "invalid_name"
+
+
+class ConflictError(EpmError):
+    exit_code = 7
+    code = "conflict"
+
+
+class CollisionError(ConflictError):
+    """Two contents with one SHA-1."""
+
+    code = "collision"
+
+
+class ChangedError(ConflictError):
+    """Something changed between looking and acting."""
+
+    code = "changed"
+
+
+class RootError(ConflictError):
+    """The root is not the directory that was registered, or may not be used as one."""
+
+    code = "root"
+
+
+class InUseError(ConflictError):
+    """Processes hold paths that a plan would replace."""
+
+    code = "in_use"
+
+
+class NoStoreError(EpmError):
+    exit_code = 10
+    code = "no_store"
+
+
+class BusyError(EpmError):
+    exit_code = 11
+    code = "busy"

@@ -1,0 +1,76 @@
+"""Advisory locks: `flock` on files that are never deleted.
+
+The kernel frees them when their holder dies, so there is no stale lock. Order, outermost first:
+`gc`, then `app-<uuid>`, then `write`. Whoever takes a lock exclusively writes into it who it is,
+for the message that the next one prints.
+"""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from epmstore import fsio
+from epmstore.atomic import directory
+from epmstore.errors import BusyError
+
+POLL_SECONDS = 0.05
+WAIT_SECONDS = 10.0
+
+
+@contextlib.contextmanager
+def hold(
+    folder: Path, name: str, *, shared: bool = False, wait: float = WAIT_SECONDS, owner: str = ""
+) -> Iterator[None]:
+    """Hold the lock `name` for the block. Raises BusyError, naming the holder, after `wait` s."""
+    fd = _open(folder, name)
+    try:
+        _acquire(fd, name, shared=shared, wait=wait)
+        if not shared:
+            _write_owner(fd, owner)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _open(folder: Path, name: str) -> int:
+    with directory(folder) as parent:
+        try:
+            return fsio.open_append(name, parent)
+        except FileNotFoundError:
+            with contextlib.suppress(FileExistsError):
+                return fsio.create(name, parent)
+            return fsio.open_append(name, parent)
+
+
+def _acquire(fd: int, name: str, *, shared: bool, wait: float) -> None:
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise _busy(fd, name) from None
+            time.sleep(POLL_SECONDS)
+        else:
+            return
+
+
+def _busy(fd: int, name: str) -> BusyError:
+    holder = os.pread(fd, 200, 0).decode(errors="replace").strip()
+    return BusyError(
+        f"the store is busy: {holder or 'another process'} holds the lock {name!r}",
+        hint="try again when it is done",
+        lock=name,
+        holder=holder,
+    )
+
+
+def _write_owner(fd: int, owner: str) -> None:
+    """Plain writes: nobody depends on this text, and it must not slow a lock down."""
+    with contextlib.suppress(OSError):
+        fsio.truncate(fd, 0)
+        fsio.write_at(fd, f"process {os.getpid()} {owner}\n".encode(), 0)

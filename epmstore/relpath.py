@@ -1,0 +1,108 @@
+"""Paths relative to a root: what is allowed, how they sort, how they look in JSON.
+
+A RelPath is a `str` as Python decodes file names (`surrogateescape`), so that every name Linux
+allows survives; it is ordered by its bytes. Only the structural rules are here; the hygiene rules
+for trees from other hosts belong to whoever imports such trees.
+"""
+
+import os
+from collections.abc import Iterable
+from typing import NewType
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from epmstore.errors import InvalidNameError
+
+RelPath = NewType("RelPath", str)
+
+NAME_MAX = 255
+PATH_MAX = 4096
+ESCAPE = "//"
+STAGE_PREFIX = ".epm-"
+"""Names that begin so, at the top of a root, are our own staging directories: never recorded."""
+
+
+def parse_relpath(text: str) -> RelPath:
+    """Raises InvalidNameError for what no tree holds: empty, absolute, `.`, `..`, NUL, too long."""
+    raw = os.fsencode(text)
+    parts = raw.split(b"/")
+    if len(raw) > PATH_MAX or b"\0" in raw or any(p in (b"", b".", b"..") for p in parts):
+        raise InvalidNameError(f"{text!r} is not a path below a root")
+    if max(map(len, parts)) > NAME_MAX:
+        raise InvalidNameError(f"{text!r} has a name of more than {NAME_MAX} bytes")
+    return RelPath(text)
+
+
+def to_bytes(path: str) -> bytes:
+    return os.fsencode(path)
+
+
+def from_bytes(raw: bytes) -> RelPath:
+    """The inverse of `to_bytes`. Checks nothing: for bytes that were a RelPath before."""
+    return RelPath(os.fsdecode(raw))
+
+
+def sort_paths(paths: Iterable[RelPath]) -> list[RelPath]:
+    """In byte order, which for names that are UTF-8 is the order of the strings themselves."""
+    found = list(paths)
+    if all(map(_is_utf8, found)):
+        found.sort()
+    else:
+        found.sort(key=os.fsencode)
+    return found
+
+
+def split(path: str) -> tuple[str, str]:
+    """(folder, name); the folder of a top-level name is the empty string."""
+    folder, _, name = path.rpartition("/")
+    return folder, name
+
+
+def join(folder: str, name: str) -> RelPath:
+    return RelPath(f"{folder}/{name}" if folder else name)
+
+
+def parents(path: str) -> list[str]:
+    """Every folder above `path`, topmost first, the root itself left out."""
+    parts = path.split("/")
+    return ["/".join(parts[:n]) for n in range(1, len(parts))]
+
+
+def to_json(path: str) -> str:
+    """A path as a JSON key: itself, or `//` and percent-encoded bytes if it is not UTF-8."""
+    if path.isascii() or _is_utf8(path):
+        return path
+    return ESCAPE + quote_from_bytes(os.fsencode(path), safe="/")
+
+
+def from_json(text: str) -> RelPath:
+    """The inverse of `to_json`. Raises InvalidNameError for what is not a path below a root."""
+    if text.startswith(ESCAPE):
+        return parse_relpath(os.fsdecode(unquote_to_bytes(text[len(ESCAPE) :])))
+    return parse_relpath(text)
+
+
+def text_to_json(text: str) -> str:
+    """A symlink target or other name in JSON: like a path, but any text that Linux allows.
+
+    A text that itself begins with `//` is encoded too, so that the form stays unambiguous.
+    """
+    if _is_utf8(text) and not text.startswith(ESCAPE):
+        return text
+    return ESCAPE + quote_from_bytes(os.fsencode(text), safe="/")
+
+
+def text_from_json(text: str) -> str:
+    """The inverse of `text_to_json`."""
+    if text.startswith(ESCAPE):
+        return os.fsdecode(unquote_to_bytes(text[len(ESCAPE) :]))
+    return text
+
+
+def _is_utf8(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,60 @@
+"""Opening SQLite the way epmstore needs it: a cache that is replayed from the truth, never trusted
+alone.
+
+WAL with synchronous=NORMAL; only who holds the `write` lock writes or checkpoints; readers open
+`mode=ro`, so that they never checkpoint (SQLite before 3.51.3 can lose the WAL when two connections
+do).
+"""
+
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from epmstore.errors import DamagedError
+
+APPLICATION_ID = 0x45504D53
+"""`EPMS`: what `file` shows for our databases."""
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """For the holder of the `write` lock. Creates the file. Raises sqlite3.Error."""
+    connection = _connect(path, "rwc")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA wal_autocheckpoint=0")
+    return connection
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Raises sqlite3.Error if the file is not there or is no database."""
+    return _connect(path, "ro")
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=10.0,
+    )
+    for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0", "cache_size=-32768"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def check(connection: sqlite3.Connection, *, user_version: int) -> None:
+    """Raises DamagedError unless the file is our database of exactly this schema."""
+    found = (_pragma(connection, "application_id"), _pragma(connection, "user_version"))
+    if found != (APPLICATION_ID, user_version):
+        raise DamagedError("the index is of another schema", hint="run `epmstore rebuild`")
+
+
+def stamp(connection: sqlite3.Connection, *, user_version: int) -> None:
+    """Mark a new database as ours."""
+    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version={user_version}")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
