@@ -7,7 +7,7 @@ the values that the floors share; how they are written is the business of epmsto
 
 import msgspec
 
-from epmstore.digest import BlobInfo, Digest, Sha256
+from epmstore.digest import Digest, Sha256
 from epmstore.seal import Kind
 
 NO_FRAME = -1
@@ -54,10 +54,12 @@ class Group(msgspec.Struct, frozen=True):
 class Place(msgspec.Struct, frozen=True, gc=False):
     """Where a stored content is read: a BlobRow joined with its frame and file.
 
-    `file` is the path below `packs/`; `seal_offset` is from the start of that file.
+    `file` is the path below `packs/`; `seal_offset` is from the start of that file. `kind` is null for a
+    large blob, which lies in its `parts`.
     """
 
-    info: BlobInfo
+    sha256: Sha256
+    size: int
     file: str
     kind: Kind | None
     seal_offset: int
