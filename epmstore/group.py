@@ -54,8 +54,8 @@ class Group(msgspec.Struct, frozen=True):
 class Place(msgspec.Struct, frozen=True, gc=False):
     """Where a stored content is read: a BlobRow joined with its frame and file.
 
-    `file` is the path below `packs/`; `seal_offset` is from the start of that file. `kind` is null for a
-    large blob, which lies in its `parts`.
+    `file` is the path below `packs/`; `seal_offset` is from the start of that file. `kind` is null
+    for a large blob, which lies in its `parts`.
     """
 
     sha256: Sha256
