@@ -1,0 +1,257 @@
+"""Which contents are stored, and where: the index side of packs and the pack log."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from epmstore.digest import BlobInfo, Digest, Sha256
+from epmstore.group import NO_FRAME, BlobRow, Group, Place
+from epmstore.index.database import Database
+from epmstore.seal import Kind
+
+PREFIX = 8
+"""Bytes of a digest that are indexed; the rest is compared."""
+
+
+class Contents:
+    """The blob table of one index. Reading methods may be called from any thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def with_digest(self, digest: Digest) -> list[BlobInfo]:
+        """Stored contents with this address; more than one only after a collision."""
+        with self._database.read() as db:
+            rows = db.execute(
+                "SELECT sha256, size FROM contents JOIN stored ON content = id"
+                " WHERE substr(sha1, 1, 8) = ? AND sha1 = ? AND sha1 IS NOT NULL",
+                (digest[:PREFIX], digest),
+            ).fetchall()
+        return [BlobInfo(digest, Sha256(sha256), size) for sha256, size in rows]
+
+    def seen(self, digest: Digest) -> list[BlobInfo]:
+        """Contents with this address that any recorded entry names, stored or not."""
+        with self._database.read() as db:
+            rows = db.execute(
+                "SELECT sha256, size FROM contents WHERE substr(sha1, 1, 8) = ? AND sha1 = ?"
+                " AND sha1 IS NOT NULL",
+                (digest[:PREFIX], digest),
+            ).fetchall()
+        return [BlobInfo(digest, Sha256(sha256), size) for sha256, size in rows]
+
+    def places(self, wanted: Sequence[Sha256]) -> dict[Sha256, Place]:
+        """Where contents (and parts) lie; what is not stored is left out."""
+        found: dict[Sha256, Place] = {}
+        with self._database.read() as db:
+            for sha256 in wanted:
+                if sha256 not in found and (place := _place(db, sha256)) is not None:
+                    found[sha256] = place
+        return found
+
+    def delta_bytes(self, base: Sha256) -> int:
+        """Stored bytes of all deltas made against this content."""
+        with self._database.read() as db:
+            row = db.execute(
+                "SELECT total(s.length) FROM contents c JOIN stored s ON s.base = c.id"
+                " WHERE substr(c.sha256, 1, 8) = ? AND c.sha256 = ?",
+                (base[:PREFIX], base),
+            ).fetchone()
+        return int(row[0])
+
+    def files(self) -> dict[str, int]:
+        """Every pack and pack log that the index knows, with the length it has read of it."""
+        with self._database.read() as db:
+            return dict(db.execute("SELECT file, length FROM packs"))
+
+    def rows(self, file: str) -> list[tuple[Digest | None, Sha256, int, Sha256 | None]]:
+        """(digest, witness, size, base) of every content that lies in a file."""
+        with self._database.read() as db:
+            return db.execute(
+                "SELECT c.sha1, c.sha256, c.size, b.sha256 FROM packs p"
+                " JOIN frames f ON f.pack = p.id JOIN stored s ON s.frame = f.id"
+                " JOIN contents c ON c.id = s.content LEFT JOIN contents b ON b.id = s.base"
+                " WHERE p.file = ?",
+                (file,),
+            ).fetchall()
+
+    def totals(self) -> tuple[int, int]:
+        """(number, plain bytes) of the stored contents that have an address."""
+        with self._database.read() as db:
+            row = db.execute(
+                "SELECT count(*), total(size) FROM contents JOIN stored ON content = id"
+                " WHERE sha1 IS NOT NULL"
+            ).fetchone()
+        return int(row[0]), int(row[1])
+
+    def add_group(self, file: str, start: int, group: Group) -> None:
+        """Enter a durable group that begins at `start` of `file`. A content known before keeps its
+        place.
+        """
+        with self._database.write() as db:
+            db.execute(
+                "INSERT INTO packs (file, length) VALUES (?, ?)"
+                " ON CONFLICT (file) DO UPDATE SET length = max(length, excluded.length)",
+                (file, start + group.length),
+            )
+            pack = db.execute("SELECT id FROM packs WHERE file = ?", (file,)).fetchone()[0]
+            first = _next_id(db, "frames")
+            db.executemany(
+                "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        first + n,
+                        pack,
+                        frame.kind.value.decode(),
+                        start + frame.offset,
+                        frame.head_length,
+                        frame.body_length,
+                        frame.plain_size,
+                    )
+                    for n, frame in enumerate(group.frames)
+                ],
+            )
+            _add_rows(db, first, group.blobs)
+
+    def forget_file(self, file: str) -> None:
+        """Take a file and everything in it out of the index; entries keep the identities."""
+        with self._database.write() as db:
+            row = db.execute("SELECT id FROM packs WHERE file = ?", (file,)).fetchone()
+            if row is None:
+                return
+            frames = "(SELECT id FROM frames WHERE pack = ?)"
+            db.execute(f"DELETE FROM stored WHERE frame IN {frames}", row)
+            db.execute("DELETE FROM frames WHERE pack = ?", row)
+            db.execute("DELETE FROM packs WHERE id = ?", row)
+
+    def forget_large(self, sha256: Sha256) -> None:
+        """Take a large blob, which lies in parts and in no frame, out of the index."""
+        with self._database.write() as db:
+            row = _content(db, sha256)
+            if row is not None:
+                db.execute("DELETE FROM stored WHERE content = ? AND frame = ?", (row[0], NO_FRAME))
+                db.execute("DELETE FROM parts WHERE content = ?", row[:1])
+
+
+UNKNOWN_SIZE = -1
+"""Of a content that so far is only named, as a delta's base or a part, by the table of another
+group.
+"""
+
+
+def intern(db: sqlite3.Connection, infos: Iterable[BlobInfo]) -> dict[Sha256, int]:
+    """The row of each content; unknown ones get one, half-known ones what `infos` adds."""
+    empty = db.execute("SELECT NOT EXISTS (SELECT 1 FROM contents)").fetchone()[0]
+    found: dict[Sha256, int] = {}
+    fresh: list[tuple[int, bytes | None, bytes, int]] = []
+    following = _next_id(db, "contents")
+    for info in infos:
+        if info.sha256 in found:
+            continue
+        row = None if empty else _content(db, info.sha256)
+        if row is None:
+            found[info.sha256] = following
+            fresh.append((following, info.digest or None, info.sha256, info.size))
+            following += 1
+            continue
+        found[info.sha256], half = row
+        if half and info.size != UNKNOWN_SIZE:
+            db.execute(
+                "UPDATE contents SET sha1 = coalesce(sha1, ?), size = ? WHERE id = ?",
+                (info.digest or None, info.size, found[info.sha256]),
+            )
+    db.executemany("INSERT INTO contents VALUES (?, ?, ?, ?)", fresh)
+    return found
+
+
+def unnamed(sha256: Sha256, size: int = UNKNOWN_SIZE) -> BlobInfo:
+    """A content without an address: a part, or one that is only referred to so far."""
+    return BlobInfo(Digest(b""), sha256, size)
+
+
+def _add_rows(db: sqlite3.Connection, first_frame: int, blobs: Sequence[BlobRow]) -> None:
+    ids = intern(
+        db,
+        [
+            unnamed(row.sha256, row.size)
+            if row.digest is None
+            else BlobInfo(row.digest, row.sha256, row.size)
+            for row in blobs
+        ],
+    )
+    others = {s for row in blobs for s in (row.base, *row.parts) if s is not None and s not in ids}
+    ids.update(intern(db, map(unnamed, others)))
+    db.executemany(
+        "INSERT OR IGNORE INTO stored VALUES (?, ?, ?, ?, ?)",
+        [
+            (
+                ids[row.sha256],
+                NO_FRAME if row.frame == NO_FRAME else first_frame + row.frame,
+                row.offset,
+                row.length,
+                None if row.base is None else ids[row.base],
+            )
+            for row in blobs
+        ],
+    )
+    db.executemany(
+        "INSERT OR IGNORE INTO parts VALUES (?, ?, ?)",
+        [
+            (ids[row.sha256], position, ids[part])
+            for row in blobs
+            for position, part in enumerate(row.parts)
+        ],
+    )
+
+
+def _place(db: sqlite3.Connection, sha256: Sha256) -> Place | None:
+    row = db.execute(
+        "SELECT c.id, c.size, s.frame, s.offset, s.length, b.sha256 FROM contents c"
+        " JOIN stored s ON s.content = c.id LEFT JOIN contents b ON b.id = s.base"
+        " WHERE substr(c.sha256, 1, 8) = ? AND c.sha256 = ?",
+        (sha256[:PREFIX], sha256),
+    ).fetchone()
+    if row is None:
+        return None
+    content, size, frame, offset, length, base = row
+    if frame == NO_FRAME:
+        parts = db.execute(
+            "SELECT sha256 FROM parts JOIN contents ON id = part WHERE content = ?"
+            " ORDER BY position",
+            (content,),
+        ).fetchall()
+        found = tuple(Sha256(part[0]) for part in parts)
+        return Place(sha256, size, "", None, 0, 0, 0, 0, 0, 0, None, found)
+    where = db.execute(
+        "SELECT p.file, f.kind, f.offset, f.head, f.body, f.plain"
+        " FROM frames f JOIN packs p ON p.id = f.pack WHERE f.id = ?",
+        (frame,),
+    ).fetchone()
+    if where is None:
+        return None
+    file, kind, seal_offset, head, body, plain = where
+    return Place(
+        sha256,
+        size,
+        file,
+        Kind(kind.encode()),
+        seal_offset,
+        head,
+        body,
+        plain,
+        offset,
+        length,
+        base,
+    )
+
+
+def _content(db: sqlite3.Connection, sha256: Sha256) -> tuple[int, bool] | None:
+    """(row, whether its address or size is still unknown)."""
+    row: tuple[int, bool] | None = db.execute(
+        "SELECT id, sha1 IS NULL OR size < 0 FROM contents"
+        " WHERE substr(sha256, 1, 8) = ? AND sha256 = ?",
+        (sha256[:PREFIX], sha256),
+    ).fetchone()
+    return row
+
+
+def _next_id(db: sqlite3.Connection, table: str) -> int:
+    return int(db.execute(f"SELECT coalesce(max(id), 0) + 1 FROM {table}").fetchone()[0])

@@ -1,0 +1,194 @@
+"""`index.sqlite`: its schema, and how it is opened, written and replaced.
+
+The index is a cache of packs and catalogs. It answers every question about contents and history,
+and it may be deleted at any time: whoever opens it next replays what it lacks. Rules:
+
+- one writer, who holds the `write` lock for as long as the connection is open; readers open
+`mode=ro`; - each transaction first checks that the file it has open is still the one of that name;
+- times are nanoseconds, sizes bytes, paths the bytes of the names.
+
+An entry lives in `live` while it is part of the newest version, and in `past` with the versions
+`since` (first that has it) and `until` (first that has it no more). What most entries share is
+interned.
+"""
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from epmstore import sqlite
+from epmstore.errors import BusyError, DamagedError, DiskFullError
+
+SCHEMA_VERSION = 1
+
+SCHEMA = """
+CREATE TABLE store (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE packs (id INTEGER PRIMARY KEY, file TEXT NOT NULL UNIQUE, length INTEGER NOT NULL)
+STRICT; CREATE TABLE frames (
+    id INTEGER PRIMARY KEY, pack INTEGER NOT NULL, kind TEXT NOT NULL, offset INTEGER NOT NULL,
+    head INTEGER NOT NULL, body INTEGER NOT NULL, plain INTEGER NOT NULL) STRICT;
+CREATE INDEX frames_by_pack ON frames (pack);
+CREATE TABLE contents (
+    id INTEGER PRIMARY KEY, sha1 BLOB, sha256 BLOB NOT NULL, size INTEGER NOT NULL) STRICT;
+CREATE INDEX contents_by_address ON contents (substr(sha1, 1, 8)) WHERE sha1 IS NOT NULL;
+CREATE INDEX contents_by_witness ON contents (substr(sha256, 1, 8));
+CREATE TABLE stored (
+    content INTEGER PRIMARY KEY, frame INTEGER NOT NULL, offset INTEGER NOT NULL,
+    length INTEGER NOT NULL, base INTEGER) STRICT;
+CREATE INDEX stored_by_base ON stored (base) WHERE base IS NOT NULL;
+CREATE INDEX stored_by_frame ON stored (frame);
+CREATE TABLE parts (
+    content INTEGER NOT NULL, position INTEGER NOT NULL, part INTEGER NOT NULL,
+    PRIMARY KEY (content, position)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE apps (
+    id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, length INTEGER NOT NULL,
+    head TEXT NOT NULL, seq INTEGER NOT NULL) STRICT;
+CREATE TABLE records (
+    app INTEGER NOT NULL, seq INTEGER NOT NULL, type TEXT NOT NULL, version INTEGER,
+    form BLOB NOT NULL, PRIMARY KEY (app, seq)) STRICT, WITHOUT ROWID;
+CREATE TABLE folders (id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE) STRICT;
+CREATE TABLE metas (id INTEGER PRIMARY KEY, form BLOB NOT NULL UNIQUE) STRICT;
+CREATE TABLE live (
+    app INTEGER NOT NULL, folder INTEGER NOT NULL, name BLOB NOT NULL, since INTEGER NOT NULL,
+    content INTEGER, meta INTEGER NOT NULL, mtime INTEGER,
+    PRIMARY KEY (app, folder, name)) STRICT, WITHOUT ROWID;
+CREATE INDEX live_since ON live (app, since) WHERE since > 0;
+CREATE TABLE past (
+    app INTEGER NOT NULL, folder INTEGER NOT NULL, name BLOB NOT NULL, since INTEGER NOT NULL,
+    until INTEGER NOT NULL, content INTEGER, meta INTEGER NOT NULL, mtime INTEGER,
+    PRIMARY KEY (app, folder, name, since)) STRICT, WITHOUT ROWID;
+CREATE INDEX past_since ON past (app, since);
+CREATE INDEX past_until ON past (app, until);
+
+CREATE TEMP TABLE incoming (
+    folder INTEGER NOT NULL, name BLOB NOT NULL, content INTEGER, keep INTEGER NOT NULL,
+    meta INTEGER, mtime INTEGER, PRIMARY KEY (folder, name)) STRICT, WITHOUT ROWID;
+"""
+
+TEMPORARY_TABLES = SCHEMA[SCHEMA.index("CREATE TEMP TABLE") :]
+PERMANENT_TABLES = SCHEMA[: SCHEMA.index("CREATE TEMP TABLE")]
+
+
+class Database:
+    """One index. Reading is safe from several threads; writing belongs to the lock's holder."""
+
+    def __init__(self, path: Path, store_uuid: str) -> None:
+        self.path = path
+        self._store_uuid = store_uuid
+        self._lock = threading.RLock()
+        self._reader: sqlite3.Connection | None = None
+        self._inode = -1
+        self._writer: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        with self._lock:
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A connection that sees one state of the index for the whole block.
+
+        Raises DamagedError for an index that is missing, of another store or schema, or no
+        database.
+        """
+        with self._lock, _translated():
+            if self._writer is not None:
+                yield self._writer
+                return
+            connection = self._current_reader()
+            nested = connection.in_transaction
+            if not nested:
+                connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                if not nested:
+                    connection.rollback()
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction: everything of the block or nothing. Only under the `write` lock.
+
+        Nested blocks join the outer one. The connection is closed, and with it the WAL folded into
+        the database, before the lock is given back.
+        """
+        with self._lock, _translated():
+            if self._writer is not None:
+                yield self._writer
+                return
+            self.close()
+            connection = self._open_writer()
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                self._writer = connection
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.rollback()
+                raise
+            finally:
+                self._writer = None
+                connection.close()
+
+    def _current_reader(self) -> sqlite3.Connection:
+        inode = os.stat(self.path).st_ino if self.path.exists() else -1
+        if self._reader is None or inode != self._inode:
+            self.close()
+            connection = sqlite.open_reader(self.path)
+            self._check(connection)
+            self._reader, self._inode = connection, inode
+        return self._reader
+
+    def _open_writer(self) -> sqlite3.Connection:
+        connection = sqlite.open_writer(self.path)
+        try:
+            if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0:
+                self._create(connection)
+            self._check(connection)
+            connection.executescript(TEMPORARY_TABLES)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _create(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN")
+        for statement in PERMANENT_TABLES.split(";"):
+            connection.execute(statement)
+        connection.execute("INSERT INTO store VALUES ('uuid', ?)", (self._store_uuid.encode(),))
+        sqlite.stamp(connection, user_version=SCHEMA_VERSION)
+        connection.execute("COMMIT")
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        sqlite.check(connection, user_version=SCHEMA_VERSION)
+        row = connection.execute("SELECT value FROM store WHERE key = 'uuid'").fetchone()
+        if row is None or row[0] != self._store_uuid.encode():
+            raise DamagedError("the index belongs to another store", hint="run `epmstore rebuild`")
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        if code == sqlite3.SQLITE_FULL:
+            raise DiskFullError(
+                "no space left for the index", hint="run `epmstore gc`, or free some space"
+            ) from error
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise BusyError("the index is busy", hint="try again") from error
+        raise DamagedError(
+            f"the index cannot be used: {error}", hint="run `epmstore rebuild`"
+        ) from error

@@ -1,0 +1,432 @@
+"""What every version of every app consisted of: the index side of the catalogs.
+
+Entries go in version by version (`apply`), and come out as trees, differences and histories.
+Records are kept as the bytes they were given as; what they mean is the business of
+epmstore/catalog.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from epmstore.digest import BlobInfo, Digest
+from epmstore.errors import AppNotFoundError, DamagedError
+from epmstore.index.contents import intern
+from epmstore.index.database import Database
+from epmstore.relpath import RelPath, from_bytes, join, split, to_bytes
+from epmstore.tree import Entry
+
+COLUMNS = "folder, name, content, meta, mtime"
+CONTENT_JOIN = "LEFT JOIN contents c ON c.id = e.content"
+
+
+class Position(msgspec.Struct, frozen=True):
+    """How far a catalog has been read: bytes, records, and the hash of its last line (hex)."""
+
+    length: int
+    head: str
+    seq: int
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One record of a catalog as it was given: `form` is its JSON without the entries."""
+
+    seq: int
+    type: str
+    version: int | None
+    form: bytes
+
+
+class Span(msgspec.Struct, frozen=True):
+    """An entry and the versions that have it: from `since` until before `until` (null: still)."""
+
+    entry: Entry
+    since: int
+    until: int | None
+
+
+class _Meta(msgspec.Struct, frozen=True, array_like=True):
+    """What entries share: everything but path, content and mtime."""
+
+    kind: str
+    mode: int
+    uid: int
+    gid: int
+    user: str | None
+    group: str | None
+    target: bytes | None
+    xattrs: tuple[tuple[bytes, bytes], ...]
+    same_as: bytes | None
+    sparse: bool
+    path_class: str
+
+
+_encode_meta = msgspec.msgpack.Encoder().encode
+_decode_meta = msgspec.msgpack.Decoder(_Meta).decode
+
+
+class Entries:
+    """The entry tables of one index. Reading methods may be called from any thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # Catalog positions and records.
+
+    def position(self, app: str) -> Position | None:
+        """How far the catalog of an app (UUID) has been entered; null if nothing of it has."""
+        with self._database.read() as db:
+            row = db.execute("SELECT length, head, seq FROM apps WHERE uuid = ?", (app,)).fetchone()
+        return None if row is None else Position(*row)
+
+    def records(self, app: str) -> list[Record]:
+        """All records of an app in order."""
+        with self._database.read() as db:
+            rows = db.execute(
+                "SELECT r.seq, type, version, form FROM records r JOIN apps a ON a.id = r.app"
+                " WHERE a.uuid = ? ORDER BY r.seq",
+                (app,),
+            ).fetchall()
+        return [Record(*row) for row in rows]
+
+    def add_records(self, app: str, records: Iterable[Record], position: Position) -> None:
+        """Enter records that are durable in the catalog, up to `position`."""
+        with self._database.write() as db:
+            number = _app(db, app, create=True)
+            db.executemany(
+                "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)",
+                [(number, r.seq, r.type, r.version, r.form) for r in records],
+            )
+            db.execute(
+                "UPDATE apps SET length = ?, head = ?, seq = ? WHERE id = ?",
+                (position.length, position.head, position.seq, number),
+            )
+
+    # Entries.
+
+    def apply(
+        self,
+        app: str,
+        version: int,
+        *,
+        entries: Iterable[Entry],
+        meta: Iterable[Entry],
+        removed: Iterable[RelPath],
+    ) -> None:
+        """Make `version` out of the newest one. `meta` entries keep the content that their path
+        has.
+
+        Applying the same part twice changes nothing.
+        """
+        with self._database.write() as db:
+            number = _app(db, app, create=True)
+            writer = _Writer(db)
+            writer.incoming(list(entries), keep=False)
+            writer.incoming(list(meta), keep=True)
+            _merge_incoming(db, number, version)
+            _remove(db, number, version, [writer.key(path) for path in removed])
+
+    def live_folder(self, app: str, folder: str) -> dict[str, Entry]:
+        """Name to entry of one folder in the newest version."""
+        with self._database.read() as db:
+            reader = _Reader(db)
+            rows = db.execute(
+                f"SELECT e.name, {_ENTRY} FROM live e {CONTENT_JOIN} WHERE app = ? AND folder ="
+                " (SELECT id FROM folders WHERE path = ?)",
+                (_app(db, app), to_bytes(folder)),
+            )
+            return {
+                name: reader.entry(join(folder, name), row)
+                for name, row in ((from_bytes(r[0]), r[1:]) for r in rows)
+            }
+
+    def live_below(self, app: str, folder: str) -> list[Entry]:
+        """Every entry below a folder, at any depth, in the newest version."""
+        prefix = to_bytes(folder)
+        with self._database.read() as db:
+            return list(
+                _Reader(db).entries(
+                    f"SELECT f.path, e.name, {_ENTRY} FROM folders f JOIN live e"
+                    f" ON e.folder = f.id AND e.app = ? {CONTENT_JOIN}"
+                    " WHERE f.path = ? OR (f.path > ? AND f.path < ?)",
+                    (_app(db, app), prefix, prefix + b"/", prefix + b"0"),
+                )
+            )
+
+    def tree(self, app: str, version: int) -> Iterator[Entry]:
+        """Every entry of a version, folder by folder, in no promised order. Streams."""
+        with self._database.read() as db:
+            number = _app(db, app)
+            yield from _Reader(db).entries(
+                f"SELECT f.path, e.name, {_ENTRY} FROM live e JOIN folders f ON f.id = e.folder"
+                f" {CONTENT_JOIN} WHERE app = ? AND since <= ?",
+                (number, version),
+            )
+            yield from _Reader(db).entries(
+                f"SELECT f.path, e.name, {_ENTRY} FROM past e JOIN folders f ON f.id = e.folder"
+                f" {CONTENT_JOIN} WHERE app = ? AND until > ? AND since <= ?",
+                (number, version, version),
+            )
+
+    def at(self, app: str, version: int, path: RelPath) -> Entry | None:
+        """One path in a version."""
+        for span in self.history(app, path):
+            if span.since <= version and (span.until is None or version < span.until):
+                return span.entry
+        return None
+
+    def history(self, app: str, path: RelPath) -> list[Span]:
+        """Every state that a path was in, oldest first."""
+        folder, name = split(path)
+        key = (to_bytes(folder), to_bytes(name))
+        with self._database.read() as db:
+            number, reader = _app(db, app), _Reader(db)
+            where = "app = ? AND folder = (SELECT id FROM folders WHERE path = ?) AND name = ?"
+            rows = db.execute(
+                f"SELECT since, until, {_ENTRY} FROM past e {CONTENT_JOIN} WHERE {where}"
+                f" UNION ALL SELECT since, NULL, {_ENTRY} FROM live e {CONTENT_JOIN} WHERE {where}"
+                " ORDER BY since",
+                (number, *key, number, *key),
+            )
+            return [Span(reader.entry(path, row[2:]), row[0], row[1]) for row in rows]
+
+    def changed(self, app: str, one: int, two: int) -> list[tuple[Entry | None, Entry | None]]:
+        """(entry in `one`, entry in `two`) of every path that may differ between two versions.
+
+        Paths that changed and changed back in between are in neither list; equal pairs are left
+        out.
+        """
+        low, high = min(one, two), max(one, two)
+        with self._database.read() as db:
+            number = _app(db, app)
+            old = _changed_side(db, number, low, high, at=low)
+            new = _changed_side(db, number, low, high, at=high)
+        paths = old.keys() | new.keys()
+        pairs = [(old.get(path), new.get(path)) for path in paths]
+        if one > two:
+            pairs = [(b, a) for a, b in pairs]
+        return [pair for pair in pairs if pair[0] != pair[1]]
+
+    def paths_like(self, app: str, pattern: str) -> list[RelPath]:
+        """Every path of any version that matches a shell pattern (`*` crosses folders)."""
+        with self._database.read() as db:
+            number = _app(db, app)
+            rows = db.execute(
+                "SELECT DISTINCT f.path, e.name FROM (SELECT app, folder, name FROM live"
+                " UNION SELECT app, folder, name FROM past) e JOIN folders f ON f.id = e.folder"
+                " WHERE e.app = ? AND (CASE WHEN f.path = x'' THEN CAST(e.name AS TEXT)"
+                " ELSE CAST(f.path || '/' || e.name AS TEXT) END) GLOB ?",
+                (number, pattern),
+            ).fetchall()
+        return [_path(folder, name) for folder, name in rows]
+
+    def with_content(self, digest: Digest) -> list[tuple[str, Span]]:
+        """(app UUID, span) of every entry, past and present, that has a content."""
+        with self._database.read() as db:
+            reader = _Reader(db)
+            rows = db.execute(
+                f"SELECT a.uuid, f.path, e.name, e.since, e.until, {_ENTRY} FROM"
+                " (SELECT app, folder, name, since, NULL AS until, content, meta, mtime FROM live"
+                " UNION ALL SELECT app, folder, name, since, until, content, meta, mtime FROM past)"
+                f" e JOIN apps a ON a.id = e.app JOIN folders f ON f.id = e.folder {CONTENT_JOIN}"
+                " WHERE c.sha1 = ? ORDER BY a.uuid, f.path, e.name, e.since",
+                (digest,),
+            ).fetchall()
+            return [
+                (row[0], Span(reader.entry(_path(row[1], row[2]), row[5:]), row[3], row[4]))
+                for row in rows
+            ]
+
+    def forget_app(self, app: str) -> None:
+        """Take an app and its whole history out of the index."""
+        with self._database.write() as db:
+            row = db.execute("SELECT id FROM apps WHERE uuid = ?", (app,)).fetchone()
+            for table in ("records", "live", "past") if row else ():
+                db.execute(f"DELETE FROM {table} WHERE app = ?", row)
+            db.execute("DELETE FROM apps WHERE uuid = ?", (app,))
+
+
+_ENTRY = "c.sha1, c.sha256, c.size, e.meta, e.mtime"
+
+
+class _Writer:
+    """Interns what entries share, within one transaction."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._folders: dict[str, int] = {}
+        self._metas: dict[_Meta, int] = {}
+
+    def incoming(self, entries: Sequence[Entry], *, keep: bool) -> None:
+        contents = intern(self._db, [e.content for e in entries if e.content is not None])
+        self._db.executemany(
+            "INSERT OR REPLACE INTO incoming VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    *self.key(entry.path),
+                    None if entry.content is None else contents[entry.content.sha256],
+                    keep,
+                    self._meta(entry),
+                    entry.mtime_ns,
+                )
+                for entry in entries
+            ],
+        )
+
+    def key(self, path: str) -> tuple[int, bytes]:
+        folder, name = split(path)
+        number = self._folders.get(folder)
+        if number is None:
+            number = self._folders[folder] = self._row("folders", "path", to_bytes(folder))
+        return number, to_bytes(name)
+
+    def _meta(self, entry: Entry) -> int:
+        meta = _Meta(
+            entry.kind,
+            entry.mode,
+            entry.uid,
+            entry.gid,
+            entry.user,
+            entry.group,
+            None if entry.target is None else to_bytes(entry.target),
+            tuple((to_bytes(name), value) for name, value in entry.xattrs),
+            None if entry.same_as is None else to_bytes(entry.same_as),
+            entry.sparse,
+            entry.path_class,
+        )
+        number = self._metas.get(meta)
+        if number is None:
+            number = self._metas[meta] = self._row("metas", "form", _encode_meta(meta))
+        return number
+
+    def _row(self, table: str, column: str, value: bytes) -> int:
+        found = self._db.execute(f"SELECT id FROM {table} WHERE {column} = ?", (value,)).fetchone()
+        if found is not None:
+            return int(found[0])
+        row = self._db.execute(f"INSERT INTO {table} ({column}) VALUES (?)", (value,)).lastrowid
+        assert row is not None
+        return row
+
+
+class _Reader:
+    """Makes entries of rows, keeping what they share for as long as one query runs."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._metas: dict[int, dict[str, object]] = {}
+
+    def entries(self, query: str, arguments: Sequence[object]) -> Iterator[Entry]:
+        for row in self._db.execute(query, arguments):
+            yield self.entry(_path(row[0], row[1]), row[2:])
+
+    def entry(self, path: RelPath, row: Sequence[object]) -> Entry:
+        sha1, sha256, size, number, mtime = row
+        content = None if sha256 is None else BlobInfo(sha1 or b"", sha256, size)  # type: ignore[arg-type]
+        return Entry(path=path, content=content, mtime_ns=mtime, **self._shared(number))  # type: ignore[arg-type]
+
+    def _shared(self, number: object) -> dict[str, object]:
+        assert isinstance(number, int)
+        found = self._metas.get(number)
+        if found is None:
+            row = self._db.execute("SELECT form FROM metas WHERE id = ?", (number,)).fetchone()
+            found = self._metas[number] = _meta_fields(_read_meta(row))
+        return found
+
+
+def _read_meta(row: tuple[bytes] | None) -> _Meta:
+    try:
+        if row is not None:
+            return _decode_meta(row[0])
+    except msgspec.DecodeError:
+        pass
+    raise DamagedError("the index is damaged", hint="run `epmstore rebuild`")
+
+
+def _meta_fields(meta: _Meta) -> dict[str, object]:
+    return {
+        "kind": meta.kind,
+        "mode": meta.mode,
+        "uid": meta.uid,
+        "gid": meta.gid,
+        "user": meta.user,
+        "group": meta.group,
+        "target": None if meta.target is None else str(from_bytes(meta.target)),
+        "xattrs": tuple((str(from_bytes(name)), value) for name, value in meta.xattrs),
+        "same_as": None if meta.same_as is None else from_bytes(meta.same_as),
+        "sparse": meta.sparse,
+        "path_class": meta.path_class,
+    }
+
+
+def _merge_incoming(db: sqlite3.Connection, app: int, version: int) -> None:
+    if db.execute("SELECT EXISTS (SELECT 1 FROM live WHERE app = ?)", (app,)).fetchone()[0]:
+        db.execute(
+            "UPDATE incoming SET content = (SELECT l.content FROM live l WHERE l.app = ?"
+            " AND l.folder = incoming.folder AND l.name = incoming.name) WHERE keep",
+            (app,),
+        )
+        db.execute(
+            "INSERT OR REPLACE INTO past SELECT l.app, l.folder, l.name, l.since, ?, l.content,"
+            " l.meta, l.mtime FROM incoming i JOIN live l ON l.app = ? AND l.folder = i.folder"
+            " AND l.name = i.name WHERE l.since < ?",
+            (version, app, version),
+        )
+    db.execute(
+        "INSERT OR REPLACE INTO live SELECT ?, folder, name, ?, content, meta, mtime FROM incoming",
+        (app, version),
+    )
+    db.execute("DELETE FROM incoming")
+
+
+def _remove(
+    db: sqlite3.Connection, app: int, version: int, keys: Sequence[tuple[int, bytes]]
+) -> None:
+    where = "app = ? AND folder = ? AND name = ?"
+    db.executemany(
+        "INSERT OR REPLACE INTO past SELECT app, folder, name, since, ?, content, meta, mtime"
+        f" FROM live WHERE since < ? AND {where}",
+        [(version, version, app, *key) for key in keys],
+    )
+    db.executemany(f"DELETE FROM live WHERE {where}", [(app, *key) for key in keys])
+
+
+def _changed_side(
+    db: sqlite3.Connection, app: int, low: int, high: int, *, at: int
+) -> dict[RelPath, Entry]:
+    """The entries at version `at` of all paths that changed after `low` and up to `high`."""
+    touched = (
+        "SELECT folder, name FROM live WHERE app = :app AND since > 0"
+        " AND since > :low AND since <= :high"
+        " UNION SELECT folder, name FROM past WHERE app = :app AND since > :low AND since <= :high"
+        " UNION SELECT folder, name FROM past WHERE app = :app AND until > :low AND until <= :high"
+    )
+    arguments = {"app": app, "low": low, "high": high, "at": at}
+    found: dict[RelPath, Entry] = {}
+    reader = _Reader(db)
+    for table, alive in (("live", "TRUE"), ("past", "e.until > :at")):
+        rows = db.execute(
+            f"SELECT f.path, e.name, {_ENTRY} FROM ({touched}) t JOIN {table} e ON e.app = :app"
+            " AND e.folder = t.folder AND e.name = t.name JOIN folders f ON f.id = e.folder"
+            f" {CONTENT_JOIN} WHERE e.since <= :at AND {alive}",
+            arguments,
+        )
+        for row in rows:
+            path = _path(row[0], row[1])
+            found[path] = reader.entry(path, row[2:])
+    return found
+
+
+def _path(folder: bytes, name: bytes) -> RelPath:
+    return from_bytes(folder + b"/" + name if folder else name)
+
+
+def _app(db: sqlite3.Connection, uuid: str, *, create: bool = False) -> int:
+    row = db.execute("SELECT id FROM apps WHERE uuid = ?", (uuid,)).fetchone()
+    if row is not None:
+        return int(row[0])
+    if not create:
+        raise AppNotFoundError(f"nothing is recorded of app {uuid}")
+    cursor = db.execute("INSERT INTO apps (uuid, length, head, seq) VALUES (?, 0, '', -1)", (uuid,))
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid

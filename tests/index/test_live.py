@@ -1,0 +1,42 @@
+"""The live cache: what goes in comes out, and whatever is wrong with the file reads as nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from epmstore.index.live import LiveCache, LiveState
+
+STATE = LiveState(3, "aa", "rules", 77)
+ROWS = {b"": b"one", b"bin/\xff": b"two" * 50}
+
+
+def test_rows_come_back(tmp_path: Path) -> None:
+    cache = LiveCache(tmp_path / "live.sqlite")
+    assert cache.load() == (None, {})
+    cache.update(STATE, ROWS)
+    assert cache.load() == (STATE, ROWS)
+    cache.update(STATE, {b"": b"new"}, gone=[b"bin/\xff"])
+    assert cache.load() == (STATE, {b"": b"new"})
+    cache.replace(STATE, ROWS)
+    assert cache.load() == (STATE, ROWS)
+
+
+@pytest.mark.parametrize("damage", [b"", b"no database at all", b"SQLite format 3\0" + bytes(500)])
+def test_an_unusable_file_is_an_empty_cache(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "live.sqlite"
+    path.write_bytes(damage)
+    cache = LiveCache(path)
+    assert cache.load() == (None, {})
+    cache.update(STATE, ROWS)
+    cache.update(STATE, ROWS)  # the first may have had to drop the file
+    assert cache.load() == (STATE, ROWS)
+
+
+def test_no_flipped_byte_changes_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "live.sqlite"
+    LiveCache(path).update(STATE, ROWS)
+    good = path.read_bytes()
+    for at in range(0, len(good), 7):
+        path.write_bytes(good[:at] + bytes([good[at] ^ 0x10]) + good[at + 1 :])
+        _, rows = LiveCache(path).load()
+        assert rows.items() <= ROWS.items()
