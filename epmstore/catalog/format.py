@@ -1,0 +1,197 @@
+"""Catalog lines: records as JSON, sealed; drawn in docs/formats/catalog.md. No I/O.
+
+- A line is plain JSON with a newline, compressed on its own and sealed (Kind.LINE, `number` is its
+  plain length), so that `zstdcat` prints a catalog and each line can be read alone.
+- The chain is over plain lines: `prev` is the SHA-256 of the line before it, newline included.
+- A version is a run of lines of at most PART_ENTRIES paths each, in byte order of paths. What such
+  a line says of its paths is in sections.py.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Final, TypeVar
+
+import msgspec
+
+from epmstore import codec
+from epmstore.catalog.model import (
+    FORMAT,
+    AcceptRecord,
+    Decoded,
+    Envelope,
+    Fact,
+    ForgetRecord,
+    HoldRecord,
+    LabelRecord,
+    PinRecord,
+    Position,
+    PurgeRecord,
+    Record,
+    SettingsRecord,
+    SquashRecord,
+    TagRecord,
+    UnforgetRecord,
+    UnknownRecord,
+    VersionPart,
+    VersionRecord,
+    Written,
+)
+from epmstore.catalog.sections import Sections, read_sections, write_sections
+from epmstore.errors import DamagedError, InvalidNameError, NoStoreError, UsageError
+from epmstore.relpath import RelPath, from_json, sort_paths, to_json
+from epmstore.seal import Kind as SealKind
+from epmstore.seal import Seal, seal
+from epmstore.tree import Entry
+
+PART_ENTRIES = 4096
+MAX_LINE = 1 << 30
+"""What says of itself that it is longer, plain, is not decoded."""
+
+TYPES: Final[dict[str, type[Fact]]] = {
+    "forget": ForgetRecord,
+    "unforget": UnforgetRecord,
+    "pin": PinRecord,
+    "tag": TagRecord,
+    "label": LabelRecord,
+    "hold": HoldRecord,
+    "settings": SettingsRecord,
+    "accept": AcceptRecord,
+    "purge": PurgeRecord,
+    "squash": SquashRecord,
+}
+_NAMES = {record: name for name, record in TYPES.items()}
+VERSION = "version"
+
+_encoder = msgspec.json.Encoder()
+_envelope_decoder = msgspec.json.Decoder(Envelope)
+_version_decoder = msgspec.json.Decoder(VersionRecord)
+_sections_decoder = msgspec.json.Decoder(Sections)
+_fact_decoders = {name: msgspec.json.Decoder(record) for name, record in TYPES.items()}
+
+RecordT = TypeVar("RecordT", bound=Record)
+
+# Writing.
+
+
+def encode(records: Iterable[Written], after: Position) -> Iterator[tuple[bytes, Position]]:
+    """Each line as it is stored, and the position behind it, for records that follow `after`.
+
+    A version may be given whole: it becomes as many lines as it takes. Raises UsageError for text
+    that is not UTF-8 (names and link targets apart: those may be any bytes).
+    """
+    position = after
+    for record in chain.from_iterable(map(_split, records)):
+        plain = encode_line(record, position)
+        body = codec.compress(plain)
+        stored = seal(SealKind.LINE, body, number=len(plain)) + body
+        position = position_behind(position, plain, len(stored))
+        yield stored, position
+
+
+def position_behind(before: Position, plain: bytes, stored_length: int) -> Position:
+    """The position behind a line that stands at `before`."""
+    head = hashlib.sha256(plain).hexdigest()
+    return Position(before.length + stored_length, head, before.seq + 1)
+
+
+def encode_line(record: Written, after: Position) -> bytes:
+    """One plain line. A version is written as the part that its header says it is."""
+    if isinstance(record, VersionPart):
+        envelope = Envelope(seq=after.seq, prev=after.head, type=VERSION)
+        return _object(envelope, _with_paths(record.header, to_json), write_sections(record))
+    envelope = Envelope(seq=after.seq, prev=after.head, type=_NAMES[type(record)])
+    return _object(envelope, _with_paths(record, to_json))
+
+
+def _object(*structs: msgspec.Struct) -> bytes:
+    """One JSON object with the keys of all, in order."""
+    try:
+        bodies = [_encoder.encode(struct)[1:-1] for struct in structs]
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{error.object!r} is not UTF-8") from None
+    return b"{" + b",".join(filter(None, bodies)) + b"}\n"
+
+
+def _split(record: Written) -> Iterator[Written]:
+    """The lines that a record becomes: one, or the parts of a version."""
+    if not isinstance(record, VersionPart):
+        yield record
+        return
+    entries, meta = _complete(record)
+    paths = sort_paths({*entries, *meta, *record.removed})
+    if len(paths) != len(record.entries) + len(record.meta) + len(record.removed):
+        raise ValueError("a path occurs twice in one version")
+    parts = max(1, -(-len(paths) // PART_ENTRIES))
+    for part in range(parts):
+        chunk = paths[part * PART_ENTRIES : (part + 1) * PART_ENTRIES]
+        yield VersionPart(
+            msgspec.structs.replace(record.header, part=part + 1, parts=parts),
+            [entries[path] for path in chunk if path in entries],
+            [meta[path] for path in chunk if path in meta],
+            [path for path in chunk if path not in entries and path not in meta],
+        )
+
+
+def _complete(version: VersionPart) -> tuple[dict[RelPath, Entry], dict[RelPath, Entry]]:
+    """Entries to write complete, and those of which metadata suffices: only files gain by that."""
+    entries = {entry.path: entry for entry in version.entries}
+    meta: dict[RelPath, Entry] = {}
+    for entry in version.meta:
+        (meta if entry.kind == "file" else entries)[entry.path] = entry
+    return entries, meta
+
+
+# Reading.
+
+
+def open_line(found: Seal, body: bytes) -> bytes:
+    """The plain line in a sealed record. Raises DamagedError."""
+    if found.kind is not SealKind.LINE or found.head or found.number > MAX_LINE:
+        raise DamagedError(f"record at byte {found.offset} is not a catalog line")
+    plain = codec.decompress(body, found.number)
+    if plain.find(b"\n") != len(plain) - 1:
+        raise DamagedError(f"record at byte {found.offset} is not one line")
+    return plain
+
+
+def decode_line(plain: bytes) -> tuple[Envelope, Decoded]:
+    """The inverse of `encode_line`. Raises DamagedError, NoStoreError for an unknown format."""
+    try:
+        envelope = _envelope_decoder.decode(plain)
+        if envelope.format != FORMAT:
+            raise NoStoreError(
+                f"the catalog has a line of format {envelope.format}, this release reads {FORMAT}",
+                hint="use a newer release of epmstore",
+            )
+        return envelope, _decode(envelope.type, plain)
+    except (msgspec.DecodeError, InvalidNameError, UsageError, RecursionError) as error:
+        raise DamagedError(f"not a catalog line: {error}") from None
+
+
+def _decode(record_type: str, plain: bytes) -> Decoded:
+    if record_type == VERSION:
+        header = _with_paths(_version_decoder.decode(plain), from_json)
+        return read_sections(header, _sections_decoder.decode(plain))
+    decoder = _fact_decoders.get(record_type)
+    if decoder is None:
+        return UnknownRecord(record_type)
+    return _with_paths(decoder.decode(plain), from_json)
+
+
+# Both.
+
+
+def _with_paths(record: RecordT, convert: Callable[[str], str]) -> RecordT:
+    """The same record with every path in it as JSON shows it, or back."""
+    changed: dict[str, object] = {}
+    if isinstance(record, VersionRecord):
+        if record.scope is not None:
+            changed["scope"] = tuple(map(convert, record.scope))
+        if record.unobserved:
+            changed["unobserved"] = tuple((convert(path), why) for path, why in record.unobserved)
+    elif isinstance(record, AcceptRecord) and record.paths is not None:
+        changed["paths"] = tuple(map(convert, record.paths))
+    elif isinstance(record, PurgeRecord) and record.path is not None:
+        changed["path"] = convert(record.path)
+    return msgspec.structs.replace(record, **changed) if changed else record

@@ -1,0 +1,295 @@
+"""One catalog file: appending records durably, and reading them back with every check there is.
+
+What can be wrong with a file is told apart by the length that was committed, which the index knows:
+
+- *damage*: anything wrong before that length (DamagedError, naming file and byte);
+- *replay*: whole records beyond it: a commit that the index missed;
+- *torn*: anything else beyond it: an append that a crash cut short. The next append cuts it off,
+  after copying it to the quarantine.
+
+Without that length (the index is gone) everything readable is history. What then cannot be read is
+a torn tail only if no record follows it; `Tail.torn` bytes may have been an acknowledged version.
+
+Whoever appends holds the `write` lock. Readers need none: they stop at a committed length.
+"""
+
+import contextlib
+import hashlib
+import os
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from epmstore import atomic, fsio, seal
+from epmstore.catalog.format import decode_line, encode, open_line, position_behind
+from epmstore.catalog.model import (
+    START,
+    Decoded,
+    Envelope,
+    Position,
+    VersionPart,
+    VersionRecord,
+    Written,
+)
+from epmstore.errors import ChangedError, DamagedError, TornError
+
+_BUFFER = 1 << 18
+_SEAL_BEGINS = struct.pack("<I", seal.MAGIC)
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One line as read: plain bytes with their newline, and the positions around it."""
+
+    before: Position
+    after: Position
+    plain: bytes
+
+
+class Read(msgspec.Struct, frozen=True):
+    """One record as read, and the positions around it."""
+
+    before: Position
+    after: Position
+    envelope: Envelope
+    record: Decoded
+
+
+class Tail(msgspec.Struct, frozen=True):
+    """What lies beyond a committed position: `valid` ends the last whole record, `size` the file.
+
+    Both lengths are in bytes.
+    """
+
+    committed: Position
+    valid: Position
+    size: int
+
+    @property
+    def replay(self) -> bool:
+        """Whether whole records follow the committed ones."""
+        return self.valid.length > self.committed.length
+
+    @property
+    def torn(self) -> int:
+        """How many bytes at the end of the file belong to no whole record."""
+        return self.size - self.valid.length
+
+
+class CatalogFile:
+    """The catalog at `path`; a file that is not there is an empty catalog."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(
+        self, records: Iterable[Written], after: Position, quarantine: Path | None = None
+    ) -> Position:
+        """The position behind the records, which are durable when it returns.
+
+        `after` is where the file must end; with START it is made. One write and one sync, whatever
+        the number of records. A torn tail is cut off first, and copied to the folder `quarantine`
+        if one is given. Raises ChangedError if whole records follow `after` (replay them first),
+        DamagedError if the file is not one that ends with `after`, OSError. After an error the file
+        ends where it did, as far as that can be had.
+        """
+        lines = list(encode(records, after))
+        self._cut(after, quarantine)
+        if not lines:
+            return after
+        with self._writable() as fd:
+            try:
+                fsio.write_at(fd, b"".join(stored for stored, _ in lines), after.length)
+                fsio.sync_data(fd)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    fsio.truncate(fd, after.length)
+                raise
+        return lines[-1][1]
+
+    def read(self, start: Position = START, end: int | None = None) -> Iterator[Read]:
+        """Records from `start` to the committed length `end`, in order.
+
+        Checked are seals, the chain from `start` on, running numbers, that versions count up and
+        that their parts are complete. Without `end` the file is read to its end, and TornError says
+        that a record or a version is incomplete there: parts of it may have come out before. Every
+        other fault, and any before `end`, is DamagedError; both name file and byte.
+        """
+        sequence = _Sequence(first=0 if start == START else None)
+        behind = start
+        for line in self.lines(start, end):
+            try:
+                envelope, record = decode_line(line.plain)
+                sequence.check(envelope, record, line.before)
+            except DamagedError as error:
+                raise self._fault(error, line.before.length, end) from None
+            behind = line.after
+            yield Read(line.before, line.after, envelope, record)
+        if sequence.missing:
+            raise self._fault(TornError(sequence.missing), behind.length, end)
+
+    def lines(self, start: Position = START, end: int | None = None) -> Iterator[Line]:
+        """Plain lines, checked against their seals alone. Raises as `read` does."""
+        size = self._length()
+        stop = size if end is None else end
+        if max(start.length, stop) > size:
+            raise self._fault(DamagedError("the file ends too early"), size, end)
+        if start.length >= stop:
+            return
+        with self.path.open("rb", buffering=_BUFFER) as file:
+            file.seek(start.length)
+            position = start
+            while position.length < stop:
+                try:
+                    plain, length = _read_line(file, position.length, stop)
+                except DamagedError as error:
+                    raise self._fault(error, position.length, end) from None
+                line = Line(position, position_behind(position, plain, length), plain)
+                position = line.after
+                yield line
+
+    def tail(self, committed: Position = START) -> Tail:
+        """What lies beyond `committed`; START if no committed length is known.
+
+        Raises DamagedError if the file ends before `committed`, and, if none is known, when a
+        record follows something that cannot be read: then it was no append that broke off.
+        """
+        valid = committed
+        try:
+            for found in self.read(committed):
+                record = found.record
+                if not isinstance(record, VersionPart) or record.header.part == record.header.parts:
+                    valid = found.after
+        except DamagedError as error:
+            fault = int(error.data["offset"])
+            if fault < committed.length or (committed == START and self._record_follows(fault)):
+                raise DamagedError(error.message, hint=error.hint, **error.data) from None
+        return Tail(committed, valid, self._length())
+
+    def check(self, position: Position) -> None:
+        """Raises DamagedError unless the whole file up to `position` is right and ends in it."""
+        last = START
+        for found in self.read(START, position.length):
+            last = found.after
+        if last != position:
+            raise self._fault(DamagedError("another history than the index's"), last.length, 0)
+
+    def _cut(self, after: Position, quarantine: Path | None) -> None:
+        """The file ends with `after`, or an error says why it cannot."""
+        size = self._length()
+        if size == after.length:
+            return
+        if self.tail(after).replay:
+            raise ChangedError(
+                f"{self.path} has records that the index does not know",
+                hint="run the command again",
+                file=str(self.path),
+            )
+        # A stale index must not take the end of a good history for a torn tail.
+        self.check(after)
+        if quarantine is not None:
+            with self.path.open("rb") as file:
+                file.seek(after.length)
+                torn = file.read()
+            mark = hashlib.sha256(torn).hexdigest()[:16]
+            name = f"{self.path.name}-{after.length}-{mark}.torn"
+            atomic.replace_file(quarantine / name, torn)
+        with self._writable() as fd:
+            fsio.truncate(fd, after.length)
+            fsio.sync_file(fd)
+
+    @contextlib.contextmanager
+    def _writable(self) -> Iterator[int]:
+        """The file, open for writing; made, with its name durable, if it was not there."""
+        with atomic.directory(self.path.parent) as parent:
+            try:
+                fd = fsio.open_append(self.path.name, parent)
+            except FileNotFoundError:
+                fd = fsio.create(self.path.name, parent)
+                fsio.sync_directory(parent)
+            try:
+                yield fd
+            finally:
+                os.close(fd)
+
+    def _length(self) -> int:
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _record_follows(self, offset: int) -> bool:
+        """Whether a sound record begins anywhere from `offset` on."""
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            data = file.read()
+        at = data.find(_SEAL_BEGINS)
+        while at >= 0:
+            with contextlib.suppress(DamagedError):
+                seal.read(data, at)
+                return True
+            at = data.find(_SEAL_BEGINS, at + 1)
+        return False
+
+    def _fault(self, error: DamagedError, offset: int, end: int | None) -> DamagedError:
+        """The error with file and byte. What is torn before a committed end is damage."""
+        kind = TornError if isinstance(error, TornError) and end is None else DamagedError
+        return kind(
+            f"{self.path}, byte {offset}: {error.message}",
+            hint="run `epmstore fsck`",
+            file=str(self.path),
+            offset=offset,
+        )
+
+
+class _Sequence:
+    """What must hold from record to record."""
+
+    def __init__(self, first: int | None) -> None:
+        self._next = first
+        self._run: VersionRecord | None = None
+
+    @property
+    def missing(self) -> str | None:
+        """What is missing if the catalog ends here."""
+        run = self._run
+        if run is None:
+            return None
+        return f"version {run.version} has {run.part} of {run.parts} parts"
+
+    def check(self, envelope: Envelope, record: Decoded, before: Position) -> None:
+        """Raises DamagedError if the record does not follow the ones before it."""
+        if envelope.seq != before.seq:
+            raise DamagedError(f"record {envelope.seq} where {before.seq} is due")
+        if envelope.prev != before.head:
+            raise DamagedError(f"record {envelope.seq} does not follow the line before it")
+        if isinstance(record, VersionPart):
+            self._check_part(record.header)
+        elif self._run is not None:
+            raise DamagedError(f"{self.missing}, then comes another record")
+
+    def _check_part(self, header: VersionRecord) -> None:
+        run = self._run
+        if run is not None:
+            if header != msgspec.structs.replace(run, part=run.part + 1):
+                raise DamagedError(f"{self.missing}, then comes something else")
+        elif header.part != 1:
+            raise DamagedError(f"version {header.version} begins with part {header.part}")
+        elif self._next is not None and header.version != self._next:
+            raise DamagedError(f"version {header.version} where {self._next} is due")
+        self._run = header if header.part < header.parts else None
+        self._next = header.version + 1
+
+
+def _read_line(file: BinaryIO, offset: int, stop: int) -> tuple[bytes, int]:
+    """The plain line at `offset` and the length of its record. Raises TornError, DamagedError."""
+    fixed = file.read(min(seal.SIZE, stop - offset))
+    found = seal.parse(fixed, base=offset)
+    # before anything is read: a flipped length must not ask for terabytes
+    if found.end > stop:
+        raise TornError("the record ends early")
+    body = file.read(found.body_length)
+    seal.check(found, body)
+    return open_line(found, body), found.end - offset

@@ -1,0 +1,233 @@
+"""What a catalog records, as values; not how they look on disk (format.py) or where (history.py).
+
+A catalog is a sequence of records. Each has a running number (`seq`), a type, and the SHA-256 of
+the line before it; these three are its Envelope, which whoever appends fills in. Only versions take
+version numbers.
+
+Rules: times are RFC 3339 in UTC; digests are lower-case hex; null and absent mean the same; keys
+that this release does not know are ignored, and stay in the file.
+"""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from epmstore.relpath import RelPath
+from epmstore.tree import Entry
+
+FORMAT = 1
+NO_HEAD = "0" * 64
+"""What the first record of a catalog names as the line before it."""
+
+VersionKind: TypeAlias = Literal["change", "drift"]
+Reason: TypeAlias = Literal[
+    "snapshot",
+    "run",
+    "checkout",
+    "safety",
+    "undo",
+    "repair",
+    "event",
+    "scan",
+    "startup-scan",
+    "after-overflow",
+]
+Actor: TypeAlias = dict[str, object]
+"""Who asked, as far as it is known: `{"uid": 0, "user": "root", "via": "cli"}`."""
+
+
+class Position(msgspec.Struct, frozen=True, gc=False):
+    """A place between two records: where a catalog ended once, and what it ended with.
+
+    `length` in bytes; `head` is the SHA-256 of the last line before it, as hex; `seq` is the number
+    of records before it, which is the number that the next one takes.
+    """
+
+    length: int
+    head: str
+    seq: int
+
+
+START = Position(0, NO_HEAD, 0)
+
+
+class Envelope(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What every line begins with: its place in the chain, and how to read the rest."""
+
+    seq: int
+    prev: str
+    type: str
+    format: int = FORMAT
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What all records say beside their envelope: when, and who asked."""
+
+    time: str
+    actor: Actor | None = None
+
+
+class Counts(msgspec.Struct, frozen=True, gc=False):
+    """How many paths a version changed."""
+
+    added: int = 0
+    modified: int = 0
+    removed: int = 0
+
+
+class Requirement(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What must be there for a release to be installed: an application, or one exact content."""
+
+    app: str | None = None
+    min: int | None = None
+    max: int | None = None
+    digest: str | None = None
+    optional: bool = False
+
+
+class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """One version: what is said of it, without its entries.
+
+    `app` is the UUID of the application and `key` its name at the time. `txid` is the same in the
+    journal: a commit that is replayed is not a second version. `window` is the span in which the
+    change can have happened. `of` is the version whose content was brought back, `scope` the paths
+    of a partial checkout (null: all), `safety` the version recorded before it, `from_` the version
+    that was live. `exit_status` is that of the command that `run` ran. `ignored` is the digest of
+    the rules in force, `unobserved` pairs of path and why. `tree` is the sum of the whole tree at
+    this version (see tree.tree_sum), as 64 hex digits. A version of many entries is a run of lines,
+    `part` of `parts`, each of which repeats all of this.
+    """
+
+    version: int
+    app: str
+    key: str
+    txid: str
+    kind: VersionKind
+    reason: Reason
+    tree: str
+    counts: Counts = Counts()
+    label: str | None = None
+    window: tuple[str, str] | None = None
+    of: int | None = None
+    scope: tuple[RelPath, ...] | None = None
+    safety: int | None = None
+    from_: int | None = msgspec.field(default=None, name="from")
+    exit_status: int | None = None
+    ignored: str | None = None
+    unobserved: tuple[tuple[RelPath, str], ...] = ()
+    requires: tuple[Requirement, ...] = ()
+    part: int = 1
+    parts: int = 1
+
+
+class VersionPart(msgspec.Struct, frozen=True):
+    """A version, or one line of it: what is said of it, and what differs from the one before.
+
+    `entries` are complete. Those of `meta` are files of which only metadata changed: their
+    `content` is null and is the one that the path had before. All three lists are in byte order of
+    paths when they were read, and may be in any order when they are written.
+    """
+
+    header: VersionRecord
+    entries: list[Entry] = []
+    meta: list[Entry] = []
+    removed: list[RelPath] = []
+
+
+class ForgetRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """The contents of these versions may go; the facts stay."""
+
+    versions: tuple[int, ...]
+
+
+class UnforgetRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """Takes back a forget, as long as the contents are still there."""
+
+    versions: tuple[int, ...]
+
+
+class PinRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A pinned version is not forgotten; `pinned` false unpins."""
+
+    version: int
+    pinned: bool
+
+
+class TagRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A name for a version; a null version drops the name."""
+
+    name: str
+    version: int | None = None
+
+
+class LabelRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A deliberate snapshot that found nothing new: the version there is gets its label and, if it
+    was drift, becomes a change.
+    """
+
+    version: int
+    label: str | None = None
+    kind: VersionKind = "change"
+
+
+class HoldRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """The application is not to be upgraded, until a time or until `held` is false again."""
+
+    held: bool
+    until: str | None = None
+    reason: str | None = None
+
+
+class SettingsRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """Settings that travel with the history, whole: each such record replaces the one before."""
+
+    settings: dict[str, object]
+
+
+class AcceptRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody looked at a version (or at these paths of it) and declared it right."""
+
+    version: int
+    paths: tuple[RelPath, ...] | None = None
+    reason: str | None = None
+
+
+class PurgeRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A recorded content was destroyed everywhere, by digest or by path; the fact stays."""
+
+    digest: str | None = None
+    path: RelPath | None = None
+    reason: str | None = None
+
+
+class SquashRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """Announces that forgotten versions `first` to `last` - 1 are merged into `last` by one line
+    whose SHA-256 is `stand_in`. Defined, not written yet.
+    """
+
+    first: int
+    last: int
+    stand_in: str
+
+
+class UnknownRecord(msgspec.Struct, frozen=True):
+    """A record of a type that this release does not know: kept, and skipped."""
+
+    type: str
+
+
+Fact: TypeAlias = (
+    ForgetRecord
+    | UnforgetRecord
+    | PinRecord
+    | TagRecord
+    | LabelRecord
+    | HoldRecord
+    | SettingsRecord
+    | AcceptRecord
+    | PurgeRecord
+    | SquashRecord
+)
+"""Every record but versions, as it is written."""
+Written: TypeAlias = VersionPart | Fact
+Decoded: TypeAlias = VersionPart | Fact | UnknownRecord
