@@ -1,0 +1,162 @@
+"""Who is measured, and with which commands: data only.
+
+A command runs in the contestant's root. `$root` is what is recorded, `$home` an empty folder of its
+own, `$older` the older release, `$out` an empty folder. Stages: see stages.py. A contestant takes
+part in the stages that it has a command for.
+"""
+
+import shutil
+import subprocess
+import sys
+from typing import NamedTuple
+
+
+class Contestant(NamedTuple):
+    """`stored` names what counts as its store, as globs below `$home`, part by part."""
+
+    name: str
+    install: str
+    stages: dict[str, str]
+    setup: str = ""
+    after: dict[str, str] = {}  # noqa: RUF012 (a NamedTuple's default; nobody changes it)
+    env: dict[str, str] = {}  # noqa: RUF012
+    stored: dict[str, tuple[str, ...]] = {}  # noqa: RUF012
+    version: str = "--version"
+    verified: bool = False
+
+    def is_installed(self) -> bool:
+        return shutil.which(self.name) is not None
+
+    def version_line(self) -> str:
+        """The first line that the program prints about its version."""
+        command = [self.name, self.version]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return (done.stdout or done.stderr).partition("\n")[0].strip()
+
+    @property
+    def owns_root(self) -> bool:
+        """Whether it works on a copy of the tree, because a stage changes it."""
+        return "patch" in self.stages
+
+
+EPMSTORE = Contestant(
+    name="epmstore",
+    install="make setup",
+    env={"EPMSTORE_STORE": "$home/store"},
+    setup="epmstore init && epmstore app add tree $root",
+    stages={
+        "cold": "epmstore snapshot -m cold",
+        "again": "epmstore snapshot",
+        "status": "epmstore status",
+        "patch": "epmstore snapshot -m patch",
+        "touched": "epmstore snapshot -m touched",
+        "back": "epmstore checkout 0",
+        "full": "epmstore checkout 0 --target $out",
+        "tenth": "epmstore snapshot -m cold",
+        "huge": "epmstore snapshot -m huge",
+        "start": "exec epmstore --version",
+    },
+    stored={
+        "packs": ("store/packs",),
+        "catalogs": ("store/catalogs",),
+        "index": ("store/index.sqlite*",),
+        "live cache": ("store/live",),
+    },
+    verified=True,
+)
+
+TAR = Contestant(
+    name="zstd",
+    install="apt install zstd",
+    stages={
+        "cold": "tar -cf - . | zstd -q -3 -T2 -o $home/cold.tar.zst",
+        "full": "zstd -q -dc $home/cold.tar.zst | tar -xf - -C $out",
+    },
+    stored={"archive": ("cold.tar.zst",)},
+)
+
+CP = Contestant(
+    name="cp",
+    install="",
+    stages={"cold": "cp -a $root $home/copy", "full": "cp -a $older/. $out"},
+)
+
+RSYNC = Contestant(
+    name="rsync",
+    install="apt install rsync",
+    stages={
+        "cold": "rsync -a $root/ $home/copy/",
+        "again": "rsync -a $root/ $home/copy/",
+        "patch": "rsync -a --delete $root/ $home/copy/",
+        "back": "rsync -a --delete $older/ $root/",
+    },
+)
+
+GIT = Contestant(
+    name="git",
+    install="apt install git",
+    env={"GIT_DIR": "$home/git", "GIT_WORK_TREE": "$root", "GIT_CONFIG_NOSYSTEM": "1"},
+    setup="git init -q && git config gc.auto 0 && git config user.name bench"
+    " && git config user.email bench@localhost",
+    stages={
+        "cold": "git add -A -f .",
+        "again": "git status --porcelain",
+        "patch": "git add -A -f .",
+        "back": "git checkout -q -f cold",
+        "full": "GIT_WORK_TREE=$out git checkout -q -f cold -- .",
+    },
+    after={
+        "cold": "git commit -q -m cold && git tag cold",
+        "patch": "git commit -q -m patch && git tag patch",
+    },
+    stored={"objects": ("git/objects",)},
+)
+
+RESTIC = Contestant(
+    name="restic",
+    install="apt install restic",
+    env={
+        "RESTIC_REPOSITORY": "$home/repository",
+        "RESTIC_PASSWORD": "bench",
+        "RESTIC_CACHE_DIR": "$home/cache",
+    },
+    setup="restic init -q",
+    stages={
+        "cold": "restic backup -q --tag cold .",
+        "again": "restic backup -q .",
+        "patch": "restic backup -q .",
+        "touched": "restic backup -q .",
+        "back": "restic restore -q latest --tag cold --target $root",
+        "full": "restic restore -q latest --tag cold --target $out",
+    },
+    stored={"repository": ("repository",)},
+    version="version",
+)
+
+BORG = Contestant(
+    name="borg",
+    install="apt install borgbackup",
+    env={
+        "BORG_REPO": "$home/repository",
+        "BORG_BASE_DIR": "$home/base",
+        "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes",
+        "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
+    },
+    setup="borg init -e none",
+    stages={
+        "cold": "borg create -C zstd,1 ::cold .",
+        "again": "borg create -C zstd,1 ::again .",
+        "patch": "borg create -C zstd,1 ::patch .",
+        "touched": "borg create -C zstd,1 ::touched .",
+        "full": "cd $out && borg extract ::cold",
+    },
+    stored={"repository": ("repository",)},
+)
+
+PYTHON = Contestant(
+    name="python",
+    install="",
+    stages={"start": f"exec {sys.executable} -c pass"},
+)
+
+ALL = (EPMSTORE, TAR, CP, RSYNC, GIT, RESTIC, BORG, PYTHON)

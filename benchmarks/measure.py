@@ -1,0 +1,84 @@
+"""Samples of commands, and what they come to. Times are only ever compared within one run."""
+
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+LAUNCH = Path(__file__).with_name("launch.py")
+
+
+class CommandError(Exception):
+    """A measured command failed, so there is nothing to compare."""
+
+
+class Sample(NamedTuple):
+    """One run: wall time, and the largest resident set of the command or any child of it."""
+
+    seconds: float
+    peak_bytes: int
+
+
+class Summary(NamedTuple):
+    """Samples of one command."""
+
+    median: float
+    least: float
+    most: float
+    peak_bytes: int
+
+    @classmethod
+    def of(cls, samples: list[Sample]) -> "Summary":
+        seconds = [sample.seconds for sample in samples]
+        peak = max(sample.peak_bytes for sample in samples)
+        return cls(statistics.median(seconds), min(seconds), max(seconds), peak)
+
+
+def timed(
+    command: str, cwd: Path, env: Mapping[str, str], allowed: tuple[int, ...] = (0,)
+) -> Sample:
+    """Run a shell command once. Raises CommandError with its output if it fails."""
+    os.sync()  # what others have written must not be paid for in this one's time
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(LAUNCH), command],
+        cwd=cwd,
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds, peak, code = done.stdout.split()
+    if int(code) not in allowed:
+        raise CommandError(f"exit code {code}: {command}\n{done.stderr[-2000:]}")
+    return Sample(float(seconds), int(peak) * 1024)
+
+
+def untimed(command: str, cwd: Path, env: Mapping[str, str]) -> None:
+    """What has to happen between measurements. Raises CommandError."""
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=cwd,
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise CommandError(f"exit code {done.returncode}: {command}\n{done.stderr[-2000:]}")
+
+
+def apparent_bytes(folder: Path, *patterns: str) -> int:
+    """Sum of the sizes of the files below those paths of a folder (globs)."""
+    found = {path for pattern in patterns for path in folder.glob(pattern)}
+    files = {
+        file
+        for path in found
+        for file in (path.rglob("*") if path.is_dir() else (path,))
+        if file.is_file() and not file.is_symlink()
+    }
+    return sum(file.stat().st_size for file in files)

@@ -1,0 +1,180 @@
+"""What is measured: stages, how trees are made ready for them, and the targets."""
+
+import filecmp
+import hashlib
+import os
+import random
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+MILLION = 1_000_000
+
+
+class Stage(NamedTuple):
+    """One kind of work. Stages of one chain follow each other on the same store and root."""
+
+    name: str
+    targets: str
+    title: str
+
+
+MAIN = (
+    Stage("cold", "P1, P2", "record the tree for the first time"),
+    Stage("again", "P4", "record it again, nothing changed"),
+    Stage("status", "P4", "ask what changed: nothing"),
+    Stage("patch", "P3", "record the next release, other files untouched"),
+    Stage("back", "P5", "bring the root back to the older release, in place"),
+    Stage("full", "P6", "write the older release into an empty folder"),
+)
+TOUCHED = (Stage("touched", "P3b", "record the next release, every mtime changed"),)
+TENTH = (Stage("tenth", "P9", "record every tenth file of the tree for the first time"),)
+HUGE = (Stage("huge", "P9", "record one file of 1 GiB"),)
+START = (Stage("start", "P10", "start and print the version"),)
+CHAINS = {"main": MAIN, "touched": TOUCHED, "tenth": TENTH, "huge": HUGE, "start": START}
+
+
+class Target(NamedTuple):
+    """`ours` of epmstore at a stage against `theirs`; measure: seconds, stored, grown or peak.
+
+    Without an opponent the limit is absolute. An opponent `stage:NAME` is epmstore at that stage.
+    `per_file` is added to an absolute limit for each file of the tree.
+    """
+
+    name: str
+    stage: str
+    measure: str
+    opponent: str | None
+    limit: float
+    parts: tuple[str, ...] = ()
+    per_file: float = 0.0
+    trees: tuple[str, ...] = ()
+
+
+TARGETS = (
+    Target("P1", "cold", "seconds", "zstd", 1.3),
+    Target("P1", "cold", "seconds", "restic", 0.25),
+    Target("P1", "cold", "seconds", "git", 0.2),
+    Target("P2", "cold", "stored", "zstd", 1.08, ("packs", "catalogs")),
+    Target("P2", "cold", "stored", "restic", 0.85, ("packs", "catalogs")),
+    Target("P2", "cold", "stored", None, 0, ("index",), per_file=300),
+    Target("P3", "patch", "seconds", "restic", 0.3),
+    Target("P3", "patch", "grown", None, 2.5 * MILLION, ("packs",), trees=("linux",)),
+    Target("P3", "patch", "grown", "restic", 0.05, ("packs",)),
+    Target("P3b", "touched", "seconds", "restic", 0.5),
+    Target("P3b", "touched", "grown", None, 2.5 * MILLION, ("packs",), trees=("linux",)),
+    Target("P3b", "touched", "grown", None, 0, ("catalogs", "index"), per_file=120),
+    Target("P4", "again", "seconds", "rsync", 1.5),
+    Target("P4", "again", "seconds", "restic", 0.2),
+    Target("P4", "status", "seconds", "again:rsync", 1.5),
+    Target("P5", "back", "seconds", "git", 1.0),
+    Target("P5", "back", "seconds", "restic", 0.2),
+    Target("P6", "full", "seconds", "cp", 0.8),
+    Target("P9", "cold", "seconds", "tenth:epmstore", 11),
+    Target("P9", "cold", "peak", None, 150 * MILLION, per_file=400),
+    Target("P9", "huge", "peak", None, 64 * MILLION + (4 << 20)),
+    Target("P10", "start", "seconds", "python", 6),
+)
+
+
+class Release(NamedTuple):
+    """How the newer tree differs from the older one; paths relative to them."""
+
+    newer: Path
+    changed: list[str]
+    removed: list[str]
+
+
+def files_of(tree: Path) -> Iterator[str]:
+    """Everything below a tree that is no directory, in byte order."""
+    for folder, directories, names in os.walk(tree):
+        directories.sort(key=os.fsencode)
+        links = [name for name in directories if os.path.islink(os.path.join(folder, name))]
+        for name in sorted([*names, *links], key=os.fsencode):
+            yield os.path.relpath(os.path.join(folder, name), tree)
+
+
+def is_same(one: Path, two: Path) -> bool:
+    """Same kind, mode and content (or target)."""
+    a, b = one.lstat(), two.lstat()
+    if stat.S_ISLNK(a.st_mode) or stat.S_ISLNK(b.st_mode):
+        return one.is_symlink() and two.is_symlink() and one.readlink() == two.readlink()
+    return a.st_mode == b.st_mode and filecmp.cmp(one, two, shallow=False)
+
+
+def compare_releases(older: Path, newer: Path) -> Release:
+    before, after = set(files_of(older)), set(files_of(newer))
+    both = before & after
+    changed = [path for path in both if not is_same(older / path, newer / path)]
+    return Release(newer, sorted([*changed, *(after - before)]), sorted(before - after))
+
+
+def apply_release(root: Path, release: Release, *, touch: bool = False) -> None:
+    """Bring a root to the newer release as a package manager does: new file, then rename.
+
+    Files that are the same keep inode and mtime, unless `touch`.
+    """
+    for path in release.removed:
+        (root / path).unlink()
+    for path in release.changed:
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(".new." + target.name[:200])
+        shutil.copy2(release.newer / path, temporary, follow_symlinks=False)
+        temporary.replace(target)
+    if touch:
+        for path in files_of(root):
+            os.utime(root / path, follow_symlinks=False)
+
+
+def facts(tree: Path) -> str:
+    """A digest over names, kinds, contents, modes, link targets and mtimes of everything."""
+    total = hashlib.sha256()
+    for path in files_of(tree):
+        info = (tree / path).lstat()
+        if stat.S_ISLNK(info.st_mode):
+            content = os.fsencode(os.readlink(tree / path))
+        else:
+            content = hashlib.sha256((tree / path).read_bytes()).digest()
+        line = (path, info.st_mode, info.st_mtime_ns, content)
+        total.update(repr(line).encode(errors="surrogateescape"))
+    return total.hexdigest()
+
+
+def make_tenth(older: Path, target: Path) -> Path:
+    """Every tenth file of a tree: a tenth of the files with the same mixture of sizes."""
+    if not target.is_dir():
+        for path in list(files_of(older))[::10]:
+            (target / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(older / path, target / path, follow_symlinks=False)
+    return target
+
+
+def make_huge(target: Path, size: int) -> Path:
+    """One file that compresses to about half."""
+    file = target / "huge.bin"
+    if not file.is_file():
+        target.mkdir(parents=True, exist_ok=True)
+        dice = random.Random(1)
+        with file.open("wb") as out:
+            for _ in range(size >> 20):
+                out.write(dice.randbytes(1 << 19) + dice.randbytes(64) * (1 << 13))
+    return target
+
+
+def make_small(cache: Path) -> tuple[Path, Path]:
+    """Two releases of a made-up tree of 500 files: to try the benchmark, not to believe it."""
+    dice = random.Random(2)
+    pair = cache / "small-1", cache / "small-2"
+    if all(tree.is_dir() for tree in pair):
+        return pair
+    for number in range(500):
+        path = f"part{number % 20}/file{number}.txt"
+        text = "".join(f"line {dice.randrange(1000)}\n" for _ in range(dice.randrange(400)))
+        for tree, lines in zip(pair, (text, text + "more\n" * (number % 10 == 0)), strict=True):
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            (tree / path).write_text(lines)
+            os.utime(tree / path, (1_700_000_000 + number, 1_700_000_000 + number))
+    return pair
