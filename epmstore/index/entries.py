@@ -7,6 +7,7 @@ epmstore/catalog.
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -21,12 +22,10 @@ COLUMNS = "folder, name, content, meta, mtime"
 CONTENT_JOIN = "LEFT JOIN contents c ON c.id = e.content"
 
 
-class Position(msgspec.Struct, frozen=True):
-    """How far a catalog has been read: bytes, records, and the hash of its last line (hex)."""
-
-    length: int
-    head: str
-    seq: int
+Position: TypeAlias = tuple[int, str, int]
+"""How far a catalog has been entered: its length in bytes, the hash of its last line (hex), and the
+number of records up to there.
+"""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -77,8 +76,10 @@ class Entries:
     def position(self, app: str) -> Position | None:
         """How far the catalog of an app (UUID) has been entered; null if nothing of it has."""
         with self._database.read() as db:
-            row = db.execute("SELECT length, head, seq FROM apps WHERE uuid = ?", (app,)).fetchone()
-        return None if row is None else Position(*row)
+            row: Position | None = db.execute(
+                "SELECT length, head, seq FROM apps WHERE uuid = ?", (app,)
+            ).fetchone()
+        return row
 
     def records(self, app: str) -> list[Record]:
         """All records of an app in order."""
@@ -100,7 +101,7 @@ class Entries:
             )
             db.execute(
                 "UPDATE apps SET length = ?, head = ?, seq = ? WHERE id = ?",
-                (position.length, position.head, position.seq, number),
+                (*position, number),
             )
 
     # Entries.
@@ -427,6 +428,6 @@ def _app(db: sqlite3.Connection, uuid: str, *, create: bool = False) -> int:
         return int(row[0])
     if not create:
         raise AppNotFoundError(f"nothing is recorded of app {uuid}")
-    cursor = db.execute("INSERT INTO apps (uuid, length, head, seq) VALUES (?, 0, '', -1)", (uuid,))
+    cursor = db.execute("INSERT INTO apps (uuid, length, head, seq) VALUES (?, 0, '', 0)", (uuid,))
     assert cursor.lastrowid is not None
     return cursor.lastrowid
