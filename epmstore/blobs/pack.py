@@ -1,0 +1,345 @@
+"""The one door through which bytes become stored blobs.
+
+A GroupWriter takes contents in the order in which they should lie beside each other and makes a
+group: in memory while it is small, so that it can be appended to the pack log, else in a temporary
+file that already is a whole pack. Rules: a writer belongs to one thread and shares nothing, so
+workers need no lock; nothing is visible before `publish_pack` or the pack log gives it a name; a
+content is written once per writer; who does not finish a writer discards it.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from epmstore import atomic, codec, fsio, seal
+from epmstore.blobs import footer, frames
+from epmstore.digest import BlobInfo, Hasher, Sha256
+from epmstore.group import NO_FRAME, BlobRow, FrameRow, Group
+from epmstore.seal import Seal
+
+PART_THRESHOLD = 64 << 20
+"""Contents above this many bytes are added with `add_large`."""
+SPILL = 8 << 20
+"""Stored bytes that a writer holds in memory before it makes a file."""
+SUFFIX = ".pack"
+
+
+class WrittenGroup(msgspec.Struct, frozen=True):
+    """A finished group that has no name yet: `memory` (without a trailer) or `temporary`, a whole
+    and durable pack below `packs/`. `id` is the digest in the footer's seal, as hexadecimal digits.
+    """
+
+    id: str
+    group: Group
+    memory: bytes | None
+    temporary: Path | None
+
+
+class GroupWriter:
+    """Makes one group. A context manager: leaving the block unfinished discards."""
+
+    def __init__(
+        self,
+        packs: Path,
+        *,
+        frame_size: int = frames.FRAME_SIZE,
+        part_size: int = frames.PART_SIZE,
+        spill: int = SPILL,
+    ) -> None:
+        self._output = _Output(packs, spill)
+        self._frame_size = frame_size
+        self._part_size = part_size
+        self._frames: list[FrameRow] = []
+        self._blobs: list[BlobRow] = []
+        self._known: set[Sha256] = set()
+        self._pending: list[tuple[BlobInfo, bytes]] = []
+        self._pending_size = 0
+        self._deltas: list[tuple[BlobInfo, frames.Delta]] = []
+        self._deltas_size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.discard()
+
+    @property
+    def stored(self) -> int:
+        """Bytes written so far; what still waits for its frame to fill up is not counted."""
+        return self._output.length
+
+    @property
+    def waiting(self) -> int:
+        """Plain bytes of contents that wait for their frame to fill up."""
+        return self._pending_size
+
+    def has(self, sha256: Sha256) -> bool:
+        """Whether this content (or part) was already given to this writer."""
+        return sha256 in self._known
+
+    def add(self, info: BlobInfo, data: bytes) -> None:
+        """Store `data`. `info` must be what `identify` says of these very bytes, computed there
+        and then: it is not computed again. Raises OSError.
+        """
+        if self._is_known(info.sha256):
+            return
+        if len(data) >= self._frame_size:
+            self._write_solid([(info, data)])
+            return
+        if self._pending_size + len(data) > self._frame_size:
+            self._flush()
+        self._pending.append((info, data))
+        self._pending_size += len(data)
+
+    def add_delta(self, info: BlobInfo, data: bytes, base: Sha256, base_data: bytes) -> bool:
+        """Store `data` as its difference to a content that is stored in full; whole, if that saves
+        less than half. Says whether it became a delta. `info` as for `add`. Raises OSError.
+        """
+        if info.sha256 in self._known:
+            return False
+        frame = codec.compress_delta(data, base_data)
+        if not _is_worth_it(frame, data):
+            self.add(info, data)
+            return False
+        self.copy_delta(info, frames.Delta(base, frame, len(data)))
+        return True
+
+    def add_large(
+        self, chunks: Iterable[bytes], has_part: Callable[[Sha256], bool] = lambda _: False
+    ) -> BlobInfo:
+        """Store a content of any size in bounded memory, in parts; those that `has_part` says are
+        stored are not written again (keep them from being collected). Raises OSError.
+        """
+        whole = Hasher()
+        parts: list[Sha256] = []
+        for data in _pieces(chunks, self._part_size):
+            whole.update(data)
+            sha256 = Sha256(hashlib.sha256(data).digest())
+            parts.append(sha256)
+            if not has_part(sha256) and not self._is_known(sha256):
+                row = self._write(frames.part(data))
+                self._blobs.append(BlobRow(None, sha256, len(data), row, 0, len(data)))
+        info = whole.info()
+        self.copy_large(
+            BlobRow(info.digest, info.sha256, info.size, NO_FRAME, 0, 0, None, (*parts,))
+        )
+        return info
+
+    def copy_delta(self, info: BlobInfo, delta: frames.Delta) -> None:
+        """Store a delta that is already made. Raises OSError."""
+        if self._is_known(info.sha256):
+            return
+        self._deltas.append((info, delta))
+        self._deltas_size += len(delta.frame)
+        if self._deltas_size >= frames.DELTA_BODY or len(self._deltas) >= frames.DELTA_COUNT:
+            self._flush_deltas()
+
+    def copy_large(self, row: BlobRow) -> None:
+        """Enter a large blob whose parts are stored, here or elsewhere."""
+        if not self._is_known(row.sha256):
+            self._blobs.append(row)
+
+    def copy_frame(self, frame: FrameRow, record: bytes, blobs: Sequence[BlobRow]) -> None:
+        """Store a sealed frame of another group as it is, with its rows. Raises OSError."""
+        number = self._append(
+            FrameRow(
+                frame.kind, self.stored, frame.head_length, frame.body_length, frame.plain_size
+            ),
+            record,
+        )
+        for row in blobs:
+            if not self._is_known(row.sha256):
+                self._blobs.append(msgspec.structs.replace(row, frame=number))
+
+    def finish(self) -> WrittenGroup:
+        """The group, its file (if it has one) durable. The writer is done. Raises OSError."""
+        self._flush()
+        self._flush_deltas()
+        record = footer.encode(self._frames, self._blobs).sealed()
+        found = seal.parse(record, base=self.stored)
+        self._output.append(record)
+        group = Group(tuple(self._frames), tuple(self._blobs), self.stored)
+        memory, temporary = self._output.finish(found)
+        return WrittenGroup(found.sha256.hex(), group, memory, temporary)
+
+    def discard(self) -> None:
+        """Take away what was not finished. Does nothing after `finish`."""
+        self._output.discard()
+
+    def _is_known(self, sha256: Sha256) -> bool:
+        if sha256 in self._known:
+            return True
+        self._known.add(sha256)
+        return False
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._write_solid(self._pending)
+            self._pending = []
+            self._pending_size = 0
+
+    def _flush_deltas(self) -> None:
+        if not self._deltas:
+            return
+        row = self._write(frames.deltas([delta for _, delta in self._deltas]))
+        offset = 0
+        for info, delta in self._deltas:
+            length = len(delta.frame)
+            self._blobs.append(
+                BlobRow(info.digest, info.sha256, info.size, row, offset, length, delta.base)
+            )
+            offset += length
+        self._deltas = []
+        self._deltas_size = 0
+
+    def _write_solid(self, contents: Sequence[tuple[BlobInfo, bytes]]) -> None:
+        row = self._write(frames.solid([data for _, data in contents]))
+        offset = 0
+        for info, data in contents:
+            length = len(data)
+            self._blobs.append(BlobRow(info.digest, info.sha256, length, row, offset, length))
+            offset += length
+
+    def _write(self, frame: frames.Frame) -> int:
+        row = FrameRow(frame.kind, self.stored, len(frame.head), len(frame.body), frame.number)
+        return self._append(row, frame.sealed())
+
+    def _append(self, row: FrameRow, record: bytes) -> int:
+        self._output.append(record)
+        self._frames.append(row)
+        return len(self._frames) - 1
+
+
+class _Output:
+    """Bytes in memory up to a limit, then in a temporary file."""
+
+    def __init__(self, packs: Path, spill: int) -> None:
+        self.length = 0
+        self._packs = packs
+        self._spill = spill
+        self._memory = bytearray()
+        self._temporary: Temporary | None = None
+
+    def append(self, record: bytes) -> None:
+        self.length += len(record)
+        if self._temporary is None and self.length > self._spill:
+            self._temporary = Temporary(self._packs)
+            self._temporary.write(self._memory)
+            self._memory = bytearray()
+        if self._temporary is None:
+            self._memory += record
+        else:
+            self._temporary.write(record)
+
+    def finish(self, found: Seal) -> tuple[bytes | None, Path | None]:
+        if self._temporary is None:
+            return bytes(self._memory), None
+        self._temporary.write(frames.trailer(found).sealed())
+        path = self._temporary.finish()
+        self._temporary = None
+        return None, path
+
+    def discard(self) -> None:
+        if self._temporary is not None:
+            self._temporary.discard()
+            self._temporary = None
+
+
+class Temporary:
+    """A file below `packs/` that has no name of its own yet."""
+
+    def __init__(self, packs: Path) -> None:
+        self.path = packs / atomic.temporary_name()
+        with atomic.directory(packs) as parent:
+            self._fd = fsio.create(self.path.name, parent)
+
+    def write(self, data: bytes | bytearray) -> None:
+        fsio.write(self._fd, data)
+
+    def finish(self) -> Path:
+        """Make it durable. Raises OSError, and then the file is gone."""
+        try:
+            fsio.sync_file(self._fd)
+        except BaseException:
+            self.discard()
+            raise
+        os.close(self._fd)
+        return self.path
+
+    def discard(self) -> None:
+        os.close(self._fd)
+        discard_temporary(self.path)
+
+
+def publish_pack(packs: Path, written: WrittenGroup) -> str:
+    """Give a written group its name as a pack, durably; the name is relative to `packs`.
+
+    The same group published twice is one pack. Raises OSError.
+    """
+    path = written.temporary
+    if path is None:
+        path = _write_pack(packs, written)
+    folder = packs / written.id[:2]
+    try:
+        atomic.make_directories(folder)
+        with atomic.directory(packs) as source, atomic.directory(folder) as parent:
+            fsio.rename(path.name, source, written.id + SUFFIX, parent)
+            fsio.sync_directory(parent)
+    except BaseException:
+        discard_temporary(path)
+        raise
+    return f"{folder.name}/{written.id}{SUFFIX}"
+
+
+def discard_written(written: WrittenGroup) -> None:
+    """Take away a written group that is not going to be published."""
+    if written.temporary is not None:
+        discard_temporary(written.temporary)
+
+
+def discard_temporary(path: Path) -> None:
+    with atomic.directory(path.parent) as parent:
+        atomic.discard(path.name, parent)
+
+
+def _write_pack(packs: Path, written: WrittenGroup) -> Path:
+    assert written.memory is not None, "a group is in memory or in a file"
+    last = written.group.frames[-1:]
+    found = seal.parse(written.memory, footer.frame_end(last[0]) if last else 0)
+    temporary = Temporary(packs)
+    try:
+        temporary.write(written.memory)
+        temporary.write(frames.trailer(found).sealed())
+    except BaseException:
+        temporary.discard()
+        raise
+    return temporary.finish()
+
+
+def _is_worth_it(frame: bytes, data: bytes) -> bool:
+    """Whether a delta is at most half of what the content would take by itself."""
+    if len(frame) * 16 <= len(data):  # next to nothing compresses to an eighth
+        return True
+    return len(frame) * 2 <= len(codec.compress(data))
+
+
+def _pieces(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes in pieces of exactly `size`, the last one excepted."""
+    buffer = bytearray()
+    for chunk in chunks:
+        buffer += chunk
+        while len(buffer) >= size:
+            yield bytes(memoryview(buffer)[:size])
+            del buffer[:size]
+    if buffer:
+        yield bytes(buffer)

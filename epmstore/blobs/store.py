@@ -1,0 +1,224 @@
+"""Stored contents by identity: packs and the pack log, as the index says where things lie.
+
+The index is a cache and is believed in nothing but places: what comes out is always checked against
+the SHA-256 that was asked for. May be used from several threads.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+from epmstore import codec
+from epmstore.blobs.interface import BlobTable
+from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter
+from epmstore.blobs.reader import FrameReader
+from epmstore.digest import BlobInfo, Sha256, check_no_collision, identify
+from epmstore.errors import BlobNotFoundError, DamagedError, DigestMismatchError, UsageError
+from epmstore.group import Place
+from epmstore.seal import Kind
+
+
+class PackStore:
+    """A BlobReader over `packs`, and what writers need to know of what is stored."""
+
+    def __init__(self, packs: Path, table: BlobTable) -> None:
+        self._table = table
+        self._reader = FrameReader(packs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close files and drop what was decoded; a later read opens again."""
+        self._reader.close()
+
+    def has(self, info: BlobInfo) -> bool:
+        """Whether the index knows a place of this content. Does not read it."""
+        place = self._table.places([info.sha256]).get(info.sha256)
+        return place is not None and place.size == info.size
+
+    def read(self, info: BlobInfo) -> bytes:
+        """The whole content. Raises BlobNotFoundError, DamagedError."""
+        return b"".join(self.stream(info))
+
+    def stream(self, info: BlobInfo) -> Iterator[bytes]:
+        """The content in pieces, in bounded memory; the last piece comes only if all were right.
+
+        Raises BlobNotFoundError, DamagedError.
+        """
+        place = self._places([info])[info.sha256]
+        if place.kind is not None:
+            ((_, data),) = self.read_places([place])
+            yield data
+            return
+        whole = hashlib.sha256()
+        last = b""
+        for part in self._parts(place):
+            if last:
+                yield last
+            last = self._read(part, None)
+            whole.update(last)
+        if whole.digest() != info.sha256:
+            raise _mismatch(info.sha256)
+        yield last
+
+    def read_many(self, wanted: Iterable[BlobInfo]) -> Iterator[tuple[BlobInfo, bytes]]:
+        """Each content once, in the order that decodes each frame once, not in the order given.
+
+        Contents above the part threshold must be streamed instead. Raises BlobNotFoundError,
+        DamagedError, UsageError.
+        """
+        infos = {info.sha256: info for info in wanted}
+        places = self._places(infos.values())
+        for place, data in self.read_places(places.values()):
+            yield infos[place.sha256], data
+
+    def read_places(self, places: Iterable[Place]) -> Iterator[tuple[Place, bytes]]:
+        """Like `read_many`, for contents whose places are already known."""
+        found = list(places)
+        bases = self._bases(found)
+        pairs = [(place, bases[place.base] if place.base else None) for place in found]
+        pairs.sort(key=_reading_order)
+        for place, base in pairs:
+            yield place, self._read(place, base)
+
+    def base_for(self, info: BlobInfo) -> Place | None:
+        """What a new version of this content should be made a delta against; see `bases_for`."""
+        return self.bases_for([info]).get(info)
+
+    def bases_for(self, infos: Sequence[BlobInfo]) -> dict[BlobInfo, Place]:
+        """What new versions of stored contents should be made deltas against: the content itself
+        if it is stored in full, else its own base.
+
+        Left out is what is not stored or too large, and a base whose deltas already add up to what
+        it takes itself: then it is time for a full copy.
+        """
+        places = self._table.places([info.sha256 for info in infos])
+        bases = self._table.places([place.base for place in places.values() if place.base])
+        worth: dict[Sha256, bool] = {}
+        found: dict[BlobInfo, Place] = {}
+        for info in infos:
+            place = places.get(info.sha256)
+            if place is not None and place.base is not None:
+                place = bases.get(place.base)
+            if place is None or not _can_be_base(place):
+                continue
+            if place.sha256 not in worth:
+                worth[place.sha256] = self._table.delta_bytes(place.sha256) < stored_share(place)
+            if worth[place.sha256]:
+                found[info] = place
+        return found
+
+    def put_checked(self, writer: GroupWriter, data: bytes) -> BlobInfo:
+        """Give `data` to a writer unless it is stored. For contents of no live root: raises
+        CollisionError where recording would have to go on.
+        """
+        info = identify(data)
+        self.check_no_collision(info)
+        if not self.has(info):
+            writer.add(info, data)
+        return info
+
+    def check_no_collision(self, info: BlobInfo) -> None:
+        """Raises CollisionError if another content with this address is stored."""
+        for known in self._table.with_digest(info.digest):
+            check_no_collision(known, info)
+
+    def _places(self, infos: Iterable[BlobInfo]) -> dict[Sha256, Place]:
+        wanted = {info.sha256: info for info in infos}
+        places = self._table.places(list(wanted))
+        for info in wanted.values():
+            place = places.get(info.sha256)
+            if place is None or place.size != info.size:
+                raise _not_found(info.sha256, digest=info.digest.hex())
+        return places
+
+    def _place(self, sha256: Sha256) -> Place:
+        place = self._table.places([sha256]).get(sha256)
+        if place is None:
+            raise _not_found(sha256)
+        return place
+
+    def _bases(self, places: Sequence[Place]) -> dict[Sha256, Place]:
+        wanted = list({place.base for place in places if place.base is not None})
+        bases = self._table.places(wanted)
+        for sha256 in wanted:
+            if sha256 not in bases:
+                raise _not_found(sha256)
+        return bases
+
+    def _parts(self, place: Place) -> Iterator[Place]:
+        parts = self._table.places(list(dict.fromkeys(place.parts)))
+        for sha256 in place.parts:
+            if sha256 not in parts:
+                raise _not_found(sha256)
+            yield parts[sha256]
+
+    def _read(self, place: Place, base: Place | None) -> bytes:
+        """One content, checked. Its pack may have been merged into another since the look-up."""
+        try:
+            return self._content(place, base)
+        except FileNotFoundError:
+            pass
+        place = self._place(place.sha256)
+        base = None if place.base is None else self._place(place.base)
+        try:
+            return self._content(place, base)
+        except FileNotFoundError:
+            raise _not_found(place.sha256, file=place.file) from None
+
+    def _content(self, place: Place, base: Place | None) -> bytes:
+        if place.kind is None:
+            raise UsageError("a large content is streamed, not read with others")
+        data = self._reader.frame(place)[place.offset : place.offset + place.length]
+        if base is not None:
+            data = codec.decompress_delta(data, self._full(base), place.size)
+        if len(data) != place.size or hashlib.sha256(data).digest() != place.sha256:
+            raise _mismatch(place.sha256)
+        return data
+
+    def _full(self, base: Place) -> bytes:
+        if base.kind is None or base.kind is Kind.DELTA:
+            raise DamagedError(
+                f"the base {base.sha256.hex()} is not stored in full",
+                hint="run `epmstore fsck`",
+            )
+        return self._reader.frame(base)[base.offset : base.offset + base.length]
+
+
+def stored_share(place: Place) -> int:
+    """About how many stored bytes a content takes of its frame."""
+    return place.body_length * place.size // max(place.plain_size, 1)
+
+
+def _can_be_base(place: Place) -> bool:
+    is_full = place.kind is not None and place.kind is not Kind.DELTA
+    return is_full and 0 < place.size <= PART_THRESHOLD
+
+
+def _reading_order(pair: tuple[Place, Place | None]) -> tuple[str, int, str, int, int]:
+    """By the frame that the content or its base lies in, so that each is decoded once."""
+    place, base = pair
+    plain = base or place
+    return plain.file, plain.seal_offset, place.file, place.seal_offset, place.offset
+
+
+def _not_found(sha256: Sha256, **data: str) -> BlobNotFoundError:
+    return BlobNotFoundError(
+        f"no content with the SHA-256 {sha256.hex()} is stored",
+        hint="run `epmstore fsck`",
+        sha256=sha256.hex(),
+        **data,
+    )
+
+
+def _mismatch(sha256: Sha256) -> DigestMismatchError:
+    return DigestMismatchError(
+        f"content with the SHA-256 {sha256.hex()} does not match its digest",
+        hint="run `epmstore fsck --read-data --repair`",
+        sha256=sha256.hex(),
+    )
