@@ -239,3 +239,13 @@ def test_only_fsio_changes_files(name: str) -> None:
 def test_library_takes_no_ambient_input(name: str) -> None:
     for line, used in names_used(name):
         assert used not in AMBIENT, f"{name}:{line}: {used}"
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_sizes_stay_below_the_walls(name: str) -> None:
+    lines = modules()[name].read_text(encoding="utf-8").count("\n")
+    assert lines <= 600, f"{name} has {lines} lines: split it by meaning"
+    for node in ast.walk(syntax(name)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert length <= 50, f"{name}:{node.lineno}: {node.name} has {length} lines"
