@@ -150,7 +150,11 @@ class GroupWriter:
             self._blobs.append(row)
 
     def copy_frame(self, frame: FrameRow, record: bytes, blobs: Sequence[BlobRow]) -> None:
-        """Store a sealed frame of another group as it is, with its rows. Raises OSError."""
+        """Store a sealed frame of another group as it is, with its rows, unless all contents in it
+        were given before. Raises OSError.
+        """
+        if all(self.has(row.sha256) for row in blobs):
+            return
         number = self._append(
             FrameRow(
                 frame.kind, self.stored, frame.head_length, frame.body_length, frame.plain_size

@@ -17,8 +17,7 @@ import msgspec
 from epmstore import atomic, fsio
 from epmstore.blobs import footer
 from epmstore.blobs.pack import WrittenGroup
-from epmstore.blobs.reader import read_at
-from epmstore.blobs.records import Damage, Record, walk
+from epmstore.blobs.records import Damage, read_at, walk
 from epmstore.group import Group
 from epmstore.seal import Kind
 
@@ -178,7 +177,7 @@ def read_groups(fd: int, start: int = 0) -> LogScan:
             if not found.is_tail:
                 damage.append(found)
         elif found.seal.kind is Kind.FOOTER:
-            group = _group_that_ends(found)
+            group = footer.decode(found.seal, found.body)
             begin = found.seal.end - group.length
             if begin < end:
                 continue
@@ -186,10 +185,6 @@ def read_groups(fd: int, start: int = 0) -> LogScan:
             groups.append(LogGroup(begin, group, is_whole))
             end = found.seal.end
     return LogScan(tuple(groups), end, os.fstat(fd).st_size, tuple(damage))
-
-
-def _group_that_ends(found: Record) -> Group:
-    return footer.decode(found.seal, found.body)
 
 
 def _in_memory(written: WrittenGroup) -> bytes:

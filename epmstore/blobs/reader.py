@@ -11,11 +11,11 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
-from epmstore import fsio, seal
-from epmstore.atomic import directory
+from epmstore import seal
 from epmstore.blobs import frames
+from epmstore.blobs.records import open_pack, read_at
 from epmstore.errors import DamagedError
-from epmstore.group import Place
+from epmstore.group import NO_FRAME, BlobRow, Group, Place
 from epmstore.seal import SIZE, Kind, Seal
 
 CACHE_BYTES = 64 << 20
@@ -148,23 +148,24 @@ class _Cache:
             self._size = 0
 
 
-def open_pack(path: Path) -> int:
-    """A descriptor for reading a file of ours. Raises FileNotFoundError, OSError."""
-    with directory(path.parent) as parent:
-        return fsio.open_file(path.name, parent)
-
-
-def read_at(fd: int, offset: int, length: int) -> bytes:
-    """Up to `length` bytes, fewer only at the end of the file. Raises OSError."""
-    data = os.pread(fd, length, offset)
-    if len(data) == length or not data:
-        return data
-    pieces = [data]
-    got = len(data)
-    while got < length and (data := os.pread(fd, length - got, offset + got)):
-        pieces.append(data)
-        got += len(data)
-    return b"".join(pieces)
+def place_of(file: str, start: int, group: Group, row: BlobRow) -> Place:
+    """Where a content lies whose group begins at `start` of `file`."""
+    if row.frame == NO_FRAME:
+        return Place(row.sha256, row.size, file, None, 0, 0, 0, 0, 0, 0, None, row.parts)
+    frame = group.frames[row.frame]
+    return Place(
+        row.sha256,
+        row.size,
+        file,
+        frame.kind,
+        start + frame.offset,
+        frame.head_length,
+        frame.body_length,
+        frame.plain_size,
+        row.offset,
+        row.length,
+        row.base,
+    )
 
 
 def _check_place(found: Seal, place: Place) -> None:

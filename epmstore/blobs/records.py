@@ -1,22 +1,26 @@
-"""Walking the sealed records of a pack or pack log, over damage and torn ends.
+"""The sealed records of a pack or pack log: one by one, or all of them over damage and torn ends.
 
-After a record that does not hold, the walk goes on at the next one that does: right behind it if
+After a record that does not hold, a walk goes on at the next one that does: right behind it if
 its header can be believed, else wherever a whole record is found. What lies between is named.
 """
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 
-from epmstore import seal
-from epmstore.blobs.reader import read_at
+from epmstore import fsio, seal
+from epmstore.atomic import directory
+from epmstore.blobs import footer
 from epmstore.errors import DamagedError, TornError
+from epmstore.group import Group
 from epmstore.seal import MARK, MAX_HEAD, SIZE, Kind, Seal
 
 _MAGIC = seal.MAGIC.to_bytes(4, "little")
 _WINDOW = 1 << 20
+_TRAILER_SIZE = SIZE + 32
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -35,6 +39,49 @@ class Damage(msgspec.Struct, frozen=True, gc=False):
 
 
 Found: TypeAlias = Record | Damage
+
+
+def open_pack(path: Path) -> int:
+    """A descriptor for reading a file of ours. Raises FileNotFoundError, OSError."""
+    with directory(path.parent) as parent:
+        return fsio.open_file(path.name, parent)
+
+
+def read_at(fd: int, offset: int, length: int) -> bytes:
+    """Up to `length` bytes, fewer only at the end of the file. Raises OSError."""
+    data = os.pread(fd, length, offset)
+    if len(data) == length or not data:
+        return data
+    pieces = [data]
+    got = len(data)
+    while got < length and (data := os.pread(fd, length - got, offset + got)):
+        pieces.append(data)
+        got += len(data)
+    return b"".join(pieces)
+
+
+def load_group(path: Path) -> Group:
+    """The table of a pack, by way of its trailer; the frames are not read.
+
+    Raises FileNotFoundError, OSError, DamagedError.
+    """
+    fd = open_pack(path)
+    try:
+        end = read_record(fd, max(0, os.fstat(fd).st_size - _TRAILER_SIZE)).seal
+        if end.kind is not Kind.TRAILER:
+            raise DamagedError(f"{path.name} does not end as a pack does", file=str(path))
+        last = read_record(fd, end.number)
+    finally:
+        os.close(fd)
+    group = None
+    if last.seal.kind is Kind.FOOTER and (last.seal.sha256, last.seal.end) == (
+        end.head,
+        end.offset,
+    ):
+        group = footer.decode(last.seal, last.body)
+    if group is None or group.length != end.offset:
+        raise DamagedError(f"the table of {path.name} is not that of this pack", file=str(path))
+    return group
 
 
 def walk(fd: int, start: int = 0) -> Iterator[Found]:
