@@ -1,0 +1,124 @@
+"""The stats of one folder as bytes: what the live cache keeps, and how it tells what to look at.
+
+Pure. A folder whose bytes are equal to the cached ones has not changed since: one comparison
+instead of one an entry.
+
+An entry has four numbers: (inode, size, mtime_ns, ctime_ns). A folder inside the folder has
+(inode, -1 - st_mode, uid and gid, 0) instead: its size and times change with every child, which is
+its own listing's affair. So a new child leaves the listing above alone, and chmod, chown, rename
+and replacement do not. What else belongs to a folder (ACLs) shows in its ctime, which is in its own
+listing, in a row without a name.
+
+The racy rule: a file that was read within one tick of its ctime may change again without moving it.
+What is stored for such an entry is never what will be found, so it is read once more.
+"""
+
+import stat
+import struct
+from array import array
+from collections.abc import Sequence
+from os import fsdecode, fsencode
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+Row: TypeAlias = tuple[int, int, int, int]
+"""As the module says; numbers beyond 64 bits are reduced to them."""
+
+RACY = -1
+"""A ctime that no file has: the stored row differs from whatever is found."""
+
+_COUNT = struct.Struct("<I")
+_ROW_BYTES = 32
+_NO_ROW: Row = (0, 0, 0, 0)
+
+
+class Stat(Protocol):
+    """As much of os.stat_result as is compared."""
+
+    @property
+    def st_mode(self) -> int: ...
+    @property
+    def st_ino(self) -> int: ...
+    @property
+    def st_uid(self) -> int: ...
+    @property
+    def st_gid(self) -> int: ...
+    @property
+    def st_size(self) -> int: ...
+    @property
+    def st_mtime_ns(self) -> int: ...
+    @property
+    def st_ctime_ns(self) -> int: ...
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """What to look at in one folder. `own`: the folder's own metadata may have changed."""
+
+    own: bool
+    come: tuple[str, ...]
+    changed: tuple[str, ...]
+    gone: tuple[str, ...]
+
+
+def racy(ctime_ns: int, now_ns: int, granularity_ns: int) -> bool:
+    """Whether an entry with this ctime may change without showing it, if the file system's clock
+    stood at `now_ns` before the entry was read. A ctime in the future always may.
+    """
+    return ctime_ns > now_ns - granularity_ns
+
+
+def pack_stats(
+    names: Sequence[str],
+    stats: Sequence[Stat],
+    own: Stat | None = None,
+    *,
+    settled_ns: int | None = None,
+) -> bytes:
+    """One folder. Names in byte order, stats parallel to them; `own` is that of the folder itself.
+
+    For comparing, leave `settled_ns` out. For storing, give it: the file system's clock before the
+    first entry was read, less its granularity; what changed after that is stored as racy.
+    """
+    numbers = [0, 0, 0, 0] if own is None else [own.st_ino, own.st_mode, 0, own.st_ctime_ns]
+    for found in stats:
+        if stat.S_ISDIR(found.st_mode):
+            owner = found.st_uid << 32 | found.st_gid
+            numbers += (found.st_ino, -1 - found.st_mode, owner, 0)
+        else:
+            numbers += (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    if settled_ns is not None:
+        numbers[3::4] = [RACY if ctime > settled_ns else ctime for ctime in numbers[3::4]]
+    return _COUNT.pack(len(names)) + _to_bytes(numbers) + fsencode("\0".join(names))
+
+
+def unpack_stats(packed: bytes) -> dict[str, Row]:
+    """The rows by name; the folder's own has the empty name."""
+    (count,) = _COUNT.unpack_from(packed)
+    end = _COUNT.size + (count + 1) * _ROW_BYTES
+    numbers = array("q", packed[_COUNT.size : end])
+    names = fsdecode(packed[end:]).split("\0") if count else []
+    rows = zip(*[iter(numbers)] * 4, strict=True)
+    return dict(zip(["", *names], rows, strict=True))
+
+
+def compare_stats(old: bytes | None, new: bytes) -> Difference:
+    """What two packed listings of one folder differ in; without an old one, everything came."""
+    if old == new:
+        return Difference(own=False, come=(), changed=(), gone=())
+    before = {"": _NO_ROW} if old is None else unpack_stats(old)
+    after = unpack_stats(new)
+    own = before.pop("") != after.pop("")
+    return Difference(
+        own=own or old is None,
+        come=tuple(name for name in after if name not in before),
+        changed=tuple(name for name, row in after.items() if before.get(name, row) != row),
+        gone=tuple(name for name in before if name not in after),
+    )
+
+
+def _to_bytes(numbers: list[int]) -> bytes:
+    try:
+        return array("q", numbers).tobytes()
+    except OverflowError:  # inodes and owners use all 64 bits; times may lie ages away
+        return array("Q", [number & 0xFFFF_FFFF_FFFF_FFFF for number in numbers]).tobytes()

@@ -1,0 +1,121 @@
+"""Everything that is recorded of a path except its content: one stat, one link target, xattrs.
+
+Content is the caller's business, and so is naming hard links, for which it needs the whole tree:
+`group_links`. The inverse, which puts metadata back, is apply.py.
+"""
+
+import grp
+import os
+import pwd
+import stat
+from collections.abc import Iterable
+
+from epmstore.errors import UsageError
+from epmstore.relpath import RelPath, sort_paths
+from epmstore.scan.xattrs import link_path, read_xattrs
+from epmstore.tree import Entry, Kind, PathClass
+
+_KINDS: dict[int, Kind] = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "symlink",
+}
+
+
+class Owners:
+    """The names of user and group ids on this host, each asked for once."""
+
+    def __init__(self) -> None:
+        self._users: dict[int, str | None] = {}
+        self._groups: dict[int, str | None] = {}
+
+    def user(self, uid: int) -> str | None:
+        if uid not in self._users:
+            self._users[uid] = _user_name(uid)
+        return self._users[uid]
+
+    def group(self, gid: int) -> str | None:
+        if gid not in self._groups:
+            self._groups[gid] = _group_name(gid)
+        return self._groups[gid]
+
+
+def kind_of(found: os.stat_result) -> Kind:
+    """Raises UsageError for what is never recorded: FIFOs, sockets, devices."""
+    try:
+        return _KINDS[stat.S_IFMT(found.st_mode)]
+    except KeyError:
+        raise UsageError("not a file, a directory or a symlink") from None
+
+
+def describe(
+    dir_fd: int,
+    name: str,
+    path: RelPath,
+    found: os.stat_result,
+    *,
+    fd: int | None = None,
+    path_class: PathClass = "program",
+    owners: Owners,
+) -> Entry:
+    """The entry of `name`, below `dir_fd`, whose stat is `found`; without content and `same_as`.
+
+    `fd` is the path itself, open, where the caller has it so. Of a `state` file, times and holes
+    are left out: they change all the time and say nothing. Raises OSError (see problem.judge).
+    """
+    kind = kind_of(found)
+    is_state_file = kind == "file" and path_class == "state"
+    timeless = kind == "directory" or is_state_file
+    return Entry(
+        path=path,
+        kind=kind,
+        mode=stat.S_IMODE(found.st_mode),
+        uid=found.st_uid,
+        gid=found.st_gid,
+        user=owners.user(found.st_uid),
+        group=owners.group(found.st_gid),
+        mtime_ns=None if timeless else found.st_mtime_ns,
+        target=os.readlink(name, dir_fd=dir_fd) if kind == "symlink" else None,
+        xattrs=read_xattrs(link_path(dir_fd, name) if fd is None else fd),
+        sparse=kind == "file" and not is_state_file and is_sparse(found),
+        path_class=path_class,
+    )
+
+
+def is_sparse(found: os.stat_result) -> bool:
+    """Whether a file has fewer blocks than its size needs."""
+    return found.st_blocks * 512 < found.st_size
+
+
+def group_links(found: Iterable[tuple[RelPath, os.stat_result]]) -> dict[RelPath, RelPath]:
+    """Of files that are one inode: every path but the first in byte order -> that first path.
+
+    Only files with more than one link need to be given. Links from outside the root do not count.
+    """
+    groups: dict[tuple[int, int], list[RelPath]] = {}
+    for path, stats in found:
+        groups.setdefault((stats.st_dev, stats.st_ino), []).append(path)
+    same_as: dict[RelPath, RelPath] = {}
+    for paths in groups.values():
+        first, *rest = sort_paths(paths)
+        same_as.update((path, first) for path in rest)
+    return same_as
+
+
+def _user_name(uid: int) -> str | None:
+    try:
+        return _text(pwd.getpwuid(uid).pw_name)
+    except KeyError:
+        return None
+
+
+def _group_name(gid: int) -> str | None:
+    try:
+        return _text(grp.getgrgid(gid).gr_name)
+    except KeyError:
+        return None
+
+
+def _text(name: str) -> str | None:
+    """Names go into JSON as they are: one that is not UTF-8 is no name."""
+    return name if name.encode(errors="replace").decode() == name else None

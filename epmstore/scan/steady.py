@@ -1,0 +1,135 @@
+"""Reading files that may change while they are read: what is handed out was all there at once.
+
+A file is opened without following a symlink and without waiting (a FIFO must not hang), must be
+the regular file that was listed, and is looked at again after the last byte. A change within one
+tick of the file system's clock can go unseen; the racy rule of compare.py has it read once more.
+"""
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+
+import msgspec
+
+from epmstore import fsio
+from epmstore.scan.problem import UnreadError, judge
+
+TRIES = 3
+CHUNK = 1 << 20
+
+
+class Steady(msgspec.Struct, frozen=True, gc=False):
+    """A whole content, and the stat of the file at the time that it held it."""
+
+    data: bytes
+    stat: os.stat_result
+
+
+class SteadyStream:
+    """An open file, to be read once from start to end. `stat` is that of the file as opened."""
+
+    def __init__(self, name: str, fd: int, found: os.stat_result) -> None:
+        self._name = name
+        self.fd = fd
+        self.stat = found
+
+    def chunks(self, size: int = CHUNK) -> Iterator[bytes]:
+        """The content, in pieces of `size` bytes and one rest. It counts only if the iteration
+        ends without an error: raises UnreadError after the last piece if the file has changed.
+        """
+        left = self.stat.st_size
+        while left:
+            piece = _read(self.fd, min(size, left), self._name)
+            if not piece:
+                break
+            left -= len(piece)
+            yield piece
+        if left or not _is_unchanged(self.stat, os.fstat(self.fd)):
+            raise UnreadError(self._name, "unstable", "changed while it was read")
+
+
+def read_steady(dir_fd: int, name: str, expected: os.stat_result, limit: int) -> Steady:
+    """The content of a regular file of at most `limit` bytes, read up to TRIES times.
+
+    `expected` is the stat it was listed with; the file may have changed since, but must be the same
+    one. Whoever records it takes the stat that comes with the data.
+
+    Raises UnreadError: vanished, unreadable, or unstable (changes again and again, is larger than
+    `limit`, or another file has taken the name: list it again).
+    """
+    if expected.st_size == 0 and stat.S_ISREG(expected.st_mode):
+        return Steady(b"", expected)
+    with _open(dir_fd, name, expected) as fd:
+        before = _check(fd, name, expected)
+        for _ in range(TRIES):
+            if before.st_size > limit:
+                raise UnreadError(name, "unstable", f"grew beyond {limit} bytes")
+            data = _read(fd, before.st_size, name)
+            after = os.fstat(fd)
+            if len(data) == before.st_size and _is_unchanged(before, after):
+                return Steady(data, after)
+            os.lseek(fd, 0, os.SEEK_SET)
+            before = after
+    raise UnreadError(name, "unstable", "changes faster than it can be read")
+
+
+@contextlib.contextmanager
+def stream_steady(
+    dir_fd: int, name: str, expected: os.stat_result, limit: int
+) -> Iterator[SteadyStream]:
+    """A regular file of at most `limit` bytes, open, for reading it in pieces; one try only.
+
+    Raises UnreadError, as `read_steady`; and so does the reading itself.
+    """
+    with _open(dir_fd, name, expected) as fd:
+        found = _check(fd, name, expected)
+        if found.st_size > limit:
+            raise UnreadError(name, "unstable", f"grew beyond {limit} bytes")
+        yield SteadyStream(name, fd, found)
+
+
+@contextlib.contextmanager
+def _open(dir_fd: int, name: str, expected: os.stat_result) -> Iterator[int]:
+    # A FIFO or device is not even opened: that alone can have effects.
+    if not stat.S_ISREG(expected.st_mode):
+        raise UnreadError(name, "special", "not a regular file")
+    try:
+        fd = fsio.open_file(name, dir_fd)
+    except OSError as error:
+        raise UnreadError(name, *judge(error)) from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _check(fd: int, name: str, expected: os.stat_result) -> os.stat_result:
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode) or not os.path.samestat(found, expected):
+        raise UnreadError(name, "unstable", "another file took its name meanwhile")
+    return found
+
+
+def _read(fd: int, size: int, name: str) -> bytes:
+    """`size` bytes, or fewer at the end of the file."""
+    try:
+        data = os.read(fd, size)
+        if len(data) == size:
+            return data
+        pieces = [data]
+        while data and size > len(data):
+            size -= len(data)
+            data = os.read(fd, size)
+            pieces.append(data)
+    except OSError as error:
+        raise UnreadError(name, *judge(error)) from error
+    return b"".join(pieces)
+
+
+def _is_unchanged(before: os.stat_result, after: os.stat_result) -> bool:
+    return (
+        before.st_size == after.st_size
+        and before.st_mtime_ns == after.st_mtime_ns
+        and before.st_ctime_ns == after.st_ctime_ns
+    )

@@ -1,0 +1,188 @@
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from epmstore.scan.compare import (
+    RACY,
+    Difference,
+    compare_stats,
+    pack_stats,
+    racy,
+    unpack_stats,
+)
+from epmstore.scan.walk import Listing, walk
+
+NOTHING = Difference(own=False, come=(), changed=(), gone=())
+
+
+class Numbers:
+    """A stat made of numbers."""
+
+    def __init__(self, mode: int = 0o100644, **numbers: int) -> None:
+        self.st_mode = mode
+        self.st_ino = numbers.get("ino", 7)
+        self.st_uid = numbers.get("uid", 0)
+        self.st_gid = numbers.get("gid", 0)
+        self.st_size = numbers.get("size", 3)
+        self.st_mtime_ns = numbers.get("mtime", 100)
+        self.st_ctime_ns = numbers.get("ctime", 200)
+
+
+def find(root_fd: int, folder: str = "") -> Listing:
+    (listing,) = walk(root_fd, only=[folder])
+    return listing
+
+
+def pack(root_fd: int, folder: str = "") -> bytes:
+    """Without the folder's own row, of which every change of a name is one."""
+    listing = find(root_fd, folder)
+    return pack_stats(listing.names, listing.stats)
+
+
+def test_layout_is_readable_again(root: Path, root_fd: int) -> None:
+    (root / "file").write_text("hello")
+    (root / "sub").mkdir()
+    listing = find(root_fd)
+    rows = unpack_stats(pack_stats(listing.names, listing.stats, listing.own))
+    assert list(rows) == ["", "file", "sub"]
+    file, sub, own = (os.lstat(root / name) for name in ("file", "sub", ""))
+    assert rows["file"] == (file.st_ino, 5, file.st_mtime_ns, file.st_ctime_ns)
+    assert rows["sub"] == (sub.st_ino, -1 - sub.st_mode, sub.st_uid << 32 | sub.st_gid, 0)
+    assert rows[""] == (own.st_ino, own.st_mode, 0, own.st_ctime_ns)
+
+
+NAMES = st.binary(min_size=1, max_size=20).filter(lambda name: not {0, 47} & set(name))
+SIGNED = st.integers(-(1 << 63), (1 << 63) - 1)
+
+
+@given(st.dictionaries(NAMES.map(os.fsdecode), st.tuples(SIGNED, SIGNED, SIGNED, SIGNED)))
+def test_round_trip(rows: dict[str, tuple[int, int, int, int]]) -> None:
+    stats = [Numbers(ino=i, size=s, mtime=m, ctime=c) for i, s, m, c in rows.values()]
+    packed = pack_stats(list(rows), stats)
+    assert unpack_stats(packed) == {"": (0, 0, 0, 0), **rows}
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [{"ino": (1 << 64) - 1}, {"mtime": 1 << 70}, {"mtime": -(1 << 70)}, {"ctime": 1 << 63}],
+)
+def test_numbers_beyond_64_bits_still_differ(numbers: dict[str, int]) -> None:
+    odd = pack_stats(["a"], [Numbers(**numbers)])
+    assert odd == pack_stats(["a"], [Numbers(**numbers)])
+    key, value = next(iter(numbers.items()))
+    assert odd != pack_stats(["a"], [Numbers(**{key: value - 1})])
+    assert list(unpack_stats(odd)) == ["", "a"]
+
+
+def test_owners_of_all_32_bits() -> None:
+    top = (1 << 32) - 2
+    one = pack_stats(["d"], [Numbers(0o040755, uid=top, gid=top)])
+    two = pack_stats(["d"], [Numbers(0o040755, uid=top, gid=top - 1)])
+    assert one != two
+    assert compare_stats(one, two).changed == ("d",)
+
+
+def test_what_happens_below_leaves_the_listing_above_alone(root: Path, root_fd: int) -> None:
+    (root / "sub/inner").mkdir(parents=True)
+    before = pack(root_fd)
+    listing = find(root_fd)
+    before_own = pack_stats(listing.names, listing.stats, listing.own)
+    (root / "sub/new").write_text("")
+    (root / "sub/inner").rmdir()
+    assert pack(root_fd) == before
+    listing = find(root_fd)
+    assert pack_stats(listing.names, listing.stats, listing.own) == before_own
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o1755])
+def test_chmod_of_a_folder_shows(root: Path, root_fd: int, mode: int) -> None:
+    (root / "sub").mkdir()
+    before = pack(root_fd)
+    (root / "sub").chmod(mode)
+    assert compare_stats(before, pack(root_fd)).changed == ("sub",)
+
+
+@pytest.mark.root
+def test_chown_of_a_folder_shows(root: Path, root_fd: int) -> None:
+    (root / "sub").mkdir()
+    before = pack(root_fd)
+    os.chown(root / "sub", 0, 12)
+    assert compare_stats(before, pack(root_fd)).changed == ("sub",)
+
+
+def test_rename_and_replacement_of_a_folder_show(root: Path, root_fd: int) -> None:
+    (root / "sub").mkdir()
+    (root / "other").mkdir()
+    before = pack(root_fd)
+    (root / "other").rename(root / "new")
+    difference = compare_stats(before, pack(root_fd))
+    assert (difference.come, difference.changed, difference.gone) == (("new",), (), ("other",))
+    (root / "sub").rmdir()
+    (root / "new").rename(root / "sub")
+    assert compare_stats(before, pack(root_fd)).changed == ("sub",)
+
+
+def test_a_file_in_the_place_of_a_folder_shows() -> None:
+    folder = pack_stats(["a"], [Numbers(0o040755)])
+    assert compare_stats(folder, pack_stats(["a"], [Numbers()])).changed == ("a",)
+
+
+def test_what_only_moves_a_folders_ctime_shows_in_its_own_row(root: Path, root_fd: int) -> None:
+    (root / "sub").mkdir()
+    listing = find(root_fd, "sub")
+    before = pack_stats(listing.names, listing.stats, listing.own)
+    os.utime(root / "sub", ns=(1, 1))
+    listing = find(root_fd, "sub")
+    after = pack_stats(listing.names, listing.stats, listing.own)
+    assert compare_stats(before, after) == Difference(own=True, come=(), changed=(), gone=())
+
+
+def test_differences() -> None:
+    old = pack_stats(["a", "b", "c"], [Numbers(), Numbers(), Numbers()])
+    new = pack_stats(["b", "c", "d"], [Numbers(), Numbers(size=4), Numbers()])
+    assert compare_stats(old, old) == NOTHING
+    assert compare_stats(old, new) == Difference(
+        own=False, come=("d",), changed=("c",), gone=("a",)
+    )
+    assert compare_stats(None, old) == Difference(
+        own=True, come=("a", "b", "c"), changed=(), gone=()
+    )
+    assert compare_stats(None, pack_stats([], [])).own
+
+
+@pytest.mark.parametrize(
+    ("ctime", "is_racy"), [(0, False), (990, False), (991, True), (1000, True), (5000, True)]
+)
+def test_racy_means_within_a_tick_of_now_or_later(ctime: int, is_racy: bool) -> None:
+    assert racy(ctime, 1000, 10) == is_racy
+    stored = pack_stats(["a"], [Numbers(ctime=ctime)], settled_ns=1000 - 10)
+    assert (unpack_stats(stored)["a"][3] == RACY) == is_racy
+    # It is looked at again as long as it is racy, and never because it once was.
+    found = pack_stats(["a"], [Numbers(ctime=ctime)])
+    assert compare_stats(stored, found).changed == (("a",) if is_racy else ())
+
+
+def test_a_racy_file_is_looked_at_again_even_in_the_future() -> None:
+    file = Numbers(ctime=1 << 62)
+    stored = pack_stats(["a"], [file], settled_ns=1000)
+    assert compare_stats(stored, pack_stats(["a"], [file])).changed == ("a",)
+
+
+def test_a_change_within_the_tick_is_caught(root: Path, root_fd: int) -> None:
+    """The case the rule is for: same size, same times, other bytes."""
+    (root / "file").write_text("one")
+    listing = find(root_fd)
+    stored = pack_stats(
+        listing.names, listing.stats, settled_ns=listing.stats[0].st_ctime_ns - 10_000_000
+    )
+    assert compare_stats(stored, pack(root_fd)).changed == ("file",)
+
+
+def test_folders_are_never_racy_and_their_own_row_is() -> None:
+    folder = Numbers(0o040755, ctime=2000)
+    stored = pack_stats(["d"], [folder], folder, settled_ns=1000)
+    found = pack_stats(["d"], [folder], folder)
+    assert compare_stats(stored, found) == Difference(own=True, come=(), changed=(), gone=())
