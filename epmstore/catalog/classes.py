@@ -1,0 +1,162 @@
+"""The class of a path, from an application's patterns. Pure.
+
+- Patterns are those of gitignore(5), one list for each class; the root is the folder they are
+  relative to. Inside a list the last pattern that matches decides, and `!` takes back.
+- What is below a matched folder is matched too, and a `!` does not reach in there.
+- Between lists: ignore before secret before state before config; what no list matches is program.
+"""
+
+import hashlib
+import re
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from epmstore.errors import UsageError
+from epmstore.relpath import parents, split
+from epmstore.tree import PathClass
+
+Class: TypeAlias = PathClass | Literal["ignore"]
+LISTS: Final = ("ignore", "secret", "state", "config")
+"""The lists of patterns, the strongest first."""
+_FIRST_OF: Final[list[Class]] = [
+    "program",
+    *(LISTS[(lists & -lists).bit_length() - 1] for lists in range(1, 1 << len(LISTS))),
+]
+"""The class that a set of lists, as bits, comes to."""
+_SPECIAL = re.compile(r"[][*?!\\/]")
+"""What makes a pattern more than a name."""
+
+
+class Patterns(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The patterns of an application, as they were given."""
+
+    ignore: tuple[str, ...] = ()
+    secret: tuple[str, ...] = ()
+    state: tuple[str, ...] = ()
+    config: tuple[str, ...] = ()
+
+    def digest(self) -> str:
+        """SHA-256 over the lists, as hex: whether the same rules were in force."""
+        return hashlib.sha256(msgspec.json.encode([getattr(self, x) for x in LISTS])).hexdigest()
+
+
+class Rules:
+    """Patterns made ready to be asked about very many paths; for one thread at a time."""
+
+    def __init__(self, patterns: Patterns) -> None:
+        """Raises UsageError for a pattern that is none, or that no path can match."""
+        self.patterns = patterns
+        lists = [_compile(getattr(patterns, name)) for name in LISTS]
+        self._lists = [(1 << n, rules) for n, rules in enumerate(lists) if rules]
+        rules = [rule for _, found in self._lists for rule in found]
+        self._names = _Sieve([rule for rule in rules if rule.by_name])
+        self._paths = _Sieve([rule for rule in rules if not rule.by_name])
+        self._folders = {"": 0}
+
+    def digest(self) -> str:
+        return self.patterns.digest()
+
+    def classify(self, path: str, is_dir: bool = False) -> Class:
+        """The class of a path below the root, whether or not the folders above it were asked."""
+        if not self._lists:
+            return "program"
+        folder, name = split(path)
+        above = self._folders.get(folder)
+        if above is None:
+            above = self._above(folder)
+        matched = above | self._own(path, name, is_dir)
+        if is_dir:
+            self._folders[path] = matched
+        return _FIRST_OF[matched]
+
+    def _above(self, folder: str) -> int:
+        """The lists that match a folder, of which no question was asked yet."""
+        matched = 0
+        for path in (*parents(folder), folder):
+            known = self._folders.get(path)
+            if known is None:
+                known = matched | self._own(path, split(path)[1], True)
+                self._folders[path] = known
+            matched = known
+        return matched
+
+    def _own(self, path: str, name: str, is_dir: bool) -> int:
+        """The lists with patterns that match this very path, as bits."""
+        end = "/" if is_dir else ""
+        if not self._names.may_match(name, end) and not self._paths.may_match(path, end):
+            return 0
+        return sum(bit for bit, rules in self._lists if _matches(rules, path, name, end))
+
+
+class _Rule(msgspec.Struct, frozen=True):
+    """One pattern: `by_name` without a slash, `inside` of a folder and not the folder itself."""
+
+    text: str
+    regex: re.Pattern[str]
+    include: bool
+    by_name: bool
+    inside: bool
+
+
+class _Sieve:
+    """Says of most texts, quickly, that no rule matches; of the others it says nothing."""
+
+    def __init__(self, rules: list[_Rule]) -> None:
+        literals = {rule.text for rule in rules if not _SPECIAL.search(rule.text)}
+        endings = {rule.text[1:] for rule in rules if rule.text.startswith("*")}
+        endings = {text for text in endings if not _SPECIAL.search(text)}
+        # groups have names in each rule, and one expression may not have a name twice
+        bodies = [
+            re.sub(r"\(\?P<\w+>", "(?:", rule.regex.pattern)
+            for rule in rules
+            if rule.text not in literals and not (rule.text[0] == "*" and rule.text[1:] in endings)
+        ]
+        self._literals = frozenset(literals)
+        self._endings = tuple(endings)
+        self._others = re.compile("|".join(bodies)) if bodies else None
+
+    def may_match(self, text: str, end: str) -> bool:
+        return (
+            text in self._literals
+            or text.endswith(self._endings)
+            or (self._others is not None and self._others.match(text + end) is not None)
+        )
+
+
+def _compile(patterns: tuple[str, ...]) -> list[_Rule]:
+    if not patterns:
+        return []
+    # The import takes 40 ms, which most commands and most applications can do without.
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415
+
+    rules = []
+    for text in patterns:
+        try:
+            # "simple", because other engines do not take names that are not UTF-8
+            found = list(GitIgnoreSpec.from_lines([text], backend="simple").patterns)
+        except ValueError:
+            found = []
+        body = text.rstrip().rstrip("/")
+        for pattern in found:
+            if pattern.regex is not None:
+                rule = _Rule(
+                    text=body.removeprefix("!"),
+                    regex=pattern.regex,
+                    include=bool(pattern.include),
+                    by_name="/" not in body,
+                    inside=body.endswith("/**"),
+                )
+                rules.append(rule)
+                break
+        else:
+            raise UsageError(f"{text!r} is not a pattern that a path can match")
+    return rules
+
+
+def _matches(rules: list[_Rule], path: str, name: str, end: str) -> bool:
+    for rule in reversed(rules):
+        subject = (name if rule.by_name else path) + ("" if rule.inside else end)
+        if rule.regex.match(subject):
+            return rule.include
+    return False
