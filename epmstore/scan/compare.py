@@ -28,6 +28,7 @@ Row: TypeAlias = tuple[int, int, int, int]
 RACY = -1
 """A ctime that no file has: the stored row differs from whatever is found."""
 
+_TYPE = 0o170000
 _COUNT = struct.Struct("<I")
 _ROW_BYTES = 32
 _NO_ROW: Row = (0, 0, 0, 0)
@@ -82,7 +83,7 @@ def pack_stats(
     """
     numbers = [0, 0, 0, 0] if own is None else [own.st_ino, own.st_mode, 0, own.st_ctime_ns]
     for found in stats:
-        if stat.S_ISDIR(found.st_mode):
+        if found.st_mode & _TYPE == stat.S_IFDIR:  # S_ISDIR takes a third of the whole time
             owner = found.st_uid << 32 | found.st_gid
             numbers += (found.st_ino, -1 - found.st_mode, owner, 0)
         else:

@@ -1,0 +1,71 @@
+"""The clock of a file system: what its ctimes are taken from, and how coarse they are.
+
+Local file systems take them from this kernel's coarse clock. Others have a clock of their own, on a
+server or in a process, that only a file just made can tell.
+"""
+
+import contextlib
+import os
+import secrets
+import time
+
+import msgspec
+
+from epmstore import fsio
+from epmstore.relpath import STAGE_PREFIX
+from epmstore.scan.mounts import filesystem
+
+TICK_NS = 10_000_000
+"""The longest tick of a Linux kernel (100 Hz)."""
+UNKNOWN_NS = 2_000_000_000
+"""For file systems of which nothing is known; some count in steps of two seconds."""
+
+_KERNEL_CLOCK = 5  # CLOCK_REALTIME_COARSE, which the time module does not name
+_FINE = frozenset({"btrfs", "ext4", "f2fs", "tmpfs", "xfs"})
+_SECOND = 1_000_000_000
+
+
+class FilesystemClock(msgspec.Struct, frozen=True):
+    """A reading: nanoseconds since 1970 by the file system's own clock, and its granularity."""
+
+    now_ns: int
+    granularity_ns: int
+
+    def settled_ns(self) -> int:
+        """A file that is read after this reading, and whose ctime is not later than this, cannot
+        have changed since without a new ctime.
+        """
+        return self.now_ns - self.granularity_ns
+
+
+def probe_clock(root_fd: int, scratch_fd: int | None = None) -> FilesystemClock:
+    """Read the clock of the file system that an open directory is on. Never raises OSError.
+
+    `scratch_fd` is a directory of ours, where a probe file disturbs nobody; it is used if it is on
+    the same file system. A root on a local file system is not written to.
+    """
+    name = filesystem(root_fd).name
+    root = os.fstat(root_fd)
+    granularity = TICK_NS if name in _FINE else UNKNOWN_NS
+    if root.st_ctime_ns % _SECOND == 0:  # small inodes have no room for fractions
+        granularity = UNKNOWN_NS
+    place: int | None = None
+    if scratch_fd is not None and os.fstat(scratch_fd).st_dev == root.st_dev:
+        place = scratch_fd
+    elif name not in _FINE:
+        place = root_fd
+    if place is not None:
+        with contextlib.suppress(OSError):
+            return FilesystemClock(_probe(place), granularity)
+    return FilesystemClock(time.clock_gettime_ns(_KERNEL_CLOCK), granularity)
+
+
+def _probe(directory: int) -> int:
+    """The ctime of a file made for this and taken away again. Raises OSError."""
+    name = f"{STAGE_PREFIX}clock-{secrets.token_hex(8)}"
+    fd = fsio.create(name, directory)
+    try:
+        return os.fstat(fd).st_ctime_ns
+    finally:
+        os.close(fd)
+        fsio.unlink(name, directory)
