@@ -109,7 +109,7 @@ class Contents:
                     for n, frame in enumerate(group.frames)
                 ],
             )
-            _add_rows(db, first, group.blobs)
+            _add_rows(db, first, group.blobs, self._database.interned)
 
     def forget_file(self, file: str) -> None:
         """Take a file and everything in it out of the index; entries keep the identities."""
@@ -137,29 +137,45 @@ group.
 """
 
 
-def intern(db: sqlite3.Connection, infos: Iterable[BlobInfo]) -> dict[Sha256, int]:
-    """The row of each content; unknown ones get one, half-known ones what `infos` adds."""
+def intern(
+    db: sqlite3.Connection, infos: Iterable[BlobInfo], memory: dict[bytes, int]
+) -> dict[bytes, int]:
+    """The row of each content, by witness; unknown ones get one, half-known ones what `infos` adds.
+
+    `memory` is the transaction's: contents whose rows are known and complete.
+    """
     empty = db.execute("SELECT NOT EXISTS (SELECT 1 FROM contents)").fetchone()[0]
-    found: dict[Sha256, int] = {}
+    found: dict[bytes, int] = {}
     fresh: list[tuple[int, bytes | None, bytes, int]] = []
     following = _next_id(db, "contents")
     for info in infos:
         if info.sha256 in found:
             continue
-        row = None if empty else _content(db, info.sha256)
-        if row is None:
+        known = memory.get(info.sha256)
+        row = None if empty or known is not None else _content(db, info.sha256)
+        if known is not None:
+            found[info.sha256] = known
+        elif row is None:
             found[info.sha256] = following
             fresh.append((following, info.digest or None, info.sha256, info.size))
             following += 1
-            continue
-        found[info.sha256], half = row
-        if half and info.size != UNKNOWN_SIZE:
-            db.execute(
-                "UPDATE contents SET sha1 = coalesce(sha1, ?), size = ? WHERE id = ?",
-                (info.digest or None, info.size, found[info.sha256]),
-            )
+        else:
+            found[info.sha256] = row[0]
+            if row[1]:
+                _complete(db, row[0], info)
+        if info.digest:
+            memory[info.sha256] = found[info.sha256]
     db.executemany("INSERT INTO contents VALUES (?, ?, ?, ?)", fresh)
     return found
+
+
+def _complete(db: sqlite3.Connection, row: int, info: BlobInfo) -> None:
+    """Add what a half-known content lacked."""
+    if info.size != UNKNOWN_SIZE:
+        db.execute(
+            "UPDATE contents SET sha1 = coalesce(sha1, ?), size = ? WHERE id = ?",
+            (info.digest or None, info.size, row),
+        )
 
 
 def unnamed(sha256: Sha256, size: int = UNKNOWN_SIZE) -> BlobInfo:
@@ -167,7 +183,12 @@ def unnamed(sha256: Sha256, size: int = UNKNOWN_SIZE) -> BlobInfo:
     return BlobInfo(Digest(b""), sha256, size)
 
 
-def _add_rows(db: sqlite3.Connection, first_frame: int, blobs: Sequence[BlobRow]) -> None:
+def _add_rows(
+    db: sqlite3.Connection,
+    first_frame: int,
+    blobs: Sequence[BlobRow],
+    interned: dict[bytes, int],
+) -> None:
     ids = intern(
         db,
         [
@@ -176,9 +197,10 @@ def _add_rows(db: sqlite3.Connection, first_frame: int, blobs: Sequence[BlobRow]
             else BlobInfo(row.digest, row.sha256, row.size)
             for row in blobs
         ],
+        interned,
     )
     others = {s for row in blobs for s in (row.base, *row.parts) if s is not None and s not in ids}
-    ids.update(intern(db, map(unnamed, others)))
+    ids.update(intern(db, map(unnamed, others), interned))
     db.executemany(
         "INSERT OR IGNORE INTO stored VALUES (?, ?, ?, ?, ?)",
         [

@@ -84,6 +84,8 @@ class Database:
         self._reader: sqlite3.Connection | None = None
         self._inode = -1
         self._writer: sqlite3.Connection | None = None
+        self.interned: dict[bytes, int] = {}
+        """Rows of contents that this transaction has looked up, by witness."""
 
     def close(self) -> None:
         with self._lock:
@@ -139,6 +141,7 @@ class Database:
                 raise
             finally:
                 self._writer = None
+                self.interned = {}
                 connection.close()
 
     def _current_reader(self) -> sqlite3.Connection:

@@ -91,6 +91,28 @@ class Entries:
             ).fetchall()
         return [Record(*row) for row in rows]
 
+    def last_version(self, app: str) -> Record | None:
+        """The record of the newest version (of its first line, if it has several)."""
+        return self._one_record(app, "type = 'version' ORDER BY version DESC, r.seq LIMIT 1", ())
+
+    def version_of_txid(self, app: str, txid: str) -> Record | None:
+        """The record of the version that a transaction made. Looks at the newest ones only."""
+        return self._one_record(
+            app,
+            "type = 'version' AND instr(form, ?) AND r.seq > a.seq - 256"
+            " ORDER BY r.seq DESC LIMIT 1",
+            (f'"txid":"{txid}"'.encode(),),
+        )
+
+    def _one_record(self, app: str, where: str, arguments: tuple[object, ...]) -> Record | None:
+        with self._database.read() as db:
+            row = db.execute(
+                "SELECT r.seq, type, version, form FROM records r JOIN apps a ON a.id = r.app"
+                f" WHERE a.uuid = ? AND {where}",
+                (app, *arguments),
+            ).fetchone()
+        return None if row is None else Record(*row)
+
     def add_records(self, app: str, records: Iterable[Record], position: Position) -> None:
         """Enter records that are durable in the catalog, up to `position`."""
         with self._database.write() as db:
@@ -122,7 +144,7 @@ class Entries:
         """
         with self._database.write() as db:
             number = _app(db, app, create=True)
-            writer = _Writer(db)
+            writer = _Writer(db, self._database.interned)
             writer.incoming(list(entries), keep=False)
             writer.incoming(list(meta), keep=True)
             _merge_incoming(db, number, version)
@@ -141,6 +163,15 @@ class Entries:
                 name: reader.entry(join(folder, name), row)
                 for name, row in ((from_bytes(r[0]), r[1:]) for r in rows)
             }
+
+    def live_folders(self, app: str) -> list[str]:
+        """Every folder that has an entry in the newest version."""
+        with self._database.read() as db:
+            rows = db.execute(
+                "SELECT path FROM folders WHERE id IN (SELECT folder FROM live WHERE app = ?)",
+                (_app(db, app),),
+            ).fetchall()
+        return [str(from_bytes(row[0])) for row in rows]
 
     def live_below(self, app: str, folder: str) -> list[Entry]:
         """Every entry below a folder, at any depth, in the newest version."""
@@ -254,13 +285,15 @@ _ENTRY = "c.sha1, c.sha256, c.size, e.meta, e.mtime"
 class _Writer:
     """Interns what entries share, within one transaction."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, interned: dict[bytes, int]) -> None:
         self._db = db
+        self._interned = interned
         self._folders: dict[str, int] = {}
         self._metas: dict[_Meta, int] = {}
 
     def incoming(self, entries: Sequence[Entry], *, keep: bool) -> None:
-        contents = intern(self._db, [e.content for e in entries if e.content is not None])
+        named = [e.content for e in entries if e.content is not None]
+        contents = intern(self._db, named, self._interned)
         self._db.executemany(
             "INSERT OR REPLACE INTO incoming VALUES (?, ?, ?, ?, ?, ?)",
             [

@@ -1,0 +1,84 @@
+"""What an observation amounts to: entries that came, changed and went, against the newest version.
+Pure.
+"""
+
+import os
+from collections.abc import Iterable
+
+import msgspec
+
+from epmstore.catalog.model import Counts
+from epmstore.record.ingest import Examined
+from epmstore.record.observe import Observation
+from epmstore.relpath import RelPath, sort_paths
+from epmstore.scan.problem import Problem
+from epmstore.tree import Entry, changed_fields, shifted_sum
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """The difference between the newest version and the root. `modified` pairs old and new.
+
+    `left` went out of what the rules look at; `problems` are what could not be read: those paths
+    keep the entries they had.
+    """
+
+    added: list[Entry]
+    modified: list[tuple[Entry, Entry]]
+    removed: list[Entry]
+    left: list[Entry]
+    problems: list[Problem]
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.added or self.modified or self.removed or self.left)
+
+    @property
+    def counts(self) -> Counts:
+        return Counts(len(self.added), len(self.modified), len(self.removed))
+
+    def come(self) -> Iterable[Entry]:
+        return [*self.added, *(new for _, new in self.modified)]
+
+    def gone(self) -> Iterable[Entry]:
+        return [*self.removed, *self.left, *(old for old, _ in self.modified)]
+
+    def new_sum(self, old_sum: int) -> int:
+        """The sum of the tree after the changes, given the one before."""
+        return shifted_sum(old_sum, gone=self.gone(), come=self.come())
+
+
+def judge_changes(found: Observation, examined: Iterable[Examined]) -> Changes:
+    """Compare what was read with what is recorded."""
+    added: list[Entry] = []
+    modified: list[tuple[Entry, Entry]] = []
+    problems = list(found.unobserved)
+    for one in examined:
+        if one.entry is None:
+            if one.problem is not None:
+                problems.append(one.problem)
+            continue
+        entry = with_link(one.entry, found.same_as.get(one.entry.path))
+        recorded = one.candidate.recorded
+        if recorded is None:
+            added.append(entry)
+        elif changed_fields(recorded, entry):
+            modified.append((recorded, entry))
+    return Changes(added, modified, list(found.gone), list(found.left), problems)
+
+
+def with_link(entry: Entry, same_as: RelPath | None) -> Entry:
+    return entry if same_as is None else msgspec.structs.replace(entry, same_as=same_as)
+
+
+def is_metadata_only(old: Entry, new: Entry) -> bool:
+    """Whether a file has the content that it had: all that is left to record is metadata."""
+    return old.kind == new.kind == "file" and old.content == new.content
+
+
+def paths_of(entries: Iterable[Entry]) -> list[RelPath]:
+    return sort_paths(entry.path for entry in entries)
+
+
+def in_order(entries: Iterable[Entry]) -> list[Entry]:
+    """By the bytes of their paths."""
+    return sorted(entries, key=lambda entry: os.fsencode(entry.path))

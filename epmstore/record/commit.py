@@ -1,0 +1,125 @@
+"""The one way by which anything becomes part of a store's history.
+
+Order, each durable before the next: contents (packs, or the pack log if they are few), the catalog
+lines, the index. Then, and only then, the caller may say that it is done. A crash in between leaves
+contents that nobody names (a collection takes them), or a catalog line that the index is caught up
+with on the next opening.
+
+A transaction id makes a commit repeatable: one that is already in the catalog is not written again.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from epmstore.blobs.pack import WrittenGroup, publish_pack
+from epmstore.catalog.format import decode_line, encode_line
+from epmstore.catalog.model import START, Fact, Position, VersionPart, VersionRecord
+from epmstore.group import Group
+from epmstore.index.entries import Record
+from epmstore.record.replay import apply_part, catch_up
+from epmstore.record.store import Store
+
+LOG_LIMIT = 8 << 20
+"""Groups of together less than this many bytes go to the pack log."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """Where an app's history stands: the newest version's record, null before the first."""
+
+    position: Position
+    version: VersionRecord | None
+
+    @property
+    def number(self) -> int | None:
+        return None if self.version is None else self.version.version
+
+
+def read_head(store: Store, app: str) -> Head:
+    """As the index has it. Raises DamagedError."""
+    found = store.entries.position(app) if store.database.exists() else None
+    if found is None:
+        return Head(START, None)
+    record = store.entries.last_version(app)
+    return Head(Position(*found), None if record is None else read_version(record))
+
+
+def read_version(record: Record) -> VersionRecord:
+    """The header that an index record keeps. Raises DamagedError."""
+    _, decoded = decode_line(record.form)
+    assert isinstance(decoded, VersionPart), "the index keeps versions under their type"
+    return decoded.header
+
+
+def store_groups(store: Store, groups: Sequence[WrittenGroup]) -> None:
+    """Make contents durable and known to the index. Under the `write` lock, within `keep_packs`."""
+    placed = _place(store, [group for group in groups if group.group.blobs])
+    with store.database.write():
+        for file, start, group in placed:
+            store.contents.add_group(file, start, group)
+
+
+def commit_version(
+    store: Store,
+    app: str,
+    make: Callable[[Head], VersionPart],
+    groups: Sequence[WrittenGroup] = (),
+    *,
+    txid: str,
+) -> VersionRecord:
+    """Append one version; `make` gets the head that it follows. Within `keep_packs`.
+
+    Raises DamagedError, OSError; then nothing is recorded, or the whole version is.
+    """
+    with store.lock_write():
+        catch_up(store)
+        done = store.entries.version_of_txid(app, txid) if store.database.exists() else None
+        if done is not None:
+            return read_version(done)
+        head = read_head(store, app)
+        version = make(head)
+        placed = _place(store, [group for group in groups if group.group.blobs])
+        position = store.catalog(app).append([version], head.position, store.quarantine)
+        form = encode_line(VersionPart(version.header), head.position)
+        with store.database.write():
+            for file, start, group in placed:
+                store.contents.add_group(file, start, group)
+            apply_part(store, app, version)
+            record = Record(head.position.seq, "version", version.header.version, form)
+            store.entries.add_records(app, [record], (position.length, position.head, position.seq))
+    return version.header
+
+
+def commit_fact(store: Store, app: str, fact: Fact) -> None:
+    """Append a record that is no version (a pin, a tag, a forget ...). Raises DamagedError,
+    OSError.
+    """
+    with store.lock_write():
+        catch_up(store)
+        head = read_head(store, app)
+        position = store.catalog(app).append([fact], head.position, store.quarantine)
+        form = encode_line(fact, head.position)
+        envelope, _ = decode_line(form)
+        record = Record(head.position.seq, envelope.type, None, form)
+        with store.database.write():
+            store.entries.add_records(app, [record], (position.length, position.head, position.seq))
+
+
+def _place(store: Store, groups: Sequence[WrittenGroup]) -> list[tuple[str, int, Group]]:
+    """(file, offset, table) of each group, durable."""
+    small = [group for group in groups if group.memory is not None]
+    together = sum(group.group.length for group in small)
+    to_log = small if together < LOG_LIMIT else []
+    placed = [
+        (publish_pack(store.packs, group), 0, group.group)
+        for group in groups
+        if group not in to_log
+    ]
+    if to_log:
+        sound = store.contents.files().get(store.packlog.file, 0) if store.database.exists() else 0
+        positions = store.packlog.append(to_log, sound=sound)
+        placed += [
+            (position.file, position.start, group.group)
+            for position, group in zip(positions, to_log, strict=True)
+        ]
+    return placed

@@ -1,0 +1,260 @@
+"""What of a root has to be looked at: the walk, joined with the live cache and the newest version.
+
+No contents are read here and nothing is written. `status`, `snapshot` and the tree that a checkout
+finds all begin with this. Rules:
+
+- a folder whose stats equal the cached ones is as recorded, and costs one comparison; - not
+observed is not absent: what could not be seen keeps its entry, what the rules leave out leaves the
+tree
+  without having been removed;
+- an entry is `gone` only if its folder was listed and does not have it.
+"""
+
+import os
+import stat
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+from epmstore.index.entries import Entries
+from epmstore.index.live import LiveCache, LiveState
+from epmstore.relpath import RelPath, from_bytes, join, parents, split, to_bytes
+from epmstore.scan.compare import Difference, compare_stats, pack_stats
+from epmstore.scan.metadata import group_links
+from epmstore.scan.problem import Problem
+from epmstore.scan.walk import Classify, Identity, Listing, walk
+from epmstore.tree import Entry, PathClass
+
+
+class Candidate(msgspec.Struct, frozen=True, gc=False):
+    """A path whose entry may differ from the recorded one (null: it is new)."""
+
+    path: RelPath
+    stat: os.stat_result
+    path_class: PathClass
+    recorded: Entry | None
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """One look at a root. `listings` are those of the folders whose stats differ from the cached
+    ones.
+
+    `gone` entries were removed; `left` ones are outside of what the rules now look at. `same_as`
+    says of hard links what their first path is. `vanished_folders` have rows in the cache and are
+    no more. `cold` says that there was no cache to compare with.
+    """
+
+    candidates: list[Candidate]
+    gone: list[Entry]
+    left: list[Entry]
+    listings: dict[str, Listing]
+    same_as: dict[RelPath, RelPath]
+    skipped: list[Problem]
+    unobserved: list[Problem]
+    ignored: list[RelPath]
+    vanished_folders: list[str]
+    files: int
+    cold: bool
+
+
+class Observer:
+    """Looks at one root of one app."""
+
+    def __init__(
+        self,
+        root_fd: int,
+        app: str,
+        entries: Entries,
+        *,
+        classify: Classify | None,
+        skip: frozenset[Identity],
+        cross_mounts: bool = False,
+    ) -> None:
+        self._root_fd = root_fd
+        self._app = app
+        self._entries = entries
+        self._classify = classify
+        self._skip = skip
+        self._cross_mounts = cross_mounts
+
+    def observe(
+        self,
+        cached: dict[bytes, bytes] | None,
+        *,
+        recorded: bool,
+        only: Collection[str] | None = None,
+    ) -> Observation:
+        """`cached` are the rows that are valid for the newest version (null: none are); `recorded`
+        says whether there is a newest version. `only` limits the look to these folders.
+
+        Raises OSError if the root itself cannot be looked at.
+        """
+        look = _Look(cached, recorded)
+        for listing in walk(
+            self._root_fd,
+            classify=self._classify,
+            skip=self._skip,
+            cross_mounts=self._cross_mounts,
+            only=only,
+        ):
+            look.add(listing)
+        candidates = self._candidates(look) if recorded else look.fresh()
+        gone, left = self._departed(look, whole=only is None) if recorded else ([], [])
+        vanished: list[str] = []
+        if only is None and cached:
+            vanished = [f for f in map(str, map(from_bytes, cached)) if look.is_gone_folder(f)]
+        return Observation(
+            candidates,
+            gone,
+            left,
+            look.listings,
+            group_links(look.links),
+            look.skipped,
+            look.unobserved,
+            look.ignored,
+            vanished,
+            look.files,
+            cached is None,
+        )
+
+    def _candidates(self, look: "_Look") -> list[Candidate]:
+        """The paths to look at, each with its recorded entry: one query a folder."""
+        found: list[Candidate] = []
+        by_folder: dict[str, list[RelPath]] = {}
+        for path in look.wanted:
+            by_folder.setdefault(split(path)[0], []).append(path)
+        for folder, paths in by_folder.items():
+            recorded = self._entries.live_folder(self._app, folder)
+            found += [
+                Candidate(path, *look.wanted[path], recorded.get(split(path)[1])) for path in paths
+            ]
+        return found
+
+    def _departed(self, look: "_Look", *, whole: bool) -> tuple[list[Entry], list[Entry]]:
+        """(gone, left) among the recorded entries."""
+        lost: dict[RelPath, Entry] = {}
+        for folder, names in look.gone.items():
+            recorded = self._entries.live_folder(self._app, folder)
+            present = set(look.listings[folder].names)
+            for name in recorded if names is None else names:
+                if name in recorded and name not in present:
+                    self._add_with_children(recorded[name], lost)
+        for path in look.replaced_folders:
+            lost.update((entry.path, entry) for entry in self._entries.live_below(self._app, path))
+        if whole and look.cold:
+            for folder in self._entries.live_folders(self._app):
+                if folder not in look.visited:
+                    inside = self._entries.live_folder(self._app, folder)
+                    lost.update((entry.path, entry) for entry in inside.values())
+        return look.sort_out(lost.values())
+
+    def _add_with_children(self, entry: Entry, lost: dict[RelPath, Entry]) -> None:
+        lost[entry.path] = entry
+        if entry.kind == "directory":
+            below = self._entries.live_below(self._app, entry.path)
+            lost.update((child.path, child) for child in below)
+
+
+class _Look:
+    """Gathers what one walk shows."""
+
+    def __init__(self, cached: dict[bytes, bytes] | None, recorded: bool) -> None:
+        self._cached = cached or {}
+        self._recorded = recorded
+        self.cold = cached is None
+        self.files = 0
+        self.listings: dict[str, Listing] = {}
+        self.visited: set[str] = set()
+        self.wanted: dict[RelPath, tuple[os.stat_result, PathClass]] = {}
+        self.gone: dict[str, tuple[str, ...] | None] = {}
+        """Folder to names that the cache had; null for a folder that it did not have."""
+        self.replaced_folders: list[RelPath] = []
+        self.links: list[tuple[RelPath, os.stat_result]] = []
+        self.skipped: list[Problem] = []
+        self.unobserved: list[Problem] = []
+        self.ignored: list[RelPath] = []
+        self._unlisted: set[str] = set()
+
+    def add(self, listing: Listing) -> None:
+        folder = listing.folder
+        self.skipped += listing.skipped
+        self.unobserved += listing.unobserved
+        self.ignored += listing.ignored
+        if not listing.listed:
+            self._unlisted.add(folder)
+            return
+        self.visited.add(folder)
+        self.files += len(listing.names)
+        self.links += [
+            (join(folder, listing.names[n]), found)
+            for n, found in enumerate(listing.stats)
+            if found.st_nlink > 1 and stat.S_ISREG(found.st_mode)
+        ]
+        packed = pack_stats(listing.names, listing.stats, listing.own)
+        before = self._cached.get(to_bytes(folder))
+        if packed == before:
+            return
+        self.listings[folder] = listing
+        difference = compare_stats(before, packed)
+        self._compare(listing, difference)
+        self.gone[folder] = None if before is None else difference.gone
+
+    def _compare(self, listing: Listing, difference: Difference) -> None:
+        folder = listing.folder
+        if difference.own and folder and RelPath(folder) not in self.wanted:
+            self.wanted[RelPath(folder)] = (listing.own, "program")
+        changed = {*difference.come, *difference.changed}
+        for n, name in enumerate(listing.names):
+            if name not in changed:
+                continue
+            path_class = "program" if listing.classes is None else listing.classes[n]
+            path, found = join(folder, name), listing.stats[n]
+            self.wanted[path] = (found, path_class)
+            if not stat.S_ISDIR(found.st_mode) and to_bytes(path) in self._cached:
+                self.replaced_folders.append(path)
+
+    def fresh(self) -> list[Candidate]:
+        """Everything, where nothing is recorded yet."""
+        return [Candidate(path, *found, None) for path, found in self.wanted.items()]
+
+    def is_gone_folder(self, folder: str) -> bool:
+        return folder not in self.visited and not self._is_unseen(folder)
+
+    def sort_out(self, lost: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
+        """(gone, left): what was not seen is neither."""
+        gone: list[Entry] = []
+        left: list[Entry] = []
+        outside = {str(path) for path in self.ignored}
+        states = {p for p, (_, path_class) in self.wanted.items() if path_class == "state"}
+        for entry in lost:
+            above = [*parents(entry.path), entry.path]
+            if not outside.isdisjoint(above) or not states.isdisjoint(above[:-1]):
+                left.append(entry)
+            elif not self._is_unseen(entry.path):
+                gone.append(entry)
+        return gone, left
+
+    def _is_unseen(self, path: str) -> bool:
+        hidden = {str(p.path) for p in self.unobserved} | self._unlisted
+        return bool(hidden) and not hidden.isdisjoint(["", *parents(path), path])
+
+
+def valid_rows(
+    cache: LiveCache, entries: Entries, app: str, now: LiveState
+) -> dict[bytes, bytes] | None:
+    """The cached rows that hold for the newest version `now`; null if none do.
+
+    If the cache is of an older version, the folders of all that changed since are left out.
+    """
+    state, rows = cache.load()
+    if state is None or (state.rules, state.root_inode) != (now.rules, now.root_inode):
+        return None
+    if (state.version, state.txid) == (now.version, now.txid):
+        return rows
+    if state.version >= now.version:
+        return None
+    for old, new in entries.changed(app, state.version, now.version):
+        changed = old or new
+        assert changed is not None
+        rows.pop(to_bytes(split(changed.path)[0]), None)
+    return rows

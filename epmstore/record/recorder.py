@@ -1,0 +1,232 @@
+"""Looking at the root of one app and recording it: status, snapshot, and what a checkout begins
+with.
+
+The caller holds the app's lock for everything that records. Nothing changed means no version; but a
+deliberate snapshot then labels the newest one, and makes a change of it if it was drift: whoever
+watches the root was faster.
+"""
+
+import os
+import secrets
+from collections.abc import Collection
+
+import msgspec
+
+from epmstore.catalog.appcat import App
+from epmstore.catalog.classes import Patterns, Rules
+from epmstore.catalog.model import (
+    Actor,
+    LabelRecord,
+    Reason,
+    VersionKind,
+    VersionPart,
+    VersionRecord,
+)
+from epmstore.clock import to_rfc3339
+from epmstore.index.live import LiveState
+from epmstore.progress import SILENT, Progress
+from epmstore.record.changes import Changes, is_metadata_only, judge_changes, paths_of
+from epmstore.record.commit import Head, commit_fact, commit_version, read_head
+from epmstore.record.ingest import Ingested, Shelf, ingest
+from epmstore.record.observe import Observation, Observer, valid_rows
+from epmstore.record.root import Root
+from epmstore.record.rows import fresh_rows
+from epmstore.record.store import Store
+from epmstore.relpath import RelPath
+from epmstore.scan.fsclock import probe_clock
+from epmstore.scan.problem import Problem
+from epmstore.tree import Entry
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """What a new version is to say of itself."""
+
+    kind: VersionKind
+    reason: Reason
+    label: str | None = None
+    exit_status: int | None = None
+
+
+SAFETY = Intent(kind="drift", reason="safety")
+"""What is recorded before something is about to change a root."""
+
+
+class Look(msgspec.Struct, frozen=True):
+    """One look at a root: what was the newest version then, and what differs from it."""
+
+    head: Head
+    found: Observation
+    changes: Changes
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """What recording a root came to. `version` is the newest one now, whether or not it is new."""
+
+    before: int | None
+    version: VersionRecord
+    is_new: bool
+    is_labelled: bool
+    look: Look
+    collided: list[RelPath]
+
+
+class Recorder:
+    """Records one app of one store."""
+
+    def __init__(
+        self,
+        store: Store,
+        app: App,
+        *,
+        actor: Actor | None = None,
+        progress: Progress = SILENT,
+    ) -> None:
+        self.store = store
+        self.app = app
+        self.rules = Rules(app.patterns)
+        self.actor = actor
+        self._progress = progress
+
+    def status(self, root: Root) -> Look:
+        """What a snapshot would record now. Writes nothing."""
+        head = read_head(self.store, self.app.uuid)
+        found = self._observe(root, head, None)
+        ingested = ingest(root.fd, found.candidates, None, progress=self._progress)
+        return Look(head, found, judge_changes(found, ingested.examined))
+
+    def snapshot(
+        self, root: Root, intent: Intent, *, only: Collection[str] | None = None
+    ) -> Recorded:
+        """Record the root. Under the app's lock. Raises OSError, DamagedError; nothing is lost."""
+        store = self.store
+        with store.keep_packs():
+            head = read_head(store, self.app.uuid)
+            settled = probe_clock(root.fd).settled_ns()
+            found = self._observe(root, head, only)
+            shelf = Shelf(store.packs, store.contents, store.blobs)
+            ingested = ingest(root.fd, found.candidates, shelf, progress=self._progress)
+            changes = judge_changes(found, ingested.examined)
+            look = Look(head, found, changes)
+            version, is_new, is_labelled = self._commit(look, ingested, intent)
+        self._remember(root, version, found, ingested, settled, is_new=is_new)
+        return Recorded(head.number, version, is_new, is_labelled, look, ingested.collided)
+
+    def live_state(self, version: VersionRecord, root: Root) -> LiveState:
+        """What the live cache is valid for when `version` is the newest."""
+        return LiveState(version.version, version.txid, self.rules.digest(), root.stat.st_ino)
+
+    def _observe(self, root: Root, head: Head, only: Collection[str] | None) -> Observation:
+        store, app = self.store, self.app
+        rows = None
+        if head.version is not None:
+            now = self.live_state(head.version, root)
+            rows = valid_rows(store.live(app.uuid), store.entries, app.uuid, now)
+        observer = Observer(
+            root.fd,
+            app.uuid,
+            store.entries,
+            classify=None if app.patterns == Patterns() else self.rules.classify,
+            skip=store.identities(),
+            cross_mounts=app.cross_mounts,
+        )
+        return observer.observe(rows, recorded=head.version is not None, only=only)
+
+    def _commit(
+        self, look: Look, ingested: Ingested, intent: Intent
+    ) -> tuple[VersionRecord, bool, bool]:
+        """(newest version, whether it is new, whether an older one was labelled)."""
+        newest = look.head.version
+        if newest is not None and look.changes.is_empty:
+            ingested.discard()
+            return newest, False, self._label(newest, intent)
+        txid = secrets.token_hex(16)
+        try:
+            version = commit_version(
+                self.store,
+                self.app.uuid,
+                lambda head: self._draft(head, look, intent, txid),
+                ingested.groups,
+                txid=txid,
+            )
+        except BaseException:
+            ingested.discard()
+            raise
+        return version, True, False
+
+    def _label(self, newest: VersionRecord, intent: Intent) -> bool:
+        """A deliberate snapshot that found nothing new says so of the newest version."""
+        promotes = newest.kind == "drift"
+        if intent.kind != "change" or not (promotes or intent.label):
+            return False
+        fact = LabelRecord(
+            time=self._now(), actor=self.actor, version=newest.version, label=intent.label
+        )
+        commit_fact(self.store, self.app.uuid, fact)
+        return True
+
+    def _draft(self, head: Head, look: Look, intent: Intent, txid: str) -> VersionPart:
+        changes, before = look.changes, head.version
+        old_sum = 0 if before is None else int(before.tree, 16)
+        modified = changes.modified
+        header = VersionRecord(
+            version=0 if before is None else before.version + 1,
+            app=self.app.uuid,
+            key=self.app.key,
+            txid=txid,
+            kind=intent.kind,
+            reason=intent.reason,
+            tree=f"{changes.new_sum(old_sum):064x}",
+            counts=changes.counts,
+            time=self._now(),
+            label=intent.label,
+            window=None if before is None else (before.time, self._now()),
+            actor=self.actor,
+            from_=None if before is None else before.version,
+            exit_status=intent.exit_status,
+            ignored=self.rules.digest(),
+            unobserved=_unobserved(changes),
+        )
+        return VersionPart(
+            header,
+            [*changes.added, *(new for old, new in modified if not is_metadata_only(old, new))],
+            [_without_content(new) for old, new in modified if is_metadata_only(old, new)],
+            paths_of([*changes.removed, *changes.left]),
+        )
+
+    def _remember(
+        self,
+        root: Root,
+        version: VersionRecord,
+        found: Observation,
+        ingested: Ingested,
+        settled: int,
+        *,
+        is_new: bool,
+    ) -> None:
+        """Bring the live cache up to the version that was just recorded or confirmed."""
+        read = {
+            one.candidate.path: None if one.entry is None else one.stat for one in ingested.examined
+        }
+        rows = fresh_rows(found, read, settled)
+        cache, state = self.store.live(self.app.uuid), self.live_state(version, root)
+        if found.cold:
+            cache.replace(state, rows)
+        elif rows or found.vanished_folders or is_new:
+            cache.update(state, rows, map(os.fsencode, found.vanished_folders))
+
+    def _now(self) -> str:
+        return to_rfc3339(self.store.clock.now())
+
+
+def _unobserved(changes: Changes) -> tuple[tuple[RelPath, str], ...]:
+    named = [(p.path, p.kind) for p in changes.problems if p.kind != "ignored"]
+    return (*named, *((entry.path, "ignored") for entry in changes.left))
+
+
+def _without_content(entry: Entry) -> Entry:
+    return msgspec.structs.replace(entry, content=None)
+
+
+def is_failure(problem: Problem) -> bool:
+    """Whether a problem means that something which should have been recorded was not."""
+    return problem.kind in ("unreadable", "unstable")

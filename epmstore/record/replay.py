@@ -1,0 +1,153 @@
+"""Bringing the index up to the truth: packs and catalogs first, what the index says of them after.
+
+A crash between a catalog line and the index, a deleted index and a restored store all end here.
+Rules: groups are entered before the records that name their contents; a record is entered with its
+catalog's position in one transaction; what the index knows already is not read again.
+"""
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+
+from epmstore.atomic import remove_file
+from epmstore.blobs.packlog import read_groups
+from epmstore.blobs.records import load_group
+from epmstore.catalog.format import encode_line
+from epmstore.catalog.history import Read
+from epmstore.catalog.model import START, Position, UnknownRecord, VersionPart
+from epmstore.errors import DamagedError
+from epmstore.index.entries import Record
+from epmstore.progress import SILENT, Progress
+from epmstore.record.store import Store
+
+BATCH = 16
+"""Catalog lines that are held in memory at once."""
+
+
+def is_behind(store: Store) -> bool:
+    """Whether a catalog is longer than what the index has of it. Cheap: one stat a catalog.
+
+    Raises DamagedError for an index that cannot be used.
+    """
+    if not store.database.exists():
+        return True
+    return any(_length(store, app) > _committed(store, app).length for app in store.recorded_apps())
+
+
+def catch_up(store: Store, progress: Progress = SILENT) -> None:
+    """Enter what the index lacks. Under the `write` lock. Raises DamagedError."""
+    if not store.database.exists():
+        enter_packs(store, progress)
+    for app in store.recorded_apps():
+        committed = _committed(store, app)
+        if _length(store, app) <= committed.length:
+            continue
+        tail = store.catalog(app).tail(committed)
+        if tail.replay:
+            enter_packs(store, progress)
+            _enter_records(store, app, store.catalog(app).read(committed, tail.valid.length))
+
+
+def rebuild(store: Store, progress: Progress = SILENT) -> list[str]:
+    """Make the index anew. Under the `write` lock and with nobody else reading. Names what is
+    damaged.
+    """
+    store.database.close()
+    for suffix in ("", "-wal", "-shm"):
+        remove_file(store.path / f"{store.database.path.name}{suffix}")
+    findings = enter_packs(store, progress)
+    progress.begin("reading catalogs")
+    for app in store.recorded_apps():
+        try:
+            catch_up_app(store, app)
+        except DamagedError as error:
+            findings.append(error.message)
+    progress.end()
+    return findings
+
+
+def catch_up_app(store: Store, app: str) -> None:
+    """Enter what the index lacks of one catalog. Raises DamagedError."""
+    committed = _committed(store, app)
+    tail = store.catalog(app).tail(committed)
+    _enter_records(store, app, store.catalog(app).read(committed, tail.valid.length))
+
+
+def enter_packs(store: Store, progress: Progress = SILENT) -> list[str]:
+    """Enter every pack and every group of a pack log that the index does not have."""
+    known = store.contents.files() if store.database.exists() else {}
+    findings: list[str] = []
+    progress.begin("reading packs")
+    with store.database.write():
+        for file in pack_files(store):
+            try:
+                _enter_file(store, file, known.get(file, 0))
+            except DamagedError as error:
+                findings.append(f"{file}: {error.message}")
+    progress.end()
+    return findings
+
+
+def pack_files(store: Store) -> Iterator[str]:
+    """Every pack and pack log, as named in the index."""
+    for folder in sorted(os.listdir(store.packs)):
+        path = store.packs / folder
+        if path.is_dir():
+            names = sorted(os.listdir(path))
+            yield from (f"{folder}/{name}" for name in names if not name.startswith("."))
+
+
+def _enter_file(store: Store, file: str, known: int) -> None:
+    if file.startswith("log/"):
+        with (store.packs / file).open("rb") as log:
+            found = read_groups(log.fileno(), known)
+        for part in found.groups:
+            store.contents.add_group(file, part.start, part.group)
+        if found.damage:
+            raise DamagedError(f"damaged at byte {found.damage[0].start}")
+    elif not known:
+        store.contents.add_group(file, 0, load_group(store.packs / file))
+
+
+def _enter_records(store: Store, app: str, found: Iterator[Read]) -> None:
+    with store.database.write():
+        while batch := list(islice(found, BATCH)):
+            for read in batch:
+                if isinstance(read.record, VersionPart):
+                    apply_part(store, app, read.record)
+            last = batch[-1].after
+            records = [index_record(read) for read in batch if not _is_later_part(read)]
+            store.entries.add_records(app, records, (last.length, last.head, last.seq))
+
+
+def _is_later_part(read: Read) -> bool:
+    return isinstance(read.record, VersionPart) and read.record.header.part > 1
+
+
+def apply_part(store: Store, app: str, part: VersionPart) -> None:
+    """Enter the entries of a version, or of one line of it."""
+    store.entries.apply(
+        app, part.header.version, entries=part.entries, meta=part.meta, removed=part.removed
+    )
+
+
+def index_record(read: Read) -> Record:
+    """What the index keeps of a record: the line without its entries."""
+    record = read.record
+    if isinstance(record, UnknownRecord):
+        return Record(read.before.seq, record.type, None, b"")
+    if isinstance(record, VersionPart):
+        form = encode_line(VersionPart(record.header), read.before)
+        return Record(read.before.seq, "version", record.header.version, form)
+    return Record(read.before.seq, read.envelope.type, None, encode_line(record, read.before))
+
+
+def _committed(store: Store, app: str) -> Position:
+    if not store.database.exists():
+        return START
+    found = store.entries.position(app)
+    return START if found is None else Position(*found)
+
+
+def _length(store: Store, app: str) -> int:
+    return os.stat(store.catalog(app).path).st_size

@@ -1,0 +1,51 @@
+"""What an operation that may have changed something says it did: the `result` of docs/json.md."""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from epmstore.relpath import RelPath
+from epmstore.scan.problem import Problem
+
+Action: TypeAlias = Literal[
+    "snapshot", "run", "checkout", "rollback", "undo", "redo", "repair", "apply", "recover"
+]
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """`from_` is the version that was live before, `version` the one that is live now, `of` the one
+    whose content was brought back, `safety` the one recorded just before.
+
+    `kept` pairs a path with why it was neither written nor removed. `unobserved` paths could not be
+    looked at; `not_restored` names what the privilege at hand did not allow.
+    """
+
+    app: str
+    action: Action
+    changed: bool
+    from_: int | None = None
+    version: int | None = None
+    of: int | None = None
+    safety: int | None = None
+    label: str | None = None
+    added: int = 0
+    modified: int = 0
+    removed: int = 0
+    kept: tuple[tuple[RelPath, str], ...] = ()
+    skipped: tuple[Problem, ...] = ()
+    unstable: tuple[RelPath, ...] = ()
+    unobserved: tuple[Problem, ...] = ()
+    not_restored: tuple[str, ...] = ()
+    collisions: tuple[RelPath, ...] = ()
+    verified: bool | None = None
+    undo: str | None = None
+    exit_status: int | None = None
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether something that should have been done was not (exit code 3)."""
+        return bool(
+            self.unstable
+            or self.not_restored
+            or any(p.kind in ("unreadable", "unstable", "vanished") for p in self.unobserved)
+        )

@@ -1,0 +1,55 @@
+"""What a root differs in from its newest version: the `status` of docs/json.md."""
+
+import msgspec
+
+from epmstore.record.changes import paths_of
+from epmstore.record.recorder import Look
+from epmstore.relpath import RelPath, sort_paths
+from epmstore.scan.problem import Problem
+from epmstore.tree import changed_fields
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """`clean` means that a snapshot now would record nothing. `metadata` are those of `modified`
+    that have the content they had. `version` and `time` are of the newest version, null before the
+    first.
+    """
+
+    app: str
+    root: str
+    version: int | None
+    time: str | None
+    clean: bool
+    files: int
+    added: list[RelPath]
+    modified: list[RelPath]
+    removed: list[RelPath]
+    metadata: list[RelPath]
+    skipped: list[Problem]
+    unstable: list[RelPath]
+    unobserved: list[Problem]
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether something could not be looked at (exit code 3)."""
+        return bool(self.unstable or self.unobserved)
+
+
+def make_status(app: str, root: str, look: Look) -> Status:
+    changes, newest = look.changes, look.head.version
+    quiet = [new.path for old, new in changes.modified if "content" not in changed_fields(old, new)]
+    return Status(
+        app=app,
+        root=root,
+        version=None if newest is None else newest.version,
+        time=None if newest is None else newest.time,
+        clean=newest is not None and changes.is_empty,
+        files=look.found.files,
+        added=paths_of(changes.added),
+        modified=paths_of(new for _, new in changes.modified),
+        removed=paths_of([*changes.removed, *changes.left]),
+        metadata=sort_paths(quiet),
+        skipped=look.found.skipped,
+        unstable=[p.path for p in changes.problems if p.kind == "unstable"],
+        unobserved=[p for p in changes.problems if p.kind == "unreadable"],
+    )

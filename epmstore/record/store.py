@@ -1,0 +1,117 @@
+"""One store, opened: where its files lie, what reads them, and who may write.
+
+    FORMAT  packs/  packs/log/  catalogs/  journals/  quarantine/  locks/  live/  reserve
+    index.sqlite
+
+Rules: packs and catalogs are the truth; the index is caught up with them whenever somebody comes to
+write, and when a reader finds it behind. Locks are taken in the order gc, app, write, and never the
+other way round.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from epmstore import locks
+from epmstore.atomic import make_directories
+from epmstore.blobs.packlog import PackLog
+from epmstore.blobs.store import PackStore
+from epmstore.catalog.history import CatalogFile
+from epmstore.clock import Clock
+from epmstore.index.contents import Contents
+from epmstore.index.database import Database
+from epmstore.index.entries import Entries
+from epmstore.index.live import LiveCache
+from epmstore.record.identity import Identity
+
+FOLDERS = ("packs", "packs/log", "catalogs", "journals", "quarantine", "locks", "live")
+INDEX = "index.sqlite"
+SYSCAT = ".syscat.zst"
+
+
+class Store:
+    """Holds what is open; a context manager."""
+
+    def __init__(self, path: Path, identity: Identity, clock: Clock, *, owner: str = "") -> None:
+        self.path = path
+        self.identity = identity
+        self.clock = clock
+        self.packs = path / "packs"
+        self.quarantine = path / "quarantine"
+        self.journals = path / "journals"
+        self.catalogs = path / "catalogs"
+        self.database = Database(path / INDEX, identity.uuid)
+        self.contents = Contents(self.database)
+        self.entries = Entries(self.database)
+        self.blobs = PackStore(self.packs, self.contents)
+        self.packlog = PackLog(self.packs, self.quarantine)
+        self._owner = owner
+
+    def close(self) -> None:
+        self.blobs.close()
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def catalog(self, app: str) -> CatalogFile:
+        """The syscat of an app (UUID); a file that is not there is an empty catalog."""
+        return CatalogFile(self.catalogs / f"{app}{SYSCAT}")
+
+    def recorded_apps(self) -> list[str]:
+        """UUIDs of all apps that have a catalog."""
+        names = sorted(os.listdir(self.catalogs))
+        return [name.removesuffix(SYSCAT) for name in names if name.endswith(SYSCAT)]
+
+    def live(self, app: str) -> LiveCache:
+        return LiveCache(self.path / "live" / f"{app}.sqlite")
+
+    def journal(self, app: str) -> Path:
+        return self.journals / f"{app}.journal"
+
+    @contextlib.contextmanager
+    def lock_app(self, app: str, *, wait: float = locks.WAIT_SECONDS) -> Iterator[None]:
+        """Nobody else snapshots or changes this app's root. Raises BusyError."""
+        with locks.hold(self.path / "locks", f"app-{app}", wait=wait, owner=self._owner):
+            yield
+
+    @contextlib.contextmanager
+    def keep_packs(self) -> Iterator[None]:
+        """No pack goes away: for whoever reads contents, or refers to them until the commit."""
+        with locks.hold(self.path / "locks", "gc", shared=True):
+            yield
+
+    @contextlib.contextmanager
+    def lock_packs(self) -> Iterator[None]:
+        """Nobody uses packs: for the end of a collection. Raises BusyError."""
+        with locks.hold(self.path / "locks", "gc", owner=self._owner):
+            yield
+
+    @contextlib.contextmanager
+    def lock_write(self) -> Iterator[None]:
+        """Nobody else writes catalogs or the index. Short. Raises BusyError."""
+        with locks.hold(self.path / "locks", "write", owner=self._owner):
+            yield
+
+    def identities(self) -> frozenset[tuple[int, int]]:
+        """(st_dev, st_ino) of the store itself, which no walk ever enters."""
+        found = os.stat(self.path)
+        return frozenset({(found.st_dev, found.st_ino)})
+
+
+def prepare(path: Path) -> None:
+    """The folders of a new store, 0700, durable. Raises OSError."""
+    make_directories(path)
+    for name in FOLDERS:
+        make_directories(path / name)
