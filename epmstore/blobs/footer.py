@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from epmstore import codec
-from epmstore.blobs.frames import Frame
+from epmstore.blobs.frames import HELD, Frame
 from epmstore.digest import Digest, Sha256
 from epmstore.errors import DamagedError
 from epmstore.group import NO_FRAME, BlobRow, FrameRow, Group
@@ -69,10 +69,10 @@ def decode(found: Seal, body: bytes | memoryview) -> Group:
         if table.format != FORMAT:
             raise _malformed(found, f"is of format {table.format}")
         frames, blobs = _frame_rows(table.frames), _blob_rows(table)
-    except (msgspec.DecodeError, ValueError, KeyError) as error:
+        end = _end_of_frames(frames)
+        _check_blobs(frames, blobs)
+    except (msgspec.DecodeError, ValueError) as error:
         raise _malformed(found, f"cannot be read: {error}") from None
-    end = _end_of_frames(frames)
-    _check_blobs(found, frames, blobs)
     return Group(frames, blobs, end + SIZE + len(found.head) + found.body_length)
 
 
@@ -152,25 +152,27 @@ def _exactly(text: str, size: int) -> bytes:
 def _end_of_frames(frames: Sequence[FrameRow]) -> int:
     end = 0
     for frame in frames:
+        if frame.kind not in HELD:
+            raise ValueError("a frame is of no kind that holds contents")
         if frame.offset != end or min(frame.head_length, frame.body_length, frame.plain_size) < 0:
             raise ValueError("frames are not one after another")
         end = frame_end(frame)
     return end
 
 
-def _check_blobs(found: Seal, frames: Sequence[FrameRow], blobs: Sequence[BlobRow]) -> None:
+def _check_blobs(frames: Sequence[FrameRow], blobs: Sequence[BlobRow]) -> None:
     for row in blobs:
         if row.frame == NO_FRAME:
             continue
         if not 0 <= row.frame < len(frames) or row.offset < 0 or row.length < 0 or row.size < 0:
-            raise _malformed(found, "names what is not there")
+            raise ValueError("a blob lies nowhere")
         frame = frames[row.frame]
         is_delta = frame.kind is Kind.DELTA
         room = frame.body_length if is_delta else frame.plain_size
         if row.offset + row.length > room or is_delta != (row.base is not None):
-            raise _malformed(found, "contradicts its frames")
+            raise ValueError("a blob does not fit its frame")
         if not is_delta and row.length != row.size:
-            raise _malformed(found, "contradicts its frames")
+            raise ValueError("a blob has two sizes")
 
 
 def _malformed(found: Seal, what: str) -> DamagedError:

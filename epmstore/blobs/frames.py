@@ -29,6 +29,8 @@ DELTA_BODY = 1 << 20
 DELTA_COUNT = 256
 PREFIX = 8
 PLAIN = frozenset({Kind.SOLID, Kind.STORED, Kind.PART})
+HELD = PLAIN | {Kind.DELTA}
+"""Kinds of frames that hold contents."""
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):

@@ -4,7 +4,8 @@ Each function makes a new group and leaves the old files alone: who calls publis
 index, and only then removes them. Rules: a frame is copied only if it still matches its seal, and a
 content is packed again only if it still matches its SHA-256, so damage is never sealed anew
 (DamagedError, and the old file stays); a frame that is copied keeps the rows of its dead contents,
-because they can be read.
+because they can be read; of a content that is there in full and as a delta, the full one stays,
+because deltas may have been made against it.
 """
 
 import os
@@ -46,8 +47,7 @@ def merge_packs(packs: Path, files: Sequence[str]) -> WrittenGroup:
     hold too are most of them. Raises DamagedError, OSError.
     """
     with GroupWriter(packs, spill=0) as writer:
-        for file in files:
-            _copy(writer, packs, file, lambda _: True)
+        _copy(writer, packs, files, lambda _: True)
         return writer.finish()
 
 
@@ -58,7 +58,7 @@ def rewrite(packs: Path, file: str, keep: Callable[[Sha256], bool]) -> WrittenGr
     blobs if nothing is left. Raises DamagedError, OSError.
     """
     with GroupWriter(packs, spill=0) as writer:
-        _copy(writer, packs, file, keep)
+        _copy(writer, packs, [file], keep)
         return writer.finish()
 
 
@@ -93,13 +93,28 @@ def seal_log(packs: Path, file: str, order: Sequence[Sha256] = ()) -> WrittenGro
         os.close(fd)
 
 
-def _copy(writer: GroupWriter, packs: Path, file: str, keep: Callable[[Sha256], bool]) -> None:
-    group = load_group(packs / file)
+def _copy(
+    writer: GroupWriter, packs: Path, files: Sequence[str], keep: Callable[[Sha256], bool]
+) -> None:
+    groups = {file: load_group(packs / file) for file in files}
+    for is_delta in (False, True):
+        for file, group in groups.items():
+            _copy_frames(writer, packs / file, group, keep, is_delta=is_delta)
+    for group in groups.values():
+        for row in group.blobs:
+            if row.frame == NO_FRAME and keep(row.sha256):
+                writer.copy_large(row)
+
+
+def _copy_frames(
+    writer: GroupWriter, path: Path, group: Group, keep: Callable[[Sha256], bool], *, is_delta: bool
+) -> None:
     rows = _rows_by_frame(group)
-    fd = open_pack(packs / file)
+    fd = open_pack(path)
     try:
         for number, frame in enumerate(group.frames):
-            if not any(keep(row.sha256) for row in rows[number]):
+            is_wanted = (frame.kind is Kind.DELTA) is is_delta
+            if not is_wanted or not any(keep(row.sha256) for row in rows[number]):
                 continue
             record = _record(fd, frame)
             if _is_mostly_dead(frame, rows[number], keep):
@@ -108,9 +123,6 @@ def _copy(writer: GroupWriter, packs: Path, file: str, keep: Callable[[Sha256], 
                 writer.copy_frame(frame, record, rows[number])
     finally:
         os.close(fd)
-    for row in group.blobs:
-        if row.frame == NO_FRAME and keep(row.sha256):
-            writer.copy_large(row)
 
 
 def _repack(writer: GroupWriter, record: bytes, rows: Sequence[BlobRow]) -> None:
@@ -160,7 +172,8 @@ def _log_rows(file: str, groups: Sequence[LogGroup]) -> dict[Sha256, tuple[BlobR
     rows: dict[Sha256, tuple[BlobRow, Place]] = {}
     for found in groups:
         for row in found.group.blobs:
-            rows.setdefault(row.sha256, (row, place_of(file, found.start, found.group, row)))
+            if row.sha256 not in rows or row.base is None:
+                rows[row.sha256] = row, place_of(file, found.start, found.group, row)
     return rows
 
 

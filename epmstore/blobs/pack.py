@@ -8,6 +8,7 @@ content is written once per writer; who does not finish a writer discards it.
 """
 
 import hashlib
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ import msgspec
 
 from epmstore import atomic, codec, fsio, seal
 from epmstore.blobs import footer, frames
-from epmstore.digest import BlobInfo, Hasher, Sha256
+from epmstore.digest import BlobInfo, Digest, Hasher, Sha256, identify
 from epmstore.group import NO_FRAME, BlobRow, FrameRow, Group
 from epmstore.seal import Seal
 
@@ -57,6 +58,7 @@ class GroupWriter:
         self._frames: list[FrameRow] = []
         self._blobs: list[BlobRow] = []
         self._known: set[Sha256] = set()
+        self._unnamed: dict[Sha256, int] = {}
         self._pending: list[tuple[BlobInfo, bytes]] = []
         self._pending_size = 0
         self._deltas: list[tuple[BlobInfo, frames.Delta]] = []
@@ -91,7 +93,7 @@ class GroupWriter:
         """Store `data`. `info` must be what `identify` says of these very bytes, computed there
         and then: it is not computed again. Raises OSError.
         """
-        if self._is_known(info.sha256):
+        if self._is_known(info.sha256, info.digest):
             return
         if len(data) >= self._frame_size:
             self._write_solid([(info, data)])
@@ -105,7 +107,8 @@ class GroupWriter:
         """Store `data` as its difference to a content that is stored in full; whole, if that saves
         less than half. Says whether it became a delta. `info` as for `add`. Raises OSError.
         """
-        if info.sha256 in self._known:
+        if self.has(info.sha256):
+            self.add(info, data)
             return False
         frame = codec.compress_delta(data, base_data)
         if not _is_worth_it(frame, data):
@@ -117,18 +120,27 @@ class GroupWriter:
     def add_large(
         self, chunks: Iterable[bytes], has_part: Callable[[Sha256], bool] = lambda _: False
     ) -> BlobInfo:
-        """Store a content of any size in bounded memory, in parts; those that `has_part` says are
-        stored are not written again (keep them from being collected). Raises OSError.
+        """Store a content of any size in bounded memory, in parts if it is larger than one; those
+        that `has_part` says are stored are not written again (keep them from being collected).
+        Raises OSError.
         """
+        pieces = _pieces(chunks, self._part_size)
+        first = next(pieces, b"")
+        second = next(pieces, None)
+        if second is None:
+            info = identify(first)
+            if not has_part(info.sha256):
+                self.add(info, first)
+            return info
         whole = Hasher()
         parts: list[Sha256] = []
-        for data in _pieces(chunks, self._part_size):
+        for data in itertools.chain((first, second), pieces):
             whole.update(data)
             sha256 = Sha256(hashlib.sha256(data).digest())
             parts.append(sha256)
             if not has_part(sha256) and not self._is_known(sha256):
-                row = self._write(frames.part(data))
-                self._blobs.append(BlobRow(None, sha256, len(data), row, 0, len(data)))
+                frame = self._write(frames.part(data))
+                self._enter(BlobRow(None, sha256, len(data), frame, 0, len(data)))
         info = whole.info()
         self.copy_large(
             BlobRow(info.digest, info.sha256, info.size, NO_FRAME, 0, 0, None, (*parts,))
@@ -137,7 +149,7 @@ class GroupWriter:
 
     def copy_delta(self, info: BlobInfo, delta: frames.Delta) -> None:
         """Store a delta that is already made. Raises OSError."""
-        if self._is_known(info.sha256):
+        if self._is_known(info.sha256, info.digest):
             return
         self._deltas.append((info, delta))
         self._deltas_size += len(delta.frame)
@@ -146,24 +158,20 @@ class GroupWriter:
 
     def copy_large(self, row: BlobRow) -> None:
         """Enter a large blob whose parts are stored, here or elsewhere."""
-        if not self._is_known(row.sha256):
-            self._blobs.append(row)
+        if not self._is_known(row.sha256, row.digest):
+            self._enter(row)
 
     def copy_frame(self, frame: FrameRow, record: bytes, blobs: Sequence[BlobRow]) -> None:
         """Store a sealed frame of another group as it is, with its rows, unless all contents in it
         were given before. Raises OSError.
         """
-        if all(self.has(row.sha256) for row in blobs):
+        fresh = [row for row in blobs if not self._is_known(row.sha256, row.digest)]
+        if not fresh:
             return
-        number = self._append(
-            FrameRow(
-                frame.kind, self.stored, frame.head_length, frame.body_length, frame.plain_size
-            ),
-            record,
-        )
-        for row in blobs:
-            if not self._is_known(row.sha256):
-                self._blobs.append(msgspec.structs.replace(row, frame=number))
+        moved = msgspec.structs.replace(frame, offset=self.stored)
+        number = self._append(moved, record)
+        for row in fresh:
+            self._enter(msgspec.structs.replace(row, frame=number))
 
     def finish(self) -> WrittenGroup:
         """The group, its file (if it has one) durable. The writer is done. Raises OSError."""
@@ -180,11 +188,21 @@ class GroupWriter:
         """Take away what was not finished. Does nothing after `finish`."""
         self._output.discard()
 
-    def _is_known(self, sha256: Sha256) -> bool:
-        if sha256 in self._known:
-            return True
-        self._known.add(sha256)
-        return False
+    def _is_known(self, sha256: Sha256, digest: Digest | None = None) -> bool:
+        """Whether it was given before; from now on it was. A part that turns out to be the content
+        of a file too gets its address.
+        """
+        if sha256 not in self._known:
+            self._known.add(sha256)
+            return False
+        if digest is not None and (row := self._unnamed.pop(sha256, None)) is not None:
+            self._blobs[row] = msgspec.structs.replace(self._blobs[row], digest=digest)
+        return True
+
+    def _enter(self, row: BlobRow) -> None:
+        if row.digest is None:
+            self._unnamed[row.sha256] = len(self._blobs)
+        self._blobs.append(row)
 
     def _flush(self) -> None:
         if self._pending:
@@ -199,7 +217,7 @@ class GroupWriter:
         offset = 0
         for info, delta in self._deltas:
             length = len(delta.frame)
-            self._blobs.append(
+            self._enter(
                 BlobRow(info.digest, info.sha256, info.size, row, offset, length, delta.base)
             )
             offset += length
@@ -211,7 +229,7 @@ class GroupWriter:
         offset = 0
         for info, data in contents:
             length = len(data)
-            self._blobs.append(BlobRow(info.digest, info.sha256, length, row, offset, length))
+            self._enter(BlobRow(info.digest, info.sha256, length, row, offset, length))
             offset += length
 
     def _write(self, frame: frames.Frame) -> int:

@@ -60,7 +60,7 @@ class PackStore:
         for part in self._parts(place):
             if last:
                 yield last
-            last = self._read(part, None)
+            last = self._read(part)
             whole.update(last)
         if whole.digest() != info.sha256:
             raise _mismatch(info.sha256)
@@ -81,7 +81,7 @@ class PackStore:
         """Like `read_many`, for contents whose places are already known."""
         found = list(places)
         bases = self._bases(found)
-        pairs = [(place, bases[place.base] if place.base else None) for place in found]
+        pairs = [(place, None if place.base is None else bases[place.base]) for place in found]
         pairs.sort(key=_reading_order)
         for place, base in pairs:
             yield place, self._read(place, base)
@@ -158,8 +158,10 @@ class PackStore:
                 raise _not_found(sha256)
             yield parts[sha256]
 
-    def _read(self, place: Place, base: Place | None) -> bytes:
+    def _read(self, place: Place, base: Place | None = None) -> bytes:
         """One content, checked. Its pack may have been merged into another since the look-up."""
+        if base is None and place.base is not None:
+            base = self._place(place.base)
         try:
             return self._content(place, base)
         except FileNotFoundError:

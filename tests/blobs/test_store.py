@@ -1,0 +1,364 @@
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from epmstore import atomic
+from epmstore.blobs.interface import BlobReader
+from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, publish_pack
+from epmstore.blobs.packlog import PackLog
+from epmstore.blobs.reader import Files, FrameReader
+from epmstore.blobs.store import PackStore, stored_share
+from epmstore.digest import BlobInfo, Digest, identify
+from epmstore.errors import (
+    BlobNotFoundError,
+    CollisionError,
+    DamagedError,
+    DigestMismatchError,
+    UsageError,
+)
+from epmstore.group import Place
+from epmstore.seal import Kind
+from tests.blobs.contract import BlobReaderContract
+from tests.blobs.table import Shelf, group_of, noise, text
+
+ROOT = Path(__file__).resolve().parents[2]
+COLLISIONS = Path(
+    os.environ.get("EPM_TEST_COLLISIONS", ROOT.parent / "shared/fixtures/sha1-collisions")
+)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Iterator[Shelf]:
+    made = Shelf(tmp_path)
+    yield made
+    made.store.close()
+
+
+class TestPackStore(BlobReaderContract):
+    def reader(self, folder: Path, contents: Sequence[bytes]) -> BlobReader:
+        shelf = Shelf(folder)
+        shelf.keep(*contents, frame_size=4096)
+        return shelf.store
+
+
+class TestPackLogStore(BlobReaderContract):
+    def reader(self, folder: Path, contents: Sequence[bytes]) -> BlobReader:
+        shelf = Shelf(folder)
+        log = PackLog(shelf.packs, shelf.quarantine)
+        for data in contents:
+            written = group_of(shelf.packs, data)
+            ((file, start),) = [(at.file, at.start) for at in log.append([written])]
+            shelf.table.add_group(file, start, written.group)
+        return shelf.store
+
+
+class TestLargeContents(BlobReaderContract):
+    """Everything in parts of a hundred bytes: read one by one."""
+
+    def reader(self, folder: Path, contents: Sequence[bytes]) -> BlobReader:
+        shelf = Shelf(folder)
+        with GroupWriter(shelf.packs, part_size=100, spill=100) as writer:
+            for data in contents:
+                writer.add_large([data])
+            shelf.publish(writer.finish())
+        return shelf.store
+
+    def test_many_come_once_each(self, tmp_path: Path) -> None:
+        reader = self.reader(tmp_path, [text(10)])
+        with pytest.raises(UsageError):
+            list(reader.read_many([identify(text(10))]))
+
+
+def with_delta(shelf: Shelf, old: bytes, new: bytes) -> None:
+    base = shelf.store.base_for(identify(old))
+    assert base is not None
+    ((_, base_data),) = shelf.store.read_places([base])
+    with shelf.writer() as writer:
+        assert writer.add_delta(identify(new), new, base.sha256, base_data)
+        shelf.publish(writer.finish())
+
+
+def test_a_delta_comes_back(shelf: Shelf) -> None:
+    shelf.keep(text(900), text(900, 1))
+    with_delta(shelf, text(900), text(900) + b"more\n")
+    new = identify(text(900) + b"more\n")
+    assert shelf.table.found[new.sha256].kind is Kind.DELTA
+    assert shelf.store.read(new) == text(900) + b"more\n"
+
+
+def test_the_base_of_a_delta_is_that_of_the_next(shelf: Shelf) -> None:
+    first = text(900)
+    shelf.keep(first)
+    for n in range(3):
+        old = first + b"x" * n
+        with_delta(shelf, old, first + b"x" * (n + 1))
+    place = shelf.table.found[identify(first + b"xxx").sha256]
+    assert place.base == identify(first).sha256
+    many = [identify(first + b"x" * n) for n in range(4)]
+    assert {len(data) - len(first) for _, data in shelf.store.read_many(many)} == {0, 1, 2, 3}
+
+
+def test_deltas_that_add_up_to_a_copy_end_a_base(shelf: Shelf) -> None:
+    first = text(900)
+    shelf.keep(first)
+    place = shelf.table.found[identify(first).sha256]
+    n = 0
+    while shelf.store.base_for(identify(first)) is not None:
+        n += 1
+        with_delta(shelf, first, first + noise(500, n))
+    assert n > 1
+    assert shelf.table.delta_bytes(place.sha256) >= stored_share(place)
+    assert shelf.store.base_for(identify(first + noise(500, 1))) is None
+
+
+def test_what_can_be_no_base(shelf: Shelf) -> None:
+    shelf.keep(b"")
+    with GroupWriter(shelf.packs, part_size=100) as writer:
+        large = writer.add_large([text(100)])
+        shelf.publish(writer.finish())
+    assert shelf.store.base_for(identify(b"")) is None
+    assert shelf.store.base_for(large) is None
+    assert shelf.store.base_for(identify(b"never stored")) is None
+    data = text(5)
+    place = Place(
+        identify(data).sha256, PART_THRESHOLD + 1, "aa/x.pack", Kind.STORED, 0, 0, 9, 9, 0, 9
+    )
+    shelf.table.found[place.sha256] = place
+    assert shelf.store.base_for(identify(data)) is None
+
+
+def test_each_frame_is_decoded_once(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = [text(60, n) for n in range(60)]
+    shelf.keep(*contents, frame_size=8000)
+    for data in contents[::3]:
+        with_delta(shelf, data, data + b"\n")
+    decoded: list[tuple[str, int]] = []
+    decode = FrameReader._decode
+
+    def counted(self: FrameReader, place: Place) -> bytes:
+        decoded.append((place.file, place.seal_offset))
+        return decode(self, place)
+
+    monkeypatch.setattr(FrameReader, "_decode", counted)
+    wanted = [*contents, *(data + b"\n" for data in contents[::3])]
+    infos = [identify(data) for data in wanted]
+    places = shelf.table.found.values()
+    frames = {(place.file, place.seal_offset) for place in places}
+    with PackStore(shelf.packs, shelf.table) as store:
+        # room for two frames only: the order alone must do it
+        store._reader._cache._limit = 16_000
+        assert dict(store.read_many(infos)) == dict(zip(infos, wanted, strict=True))
+    assert sorted(decoded) == sorted(frames)
+
+
+def test_a_merged_pack_is_looked_up_again(shelf: Shelf) -> None:
+    one = shelf.keep(text(50))
+    merged = group_of(shelf.packs, text(50), text(60))
+
+    class Stale:
+        """Answers the first question from before the merge."""
+
+        def __init__(self) -> None:
+            self.before: list[Place] | None = list(shelf.table.found.values())
+
+        def with_digest(self, digest: Digest) -> list[BlobInfo]:
+            return []
+
+        def places(self, wanted: Sequence[object]) -> dict[object, Place]:
+            before, self.before = self.before, None
+            held = before or shelf.table.found.values()
+            return {place.sha256: place for place in held if place.sha256 in wanted}
+
+        def delta_bytes(self, base: object) -> int:
+            return 0
+
+    stale = Stale()
+    shelf.table.forget_file(one)
+    shelf.publish(merged)
+    atomic.remove_file(shelf.packs / one)
+    with PackStore(shelf.packs, stale) as store:  # type: ignore[arg-type]
+        assert store.read(identify(text(50))) == text(50)
+
+
+def test_a_lost_pack_is_not_found(shelf: Shelf) -> None:
+    file = shelf.keep(text(50))
+    atomic.remove_file(shelf.packs / file)
+    with pytest.raises(BlobNotFoundError) as caught:
+        shelf.store.read(identify(text(50)))
+    assert caught.value.data["file"] == file
+
+
+def test_an_open_pack_that_was_removed_is_not_read(shelf: Shelf) -> None:
+    file = shelf.keep(text(50), noise(100))
+    assert shelf.store.read(identify(text(50)))
+    shelf.store._reader._cache.clear()
+    atomic.remove_file(shelf.packs / file)
+    with pytest.raises(BlobNotFoundError):
+        shelf.store.read(identify(noise(100)))
+
+
+def test_a_lost_base_is_not_found(shelf: Shelf) -> None:
+    shelf.keep(text(900))
+    with_delta(shelf, text(900), text(901))
+    del shelf.table.found[identify(text(900)).sha256]
+    with pytest.raises(BlobNotFoundError):
+        shelf.store.read(identify(text(901)))
+
+
+def test_a_lost_part_ends_a_stream_early(shelf: Shelf) -> None:
+    with shelf.writer(part_size=1000) as writer:
+        large = writer.add_large([text(900)])
+        shelf.publish(writer.finish())
+    del shelf.table.found[shelf.table.found[large.sha256].parts[-1]]
+    with pytest.raises(BlobNotFoundError):
+        list(shelf.store.stream(large))
+
+
+def test_parts_in_a_wrong_order_are_found_out(shelf: Shelf) -> None:
+    with shelf.writer(part_size=1000) as writer:
+        large = writer.add_large([text(900)])
+        shelf.publish(writer.finish())
+    place = shelf.table.found[large.sha256]
+    turned = Place(
+        large.sha256, large.size, place.file, None, 0, 0, 0, 0, 0, 0, None, place.parts[::-1]
+    )
+    shelf.table.found[large.sha256] = turned
+    pieces = shelf.store.stream(large)
+    got = [next(pieces) for _ in place.parts[1:]]
+    assert len(got) == len(place.parts) - 1
+    with pytest.raises(DigestMismatchError):
+        next(pieces)
+
+
+def test_a_wrong_place_gives_no_bytes(shelf: Shelf) -> None:
+    """The index is a cache: whatever it says, what comes out is right or an error."""
+    shelf.keep(text(50), text(50, 1), noise(700))
+    one, two, three = shelf.table.found.values()
+    wrong = [
+        Place(one.sha256, two.size, *_rest(two)),
+        Place(one.sha256, one.size, *_rest(three)),
+        Place(one.sha256, one.size, one.file, one.kind, one.seal_offset + 1, *_rest(one)[3:]),
+        Place(one.sha256, one.size, one.file, one.kind, 1 << 40, *_rest(one)[3:]),
+        Place(one.sha256, one.size, one.file, Kind.DELTA, *_rest(one)[2:]),
+        Place(one.sha256, one.size, *_rest(one)[:-1], one.length - 1),
+    ]
+    for place in wrong:
+        shelf.table.found[one.sha256] = place
+        shelf.store.close()
+        with pytest.raises((DamagedError, BlobNotFoundError)):
+            shelf.store.read(identify(text(50)))
+
+
+def _rest(place: Place) -> tuple[str, Kind | None, int, int, int, int, int, int]:
+    return (
+        place.file,
+        place.kind,
+        place.seal_offset,
+        place.head_length,
+        place.body_length,
+        place.plain_size,
+        place.offset,
+        place.length,
+    )
+
+
+def test_a_base_that_is_a_delta_is_refused(shelf: Shelf) -> None:
+    shelf.keep(text(900))
+    with_delta(shelf, text(900), text(900) + b"1")
+    with_delta(shelf, text(900), text(900) + b"2")
+    first, second = (shelf.table.found[identify(text(900) + n).sha256] for n in (b"1", b"2"))
+    shelf.table.found[second.sha256] = Place(
+        second.sha256, second.size, *_rest(second), first.sha256
+    )
+    with pytest.raises(DamagedError):
+        shelf.store.read(identify(text(900) + b"2"))
+
+
+def test_put_checked(shelf: Shelf) -> None:
+    shelf.keep(b"known")
+    with shelf.writer() as writer:
+        assert shelf.store.put_checked(writer, b"known") == identify(b"known")
+        assert shelf.store.put_checked(writer, b"fresh") == identify(b"fresh")
+        written = writer.finish()
+    assert [row.sha256 for row in written.group.blobs] == [identify(b"fresh").sha256]
+
+
+@pytest.mark.skipif(not COLLISIONS.is_dir(), reason=f"no collisions in {COLLISIONS}")
+def test_the_second_of_two_colliding_contents_is_refused(shelf: Shelf) -> None:
+    one = (COLLISIONS / "sha-mbles-1.bin").read_bytes()
+    two = (COLLISIONS / "sha-mbles-2.bin").read_bytes()
+    assert identify(one).digest == identify(two).digest
+    shelf.keep(one)
+    with shelf.writer() as writer:
+        assert shelf.store.put_checked(writer, one) == identify(one)
+        with pytest.raises(CollisionError):
+            shelf.store.put_checked(writer, two)
+        # recording goes on: the witness tells them apart
+        writer.add(identify(two), two)
+        shelf.publish(writer.finish())
+    assert shelf.store.read(identify(one)) == one
+    assert shelf.store.read(identify(two)) == two
+
+
+def test_several_threads_read(shelf: Shelf) -> None:
+    contents = [text(40, n) for n in range(200)]
+    for part in range(4):
+        shelf.keep(*contents[part::4], frame_size=3000)
+    shelf.store._reader._files._limit = 1
+    shelf.store._reader._cache._limit = 10_000
+    infos = {identify(data): data for data in contents}
+    wrong: list[object] = []
+
+    def read(order: list[BlobInfo]) -> None:
+        try:
+            wrong.extend(info for info in order if shelf.store.read(info) != infos[info])
+        except Exception as error:  # a thread has nobody to raise to
+            wrong.append(error)
+
+    threads = [
+        threading.Thread(target=read, args=(list(infos)[n:] + list(infos)[:n],))
+        for n in (0, 50, 100, 150)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_descriptors_are_bounded(tmp_path: Path) -> None:
+    for n in range(5):
+        atomic.replace_file(tmp_path / str(n), b"%d" % n)
+    before = len(os.listdir("/proc/self/fd"))
+    files = Files(tmp_path, limit=2)
+    with files.open("0") as held:
+        for n in range(1, 5):
+            with files.open(str(n)) as fd:
+                assert os.pread(fd, 9, 0) == b"%d" % n
+        assert len(os.listdir("/proc/self/fd")) - before <= 3
+        assert os.pread(held, 9, 0) == b"0"
+    files.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_name_that_stands_for_another_file_is_opened_again(tmp_path: Path) -> None:
+    atomic.replace_file(tmp_path / "log", b"old")
+    before = len(os.listdir("/proc/self/fd"))
+    files = Files(tmp_path)
+    with files.open("log") as old:
+        atomic.replace_file(tmp_path / "log", b"new")
+        with files.open("log") as new:
+            assert (os.pread(old, 9, 0), os.pread(new, 9, 0)) == (b"old", b"new")
+    with files.open("log") as again:
+        assert os.pread(again, 9, 0) == b"new"
+    files.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_published_twice_is_one_pack(shelf: Shelf) -> None:
+    one, two = (publish_pack(shelf.packs, group_of(shelf.packs, b"same")) for _ in range(2))
+    assert one == two
+    assert [path.name for path in shelf.packs.iterdir()] == [one[:2]]
