@@ -37,7 +37,7 @@ class Head(msgspec.Struct, frozen=True):
 
 def read_head(store: Store, app: str) -> Head:
     """As the index has it. Raises DamagedError."""
-    found = store.entries.position(app) if store.database.exists() else None
+    found = store.entries.position(app)
     if found is None:
         return Head(START, None)
     record = store.entries.last_version(app)
@@ -73,7 +73,7 @@ def commit_version(
     """
     with store.lock_write():
         catch_up(store)
-        done = store.entries.version_of_txid(app, txid) if store.database.exists() else None
+        done = store.entries.version_of_txid(app, txid)
         if done is not None:
             return read_version(done)
         head = read_head(store, app)
@@ -116,7 +116,7 @@ def _place(store: Store, groups: Sequence[WrittenGroup]) -> list[tuple[str, int,
         if group not in to_log
     ]
     if to_log:
-        sound = store.contents.files().get(store.packlog.file, 0) if store.database.exists() else 0
+        sound = store.contents.files().get(store.packlog.file, 0)
         positions = store.packlog.append(to_log, sound=sound)
         placed += [
             (position.file, position.start, group.group)
