@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epmstore import codec, fsio, seal
@@ -56,6 +56,7 @@ def records(catalog: CatalogFile, start: Position = START, end: int | None = Non
     return [found.record for found in catalog.read(start, end)]  # type: ignore[misc]
 
 
+@settings(max_examples=30)
 @given(st.data())
 def test_records_come_back_in_order(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

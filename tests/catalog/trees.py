@@ -44,8 +44,8 @@ ENTRIES = st.one_of(FILES, FILES, LINKS, DIRECTORIES)
 META = FILES.map(lambda entry: msgspec.structs.replace(entry, content=None))
 
 
-def header(version: int = 0, label: str | None = None) -> VersionRecord:
-    return VersionRecord(
+def header(version: int = 0, **other: object) -> VersionRecord:
+    record = VersionRecord(
         version=version,
         app="0b9d3b0e-6d3c-4f0e-9c51-0d6a3f9c3f1a",
         key="crm",
@@ -54,8 +54,8 @@ def header(version: int = 0, label: str | None = None) -> VersionRecord:
         kind="change",
         reason="snapshot",
         tree="0" * 64,
-        label=label,
     )
+    return msgspec.structs.replace(record, **other)
 
 
 @st.composite

@@ -1,0 +1,163 @@
+"""How people name versions: `117`, `latest~1`, `now`, `@2026-10-03T14:00`, a tag. Pure.
+
+    selector  BASE | BASE~N         N versions before (`~` alone: one); not with `now`
+    BASE      digits | latest | now | @TIME | release:N | TAG
+    TIME      date, or date T hours:minutes with seconds and offset if wanted; UTC without one
+    in a tree SELECTOR:PATH         nothing after the colon: the whole tree
+    range     SELECTOR..SELECTOR    nothing after the dots: latest
+
+A time is read to its end before the first `:PATH` is looked for. `@TIME` is the version that was
+the latest at that moment; a date alone is its first moment.
+"""
+
+import re
+from typing import Final, Literal, Protocol, TypeAlias
+
+import msgspec
+
+from epmstore.clock import from_rfc3339
+from epmstore.errors import InvalidNameError, UsageError, VersionNotFoundError
+from epmstore.relpath import RelPath, parse_relpath
+
+Base: TypeAlias = Literal["version", "latest", "now", "time", "release", "tag"]
+Resolved: TypeAlias = int | Literal["now"]
+_BASES: Final[tuple[Base, ...]] = ("version", "latest", "now", "time", "release", "tag")
+RESERVED: Final = frozenset({"latest", "now", "release"})
+
+_SELECTOR = re.compile(
+    r"""(?: (?P<version> [0-9]{1,15} )
+          | (?P<latest> latest )
+          | (?P<now> now )
+          | @(?P<time> [0-9]{4}-[0-9]{2}-[0-9]{2}
+                (?: T[0-9]{2}:[0-9]{2} (?: :[0-9]{2} (?: \.[0-9]{1,6} )? )?
+                    (?: Z | [+-][0-9]{2}:[0-9]{2} )? )? )
+          | release:(?P<release> [0-9]{1,15} )
+          | (?P<tag> [^\s:@~]+ )
+        )
+        (?: ~(?P<back> [0-9]{0,15} ) )?
+        (?: : (?P<path> .* ) )?""",
+    re.VERBOSE | re.DOTALL,
+)
+_HINT = (
+    "a version is written as 117, latest, latest~1, now, @2026-10-03T14:00 or as the name of a tag"
+)
+
+
+class Selector(msgspec.Struct, frozen=True, kw_only=True):
+    """One version, as it was asked for; `value` is its number, time or tag, `back` the `~N`."""
+
+    text: str
+    base: Base
+    value: str
+    back: int = 0
+
+
+class Versions(Protocol):
+    """What resolving needs to know of a history."""
+
+    def span(self) -> tuple[int, int] | None:
+        """The first version and the last; None if there is none."""
+        ...
+
+    def at(self, moment: float) -> int | None:
+        """The last version recorded at this time or before, in seconds since 1970."""
+        ...
+
+    def tagged(self, name: str) -> int | None:
+        """The version that has a tag."""
+        ...
+
+
+def parse_selector(text: str) -> Selector:
+    """Raises UsageError for what cannot name a version."""
+    selector, path = _parse(text)
+    if path is not None:
+        raise UsageError(f"{text!r} has a path where a version alone is meant")
+    return selector
+
+
+def parse_in_tree(text: str) -> tuple[Selector, RelPath | None]:
+    """`V:PATH`, or V alone: then the path is None, the whole tree. Raises UsageError."""
+    selector, found = _parse(text)
+    path = (found or "").rstrip("/")
+    if not path:
+        return selector, None
+    try:
+        return selector, parse_relpath(path)
+    except InvalidNameError as error:
+        raise UsageError(error.message, hint="paths are relative to the root") from None
+
+
+def parse_range(text: str) -> tuple[Selector, Selector]:
+    """`A..B`. Raises UsageError."""
+    first, dots, second = text.partition("..")
+    if not dots or not first:
+        raise UsageError(f"{text!r} is not a range", hint="a range is written as 116..117 or 116..")
+    return parse_selector(first), parse_selector(second or "latest")
+
+
+def check_tag(name: str) -> None:
+    """Raises UsageError unless `name` may be a tag."""
+    found = _SELECTOR.fullmatch(name)
+    dots = ".." in name or name.startswith((".", "-")) or name.endswith(".")
+    if found is None or found["tag"] != name or dots or name in RESERVED or name.isdecimal():
+        raise UsageError(
+            f"{name!r} cannot be a tag",
+            hint="a tag has no spaces and none of `:`, `@`, `~` and `..`, is not digits alone, "
+            "does not begin with `-` or `.` or end with `.`, and is none of latest, now, release",
+            name=name,
+        )
+
+
+def resolve(selector: Selector, versions: Versions) -> Resolved:
+    """The version meant, which exists, or "now". Raises VersionNotFoundError."""
+    if selector.base == "now":
+        return "now"
+    span = versions.span()
+    if span is None:
+        raise _not_found(selector, "nothing is recorded yet", "record with `epmstore snapshot`")
+    first, last = span
+    version = _base(selector, versions, first, last) - selector.back
+    if not first <= version <= last:
+        raise _not_found(selector, f"no version {version}", f"there are {first} to {last}")
+    return version
+
+
+def _base(selector: Selector, versions: Versions, first: int, last: int) -> int:
+    if selector.base == "version":
+        return int(selector.value)
+    if selector.base == "latest":
+        return last
+    if selector.base == "release":
+        raise _not_found(
+            selector, f"no release {selector.value}", "this application has no reference catalog"
+        )
+    if selector.base == "tag":
+        tagged = versions.tagged(selector.value)
+        if tagged is None:
+            raise _not_found(selector, f"no tag {selector.value!r}", _HINT)
+        return tagged
+    found = versions.at(from_rfc3339(selector.value))
+    if found is None:
+        raise _not_found(
+            selector,
+            f"nothing was recorded by {selector.value}",
+            f"the first version is {first}; times are UTC unless they say otherwise",
+        )
+    return found
+
+
+def _parse(text: str) -> tuple[Selector, str | None]:
+    """The selector that `text` begins with, and what follows its colon."""
+    found = _SELECTOR.fullmatch(text)
+    bases = [base for base in _BASES if found is not None and found[base] is not None]
+    if found is None or found["tag"] in RESERVED or (found["now"] and found["back"] is not None):
+        raise UsageError(f"{text!r} does not name a version", hint=_HINT)
+    [base] = bases
+    back = 0 if found["back"] is None else int(found["back"] or 1)
+    end = len(text) if found["path"] is None else found.start("path") - 1
+    return Selector(text=text[:end], base=base, value=found[base], back=back), found["path"]
+
+
+def _not_found(selector: Selector, message: str, hint: str) -> VersionNotFoundError:
+    return VersionNotFoundError(message, hint=hint, selector=selector.text)
