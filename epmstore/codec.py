@@ -29,6 +29,8 @@ LONG_MATCH_FROM = 1 << 19
 """Deltas of contents from this size on look for long matches; below, the tables cost more than they
 find.
 """
+SHORTEST_BASE = 8
+"""Bytes that zstd wants of a prefix; against less a delta is a frame like any other."""
 
 
 class _Contexts(threading.local):
@@ -61,6 +63,8 @@ def decompress(frame: bytes | memoryview, size: int) -> bytes:
 
 def compress_delta(data: bytes, base: bytes, level: int = DELTA_LEVEL) -> bytes:
     """One frame that can be read only with `base` at hand."""
+    if len(base) < SHORTEST_BASE:
+        return compress(data, level)
     span = len(base) + len(data)
     options: dict[int, int] = {
         zstd.CompressionParameter.compression_level: level,
@@ -75,6 +79,8 @@ def compress_delta(data: bytes, base: bytes, level: int = DELTA_LEVEL) -> bytes:
 
 def decompress_delta(frame: bytes | memoryview, base: bytes, size: int) -> bytes:
     """The inverse of `compress_delta`. Raises DamagedError."""
+    if len(base) < SHORTEST_BASE:
+        return decompress(frame, size)
     _check_size(frame, size)
     prefix = zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     context = zstandard.ZstdDecompressor(dict_data=prefix, max_window_size=DELTA_MAX_WINDOW)

@@ -289,18 +289,19 @@ class Temporary:
         fsio.write(self._fd, data)
 
     def finish(self) -> Path:
-        """Make it durable. Raises OSError, and then the file is gone."""
-        try:
-            fsio.sync_file(self._fd)
-        except BaseException:
-            self.discard()
-            raise
-        os.close(self._fd)
+        """Make it durable. Raises OSError; an error of sync is final: then discard it."""
+        fsio.sync_file(self._fd)
+        self._close()
         return self.path
 
     def discard(self) -> None:
-        os.close(self._fd)
+        self._close()
         discard_temporary(self.path)
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
 
 
 def publish_pack(packs: Path, written: WrittenGroup) -> str:
@@ -342,10 +343,10 @@ def _write_pack(packs: Path, written: WrittenGroup) -> Path:
     try:
         temporary.write(written.memory)
         temporary.write(frames.trailer(found).sealed())
+        return temporary.finish()
     except BaseException:
         temporary.discard()
         raise
-    return temporary.finish()
 
 
 def _is_worth_it(frame: bytes, data: bytes) -> bool:
