@@ -83,7 +83,7 @@ def pack_stats(
     """
     numbers = [0, 0, 0, 0] if own is None else [own.st_ino, own.st_mode, 0, own.st_ctime_ns]
     for found in stats:
-        if found.st_mode & _TYPE == stat.S_IFDIR:  # S_ISDIR takes a third of the whole time
+        if found.st_mode & _TYPE == stat.S_IFDIR:  # S_ISDIR() is a call an entry
             owner = found.st_uid << 32 | found.st_gid
             numbers += (found.st_ino, -1 - found.st_mode, owner, 0)
         else:

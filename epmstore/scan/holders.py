@@ -10,11 +10,9 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-Identity: TypeAlias = tuple[int, int]
-"""(st_dev, st_ino)"""
-Mode: TypeAlias = Literal["write", "read", "mapped", "executing"]
+from epmstore.scan.walk import Identity
 
-_O_PATH = os.O_PATH
+Mode: TypeAlias = Literal["write", "read", "mapped", "executing"]
 
 
 class Holder(msgspec.Struct, frozen=True, gc=False):
@@ -75,9 +73,11 @@ class _Search:
                 identity = _identity(f"{process}/fd/{number}")
                 if identity in self._identities:
                     flags = _flags(f"{process}/fdinfo/{number}")
-                    if not flags & _O_PATH:
+                    if not flags & os.O_PATH:
                         yield identity, "write" if flags & os.O_ACCMODE else "read"
-            except FileNotFoundError:
+            except PermissionError:
+                self.incomplete = True
+            except OSError:
                 continue  # closed meanwhile
 
     def _executing(self, process: str) -> Iterator[tuple[Identity, Mode]]:

@@ -67,7 +67,7 @@ def zero_runs(chunk: bytes, offset: int = 0) -> Iterator[Extent]:
 def write_sparse(fd: int, chunks: Iterable[bytes]) -> int:
     """Write a content into a new, empty file, leaving holes for blocks of zeros; returns its size.
 
-    Chunks of less than a block never make a hole. Raises OSError.
+    Only blocks that lie whole in one chunk become holes. Raises OSError.
     """
     size = 0
     for chunk in chunks:

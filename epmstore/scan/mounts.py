@@ -12,10 +12,11 @@ import msgspec
 MOUNT_TABLE = Path("/proc/self/mountinfo")
 
 _ESCAPES = ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\"))
-_NETWORK = frozenset(
-    "9p afs beegfs ceph cifs coda gfs2 glusterfs gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs smb3 "
-    "smbfs fuse.ceph fuse.glusterfs fuse.rclone fuse.s3fs fuse.sshfs virtiofs".split()
-)
+_NETWORK = {
+    "9p", "afs", "beegfs", "ceph", "cifs", "coda", "gfs2", "gpfs", "lustre", "nfs", "nfs4", "ocfs2",
+    "orangefs", "smb3", "virtiofs",
+    "fuse.ceph", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs",
+}  # fmt: skip
 
 
 class FilesystemInfo(msgspec.Struct, frozen=True):

@@ -45,8 +45,9 @@ class Listing(msgspec.Struct, frozen=True, gc=False):
     `names` are in byte order and `stats` are parallel to them, as are `classes`, which is None if
     all are `program`. `own` is the folder's own stat. `listed` is False if the folder could not be
     looked into: then `names` says nothing at all, and `unobserved` names it or what is above it.
-    `skipped` are FIFOs, sockets and devices. `ignored` are the topmost paths that the rules leave
-    out. Whatever is at or below a path in `unobserved` or `ignored` may or may not be there.
+    `skipped` are FIFOs, sockets and devices of any class but `state`. `ignored` are the topmost
+    paths that the rules leave out. Whatever is at or below a path in `unobserved` or `ignored` may
+    or may not be there.
     """
 
     folder: str
@@ -199,6 +200,8 @@ class _Walker:
             elif self._is_mount(path, stats):
                 unobserved.append(Problem(path, "mount", _MOUNTED))
             elif file_type not in _RECORDED:
+                if path_class == "state":  # known, and to be left alone
+                    continue
                 skipped.append(Problem(path, "special", _SPECIALS.get(file_type, "no file")))
             else:
                 kept.append((name, stats, path_class))

@@ -171,10 +171,12 @@ def test_classes(root: Path, root_fd: int) -> None:
     assert found["etc"].classes == ["config", "secret"]
 
 
-def test_ignored_specials_are_only_ignored(root: Path, root_fd: int) -> None:
-    os.mkfifo(root / "fifo")
-    (listing,) = walk(root_fd, classify=by_prefix(fifo="ignore"))
-    assert (listing.ignored, listing.skipped) == (("fifo",), ())
+def test_specials_that_have_a_class_are_not_named_again(root: Path, root_fd: int) -> None:
+    for name in ("ignored", "state", "other"):
+        os.mkfifo(root / name)
+    (listing,) = walk(root_fd, classify=by_prefix(ignored="ignore", state="state"))
+    assert listing.ignored == ("ignored",)
+    assert [problem.path for problem in listing.skipped] == ["other"]
 
 
 def test_only_some_folders(root: Path, root_fd: int) -> None:
