@@ -84,7 +84,7 @@ class Contents:
 
     def add_group(self, file: str, start: int, group: Group) -> None:
         """Enter a durable group that begins at `start` of `file`. A content known before keeps its
-        place.
+        place, unless that is a delta and here it is in full: deltas may be made against it.
         """
         with self._database.write() as db:
             db.execute(
@@ -202,7 +202,9 @@ def _add_rows(
     others = {s for row in blobs for s in (row.base, *row.parts) if s is not None and s not in ids}
     ids.update(intern(db, map(unnamed, others), interned))
     db.executemany(
-        "INSERT OR IGNORE INTO stored VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO stored VALUES (?, ?, ?, ?, ?) ON CONFLICT (content) DO UPDATE"
+        " SET frame = excluded.frame, offset = excluded.offset, length = excluded.length,"
+        " base = NULL WHERE base IS NOT NULL AND excluded.base IS NULL",
         [
             (
                 ids[row.sha256],

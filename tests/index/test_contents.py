@@ -54,6 +54,17 @@ def test_a_content_keeps_its_first_place(contents: Contents) -> None:
     assert contents.places([ONE.sha256]) == {}
 
 
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_a_full_copy_comes_before_a_delta(contents: Contents, order: list[int]) -> None:
+    full = Group((FrameRow(Kind.SOLID, 0, 2, 30, 3),), (row(TWO, 0, 3),), 100)
+    groups = [("aa/full.pack", 0, full), ("log/1", 1000, DELTA)]
+    for n in order:
+        contents.add_group(*groups[n])
+    place = contents.places([TWO.sha256])[TWO.sha256]
+    assert (place.file, place.kind, place.base) == ("aa/full.pack", Kind.SOLID, None)
+    assert contents.delta_bytes(ONE.sha256) == 0
+
+
 def test_large_contents_lie_in_parts(contents: Contents) -> None:
     part = BlobRow(None, PART.sha256, PART.size, 0, 0, PART.size)
     large = BlobRow(
