@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from epmstore.catalog.model import VersionPart, VersionRecord
 from epmstore.digest import identify
 from epmstore.relpath import RelPath
-from epmstore.tree import Entry, PathClass
+from epmstore.tree import Entry, PathClass, tree_sum
 
 NAMES = st.one_of(
     st.sampled_from([b"bin", b"etc", b"a", b"b", b"c.conf"]),
@@ -78,3 +78,38 @@ def file(path: str, content: bytes = b"", mode: int = 0o644) -> Entry:
 
 def folder(path: str) -> Entry:
     return Entry(path=RelPath(path), kind="directory", mode=0o755)
+
+
+def trees() -> st.SearchStrategy[dict[RelPath, Entry]]:
+    """Small trees with few paths, so that two of them have much in common."""
+    entry = st.builds(
+        Entry,
+        path=st.sampled_from([RelPath(path) for path in ("a", "b", "c/d", "\udcff", "é", "z")]),
+        kind=st.just("file"),
+        mode=st.sampled_from([0o644, 0o755]),
+        content=CONTENTS,
+        mtime_ns=st.integers(1, 2),
+    )
+    link = st.builds(
+        Entry, path=st.just(RelPath("a")), kind=st.just("symlink"), mode=st.just(0o777),
+        target=TARGETS,
+    )  # fmt: skip
+    entries = st.lists(st.one_of(entry, entry, link), max_size=5, unique_by=lambda each: each.path)
+    return entries.map(lambda found: {each.path: each for each in found})
+
+
+def version_between(
+    old: dict[RelPath, Entry], new: dict[RelPath, Entry], version: int
+) -> VersionPart:
+    """A version as a recorder would write it, with the sum of the new tree."""
+    part = VersionPart(header(version, tree=f"{tree_sum(new.values()):064x}"))
+    part.removed.extend(path for path in old if path not in new)
+    for path, entry in new.items():
+        before = old.get(path)
+        if before == entry:
+            continue
+        if before and before.kind == entry.kind == "file" and before.content == entry.content:
+            part.meta.append(msgspec.structs.replace(entry, content=None))
+        else:
+            part.entries.append(entry)
+    return part
