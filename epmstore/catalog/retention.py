@@ -125,9 +125,9 @@ def _newest(
 
 
 _PERIODS: Final[dict[str, Callable[[datetime], object]]] = {
-    "hourly": lambda time: (time.date(), time.hour),
-    "daily": lambda time: time.date(),
-    "weekly": lambda time: time.isocalendar()[:2],
-    "monthly": lambda time: (time.year, time.month),
-    "yearly": lambda time: time.year,
+    "hourly": lambda moment: (moment.date(), moment.hour),
+    "daily": lambda moment: moment.date(),
+    "weekly": lambda moment: moment.isocalendar()[:2],
+    "monthly": lambda moment: (moment.year, moment.month),
+    "yearly": lambda moment: moment.year,
 }
