@@ -29,12 +29,12 @@ def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
         try:
             fsio.write(fd, data)
             fsio.sync_file(fd)
+            fsio.rename(name, parent, path.name, parent)
         except BaseException:
             discard(name, parent)
             raise
         finally:
             os.close(fd)
-        fsio.rename(name, parent, path.name, parent)
         fsio.sync_directory(parent)
 
 
@@ -44,8 +44,11 @@ def make_directories(path: Path, mode: int = 0o700) -> None:
         return
     make_directories(path.parent, mode)
     with directory(path.parent) as parent:
-        with contextlib.suppress(FileExistsError):
+        try:
             fsio.make_directory(path.name, parent, mode)
+        except FileExistsError:
+            if not path.is_dir():
+                raise
         fsio.sync_directory(parent)
 
 
@@ -55,6 +58,21 @@ def remove_file(path: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             fsio.unlink(path.name, parent)
         fsio.sync_directory(parent)
+
+
+def retire(path: Path, folder: Path) -> None:
+    """Move a file of ours to another folder of the same file system, durably; its name gets a
+    suffix.
+
+    Nothing happens if it is not there. Raises OSError.
+    """
+    with directory(path.parent) as source, directory(folder) as target:
+        try:
+            fsio.rename(path.name, source, f"{path.name}.{secrets.token_hex(4)}", target)
+        except FileNotFoundError:
+            return
+        fsio.sync_directory(target)
+        fsio.sync_directory(source)
 
 
 def discard(name: str, parent: int) -> None:

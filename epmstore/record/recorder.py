@@ -8,7 +8,7 @@ watches the root was faster.
 
 import os
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import msgspec
 
@@ -35,6 +35,7 @@ from epmstore.record.store import Store
 from epmstore.relpath import RelPath
 from epmstore.scan.fsclock import probe_clock
 from epmstore.scan.problem import Problem
+from epmstore.scan.walk import Classify, Listing, walk
 from epmstore.tree import Entry
 
 
@@ -111,6 +112,19 @@ class Recorder:
         self._remember(root, version, found, ingested, settled, is_new=is_new)
         return Recorded(head.number, version, is_new, is_labelled, look, ingested.collided)
 
+    def walk(self, root: Root) -> Iterator[Listing]:
+        """Every folder of the root, as a look at it would see them."""
+        return walk(
+            root.fd,
+            classify=self._classify,
+            skip=self.store.identities(),
+            cross_mounts=self.app.cross_mounts,
+        )
+
+    @property
+    def _classify(self) -> Classify | None:
+        return None if self.app.patterns == Patterns() else self.rules.classify
+
     def live_state(self, version: VersionRecord, root: Root) -> LiveState:
         """What the live cache is valid for when `version` is the newest."""
         return LiveState(version.version, version.txid, self.rules.digest(), root.stat.st_ino)
@@ -125,7 +139,7 @@ class Recorder:
             root.fd,
             app.uuid,
             store.entries,
-            classify=None if app.patterns == Patterns() else self.rules.classify,
+            classify=self._classify,
             skip=store.identities(),
             cross_mounts=app.cross_mounts,
         )

@@ -1,0 +1,209 @@
+"""`ws.apps`: the applications of this host."""
+
+import os
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from epmstore import locks
+from epmstore.atomic import directory, retire
+from epmstore.catalog import appcat
+from epmstore.catalog.appcat import App, AppCat, RootIdentity
+from epmstore.catalog.classes import LISTS, Patterns
+from epmstore.clock import to_rfc3339
+from epmstore.errors import RootError, UsageError
+from epmstore.record.recorder import Recorder
+from epmstore.record.root import open_root
+from epmstore.record.store import Store
+from epmstore.scan.detect import Proposal, propose
+from epmstore.scan.folders import FolderCache
+from epmstore.scan.mounts import filesystem
+
+FILE = "appcat.json"
+
+
+class AddedApp(msgspec.Struct, frozen=True):
+    """A registered app; `proposals` are classes that its paths should probably have (never applied
+    unasked), `notes` what an operator should know of its root.
+    """
+
+    app: App
+    proposals: Sequence[Proposal]
+    notes: Sequence[str]
+
+
+class Apps:
+    """Every change is durable when it returns."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add(
+        self,
+        key: str,
+        root: Path,
+        *,
+        ignore: Sequence[str] = (),
+        state: Sequence[str] = (),
+        config: Sequence[str] = (),
+        secret: Sequence[str] = (),
+        follow: bool = False,
+        cross_mounts: bool = False,
+    ) -> AddedApp:
+        """Register an application; nothing is recorded yet.
+
+        A root that is a symlink is pinned to what it points to now, unless `follow` is set. Raises
+        UsageError, ConflictError, RootError.
+        """
+        where = os.path.abspath(root)
+        if not follow:
+            where = os.path.realpath(where)
+        app = App(
+            uuid=uuid.uuid4().hex,
+            key=key,
+            root=where,
+            follow=follow,
+            identity=None if follow else self._identity(where),
+            patterns=Patterns(
+                ignore=tuple(ignore), state=tuple(state), config=tuple(config), secret=tuple(secret)
+            ),
+            cross_mounts=cross_mounts,
+            created=to_rfc3339(self._store.clock.now()),
+        )
+        self._check_root(app)
+        self._change(lambda cat: cat.add(app))
+        return AddedApp(app, *self._advise(app))
+
+    def list(self) -> Sequence[App]:
+        """In order of keys. Raises DamagedError."""
+        return self._load().apps
+
+    def get(self, key: str) -> App:
+        """Raises AppNotFoundError."""
+        return self._load().find(key)
+
+    def at(self, path: Path) -> App | None:
+        """The innermost application whose root holds `path`."""
+        catalog = self._load()
+        return catalog.find_containing(str(path)) or catalog.find_containing(os.path.realpath(path))
+
+    def set(
+        self,
+        key: str,
+        *,
+        add: Mapping[str, Sequence[str]] | None = None,
+        remove: Mapping[str, Sequence[str]] | None = None,
+    ) -> App:
+        """Add and remove patterns; both map a class (`ignore`, `secret`, `state`, `config`) to
+        patterns.
+
+        Takes effect with the next look at the root. Raises AppNotFoundError, UsageError.
+        """
+        old = self.get(key)
+        patterns = old.patterns
+        for name in LISTS:
+            given = list(getattr(patterns, name))
+            for pattern in (remove or {}).get(name, ()):
+                if pattern not in given:
+                    raise UsageError(
+                        f"{key} has no {name} pattern {pattern!r}",
+                        hint=f"`epmstore app show {key}`",
+                    )
+                given.remove(pattern)
+            given += [p for p in (add or {}).get(name, ()) if p not in given]
+            patterns = msgspec.structs.replace(patterns, **{name: tuple(given)})
+        new = msgspec.structs.replace(old, patterns=patterns)
+        self._change(lambda cat: cat.change(new))
+        return new
+
+    def move(self, key: str, root: Path) -> App:
+        """The application lives elsewhere now; its UUID, history and numbers stay.
+
+        Raises RootError unless the new root resembles what was recorded.
+        """
+        old = self.get(key)
+        where = os.path.abspath(root)
+        where = where if old.follow else os.path.realpath(where)
+        new = msgspec.structs.replace(
+            old, root=where, identity=None if old.follow else self._identity(where)
+        )
+        self._check_root(new)
+        self._check_overlap(new)
+        self._change(lambda cat: cat.change(new))
+        self._store.live(new.uuid).drop()
+        return new
+
+    def remove(self, key: str, *, forget: bool = False) -> None:
+        """Watch and record it no more. Its root is not touched, nor its history, unless `forget`:
+        then its catalog goes to the quarantine, and `gc` frees what only it needed.
+        """
+        app = self.get(key)
+        with self._store.lock_app(app.uuid):
+            self._change(lambda cat: cat.remove(app.uuid))
+            self._store.live(app.uuid).drop()
+            if forget:
+                with self._store.lock_write():
+                    retire(self._store.catalog(app.uuid).path, self._store.quarantine)
+                    self._store.entries.forget_app(app.uuid)
+
+    def _load(self) -> AppCat:
+        return appcat.load(self._path)
+
+    @property
+    def _path(self) -> Path:
+        return self._store.catalogs / FILE
+
+    def _change(self, change: Callable[[AppCat], AppCat]) -> None:
+        with locks.hold(self._store.path / "locks", "appcat"):
+            appcat.save(self._path, change(self._load()))
+
+    def _identity(self, root: str) -> RootIdentity:
+        try:
+            with directory(root) as fd:
+                return RootIdentity(inode=os.fstat(fd).st_ino, fs_type=filesystem(fd).name)
+        except OSError as error:
+            raise RootError(
+                f"{root} cannot be a root: {os.strerror(error.errno or 0)}",
+                hint="name a folder that is there and can be read",
+            ) from None
+
+    def _check_root(self, app: App) -> None:
+        store = os.path.realpath(self._store.path)
+        if os.path.realpath(app.root) == store or app.root.startswith(f"{store}/"):
+            raise RootError(
+                f"{app.root} lies in the store",
+                hint="a store cannot record itself: name another root",
+            )
+
+    def _check_overlap(self, app: App) -> None:
+        """That at least half of the recorded top-level names are at the new root, if any are
+        recorded.
+        """
+        if self._store.entries.position(app.uuid) is None:
+            return
+        recorded = set(self._store.entries.live_folder(app.uuid, ""))
+        found = recorded.intersection(os.listdir(app.root))
+        if recorded and len(found) * 2 < len(recorded):
+            raise RootError(
+                f"{app.root} does not look like {app.key}: {len(found)} of {len(recorded)} recorded"
+                " names are there",
+                hint="`epmstore app add` it as another application",
+            )
+
+    def _advise(self, app: App) -> tuple[Sequence[Proposal], Sequence[str]]:
+        notes = []
+        with open_root(app) as root:
+            where = filesystem(root.fd)
+            if where.network:
+                notes.append(
+                    f"{app.root} is on a network file system ({where.name}): other hosts may change"
+                    " it unseen, and checkout is refused unless forced"
+                )
+            if where.read_only:
+                notes.append(f"{app.root} is read-only: it can be recorded, not rolled back")
+            recorder = Recorder(self._store, app)
+            with FolderCache(root.fd) as folders:
+                proposals = propose(recorder.walk(root), folders)
+        return proposals, notes

@@ -1,0 +1,197 @@
+"""`ws.app(key)`: everything that can be done with one application. Thin: each verb names its use
+case.
+"""
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from epmstore.catalog.appcat import App
+from epmstore.catalog.diff import Change
+from epmstore.catalog.model import Actor, PinRecord, TagRecord
+from epmstore.catalog.selector import check_tag
+from epmstore.clock import to_rfc3339
+from epmstore.errors import ConflictError, VersionNotFoundError
+from epmstore.progress import Progress
+from epmstore.record import change
+from epmstore.record.commit import commit_fact
+from epmstore.record.recorder import Intent, Recorded, Recorder
+from epmstore.record.result import Action, Result
+from epmstore.record.root import Root, open_root
+from epmstore.record.status import Status, make_status
+from epmstore.record.store import Store
+from epmstore.relpath import RelPath
+from epmstore.tree import Entry
+from epmstore.workspace.history import History, changes_of, path_of
+
+BEFORE = Intent(kind="drift", reason="scan")
+"""What is recorded before a change begins."""
+
+
+class AppHandle(History):
+    """One application of an open workspace."""
+
+    def __init__(self, store: Store, app: App, *, actor: Actor | None, progress: Progress) -> None:
+        super().__init__(store, app)
+        self._recorder = Recorder(store, app, actor=actor, progress=progress)
+        self._actor = actor
+
+    def status(self) -> Status:
+        """What a snapshot would record now. Writes nothing. Raises RootError, DamagedError."""
+        with open_root(self.app) as root:
+            return make_status(self.app.key, self.app.root, self._recorder.status(root))
+
+    def snapshot(self, label: str | None = None) -> Result:
+        """Record the root as a deliberate change. Raises RootError, BusyError, DamagedError."""
+        intent = Intent(kind="change", reason="snapshot", label=label)
+        with self._locked_root() as root:
+            return make_result(self.app, "snapshot", self._recorder.snapshot(root, intent))
+
+    def run(self, command: Sequence[str], label: str | None = None) -> Result:
+        """Record what is there, run a command in this process's terminal, and record what it did as
+        one labelled change with its exit status. Nobody else records or changes the root meanwhile.
+
+        Raises FileNotFoundError or PermissionError for a command that cannot be started.
+        """
+        text = label if label is not None else " ".join(command)
+        with self._store.lock_app(self.app.uuid):
+            with open_root(self.app) as root:
+                before = self._recorder.snapshot(root, BEFORE)
+            status = run_command(command)
+            with open_root(self.app) as root:  # anew: the command may have put another one there
+                intent = Intent(kind="change", reason="run", label=text, exit_status=status)
+                after = self._recorder.snapshot(root, intent)
+        return make_result(self.app, "run", after, since=before, exit_status=status)
+
+    def change_begin(self, label: str | None = None) -> Result:
+        """Record what is there, and leave the root alone until the end. Raises ConflictError."""
+        with self._locked_root() as root:
+            recorded = self._recorder.snapshot(root, BEFORE)
+            opened = change.OpenChange(self._now(), label, self._actor)
+            change.begin(self._store, self.app.uuid, opened)
+        return make_result(self.app, "snapshot", recorded)
+
+    def change_end(self, label: str | None = None, exit_status: int | None = None) -> Result:
+        """Record everything since `change_begin` as one change. Raises ConflictError if none is
+        open.
+        """
+        with self._locked_root() as root:
+            opened = change.find(self._store, self.app.uuid)
+            if opened is None:
+                raise ConflictError(
+                    f"no change of {self.app.key} is open", hint="begin one: epmstore change begin"
+                )
+            intent = Intent(
+                kind="change", reason="run", label=label or opened.label, exit_status=exit_status
+            )
+            recorded = self._recorder.snapshot(root, intent)
+            change.end(self._store, self.app.uuid)
+        return make_result(self.app, "run", recorded, exit_status=exit_status)
+
+    def diff(self, one: str, two: str, paths: Sequence[RelPath] = ()) -> list[Change]:
+        """What leads from one version to another; either may be `now`, the live root."""
+        first, second = self.resolve(one), self.resolve(two)
+        if first != "now" and second != "now":
+            return super().diff(one, two, paths)
+        if first == second:
+            return []
+        recorded = second if first == "now" else first
+        assert recorded != "now", "only one side is live here"
+        pairs = self._live_pairs(recorded)
+        if first == "now":
+            pairs = [(new, old) for old, new in pairs]
+        return changes_of(pairs, paths)
+
+    def pin(self, selector: str) -> int:
+        """Keep a version from being forgotten. Raises VersionNotFoundError."""
+        return self._set_pin(selector, True)
+
+    def unpin(self, selector: str) -> int:
+        """Let retention decide again. Raises VersionNotFoundError."""
+        return self._set_pin(selector, False)
+
+    def tag(self, name: str, selector: str) -> int:
+        """Give a version a name; a name that another version has moves. Raises UsageError."""
+        check_tag(name)
+        version = self.version(selector)
+        self._commit(TagRecord(time=self._now(), actor=self._actor, name=name, version=version))
+        return version
+
+    def untag(self, name: str) -> None:
+        """Drop a name. Raises VersionNotFoundError if no version has it."""
+        if self.state().tagged(name) is None:
+            raise VersionNotFoundError(f"no tag {name!r}", hint="`epmstore log` shows tags")
+        self._commit(TagRecord(time=self._now(), actor=self._actor, name=name))
+
+    def _live_pairs(self, version: int) -> list[tuple[Entry | None, Entry | None]]:
+        """(entry in a version, entry in the live root) of every path that may differ."""
+        with open_root(self.app) as root:
+            look = self._recorder.status(root)
+        newest = look.head.number
+        since = {} if newest is None else self._changed_since(version, newest)
+        for old, new in look.changes.modified:
+            since[new.path] = (since.get(new.path, (old, old))[0], new)
+        for entry in look.changes.added:
+            since[entry.path] = (since.get(entry.path, (None, None))[0], entry)
+        for entry in (*look.changes.removed, *look.changes.left):
+            since[entry.path] = (since.get(entry.path, (entry, entry))[0], None)
+        return list(since.values())
+
+    def _changed_since(
+        self, version: int, newest: int
+    ) -> dict[RelPath, tuple[Entry | None, Entry | None]]:
+        pairs = self._store.entries.changed(self.app.uuid, version, newest)
+        return {path_of(pair): pair for pair in pairs}
+
+    def _set_pin(self, selector: str, pinned: bool) -> int:
+        version = self.version(selector)
+        fact = PinRecord(time=self._now(), actor=self._actor, version=version, pinned=pinned)
+        self._commit(fact)
+        return version
+
+    def _commit(self, fact: PinRecord | TagRecord) -> None:
+        commit_fact(self._store, self.app.uuid, fact)
+
+    @contextmanager
+    def _locked_root(self) -> Iterator[Root]:
+        with self._store.lock_app(self.app.uuid), open_root(self.app) as root:
+            yield root
+
+    def _now(self) -> str:
+        return to_rfc3339(self._store.clock.now())
+
+
+def make_result(
+    app: App,
+    action: Action,
+    recorded: Recorded,
+    *,
+    since: Recorded | None = None,
+    exit_status: int | None = None,
+) -> Result:
+    """What a snapshot came to; `since` is the one that a change began with."""
+    changes, found = recorded.look.changes, recorded.look.found
+    counts = changes.counts
+    return Result(
+        app=app.key,
+        action=action,
+        changed=recorded.is_new or recorded.is_labelled,
+        from_=recorded.before,
+        version=recorded.version.version,
+        safety=since.version.version if since is not None and since.is_new else None,
+        label=recorded.version.label,
+        added=counts.added,
+        modified=counts.modified,
+        removed=counts.removed,
+        skipped=tuple(found.skipped),
+        unstable=tuple(p.path for p in changes.problems if p.kind == "unstable"),
+        unobserved=tuple(p for p in changes.problems if p.kind not in ("unstable", "ignored")),
+        collisions=tuple(recorded.collided),
+        exit_status=exit_status,
+    )
+
+
+def run_command(command: Sequence[str]) -> int:
+    """Run a command with this process's terminal; its exit status, 128 + n if a signal ended it."""
+    status = subprocess.run(command, check=False).returncode
+    return status if status >= 0 else 128 - status

@@ -1,0 +1,163 @@
+"""What was recorded of one application: versions, trees, differences, single paths. Changes
+nothing.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+
+from epmstore.catalog.appcat import App
+from epmstore.catalog.diff import Change, change
+from epmstore.catalog.format import decode_line
+from epmstore.catalog.selector import Resolved, parse_selector, resolve
+from epmstore.catalog.state import CatalogState, VersionInfo, reduce
+from epmstore.digest import Digest
+from epmstore.errors import NotRestorableError, PathNotFoundError, UsageError
+from epmstore.index.entries import Span
+from epmstore.record.changes import in_order
+from epmstore.record.store import Store
+from epmstore.relpath import RelPath
+from epmstore.tree import Entry
+
+
+class History:
+    """The recorded side of an application. Versions are named by selectors (`117`, `latest~1`, a
+    tag ...).
+    """
+
+    def __init__(self, store: Store, app: App) -> None:
+        self._store = store
+        self.app = app
+
+    def state(self) -> CatalogState:
+        """Everything that the catalog says beside the entries."""
+        records = self._store.entries.records(self.app.uuid) if self._is_recorded() else []
+        return reduce(decode_line(record.form)[1] for record in records if record.form)
+
+    def versions(self) -> list[VersionInfo]:
+        """All of them, oldest first."""
+        return self.state().versions
+
+    def resolve(self, selector: str) -> Resolved:
+        """Raises UsageError, VersionNotFoundError."""
+        return resolve(parse_selector(selector), self.state())
+
+    def version(self, selector: str) -> int:
+        """Like `resolve`, where the live root is no answer. Raises UsageError,
+        VersionNotFoundError.
+        """
+        found = self.resolve(selector)
+        if found == "now":
+            raise UsageError("`now` is the live root, and a recorded version is meant")
+        return found
+
+    def restorable(self, selector: str) -> int:
+        """Like `version`. Raises NotRestorableError for one whose contents were forgotten."""
+        version = self.version(selector)
+        info = self.state().find(version)
+        if info is None or not info.restorable:
+            raise NotRestorableError(
+                f"the contents of version {version} were forgotten",
+                hint="`epmstore unforget` brings it back until `epmstore gc` has run;"
+                " `epmstore log` shows which versions can be restored",
+                app=self.app.key,
+                version=version,
+            )
+        return version
+
+    def ls(self, selector: str, path: RelPath | None = None) -> list[Entry]:
+        """The entries of a version in byte order: all, or a path and what is below it.
+
+        Raises VersionNotFoundError, PathNotFoundError.
+        """
+        version = self.version(selector)
+        entries = self._store.entries.tree(self.app.uuid, version)
+        if path is None:
+            return in_order(entries)
+        found = in_order(e for e in entries if e.path == path or e.path.startswith(f"{path}/"))
+        if not found:
+            raise self._no_path(path, version)
+        return found
+
+    def cat(self, selector: str, path: RelPath) -> Iterator[bytes]:
+        """The content of a file in a version, in pieces. Raises before the first piece:
+        VersionNotFoundError, PathNotFoundError, UsageError, BlobNotFoundError, DamagedError.
+        """
+        version = self.version(selector)
+        entry = self._store.entries.at(self.app.uuid, version, path)
+        if entry is None:
+            raise self._no_path(path, version)
+        if entry.content is None:
+            raise UsageError(f"no content is recorded of {path!r} ({_what(entry)})")
+        return self._stream(entry)
+
+    def diff(self, one: str, two: str, paths: Sequence[RelPath] = ()) -> list[Change]:
+        """What leads from one recorded version to another, in byte order of paths."""
+        if not self._is_recorded():
+            self.version(one)
+        pairs = self._store.entries.changed(self.app.uuid, self.version(one), self.version(two))
+        return changes_of(pairs, paths)
+
+    def history(self, path: RelPath) -> list[Span]:
+        """Every state that a path was in, oldest first. Raises PathNotFoundError."""
+        found = self._store.entries.history(self.app.uuid, path) if self._is_recorded() else []
+        if not found:
+            raise PathNotFoundError(
+                f"{self.app.key} never had {path!r}",
+                hint="`epmstore find PATTERN` looks through all versions",
+                path=path,
+            )
+        return found
+
+    def find(self, pattern: str) -> list[Span]:
+        """The states of every path, past and present, that matches a shell pattern."""
+        if not self._is_recorded():
+            return []
+        paths = self._store.entries.paths_like(self.app.uuid, pattern)
+        spans = [s for path in paths for s in self._store.entries.history(self.app.uuid, path)]
+        return sorted(spans, key=lambda span: (os.fsencode(span.entry.path), span.since))
+
+    def find_content(self, digest: Digest) -> list[Span]:
+        """The states of every path, past and present, that had a content."""
+        found = self._store.entries.with_content(digest)
+        return [span for app, span in found if app == self.app.uuid]
+
+    def _is_recorded(self) -> bool:
+        return self._store.entries.position(self.app.uuid) is not None
+
+    def _stream(self, entry: Entry) -> Iterator[bytes]:
+        assert entry.content is not None, "the caller checked"
+        with self._store.keep_packs():
+            yield from self._store.blobs.stream(entry.content)
+
+    def _no_path(self, path: RelPath, version: int) -> PathNotFoundError:
+        return PathNotFoundError(
+            f"{path!r} is not in version {version} of {self.app.key}",
+            hint=f"`epmstore history {path}` shows the versions that have it",
+            path=path,
+            version=version,
+        )
+
+
+def changes_of(
+    pairs: Iterable[tuple[Entry | None, Entry | None]], scope: Sequence[RelPath] = ()
+) -> list[Change]:
+    """What became of each path in `scope`, in byte order, given (old, new) entries."""
+    found = [change(path_of(pair), *pair) for pair in pairs]
+    inside = [one for one in found if one is not None and is_within(one.path, scope)]
+    return sorted(inside, key=lambda one: os.fsencode(one.path))
+
+
+def path_of(pair: tuple[Entry | None, Entry | None]) -> RelPath:
+    """The path that a pair of entries is about."""
+    entry = pair[0] or pair[1]
+    assert entry is not None, "a pair has at least one side"
+    return entry.path
+
+
+def is_within(path: str, scope: Sequence[RelPath]) -> bool:
+    """Whether a path is one of `scope` or below one; an empty scope holds everything."""
+    return not scope or any(path == top or path.startswith(f"{top}/") for top in scope)
+
+
+def _what(entry: Entry) -> str:
+    return f"class {entry.path_class}" if entry.kind == "file" else f"a {entry.kind}"

@@ -1,0 +1,75 @@
+"""Making and opening stores: what is checked before anything else happens.
+
+Order: FORMAT (which store, which format, whose machine), then the index is caught up with packs and
+catalogs. What a missing index costs is a replay, and it is done here, unasked; a damaged one is an
+error that names the remedy.
+"""
+
+from pathlib import Path
+
+from epmstore.atomic import remove_file
+from epmstore.clock import Clock
+from epmstore.errors import ConflictError, UsageError
+from epmstore.progress import Progress
+from epmstore.record import identity
+from epmstore.record.replay import catch_up, is_behind, rebuild
+from epmstore.record.store import INDEX, Store, prepare
+
+MACHINE_ID = Path("/etc/machine-id")
+
+
+def machine() -> str:
+    """A hash that stands for this machine; that of nothing where there is no machine id."""
+    try:
+        return identity.hash_machine(MACHINE_ID.read_text(errors="replace"))
+    except OSError:
+        return identity.hash_machine("")
+
+
+def make_store(path: Path, clock: Clock) -> Store:
+    """A new, empty store. Raises ConflictError if there is something at `path` already, OSError."""
+    if (path / identity.FILE).exists():
+        raise ConflictError(f"there is a store at {path} already", path=str(path))
+    if path.is_dir() and any(path.iterdir()):
+        raise ConflictError(
+            f"{path} is not empty", hint="name a folder that is empty or not there", path=str(path)
+        )
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is not a folder")
+    prepare(path)
+    store = Store(path, identity.create(path, machine()), clock)
+    with store.lock_write():
+        catch_up(store)
+    return store
+
+
+def open_store(path: Path, clock: Clock, progress: Progress) -> Store:
+    """Raises NoStoreError, ConflictError (another machine), DamagedError, OSError."""
+    found = identity.read(path)
+    identity.check_machine(path, found, machine())
+    store = Store(path, found, clock)
+    try:
+        if is_behind(store):
+            with store.lock_write():
+                catch_up(store, progress)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def rebuild_index(path: Path, clock: Clock, progress: Progress) -> list[str]:
+    """Make the index of a store anew, whatever state it is in. Names what is damaged elsewhere."""
+    found = identity.read(path)
+    identity.check_machine(path, found, machine())
+    with Store(path, found, clock) as store, store.lock_packs(), store.lock_write():
+        return rebuild(store, progress)
+
+
+def adopt_store(path: Path, *, new_store: bool) -> None:
+    """Make a store this machine's. Raises NoStoreError, DamagedError."""
+    identity.adopt(path, machine(), new_store=new_store)
+    if new_store:
+        # The index names the store that it belongs to; a new name means a new index.
+        for suffix in ("", "-wal", "-shm"):
+            remove_file(path / f"{INDEX}{suffix}")

@@ -1,0 +1,93 @@
+"""Workspace: an open store and everything that can be done with it from Python.
+
+    with Workspace.open(Path("/var/lib/epmstore")) as workspace:
+        crm = workspace.app("crm")
+        crm.snapshot("before the patch")
+        print(crm.status().clean)
+
+Synchronous and silent: progress goes to the object that the caller gives, errors are EpmError or
+OSError. One workspace may be used from one thread at a time.
+"""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from epmstore.catalog.model import Actor
+from epmstore.clock import Clock, SystemClock
+from epmstore.progress import SILENT, Progress
+from epmstore.record.store import Store
+from epmstore.workspace.apps import Apps
+from epmstore.workspace.handle import AppHandle
+from epmstore.workspace.opening import adopt_store, make_store, open_store, rebuild_index
+
+
+class Workspace:
+    """Holds an open store; a context manager. `apps` is the facet for registering applications."""
+
+    def __init__(self, store: Store, *, progress: Progress, actor: Actor | None) -> None:
+        self._store = store
+        self._progress = progress
+        self._actor = actor
+        self.apps = Apps(store)
+
+    @classmethod
+    def init(cls, path: Path, *, clock: Clock | None = None) -> Self:
+        """Make a store and open it. Raises ConflictError if something is there already, OSError."""
+        store = make_store(path.absolute(), clock or SystemClock())
+        return cls(store, progress=SILENT, actor=None)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        progress: Progress = SILENT,
+        clock: Clock | None = None,
+        actor: Actor | None = None,
+        recover: bool = True,
+    ) -> Self:
+        """Open a store; `actor` says who asks and goes into what is recorded.
+
+        A checkout that was interrupted is finished first, unless `recover` is false. Raises
+        NoStoreError, ConflictError (a store of another machine), DamagedError, BusyError, OSError.
+        """
+        store = open_store(path.absolute(), clock or SystemClock(), progress)
+        return cls(store, progress=progress, actor=actor)
+
+    @staticmethod
+    def rebuild(
+        path: Path, *, progress: Progress = SILENT, clock: Clock | None = None
+    ) -> list[str]:
+        """Make the index anew, even of a store that cannot be opened. Names what is damaged."""
+        return rebuild_index(path.absolute(), clock or SystemClock(), progress)
+
+    @staticmethod
+    def adopt(path: Path, *, new_store: bool) -> None:
+        """Make a store this machine's; with an identity of its own if it is a copy of one that
+        lives on.
+        """
+        adopt_store(path.absolute(), new_store=new_store)
+
+    @property
+    def path(self) -> Path:
+        return self._store.path
+
+    def app(self, key: str) -> AppHandle:
+        """Raises AppNotFoundError."""
+        app = self.apps.get(key)
+        return AppHandle(self._store, app, actor=self._actor, progress=self._progress)
+
+    def close(self) -> None:
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
