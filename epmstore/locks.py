@@ -28,9 +28,14 @@ def hold(
     fd = _open(folder, name)
     try:
         _acquire(fd, name, shared=shared, wait=wait)
-        if not shared:
-            _write_owner(fd, owner)
-        yield
+        if shared:
+            yield
+            return
+        _write_owner(fd, f"process {os.getpid()} {owner}\n")
+        try:
+            yield
+        finally:
+            _write_owner(fd, "")  # or it would be blamed for those who share the lock next
     finally:
         os.close(fd)
 
@@ -69,8 +74,9 @@ def _busy(fd: int, name: str) -> BusyError:
     )
 
 
-def _write_owner(fd: int, owner: str) -> None:
+def _write_owner(fd: int, text: str) -> None:
     """Plain writes: nobody depends on this text, and it must not slow a lock down."""
     with contextlib.suppress(OSError):
         fsio.truncate(fd, 0)
-        fsio.write_at(fd, f"process {os.getpid()} {owner}\n".encode(), 0)
+        if text:
+            fsio.write_at(fd, text.encode(), 0)

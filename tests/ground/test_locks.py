@@ -1,0 +1,165 @@
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from epmstore.errors import BusyError
+from epmstore.locks import hold
+
+HOLD = """
+import sys
+from pathlib import Path
+from epmstore.locks import hold
+with hold(Path(sys.argv[1]), "write", shared=sys.argv[2] == "shared", owner="other command"):
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def another_process(folder: Path, how: str = "exclusive") -> Iterator[subprocess.Popen[bytes]]:
+    """A process that holds the lock `write` for the length of the block."""
+    running = subprocess.Popen(
+        [sys.executable, "-c", HOLD, folder, how], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert running.stdout is not None
+    running.stdout.readline()
+    try:
+        yield running
+    finally:
+        running.communicate()
+
+
+def is_free(folder: Path, *, shared: bool = False) -> bool:
+    try:
+        with hold(folder, "write", shared=shared, wait=0):
+            return True
+    except BusyError:
+        return False
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    with hold(tmp_path, "write"):
+        assert not is_free(tmp_path)
+        assert not is_free(tmp_path, shared=True)
+    assert is_free(tmp_path)
+
+
+def test_many_share(tmp_path: Path) -> None:
+    with hold(tmp_path, "write", shared=True), hold(tmp_path, "write", shared=True):
+        assert is_free(tmp_path, shared=True)
+        assert not is_free(tmp_path)
+    assert is_free(tmp_path)
+
+
+def test_locks_of_other_names_are_other_locks(tmp_path: Path) -> None:
+    with hold(tmp_path, "gc"), hold(tmp_path, "app"):
+        assert is_free(tmp_path)
+
+
+def test_an_error_frees_the_lock(tmp_path: Path) -> None:
+    with pytest.raises(ValueError), hold(tmp_path, "write"):
+        raise ValueError
+    assert is_free(tmp_path)
+
+
+@pytest.mark.parametrize("how", ["exclusive", "shared"])
+def test_processes_exclude_each_other(tmp_path: Path, how: str) -> None:
+    with another_process(tmp_path, how):
+        assert not is_free(tmp_path)
+        assert is_free(tmp_path, shared=True) == (how == "shared")
+    assert is_free(tmp_path)
+
+
+def test_the_message_names_the_holder(tmp_path: Path) -> None:
+    with (
+        another_process(tmp_path) as running,
+        pytest.raises(BusyError) as caught,
+        hold(tmp_path, "write", wait=0),
+    ):
+        pass
+    assert caught.value.data == {
+        "lock": "write",
+        "holder": f"process {running.pid} other command",
+    }
+    assert str(running.pid) in caught.value.message
+    assert caught.value.exit_code == 11
+
+
+def test_those_who_share_are_not_taken_for_the_last_owner(tmp_path: Path) -> None:
+    with hold(tmp_path, "write", owner="a long story"):
+        pass
+    with (
+        another_process(tmp_path, "shared"),
+        pytest.raises(BusyError) as caught,
+        hold(tmp_path, "write", wait=0),
+    ):
+        pass
+    assert caught.value.data["holder"] == ""
+    assert "another process" in caught.value.message
+
+
+def test_a_shorter_name_leaves_nothing_of_a_longer_one(tmp_path: Path) -> None:
+    with hold(tmp_path, "write", owner="a very long name of a command"):
+        pass
+    with hold(tmp_path, "write", owner="x"):
+        assert (tmp_path / "write").read_text() == f"process {os.getpid()} x\n"
+
+
+def test_death_frees_the_lock(tmp_path: Path) -> None:
+    with another_process(tmp_path) as running:
+        running.kill()
+        running.wait()
+        assert is_free(tmp_path)
+
+
+def test_a_child_does_not_inherit_the_lock(tmp_path: Path) -> None:
+    with hold(tmp_path, "write"):
+        child = subprocess.Popen(
+            [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            close_fds=False,
+        )
+        assert child.stdout is not None
+        child.stdout.readline()  # only a program that runs has closed what it must not have
+    free = is_free(tmp_path)
+    child.communicate()
+    assert free
+
+
+def test_waiting_ends_when_the_lock_is_free(tmp_path: Path) -> None:
+    got: list[str] = []
+
+    def wait() -> None:
+        with hold(tmp_path, "write", wait=60):
+            got.append("it")
+
+    with hold(tmp_path, "write"):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        assert got == []
+    thread.join()
+    assert got == ["it"]
+
+
+def test_the_file_stays(tmp_path: Path) -> None:
+    """A lock file that is deleted lets two in: one on the old inode, one on the new."""
+    with hold(tmp_path, "write"):
+        pass
+    first = (tmp_path / "write").stat().st_ino
+    with hold(tmp_path, "write"):
+        assert (tmp_path / "write").stat().st_ino == first
+
+
+def test_a_symlink_is_no_lock(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("precious")
+    (tmp_path / "write").symlink_to("target")
+    with pytest.raises(OSError), hold(tmp_path, "write"):
+        pass
+    assert (tmp_path / "target").read_text() == "precious"
