@@ -1,11 +1,12 @@
 """Packs out of packs: small ones merged, dead contents left out, a log rewritten in good order.
 
 Each function makes a new group and leaves the old files alone: who calls publishes it, switches the
-index, and only then removes them. Rules: a frame is copied only if it still matches its seal, and a
-content is packed again only if it still matches its SHA-256, so damage is never sealed anew
-(DamagedError, and the old file stays); a frame that is copied keeps the rows of its dead contents,
-because they can be read; of a content that is there in full and as a delta, the full one stays,
-because deltas may have been made against it.
+index, and only then removes them (not the one that has the new group's name: a pack in which
+nothing was to be done comes out the same). Rules: a frame is copied only if it still matches its
+seal, and a content is packed again only if it still matches its SHA-256, so damage is never sealed
+anew (DamagedError, and the old file stays); a frame that is copied keeps the rows of its dead
+contents, because they can be read; of a content that is there in full and as a delta, the full one
+stays, because deltas may have been made against it.
 """
 
 import os
