@@ -1,0 +1,228 @@
+"""How a command is declared: options that all commands share, examples, and lazy loading.
+
+A command is a function that takes the Session and its own parameters, prints its result, and
+returns its exit code (None is 0). Its docstring is its help; the first line is its summary.
+"""
+
+import difflib
+import importlib
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+import click
+
+from epmstore import __version__
+from epmstore.cli.session import Session, keys_for_completion
+from epmstore.cli.table import COMMANDS, GROUPS, SECTIONS, below
+
+Callback: TypeAlias = Callable[..., int | None]
+Example: TypeAlias = tuple[str, str]
+"""A command line, and what it does in a few words."""
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Common options may stand before or after the command's name; the last one given wins."""
+    if value not in (None, False, 0):
+        session = ctx.find_object(Session)
+        assert session is not None
+        setattr(session, param.name or "", value)
+
+
+def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"epmstore {__version__}")
+        ctx.exit()
+
+
+def _complete_app(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [key for key in keys_for_completion(ctx) if key.startswith(incomplete)]
+
+
+def _flag(*names: str, help: str, **more: Any) -> click.Option:
+    return click.Option(
+        names, is_flag=True, expose_value=False, callback=_remember, help=help, **more
+    )
+
+
+def common_options() -> list[click.Option]:
+    return [
+        click.Option(
+            ("--store",),
+            metavar="DIR",
+            type=click.Path(),
+            expose_value=False,
+            callback=_remember,
+            help="The store. Default: $EPMSTORE_STORE, or the one of root or of this user.",
+        ),
+        _flag("--json", help="Print JSON, errors too."),
+        _flag("-q", "--quiet", help="Print results and errors only."),
+        _flag("-v", "--verbose", help="Print everything, however long."),
+    ]
+
+
+def app_option() -> click.Option:
+    return click.Option(
+        ("--app",),
+        metavar="KEY",
+        expose_value=False,
+        callback=_remember,
+        shell_complete=_complete_app,
+        help="The application. Default: the one around the working directory, or the only one.",
+    )
+
+
+class Command(click.Command):
+    """A click command with the common options, and examples at the end of its help."""
+
+    def __init__(
+        self,
+        *args: Any,
+        app: bool = False,
+        changes: bool = False,
+        asks: bool = False,
+        examples: Sequence[Example] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+        self.common = common_options()
+        if asks:
+            self.common.insert(0, _flag("-y", "--yes", help="Do not ask."))
+        if changes:
+            self.common.insert(0, _flag("--dry-run", help="Only show what would be done."))
+        if app:
+            self.common.insert(0, app_option())
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*super().get_params(ctx), *self.common]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        own = [p for p in self.get_params(ctx) if p not in self.common]
+        for title, params in (("Options", own), ("Common options", self.common)):
+            with formatter.section(title):
+                formatter.write_dl(_help_records(ctx, params))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Examples"):
+            for line, remark in self.examples:
+                formatter.write_text(f"\b\n{line}\n    {remark}")
+
+
+def _help_records(ctx: click.Context, params: Iterable[click.Parameter]) -> list[tuple[str, str]]:
+    options = [p for p in params if isinstance(p, click.Option)]
+    return [record for p in options if (record := p.get_help_record(ctx)) is not None]
+
+
+def command(
+    *,
+    app: bool = False,
+    changes: bool = False,
+    asks: bool = False,
+    examples: Sequence[Example],
+    **settings: Any,
+) -> Callable[[Callback], Command]:
+    """Declare a command: `app` gives it --app, `changes` --dry-run, `asks` --yes."""
+
+    def declare(function: Callback) -> Command:
+        def callback(**params: Any) -> int | None:
+            session = click.get_current_context().find_object(Session)
+            return function(session, **params)
+
+        callback.__doc__ = function.__doc__
+        callback.__click_params__ = getattr(  # type: ignore[attr-defined]
+            function, "__click_params__", []
+        )
+        name = function.__name__.replace("_", "-")
+        made: Command = click.command(
+            name, cls=Command, app=app, changes=changes, asks=asks, examples=examples, **settings
+        )(callback)
+        return made
+
+    return declare
+
+
+class Group(click.Group):
+    """The commands of the table that begin with `prefix`, loaded when they are asked for."""
+
+    def __init__(self, prefix: str = "", **settings: Any) -> None:
+        super().__init__(**settings)
+        self.prefix = prefix
+        self.params += common_options()
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(below(self.prefix))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        words = f"{self.prefix} {cmd_name}".lstrip()
+        if words in GROUPS:
+            return Group(words, name=cmd_name, help=GROUPS[words])
+        row = COMMANDS.get(words)
+        if row is None:
+            return None
+        module = importlib.import_module(f"epmstore.cli.{row.module}")
+        found = getattr(module, row.attribute)
+        assert isinstance(found, Command)
+        found.name = cmd_name
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        names = below(self.prefix)
+        if word in names or word.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        near = [*difflib.get_close_matches(word, names), *_elsewhere(word)]
+        advice = f" Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+        ctx.fail(f"There is no command {' '.join([self.prefix, word]).strip()!r}.{advice}")
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, names in self.sections().items():
+            with formatter.section(title):
+                formatter.write_dl(list(names.items()))
+
+    def sections(self) -> dict[str, dict[str, str]]:
+        """What help lists: title, then words and summaries."""
+        if self.prefix:
+            return {"Commands": below(self.prefix)}
+        return {
+            title: {words: row.summary for words, row in rows.items()}
+            for title, rows in SECTIONS.items()
+        }
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """From the table, so that pressing Tab imports no command."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - start-up
+
+        names = below(self.prefix)
+        found = [CompletionItem(n, help=s) for n, s in names.items() if n.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+def _elsewhere(word: str) -> list[str]:
+    return [words for words in COMMANDS if word in words.split(" ")]
+
+
+def program() -> Group:
+    """The whole program."""
+    version = click.Option(
+        ("--version",),
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_version,
+        help="Print the version of epmstore.",
+    )
+    group = Group(name="epmstore", help=textwrap.dedent(_HELP), epilog=_EPILOG)
+    group.params.append(version)
+    return group
+
+
+_HELP = """\
+    Know what is on this host, since when it deviates, and get back.
+
+    epmstore records the directory of an application as numbered versions, stores every content
+    once, and puts any version back: exactly, crash-safe, verified, and with an undo.
+    """
+_EPILOG = "Each command has --help with examples; man epmstore has exit codes and more."

@@ -1,0 +1,155 @@
+"""What went wrong, in one line with a hint, and as an exit code.
+
+Codes 2 to 11 of epmstore's own errors come from their classes (epmstore/errors.py).
+"""
+
+import errno
+import json
+import os
+import re
+import sys
+import traceback
+
+import click
+from click.exceptions import Abort, NoArgsIsHelpError, NoSuchOption
+
+from epmstore.cli.output import plain_text, safe_text
+from epmstore.errors import DiskFullError, EpmError, UsageError
+
+DEBUG = "EPMSTORE_DEBUG"
+INTERRUPTED = 130
+EXIT_CODES = {
+    0: "Done; nothing differs.",
+    1: "Differences were found; only ever together with a result on standard output.",
+    2: "The command line, a setting or a variable is wrong.",
+    3: "Done in part: something could not be read, held still or restored, and is named.",
+    4: "Failed, for any reason that has no code of its own.",
+    5: "Not found: application, version, path or content; or not restorable any more.",
+    6: "Stored data is damaged.",
+    7: "Conflict: something changed meanwhile, is in use, or is another's.",
+    10: "There is no store, or none that this release understands.",
+    11: "Busy: another command holds the lock.",
+    130: "Interrupted.",
+    141: "The reader of the output went away.",
+}
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Interrupted(EpmError):
+    exit_code = INTERRUPTED
+    code = "interrupted"
+
+
+class UnexpectedError(EpmError):
+    code = "unexpected"
+
+
+class DeclinedError(EpmError):
+    """The answer to a question was no."""
+
+    code = "declined"
+
+
+def check_environment() -> None:
+    """Raises UsageError for a variable of ours that holds junk."""
+    if os.environ.get(DEBUG, "0") not in ("", "0", "1"):
+        raise UsageError(f"{DEBUG} must be 0 or 1, not {os.environ[DEBUG]!r}")
+
+
+def report(error: BaseException, *, as_json: bool, app: str | None) -> int:
+    """Say what happened on stderr; the exit code. Raises nothing, whatever stderr is."""
+    if isinstance(error, NoArgsIsHelpError) and not as_json:
+        sys.stderr.write(error.format_message() + "\n")
+        return 2
+    known = translate(error)
+    try:
+        if os.environ.get(DEBUG) == "1":
+            traceback.print_exception(error)
+        sys.stderr.write(_as_json(known, app) if as_json else as_text(known))
+        sys.stderr.flush()
+    except OSError:
+        pass
+    return known.exit_code
+
+
+def translate(error: BaseException) -> EpmError:
+    """The same as an error of ours."""
+    if isinstance(error, EpmError):
+        return error
+    if isinstance(error, (KeyboardInterrupt, Abort, EOFError)):
+        return Interrupted("interrupted", hint="nothing is lost: run the command again")
+    if isinstance(error, click.UsageError):
+        return _usage(error)
+    if isinstance(error, click.ClickException):
+        return UsageError(error.format_message())
+    if isinstance(error, OSError):
+        return _system(error)
+    reason = str(error) or type(error).__name__
+    return UnexpectedError(
+        f"unexpected error: {type(error).__name__}: {reason}",
+        hint=f"this is a fault of epmstore; {DEBUG}=1 shows where it happened",
+    )
+
+
+def _usage(error: click.UsageError) -> UsageError:
+    if isinstance(error, NoSuchOption) and re.fullmatch(r"-\d.*", error.option_name):
+        steps = error.option_name.lstrip("-")
+        return UsageError(
+            f"{error.option_name!r} is not a version",
+            hint=f"versions before the latest are written latest~{steps[0]}",
+        )
+    missing = isinstance(error, NoArgsIsHelpError)
+    message = "a command is missing" if missing else error.format_message().rstrip(".")
+    message = message[:1].lower() + message[1:] if message[1:2].islower() else message
+    name = error.ctx.command_path if error.ctx else "epmstore"
+    return UsageError(message, hint=f"see: {name} --help")
+
+
+def _system(error: OSError) -> EpmError:
+    names = [os.fsdecode(n) for n in (error.filename, error.filename2) if _is_name(n)]
+    where = f"{' -> '.join(names)}: " if names else ""
+    message = f"{where}{error.strerror or error}"
+    data = {"errno": error.errno, "file": names[0] if names else None}
+    if error.errno in _FULL:
+        hint = "free some space: `epmstore gc` after `epmstore forget`, then run the command again"
+        return DiskFullError(message, hint=hint, **data)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        hint = "run it as root, or as the user who owns the store and the application"
+        return EpmError(message, hint=hint, **data)
+    if error.errno == errno.EROFS:
+        return EpmError(message, hint="the file system is mounted read-only", **data)
+    return EpmError(message, hint=f"{DEBUG}=1 shows where it happened", **data)
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, (str, bytes)) and bool(name)
+
+
+def as_text(error: EpmError) -> str:
+    """`epmstore: message` and `  hint: ...`, safe for a terminal."""
+    text = f"epmstore: {safe_text(error.message)}\n"
+    return text + (f"  hint: {safe_text(error.hint)}\n" if error.hint else "")
+
+
+def _as_json(error: EpmError, app: str | None) -> str:
+    shape = {
+        "type": "error",
+        "app": app,
+        "error": error.code,
+        "exit_code": error.exit_code,
+        "message": plain_text(error.message),
+        "hint": None if error.hint is None else plain_text(error.hint),
+        "data": _plain(error.data),
+    }
+    return json.dumps(shape, ensure_ascii=False) + "\n"
+
+
+def _plain(value: object) -> object:
+    """Any value that an error may carry, as JSON can."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, dict):
+        return {plain_text(str(key)): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(one) for one in value]
+    return plain_text(str(value))

@@ -1,0 +1,318 @@
+"""Commands that look back: log, ls, cat, diff, history, find."""
+
+import stat
+import string
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, islice
+from typing import TYPE_CHECKING
+
+import click
+
+from epmstore.catalog.diff import Change
+from epmstore.catalog.state import VersionInfo
+from epmstore.cli import shapes
+from epmstore.cli.command import command
+from epmstore.cli.content import content_diff
+from epmstore.cli.moments import local, local_ns, parse, selector
+from epmstore.cli.output import Output, counted, name
+from epmstore.cli.paths import relative, scope, split_range, split_version
+from epmstore.cli.session import Session, working_directory
+from epmstore.digest import parse_digest
+from epmstore.errors import UsageError
+from epmstore.index.entries import Span
+from epmstore.relpath import to_json
+from epmstore.tree import Entry
+
+if TYPE_CHECKING:
+    from epmstore.workspace import AppHandle
+
+LETTERS = {"added": ("A", "32"), "modified": ("M", "33"), "removed": ("D", "31")}
+TYPES = {"file": stat.S_IFREG, "directory": stat.S_IFDIR, "symlink": stat.S_IFLNK}
+
+
+@command(
+    app=True,
+    examples=[
+        ("epmstore log", "changes, with the drift between them folded"),
+        ("epmstore log -n 5", "the newest five"),
+        ("epmstore log --all --since 7d", "every version of the last seven days"),
+    ],
+)
+@click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="At most N versions.")
+@click.option("--since", metavar="TIME", help="From this time on: 2026-10-03, yesterday, 7d.")
+@click.option("--all", "everything", is_flag=True, help="Drift, too.")
+def log(session: Session, limit: int | None, since: str | None, everything: bool) -> None:
+    """List the recorded versions, newest first.
+
+    A version is a change (somebody said so: snapshot, run, checkout) or drift (found in passing).
+    Drift between changes is folded into one line unless --all. The numbers are paths added (+),
+    modified (~) and removed (-).
+    """
+    start = None if since is None else parse(since)
+    handle = session.handle()
+    versions = [v for v in reversed(handle.versions()) if start is None or v.time >= start]
+    if session.json:
+        shown = [v for v in versions if everything or v.kind == "change"]
+        for version in shown[:limit]:
+            session.out.shape(version_shape(handle.app.key, version))
+        return
+    if not versions and start is None:
+        session.out.note(f"{handle.app.key}: nothing is recorded yet; begin: epmstore snapshot")
+    rows = _rows(versions, everything=everything)
+    session.out.table(list(islice(rows, limit)), right=(0,))
+
+
+def version_shape(app: str, version: VersionInfo) -> shapes.Shape:
+    record = version.record
+    return {
+        "type": "version",
+        "app": app,
+        "version": version.version,
+        "kind": version.kind,
+        "time": record.time,
+        "reason": record.reason,
+        "of": record.of,
+        "label": version.label,
+        "window": record.window,
+        "actor": record.actor,
+        "added": record.counts.added,
+        "modified": record.counts.modified,
+        "removed": record.counts.removed,
+        "exit_status": record.exit_status,
+        "tags": list(version.tags),
+        "pinned": version.pinned,
+        "restorable": version.restorable,
+    }
+
+
+def _rows(versions: Iterable[VersionInfo], *, everything: bool) -> Iterator[tuple[str, ...]]:
+    folded = groupby(versions, key=lambda v: v.kind == "drift" and not everything)
+    for is_drift, group in folded:
+        found = list(group)
+        marked = [v for v in found if v.tags or v.pinned]
+        if is_drift and not marked:
+            yield _folded(found)
+        else:
+            yield from map(_row, found)
+
+
+def _row(version: VersionInfo) -> tuple[str, ...]:
+    record = version.record
+    text = name(version.label) if version.label else record.reason
+    if record.of is not None:
+        text += f" (content of {record.of})"
+    if record.exit_status:
+        text += f" (exit status {record.exit_status})"
+    marks = [*version.tags, *["pinned"] * version.pinned]
+    marks += [] if version.restorable else ["not restorable"]
+    if marks:
+        text += f"  [{', '.join(marks)}]"
+    drift = "drift: " if version.kind == "drift" else ""
+    return (str(version.version), local(record.time), _changes([version]), drift + text)
+
+
+def _folded(drift: Sequence[VersionInfo]) -> tuple[str, ...]:
+    newest, oldest = drift[0].version, drift[-1].version
+    if newest == oldest:
+        return ("", local(drift[0].record.time), _changes(drift), f"drift: version {newest}")
+    text = f"drift: {counted(len(drift), 'version')}, {oldest} to {newest}"
+    return ("", local(drift[0].record.time), _changes(drift), text)
+
+
+def _changes(versions: Sequence[VersionInfo]) -> str:
+    totals = (
+        ("+", sum(v.record.counts.added for v in versions)),
+        ("~", sum(v.record.counts.modified for v in versions)),
+        ("-", sum(v.record.counts.removed for v in versions)),
+    )
+    return " ".join(f"{sign}{count}" for sign, count in totals if count)
+
+
+@command(
+    app=True,
+    examples=[
+        ("epmstore ls latest", "everything in the newest version"),
+        ("epmstore ls 117:bin", "a folder as it was"),
+        ("epmstore ls @2026-10-03T14:00:etc/crm.conf", "one file, at a time"),
+    ],
+)
+@click.argument("what", metavar="VERSION[:PATH]", default="latest")
+def ls(session: Session, what: str) -> None:
+    """List the files of a version.
+
+    Like `ls -l`: mode, owner, group, size, modification time, name. VERSION is latest if it is left
+    out; with PATH, that file or folder and everything below it.
+    """
+    handle = session.handle()
+    version, path = split_version(what)
+    below = None if path is None else relative(path, handle.app.root, working_directory())
+    entries = handle.ls(selector(version), below)
+    if session.json:
+        for entry in entries:
+            session.out.shape(shapes.entry(entry))
+    else:
+        session.out.table([listing(entry) for entry in entries], right=(3,))
+
+
+def listing(entry: Entry) -> tuple[str, ...]:
+    """The columns of one entry, as ls -l has them."""
+    size = "-" if entry.content is None else str(entry.content.size)
+    arrow = f" -> {name(entry.target)}" if entry.target is not None else ""
+    link = f" (same file as {name(entry.same_as)})" if entry.same_as else ""
+    return (
+        stat.filemode(TYPES[entry.kind] | entry.mode),
+        entry.user or str(entry.uid),
+        entry.group or str(entry.gid),
+        size,
+        local_ns(entry.mtime_ns),
+        name(entry.path) + arrow + link,
+    )
+
+
+@command(
+    app=True,
+    examples=[("epmstore cat latest~1:etc/crm.conf", "the file as it was one version ago")],
+)
+@click.argument("what", metavar="VERSION:PATH")
+def cat(session: Session, what: str) -> None:
+    """Print one file of a version.
+
+    The bytes are checked against their digests on the way.
+    """
+    handle = session.handle()
+    version, path = split_version(what)
+    if path is None:
+        raise UsageError(f"{what!r} names no file", hint="write VERSION:PATH, as in latest:etc/x")
+    below = relative(path, handle.app.root, working_directory())
+    if below is None:
+        raise UsageError("the root is a directory", hint=f"list it: epmstore ls {version}")
+    for piece in handle.cat(selector(version), below):
+        session.out.raw(piece)
+
+
+@command(
+    app=True,
+    examples=[
+        ("epmstore diff", "the newest version and the live root"),
+        ("epmstore diff 117..latest bin", "what became of bin since 117"),
+        ("epmstore diff latest~1..latest --content", "line by line"),
+        ("epmstore diff golden..now --exit-code", "1 if anything differs, for scripts"),
+    ],
+)
+@click.option("--content", is_flag=True, help="Show text files line by line.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if there are differences.")
+@click.argument("range", metavar="[A..B]", default="latest..now")
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
+def diff(
+    session: Session, range: str, paths: tuple[str, ...], content: bool, exit_code: bool
+) -> int:
+    """Show what differs between two versions.
+
+    A and B are versions, or now for the live root; a single A is compared with now. Each line says
+    A (added), M (modified) or D (removed), the path, and what of it differs.
+    """
+    handle = session.handle()
+    a, b = (selector(text) for text in split_range(range))
+    changes = handle.diff(a, b, scope(paths, handle.app.root))
+    counts = {kind: sum(c.change == kind for c in changes) for kind in LETTERS}
+    for change in changes:
+        text = content_diff(handle, a, b, change) if content else None
+        if session.json:
+            more = {"patch": text} if content else {}
+            session.out.shape({**change_shape(handle.app.key, change), **more})
+        else:
+            _print_change(session.out, change, text)
+    if session.json:
+        ends = {"from": handle.resolve(a), "to": handle.resolve(b), "clean": not changes}
+        session.out.shape({"type": "summary", "app": handle.app.key, **ends, **counts})
+    else:
+        totals = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
+        session.out.note(totals or "no difference")
+    return 1 if changes and exit_code else 0
+
+
+def change_shape(app: str, change: Change) -> shapes.Shape:
+    return {
+        "type": "change",
+        "app": app,
+        "path": to_json(change.path),
+        "change": change.change,
+        "fields": list(change.fields),
+        "old": shapes.maybe_entry(change.old),
+        "new": shapes.maybe_entry(change.new),
+    }
+
+
+def _print_change(out: Output, change: Change, text: str | None) -> None:
+    letter, colour = LETTERS[change.change]
+    what = "" if change.change != "modified" else f"  ({', '.join(change.fields)})"
+    out.line(f"{out.paint(letter, colour)} {name(change.path)}{what}")
+    if text:
+        out.line(text)
+
+
+@command(
+    app=True,
+    examples=[("epmstore history bin/crmd", "since when it is as it is")],
+)
+@click.argument("path")
+def history(session: Session, path: str) -> None:
+    """Show every state that one path ever had.
+
+    One line for each state, newest first: from which version to which, and what it was.
+    """
+    handle = session.handle()
+    below = relative(path, handle.app.root, working_directory())
+    if below is None:
+        raise UsageError("the root has no history of its own", hint="see: epmstore log")
+    spans = list(reversed(handle.history(below)))
+    _print_spans(session, handle, spans, with_path=False)
+
+
+@command(
+    app=True,
+    examples=[
+        ("epmstore find '*.jar'", "every path of that kind, in any version"),
+        ("epmstore find da39a3ee5e6b4b0d3255bfef95601890afd80709", "where a content was"),
+    ],
+)
+@click.argument("pattern", metavar="PATTERN|SHA1")
+def find(session: Session, pattern: str) -> None:
+    """Find paths or a content in all versions.
+
+    A PATTERN is matched like a shell's against whole paths ('*' crosses folders); 40 hexadecimal
+    digits are looked up as SHA-1.
+    """
+    is_digest = len(pattern) == 40 and set(pattern) <= set(string.hexdigits)
+    for handle in session.handles():
+        if is_digest:
+            spans = handle.find_content(parse_digest(pattern.lower()))
+        else:
+            spans = handle.find(pattern)
+        _print_spans(session, handle, list(spans), with_path=True)
+
+
+def _print_spans(
+    session: Session, handle: "AppHandle", spans: Sequence[Span], *, with_path: bool
+) -> None:
+    if session.json:
+        for span in spans:
+            ends = {"since": span.since, "until": span.until}
+            shape = shapes.entry(span.entry)
+            session.out.shape({"type": "span", "app": handle.app.key, **shape, **ends})
+        return
+    rows = []
+    for span in spans:
+        columns = listing(span.entry)
+        digest = span.entry.content.digest.hex() if span.entry.content else ""
+        rows.append((_versions(span.since, span.until), *columns[:5], digest, columns[5]))
+    if not with_path:
+        rows = [row[:-1] for row in rows]
+    session.out.table(rows, right=(4,))
+
+
+def _versions(since: int, until: int | None) -> str:
+    """`117..` while it lasts, else the versions that have it; `until` is the first without it."""
+    if until is None:
+        return f"{since}.."
+    return str(since) if until == since + 1 else f"{since}..{until - 1}"

@@ -1,0 +1,20 @@
+"""Where the program begins.
+
+`--version` is answered before anything else is imported, and everything else is left to
+epmstore/cli/program.py: what a command does not need, it must not wait for.
+"""
+
+import sys
+
+from epmstore import __version__
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run one command; the exit code. Never raises."""
+    words = sys.argv[1:] if args is None else args
+    if words == ["--version"]:
+        sys.stdout.write(f"epmstore {__version__}\n")
+        return 0
+    from epmstore.cli import program  # noqa: PLC0415 - see above
+
+    return program.run(words)

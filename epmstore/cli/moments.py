@@ -1,0 +1,61 @@
+"""Times as people write and read them: in the local zone, which is always shown.
+
+The library and JSON have UTC; a time that a user types without a zone is local.
+"""
+
+import re
+import time
+from datetime import datetime, timedelta
+
+from epmstore.clock import to_rfc3339
+from epmstore.errors import UsageError
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"(?:\d+[smhdw] ?)+")
+
+
+def local(text: str | None) -> str:
+    """`2026-10-03 14:02:03 CEST` for a time in RFC 3339."""
+    if text is None:
+        return "-"
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def local_ns(nanoseconds: int | None) -> str:
+    """The same for a file's mtime, without the zone, as wide as any other."""
+    if nanoseconds is None:
+        return ""
+    try:
+        moment = datetime.fromtimestamp(nanoseconds // 1_000_000_000)
+    except (OverflowError, ValueError, OSError):
+        return f"@{nanoseconds // 1_000_000_000}"
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def parse(text: str, now: float | None = None) -> float:
+    """Seconds since 1970 for a time (`2026-10-03`, `2026-10-03T14:00`, `yesterday`, `today`) or a
+    duration before now (`7d`, `1d12h`). Raises UsageError.
+    """
+    present = time.time() if now is None else now
+    if _DURATION.fullmatch(text):
+        return present - sum(int(n) * _UNITS[u] for n, u in re.findall(r"(\d+)([smhdw])", text))
+    midnight = datetime.fromtimestamp(present).replace(hour=0, minute=0, second=0, microsecond=0)
+    if text == "today":
+        return midnight.timestamp()
+    if text == "yesterday":
+        return (midnight - timedelta(days=1)).timestamp()
+    try:
+        return datetime.fromisoformat(text).astimezone().timestamp()
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"{text!r} is not a time",
+            hint="write 2026-10-03, 2026-10-03T14:00, yesterday, or 7d for the last seven days",
+        ) from None
+
+
+def selector(text: str) -> str:
+    """A version as the library takes it: times (`@...`) in UTC, everything else as it is."""
+    if not text.startswith("@"):
+        return text
+    moment, tilde, steps = text[1:].partition("~")
+    return f"@{to_rfc3339(parse(moment))}{tilde}{steps}"

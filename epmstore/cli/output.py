@@ -1,0 +1,140 @@
+"""What is printed, and how it stays harmless.
+
+Results go to stdout, everything else to stderr. A file name is data of whoever made the file: on
+the way to a terminal no control character, no unprintable one and no byte that is not UTF-8 gets
+through; such a name is shown as `$'a\\nb'`, which a shell reads back as that very name. JSON has
+the form of epmstore/relpath.py instead.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
+
+SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\x1b": "\\e", "\\": "\\\\", "'": "\\'"}
+
+
+UNITS = ("kB", "MB", "GB", "TB")
+
+
+def name(text: str) -> str:
+    """A file name for people: itself, or quoted as a shell does it."""
+    if text.isprintable() and text:
+        return text
+    return f"$'{''.join(map(_escape, text))}'"
+
+
+def _escape(letter: str) -> str:
+    if letter in SHORT:
+        return SHORT[letter]
+    if letter.isprintable():
+        return letter
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(letter))
+
+
+def safe_text(text: str) -> str:
+    """A message for people: line ends and tabs stay, other unprintable characters are escaped."""
+    return "".join(c if c.isprintable() or c in "\n\t" else _escape(c) for c in text)
+
+
+def plain_text(text: str) -> str:
+    """Text without the lone surrogates that stand for bytes which are no UTF-8."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+def size(count: int) -> str:
+    """`1.2 MB`, in powers of ten; below 1000 exact."""
+    if abs(count) < 1000:
+        return f"{count} B"
+    value, power = count / 1000, 0
+    while abs(value) >= 999.95 and power < len(UNITS) - 1:
+        value, power = value / 1000, power + 1
+    return f"{value:.1f} {UNITS[power]}"
+
+
+def number(count: int) -> str:
+    """`78,600`"""
+    return f"{count:,}"
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """`1 file`, `2,120 files`"""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def encode(shape: dict[str, Any]) -> str:
+    """One JSON object on one line. Numbers are exact and nothing is escaped that need not be."""
+    return json.dumps(shape, ensure_ascii=False, separators=(",", ":"))
+
+
+class Output:
+    """Where a command prints. `quiet` drops notes, `as_json` turns warnings into JSON."""
+
+    def __init__(self, *, as_json: bool, quiet: bool, verbose: bool) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self.limit = None if verbose else 20
+
+    def line(self, text: str = "") -> None:
+        """A result, for people."""
+        sys.stdout.write(text + "\n")
+
+    def shape(self, shape: dict[str, Any]) -> None:
+        """A result, for programs."""
+        sys.stdout.write(encode(shape) + "\n")
+
+    def outcome(self, shape: dict[str, Any], text: str) -> None:
+        """What was done, in one line."""
+        if self.as_json:
+            self.shape(shape)
+        elif not self.quiet:
+            self.line(safe_text(text))
+
+    def paint(self, text: str, code: str) -> str:
+        return paint(text, code, sys.stdout)
+
+    def raw(self, data: bytes) -> None:
+        """Contents as they are."""
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+
+    def note(self, text: str) -> None:
+        """What is good to know."""
+        if not self.quiet and not self.as_json:
+            sys.stderr.write(safe_text(text) + "\n")
+
+    def warn(self, text: str, **data: Any) -> None:
+        """What should not be overlooked."""
+        if self.as_json:
+            shape = {"type": "warning", "app": None, "message": plain_text(text), "data": data}
+            sys.stderr.write(encode(shape) + "\n")
+        else:
+            sys.stderr.write(f"{paint('warning:', '33', sys.stderr)} {safe_text(text)}\n")
+
+    def some(self, lines: Sequence[str], *, indent: str = "  ") -> list[str]:
+        """The first lines of many, and how many more there are."""
+        shown = lines if self.limit is None or len(lines) <= self.limit + 1 else lines[: self.limit]
+        more = len(lines) - len(shown)
+        tail = [f"{indent}... and {number(more)} more (use --json or -v)"] if more else []
+        return [f"{indent}{line}" for line in shown] + tail
+
+    def table(self, rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> None:
+        """Columns, two blanks apart; those numbered in `right` are aligned to the right."""
+        known = list(rows)
+        if not known:
+            return
+        widths = [max(len(row[n]) for row in known) for n in range(len(known[0]))]
+        for row in known:
+            cells = [
+                cell.rjust(width) if n in right else cell.ljust(width)
+                for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            self.line("  ".join(cells).rstrip())
+
+
+def paint(text: str, code: str, stream: TextIO) -> str:
+    """Coloured, where colour is welcome: on a terminal, and NO_COLOR is not set."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
+        return text
+    return f"\x1b[{code}m{text}\x1b[0m"

@@ -1,0 +1,179 @@
+"""What one command line stands on: its common options, the open store, the chosen application.
+
+Here and only here the environment becomes parameters: variables, the working directory, the user.
+"""
+
+import os
+import pwd
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from epmstore.cli.failure import DeclinedError
+from epmstore.cli.meter import Meter
+from epmstore.cli.output import Output
+from epmstore.errors import NoStoreError, UsageError
+from epmstore.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from epmstore.workspace import AppHandle, Workspace
+
+STORE = "EPMSTORE_STORE"
+SYSTEM_STORE = Path("/var/lib/epmstore")
+
+
+class Session:
+    """Common options are plain attributes, filled while the command line is parsed."""
+
+    def __init__(self) -> None:
+        self.store: str | None = None
+        self.app: str | None = None
+        self.json = False
+        self.quiet = False
+        self.verbose = False
+        self.dry_run = False
+        self.yes = False
+        self._workspace: Workspace | None = None
+
+    @property
+    def out(self) -> Output:
+        return Output(as_json=self.json, quiet=self.quiet, verbose=self.verbose)
+
+    @property
+    def store_path(self) -> Path:
+        """--store, else EPMSTORE_STORE, else the default of this user. Raises UsageError."""
+        return find_store(self.store)[0]
+
+    @property
+    def workspace(self) -> "Workspace":
+        """The store, opened on first use and closed with the command. Raises NoStoreError."""
+        if self._workspace is None:
+            self._workspace = self.open()
+        return self._workspace
+
+    def open(self, *, recover: bool = True) -> "Workspace":
+        """The store, closed with the command."""
+        from epmstore.workspace import Workspace  # noqa: PLC0415 - start-up
+
+        try:
+            workspace = Workspace.open(
+                self.store_path,
+                progress=self.progress(),
+                actor=actor(),
+                recover=recover,
+            )
+        except NoStoreError as error:
+            raise self._with_system_store(error) from None
+        click.get_current_context().call_on_close(workspace.close)
+        return workspace
+
+    def _with_system_store(self, error: NoStoreError) -> NoStoreError:
+        """`sudo epmstore log` and `epmstore log` use different stores: say so where it bites."""
+        is_default = find_store(self.store)[1] == "default"
+        if is_default and self.store_path != SYSTEM_STORE and SYSTEM_STORE.exists():
+            error.hint = f"root's store is {SYSTEM_STORE}: use sudo, or --store {SYSTEM_STORE}"
+        return error
+
+    def progress(self) -> Progress:
+        """What shows long work: nothing unless somebody watches."""
+        visible = not self.json and not self.quiet and sys.stderr.isatty()
+        return Meter() if visible else SILENT
+
+    def handle(self) -> "AppHandle":
+        """The chosen application. Raises UsageError if that is not clear, AppNotFoundError."""
+        handles = self.handles()
+        if len(handles) == 1:
+            return handles[0]
+        names = ", ".join(handle.app.key for handle in handles)
+        raise UsageError(
+            f"which application? There are {names}",
+            hint="name it with --app, or change into its root",
+            apps=[handle.app.key for handle in handles],
+        )
+
+    def handles(self, *, recover: bool = True) -> "list[AppHandle]":
+        """The application that was named or is clear, else all. Raises UsageError for none."""
+        if self._workspace is None:
+            self._workspace = self.open(recover=recover)
+        workspace = self._workspace
+        if self.app is not None:
+            return [workspace.app(self.app)]
+        here = working_directory()
+        around = None if here is None else workspace.apps.at(here)
+        found = [around] if around is not None else workspace.apps.list()
+        if not found:
+            raise UsageError(
+                f"the store at {workspace.path} has no application yet",
+                hint="register one: epmstore app add KEY ROOT",
+            )
+        if len(found) == 1:
+            self.app = found[0].key
+        return [workspace.app(app.key) for app in found]
+
+    def confirm(self, question: str) -> None:
+        """Ask, on a terminal; elsewhere, or with --yes, go on. Raises DeclinedError."""
+        if self.yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return
+        if not click.confirm(question, err=True):
+            raise DeclinedError("nothing was changed")
+
+
+def find_store(option: str | None) -> tuple[Path, str]:
+    """Where the store is, and who says so: `--store`, a variable, or the default."""
+    if option is not None:
+        return _absolute(option, "--store"), "--store"
+    named = os.environ.get(STORE)
+    if named is not None:
+        return _absolute(named, STORE), STORE
+    if os.geteuid() == 0:
+        return SYSTEM_STORE, "default"
+    data = os.environ.get("XDG_DATA_HOME")
+    if data:
+        if not data.startswith("/"):
+            raise UsageError(f"XDG_DATA_HOME is not an absolute path: {data!r}")
+        return Path(data, "epmstore"), "default"
+    home = os.environ.get("HOME")
+    if not home or not home.startswith("/"):
+        raise UsageError("there is no home directory", hint=f"name the store: --store or {STORE}")
+    return Path(home, ".local/share/epmstore"), "default"
+
+
+def _absolute(text: str, origin: str) -> Path:
+    if not text or "\0" in text:
+        raise UsageError(f"{origin} does not name a directory: {text!r}")
+    return Path(os.path.abspath(text))
+
+
+def working_directory() -> Path | None:
+    """None if it was removed."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return None
+
+
+def actor() -> dict[str, object]:
+    """Who asks, for the record."""
+    uid = os.getuid()
+    try:
+        user = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        user = None
+    found: dict[str, object] = {"uid": uid, "user": user, "via": "cli"}
+    if os.environ.get("SUDO_USER"):
+        found["sudo_user"] = os.environ["SUDO_USER"]
+    return found
+
+
+def keys_for_completion(ctx: click.Context) -> list[str]:
+    """The keys of all applications; none if anything is in the way: Tab is no place for errors."""
+    from epmstore.workspace import Workspace  # noqa: PLC0415 - start-up
+
+    session = ctx.find_object(Session)
+    try:
+        with Workspace.open(find_store(session.store if session else None)[0], recover=False) as ws:
+            return [app.key for app in ws.apps.list()]
+    except Exception:
+        return []

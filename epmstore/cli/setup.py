@@ -1,0 +1,309 @@
+"""Commands that set up: init, app, doctor, completion."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from epmstore.cli import shapes
+from epmstore.cli.command import command
+from epmstore.cli.moments import local
+from epmstore.cli.output import name, paint
+from epmstore.cli.session import Session
+from epmstore.errors import UsageError
+from epmstore.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from epmstore.catalog.appcat import App
+
+CLASSES = ("ignore", "state", "config", "secret")
+FAILED = 4
+
+
+@command(
+    changes=True,
+    examples=[
+        ("epmstore init", "the store of this user; root's is /var/lib/epmstore"),
+        ("epmstore init --store /srv/epmstore", "anywhere else"),
+    ],
+)
+def init(session: Session) -> None:
+    """Create a store.
+
+    The directory is made if it is not there, readable for its owner only. It may lie inside an
+    application's root: it is never recorded itself.
+    """
+    path = session.store_path
+    if not session.dry_run:
+        Workspace.init(path).close()
+    shape = {"type": "store", "app": None, "path": shapes.text(str(path)), "created": True}
+    verb = "would create" if session.dry_run else "created"
+    session.out.outcome(shape, f"{verb} a store at {name(str(path))}")
+    session.out.note("next: epmstore app add KEY ROOT")
+
+
+def class_options(prefix: str, verb: str) -> "Callable[[click.decorators.FC], click.decorators.FC]":
+    """--ignore, --state, --config and --secret, each any number of times."""
+    meaning = {
+        "ignore": "not looked at",
+        "state": "data, logs, sockets: metadata only, never written or removed unless named",
+        "config": "configuration: edits are kept by a checkout",
+        "secret": "keys, passwords: the content is never stored",
+    }
+
+    def add(function: "click.decorators.FC") -> "click.decorators.FC":
+        for kind in reversed(CLASSES):
+            text = (
+                f"{verb} paths: {meaning[kind]}." if verb == "Add" else f"{verb} {kind} patterns."
+            )
+            option = click.option(
+                f"--{prefix}{kind}",
+                f"{prefix}{kind}".replace("-", "_"),
+                metavar="GLOB",
+                multiple=True,
+                help=text,
+            )
+            function = option(function)
+        return function
+
+    return add
+
+
+@command(
+    changes=True,
+    examples=[
+        ("epmstore app add crm /opt/crm", "everything below /opt/crm"),
+        (
+            "epmstore app add crm /opt/crm --state 'data/' --state '*.log' --config 'etc/'",
+            "say which paths are not the program's",
+        ),
+    ],
+)
+@class_options("", "Add")
+@click.option("--follow", is_flag=True, help="ROOT is a symbolic link: record what it leads to.")
+@click.option("--cross-mounts", is_flag=True, help="Enter file systems mounted below ROOT.")
+@click.argument("key")
+@click.argument("root", type=click.Path())
+def app_add(
+    session: Session,
+    key: str,
+    root: str,
+    follow: bool,
+    cross_mounts: bool,
+    **patterns: tuple[str, ...],
+) -> None:
+    """Register the directory of an application.
+
+    KEY is its name from now on: small letters, digits, '_', '.', '-'. Patterns are those of
+    .gitignore files, relative to ROOT. What looks like data, logs or databases is proposed as
+    state, together with the command that accepts the proposal; nothing is accepted unasked.
+    """
+    if not root:
+        raise UsageError("the root is empty")
+    path = Path(os.path.abspath(root))
+    if session.dry_run:
+        session.out.note(f"would register {key} at {name(str(path))}")
+        return
+    added = session.workspace.apps.add(
+        key, path, follow=follow, cross_mounts=cross_mounts, **patterns
+    )
+    proposals = [
+        {"class": p.path_class, "pattern": p.pattern, "why": p.why} for p in added.proposals
+    ]
+    shape = {**app_shape(added.app), "proposals": proposals, "notes": list(added.notes)}
+    session.out.outcome(shape, f"{key}: registered, root {name(added.app.root)}")
+    for note in added.notes:
+        session.out.note(f"note: {note}")
+    _propose(session, key, proposals)
+    session.out.note(f"next: epmstore snapshot --app {key} -m 'as delivered'")
+
+
+def _propose(session: Session, key: str, proposals: list[shapes.Shape]) -> None:
+    if not proposals:
+        return
+    lines = [f"{p['class']:<8}{p['pattern']}  ({p['why']})" for p in proposals]
+    session.out.note(
+        "\n".join(["these look like no part of the program:", *session.out.some(lines)])
+    )
+    words = " ".join(f"--{p['class']} {shlex.quote(p['pattern'])}" for p in proposals)
+    session.out.note(f"accept with: epmstore app set {key} {words}")
+
+
+def app_shape(app: "App") -> shapes.Shape:
+    return {
+        "type": "app",
+        "app": app.key,
+        "uuid": app.uuid,
+        "root": shapes.text(app.root),
+        **{kind: list(getattr(app.patterns, kind)) for kind in CLASSES},
+        "follow": app.follow,
+        "cross_mounts": app.cross_mounts,
+        "created": app.created,
+    }
+
+
+@command(
+    examples=[("epmstore app list", "keys and roots")],
+)
+def app_list(session: Session) -> None:
+    """List the applications of this store.
+
+    One line each: key and root.
+    """
+    apps = session.workspace.apps.list()
+    if session.json:
+        for app in apps:
+            session.out.shape(app_shape(app))
+    else:
+        session.out.table([(app.key, name(app.root)) for app in apps])
+        if not apps:
+            session.out.note("no application yet: epmstore app add KEY ROOT")
+
+
+@command(
+    examples=[("epmstore app show crm", "its root and the classes of its paths")],
+)
+@click.argument("key")
+def app_show(session: Session, key: str) -> None:
+    """Show one application and its rules.
+
+    The patterns are listed in the order in which they were given; within a list the last one that
+    matches decides.
+    """
+    _print_app(session, session.workspace.apps.get(key))
+
+
+def _print_app(session: Session, app: "App") -> None:
+    if session.json:
+        session.out.shape(app_shape(app))
+        return
+    rows = [("key", app.key), ("root", name(app.root)), ("uuid", app.uuid)]
+    rows.append(("added", local(app.created)))
+    rows += [(kind, pattern) for kind in CLASSES for pattern in getattr(app.patterns, kind)]
+    rows += [("option", "follow")] * app.follow + [("option", "cross-mounts")] * app.cross_mounts
+    session.out.table(rows)
+
+
+@command(
+    changes=True,
+    examples=[
+        ("epmstore app set crm --state 'var/'", "from the next snapshot on"),
+        ("epmstore app set crm --no-ignore '*.bak'", "take a pattern back"),
+    ],
+)
+@class_options("", "Add")
+@class_options("no-", "Take back")
+@click.argument("key")
+def app_set(session: Session, key: str, **patterns: tuple[str, ...]) -> None:
+    """Change the rules of an application.
+
+    Patterns are added to the lists or taken back from them; they hold from the next snapshot on.
+    """
+    add = {kind: list(patterns[kind]) for kind in CLASSES if patterns[kind]}
+    take = {kind: list(patterns[f"no_{kind}"]) for kind in CLASSES if patterns[f"no_{kind}"]}
+    if not add and not take:
+        raise UsageError("nothing to change", hint="see: epmstore app set --help")
+    if session.dry_run:
+        session.workspace.apps.get(key)
+        session.out.note(f"would change the rules of {key}")
+        return
+    _print_app(session, session.workspace.apps.set(key, add=add, remove=take))
+
+
+@command(
+    changes=True,
+    examples=[("epmstore app move crm /srv/crm", "after the directory was moved there")],
+)
+@click.argument("key")
+@click.argument("root", type=click.Path())
+def app_move(session: Session, key: str, root: str) -> None:
+    """Say that an application has another root now.
+
+    Moves no file: it tells epmstore where the directory is now. The history goes on.
+    """
+    path = Path(os.path.abspath(root))
+    if session.dry_run:
+        session.workspace.apps.get(key)
+    app = (
+        session.workspace.apps.get(key)
+        if session.dry_run
+        else session.workspace.apps.move(key, path)
+    )
+    would = "would be" if session.dry_run else "is now"
+    session.out.outcome(app_shape(app), f"{key}: the root {would} {name(str(path))}")
+
+
+@command(
+    changes=True,
+    asks=True,
+    examples=[
+        ("epmstore app remove crm", "the history stays in the store"),
+        ("epmstore app remove crm --forget", "its contents may go, with the next gc"),
+    ],
+)
+@click.option("--forget", is_flag=True, help="Forget all its versions, too.")
+@click.argument("key")
+def app_remove(session: Session, key: str, forget: bool) -> None:
+    """Stop recording an application.
+
+    Touches no file of the application. Its history stays unless --forget.
+    """
+    app = session.workspace.apps.get(key)
+    if not session.dry_run:
+        if forget:
+            session.confirm(f"Forget every version of {key}?")
+        session.workspace.apps.remove(key, forget=forget)
+    would = "would be" if session.dry_run else "is"
+    session.out.outcome(app_shape(app), f"{key}: {would} not recorded any more")
+
+
+@command(
+    examples=[("epmstore doctor", "what is in order, what is not, and what to do about it")],
+)
+def doctor(session: Session) -> int:
+    """Check whether this host and this store are in order.
+
+    Looks at the libraries, the file systems, the clock, and every application's root. Exits with 4
+    if something is wrong.
+    """
+    checks = session.workspace.care.doctor()
+    for check in checks:
+        if session.json:
+            shape = {"name": check.name, "ok": check.ok, "detail": check.detail, "hint": check.hint}
+            session.out.shape({"type": "check", "app": None, **shape})
+            continue
+        mark = paint("ok  ", "32", sys.stdout) if check.ok else paint("FAIL", "31", sys.stdout)
+        session.out.line(f"{mark}  {check.name}: {check.detail}")
+        if check.hint and not check.ok:
+            session.out.line(f"      {check.hint}")
+    return 0 if all(check.ok for check in checks) else FAILED
+
+
+@command(
+    examples=[
+        ("epmstore completion bash", "write it to /etc/bash_completion.d/epmstore"),
+        ("epmstore completion zsh", "write it to a file _epmstore on the fpath"),
+        ("epmstore completion fish", "write it to ~/.config/fish/completions/epmstore.fish"),
+    ],
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(session: Session, shell: str) -> None:
+    """Print the completion script for a shell.
+
+    The script asks epmstore itself, so that it never has to be renewed.
+    """
+    from click.shell_completion import get_completion_class  # noqa: PLC0415 - start-up
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    root = click.get_current_context().find_root().command
+    script = kind(root, {}, "epmstore", "_EPMSTORE_COMPLETE").source()
+    if session.json:
+        session.out.shape({"type": "completion", "app": None, "shell": shell, "script": script})
+    else:
+        session.out.line(script)

@@ -1,0 +1,286 @@
+"""Commands about the store as a whole."""
+
+import os
+from pathlib import Path
+
+import click
+import msgspec
+
+from epmstore.cli import shapes
+from epmstore.cli.command import command
+from epmstore.cli.failure import DEBUG
+from epmstore.cli.output import counted, name, number, safe_text, size
+from epmstore.cli.session import Session, find_store
+from epmstore.errors import UsageError
+from epmstore.workspace import Workspace
+
+DAMAGED = 6
+
+
+class Share(click.ParamType[float]):
+    """`10%`, `0.1`, or `all`: how much of the data to read."""
+
+    name = "share"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        text = str(value)
+        try:
+            share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        except ValueError:
+            share = 1.0 if text == "all" else -1.0
+        if not 0 <= share <= 1:
+            self.fail(f"{text!r} is not a share: write 10%", param, ctx)
+        return share
+
+
+@command(
+    changes=True,
+    examples=[
+        ("epmstore fsck", "structure, checksums of tables and catalogs, the index"),
+        ("epmstore fsck --read-data", "every stored byte"),
+        ("epmstore fsck --read-data=10%", "a tenth of them, another tenth each time"),
+        ("epmstore fsck --read-data --repair", "take good bytes from live roots where they are"),
+    ],
+)
+@click.option(
+    "--read-data",
+    type=Share(),
+    is_flag=False,
+    flag_value="all",
+    default="0",
+    metavar="[SHARE]",
+    help="Read contents too: all of them, or a share like 10%.",
+)
+@click.option("--repair", is_flag=True, help="Mend what can be mended from live roots.")
+def fsck(session: Session, read_data: float, repair: bool) -> int:
+    """Check the store for damage.
+
+    Names every damaged file, the contents in it, and the versions that are hit. --repair takes good
+    bytes from a live root where they still are, moves bad ones to the quarantine, and invents
+    nothing. Exits with 6 if damage is left.
+    """
+    report = session.workspace.care.fsck(read_data, repair=repair and not session.dry_run)
+    for finding in report.findings:
+        if session.json:
+            session.out.shape(finding_shape(finding))
+        else:
+            _print_finding(session, finding)
+    left = sum(not finding.repaired for finding in report.findings)
+    shape = {"type": "summary", "app": None, "findings": len(report.findings), "left": left}
+    mended = f", {number(len(report.findings) - left)} repaired" if report.findings else ""
+    text = f"{counted(len(report.findings), 'finding')}{mended}" if mended else "no damage found"
+    session.out.outcome({**shape, "clean": not left}, text)
+    return DAMAGED if left else 0
+
+
+@command(
+    changes=True,
+    examples=[("epmstore rebuild", "after index.sqlite was lost or damaged")],
+)
+def rebuild(session: Session) -> int:
+    """Make the index anew from packs and catalogs.
+
+    The index is a cache: nothing is lost with it, and nothing else is changed.
+    """
+    path = session.store_path
+    if session.dry_run:
+        session.out.note(f"would make the index of {name(str(path))} anew")
+        return 0
+    damage = Workspace.rebuild(path, progress=session.progress())
+    for text in damage:
+        session.out.warn(text)
+    shape = {"type": "rebuild", "app": None, "damage": damage, "clean": not damage}
+    session.out.outcome(shape, "the index is new")
+    return DAMAGED if damage else 0
+
+
+def finding_shape(finding: "Finding") -> shapes.Shape:
+    return {
+        "type": "finding",
+        "app": None,
+        "class": finding.kind,
+        "file": shapes.text(finding.file),
+        "digest": finding.digest,
+        "versions": [{"app": app, "version": version} for app, version in finding.versions],
+        "repaired": finding.repaired,
+        "detail": finding.detail,
+    }
+
+
+def _print_finding(session: Session, finding: "Finding") -> None:
+    state = "repaired" if finding.repaired else finding.kind
+    what = f", content {finding.digest}" if finding.digest else ""
+    session.out.line(f"{state}: {name(finding.file)}{what}: {safe_text(finding.detail)}")
+    hit = [f"{app} {version}" for app, version in finding.versions]
+    for line in session.out.some(hit, indent="    needed by "):
+        session.out.line(line)
+
+
+@command(
+    app=True,
+    changes=True,
+    asks=True,
+    examples=[
+        ("epmstore forget --dry-run", "what the usual policy would take"),
+        ("epmstore forget --keep-last 50 --keep-monthly 12", "a policy of your own"),
+        ("epmstore forget 101 102 103", "these versions"),
+    ],
+)
+@click.option("--keep-last", type=click.IntRange(min=1), metavar="N", help="The newest N.")
+@click.option("--keep-daily", type=click.IntRange(min=0), metavar="N", help="One a day, N days.")
+@click.option("--keep-weekly", type=click.IntRange(min=0), metavar="N", help="One a week, N weeks.")
+@click.option(
+    "--keep-monthly", type=click.IntRange(min=0), metavar="N", help="One a month, N months."
+)
+@click.argument("versions", metavar="[VERSION]...", nargs=-1)
+def forget(session: Session, versions: tuple[str, ...], **keep: int | None) -> None:
+    """Let the contents of old versions go.
+
+    The facts stay: log still lists a forgotten version, as not restorable. Pinned, tagged and the
+    newest versions are never taken by a policy, nor what undo needs; drift goes before changes.
+    `epmstore unforget` takes it back until `epmstore gc` frees the space.
+    """
+    given = {option: count for option, count in keep.items() if count is not None}
+    if versions and given:
+        raise UsageError("give versions or a policy, not both")
+    session.handle()
+
+
+@command(
+    changes=True,
+    examples=[("epmstore gc --dry-run", "how much would be freed"), ("epmstore gc", "free it")],
+)
+def gc(session: Session) -> None:
+    """Free the space of what no version needs.
+
+    Never takes a content that a version needs which is not forgotten. Works on a full disk: the
+    store keeps a reserve for it.
+    """
+    result = session.workspace.care.gc(dry_run=session.dry_run)
+    shape = {
+        "type": "gc",
+        "app": None,
+        "freed_bytes": result.freed,
+        "rewritten_bytes": result.rewritten,
+    }
+    would = "would be freed" if session.dry_run else "freed"
+    session.out.outcome(shape, f"{size(result.freed)} {would}, {size(result.rewritten)} rewritten")
+
+
+@command(
+    examples=[("epmstore stats", "how much is stored, and how much that is on disk")],
+)
+def stats(session: Session) -> None:
+    """Show how much is stored.
+
+    Raw is the distinct contents as they are, stored is what they take, logical is what a copy of
+    every kept version would take.
+    """
+    found = session.workspace.care.stats()
+    if session.json:
+        session.out.shape({"type": "stats", "app": None, **msgspec.structs.asdict(found)})
+        return
+    ratio = found.raw_bytes / found.stored_bytes if found.stored_bytes else 0.0
+    session.out.table(
+        [
+            ("applications", number(found.apps)),
+            ("versions", number(found.versions)),
+            ("contents", number(found.blobs)),
+            ("logical", size(found.logical_bytes)),
+            ("raw", size(found.raw_bytes)),
+            (
+                "stored",
+                f"{size(found.stored_bytes)} in {counted(found.packs, 'pack')}, {ratio:.1f} : 1",
+            ),
+            ("catalogs", size(found.catalog_bytes)),
+            ("index", size(found.index_bytes)),
+        ]
+    )
+
+
+@command(
+    changes=True,
+    examples=[("epmstore store copy /mnt/usb/epmstore", "again, and only what is new is copied")],
+)
+@click.argument("directory", metavar="DIR", type=click.Path())
+def copy(session: Session, directory: str) -> None:
+    """Copy the store to another directory.
+
+    The copy is consistent, whatever happens to the store meanwhile; an older copy in DIR is brought
+    up to date.
+    """
+    path = Path(os.path.abspath(directory))
+    if session.dry_run:
+        session.out.note(f"would copy {session.workspace.path} to {name(str(path))}")
+        return
+    session.workspace.care.copy(path)
+    shape = {"type": "copy", "app": None, "path": shapes.text(str(path))}
+    session.out.outcome(shape, f"copied to {name(str(path))}")
+
+
+@command(
+    changes=True,
+    examples=[
+        ("epmstore store adopt --moved", "the disk was moved to this machine"),
+        ("epmstore store adopt --new-host", "this machine is a clone of another"),
+    ],
+)
+@click.option("--moved", is_flag=True, help="The store moved here: it stays the same store.")
+@click.option("--new-host", is_flag=True, help="This is a copy: it becomes a store of its own.")
+def adopt(session: Session, moved: bool, new_host: bool) -> None:
+    """Take over a store from another machine.
+
+    A store refuses to work on a machine that did not make it, so that a cloned image does not go
+    on as if it were the original. Say which of the two happened.
+    """
+    if moved == new_host:
+        raise UsageError("say one of --moved and --new-host")
+    path = session.store_path
+    if not session.dry_run:
+        Workspace.adopt(path, new_store=new_host)
+    would = "would be" if session.dry_run else "is"
+    shape = {"type": "store", "app": None, "path": shapes.text(str(path)), "new": new_host}
+    session.out.outcome(shape, f"the store at {name(str(path))} {would} this machine's")
+
+
+@command(
+    changes=True,
+    examples=[("epmstore store upgrade", "nothing happens if it has the newest format")],
+)
+def upgrade(session: Session) -> None:
+    """Bring the store to the newest format.
+
+    Older releases cannot read it afterwards; copy it first: `epmstore store copy`.
+    """
+    if session.dry_run:
+        session.out.note(f"would upgrade {session.workspace.path}, if there is a newer format")
+        return
+    session.workspace.care.upgrade()
+    shape = {"type": "store", "app": None, "path": shapes.text(str(session.workspace.path))}
+    session.out.outcome(shape, "the store has the newest format")
+
+
+@command(
+    examples=[("epmstore config show", "which store, and who says so")],
+)
+def config_show(session: Session) -> None:
+    """Show each setting and where it comes from.
+
+    The origin is an option, a variable, or the default.
+    """
+    path, origin = find_store(session.store)
+    debug = os.environ.get(DEBUG)
+    colour = os.environ.get("NO_COLOR")
+    rows = [
+        ("store", str(path), origin),
+        ("debug", debug or "0", "default" if debug is None else DEBUG),
+        ("colour", "never" if colour else "on a terminal", "NO_COLOR" if colour else "default"),
+    ]
+    if session.json:
+        for key, value, source in rows:
+            shape = {"key": key, "value": shapes.text(value), "origin": source}
+            session.out.shape({"type": "setting", "app": None, **shape})
+    else:
+        session.out.table([(key, name(value), source) for key, value, source in rows])

@@ -1,0 +1,94 @@
+"""Every command, as strings: what `epmstore --help` and completion show without importing any.
+
+One row is a command's words, where it is implemented, and the summary line of its help (a test
+compares the two). Commands appear in this order.
+"""
+
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    module: str
+    attribute: str
+    summary: str
+
+
+GROUPS = {
+    "app": "The applications of this host, and the rules for their paths.",
+    "change": "Record the start and the end of a change made by hand.",
+    "blob": "Single contents of the store, by SHA-1.",
+    "store": "The store as a whole.",
+    "config": "The settings in force.",
+}
+
+SECTIONS: dict[str, dict[str, Row]] = {
+    "Set up": {
+        "init": Row("setup", "init", "Create a store."),
+        "app add": Row("setup", "app_add", "Register the directory of an application."),
+        "app list": Row("setup", "app_list", "List the applications of this store."),
+        "app show": Row("setup", "app_show", "Show one application and its rules."),
+        "app set": Row("setup", "app_set", "Change the rules of an application."),
+        "app move": Row("setup", "app_move", "Say that an application has another root now."),
+        "app remove": Row("setup", "app_remove", "Stop recording an application."),
+        "doctor": Row("setup", "doctor", "Check whether this host and this store are in order."),
+        "completion": Row("setup", "completion", "Print the completion script for a shell."),
+    },
+    "Record": {
+        "snapshot": Row("record", "snapshot", "Record the application as it is now."),
+        "run": Row("record", "run", "Run a command and record what it changed."),
+        "change begin": Row("record", "change_begin", "Record the state before a manual change."),
+        "change end": Row("record", "change_end", "Record a manual change as one version."),
+        "pin": Row("record", "pin", "Keep a version for good."),
+        "unpin": Row("record", "unpin", "Take a pin away."),
+        "tag": Row("record", "tag", "Give a version a name."),
+    },
+    "Look back": {
+        "log": Row("history", "log", "List the recorded versions, newest first."),
+        "ls": Row("history", "ls", "List the files of a version."),
+        "cat": Row("history", "cat", "Print one file of a version."),
+        "diff": Row("history", "diff", "Show what differs between two versions."),
+        "history": Row("history", "history", "Show every state that one path ever had."),
+        "find": Row("history", "find", "Find paths or a content in all versions."),
+    },
+    "Live root": {
+        "status": Row("live", "status", "Show what has changed since the last version."),
+        "plan": Row("live", "plan", "Write what a checkout would do into a file."),
+        "apply": Row("live", "apply", "Carry out a plan file."),
+        "checkout": Row("live", "checkout", "Bring a version back."),
+        "rollback": Row("live", "rollback", "Go back to the last good state."),
+        "undo": Row("live", "undo", "Reverse the last operation."),
+        "redo": Row("live", "redo", "Do again what was undone."),
+        "recover": Row("live", "recover", "Finish or take back an interrupted checkout."),
+    },
+    "Contents": {
+        "blob put": Row("blob", "put", "Store a file and print its SHA-1."),
+        "blob get": Row("blob", "get", "Write a stored content to a file."),
+        "blob compare": Row("blob", "compare", "Compare a file with a stored content."),
+        "blob stat": Row("blob", "stat", "Show how a content is stored and who needs it."),
+    },
+    "Store": {
+        "fsck": Row("store", "fsck", "Check the store for damage."),
+        "rebuild": Row("store", "rebuild", "Make the index anew from packs and catalogs."),
+        "forget": Row("store", "forget", "Let the contents of old versions go."),
+        "unforget": Row("store", "unforget", "Take a forget back, before gc."),
+        "gc": Row("store", "gc", "Free the space of what no version needs."),
+        "stats": Row("store", "stats", "Show how much is stored."),
+        "store copy": Row("store", "copy", "Copy the store to another directory."),
+        "store adopt": Row("store", "adopt", "Take over a store from another machine."),
+        "store upgrade": Row("store", "upgrade", "Bring the store to the newest format."),
+        "config show": Row("store", "config_show", "Show each setting and where it comes from."),
+    },
+}
+
+COMMANDS: dict[str, Row] = {words: row for rows in SECTIONS.values() for words, row in rows.items()}
+
+
+def below(prefix: str) -> dict[str, str]:
+    """The words that may follow `prefix` ("" is the program itself), with their summaries."""
+    found: dict[str, str] = {}
+    start = f"{prefix} " if prefix else ""
+    for words, row in COMMANDS.items():
+        if words.startswith(start):
+            first, *rest = words[len(start) :].split(" ")
+            found[first] = GROUPS[start + first] if rest else row.summary
+    return found
