@@ -9,7 +9,6 @@ content is written once per writer; who does not finish a writer discards it.
 
 import hashlib
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,9 +18,9 @@ import msgspec
 
 from epmstore import atomic, codec, fsio, seal
 from epmstore.blobs import footer, frames
+from epmstore.blobs.output import Output, Temporary, discard_temporary
 from epmstore.digest import BlobInfo, Digest, Hasher, Sha256, identify
 from epmstore.group import NO_FRAME, BlobRow, FrameRow, Group
-from epmstore.seal import Seal
 
 PART_THRESHOLD = 64 << 20
 """Contents above this many bytes are added with `add_large`."""
@@ -52,7 +51,7 @@ class GroupWriter:
         part_size: int = frames.PART_SIZE,
         spill: int = SPILL,
     ) -> None:
-        self._output = _Output(packs, spill)
+        self._output = Output(packs, spill)
         self._frame_size = frame_size
         self._part_size = part_size
         self._frames: list[FrameRow] = []
@@ -242,68 +241,6 @@ class GroupWriter:
         return len(self._frames) - 1
 
 
-class _Output:
-    """Bytes in memory up to a limit, then in a temporary file."""
-
-    def __init__(self, packs: Path, spill: int) -> None:
-        self.length = 0
-        self._packs = packs
-        self._spill = spill
-        self._memory = bytearray()
-        self._temporary: Temporary | None = None
-
-    def append(self, record: bytes) -> None:
-        self.length += len(record)
-        if self._temporary is None and self.length > self._spill:
-            self._temporary = Temporary(self._packs)
-            self._temporary.write(self._memory)
-            self._memory = bytearray()
-        if self._temporary is None:
-            self._memory += record
-        else:
-            self._temporary.write(record)
-
-    def finish(self, found: Seal) -> tuple[bytes | None, Path | None]:
-        if self._temporary is None:
-            return bytes(self._memory), None
-        self._temporary.write(frames.trailer(found).sealed())
-        path = self._temporary.finish()
-        self._temporary = None
-        return None, path
-
-    def discard(self) -> None:
-        if self._temporary is not None:
-            self._temporary.discard()
-            self._temporary = None
-
-
-class Temporary:
-    """A file below `packs/` that has no name of its own yet."""
-
-    def __init__(self, packs: Path) -> None:
-        self.path = packs / atomic.temporary_name()
-        with atomic.directory(packs) as parent:
-            self._fd = fsio.create(self.path.name, parent)
-
-    def write(self, data: bytes | bytearray) -> None:
-        fsio.write(self._fd, data)
-
-    def finish(self) -> Path:
-        """Make it durable. Raises OSError; an error of sync is final: then discard it."""
-        fsio.sync_file(self._fd)
-        self._close()
-        return self.path
-
-    def discard(self) -> None:
-        self._close()
-        discard_temporary(self.path)
-
-    def _close(self) -> None:
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            os.close(fd)
-
-
 def publish_pack(packs: Path, written: WrittenGroup) -> str:
     """Give a written group its name as a pack, durably; the name is relative to `packs`.
 
@@ -328,11 +265,6 @@ def discard_written(written: WrittenGroup) -> None:
     """Take away a written group that is not going to be published."""
     if written.temporary is not None:
         discard_temporary(written.temporary)
-
-
-def discard_temporary(path: Path) -> None:
-    with atomic.directory(path.parent) as parent:
-        atomic.discard(path.name, parent)
 
 
 def _write_pack(packs: Path, written: WrittenGroup) -> Path:
