@@ -60,11 +60,11 @@ Paths: TypeAlias = dict[str, PathFacts]
 class Defaults(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What holds for every path of a line that does not say otherwise.
 
-    `mode` is for files: directories are 0755 and links 0777 unless they say otherwise. `mtime_ns`
-    is for files with content and for links: directories and states have none.
+    `mode` is for files, and 0644 if it is null: directories are 0755 and links 0777 unless they say
+    otherwise. `mtime_ns` is for files with content and for links: directories and states have none.
     """
 
-    mode: str = "0644"
+    mode: str | None = None
     uid: int = 0
     gid: int = 0
     user: str | None = None
@@ -75,7 +75,7 @@ class Defaults(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 class Sections(msgspec.Struct, omit_defaults=True):
     """The entries of one line, by what they are."""
 
-    defaults: Defaults = Defaults()
+    defaults: Defaults | None = None
     components: dict[str, Paths | list[str]] = {}
     links: Paths = {}
     directories: Paths = {}
@@ -95,7 +95,9 @@ def write_sections(part: VersionPart) -> Sections:
     """What a line says of its entries."""
     defaults = _common([*part.entries, *part.meta])
     write = {kind: _writer(kind, defaults) for kind in _SECTIONS}
-    sections = Sections(defaults=defaults, removed=[to_json(path) for path in part.removed])
+    sections = Sections(removed=[to_json(path) for path in part.removed])
+    if defaults != Defaults():
+        sections.defaults = defaults
     contents: dict[Digest, tuple[BlobInfo, Paths]] = {}
     for entry in part.entries:
         content = entry.content
@@ -127,8 +129,9 @@ def _common(entries: list[Entry]) -> Defaults:
     mtimes = Counter(entry.mtime_ns for entry in entries if entry.mtime_ns is not None)
     uid, gid, user, group = max(owners, key=owners.__getitem__)
     mtime_ns = max(mtimes, key=mtimes.__getitem__, default=None)
+    mode = max(modes, key=modes.__getitem__, default=0o644)
     return Defaults(
-        mode=_mode_text(max(modes, key=modes.__getitem__, default=0o644)),
+        mode=None if mode == 0o644 else _mode_text(mode),
         uid=uid,
         gid=gid,
         user=user,
@@ -144,9 +147,10 @@ def _built_in(section: Section, defaults: Defaults) -> tuple[str, int | None, Pa
         return "0755", None, "program"
     if section == "symlink":
         return "0777", defaults.mtime_ns, "program"
+    mode = defaults.mode or "0644"
     if section == "state":
-        return defaults.mode, None, "state"
-    return defaults.mode, defaults.mtime_ns, "program"
+        return mode, None, "state"
+    return mode, defaults.mtime_ns, "program"
 
 
 def _writer(section: Section, defaults: Defaults) -> Callable[[Entry, Paths], PathFacts]:
@@ -195,7 +199,7 @@ def _say_rare(facts: PathFacts, entry: Entry) -> None:
 
 def read_sections(header: VersionRecord, sections: Sections) -> VersionPart:
     """The inverse of `write_sections`. Raises DamagedError, InvalidNameError, UsageError."""
-    defaults = sections.defaults
+    defaults = sections.defaults or Defaults()
     read_file = _reader("file", defaults)
     entries = []
     for key, paths in sections.components.items():

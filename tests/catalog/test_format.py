@@ -67,6 +67,8 @@ def test_any_version_comes_back(version: VersionPart) -> None:
     assert read.entries == by_path(version.entries)
     assert read.meta == by_path(version.meta)
     assert read.removed == sort_paths(version.removed)
+    # and saying it again is saying the same
+    assert encode_line(read, START) == line
 
 
 FACTS: list[Fact] = [
