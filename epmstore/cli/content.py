@@ -2,7 +2,6 @@
 
 import difflib
 import os
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from epmstore import fsio
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
 LARGEST = 1 << 20
 """Bytes of a file beyond which only the fact is shown."""
+NOTHING = "/dev/null"
 PROBE = 8000
 """Bytes in which a NUL says that this is no text (as git does it)."""
 
@@ -36,7 +36,7 @@ def content_diff(handle: "AppHandle", a: str, b: str, change: "Change") -> str |
     if b"\0" in before[:PROBE] or b"\0" in after[:PROBE]:
         return "binary content differs"
     path = name(change.path)
-    return unified(before, after, path if old else "/dev/null", path if new else "/dev/null")
+    return unified(before, after, f"a/{path}" if old else NOTHING, f"b/{path}" if new else NOTHING)
 
 
 def _read(handle: "AppHandle", version: str, entry: Entry | None) -> bytes:
@@ -62,15 +62,11 @@ def _read_live(root: str, entry: Entry) -> bytes:
 
 def unified(before: bytes, after: bytes, old_name: str, new_name: str) -> str | None:
     """None if there is nothing to show."""
-    lines = difflib.unified_diff(
-        _lines(before), _lines(after), f"a/{old_name}", f"b/{new_name}", lineterm="", n=3
-    )
-    return "\n".join(_clean(lines)) or None
+    pair = _lines(before), _lines(after)
+    lines = difflib.unified_diff(*pair, old_name, new_name, lineterm="", n=3)
+    return "\n".join(safe_text(line) for line in lines) or None
 
 
 def _lines(data: bytes) -> list[str]:
-    return data.decode("utf-8", "surrogateescape").split("\n")[: None if data else 0]
-
-
-def _clean(lines: Iterable[str]) -> Iterable[str]:
-    return (safe_text(line) for line in lines)
+    *lines, last = data.decode("utf-8", "surrogateescape").split("\n")
+    return [*lines, f"{last}\n\\ No newline at end of file"] if last else lines

@@ -6,15 +6,38 @@ from pathlib import Path
 import click
 import msgspec
 
+from epmstore.catalog.retention import DEFAULT, Policy
 from epmstore.cli import shapes
-from epmstore.cli.command import command
+from epmstore.cli.command import Callback, command
 from epmstore.cli.failure import DEBUG
+from epmstore.cli.moments import selector
 from epmstore.cli.output import counted, name, number, safe_text, size
 from epmstore.cli.session import Session, find_store
 from epmstore.errors import UsageError
 from epmstore.workspace import Workspace
 
 DAMAGED = 6
+
+
+KEEP = {
+    "keep_last": "The newest N changes.",
+    "keep_change_days": "Every change of N days.",
+    "keep_drift_days": "Every drift of N days.",
+    "keep_hourly": "One an hour, of N hours that have any.",
+    "keep_daily": "One a day, of N days that have any.",
+    "keep_weekly": "One a week, of N weeks that have any.",
+    "keep_monthly": "One a month, of N months that have any.",
+    "keep_yearly": "One a year, of N years that have any.",
+}
+
+
+def policy_options(function: Callback) -> Callback:
+    """An option for each number of a policy."""
+    for key, text in reversed(KEEP.items()):
+        option = f"--{key.replace('_', '-')}"
+        kind = click.IntRange(min=0)
+        function = click.option(option, key, type=kind, metavar="N", help=text)(function)
+    return function
 
 
 class Share(click.ParamType[float]):
@@ -128,24 +151,67 @@ def _print_finding(session: Session, finding: "Finding") -> None:
         ("epmstore forget 101 102 103", "these versions"),
     ],
 )
-@click.option("--keep-last", type=click.IntRange(min=1), metavar="N", help="The newest N.")
-@click.option("--keep-daily", type=click.IntRange(min=0), metavar="N", help="One a day, N days.")
-@click.option("--keep-weekly", type=click.IntRange(min=0), metavar="N", help="One a week, N weeks.")
-@click.option(
-    "--keep-monthly", type=click.IntRange(min=0), metavar="N", help="One a month, N months."
-)
+@policy_options
 @click.argument("versions", metavar="[VERSION]...", nargs=-1)
 def forget(session: Session, versions: tuple[str, ...], **keep: int | None) -> None:
     """Let the contents of old versions go.
 
-    The facts stay: log still lists a forgotten version, as not restorable. Pinned, tagged and the
-    newest versions are never taken by a policy, nor what undo needs; drift goes before changes.
-    `epmstore unforget` takes it back until `epmstore gc` frees the space.
+    The facts stay: log still lists a forgotten version, as not restorable. A policy never takes
+    the newest version, a pinned or a tagged one, or what undo needs; drift goes before changes.
+    Without VERSIONs and options the usual policy decides: every change of a year and every drift of
+    a week, then thinner. With any --keep option the others count as 0. `epmstore unforget` takes it
+    back until `epmstore gc` frees the space.
     """
     given = {option: count for option, count in keep.items() if count is not None}
     if versions and given:
         raise UsageError("give versions or a policy, not both")
-    session.handle()
+    handle = session.handle()
+    key, care = handle.app.key, session.workspace.care
+    chosen: Policy | list[int] = make_policy(given)
+    if versions:
+        chosen = [handle.version(selector(text)) for text in versions]
+    found = care.forget(key, chosen, dry_run=True)
+    if not session.dry_run and found:
+        session.confirm(f"Forget {counted(len(found), 'version')} of {key}?")
+        care.forget(key, chosen)
+    _print_forgotten(session, key, found, "would be forgotten" if session.dry_run else "forgotten")
+    if found:
+        session.out.note("the space is free after: epmstore gc")
+
+
+def make_policy(given: dict[str, int]) -> Policy:
+    """The usual policy, or exactly what was given; what undo needs is kept either way."""
+    if not given:
+        return DEFAULT
+    nothing = dict.fromkeys(KEEP, 0)
+    return msgspec.convert({**nothing, **given}, Policy)
+
+
+def _print_forgotten(session: Session, key: str, versions: list[int], what: str) -> None:
+    shape = {"type": "forget", "app": key, "versions": versions}
+    session.out.outcome(shape, f"{key}: {counted(len(versions), 'version')} {what}")
+    if not session.json:
+        for line in session.out.some([str(version) for version in versions]):
+            session.out.note(line)
+
+
+@command(
+    app=True,
+    changes=True,
+    examples=[("epmstore unforget 101 102", "as long as gc has not run")],
+)
+@click.argument("versions", metavar="VERSION...", nargs=-1, required=True)
+def unforget(session: Session, versions: tuple[str, ...]) -> None:
+    """Take a forget back, before gc.
+
+    Refused for a version of which `epmstore gc` has already taken contents.
+    """
+    handle = session.handle()
+    chosen = [handle.version(selector(text)) for text in versions]
+    if not session.dry_run:
+        session.workspace.care.unforget(handle.app.key, chosen)
+    what = "would be restorable" if session.dry_run else "restorable again"
+    _print_forgotten(session, handle.app.key, chosen, what)
 
 
 @command(

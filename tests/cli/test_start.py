@@ -1,0 +1,58 @@
+"""Starting is quick: what a command does not need is not imported."""
+
+import subprocess
+import sys
+
+from epmstore import __version__
+
+FOREIGN = ("aiofiles", "asyncio", "hypothesis", "rich", "watchdog", "unittest")
+
+
+def modules_after(*args: str) -> set[str]:
+    """What a fresh interpreter has imported once a command is done."""
+    script = (
+        "import sys\n"
+        "from epmstore.cli.main import main\n"
+        f"main({list(args)!r})\n"
+        "sys.stdout.write('\\n' + ' '.join(sys.modules))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(run.stdout.splitlines()[-1].split(" "))
+
+
+def ours(modules: set[str]) -> set[str]:
+    return {name for name in modules if name.split(".")[0] == "epmstore"}
+
+
+def bare() -> set[str]:
+    run = subprocess.run(
+        [sys.executable, "-c", "import sys; print(*sys.modules)"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return set(run.stdout.split())
+
+
+def test_version_imports_next_to_nothing() -> None:
+    assert modules_after("--version") - bare() == {"epmstore", "epmstore.cli", "epmstore.cli.main"}
+
+
+def test_version_is_printed_wherever_it_is_asked_for() -> None:
+    for args in (["--version"], ["--json", "--version"]):
+        run = subprocess.run(
+            [sys.executable, "-m", "epmstore", *args], capture_output=True, text=True, check=True
+        )
+        assert run.stdout == f"epmstore {__version__}\n"
+
+
+def test_help_imports_no_command() -> None:
+    found = modules_after("--help")
+    assert not {name for name in ours(found) if "workspace" in name or "catalog" in name}
+    assert not found & {"msgspec", "sqlite3", "zstandard"}
+
+
+def test_no_command_imports_what_only_others_need() -> None:
+    found = modules_after("status")
+    assert "epmstore.workspace" in found
+    assert not {name.split(".")[0] for name in found} & set(FOREIGN)
+    loaded = {name for name in ours(found) if name.startswith("epmstore.cli.")}
+    assert not loaded & {f"epmstore.cli.{n}" for n in ("setup", "record", "blob", "store", "man")}
