@@ -335,8 +335,8 @@ def test_a_read_only_file_gets_its_attributes(
     (root / "file").chmod(0o444)
     wanted = look(root_fd, "file", owners)
     fd = os.open(root / "file", os.O_RDONLY)
-    os.removexattr(root / "file", "user.a")
     os.fchmod(fd, 0o600)
+    os.removexattr(root / "file", "user.a")
     if os.geteuid() == 0:
         os.fchown(fd, 65534, 65534)
         found = os.fstat(fd)
