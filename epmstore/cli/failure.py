@@ -107,8 +107,7 @@ def _usage(error: click.UsageError) -> UsageError:
 
 def _system(error: OSError) -> EpmError:
     names = [os.fsdecode(n) for n in (error.filename, error.filename2) if _is_name(n)]
-    where = f"{' -> '.join(names)}: " if names else ""
-    message = f"{where}{error.strerror or error}"
+    message = ": ".join([*[" -> ".join(names)][: len(names)], error.strerror or str(error)])
     data = {"errno": error.errno, "file": names[0] if names else None}
     if error.errno in _FULL:
         hint = "free some space: `epmstore gc` after `epmstore forget`, then run the command again"
@@ -118,7 +117,8 @@ def _system(error: OSError) -> EpmError:
         return EpmError(message, hint=hint, **data)
     if error.errno == errno.EROFS:
         return EpmError(message, hint="the file system is mounted read-only", **data)
-    return EpmError(message, hint=f"{DEBUG}=1 shows where it happened", **data)
+    where = None if names else f"{DEBUG}=1 shows where it happened"
+    return EpmError(message, hint=where, **data)
 
 
 def _is_name(name: object) -> bool:

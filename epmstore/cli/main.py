@@ -15,6 +15,13 @@ def main(args: list[str] | None = None) -> int:
     if words == ["--version"]:
         sys.stdout.write(f"epmstore {__version__}\n")
         return 0
-    from epmstore.cli import program  # noqa: PLC0415 - see above
+    try:
+        from epmstore.cli import program  # noqa: PLC0415 - see above
 
-    return program.run(words)
+        return program.run(words)
+    except KeyboardInterrupt:
+        sys.stderr.write("epmstore: interrupted\n")
+        return 130
+    except Exception as error:
+        sys.stderr.write(f"epmstore: cannot start: {error}\n")
+        return 4

@@ -21,9 +21,7 @@ BROKEN_PIPE = 141
 
 def run(args: list[str]) -> int:
     """The exit code of one command line."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    _prepare_streams()
     session = Session()
     try:
         code = _complete(args) if COMPLETE in os.environ else _execute(args, session)
@@ -35,6 +33,20 @@ def run(args: list[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         return failure.report(error, as_json=session.json or asks_for_json(args), app=session.app)
     return code
+
+
+def _prepare_streams() -> None:
+    """No file of a store may ever get the number of a closed standard stream."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY)
+    sys.stdout = sys.stdout or io.TextIOWrapper(io.BytesIO())
+    sys.stderr = sys.stderr or io.TextIOWrapper(io.BytesIO())
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _execute(args: list[str], session: Session) -> int:

@@ -83,7 +83,12 @@ def run(session: Session, label: str | None, argv: tuple[str, ...]) -> int:
         show_status(session, [handle])
         return 0
     with _output_apart(session.json):
-        result = handle.run(list(argv), label=label)
+        try:
+            result = handle.run(list(argv), label=label)
+        except OSError as error:
+            if error.filename != argv[0]:
+                raise
+            raise EpmError(f"cannot run {argv[0]!r}: {error.strerror}") from None
     code = finish(session.out, result)
     if result.exit_status:
         raise EpmError(

@@ -1,6 +1,7 @@
 """docs/commands.md, made from the commands themselves: `python -m epmstore.cli.reference FILE`."""
 
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def paragraphs(text: str) -> list[str]:
 
 def records(params: list[click.Parameter], context: click.Context) -> list[tuple[str, str]]:
     """Options and what they mean."""
-    options = [p for p in params if isinstance(p, click.Option) and p.name != "help"]
+    options = [p for p in params if isinstance(p, click.Option) and "--help" not in p.opts]
     return [record for p in options if (record := p.get_help_record(context)) is not None]
 
 
@@ -62,18 +63,26 @@ def _command(words: str) -> Iterator[str]:
     shared = {option.name for option in common_options()}
     usage = [piece for piece in found.collect_usage_pieces(context) if piece != "[OPTIONS]"]
     yield f"\n### epmstore {words}\n\n    {' '.join(['epmstore', words, '[OPTIONS]', *usage])}\n"
-    yield "\n\n".join(paragraphs(found.help or ""))
+    yield "\n\n".join(_wrap(text) for text in paragraphs(found.help or ""))
     options = records([p for p in found.get_params(context) if p.name not in shared], context)
     if options:
         yield ""
         yield from _items(options)
     yield "\n```console"
-    yield from (f"$ {line}    # {remark}" for line, remark in found.examples)
+    for line, remark in found.examples:
+        yield f"# {remark}"
+        yield f"$ {line}"
     yield "```"
 
 
 def _items(options: list[tuple[str, str]]) -> list[str]:
-    return [f"- `{names}`: {text}" for names, text in options]
+    return [_wrap(f"- `{names}`: {text}", "  ") for names, text in options]
+
+
+def _wrap(text: str, indent: str = "") -> str:
+    return textwrap.fill(
+        text, 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from epmstore.cli import shapes
-from epmstore.cli.command import command
+from epmstore.cli.command import Callback, command
 from epmstore.cli.moments import local
 from epmstore.cli.output import name, paint
 from epmstore.cli.session import Session
@@ -17,11 +17,8 @@ from epmstore.errors import UsageError
 from epmstore.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from epmstore.catalog.appcat import App
 
-CLASSES = ("ignore", "state", "config", "secret")
 FAILED = 4
 
 
@@ -47,31 +44,32 @@ def init(session: Session) -> None:
     session.out.note("next: epmstore app add KEY ROOT")
 
 
-def class_options(prefix: str, verb: str) -> "Callable[[click.decorators.FC], click.decorators.FC]":
+CLASS_HELP = {
+    "ignore": "Not looked at.",
+    "state": "Data, logs, sockets: metadata only, and never written or removed unless named.",
+    "config": "Configuration: what was edited is kept by a checkout.",
+    "secret": "Keys, passwords: the content is never stored.",
+}
+
+
+CLASSES = tuple(CLASS_HELP)
+
+
+def class_options(function: Callback) -> Callback:
     """--ignore, --state, --config and --secret, each any number of times."""
-    meaning = {
-        "ignore": "not looked at",
-        "state": "data, logs, sockets: metadata only, never written or removed unless named",
-        "config": "configuration: edits are kept by a checkout",
-        "secret": "keys, passwords: the content is never stored",
-    }
+    for kind, text in reversed(CLASS_HELP.items()):
+        option = click.option(f"--{kind}", metavar="GLOB", multiple=True, help=text)
+        function = option(function)
+    return function
 
-    def add(function: "click.decorators.FC") -> "click.decorators.FC":
-        for kind in reversed(CLASSES):
-            text = (
-                f"{verb} paths: {meaning[kind]}." if verb == "Add" else f"{verb} {kind} patterns."
-            )
-            option = click.option(
-                f"--{prefix}{kind}",
-                f"{prefix}{kind}".replace("-", "_"),
-                metavar="GLOB",
-                multiple=True,
-                help=text,
-            )
-            function = option(function)
-        return function
 
-    return add
+def take_back_options(function: Callback) -> Callback:
+    """--no-ignore and so on."""
+    for kind in reversed(CLASSES):
+        text = f"Take a pattern of {kind} back."
+        option = click.option(f"--no-{kind}", metavar="GLOB", multiple=True, help=text)
+        function = option(function)
+    return function
 
 
 @command(
@@ -84,7 +82,7 @@ def class_options(prefix: str, verb: str) -> "Callable[[click.decorators.FC], cl
         ),
     ],
 )
-@class_options("", "Add")
+@class_options
 @click.option("--follow", is_flag=True, help="ROOT is a symbolic link: record what it leads to.")
 @click.option("--cross-mounts", is_flag=True, help="Enter file systems mounted below ROOT.")
 @click.argument("key")
@@ -196,8 +194,8 @@ def _print_app(session: Session, app: "App") -> None:
         ("epmstore app set crm --no-ignore '*.bak'", "take a pattern back"),
     ],
 )
-@class_options("", "Add")
-@class_options("no-", "Take back")
+@class_options
+@take_back_options
 @click.argument("key")
 def app_set(session: Session, key: str, **patterns: tuple[str, ...]) -> None:
     """Change the rules of an application.
