@@ -28,6 +28,11 @@ _SPECIAL = re.compile(r"[][*?!\\/]")
 """What makes a pattern more than a name."""
 
 
+_ANY_FOLDER = "(?P<ps_d>/)"
+_ENDS = ("(?P<ps_d>/)", "(?P<ps_d>/)|$)")
+"""How expressions of pathspec end that match a path itself and not only what is in it."""
+
+
 class Patterns(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The patterns of an application, as they were given."""
 
@@ -90,7 +95,9 @@ class Rules:
 
 
 class _Rule(msgspec.Struct, frozen=True):
-    """One pattern: `by_name` without a slash, `inside` of a folder and not the folder itself."""
+    """One pattern: `by_name` if it looks at the last name alone; `inside` if it matches what is in a
+    folder, however deep, and not the folder itself.
+    """
 
     text: str
     regex: re.Pattern[str]
@@ -110,7 +117,8 @@ class _Sieve:
         bodies = [
             re.sub(r"\(\?P<\w+>", "(?:", rule.regex.pattern)
             for rule in rules
-            if rule.text not in literals and not (rule.text[0] == "*" and rule.text[1:] in endings)
+            if rule.text not in literals
+            and not (rule.text.startswith("*") and rule.text[1:] in endings)
         ]
         self._literals = frozenset(literals)
         self._endings = tuple(endings)
@@ -134,29 +142,37 @@ def _compile(patterns: tuple[str, ...]) -> list[_Rule]:
     for text in patterns:
         try:
             # "simple", because other engines do not take names that are not UTF-8
-            found = list(GitIgnoreSpec.from_lines([text], backend="simple").patterns)
+            found = list(GitIgnoreSpec.from_lines([_spelled(text)], backend="simple").patterns)
         except ValueError:
             found = []
-        body = text.rstrip().rstrip("/")
-        for pattern in found:
-            if pattern.regex is not None:
-                rule = _Rule(
-                    text=body.removeprefix("!"),
-                    regex=pattern.regex,
-                    include=bool(pattern.include),
-                    by_name="/" not in body,
-                    inside=body.endswith("/**"),
-                )
-                rules.append(rule)
-                break
-        else:
+        if not found or found[0].regex is None:
             raise UsageError(f"{text!r} is not a pattern that a path can match")
+        rules.append(_rule(text, found[0].regex, bool(found[0].include)))
     return rules
+
+
+def _rule(text: str, regex: re.Pattern[str], include: bool) -> _Rule:
+    body = text.rstrip().rstrip("/").removeprefix("!")
+    any_folder = regex.pattern == _ANY_FOLDER
+    return _Rule(
+        text=body,
+        regex=re.compile("[^/]+/") if any_folder else regex,
+        include=include,
+        by_name=any_folder or "/" not in body,
+        inside=not regex.pattern.endswith(_ENDS),
+    )
+
+
+def _spelled(text: str) -> str:
+    """`a/**/`, which means the folders in a, as pathspec understands it."""
+    return f"{text.rstrip()}*/" if text.rstrip().endswith("**/") else text
 
 
 def _matches(rules: list[_Rule], path: str, name: str, end: str) -> bool:
     for rule in reversed(rules):
-        subject = (name if rule.by_name else path) + ("" if rule.inside else end)
-        if rule.regex.match(subject):
+        subject = name if rule.by_name else path
+        # the whole of it: that a folder above is matched is no match of this path
+        found = rule.regex.match(subject) if rule.inside else rule.regex.fullmatch(subject + end)
+        if found:
             return rule.include
     return False

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epmstore.catalog.classes import Class, Patterns, Rules
@@ -37,6 +37,7 @@ def ignored(patterns: list[str], path: str) -> bool:
         (["é*"], ["énorme"], ["e"]),
         (["*"], ["a", "b/c", "x/"], []),
         ([" a "], [" a"], ["a", "a "]),
+        (["/a", "!a"], [], ["a/", "a/b"]),
     ],
 )
 def test_patterns_are_those_of_gitignore(
@@ -116,7 +117,36 @@ def test_the_digest_tells_rules_apart() -> None:
 
 GLOBS = st.lists(
     st.sampled_from(
-        ["*.log", "a", "a/", "/a", "a/b", "b/*", "!a", "!*.log", "b/**", "**/b", "*", "!a/b", "?"]
+        [
+            *(
+                "*.log",
+                "a",
+                "a/",
+                "/a",
+                "a/b",
+                "b/*",
+                "b/**",
+                "**/b",
+                "*",
+                "?",
+                "**",
+                "a/**/",
+                "x*",
+            ),
+            *(
+                "!a",
+                "!*.log",
+                "!a/b",
+                "!/a",
+                "!b/",
+                "!**/a",
+                "!b/**",
+                "!*",
+                "a/**/b",
+                "/*/",
+                "!/*/",
+            ),
+        ]
     ),
     min_size=1,
     max_size=4,
@@ -140,6 +170,7 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("git") is None, reason="compares with git")
+@settings(max_examples=50)
 @given(GLOBS)
 def test_git_agrees(roots: dict[str, Path], patterns: list[str]) -> None:
     for key, root in roots.items():
