@@ -95,8 +95,8 @@ class Rules:
 
 
 class _Rule(msgspec.Struct, frozen=True):
-    """One pattern: `by_name` if it looks at the last name alone; `inside` if it matches what is in a
-    folder, however deep, and not the folder itself.
+    """One pattern: `by_name` if it looks at the last name alone; `inside` if it matches what is in
+    a folder, however deep, and not the folder itself.
     """
 
     text: str
