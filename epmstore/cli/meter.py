@@ -6,7 +6,7 @@ there is something to show.
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -19,7 +19,8 @@ PATIENCE = 0.5
 class Meter:
     """An epmstore.progress.Progress. May be advanced from many threads."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
+    def __init__(self, stream: TextIO, patience: float = PATIENCE) -> None:
+        self._stream = stream
         self._patience = patience
         self._lock = threading.Lock()
         self._bar: RichProgress | None = None
@@ -74,7 +75,7 @@ class Meter:
             BarColumn(),
             *amount,
             TimeRemainingColumn(elapsed_when_finished=True),
-            console=Console(stderr=True),
+            console=Console(file=self._stream),
             transient=True,
         )
         total = self._total_size if measured else self._total_files

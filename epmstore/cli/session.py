@@ -79,7 +79,7 @@ class Session:
     def progress(self) -> Progress:
         """What shows long work: nothing unless somebody watches."""
         visible = not self.json and not self.quiet and sys.stderr.isatty()
-        return Meter() if visible else SILENT
+        return Meter(sys.stderr) if visible else SILENT
 
     def handle(self) -> "AppHandle":
         """The chosen application. Raises UsageError if that is not clear, AppNotFoundError."""
