@@ -73,6 +73,15 @@ class Contents:
                 (file,),
             ).fetchall()
 
+    def address(self, sha256: Sha256) -> Digest | None:
+        """The address of a content, as far as the index knows it."""
+        with self._database.read() as db:
+            row = db.execute(
+                "SELECT sha1 FROM contents WHERE substr(sha256, 1, 8) = ? AND sha256 = ?",
+                (sha256[:PREFIX], sha256),
+            ).fetchone()
+        return None if row is None or row[0] is None else Digest(row[0])
+
     def totals(self) -> tuple[int, int]:
         """(number, plain bytes) of the stored contents that have an address."""
         with self._database.read() as db:

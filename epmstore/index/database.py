@@ -96,6 +96,13 @@ class Database:
     def exists(self) -> bool:
         return self.path.exists()
 
+    def check(self) -> None:
+        """Look at every page. Raises DamagedError unless the file is a sound database of ours."""
+        with self.read() as db:
+            found = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if found != "ok":
+            raise DamagedError(f"the index is damaged: {found}", hint="run `epmstore rebuild`")
+
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """A connection that sees one state of the index for the whole block.

@@ -240,6 +240,21 @@ class Entries:
             pairs = [(b, a) for a, b in pairs]
         return [pair for pair in pairs if pair[0] != pair[1]]
 
+    def sizes(self, app: str) -> list[tuple[int, int | None, int]]:
+        """(since, until, bytes): what the files together hold that were there between these
+        versions (null: still are).
+        """
+        with self._database.read() as db:
+            number = _app(db, app)
+            rows = db.execute(
+                "SELECT since, until, CAST(total(size) AS INTEGER) FROM"
+                " (SELECT app, since, NULL AS until, content FROM live"
+                " UNION ALL SELECT app, since, until, content FROM past) e"
+                f" {CONTENT_JOIN} WHERE app = ? GROUP BY since, until",
+                (number,),
+            ).fetchall()
+        return [(since, until, size) for since, until, size in rows]
+
     def paths_like(self, app: str, pattern: str) -> list[RelPath]:
         """Every path of any version that matches a shell pattern (`*` crosses folders)."""
         with self._database.read() as db:

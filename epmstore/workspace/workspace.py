@@ -16,8 +16,11 @@ from typing import Self
 from epmstore.catalog.model import Actor
 from epmstore.clock import Clock, SystemClock
 from epmstore.progress import SILENT, Progress
+from epmstore.record.result import Result
 from epmstore.record.store import Store
 from epmstore.workspace.apps import Apps
+from epmstore.workspace.blobs import Blobs
+from epmstore.workspace.care import Care
 from epmstore.workspace.handle import AppHandle
 from epmstore.workspace.opening import adopt_store, make_store, open_store, rebuild_index
 
@@ -30,6 +33,8 @@ class Workspace:
         self._progress = progress
         self._actor = actor
         self.apps = Apps(store)
+        self.blobs = Blobs(store)
+        self.care = Care(store, actor=actor, progress=progress)
 
     @classmethod
     def init(cls, path: Path, *, clock: Clock | None = None) -> Self:
@@ -53,7 +58,10 @@ class Workspace:
         NoStoreError, ConflictError (a store of another machine), DamagedError, BusyError, OSError.
         """
         store = open_store(path.absolute(), clock or SystemClock(), progress)
-        return cls(store, progress=progress, actor=actor)
+        workspace = cls(store, progress=progress, actor=actor)
+        if recover:
+            workspace.recover()
+        return workspace
 
     @staticmethod
     def rebuild(
@@ -77,6 +85,21 @@ class Workspace:
         """Raises AppNotFoundError."""
         app = self.apps.get(key)
         return AppHandle(self._store, app, actor=self._actor, progress=self._progress)
+
+    def recover(self) -> list[Result]:
+        """Finish or take back every interrupted checkout: what came of it. Raises RootError,
+        BusyError.
+
+        An app whose journal belongs to a checkout that is still running is busy, not interrupted.
+        """
+        done: list[Result] = []
+        for app in self.apps.list():
+            handle = self.app(app.key)
+            if handle.is_interrupted:
+                result = handle.recover()
+                if result is not None:
+                    done.append(result)
+        return done
 
     def close(self) -> None:
         self._store.close()

@@ -1,0 +1,312 @@
+"""Checking a store: tables, lines and sums, the index against them, and contents as far as asked.
+
+What is compared is always the truth first (packs, catalogs), and the index with it afterwards.
+Changes nothing. Findings name the file, the content, and the versions that are hit.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator
+
+from epmstore import seal
+from epmstore.care.findings import Finding, FindingKind, FsckReport, Hit
+from epmstore.care.inspect import Choice, Fault, Inspector
+from epmstore.care.needs import (
+    APPCAT,
+    Need,
+    committed,
+    index_state,
+    keys,
+    open_journals,
+    read_needs,
+)
+from epmstore.care.tables import Tables, leans_on, read_tables
+from epmstore.catalog.state import CatalogState
+from epmstore.digest import BlobInfo, Sha256
+from epmstore.errors import DamagedError, EpmError
+from epmstore.progress import SILENT, Progress
+from epmstore.record import change, identity
+from epmstore.record.store import INDEX, SYSCAT, Store
+from epmstore.tree import tree_sum
+
+
+def fsck(
+    store: Store, read_data: float = 0.0, *, seed: int | None = None, progress: Progress = SILENT
+) -> FsckReport:
+    """Check a store. `read_data` is the share of frames (0 to 1) that are read and decoded, and
+    whose contents are compared with their digests; `seed` chooses them (null: another share each
+    time).
+
+    Raises OSError; damage is a finding.
+    """
+    if seed is None:
+        seed = int(store.clock.now() * 1000)
+    with store.keep_packs():
+        return _Check(store, Choice(read_data, seed), progress).run()
+
+
+class _Check:
+    def __init__(self, store: Store, choice: Choice, progress: Progress) -> None:
+        self._store = store
+        self._choice = choice
+        self._progress = progress
+        self._findings: list[Finding] = []
+        self._notes: list[str] = []
+        self._needs: dict[str, Need] = {}
+        self._tables = Tables()
+        self._bad: dict[Sha256, list[Fault]] = {}
+        self._salvaged: set[Sha256] = set()
+        self._good: dict[Sha256, bool] = {}
+
+    def run(self) -> FsckReport:
+        self._check_small_files()
+        self._check_catalogs()
+        frames = self._check_packs()
+        self._check_contents()
+        self._check_collisions()
+        try:
+            self._check_index()
+        except DamagedError as error:
+            self._add("damaged", INDEX, error.message)
+        return FsckReport(
+            findings=tuple(self._findings),
+            notes=tuple(self._notes),
+            frames=frames,
+            seed=self._choice.seed,
+        )
+
+    def _add(
+        self,
+        kind: FindingKind,
+        file: str,
+        detail: str,
+        *,
+        info: BlobInfo | None = None,
+        versions: Iterable[Hit] = (),
+    ) -> None:
+        self._findings.append(
+            Finding(
+                kind=kind,
+                file=file,
+                detail=detail,
+                digest=None if info is None else info.digest.hex(),
+                sha256=None if info is None else info.sha256.hex(),
+                versions=tuple(versions),
+            )
+        )
+
+    # Small files.
+
+    def _check_small_files(self) -> None:
+        try:
+            identity.read(self._store.path)
+        except EpmError as error:
+            self._add("damaged", identity.FILE, error.message)
+        try:
+            apps = keys(self._store)
+        except DamagedError as error:
+            self._add("damaged", f"catalogs/{APPCAT}", error.message)
+            apps = {}
+        for app in apps:
+            try:
+                change.find(self._store, app)
+            except DamagedError as error:
+                self._add("damaged", f"journals/{app}.change", error.message)
+        for path in open_journals(self._store):
+            self._check_journal(f"journals/{path.name}", path.read_bytes())
+
+    def _check_journal(self, file: str, data: bytes) -> None:
+        offset = 0
+        while offset < len(data):
+            try:
+                offset = seal.read(data, offset)[0].end
+            except DamagedError as error:
+                if data.find(seal.MARK, offset + seal.SIZE) >= 0:
+                    self._add("damaged", file, error.message)
+                else:
+                    self._notes.append(f"{file}: {len(data) - offset} bytes at the end are torn")
+                return
+
+    # Catalogs.
+
+    def _check_catalogs(self) -> None:
+        store = self._store
+        apps = {*store.recorded_apps(), *(app for app in self._registered() if self._end(app))}
+        self._progress.begin("checking catalogs", files=len(apps))
+        for app in sorted(apps):
+            file = f"catalogs/{app}{SYSCAT}"
+            need = self._needs[app] = read_needs(store, app, self._end(app), sums=True)
+            if need.fault is not None:
+                kind, after = self._kind_of_fault(app), need.state.versions[-1:]
+                lost = self._after(app, after[0].version if after else -1)
+                hits = [(need.key, version) for version in lost]
+                self._add(kind, file, need.fault.message, versions=hits)
+            elif store.catalog(app).path.stat().st_size > need.position.length:
+                self._notes.append(f"{file}: bytes at the end were never acknowledged")
+            for version in need.wrong:
+                text = f"the tree of version {version} does not have the sum that was recorded"
+                self._add("chain", file, text, versions=[(need.key, version)])
+            self._progress.advance(files=1)
+        self._progress.end()
+
+    def _registered(self) -> Iterable[str]:
+        try:
+            return keys(self._store)
+        except DamagedError:
+            return ()
+
+    def _end(self, app: str) -> int | None:
+        """The committed length; null if the index does not tell."""
+        try:
+            return committed(self._store, app).length or None
+        except DamagedError:
+            return None
+
+    def _kind_of_fault(self, app: str) -> FindingKind:
+        """Whether single lines are damaged, or all are sound and do not follow each other."""
+        try:
+            for _ in self._store.catalog(app).lines(end=self._end(app)):
+                pass
+        except DamagedError:
+            return "damaged"
+        return "chain"
+
+    def _after(self, app: str, version: int) -> list[int]:
+        """The versions that the index remembers beyond one."""
+        try:
+            found = index_state(self._store, app).versions
+        except DamagedError:
+            return []
+        return [info.version for info in found if info.version > version and info.restorable]
+
+    # Packs and contents.
+
+    def _check_packs(self) -> int:
+        store = self._store
+        self._tables = tables = read_tables(store)
+        inspector = Inspector(store, tables, self._choice)
+        self._progress.begin("checking packs", size=sum(tables.sizes.values()))
+        for file, size in tables.sizes.items():
+            for fault in inspector.inspect(file):
+                self._take(fault)
+            self._progress.advance(size=size)
+        self._progress.end()
+        for file in sorted(set(store.contents.files()) - set(tables.sizes)):
+            held = {sha256 for _, sha256, _, _ in store.contents.rows(file)}
+            self._take(Fault(file, "missing", "the file is not there", frozenset(held)))
+        self._notes += inspector.notes
+        self._salvaged = inspector.salvaged
+        return inspector.read
+
+    def _take(self, fault: Fault) -> None:
+        for sha256 in fault.contents:
+            self._bad.setdefault(sha256, []).append(fault)
+        if not fault.contents or fault.file in self._tables.faults or fault.kind == "missing":
+            self._add(fault.kind, f"packs/{fault.file}", fault.detail)
+
+    def _check_contents(self) -> None:
+        users = self._users()
+        named = {info.sha256: info for info in users}
+        for sha256, faults in self._bad.items():
+            info = named.get(sha256) or self._tables.info(sha256)
+            hits = users.get(info, ()) if info is not None else ()
+            for fault in faults:
+                self._add(fault.kind, f"packs/{fault.file}", fault.detail, info=info, versions=hits)
+        for sha256, info in named.items():
+            if not users[info] or sha256 in self._bad or self._is_good(sha256):
+                continue
+            kind, file, why = self._why_lost(sha256)
+            self._add(kind, file, why, info=info, versions=users[info])
+
+    def _users(self) -> dict[BlobInfo, list[Hit]]:
+        """The restorable versions that have each content."""
+        users: dict[BlobInfo, list[Hit]] = {}
+        for need in self._needs.values():
+            purged = {record.digest for record in need.state.purged}
+            needed = need.needed()
+            for info in need.spans:
+                known = users.setdefault(info, [])
+                if info in needed and info.digest.hex() not in purged:
+                    known += [(need.key, version) for version in need.versions(info)]
+        return users
+
+    def _is_good(self, sha256: Sha256) -> bool:
+        """Whether there is a copy that is not known to be bad, with all that it leans on."""
+        known = self._good.get(sha256)
+        if known is None:
+            files = {fault.file for fault in self._bad.get(sha256, ())}
+            known = sha256 in self._salvaged or any(
+                copy.where.file not in files
+                and all(self._is_good(other) for other in leans_on(copy.row))
+                for copy in self._tables.copies(sha256)
+            )
+            self._good[sha256] = known
+        return known
+
+    def _why_lost(self, sha256: Sha256) -> tuple[FindingKind, str, str]:
+        for copy in self._tables.copies(sha256):
+            for other in leans_on(copy.row):
+                faults = self._bad.get(other, ())
+                file = f"packs/{faults[0].file if faults else copy.where.file}"
+                return (
+                    faults[0].kind if faults else "missing",
+                    file,
+                    f"needs the content with the SHA-256 {other.hex()}, which is lost",
+                )
+        return "missing", "packs", "is stored nowhere"
+
+    def _check_collisions(self) -> None:
+        seen: dict[bytes, BlobInfo] = {}
+        for need in self._needs.values():
+            for info in need.spans:
+                other = seen.setdefault(info.digest, info)
+                if other != info:
+                    hits = [(need.key, version) for version in need.versions(info)]
+                    text = f"another content with the SHA-256 {other.sha256.hex()} has its SHA-1"
+                    self._add(
+                        "collision", f"catalogs/{need.app}{SYSCAT}", text, info=info, versions=hits
+                    )
+
+    # The index.
+
+    def _check_index(self) -> None:
+        store = self._store
+        store.database.check()
+        for wrong in itertools.chain(*map(self._index_of_app, self._needs.values())):
+            self._add("damaged", INDEX, wrong)
+        broken = {fault.file for faults in self._bad.values() for fault in faults}
+        broken |= set(self._tables.faults)
+        needed = {info.sha256 for need in self._needs.values() for info in need.needed()}
+        present = [s for s in needed if s not in self._bad and self._tables.copies(s)]
+        places = store.contents.places(present)
+        wrong_places = 0
+        for sha256 in present:
+            place = places.get(sha256)
+            if place is not None and place.file in broken:
+                continue
+            wrong_places += place not in [copy.place() for copy in self._tables.copies(sha256)]
+        if wrong_places:
+            self._add("damaged", INDEX, f"{wrong_places} contents are not where it says")
+
+    def _index_of_app(self, need: Need) -> Iterator[str]:
+        """In what the index differs from one catalog."""
+        if need.fault is not None:
+            return
+        store, app = self._store, need.app
+        if committed(store, app) != need.position:
+            yield f"it does not stand where the catalog of {need.key} ends"
+            return
+        if _facts(index_state(store, app)) != _facts(need.state):
+            yield f"it does not say of {need.key} what the catalog says"
+        newest = need.state.versions[-1:]
+        for found in newest:
+            if f"{tree_sum(store.entries.tree(app, found.version)):064x}" != found.record.tree:
+                yield f"its tree of {need.key} {found.version} does not have the recorded sum"
+
+
+def _facts(state: CatalogState) -> list[object]:
+    """What the index must know of a history; in how many lines a version was written is not it."""
+    versions: list[object] = [
+        (v.version, v.record.txid, v.record.tree, v.kind, v.label, v.tags, v.pinned, v.restorable)
+        for v in state.versions
+    ]
+    return [*versions, state.tags, state.hold, state.settings, state.accepted, state.purged]

@@ -1,0 +1,219 @@
+"""Looking into pack files: whether what their tables promise is there, frame by frame.
+
+A file whose table can be read is checked against it; of one whose table is damaged, everything that
+can still be identified is, and what the index remembers beyond that is lost.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import closing
+
+import msgspec
+
+from epmstore.blobs import frames
+from epmstore.blobs.packlog import LogScan
+from epmstore.blobs.records import Record, open_pack, read_record
+from epmstore.blobs.salvage import Salvage, scan_frames
+from epmstore.blobs.store import PackStore
+from epmstore.care.findings import FindingKind
+from epmstore.care.tables import Copy, Located, Tables, is_log
+from epmstore.codec import decompress_delta
+from epmstore.digest import BlobInfo, Digest, Sha256, identify, identify_stream
+from epmstore.errors import BlobNotFoundError, DamagedError, TornError
+from epmstore.group import NO_FRAME, BlobRow
+from epmstore.record.store import Store
+from epmstore.seal import Kind
+
+_TRAILER = 96
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """Something wrong with a file, and the contents (and parts) that it takes away there."""
+
+    file: str
+    kind: FindingKind
+    detail: str
+    contents: frozenset[Sha256] = frozenset()
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """Which frames are read: a share of all, the same ones for the same seed."""
+
+    share: float
+    seed: int
+
+    def takes(self, file: str, offset: int) -> bool:
+        if self.share >= 1:
+            return True
+        mark = hashlib.sha256(f"{self.seed}:{file}:{offset}".encode()).digest()
+        return int.from_bytes(mark[:8]) < self.share * (1 << 64)
+
+
+class Inspector:
+    """Checks the pack files of one store. `read` counts frames that were decoded; `salvaged` are
+    the contents of files whose table is damaged that can be read all the same.
+    """
+
+    def __init__(self, store: Store, tables: Tables, choice: Choice) -> None:
+        self._store = store
+        self._tables = tables
+        self._choice = choice
+        self._known = store.contents.files()
+        self.read = 0
+        self.salvaged: set[Sha256] = set()
+        self.notes: list[str] = []
+
+    def inspect(self, file: str) -> list[Fault]:
+        """What is wrong with one file. Raises OSError."""
+        error = self._tables.faults.get(file) or self._log_fault(file) or self._name_fault(file)
+        if error is not None:
+            return [self._broken(file, error)]
+        with closing(PackStore(self._store.packs, self._tables)) as blobs:
+            found = [
+                fault
+                for located in self._tables.groups[file]
+                for fault in self._frames(located, blobs)
+            ]
+            return found + list(self._large(file, blobs))
+
+    def _log_fault(self, file: str) -> DamagedError | None:
+        scan: LogScan | None = self._tables.logs.get(file)
+        if scan is None:
+            return None
+        known = self._known.get(file, 0)
+        if scan.damage:
+            return DamagedError(f"damaged at byte {scan.damage[0].start}")
+        if scan.end < known:
+            kind = TornError if scan.size < known else DamagedError
+            return kind(f"damaged at byte {scan.end}: {known} bytes were acknowledged")
+        if scan.end < scan.size:
+            self.notes.append(
+                f"packs/{file}: {scan.size - scan.end} bytes at the end were never acknowledged"
+            )
+        return None
+
+    def _name_fault(self, file: str) -> DamagedError | None:
+        """A pack is named after its table."""
+        if is_log(file):
+            return None
+        fd = open_pack(self._store.packs / file)
+        try:
+            head = read_record(fd, os.fstat(fd).st_size - _TRAILER).seal.head
+        finally:
+            os.close(fd)
+        stem = file.rpartition("/")[2].partition(".")[0]
+        return None if head.hex() == stem else DamagedError("holds what belongs in another file")
+
+    def _broken(self, file: str, error: DamagedError) -> Fault:
+        readable = {row.sha256 for row in salvage(self._store, self._tables, file).group.blobs}
+        self.salvaged |= readable
+        expected = {sha256 for _, sha256, _, _ in self._store.contents.rows(file)}
+        expected.update(copy.row.sha256 for copy in self._tables.rows(file))
+        kind: FindingKind = "torn" if isinstance(error, TornError) else "damaged"
+        return Fault(file, kind, error.message, frozenset(expected - readable))
+
+    def _frames(self, located: Located, blobs: PackStore) -> Iterator[Fault]:
+        rows: dict[int, list[BlobRow]] = {}
+        for row in located.group.blobs:
+            rows.setdefault(row.frame, []).append(row)
+        fd = open_pack(self._store.packs / located.file)
+        try:
+            for number, frame in enumerate(located.group.frames):
+                offset = located.start + frame.offset
+                if not self._choice.takes(located.file, offset):
+                    continue
+                self.read += 1
+                held = rows.get(number, [])
+                try:
+                    bad = _bad_rows(read_record(fd, offset), held, self._tables, blobs)
+                except DamagedError:
+                    bad = held
+                    yield _fault(located.file, f"the frame at byte {offset} is damaged", bad)
+                else:
+                    if bad:
+                        text = f"contents of the frame at byte {offset} are wrong"
+                        yield _fault(located.file, text, bad)
+        finally:
+            os.close(fd)
+
+    def _large(self, file: str, blobs: PackStore) -> Iterator[Fault]:
+        for copy in self._tables.rows(file):
+            if copy.row.frame != NO_FRAME or not self._choice.takes(file, copy.row.size):
+                continue
+            info = _info(copy)
+            try:
+                right = identify_stream(blobs.stream(info)) == info
+            except (DamagedError, BlobNotFoundError):
+                right = False
+            if not right:
+                yield _fault(file, "a large content cannot be put together", [copy.row])
+
+
+def salvage(store: Store, tables: Tables, file: str) -> Salvage:
+    """Everything readable in a file, whatever its table says. Raises OSError."""
+    with closing(PackStore(store.packs, tables)) as blobs:
+        # what has no base in sight is looked for twice: it may lie in this very file
+        first = scan_frames(store.packs / file)
+        own = Tables()
+        own.add(file, [Located(file, 0, first.group)])
+        with closing(PackStore(store.packs, own)) as within:
+
+            def find_base(prefix: bytes) -> Iterator[tuple[Sha256, bytes]]:
+                for table, reader in ((own, within), (tables, blobs)):
+                    for sha256 in table.contents():
+                        if not sha256.startswith(prefix):
+                            continue
+                        content = _read(table, reader, sha256)
+                        if content is not None:
+                            yield sha256, content
+
+            return scan_frames(store.packs / file, find_base=find_base) if first.lost else first
+
+
+def _read(table: Tables, reader: PackStore, sha256: Sha256) -> bytes | None:
+    """A content that is stored in full; null if it is not, or cannot be read."""
+    place = table.places([sha256]).get(sha256)
+    if place is None or place.kind is None or place.base is not None:
+        return None
+    try:
+        ((_, content),) = reader.read_places([place])
+    except (DamagedError, BlobNotFoundError):
+        return None
+    return content
+
+
+def _bad_rows(
+    record: Record, rows: list[BlobRow], tables: Tables, blobs: PackStore
+) -> list[BlobRow]:
+    """Those of a frame's contents that are not what their rows say. Raises DamagedError."""
+    if record.seal.kind is Kind.DELTA:
+        held = record.body
+    else:
+        held = frames.plain_bytes(record.seal, record.body)
+    return [row for row in rows if not _is_right(row, held, tables, blobs)]
+
+
+def _is_right(row: BlobRow, held: bytes, tables: Tables, blobs: PackStore) -> bool:
+    data = held[row.offset : row.offset + row.length]
+    if row.base is not None:
+        base = _read(tables, blobs, row.base)
+        if base is None:
+            return False
+        try:
+            data = decompress_delta(data, base, row.size)
+        except DamagedError:
+            return False
+    found = identify(data)
+    return (found.sha256, found.size) == (row.sha256, row.size) and row.digest in (
+        None,
+        found.digest,
+    )
+
+
+def _info(copy: Copy) -> BlobInfo:
+    return BlobInfo(copy.row.digest or Digest(b""), copy.row.sha256, copy.row.size)
+
+
+def _fault(file: str, detail: str, rows: list[BlobRow]) -> Fault:
+    return Fault(file, "damaged", detail, frozenset(row.sha256 for row in rows))

@@ -1,0 +1,244 @@
+"""Which versions need which contents, read from the catalogs alone: they are the truth.
+
+The folding is that of catalog/fold.py, with two things kept on the way: the versions between which
+each content was part of the tree, and whether each version has the sum that it was recorded with.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from epmstore import codec, seal
+from epmstore.catalog import appcat
+from epmstore.catalog.format import decode_line
+from epmstore.catalog.history import Read
+from epmstore.catalog.model import START, Position, VersionPart, VersionRecord
+from epmstore.catalog.state import CatalogState, reduce
+from epmstore.digest import BlobInfo, Sha256
+from epmstore.errors import DamagedError
+from epmstore.record.store import Store
+from epmstore.relpath import RelPath
+from epmstore.tree import Entry, shifted_sum
+
+APPCAT = "appcat.json"
+LAST = 1 << 62
+"""Stands for "until now"."""
+_WITNESS = re.compile(rb'"([0-9a-f]{64})"')
+
+
+class Need(msgspec.Struct, frozen=True):
+    """What one catalog says, up to `position`. `spans` maps each content that can be stored to the
+    versions that have it: from the first until before the second number. `wrong` are versions whose
+    tree does not have the recorded sum (only if sums were asked for). `fault` is what stopped the
+    reading early.
+    """
+
+    app: str
+    key: str
+    position: Position
+    state: CatalogState
+    spans: dict[BlobInfo, list[tuple[int, int]]]
+    wrong: tuple[int, ...] = ()
+    fault: DamagedError | None = None
+
+    def versions(self, info: BlobInfo) -> list[int]:
+        """The restorable versions that have a content."""
+        spans = self.spans.get(info, ())
+        return [
+            found.version
+            for found in self.state.versions
+            if found.restorable and any(a <= found.version < b for a, b in spans)
+        ]
+
+    def needed(self, *, forgotten: bool = False) -> set[BlobInfo]:
+        """The contents of every restorable version; with `forgotten`, of every version."""
+        if forgotten:
+            return set(self.spans)
+        restorable = [found.version for found in self.state.versions if found.restorable]
+        return {
+            info
+            for info, spans in self.spans.items()
+            if any(_has_between(restorable, a, b) for a, b in spans)
+        }
+
+
+def read_needs(store: Store, app: str, end: int | None = None, *, sums: bool = False) -> Need:
+    """Of one app, up to the committed length `end`. Raises nothing for damage: see `fault`."""
+    reading = _Reading(sums)
+    fault = None
+    try:
+        for read in store.catalog(app).read(START, end):
+            reading.add(read)
+    except DamagedError as error:
+        fault = error
+    return reading.need(store, app, fault)
+
+
+def all_needs(store: Store) -> dict[str, Need]:
+    """Of every app that has a catalog, as committed. Raises DamagedError: then nobody knows."""
+    needs = {}
+    for app in store.recorded_apps():
+        needs[app] = read_needs(store, app, committed(store, app).length)
+        fault = needs[app].fault
+        if fault is not None:
+            raise fault
+    return needs
+
+
+def committed(store: Store, app: str) -> Position:
+    """How far the catalog is known to be acknowledged."""
+    found = store.entries.position(app)
+    return START if found is None else Position(*found)
+
+
+def index_state(store: Store, app: str) -> CatalogState:
+    """The state of an app as the index has it."""
+    records = store.entries.records(app)
+    return reduce(decode_line(record.form)[1] for record in records if record.form)
+
+
+def keys(store: Store) -> dict[str, str]:
+    """UUID to key of the registered apps. Raises DamagedError."""
+    return {app.uuid: app.key for app in appcat.load(store.catalogs / APPCAT).apps}
+
+
+def open_journals(store: Store) -> list[Path]:
+    """Of checkouts that have not ended."""
+    return sorted(store.journals.glob("*.journal"))
+
+
+def named_in(journal: Path) -> set[Sha256]:
+    """Every witness that a journal names, whatever the line says of it; what cannot be read of a
+    torn or damaged journal names nothing.
+    """
+    found: set[Sha256] = set()
+    try:
+        data = journal.read_bytes()
+    except FileNotFoundError:
+        return found
+    offset = 0
+    while offset < len(data):
+        try:
+            record, body = seal.read(data, offset)
+            plain = codec.decompress(body, record.number)
+        except DamagedError:
+            break
+        found.update(Sha256(bytes.fromhex(m.decode())) for m in _WITNESS.findall(plain))
+        offset = record.end
+    return found
+
+
+class _Reading:
+    """Folds a catalog record by record."""
+
+    def __init__(self, sums: bool) -> None:
+        self._sums = sums
+        self._sum = 0
+        self._tree: dict[RelPath, Entry] = {}
+        self._since: dict[RelPath, int] = {}
+        self._spans: dict[BlobInfo, list[tuple[int, int]]] = {}
+        self._headers: list[Read] = []
+        self._wrong: list[int] = []
+        self._last: VersionRecord | None = None
+        self._position = START
+
+    def add(self, read: Read) -> None:
+        record = read.record
+        if isinstance(record, VersionPart):
+            self._apply(record)
+            if record.header.part == record.header.parts:
+                self._check(record.header)
+            read = msgspec.structs.replace(read, record=VersionPart(record.header))
+        self._headers.append(read)
+        self._position = read.after
+
+    def need(self, store: Store, app: str, fault: DamagedError | None) -> Need:
+        for path in list(self._tree):
+            self._close(path, LAST)
+        key = keys_or_none(store).get(app)
+        if key is None:
+            key = app if self._last is None else self._last.key
+        state = reduce(read.record for read in self._headers)
+        return Need(app, key, self._position, state, self._spans, tuple(self._wrong), fault)
+
+    def _apply(self, part: VersionPart) -> None:
+        version = part.header.version
+        self._last = part.header
+        gone = [self._take(path, version, part) for path in part.removed]
+        come: list[Entry] = []
+        for entry in part.meta:
+            before = self._tree.get(entry.path)
+            if before is None or before.kind != "file":
+                raise _misfit(part, entry.path)
+            come.append(msgspec.structs.replace(entry, content=before.content))
+        come += part.entries
+        for entry in come:
+            before = self._tree.get(entry.path)
+            if before is not None:
+                gone.append(before)
+            if before is None or _stored(before) != _stored(entry):
+                if before is not None:
+                    self._close(entry.path, version)
+                self._since[entry.path] = version
+            self._tree[entry.path] = entry
+        if self._sums:
+            self._sum = shifted_sum(self._sum, gone=gone, come=come)
+
+    def _take(self, path: RelPath, version: int, part: VersionPart) -> Entry:
+        if path not in self._tree:
+            raise _misfit(part, path)
+        self._close(path, version)
+        del self._since[path]
+        return self._tree.pop(path)
+
+    def _close(self, path: RelPath, until: int) -> None:
+        content = _stored(self._tree[path])
+        since = self._since[path]
+        if content is not None and since < until:
+            self._spans.setdefault(content, []).append((since, until))
+
+    def _check(self, header: VersionRecord) -> None:
+        if self._sums and f"{self._sum:064x}" != header.tree:
+            self._wrong.append(header.version)
+
+
+def keys_or_none(store: Store) -> dict[str, str]:
+    """Like `keys`; nothing if the appcat is damaged, which is said elsewhere."""
+    try:
+        return keys(store)
+    except DamagedError:
+        return {}
+
+
+def key_of(store: Store, app: str) -> str:
+    """What people call an app: its key, or the last one that a removed app had."""
+    found = keys_or_none(store).get(app)
+    if found is not None:
+        return found
+    state = index_state(store, app)
+    return state.versions[-1].record.key if state.versions else app
+
+
+def witnesses(infos: Iterable[BlobInfo]) -> set[Sha256]:
+    return {info.sha256 for info in infos}
+
+
+def _stored(entry: Entry) -> BlobInfo | None:
+    """The content that the store must hold for this entry; of secrets it never does."""
+    return None if entry.path_class == "secret" else entry.content
+
+
+def _has_between(ordered: list[int], low: int, high: int) -> bool:
+    """Whether one of these versions is at least `low` and below `high`."""
+    at = bisect_left(ordered, low)
+    return at < len(ordered) and ordered[at] < high
+
+
+def _misfit(part: VersionPart, path: RelPath) -> DamagedError:
+    version = part.header.version
+    return DamagedError(
+        f"version {version} speaks of {path!r}, which is not there before it", version=version
+    )

@@ -1,0 +1,183 @@
+"""`ws.blobs`: single contents, in and out. What no version needs, the next collection takes."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from epmstore import atomic, fsio
+from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, discard_written
+from epmstore.blobs.store import stored_share
+from epmstore.care.needs import index_state, key_of
+from epmstore.digest import BlobInfo, Digest, identify
+from epmstore.errors import BlobNotFoundError, CollisionError, ConflictError, UsageError
+from epmstore.group import Place
+from epmstore.record.commit import store_groups
+from epmstore.record.replay import catch_up
+from epmstore.record.store import Store
+from epmstore.scan.steady import SteadyStream, stream_steady
+from epmstore.seal import Kind
+
+LIMIT = 1 << 50
+KINDS = {Kind.SOLID: "solid", Kind.STORED: "stored", Kind.PART: "part", Kind.DELTA: "delta"}
+
+
+class BlobStat(msgspec.Struct, frozen=True):
+    """How a content is stored. `stored_bytes` is about its share of the frame it lies in; `kind`
+    that frame's (`parts` for a large content); `base` what it is a delta against. `versions` are
+    (key, version) of all that have it and are not forgotten.
+    """
+
+    info: BlobInfo
+    stored_bytes: int
+    kind: str
+    base: Digest | None
+    versions: tuple[tuple[str, int], ...]
+
+
+class Blobs:
+    """Contents by address. Every method reads bytes checked, and writes them durable."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def put(self, path: Path) -> BlobInfo:
+        """Store the content of a file that holds still, unless it is stored.
+
+        Raises CollisionError if another content has its SHA-1, UnreadError, OSError.
+        """
+        store = self._store
+        with store.keep_packs(), GroupWriter(store.packs) as writer:
+            with _open(path) as stream:
+                info = self._give(writer, stream)
+            store.blobs.check_no_collision(info)
+            if store.blobs.has(info):
+                return info
+            written = writer.finish()
+            try:
+                with store.lock_write():
+                    catch_up(store)
+                    store.blobs.check_no_collision(info)
+                    store_groups(store, [written])
+            except BaseException:
+                discard_written(written)
+                raise
+        return info
+
+    def get(self, digest: Digest, path: Path) -> None:
+        """Write a stored content to a new file, which is complete or not there.
+
+        Raises BlobNotFoundError, CollisionError (two contents have this address), ConflictError
+        (there is such a file), DamagedError, OSError.
+        """
+        info = self._find(digest)
+        with self._store.keep_packs(), atomic.directory(path.parent) as parent:
+            name = atomic.temporary_name()
+            fd = fsio.create(name, parent, 0o644)
+            try:
+                for piece in self._store.blobs.stream(info):
+                    fsio.write(fd, piece)
+                fsio.sync_file(fd)
+                fsio.rename_new(name, parent, path.name, parent)
+            except FileExistsError:
+                atomic.discard(name, parent)
+                raise ConflictError(
+                    f"{path} is there already", hint="name a new file", file=str(path)
+                ) from None
+            except BaseException:
+                atomic.discard(name, parent)
+                raise
+            finally:
+                os.close(fd)
+            fsio.sync_directory(parent)
+
+    def compare(self, digest: Digest, path: Path) -> bool:
+        """Whether a file has exactly this content, byte by byte. Raises as `get`, UnreadError."""
+        info = self._find(digest)
+        with self._store.keep_packs(), _open(path) as stream:
+            if stream.stat.st_size != info.size:
+                return False
+            pieces = stream.chunks()
+            held = b""
+            for stored in self._store.blobs.stream(info):
+                while len(held) < len(stored):
+                    piece = next(pieces, b"")
+                    if not piece:
+                        return False
+                    held += piece
+                if held[: len(stored)] != stored:
+                    return False
+                held = held[len(stored) :]
+            return not held and next(pieces, b"") == b""
+
+    def stat(self, digest: Digest) -> BlobStat:
+        """Raises BlobNotFoundError, CollisionError."""
+        info = self._find(digest)
+        place = self._store.contents.places([info.sha256])[info.sha256]
+        if place.kind is Kind.DELTA:
+            size, kind = place.length, "delta"
+        elif place.kind is None:
+            parts = self._store.contents.places(place.parts)
+            size, kind = sum(map(stored_share, parts.values())), "parts"
+        else:
+            size, kind = stored_share(place), KINDS[place.kind]
+        return BlobStat(info, size, kind, self._base(place), self._versions(digest, info))
+
+    def _give(self, writer: GroupWriter, stream: SteadyStream) -> BlobInfo:
+        if stream.stat.st_size > PART_THRESHOLD:
+            contents = self._store.contents
+            return writer.add_large(stream.chunks(), lambda part: bool(contents.places([part])))
+        data = b"".join(stream.chunks())
+        info = identify(data)
+        writer.add(info, data)
+        return info
+
+    def _find(self, digest: Digest) -> BlobInfo:
+        found = self._store.contents.with_digest(digest)
+        if not found:
+            raise BlobNotFoundError(
+                f"no content {digest.hex()} is stored",
+                hint="`epmstore gc` takes what no version needs",
+                digest=digest.hex(),
+            )
+        if len(found) > 1:
+            raise CollisionError(
+                f"{len(found)} contents have the SHA-1 {digest.hex()}",
+                hint="take the one that is meant out of a version: `epmstore cat VERSION:PATH`",
+                digest=digest.hex(),
+                sha256=[info.sha256.hex() for info in found],
+            )
+        return found[0]
+
+    def _base(self, place: Place) -> Digest | None:
+        if place.base is None:
+            return None
+        return self._store.contents.address(place.base)
+
+    def _versions(self, digest: Digest, info: BlobInfo) -> tuple[tuple[str, int], ...]:
+        versions: set[tuple[str, int]] = set()
+        states = {app: index_state(self._store, app) for app in self._store.recorded_apps()}
+        for app, span in self._store.entries.with_content(digest):
+            if span.entry.content != info:
+                continue
+            end = len(states[app].versions) if span.until is None else span.until
+            versions.update(
+                (key_of(self._store, app), found.version)
+                for found in states[app].versions
+                if span.since <= found.version < end and found.restorable
+            )
+        return tuple(sorted(versions))
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[SteadyStream]:
+    """A regular file that somebody named, perhaps by a symlink."""
+    real = Path(os.path.realpath(path, strict=True))
+    with atomic.directory(real.parent) as parent:
+        found = fsio.lstat(real.name, parent)
+        if not os.path.isfile(real):
+            raise UsageError(f"{path} is no regular file")
+        with stream_steady(parent, real.name, found, LIMIT) as stream:
+            yield stream
