@@ -112,13 +112,14 @@ class Recorder:
         self._remember(root, version, found, ingested, settled, is_new=is_new)
         return Recorded(head.number, version, is_new, is_labelled, look, ingested.collided)
 
-    def walk(self, root: Root) -> Iterator[Listing]:
-        """Every folder of the root, as a look at it would see them."""
+    def walk(self, root: Root, only: Collection[str] | None = None) -> Iterator[Listing]:
+        """Every folder of the root, or those in `only`, as a look at it would see them."""
         return walk(
             root.fd,
             classify=self._classify,
             skip=self.store.identities(),
             cross_mounts=self.app.cross_mounts,
+            only=only,
         )
 
     @property

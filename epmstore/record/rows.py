@@ -2,14 +2,16 @@
 for `lstat`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from os import stat_result
+from stat import S_ISDIR
 
 import msgspec
 
 from epmstore.record.observe import Observation
 from epmstore.relpath import RelPath, join, to_bytes
-from epmstore.scan.compare import RACY, pack_stats
+from epmstore.scan.compare import RACY, pack_stats, unpack_stats
+from epmstore.scan.walk import Listing
 
 
 class _Unknown(msgspec.Struct, frozen=True, gc=False):
@@ -45,3 +47,41 @@ def fresh_rows(
             listing.names, stats, listing.own, settled_ns=settled_ns
         )
     return rows
+
+
+def rows_after(
+    listings: Iterable[Listing],
+    before: Mapping[bytes, bytes],
+    known: Mapping[RelPath, stat_result | None],
+    settled_ns: int,
+) -> dict[bytes, bytes]:
+    """The rows of folders in which we changed things ourselves.
+
+    `known` has the stat of each path as it was when it was right. Names that we did not touch keep
+    the row that they had in `before`, if they are still as that row says; all else is looked at
+    again next time.
+    """
+    rows: dict[bytes, bytes] = {}
+    for listing in listings:
+        if not listing.listed:
+            continue
+        old = before.get(to_bytes(listing.folder))
+        had = {} if old is None else unpack_stats(old)
+        has = unpack_stats(pack_stats(listing.names, listing.stats, listing.own))
+        stats = [
+            listed if _is_known(known.get(path), listed) or had.get(name) == has[name] else UNKNOWN
+            for name, listed in zip(listing.names, listing.stats, strict=True)
+            for path in (join(listing.folder, name),)
+        ]
+        rows[to_bytes(listing.folder)] = pack_stats(
+            listing.names, stats, listing.own, settled_ns=settled_ns
+        )
+    return rows
+
+
+def _is_known(known: stat_result | None, listed: stat_result) -> bool:
+    return known is not None and (
+        (known.st_ino, known.st_size, known.st_mtime_ns, known.st_ctime_ns)
+        == (listed.st_ino, listed.st_size, listed.st_mtime_ns, listed.st_ctime_ns)
+        or (S_ISDIR(known.st_mode) and known.st_ino == listed.st_ino)
+    )

@@ -3,8 +3,7 @@ case.
 """
 
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from epmstore.catalog.appcat import App
 from epmstore.catalog.diff import Change
@@ -17,23 +16,24 @@ from epmstore.record import change
 from epmstore.record.commit import commit_fact
 from epmstore.record.recorder import Intent, Recorded, Recorder
 from epmstore.record.result import Action, Result
-from epmstore.record.root import Root, open_root
+from epmstore.record.root import open_root
 from epmstore.record.status import Status, make_status
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
-from epmstore.workspace.history import History, changes_of, path_of
+from epmstore.workspace.history import changes_of, path_of
+from epmstore.workspace.live import Live
 
 BEFORE = Intent(kind="drift", reason="scan")
 """What is recorded before a change begins."""
 
 
-class AppHandle(History):
+class AppHandle(Live):
     """One application of an open workspace."""
 
     def __init__(self, store: Store, app: App, *, actor: Actor | None, progress: Progress) -> None:
-        super().__init__(store, app)
-        self._recorder = Recorder(store, app, actor=actor, progress=progress)
+        recorder = Recorder(store, app, actor=actor, progress=progress)
+        super().__init__(store, app, recorder, progress)
         self._actor = actor
 
     def status(self) -> Status:
@@ -151,11 +151,6 @@ class AppHandle(History):
 
     def _commit(self, fact: PinRecord | TagRecord) -> None:
         commit_fact(self._store, self.app.uuid, fact)
-
-    @contextmanager
-    def _locked_root(self) -> Iterator[Root]:
-        with self._store.lock_app(self.app.uuid), open_root(self.app) as root:
-            yield root
 
     def _now(self) -> str:
         return to_rfc3339(self._store.clock.now())

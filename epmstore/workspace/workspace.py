@@ -33,6 +33,8 @@ class Workspace:
         self._progress = progress
         self._actor = actor
         self.apps = Apps(store)
+        self.recovered: list[Result] = []
+        """Interrupted checkouts that were finished when the store was opened."""
         self.blobs = Blobs(store)
         self.care = Care(store, actor=actor, progress=progress)
 
@@ -60,7 +62,7 @@ class Workspace:
         store = open_store(path.absolute(), clock or SystemClock(), progress)
         workspace = cls(store, progress=progress, actor=actor)
         if recover:
-            workspace.recover()
+            workspace._recover()
         return workspace
 
     @staticmethod

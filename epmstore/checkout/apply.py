@@ -1,0 +1,267 @@
+"""Carrying out a plan: journal, stage, switch, record, clean; and finishing what a crash
+interrupted.
+
+Whatever happens before STAGED is taken back; whatever happens after it is finished, now or by
+whoever comes next. The version that records the result has the transaction id of the journal, so
+finishing twice records once.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from stat import S_ISDIR
+
+import msgspec
+
+from epmstore import fsio
+from epmstore.catalog.model import Counts, VersionPart, VersionRecord
+from epmstore.checkout.journal import Header, Journal, Loaded
+from epmstore.checkout.plan import Step
+from epmstore.checkout.stage import SYNCFS_FROM, Refused, make_stage, remove_stage, stage
+from epmstore.checkout.switch import displaced, switch, sync, verify
+from epmstore.clock import to_rfc3339
+from epmstore.errors import DamagedError
+from epmstore.progress import Progress
+from epmstore.record.changes import is_metadata_only, paths_of
+from epmstore.record.commit import Head, commit_version, store_groups
+from epmstore.record.ingest import Shelf, ingest
+from epmstore.record.observe import Candidate
+from epmstore.record.recorder import Recorder
+from epmstore.record.root import Root
+from epmstore.record.rows import rows_after
+from epmstore.relpath import STAGE_PREFIX, RelPath, from_bytes, split
+from epmstore.scan.fsclock import TICK_NS, probe_clock
+from epmstore.tree import Entry, shifted_sum
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What carrying out a plan came to. `left` are paths that were left alone, with why; `rescued`
+    are paths that were written to between the scan and the switch: what they held is recorded.
+    """
+
+    version: VersionRecord
+    steps: tuple[Step, ...]
+    left: dict[RelPath, str]
+    rescued: list[RelPath]
+    refused: list[Refused]
+    verified: bool
+
+
+class Applier:
+    """Applies plans to one open root. Under the app's lock."""
+
+    def __init__(self, recorder: Recorder, root: Root, progress: Progress) -> None:
+        self._recorder = recorder
+        self._root = root
+        self._progress = progress
+        self._store = recorder.store
+        self._journal = Journal(self._store.journal(recorder.app.uuid))
+        self._privileged = os.geteuid() == 0
+
+    def apply(self, header: Header, steps: Sequence[Step]) -> Applied:
+        """Raises OSError, DamagedError, BlobNotFoundError; before STAGED nothing is changed."""
+        with self._store.keep_packs():
+            self._journal.begin(header, steps)
+            try:
+                stage_fd = make_stage(self._root.fd, header.stage)
+                try:
+                    staged = stage(
+                        self._root.fd,
+                        stage_fd,
+                        steps,
+                        self._store.blobs,
+                        privileged=self._privileged,
+                        progress=self._progress,
+                    )
+                    self._journal.reach("STAGED", staged.inodes)
+                finally:
+                    os.close(stage_fd)
+            except BaseException:
+                self.recover()
+                raise
+            loaded = Loaded(header, tuple(steps), "STAGED", staged.inodes)
+            applied = self._finish(loaded, is_fresh=True)
+        refused = [*staged.refused, *applied.refused]
+        return msgspec.structs.replace(applied, refused=refused)
+
+    def recover(self) -> Applied | None:
+        """Finish or take back what a journal says. Null if there was none, or it was taken back."""
+        loaded = self._journal.load()
+        if loaded is None:
+            self._journal.drop()
+            self._remove_orphans()
+            return None
+        if loaded.state in (None, "PLANNED"):
+            remove_stage(self._root.fd, loaded.header.stage)
+            self._journal.drop()
+            return None
+        with self._store.keep_packs():
+            return self._finish(loaded, is_fresh=False)
+
+    def _finish(self, loaded: Loaded, *, is_fresh: bool) -> Applied:
+        header, steps, inodes = loaded.header, loaded.steps, loaded.inodes
+        stage_fd = make_stage(self._root.fd, header.stage)
+        try:
+            done = switch(
+                self._root.fd,
+                stage_fd,
+                steps,
+                inodes,
+                privileged=self._privileged,
+                progress=self._progress,
+            )
+            doubtful = done.doubtful if is_fresh else set(range(len(steps)))
+            rescued = self._rescue(stage_fd, steps, inodes, doubtful)
+        finally:
+            os.close(stage_fd)
+        sync(self._root.fd, steps, everything=len(steps) >= SYNCFS_FROM)
+        verified, stats = verify(self._root.fd, steps, inodes, done.left)
+        if loaded.state == "STAGED":
+            self._journal.reach("SWITCHED")
+        version = self._record(header, steps, done.left, rescued)
+        self._journal.reach("COMMITTED")
+        remove_stage(self._root.fd, header.stage)
+        self._journal.drop()
+        self._remember(version, stats, set(done.left))
+        return Applied(version, steps, done.left, list(rescued), done.refused, verified)
+
+    def _rescue(
+        self, stage_fd: int, steps: Sequence[Step], inodes: dict[int, int], doubtful: set[int]
+    ) -> dict[RelPath, Entry]:
+        """Store the contents of displaced files that are not what is recorded of them."""
+        candidates: dict[RelPath, Step] = {}
+        found: list[Candidate] = []
+        for number in sorted(doubtful):
+            name = displaced(stage_fd, number, inodes)
+            if name is None or steps[number].op not in ("put", "retype", "unlink"):
+                continue
+            candidates[RelPath(name)] = steps[number]
+            found.append(Candidate(RelPath(name), fsio.lstat(name, stage_fd), "program", None))
+        if not found:
+            return {}
+        store = self._store
+        ingested = ingest(stage_fd, found, Shelf(store.packs, store.contents, store.blobs))
+        with store.lock_write():
+            store_groups(store, ingested.groups)
+        rescued: dict[RelPath, Entry] = {}
+        for one in ingested.examined:
+            if one.entry is None:
+                raise DamagedError(f"what was displaced cannot be read: {one.problem}")
+            step = candidates[one.candidate.path]
+            entry = msgspec.structs.replace(one.entry, path=step.path)
+            if step.old is None or entry.content != step.old.content:
+                rescued[step.path] = entry
+        return rescued
+
+    def _record(
+        self,
+        header: Header,
+        steps: Sequence[Step],
+        left: dict[RelPath, str],
+        rescued: dict[RelPath, Entry],
+    ) -> VersionRecord:
+        outcome = _outcome(steps, left)
+        app = self._recorder.app.uuid
+        if rescued:
+            before: Outcome = {p: (outcome[p][0], entry) for p, entry in rescued.items()}
+            commit_version(
+                self._store,
+                app,
+                lambda head: _draft(header, head, before, self._now(), is_rescue=True),
+                txid=f"{header.txid}-rescue",
+            )
+            for path, entry in rescued.items():
+                outcome[path] = (entry, outcome[path][1])
+        return commit_version(
+            self._store,
+            app,
+            lambda head: _draft(header, head, outcome, self._now()),
+            txid=header.txid,
+        )
+
+    def _remember(
+        self,
+        version: VersionRecord,
+        stats: dict[RelPath, os.stat_result | None],
+        left: set[RelPath],
+    ) -> None:
+        """Fill the live cache: renames changed every ctime, so it is read now, one tick later."""
+        clock = probe_clock(self._root.fd)
+        if clock.granularity_ns <= TICK_NS:
+            time.sleep(2 * TICK_NS / 1e9)
+            clock = probe_clock(self._root.fd)
+        cache = self._store.live(self._recorder.app.uuid)
+        state, rows = cache.load()
+        if state is None or state.version >= version.version:
+            return
+        known = {path: found for path, found in stats.items() if path not in left}
+        folders = {split(path)[0] for path in stats}
+        made = {path for path, found in known.items() if found and S_ISDIR(found.st_mode)}
+        listings = self._recorder.walk(self._root, only=folders | made)
+        fresh = rows_after(listings, rows, known, clock.settled_ns())
+        gone = [row for row in rows if row not in fresh and from_bytes(row) in stats]
+        cache.update(self._recorder.live_state(version, self._root), fresh, gone)
+
+    def _remove_orphans(self) -> None:
+        """Staging folders that no journal speaks of: a crash came before the journal or after its
+        end.
+        """
+        for name in os.listdir(self._root.fd):
+            if name.startswith(STAGE_PREFIX):
+                remove_stage(self._root.fd, name)
+
+    def _now(self) -> str:
+        return to_rfc3339(self._store.clock.now())
+
+
+Outcome = dict[RelPath, tuple[Entry | None, Entry | None]]
+
+
+def _outcome(steps: Sequence[Step], left: dict[RelPath, str]) -> Outcome:
+    """Path to (before, after) of what the steps did."""
+    changed: Outcome = {}
+    for step in steps:
+        if step.path not in left:
+            before = changed[step.path][0] if step.path in changed else step.old
+            changed[step.path] = (before, step.new)
+    return changed
+
+
+def _draft(
+    header: Header, head: Head, outcome: Outcome, now: str, *, is_rescue: bool = False
+) -> VersionPart:
+    assert head.version is not None, "a checkout follows a version"
+    pairs = list(outcome.values())
+    gone = [old for old, _ in pairs if old is not None]
+    come = [new for _, new in pairs if new is not None]
+    meta = [new for old, new in pairs if old and new and is_metadata_only(old, new)]
+    quiet = {entry.path for entry in meta}
+    counts = Counts(
+        sum(old is None for old, _ in pairs),
+        sum(old is not None and new is not None for old, new in pairs),
+        sum(new is None for _, new in pairs),
+    )
+    record = VersionRecord(
+        version=head.version.version + 1,
+        app=header.app,
+        key=header.key,
+        txid=header.txid + ("-rescue" if is_rescue else ""),
+        kind="drift" if is_rescue else "change",
+        reason="safety" if is_rescue else header.reason,
+        tree=f"{shifted_sum(int(head.version.tree, 16), gone=gone, come=come):064x}",
+        counts=counts,
+        time=now,
+        label=None if is_rescue else header.label,
+        actor=header.actor,
+        of=None if is_rescue else header.of,
+        scope=None if is_rescue else header.scope,
+        safety=None if is_rescue else header.safety,
+        from_=head.version.version,
+        ignored=header.rules,
+    )
+    return VersionPart(
+        record,
+        [entry for entry in come if entry.path not in quiet],
+        [msgspec.structs.replace(entry, content=None) for entry in meta],
+        paths_of(old for old, new in pairs if old is not None and new is None),
+    )

@@ -1,0 +1,154 @@
+"""From two versions (and what the root shows beyond the newest) to the differences that a plan is
+made of.
+
+The index answers what differs, and is not believed alone: the sums that the catalog has of both
+trees must agree with it. If they do not, the trees are read from the catalog itself.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from stat import S_ISDIR
+from typing import TypeAlias
+
+from epmstore import fsio
+from epmstore.catalog.classes import Class
+from epmstore.catalog.fold import fold
+from epmstore.catalog.model import VersionKind, VersionRecord
+from epmstore.checkout.plan import Difference, Seen
+from epmstore.index.entries import Entries, Span
+from epmstore.record.changes import Changes
+from epmstore.record.store import Store
+from epmstore.relpath import RelPath, sort_paths, split, to_bytes
+from epmstore.scan.compare import Row, unpack_stats
+from epmstore.scan.folders import FolderCache
+from epmstore.tree import Entry, shifted_sum
+
+Pair: TypeAlias = tuple[Entry | None, Entry | None]
+"""(found, wanted) of one path."""
+Classify: TypeAlias = Callable[[str, bool], Class]
+
+
+def recorded_pairs(
+    store: Store, app: str, newest: VersionRecord, wanted: VersionRecord
+) -> dict[RelPath, Pair]:
+    """Path to (entry in the newest version, entry in the wanted one), for all that differ.
+
+    Raises DamagedError if neither index nor catalog can say.
+    """
+    pairs = store.entries.changed(app, newest.version, wanted.version)
+    moved = shifted_sum(
+        int(newest.tree, 16),
+        gone=(one for one, _ in pairs if one is not None),
+        come=(two for _, two in pairs if two is not None),
+    )
+    if moved != int(wanted.tree, 16):
+        pairs = _pairs_of_catalog(store, app, newest.version, wanted.version)
+    return {path_of(pair): pair for pair in pairs}
+
+
+def _pairs_of_catalog(store: Store, app: str, newest: int, wanted: int) -> list[Pair]:
+    one = fold((read.record for read in store.catalog(app).read()), newest)
+    two = fold((read.record for read in store.catalog(app).read()), wanted)
+    pairs = [(one.get(path), two.get(path)) for path in one.keys() | two.keys()]
+    return [pair for pair in pairs if pair[0] != pair[1]]
+
+
+def overlay(pairs: dict[RelPath, Pair], changes: Changes) -> set[RelPath]:
+    """Add what the root shows beyond the newest version to `pairs`; the paths of it."""
+    fresh: list[tuple[Entry, Entry | None]] = [(old, new) for old, new in changes.modified]
+    fresh += [(entry, None) for entry in changes.removed]
+    for old, new in fresh:
+        pairs[old.path] = (new, pairs[old.path][1] if old.path in pairs else old)
+    for entry in changes.added:
+        pairs[entry.path] = (entry, pairs[entry.path][1] if entry.path in pairs else None)
+    for path in [path for path, (found, wanted) in pairs.items() if found == wanted]:
+        del pairs[path]
+    return {path_of(pair) for pair in fresh} | {entry.path for entry in changes.added}
+
+
+class Judge:
+    """Says of pairs what a plan needs to know beside their entries."""
+
+    def __init__(
+        self,
+        entries: Entries,
+        app: str,
+        *,
+        kinds: dict[int, VersionKind],
+        classify: Classify,
+        folders: FolderCache,
+        rows: dict[bytes, bytes] | None,
+        fresh: Collection[RelPath] = (),
+    ) -> None:
+        """`kinds` of all versions; `rows` of the live cache as they hold for the newest; `fresh`
+        are paths that the newest version does not have as they are now.
+        """
+        self._entries = entries
+        self._app = app
+        self._kinds = kinds
+        self._classify = classify
+        self._folders = folders
+        self._rows = rows or {}
+        self._fresh = set(fresh)
+        self._row: tuple[str, dict[str, Row]] = ("", {})
+
+    def differences(self, pairs: dict[RelPath, Pair]) -> list[Difference]:
+        return [self._difference(path, pairs[path]) for path in sort_paths(pairs)]
+
+    def _difference(self, path: RelPath, pair: Pair) -> Difference:
+        found, wanted = pair
+        entry = found or wanted
+        assert entry is not None, "a pair has at least one side"
+        path_class = self._classify(path, entry.kind == "directory")
+        by_change, edited_by = True, None
+        if found is not None and (wanted is None or path_class == "config"):
+            by_change, edited_by = self._life(path)
+        return Difference(
+            path=path,
+            found=found,
+            wanted=wanted,
+            seen=None if found is None else self._seen(path),
+            by_change=by_change,
+            edited_by=edited_by,
+            path_class=path_class,
+        )
+
+    def _life(self, path: RelPath) -> tuple[bool, VersionKind]:
+        """(whether a change recorded the path in its present life, who had the last word on it)."""
+        life = present_life(self._entries.history(self._app, path))
+        kinds = [self._kinds[span.since] for span in life]
+        last: VersionKind = "drift" if path in self._fresh or not kinds else kinds[-1]
+        return "change" in kinds, last
+
+    def _seen(self, path: RelPath) -> Seen | None:
+        """The stat of a path, if it is the one that it was recorded with."""
+        folder, name = split(path)
+        if self._row[0] != folder or not self._row[1]:
+            row = self._rows.get(to_bytes(folder))
+            self._row = (folder, {} if row is None else unpack_stats(row))
+        row_then = self._row[1].get(name)
+        try:
+            found = fsio.lstat(name, self._folders.open(folder))
+        except OSError:
+            return None
+        now = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        if path in self._fresh or (row_then != now and not S_ISDIR(found.st_mode)):
+            return None
+        return Seen(found.st_dev, *now, found.st_nlink)
+
+
+def present_life(spans: Sequence[Span]) -> list[Span]:
+    """The spans that lead to now without a gap; none if the path is not there now."""
+    life: list[Span] = []
+    until: int | None = None
+    for span in reversed(spans):
+        if span.until != until:
+            break
+        life.insert(0, span)
+        until = span.since
+    return life
+
+
+def path_of(pair: tuple[Entry | None, Entry | None]) -> RelPath:
+    entry = pair[0] or pair[1]
+    assert entry is not None, "a pair has at least one side"
+    return entry.path

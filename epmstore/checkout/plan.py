@@ -1,0 +1,469 @@
+"""From the tree that was found to the tree that is wanted: which steps, in which order, and what is
+left alone. Pure.
+
+- Not observed is not absent: no step is on or below a path that this look at the root did not see
+  exactly. Ignored paths are not touched, and neither is `state` unless the path itself is named.
+- What the wanted tree lacks goes if a change or a release had put it there; else it is kept.
+- Configuration that was edited by hand is kept unless it is named or asked for.
+- A database is replaced as a whole or not at all, and only if it is classified or named.
+- A directory that keeps something is kept. Removals come first, deepest first; then everything else
+  with folders before what is in them. What a directory finally looks like is set when all is done.
+- Metadata is set in place only if that reaches no path outside of the plan; else the file is put
+  anew.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Literal, TypeAlias, cast, get_args
+
+import msgspec
+
+from epmstore.catalog.classes import Class
+from epmstore.catalog.model import Counts
+from epmstore.digest import BlobInfo
+from epmstore.errors import ConflictError
+from epmstore.relpath import RelPath, join, parents, sort_paths, split
+from epmstore.scan.databases import COMPANIONS, Database
+from epmstore.tree import Entry
+
+Op: TypeAlias = Literal["mkdir", "put", "retype", "set", "unlink", "rmdir"]
+ConfigPolicy: TypeAlias = Literal["keep", "restore"]
+Named: TypeAlias = tuple[RelPath, str]
+"""A path, and why it is named."""
+
+
+class Seen(msgspec.Struct, frozen=True, gc=False):
+    """What `lstat` said of a path when this checkout looked at it: tells whether it has changed."""
+
+    dev: int
+    ino: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    links: int = 1
+
+
+class Difference(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One path that is not as wanted; null means that it is not there.
+
+    `by_change`: a change or a release recorded the path in its present life. `edited_by`: whether
+    what happened to it since the wanted version was a change, or drift. `path_class` is what the
+    rules in force say (null: the class that the entry has).
+    """
+
+    path: RelPath
+    found: Entry | None = None
+    wanted: Entry | None = None
+    seen: Seen | None = None
+    by_change: bool = False
+    edited_by: Literal["change", "drift"] | None = None
+    path_class: Class | None = None
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was asked for. An empty `scope` is everything; a path stands for what is below it."""
+
+    exact: bool = False
+    config: ConfigPolicy = "keep"
+    live: bool = False
+    scope: tuple[RelPath, ...] = ()
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the look at the root showed beside entries: paths that were not observed, and why;
+    ignored ones; FIFOs, sockets and devices; databases.
+    """
+
+    unobserved: Mapping[RelPath, str] = {}
+    ignored: Collection[RelPath] = frozenset()
+    special: Collection[RelPath] = frozenset()
+    databases: tuple[Database, ...] = ()
+
+
+class Step(msgspec.Struct, frozen=True, gc=False):
+    """One change of one path, from `old` to `new`. `link` is the path whose file it becomes another
+    name of.
+    """
+
+    op: Op
+    path: RelPath
+    old: Entry | None = None
+    new: Entry | None = None
+    seen: Seen | None = None
+    link: RelPath | None = None
+
+    @property
+    def content(self) -> BlobInfo | None:
+        """What has to be written for it."""
+        if self.op not in ("put", "retype") or self.new is None or self.link is not None:
+            return None
+        return self.new.content
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """The steps from the tree of version `from_`, as it was found, to that of version `of`.
+
+    `kept` was found, is not as wanted, and stays. `refused` could not be planned, because it was
+    not observed. `not_restored` has contents that were never stored. `databases` are units that
+    someone has to decide about before anything is done.
+    """
+
+    app: str = ""
+    from_: int | None = None
+    of: int | None = None
+    options: Options = Options()
+    steps: tuple[Step, ...] = ()
+    kept: tuple[Named, ...] = ()
+    refused: tuple[Named, ...] = ()
+    not_restored: tuple[Named, ...] = ()
+    databases: tuple[RelPath, ...] = ()
+
+    @property
+    def counts(self) -> Counts:
+        added = sum(step.old is None for step in self.steps)
+        removed = sum(step.new is None for step in self.steps)
+        return Counts(added, len(self.steps) - added - removed, removed)
+
+    @property
+    def size(self) -> int:
+        """Bytes that have to be written."""
+        return sum(step.content.size for step in self.steps if step.content is not None)
+
+    def contents(self) -> list[BlobInfo]:
+        """Every content that has to be written, once."""
+        return list({s.content.sha256: s.content for s in self.steps if s.content}.values())
+
+
+def make_plan(
+    differences: Iterable[Difference],
+    options: Options = Options(),  # noqa: B008 - a frozen value
+    around: Surroundings = Surroundings(),  # noqa: B008 - a frozen value
+    *,
+    app: str = "",
+    from_: int | None = None,
+    of: int | None = None,
+) -> Plan:
+    """`differences` are those of the whole root, in any order; the scope is applied here.
+
+    Raises ConflictError if a directory has to become something else and has to stay.
+    """
+    planner = _Planner({d.path: d for d in differences}, options, around)
+    planner.decide()
+    return Plan(
+        app=app,
+        from_=from_,
+        of=of,
+        options=options,
+        steps=tuple(planner.steps()),
+        kept=planner.named("kept"),
+        refused=planner.named("refused"),
+        not_restored=planner.named("not restored"),
+        databases=tuple(planner.undecided_databases()),
+    )
+
+
+def plan_from_empty(entries: Iterable[Entry]) -> Plan:
+    """Everything that makes a tree where nothing is. Files of which no content is recorded are left
+    out, and those named whose content is never stored.
+    """
+    by_path = {entry.path: entry for entry in entries}
+    steps: list[Step] = []
+    secret: list[Named] = []
+    leaders: dict[RelPath, RelPath] = {}
+    for path in sort_paths(by_path):
+        entry = by_path[path]
+        if entry.kind == "directory":
+            steps.append(Step("mkdir", path, None, entry))
+        elif entry.kind == "file" and entry.content is None:
+            continue
+        elif entry.path_class == "secret":
+            secret.append((path, NEVER_STORED))
+        else:
+            leader = entry.same_as or path
+            link = leaders.setdefault(leader, path)
+            steps.append(Step("put", path, None, entry, link=None if link == path else link))
+    return Plan(steps=tuple(steps), not_restored=tuple(secret))
+
+
+def check_databases(plan: Plan) -> None:
+    """Raises ConflictError if the plan would write a database that nobody decided about."""
+    if plan.databases:
+        names = ", ".join(map(repr, plan.databases))
+        raise ConflictError(
+            f"this would replace databases that no class was given: {names}",
+            hint="`epmstore app set --state PATTERN` leaves a database alone, now and later;"
+            " name its path to bring it back as a whole",
+            databases=list(plan.databases),
+        )
+
+
+def is_within(path: str, tops: Collection[str]) -> bool:
+    """Whether a path is one of `tops` or below one."""
+    return bool(tops) and (path in tops or any(above in tops for above in parents(path)))
+
+
+NEVER_STORED = "secret: its content is never stored"
+_NO_CONTENT = "only its metadata was recorded"
+_FIELDS = ("mode", "uid", "gid", "xattrs")
+
+_Verdict: TypeAlias = Op | Literal["kept", "refused", "not restored", "untouched"]
+_REMOVALS = ("unlink", "rmdir")
+
+
+class _Planner:
+    """Decides about one path after the other, a folder before what is in it."""
+
+    def __init__(
+        self, differences: dict[RelPath, Difference], options: Options, around: Surroundings
+    ) -> None:
+        self._differences = {path: differences[path] for path in sort_paths(differences)}
+        self._options = options
+        self._around = around
+        self._scope = frozenset(options.scope)
+        self._named_databases = [db for db in around.databases if self._names_database(db)]
+        self._units = frozenset(_unit_paths(self._named_databases))
+        self._needed = self._needed_folders()
+        self._verdicts: dict[RelPath, _Verdict] = {}
+        self._wanted: dict[RelPath, Entry | None] = {}
+        self._links: dict[RelPath, RelPath] = {}
+        self._leaders: dict[RelPath, RelPath] = {}
+        self._whys: dict[RelPath, str] = {}
+
+    # Results.
+
+    def steps(self) -> Iterator[Step]:
+        for path in reversed(self._differences):
+            if self._verdicts[path] in _REMOVALS:
+                yield self._step(path)
+        for path in self._differences:
+            if self._verdicts[path] in ("mkdir", "put", "retype", "set"):
+                yield self._step(path)
+
+    def named(self, verdict: _Verdict) -> tuple[Named, ...]:
+        return tuple(
+            (path, self._whys[path]) for path, given in self._verdicts.items() if given == verdict
+        )
+
+    def undecided_databases(self) -> list[RelPath]:
+        undecided = [
+            db
+            for db in self._around.databases
+            if db.path_class == "program" and db not in self._named_databases
+        ]
+        writes = [path for path, v in self._verdicts.items() if v in ("put", "retype", "unlink")]
+        return [db.path for db in undecided if any(map(db.covers, writes))]
+
+    def _step(self, path: RelPath) -> Step:
+        verdict = self._verdicts[path]
+        assert verdict in get_args(Op), "only what is to be done has a step"
+        difference = self._differences[path]
+        link = self._links.get(path) if verdict in ("put", "retype") else None
+        wanted = self._wanted[path]
+        return Step(cast(Op, verdict), path, difference.found, wanted, difference.seen, link)
+
+    # Decisions.
+
+    def decide(self) -> None:
+        for path, difference in self._differences.items():
+            self._wanted[path] = self._as_possible(difference)
+            self._verdicts[path] = self._judge(difference, self._wanted[path])
+        self._protect_other_names()
+        self._keep_folders()
+
+    def _judge(self, d: Difference, wanted: Entry | None) -> _Verdict:  # noqa: C901 - one rule a line
+        in_scope = not self._scope or is_within(d.path, self._scope) or self._in_unit(d.path)
+        if not in_scope and not (d.path in self._needed and d.found is None):
+            return "untouched"
+        entry = wanted or d.found
+        path_class = d.path_class or (entry.path_class if entry is not None else "program")
+        op = _op(d.found, wanted)
+        if op is None or path_class == "ignore" or is_within(d.path, self._around.ignored):
+            return "untouched"
+        if is_within(d.path, self._around.unobserved.keys()):
+            return self._give("refused", d.path, self._why_unobserved(d.path))
+        forced = d.path in self._scope or self._in_unit(d.path)
+        if path_class == "state" and not forced:
+            return "untouched"
+        if path_class == "config" and self._is_edited(d) and not forced:
+            return self._give("kept", d.path, "configuration that was edited by hand")
+        if wanted is None:
+            return self._judge_removal(d, op, path_class, forced=forced)
+        if not self._has_folder(d.path):
+            return self._give("refused", d.path, "its folder is not there, or is no folder")
+        if op in ("put", "retype") and wanted.kind == "file":
+            if "secret" in (path_class, wanted.path_class):
+                return self._give("not restored", d.path, NEVER_STORED)
+            if wanted.content is None:
+                return self._give("not restored", d.path, _NO_CONTENT)
+        return op
+
+    def _judge_removal(self, d: Difference, op: Op, path_class: Class, *, forced: bool) -> _Verdict:
+        if path_class == "secret" and not forced:
+            return self._give("kept", d.path, "secret: it could not be brought back")
+        if d.by_change or self._options.exact or self._in_unit(d.path):
+            return op
+        return self._give("kept", d.path, "no change or release had put it there")
+
+    def _as_possible(self, d: Difference) -> Entry | None:
+        """The wanted entry, as a name of a file that will be there: the first of its links may stay
+        as it is, or never come.
+        """
+        wanted = d.wanted
+        if wanted is None or wanted.same_as is None:
+            return wanted
+        first = wanted.same_as
+        leader = first if self._becomes_wanted(first) else self._leaders.get(first)
+        if leader is None or not self._becomes_wanted(leader):
+            self._leaders[first] = d.path
+            return msgspec.structs.replace(wanted, same_as=None)
+        self._links[d.path] = leader
+        return wanted if leader == first else msgspec.structs.replace(wanted, same_as=leader)
+
+    def _becomes_wanted(self, path: RelPath) -> bool:
+        verdict = self._verdicts.get(path)
+        if verdict == "untouched":
+            return _op(self._differences[path].found, self._wanted[path]) is None
+        return verdict in (None, "put", "retype", "set")
+
+    def _protect_other_names(self) -> None:
+        """Setting metadata reaches all names of a file. Unless all are in the plan and want the
+        same, it gets a file of its own.
+        """
+        names: dict[tuple[int, int], list[RelPath]] = defaultdict(list)
+        for path, verdict in self._verdicts.items():
+            wanted, seen = self._wanted[path], self._differences[path].seen
+            is_file = verdict == "set" and wanted is not None and wanted.kind == "file"
+            if is_file and seen is not None and seen.links > 1:
+                names[seen.dev, seen.ino].append(path)
+        for paths in names.values():
+            seen = self._differences[paths[0]].seen
+            looks = {_look(self._wanted[path]) for path in paths}
+            if seen is not None and (seen.links != len(paths) or len(looks) > 1):
+                for path in paths:
+                    self._put_anew(path)
+
+    def _put_anew(self, path: RelPath) -> None:
+        wanted = self._wanted[path]
+        if wanted is None or wanted.content is None or wanted.path_class == "secret":
+            why = "other names of the same file would change with it"
+            self._verdicts[path] = self._give("not restored", path, why)
+        else:
+            self._verdicts[path] = "put"
+
+    def _keep_folders(self) -> None:
+        """What stays keeps the folders that it is in."""
+        staying = {
+            path
+            for path, d in self._differences.items()
+            if d.found is not None and self._verdicts[path] not in _REMOVALS
+        }
+        staying.update(self._around.unobserved, self._around.ignored, self._around.special)
+        holding: dict[str, list[RelPath]] = defaultdict(list)
+        for path in sort_paths(staying):
+            for folder in parents(path):
+                holding[folder].append(path)
+        for path, d in self._differences.items():
+            if path not in holding or d.found is None or d.found.kind != "directory":
+                continue
+            if self._verdicts[path] == "rmdir":
+                self._verdicts[path] = self._give("kept", path, "not empty")
+            elif self._verdicts[path] == "retype":
+                raise _cannot_retype(path, d, holding[path])
+
+    # Facts.
+
+    def _give(self, verdict: _Verdict, path: RelPath, why: str) -> _Verdict:
+        self._whys[path] = why
+        return verdict
+
+    def _is_edited(self, d: Difference) -> bool:
+        return self._options.config == "keep" and d.edited_by == "drift"
+
+    def _has_folder(self, path: RelPath) -> bool:
+        """Whether what a path is in will be a folder; folders were decided about before."""
+        folder = RelPath(split(path)[0])
+        if is_within(folder, self._around.ignored) and folder:
+            return False
+        d = self._differences.get(folder)
+        if d is None:
+            return True
+        wanted = self._wanted[folder]
+        if self._verdicts[folder] in ("mkdir", "retype", "set"):
+            return wanted is not None and wanted.kind == "directory"
+        return d.found is not None and d.found.kind == "directory"
+
+    def _why_unobserved(self, path: RelPath) -> str:
+        tops = [RelPath(top) for top in (*parents(path), path)]
+        why = next(self._around.unobserved[top] for top in tops if top in self._around.unobserved)
+        return f"not observed: {why}"
+
+    def _needed_folders(self) -> frozenset[str]:
+        """Folders that are not in the scope, and without which what is in it cannot be."""
+        if not self._scope:
+            return frozenset()
+        coming = (d.path for d in self._differences.values() if d.wanted is not None)
+        inside = (p for p in coming if is_within(p, self._scope) or self._in_unit(p))
+        return frozenset(folder for path in inside for folder in parents(path))
+
+    def _names_database(self, db: Database) -> bool:
+        """Whether the scope has this very database, or something in it."""
+        if db.kind == "postgresql":
+            return any(db.covers(top) for top in self._scope)
+        return not self._scope.isdisjoint(db.members)
+
+    def _in_unit(self, path: str) -> bool:
+        return bool(self._units) and is_within(path, self._units)
+
+
+def _unit_paths(databases: Iterable[Database]) -> Iterator[str]:
+    """All that belongs to databases, now or in another version."""
+    for db in databases:
+        if db.kind == "postgresql":
+            yield db.path
+        else:
+            folder, name = split(db.path)
+            yield from (join(folder, name + suffix) for suffix in ("", *COMPANIONS))
+
+
+def _op(found: Entry | None, wanted: Entry | None) -> Op | None:
+    """What brings one entry to the other, disregarding names of users and groups."""
+    if wanted is None:
+        if found is None:
+            return None
+        return "rmdir" if found.kind == "directory" else "unlink"
+    if found is None:
+        return "mkdir" if wanted.kind == "directory" else "put"
+    if found.kind != wanted.kind:
+        return "retype"
+    if wanted.kind == "file" and _needs_writing(found, wanted):
+        return "put"
+    if found.target != wanted.target:
+        return "put"
+    if any(getattr(found, field) != getattr(wanted, field) for field in _FIELDS):
+        return "set"
+    return "set" if wanted.mtime_ns not in (None, found.mtime_ns) else None
+
+
+def _needs_writing(found: Entry, wanted: Entry) -> bool:
+    if wanted.content is None:
+        return False
+    old = (found.content, found.same_as, found.sparse)
+    return old != (wanted.content, wanted.same_as, wanted.sparse)
+
+
+def _look(entry: Entry | None) -> tuple[object, ...]:
+    """What all names of one file share."""
+    if entry is None:
+        return ()
+    return (entry.mtime_ns, *(getattr(entry, field) for field in _FIELDS))
+
+
+def _cannot_retype(path: RelPath, d: Difference, holding: list[RelPath]) -> ConflictError:
+    kind = d.wanted.kind if d.wanted is not None else "file"
+    names = ", ".join(map(repr, holding[:10]))
+    return ConflictError(
+        f"{path!r} is to become a {kind}, and holds what would be kept: {names}",
+        hint="move it elsewhere, or use --exact to remove what nobody recorded on purpose",
+        path=path,
+        kept=holding,
+    )

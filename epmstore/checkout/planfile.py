@@ -1,0 +1,96 @@
+"""A plan as a document: what `plan -o FILE` writes, a person reads, and `apply FILE` carries out.
+
+The `plan` of docs/json.md, with the request that it answers. Unknown keys are ignored; what it says
+is checked against a plan made anew before anything is done, so that an edited or outdated document
+is refused and not half applied.
+"""
+
+import json
+from typing import Any
+
+from epmstore.checkout.journal import step_from_form, step_to_form
+from epmstore.checkout.plan import Options, Plan
+from epmstore.checkout.run import Prepared, Request
+from epmstore.errors import DamagedError, InvalidNameError, UsageError
+from epmstore.relpath import RelPath, from_json, to_json
+
+FORMAT = 1
+
+
+def plan_to_form(prepared: Prepared) -> dict[str, Any]:
+    plan, request = prepared.plan, prepared.request
+    counts = plan.counts
+    scope = None if request.scope is None else [to_json(path) for path in request.scope]
+    return {
+        "type": "plan",
+        "app": plan.app,
+        "action": request.action,
+        "changed": bool(plan.steps),
+        "from": plan.from_,
+        "version": None,
+        "of": plan.of,
+        "safety": None,
+        "added": counts.added,
+        "modified": counts.modified,
+        "removed": counts.removed,
+        "kept": [to_json(path) for path, _ in plan.kept],
+        "kept_because": {to_json(path): why for path, why in plan.kept},
+        "skipped": [],
+        "unstable": [],
+        "refused": {to_json(path): why for path, why in (*plan.refused, *plan.not_restored)},
+        "databases": [to_json(path) for path in plan.databases],
+        "verified": None,
+        "undo": None,
+        "bytes": plan.size,
+        "format": FORMAT,
+        "uuid": prepared.app,
+        "request": {
+            "scope": scope,
+            "exact": request.exact,
+            "config": request.config,
+            "within": request.within,
+            "label": request.label,
+        },
+        "steps": [step_to_form(step) for step in plan.steps],
+    }
+
+
+def encode_plan(prepared: Prepared) -> bytes:
+    return json.dumps(plan_to_form(prepared), indent=1).encode() + b"\n"
+
+
+def decode_plan(data: bytes) -> Prepared:
+    """Raises UsageError for what is no plan."""
+    try:
+        return _from_form(json.loads(data))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"not a plan: {error}", hint="make one with `epmstore plan`") from None
+    except (DamagedError, InvalidNameError) as error:
+        raise UsageError(f"not a plan: {error.message}", hint="make it anew") from None
+
+
+def _from_form(form: dict[str, Any]) -> Prepared:
+    if form["type"] != "plan" or form["format"] != FORMAT:
+        raise UsageError("not a plan that this release understands", hint="make it anew")
+    asked = form["request"]
+    scope: tuple[RelPath, ...] | None = None
+    if asked["scope"] is not None:
+        scope = tuple(from_json(path) for path in asked["scope"])
+    request = Request(
+        action=form["action"],
+        of=int(form["of"]),
+        scope=scope,
+        exact=bool(asked["exact"]),
+        config=asked["config"],
+        within=None if asked["within"] is None else (asked["within"][0], asked["within"][1]),
+        label=asked["label"],
+    )
+    plan = Plan(
+        app=form["app"],
+        from_=int(form["from"]),
+        of=request.of,
+        options=Options(exact=request.exact, config=request.config, scope=scope or ()),
+        steps=tuple(map(step_from_form, form["steps"])),
+        kept=tuple((from_json(path), why) for path, why in form["kept_because"].items()),
+    )
+    return Prepared(app=form["uuid"], request=request, plan=plan)

@@ -1,0 +1,186 @@
+"""Everything that could stop a plan half-way, looked at before it begins. Changes nothing.
+
+Facts are gathered by system calls, and each kind of trouble is one error that names the remedy: no
+space, no inodes, no permission, a read-only or network file system, another device, immutable
+files, missing contents, and processes that hold what would be replaced.
+"""
+
+import os
+import stat
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from epmstore import fsio
+from epmstore.blobs.interface import BlobReader
+from epmstore.checkout.plan import Plan, Step
+from epmstore.checkout.stage import is_staged
+from epmstore.errors import (
+    ConflictError,
+    DiskFullError,
+    EpmError,
+    InUseError,
+    NotRestorableError,
+    RootError,
+)
+from epmstore.relpath import RelPath, split
+from epmstore.scan.folders import FolderCache
+from epmstore.scan.holders import Holder, holders
+from epmstore.scan.mounts import filesystem
+
+BLOCK = 4096
+IMMUTABLE = 0x10
+APPEND_ONLY = 0x20
+HELD_FAST = ("mapped", "executing")
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What the caller takes upon itself. `live`: running programs may be replaced under their
+    processes.
+    """
+
+    live: bool = False
+    allow_network: bool = False
+
+
+def preflight(root_fd: int, plan: Plan, blobs: BlobReader, terms: Terms) -> None:
+    """Raises the first trouble there is: RootError, DiskFullError, EpmError, NotRestorableError,
+    InUseError.
+    """
+    if not plan.steps:
+        return
+    _check_filesystem(root_fd, terms)
+    _check_contents(plan.steps, blobs)
+    _check_space(root_fd, plan.steps)
+    _check_folders(root_fd, plan.steps)
+    identities = _check_files(root_fd, plan.steps)
+    _check_holders(identities, terms)
+
+
+def _check_filesystem(root_fd: int, terms: Terms) -> None:
+    found = filesystem(root_fd)
+    if found.read_only or os.fstatvfs(root_fd).f_flag & os.ST_RDONLY:
+        raise RootError(
+            "the root is on a read-only file system",
+            hint="remount it writable, or use `checkout --target DIR` to get the tree elsewhere",
+        )
+    if found.network and not terms.allow_network:
+        raise RootError(
+            f"the root is on a network file system ({found.name}), which others may write to",
+            hint="make sure that nobody else does, then use --allow-network",
+        )
+
+
+def _check_contents(steps: Sequence[Step], blobs: BlobReader) -> None:
+    needed = {step.content for step in steps if step.content is not None}
+    missing = sum(not blobs.has(content) for content in needed)
+    if missing:
+        raise NotRestorableError(
+            f"{missing} of {len(needed)} contents are not in the store",
+            hint="`epmstore fsck --repair` looks for them in the live roots",
+            missing=missing,
+        )
+
+
+def _check_space(root_fd: int, steps: Sequence[Step]) -> None:
+    sizes = [step.content.size for step in steps if step.content is not None]
+    needed = sum(-(-size // BLOCK) * BLOCK for size in sizes)
+    found = os.fstatvfs(root_fd)
+    free = (found.f_bfree if os.geteuid() == 0 else found.f_bavail) * found.f_frsize
+    if needed > free:
+        raise DiskFullError(
+            f"the plan needs {needed:,} bytes on the root's file system, {free:,} are free",
+            hint="free some space there; nothing was changed",
+            needed=needed,
+            free=free,
+        )
+    inodes = 1 + sum(is_staged(step) or step.op == "mkdir" for step in steps)
+    if found.f_files and inodes > found.f_ffree:
+        raise DiskFullError(
+            f"the plan needs {inodes:,} inodes on the root's file system, of {found.f_ffree:,} free",
+            hint="remove some files there; nothing was changed",
+        )
+
+
+def _check_folders(root_fd: int, steps: Sequence[Step]) -> None:
+    device = os.fstat(root_fd).st_dev
+    with FolderCache(root_fd) as folders:
+        for folder in sorted({"", *(split(step.path)[0] for step in steps)}, key=os.fsencode):
+            try:
+                fd = folders.open(folder)
+            except OSError:
+                continue  # the plan is about to make it
+            if os.fstat(fd).st_dev != device:
+                raise RootError(f"{folder!r} is on another file system than the root")
+            if fsio.attribute_flags(fd) & (IMMUTABLE | APPEND_ONLY):
+                raise _immutable(folder or ".")
+            if not os.access(f"/proc/self/fd/{fd}", os.W_OK | os.X_OK, effective_ids=False):
+                raise EpmError(
+                    f"no permission to change the folder {folder or '.'!r}",
+                    hint="run as the owner of the root, or as root",
+                    path=folder,
+                )
+
+
+def _check_files(root_fd: int, steps: Iterable[Step]) -> dict[tuple[int, int], RelPath]:
+    """The identities of existing files that the plan replaces, removes or sets."""
+    identities: dict[tuple[int, int], RelPath] = {}
+    with FolderCache(root_fd) as folders:
+        for step in steps:
+            if step.old is None or step.old.kind != "file":
+                continue
+            folder, name = split(step.path)
+            try:
+                parent = folders.open(folder)
+                found = fsio.lstat(name, parent)
+                if stat.S_ISREG(found.st_mode):
+                    _check_flags(parent, name, step.path)
+            except OSError:
+                continue
+            if step.op != "set":
+                identities[found.st_dev, found.st_ino] = step.path
+    return identities
+
+
+def _check_flags(parent: int, name: str, path: RelPath) -> None:
+    fd = fsio.open_file(name, parent)
+    try:
+        if fsio.attribute_flags(fd) & (IMMUTABLE | APPEND_ONLY):
+            raise _immutable(path)
+    finally:
+        os.close(fd)
+
+
+def _immutable(path: str) -> ConflictError:
+    return ConflictError(
+        f"{path!r} is immutable or append-only",
+        hint=f"`chattr -i -a` it if it may be changed: {path}",
+        path=path,
+    )
+
+
+def _check_holders(identities: dict[tuple[int, int], RelPath], terms: Terms) -> None:
+    if not identities:
+        return
+    found = holders(identities.keys()).found
+    writers = [holder for holder in found if holder.mode == "write"]
+    if writers:
+        raise _in_use(writers, identities, "open for writing", "stop them, then try again")
+    fast = [holder for holder in found if holder.mode in HELD_FAST]
+    if fast and not terms.live:
+        hint = "stop them, or use --live: they go on with the old files until they restart"
+        raise _in_use(fast, identities, "in use", hint)
+
+
+def _in_use(
+    found: Sequence[Holder], identities: dict[tuple[int, int], RelPath], how: str, hint: str
+) -> InUseError:
+    first = found[0]
+    processes = sorted({holder.pid for holder in found})
+    others = f" and {len(processes) - 1} more processes" if len(processes) > 1 else ""
+    return InUseError(
+        f"{identities[first.identity]!r} is {how} by {first.command} (process {first.pid}){others}",
+        hint=hint,
+        processes=processes,
+        paths=sorted({identities[holder.identity] for holder in found}),
+    )

@@ -1,0 +1,264 @@
+"""The use case: bring a root to a version. Plan it, or carry it out; the same plan either way.
+
+The caller holds the app's lock and an open root, and has finished any earlier journal. Order:
+record what is there (the safety version), difference, plan, preflight, then the Applier.
+"""
+
+import secrets
+from collections.abc import Collection, Iterator, Sequence
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from epmstore.catalog.model import Reason, VersionKind, VersionRecord
+from epmstore.catalog.state import CatalogState
+from epmstore.checkout.apply import Applied, Applier
+from epmstore.checkout.differences import Judge, Pair, overlay, path_of, recorded_pairs
+from epmstore.checkout.journal import Header
+from epmstore.checkout.plan import (
+    ConfigPolicy,
+    Options,
+    Plan,
+    Surroundings,
+    check_databases,
+    make_plan,
+)
+from epmstore.checkout.preflight import Terms, preflight
+from epmstore.clock import to_rfc3339
+from epmstore.errors import ChangedError, DamagedError, PathNotFoundError
+from epmstore.progress import Progress
+from epmstore.record.observe import valid_rows
+from epmstore.record.recorder import SAFETY, Look, Recorder
+from epmstore.record.root import Root
+from epmstore.relpath import RelPath, parents
+from epmstore.scan.databases import databases
+from epmstore.scan.folders import FolderCache
+
+CheckoutAction: TypeAlias = Literal["checkout", "rollback", "undo", "redo", "apply"]
+REASONS: dict[CheckoutAction, Reason] = {
+    "checkout": "checkout",
+    "rollback": "checkout",
+    "undo": "undo",
+    "redo": "undo",
+    "apply": "checkout",
+}
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for: the content of version `of`, for the paths in `scope` (null: all).
+    `within` are two versions: only paths that differ between them are touched, and only while they
+    are as in the second.
+    """
+
+    action: CheckoutAction
+    of: int
+    scope: tuple[RelPath, ...] | None = None
+    exact: bool = False
+    config: ConfigPolicy = "keep"
+    within: tuple[int, int] | None = None
+    label: str | None = None
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan and what it is for: a request, for the app of this UUID."""
+
+    app: str
+    request: Request
+    plan: Plan
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """A request carried out. `applied` is null if nothing was to do."""
+
+    prepared: Prepared
+    before: int | None
+    safety: int | None
+    look: Look
+    applied: Applied | None
+
+
+class Checkout:
+    """Plans and carries out requests for one open root."""
+
+    def __init__(
+        self, recorder: Recorder, root: Root, state: CatalogState, progress: Progress
+    ) -> None:
+        """`state` is the history as it is before anything is done."""
+        self._recorder = recorder
+        self._root = root
+        self._state = state
+        self._progress = progress
+        self._store = recorder.store
+        self._app = recorder.app
+
+    def plan(self, request: Request, look: Look | None = None) -> Prepared:
+        """What would be done now. Writes nothing. Raises ConflictError, PathNotFoundError."""
+        look = look or self._recorder.status(self._root)
+        newest = _newest(look)
+        pairs = recorded_pairs(self._store, self._app.uuid, newest, self._version(request.of))
+        fresh = overlay(pairs, look.changes)
+        return self._plan(request, look, newest, pairs, fresh)
+
+    def run(self, request: Request, terms: Terms, expected: Prepared | None = None) -> Done:
+        """Carry it out. With `expected`, only if what is to do is still that plan.
+
+        Raises ConflictError (and its kin) with nothing changed; OSError, DamagedError.
+        """
+        recorded = self._recorder.snapshot(self._root, SAFETY)
+        newest = recorded.version
+        pairs = recorded_pairs(self._store, self._app.uuid, newest, self._version(request.of))
+        prepared = self._plan(request, recorded.look, newest, pairs, ())
+        if expected is not None:
+            _check_expected(prepared, expected)
+        check_databases(prepared.plan)
+        preflight(self._root.fd, prepared.plan, self._store.blobs, terms)
+        applied = None
+        if prepared.plan.steps:
+            safety = newest.version if recorded.is_new else None
+            header = self._header(prepared, newest, safety)
+            applied = Applier(self._recorder, self._root, self._progress).apply(
+                header, prepared.plan.steps
+            )
+        return Done(
+            prepared=prepared,
+            before=recorded.before,
+            safety=newest.version if recorded.is_new else None,
+            look=recorded.look,
+            applied=applied,
+        )
+
+    def _plan(
+        self,
+        request: Request,
+        look: Look,
+        newest: VersionRecord,
+        pairs: dict[RelPath, Pair],
+        fresh: Collection[RelPath],
+    ) -> Prepared:
+        scope = request.scope or ()
+        self._check_scope(scope)
+        options = Options(exact=request.exact, config=request.config, scope=scope)
+        if request.within is not None:
+            pairs = self._within(pairs, request.within, newest)
+            options = Options(exact=True, config="restore")
+        with FolderCache(self._root.fd) as folders:
+            judge = Judge(
+                self._store.entries,
+                self._app.uuid,
+                kinds=self._kinds(newest),
+                classify=self._recorder.rules.classify,
+                folders=folders,
+                rows=self._rows(newest),
+                fresh=fresh,
+            )
+            plan = make_plan(
+                judge.differences(pairs),
+                options,
+                self._surroundings(look, pairs, folders),
+                app=self._app.key,
+                from_=newest.version,
+                of=request.of,
+            )
+        return Prepared(app=self._app.uuid, request=request, plan=plan)
+
+    def _surroundings(
+        self, look: Look, pairs: dict[RelPath, Pair], folders: FolderCache
+    ) -> Surroundings:
+        """What the look showed beside entries. Databases are looked for around what is to be
+        written.
+        """
+        written = [path for path, (found, _) in pairs.items() if found is not None]
+        around = {"", *(above for path in written for above in parents(path))}
+        listings = self._recorder.walk(self._root, only=around) if written else ()
+        return Surroundings(
+            unobserved={p.path: p.why for p in look.changes.problems},
+            ignored=frozenset(look.found.ignored),
+            special=frozenset(p.path for p in look.found.skipped),
+            databases=tuple(databases(listings, folders)),
+        )
+
+    def _within(
+        self, pairs: dict[RelPath, Pair], within: tuple[int, int], newest: VersionRecord
+    ) -> dict[RelPath, Pair]:
+        """The paths that an operation touched. Raises ChangedError if one of them changed since."""
+        entries, app = self._store.entries, self._app.uuid
+        paths = set(map(path_of, entries.changed(app, *within)))
+        changed = paths & set(map(path_of, entries.changed(app, within[1], newest.version)))
+        if changed:
+            first = sorted(changed)[0]
+            raise ChangedError(
+                f"{len(changed)} of the paths changed since, {first!r} for one",
+                hint="`epmstore checkout VERSION` goes to a version whatever changed since",
+                paths=sorted(changed),
+            )
+        return {path: pair for path, pair in pairs.items() if path in paths}
+
+    def _check_scope(self, scope: Sequence[RelPath]) -> None:
+        """Raises PathNotFoundError for a named path that no version ever had."""
+        entries, app = self._store.entries, self._app.uuid
+        for path in scope:
+            if not entries.history(app, path) and not entries.live_below(app, path):
+                raise PathNotFoundError(
+                    f"{self._app.key} never had {path!r}",
+                    hint="paths are relative to the working directory (outside of the root: to it)",
+                    path=path,
+                )
+
+    def _kinds(self, newest: VersionRecord) -> dict[int, VersionKind]:
+        kinds = {one.version: one.kind for one in self._state.versions}
+        kinds.setdefault(newest.version, newest.kind)
+        return kinds
+
+    def _rows(self, newest: VersionRecord) -> dict[bytes, bytes] | None:
+        now = self._recorder.live_state(newest, self._root)
+        return valid_rows(
+            self._store.live(self._app.uuid), self._store.entries, self._app.uuid, now
+        )
+
+    def _header(self, prepared: Prepared, newest: VersionRecord, safety: int | None) -> Header:
+        request = prepared.request
+        return Header(
+            txid=secrets.token_hex(16),
+            app=self._app.uuid,
+            key=self._app.key,
+            root=self._app.root,
+            root_inode=self._root.stat.st_ino,
+            action=request.action,
+            reason=REASONS[request.action],
+            time=to_rfc3339(self._store.clock.now()),
+            base=newest.version,
+            of=request.of,
+            from_=newest.version,
+            safety=safety,
+            scope=request.scope,
+            label=request.label,
+            actor=self._recorder.actor,
+            rules=self._recorder.rules.digest(),
+        )
+
+    def _version(self, number: int) -> VersionRecord:
+        info = self._state.find(number)
+        if info is None:
+            raise DamagedError(f"version {number} is not in the index", hint="epmstore rebuild")
+        return info.record
+
+
+def _newest(look: Look) -> VersionRecord:
+    assert look.head.version is not None, "there is a version to go to, so there is a newest one"
+    return look.head.version
+
+
+def _check_expected(prepared: Prepared, expected: Prepared) -> None:
+    """Raises ChangedError unless the same steps lead from what is there to what was planned."""
+
+    def gist(one: Prepared) -> Iterator[tuple[object, ...]]:
+        return ((step.op, step.path, step.old, step.new) for step in one.plan.steps)
+
+    now, then = set(gist(prepared)), set(gist(expected))
+    if now != then:
+        paths = sorted({str(step[1]) for step in now ^ then})
+        raise ChangedError(
+            f"{len(paths)} planned paths changed since the plan was made, {paths[0]!r} for one",
+            hint="make a new plan, and look at it again",
+            paths=paths,
+        )

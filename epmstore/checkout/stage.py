@@ -1,0 +1,194 @@
+"""Staging: everything new is made in a folder of its own, whole and durable, before anything is
+touched.
+
+The folder lies at the top of the root, so it is on the same file system; it is 0700, so nobody runs
+or swaps what is half written; and its name begins with `.epm-`, so no scan sees it. Each step that
+makes an inode has a slot there, named by its number.
+"""
+
+import contextlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from epmstore import fsio
+from epmstore.blobs.interface import BlobReader
+from epmstore.blobs.pack import PART_THRESHOLD
+from epmstore.checkout.plan import Step
+from epmstore.digest import BlobInfo
+from epmstore.errors import ChangedError
+from epmstore.progress import Progress
+from epmstore.relpath import RelPath, split
+from epmstore.scan.apply import apply_link_metadata, apply_metadata
+from epmstore.scan.folders import FolderCache
+from epmstore.scan.holes import write_sparse
+from epmstore.tree import Entry
+
+SYNCFS_FROM = 64
+"""Files from which one syncfs costs less than an fsync each."""
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """What the privilege or the file system did not allow of one path."""
+
+    path: RelPath
+    what: tuple[str, ...]
+
+
+class Staged(msgspec.Struct, frozen=True):
+    """`inodes` maps the number of each step that has a slot to the inode in it."""
+
+    inodes: dict[int, int]
+    refused: list[Refused]
+
+
+def is_staged(step: Step) -> bool:
+    """Whether a step has a new inode in its slot."""
+    return step.op in ("put", "retype") and step.new is not None and step.new.kind != "directory"
+
+
+def make_stage(root_fd: int, name: str) -> int:
+    """A descriptor of the staging folder, which is made if it is not there. Raises OSError."""
+    with contextlib.suppress(FileExistsError):
+        fsio.make_directory(name, root_fd)
+    return fsio.open_directory(name, root_fd)
+
+
+def stage(
+    root_fd: int,
+    stage_fd: int,
+    steps: Sequence[Step],
+    blobs: BlobReader,
+    *,
+    privileged: bool,
+    progress: Progress,
+) -> Staged:
+    """Fill the slots and make them durable. Raises OSError, DamagedError, BlobNotFoundError."""
+    stager = _Stager(stage_fd, steps, privileged, progress)
+    progress.begin(
+        "staging",
+        files=len(stager.numbers),
+        size=sum(step.content.size for step in steps if step.content is not None),
+    )
+    stager.symlinks()
+    stager.files(blobs)
+    stager.links(root_fd)
+    if stager.syncs_each:
+        fsio.sync_directory(stage_fd)
+    else:
+        fsio.sync_filesystem(stage_fd)
+    progress.end()
+    return Staged(stager.inodes(), stager.refused)
+
+
+class _Stager:
+    def __init__(
+        self, stage_fd: int, steps: Sequence[Step], privileged: bool, progress: Progress
+    ) -> None:
+        self._stage_fd = stage_fd
+        self._steps = steps
+        self._privileged = privileged
+        self._progress = progress
+        self.numbers = [n for n, step in enumerate(steps) if is_staged(step)]
+        self.syncs_each = len(self.numbers) < SYNCFS_FROM
+        self.refused: list[Refused] = []
+
+    def symlinks(self) -> None:
+        for number in self.numbers:
+            entry = self._entry(number)
+            if entry.kind == "symlink":
+                assert entry.target is not None, "a symlink has a target"
+                fsio.make_symlink(entry.target, str(number), self._stage_fd)
+                self._note(
+                    entry,
+                    apply_link_metadata(self._stage_fd, str(number), entry, self._privileged),
+                )
+
+    def files(self, blobs: BlobReader) -> None:
+        """Contents in the order in which the store reads them best."""
+        wanted: dict[BlobInfo, list[int]] = defaultdict(list)
+        for number in self.numbers:
+            entry = self._entry(number)
+            if entry.content is not None and self._steps[number].link is None:
+                wanted[entry.content].append(number)
+        small = [info for info in wanted if info.size <= PART_THRESHOLD]
+        for info, data in blobs.read_many(small):
+            for number in wanted[info]:
+                self._write(number, [data])
+        for info in wanted.keys() - set(small):
+            for number in wanted[info]:
+                self._write(number, blobs.stream(info))
+
+    def links(self, root_fd: int) -> None:
+        """Hard links, to the slot of their first path or to the file that stays."""
+        slots = {self._steps[n].path: n for n in self.numbers if self._steps[n].link is None}
+        with FolderCache(root_fd) as folders:
+            for number in self.numbers:
+                leader = self._steps[number].link
+                if leader is None:
+                    continue
+                if leader in slots:
+                    source, name = self._stage_fd, str(slots[leader])
+                else:
+                    folder, name = split(leader)
+                    source = folders.open(folder)
+                fsio.make_link(name, source, str(number), self._stage_fd)
+
+    def inodes(self) -> dict[int, int]:
+        return {n: fsio.lstat(str(n), self._stage_fd).st_ino for n in self.numbers}
+
+    def _write(self, number: int, chunks: Iterable[bytes]) -> None:
+        entry = self._entry(number)
+        fd = fsio.create(str(number), self._stage_fd)
+        try:
+            if entry.sparse:
+                write_sparse(fd, chunks)
+            else:
+                for chunk in chunks:
+                    fsio.write(fd, chunk)
+            self._note(entry, apply_metadata(fd, entry, self._privileged))
+            if self.syncs_each:
+                fsio.sync_file(fd)
+        finally:
+            os.close(fd)
+        self._progress.advance(files=1, size=entry.content.size if entry.content else 0)
+
+    def _entry(self, number: int) -> Entry:
+        entry = self._steps[number].new
+        assert entry is not None, "a staged step makes something"
+        return entry
+
+    def _note(self, entry: Entry, what: list[str]) -> None:
+        if what:
+            self.refused.append(Refused(entry.path, tuple(what)))
+
+
+def remove_stage(root_fd: int, name: str) -> None:
+    """Take a staging folder and all in it away; nothing happens if it is not there. Raises OSError,
+    ChangedError if there is a folder within it that is not empty: we never make one.
+    """
+    try:
+        fd = fsio.open_directory(name, root_fd)
+    except FileNotFoundError:
+        return
+    try:
+        for entry in os.listdir(fd):
+            try:
+                fsio.unlink(entry, fd)
+            except IsADirectoryError:
+                _remove_folder(entry, fd)
+    finally:
+        os.close(fd)
+    fsio.remove_directory(name, root_fd)
+
+
+def _remove_folder(name: str, stage_fd: int) -> None:
+    try:
+        fsio.remove_directory(name, stage_fd)
+    except OSError as error:
+        raise ChangedError(
+            f"the staging folder holds a folder that is not empty: {name}",
+            hint="look into the folder .epm-* at the top of the root, and move what it holds away",
+        ) from error

@@ -1,0 +1,207 @@
+"""`checkout --target DIR`: a version as a folder of its own. Never looks at the live root.
+
+The tree is built in a folder beside DIR and gets its name when it is whole and durable, so that DIR
+is complete or not there. Owners are restored where the privilege allows it; what was not is named.
+"""
+
+import os
+import secrets
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from epmstore import fsio
+from epmstore.atomic import directory
+from epmstore.blobs.interface import BlobReader
+from epmstore.blobs.pack import PART_THRESHOLD
+from epmstore.checkout.stage import Refused
+from epmstore.digest import BlobInfo
+from epmstore.errors import ConflictError, UsageError
+from epmstore.progress import Progress
+from epmstore.relpath import STAGE_PREFIX, RelPath, parents, split
+from epmstore.scan.apply import apply_link_metadata, apply_metadata
+from epmstore.scan.folders import FolderCache
+from epmstore.scan.holes import write_sparse
+from epmstore.tree import Entry
+
+WORKERS = 2
+BATCH = 500
+PRIVATE = 0o700
+
+
+class Exported(msgspec.Struct, frozen=True):
+    """`kept` are entries that have no stored content (classes state and secret), with why."""
+
+    files: int
+    kept: list[tuple[RelPath, str]]
+    refused: list[Refused]
+
+
+def export(
+    target: Path, entries: Iterable[Entry], blobs: BlobReader, progress: Progress
+) -> Exported:
+    """Raises ConflictError if `target` is there and not an empty folder, OSError, DamagedError."""
+    _check_target(target)
+    name = f"{STAGE_PREFIX}{secrets.token_hex(8)}"
+    with directory(target.parent) as parent:
+        fsio.make_directory(name, parent, PRIVATE)
+        fd = fsio.open_directory(name, parent)
+        try:
+            exporter = _Exporter(fd, list(entries), blobs, progress)
+            exported = exporter.run()
+            fsio.sync_filesystem(fd)
+        except BaseException:
+            remove_tree(name, parent)
+            raise
+        finally:
+            os.close(fd)
+        fsio.rename(name, parent, target.name, parent)
+        fsio.sync_directory(parent)
+    return exported
+
+
+def _check_target(target: Path) -> None:
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise ConflictError(f"{target} is not a folder", hint="name a folder that is not there yet")
+    if target.is_dir() and any(target.iterdir()):
+        raise ConflictError(
+            f"{target} is not empty", hint="name a folder that is empty or not there yet"
+        )
+    if not target.parent.is_dir():
+        raise UsageError(f"there is no folder {target.parent}", hint="make it first")
+
+
+class _Exporter:
+    def __init__(
+        self, fd: int, entries: list[Entry], blobs: BlobReader, progress: Progress
+    ) -> None:
+        self._fd = fd
+        self._blobs = blobs
+        self._progress = progress
+        self._privileged = os.geteuid() == 0
+        self._lock = threading.Lock()
+        self.kept: list[tuple[RelPath, str]] = []
+        self.refused: list[Refused] = []
+        self._entries = [entry for entry in entries if self._has_content(entry)]
+
+    def _has_content(self, entry: Entry) -> bool:
+        if entry.kind == "file" and (entry.content is None or entry.path_class == "secret"):
+            self.kept.append((entry.path, f"{entry.path_class}: no content is stored"))
+            return False
+        return True
+
+    def run(self) -> Exported:
+        files = [entry for entry in self._entries if entry.kind == "file" and entry.same_as is None]
+        sizes = (entry.content.size for entry in files if entry.content is not None)
+        self._progress.begin("writing files", files=len(files), size=sum(sizes))
+        self._folders()
+        self._write_files(files)
+        present = {entry.path for entry in files}
+        with FolderCache(self._fd) as folders:
+            for entry in self._entries:
+                if entry.kind == "symlink":
+                    self._symlink(folders, entry)
+                elif entry.same_as is not None:
+                    self._link(folders, entry, present)
+            self._finish_folders(folders)
+        self._progress.end()
+        return Exported(len(files), self.kept, self.refused)
+
+    def _folders(self) -> None:
+        """Every folder, private until its content is there; also those above the entries of a
+        scope.
+        """
+        needed = {above for entry in self._entries for above in parents(entry.path)}
+        needed.update(entry.path for entry in self._entries if entry.kind == "directory")
+        with FolderCache(self._fd) as folders:
+            for path in sorted(needed, key=os.fsencode):
+                folder, name = split(path)
+                fsio.make_directory(name, folders.open(folder), PRIVATE)
+
+    def _write_files(self, files: Sequence[Entry]) -> None:
+        wanted: dict[BlobInfo, list[Entry]] = defaultdict(list)
+        for entry in files:
+            assert entry.content is not None, "files without content were left out"
+            wanted[entry.content].append(entry)
+        small = [info for info in wanted if info.size <= PART_THRESHOLD]
+        with ThreadPoolExecutor(WORKERS) as pool:
+            share = -(-len(small) // WORKERS) or 1
+            shares = [small[n : n + share] for n in range(0, len(small), share)]
+            for future in [pool.submit(self._write_share, part, wanted) for part in shares]:
+                future.result()
+        with FolderCache(self._fd) as folders:
+            for info in wanted.keys() - set(small):
+                for entry in wanted[info]:
+                    self._write(folders, entry, self._blobs.stream(info))
+
+    def _write_share(self, infos: Sequence[BlobInfo], wanted: dict[BlobInfo, list[Entry]]) -> None:
+        with FolderCache(self._fd) as folders:
+            for info, data in self._blobs.read_many(infos):
+                for entry in wanted[info]:
+                    self._write(folders, entry, [data])
+
+    def _write(self, folders: FolderCache, entry: Entry, chunks: Iterable[bytes]) -> None:
+        folder, name = split(entry.path)
+        fd = fsio.create(name, folders.open(folder))
+        try:
+            if entry.sparse:
+                write_sparse(fd, chunks)
+            else:
+                for chunk in chunks:
+                    fsio.write(fd, chunk)
+            self._note(entry, apply_metadata(fd, entry, self._privileged))
+        finally:
+            os.close(fd)
+        size = 0 if entry.content is None else entry.content.size
+        self._progress.advance(files=1, size=size)
+
+    def _symlink(self, folders: FolderCache, entry: Entry) -> None:
+        folder, name = split(entry.path)
+        parent = folders.open(folder)
+        assert entry.target is not None, "a symlink has a target"
+        fsio.make_symlink(entry.target, name, parent)
+        self._note(entry, apply_link_metadata(parent, name, entry, self._privileged))
+
+    def _link(self, folders: FolderCache, entry: Entry, present: set[RelPath]) -> None:
+        """To the first path of the group, or a file of its own if that is not in the scope."""
+        if entry.same_as not in present:
+            assert entry.content is not None, "files without content were left out"
+            self._write(folders, entry, self._blobs.stream(entry.content))
+            present.add(entry.path)
+            return
+        source = fsio.open_directory(".", self._fd)
+        try:
+            leader_folder, leader = split(entry.same_as)
+            with FolderCache(source) as others:
+                folder, name = split(entry.path)
+                fsio.make_link(leader, others.open(leader_folder), name, folders.open(folder))
+        finally:
+            os.close(source)
+
+    def _finish_folders(self, folders: FolderCache) -> None:
+        for entry in sorted(self._entries, key=lambda e: os.fsencode(e.path), reverse=True):
+            if entry.kind == "directory":
+                self._note(entry, apply_metadata(folders.open(entry.path), entry, self._privileged))
+
+    def _note(self, entry: Entry, what: list[str]) -> None:
+        if what:
+            with self._lock:
+                self.refused.append(Refused(entry.path, tuple(what)))
+
+
+def remove_tree(name: str, parent: int) -> None:
+    """Take away a folder of ours and everything in it. Raises OSError."""
+    fd = fsio.open_directory(name, parent)
+    try:
+        for entry in os.scandir(fd):
+            if entry.is_dir(follow_symlinks=False):
+                remove_tree(entry.name, fd)
+            else:
+                fsio.unlink(entry.name, fd)
+    finally:
+        os.close(fd)
+    fsio.remove_directory(name, parent)

@@ -1,0 +1,106 @@
+"""What `rollback`, `undo` and `redo` mean for a history. Pure.
+
+History is never rewritten: each of them makes a new version. Going back twice goes back further,
+and does not flip between two states, because what counts is whose content is live (`of`), not which
+number is the newest.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from epmstore.catalog.state import VersionInfo
+from epmstore.errors import NotFoundError, VersionNotFoundError
+
+OPERATIONS = ("checkout", "repair")
+"""Reasons of versions that an undo can reverse."""
+
+
+class Reversal(msgspec.Struct, frozen=True):
+    """Bring back the content of `to`, for the paths that differ between `one` and `two`; in the
+    newest version they must be as in `two`.
+    """
+
+    to: int
+    one: int
+    two: int
+
+
+def rollback_target(versions: Sequence[VersionInfo], *, is_dirty: bool) -> int:
+    """The version that a rollback goes to. `is_dirty`: the root differs from the newest version.
+
+    With drift since the last change, that change's state; else the change before the one whose
+    content is live. Raises VersionNotFoundError if there is nothing to go back to.
+    """
+    changes = [one for one in versions if one.kind == "change"]
+    if not changes:
+        raise VersionNotFoundError(
+            "there is no change to roll back to",
+            hint="only drift is recorded so far; `epmstore checkout VERSION` goes to any version",
+        )
+    last = changes[-1]
+    if is_dirty or versions[-1].version != last.version:
+        return content_of(versions, last)
+    live = content_of(versions, last)
+    earlier = [one for one in changes if one.version < live]
+    if not earlier:
+        raise VersionNotFoundError(
+            f"version {live}, whose content is live, is the first change: nothing is before it",
+            hint="`epmstore log --all` shows all versions, `epmstore undo` reverses a rollback",
+        )
+    return content_of(versions, earlier[-1])
+
+
+def content_of(versions: Sequence[VersionInfo], info: VersionInfo) -> int:
+    """The first version that had the content which a version brought back whole; else itself."""
+    numbers = {one.version: one for one in versions}
+    seen: set[int] = set()
+    while info.record.of is not None and info.record.scope is None and info.version not in seen:
+        seen.add(info.version)
+        if info.record.of not in numbers:
+            break
+        info = numbers[info.record.of]
+    return info.version
+
+
+def undo_target(versions: Sequence[VersionInfo]) -> Reversal:
+    """Reverses the last operation that is in force. Raises NotFoundError if there is none."""
+    done, _ = _stacks(versions)
+    if not done:
+        raise NotFoundError(
+            "there is nothing to undo",
+            hint="it reverses a checkout, rollback or repair; `epmstore log` shows them",
+        )
+    last = done[-1].record
+    assert last.from_ is not None, "an operation follows a version"
+    return Reversal(last.from_, last.from_, last.version)
+
+
+def redo_target(versions: Sequence[VersionInfo]) -> Reversal:
+    """Does again what was undone last. Raises NotFoundError if there is nothing, or changes came
+    since.
+    """
+    _, undone = _stacks(versions)
+    if not undone:
+        raise NotFoundError("there is nothing to redo", hint="`epmstore redo` reverses an undo")
+    last = undone[-1].record
+    assert last.from_ is not None, "an operation follows a version"
+    return Reversal(last.version, last.version, last.from_)
+
+
+def _stacks(versions: Sequence[VersionInfo]) -> tuple[list[VersionInfo], list[VersionInfo]]:
+    """(operations that are in force, operations that were undone), the last one on top."""
+    done: list[VersionInfo] = []
+    undone: list[VersionInfo] = []
+    for info in versions:
+        record = info.record
+        if record.reason in OPERATIONS and record.from_ is not None:
+            done.append(info)
+            undone.clear()
+        elif record.reason != "undo":
+            continue
+        elif done and record.of == done[-1].record.from_:
+            undone.append(done.pop())
+        elif undone and record.of == undone[-1].version:
+            done.append(undone.pop())
+    return done, undone
