@@ -97,7 +97,8 @@ def _check_space(root_fd: int, steps: Sequence[Step]) -> None:
     inodes = 1 + sum(is_staged(step) or step.op == "mkdir" for step in steps)
     if found.f_files and inodes > found.f_ffree:
         raise DiskFullError(
-            f"the plan needs {inodes:,} inodes on the root's file system, of {found.f_ffree:,} free",
+            f"the plan needs {inodes:,} inodes on the root's file system,"
+            f" {found.f_ffree:,} are free",
             hint="remove some files there; nothing was changed",
         )
 

@@ -88,20 +88,18 @@ class Workspace:
         app = self.apps.get(key)
         return AppHandle(self._store, app, actor=self._actor, progress=self._progress)
 
-    def recover(self) -> list[Result]:
-        """Finish or take back every interrupted checkout: what came of it. Raises RootError,
-        BusyError.
+    def _recover(self) -> None:
+        """Finish or take back every interrupted checkout.
 
-        An app whose journal belongs to a checkout that is still running is busy, not interrupted.
+        One that is still running holds its lock, and is not interrupted; a root that is not there
+        now has to wait, and whatever needs it will say so.
         """
-        done: list[Result] = []
         for app in self.apps.list():
             handle = self.app(app.key)
             if handle.is_interrupted:
-                result = handle.recover()
-                if result is not None:
-                    done.append(result)
-        return done
+                with contextlib.suppress(BusyError, RootError):
+                    result = handle.recover(wait=0)
+                    self.recovered += [] if result is None else [result]
 
     def close(self) -> None:
         self._store.close()
