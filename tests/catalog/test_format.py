@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epmstore import seal
+from epmstore import codec, seal
 from epmstore.catalog.format import PART_ENTRIES, decode_line, encode, encode_line, open_line
 from epmstore.catalog.model import (
     START,
@@ -256,17 +256,43 @@ def test_what_is_not_a_version_line_is_damage(change: dict[str, object]) -> None
         decode_line(json.dumps(found | change).encode())
 
 
+def test_what_is_nested_too_deeply_is_damage() -> None:
+    deep = b"[" * 100_000 + b"]" * 100_000
+    with pytest.raises(DamagedError):
+        decode_line(
+            b'{"seq":0,"prev":"","type":"settings","time":"","settings":{"a":' + deep + b"}}"
+        )
+
+
 @pytest.mark.parametrize("line", [b"", b"\n", b"[]\n", b"{}\n", b'"\xff"\n', b"[" * 100_000])
 def test_what_is_not_json_of_ours_is_damage(line: bytes) -> None:
     with pytest.raises(DamagedError):
         decode_line(line)
 
 
-def test_a_record_of_another_kind_is_no_line() -> None:
-    body = b"{}\n"
-    stored = seal.seal(seal.Kind.STORED, body, number=3) + body
-    with pytest.raises(DamagedError, match="not a catalog line"):
+@pytest.mark.parametrize(
+    ("plain", "kind", "head"),
+    [
+        (b"{}\n", seal.Kind.FOOTER, b""),
+        (b"{}\n", seal.Kind.LINE, b"head"),
+        (b"{}", seal.Kind.LINE, b""),
+        (b"{}\n{}\n", seal.Kind.LINE, b""),
+    ],
+)
+def test_a_sealed_record_that_is_no_line_is_damage(
+    plain: bytes, kind: seal.Kind, head: bytes
+) -> None:
+    body = codec.compress(plain)
+    stored = seal.seal(kind, body, number=len(plain), head=head) + body
+    with pytest.raises(DamagedError, match="at byte 0 is not"):
         open_line(*seal.read(stored))
+
+
+def test_a_default_holds_for_more_than_one_path() -> None:
+    found = json.loads(encode_line(VersionPart(header(), [file("a")]), START))
+    assert "defaults" not in found
+    found = json.loads(encode_line(VersionPart(header(), [file("a"), file("b")]), START))
+    assert found["defaults"] == {"mtime_ns": 1}
 
 
 def test_digests_are_the_bytes_they_were() -> None:

@@ -179,14 +179,21 @@ def test_every_flipped_byte_is_found(catalog: CatalogFile) -> None:
                 catalog.tail()
 
 
-def test_a_torn_tail_is_moved_to_the_quarantine(catalog: CatalogFile, tmp_path: Path) -> None:
+def test_a_torn_tail_is_moved_to_the_quarantine(
+    catalog: CatalogFile, tmp_path: Path, faults: None
+) -> None:
     quarantine = tmp_path / "quarantine"
     quarantine.mkdir()
     position = catalog.append(RECORDS[:2], START)
     with catalog.path.open("ab") as stream:
         stream.write(b"half a rec")
     assert catalog.tail(position).torn == 10
+    calls: list[str] = []
+    fsio.install_fault(lambda call, _: calls.append(call))
     end = catalog.append(RECORDS[2:], position, quarantine)
+    # safe in the quarantine before it is cut, and cut for good before more is written
+    keep = ["create", "write", "fsync", "rename", "fsyncdir"]
+    assert calls == [*keep, "truncate", "fsync", "write", "fdatasync"]
     assert records(catalog) == RECORDS
     assert catalog.tail(end).torn == 0
     [kept] = quarantine.iterdir()
@@ -239,6 +246,7 @@ def test_edits_break_the_chain_even_with_new_seals(catalog: CatalogFile) -> None
         ],
         "first dropped": lines[1:],
         "doubled": [lines[0], lines[0], *lines[1:]],
+        "counted wrong": [*lines[:3], edited(lines[3], seq=4)],
         "other version": [*lines[:3], edited(lines[3], version=4)],
         "same version": [*lines[:3], edited(lines[3], version=1)],
     }
