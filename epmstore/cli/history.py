@@ -18,6 +18,7 @@ from epmstore.cli.output import Output, counted, name
 from epmstore.cli.paths import relative, scope, split_range, split_version
 from epmstore.cli.session import Session, working_directory
 from epmstore.digest import parse_digest
+from epmstore.entryform import entry_to_form
 from epmstore.errors import UsageError
 from epmstore.index.entries import Span
 from epmstore.relpath import to_json
@@ -149,7 +150,7 @@ def ls(session: Session, what: str) -> None:
     entries = handle.ls(selector(version), below)
     if session.json:
         for entry in entries:
-            session.out.shape(shapes.entry(entry))
+            session.out.shape(entry_to_form(entry))
     else:
         session.out.table([listing(entry) for entry in entries], right=(3,))
 
@@ -298,7 +299,7 @@ def _print_spans(
     if session.json:
         for span in spans:
             ends = {"since": span.since, "until": span.until}
-            shape = shapes.entry(span.entry)
+            shape = entry_to_form(span.entry)
             session.out.shape({"type": "span", "app": handle.app.key, **shape, **ends})
         return
     rows = []

@@ -4,27 +4,29 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 import click
 
 from epmstore.atomic import read_file, replace_file
-from epmstore.cli.command import command
+from epmstore.checkout.plan import ConfigPolicy
+from epmstore.checkout.planfile import decode_plan, encode_plan
+from epmstore.checkout.run import Prepared
+from epmstore.cli import shapes
+from epmstore.cli.command import Callback, command
 from epmstore.cli.moments import selector
+from epmstore.cli.output import counted, name
 from epmstore.cli.paths import scope
-from epmstore.cli.planned import confirm, read_plan, show_plan, write_plan
+from epmstore.cli.planned import confirm, show_plan
 from epmstore.cli.session import Session
 from epmstore.cli.status import show_status
-from epmstore.cli.summary import finish
+from epmstore.cli.summary import INCOMPLETE, finish, titled
 from epmstore.errors import UsageError
+from epmstore.record.result import Result
+from epmstore.relpath import RelPath
+from epmstore.workspace import AppHandle
 
-if TYPE_CHECKING:
-    from epmstore.checkout.plan import Plan
-    from epmstore.record.result import Result
-    from epmstore.workspace import AppHandle
-
-Config = Literal["keep", "restore"]
 PLAN_LIMIT = 1 << 30
+"""Bytes of the largest plan file that is read: some millions of steps."""
 
 
 @command(
@@ -52,9 +54,14 @@ config_option = click.option(
     default="keep",
     help="What to do with edited configuration files. Default: keep.",
 )
-live_option = click.option(
-    "--live", is_flag=True, help="Replace programs and libraries that are running, too."
-)
+
+
+def terms_options(function: Callback) -> Callback:
+    """What the caller takes upon himself."""
+    live = "Replace programs and libraries that are running, too."
+    network = "Even if the root is on a network file system."
+    function = click.option("--allow-network", is_flag=True, help=network)(function)
+    return click.option("--live", is_flag=True, help=live)(function)
 
 
 @command(
@@ -64,13 +71,12 @@ live_option = click.option(
             "epmstore plan 117 -o back.plan",
             "look at it, pass it on; then: epmstore apply back.plan",
         ),
-        ("epmstore plan latest bin", "what a checkout of bin would do, on stdout"),
+        ("epmstore plan latest bin", "what a checkout of bin would do"),
     ],
 )
 @click.option("-o", "--output", metavar="FILE", type=click.Path(), help="Write the plan to FILE.")
 @exact_option
 @config_option
-@live_option
 @click.argument("version")
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
 def plan(
@@ -79,8 +85,7 @@ def plan(
     paths: tuple[str, ...],
     output: str | None,
     exact: bool,
-    config: Config,
-    live: bool,
+    config: ConfigPolicy,
 ) -> None:
     """Write what a checkout would do into a file.
 
@@ -89,10 +94,10 @@ def plan(
     """
     handle = session.handle()
     wanted = scope(paths, handle.app.root)
-    made = handle.plan(selector(version), wanted, exact=exact, config=config, live=live)
+    made = handle.plan(selector(version), wanted, exact=exact, config=config)
     if output is not None:
-        replace_file(Path(os.path.abspath(output)), write_plan(made), 0o600)
-    show_plan(session.out, handle.app.key, made)
+        replace_file(Path(os.path.abspath(output)), encode_plan(made), 0o600)
+    show_plan(session.out, made)
 
 
 @command(
@@ -101,15 +106,16 @@ def plan(
     asks=True,
     examples=[("epmstore apply back.plan", "refused if a planned path has changed since")],
 )
+@terms_options
 @click.argument("file", type=click.Path())
-def apply(session: Session, file: str) -> int:
+def apply(session: Session, file: str, **terms: bool) -> int:
     """Carry out a plan file.
 
     The file was written by `epmstore plan -o`. The state that is found is recorded first.
     """
-    made = read_plan(read_file(Path(file), PLAN_LIMIT), file)
+    made = decode_plan(read_file(Path(file), PLAN_LIMIT))
     handle = session.handle()
-    return _carry_out(session, handle, lambda: made, lambda: handle.apply(made))
+    return _carry_out(session, lambda: made, lambda: handle.apply(made, **terms))
 
 
 @command(
@@ -128,8 +134,7 @@ def apply(session: Session, file: str) -> int:
 )
 @exact_option
 @config_option
-@live_option
-@click.option("--allow-network", is_flag=True, help="Even if the root is on a network file system.")
+@terms_options
 @click.argument("version")
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
 def checkout(
@@ -138,9 +143,8 @@ def checkout(
     paths: tuple[str, ...],
     target: str | None,
     exact: bool,
-    config: Config,
-    live: bool,
-    allow_network: bool,
+    config: ConfigPolicy,
+    **terms: bool,
 ) -> int:
     """Bring a version back.
 
@@ -152,21 +156,43 @@ def checkout(
     wanted = scope(paths, handle.app.root)
     chosen = selector(version)
     if target is not None:
-        if exact or live or config != "keep":
-            raise UsageError("--target writes a copy: --exact, --live and --config do not apply")
-        if session.dry_run:
-            entries = handle.ls(chosen)
-            session.out.note(f"would write up to {len(entries):,} paths to {target}")
-            return 0
-        return finish(session.out, handle.export(chosen, Path(os.path.abspath(target)), wanted))
+        if exact or config != "keep" or any(terms.values()):
+            raise UsageError("with --target only VERSION and PATHs apply: it writes a copy")
+        return _export(session, handle, chosen, Path(os.path.abspath(target)), wanted)
     return _carry_out(
         session,
-        handle,
-        lambda: handle.plan(chosen, wanted, exact=exact, config=config, live=live),
-        lambda: handle.checkout(
-            chosen, wanted, exact=exact, config=config, live=live, allow_network=allow_network
-        ),
+        lambda: handle.plan(chosen, wanted, exact=exact, config=config),
+        lambda: handle.checkout(chosen, wanted, exact=exact, config=config, **terms),
     )
+
+
+def _export(
+    session: Session, handle: AppHandle, version: str, target: Path, paths: tuple[RelPath, ...]
+) -> int:
+    number = handle.version(version)
+    where = f"{name(str(target))} (content of {number})"
+    if session.dry_run:
+        session.out.note(f"{handle.app.key}: would be written to {where}")
+        return 0
+    found = handle.export(version, target, paths)
+    refused = [f"{name(one.path)} ({', '.join(one.what)})" for one in found.refused]
+    shape = {
+        "type": "export",
+        "app": handle.app.key,
+        "version": number,
+        "target": shapes.text(str(target)),
+        "files": found.files,
+        "kept": shapes.paths(path for path, _ in found.kept),
+        "not_restored": refused,
+    }
+    text = f"{counted(found.files, 'file')} written to {where}"
+    session.out.outcome(shape, f"{handle.app.key}: {text}")
+    if found.kept:
+        kept = [f"{name(path)} ({why})" for path, why in found.kept]
+        session.out.note(titled(session.out, "without content", kept))
+    if refused:
+        session.out.warn(titled(session.out, "not restored", refused))
+    return INCOMPLETE if refused else 0
 
 
 @command(
@@ -178,10 +204,9 @@ def checkout(
         ("epmstore rollback --dry-run", "where it would go, and what it would do"),
     ],
 )
-@exact_option
 @config_option
-@live_option
-def rollback(session: Session, exact: bool, config: Config, live: bool) -> int:
+@terms_options
+def rollback(session: Session, config: ConfigPolicy, **terms: bool) -> int:
     """Go back to the last good state.
 
     If something has drifted since the last change, back to that change; else to the change before
@@ -190,9 +215,8 @@ def rollback(session: Session, exact: bool, config: Config, live: bool) -> int:
     handle = session.handle()
     return _carry_out(
         session,
-        handle,
-        lambda: handle.plan_rollback(exact=exact, config=config, live=live),
-        lambda: handle.rollback(exact=exact, config=config, live=live),
+        lambda: handle.plan_rollback(config=config),
+        lambda: handle.rollback(config=config, **terms),
     )
 
 
@@ -202,17 +226,15 @@ def rollback(session: Session, exact: bool, config: Config, live: bool) -> int:
     asks=True,
     examples=[("epmstore undo", "as if the last checkout or rollback had not been")],
 )
-@live_option
-def undo(session: Session, live: bool) -> int:
+@terms_options
+def undo(session: Session, **terms: bool) -> int:
     """Reverse the last operation.
 
     Only paths that the operation touched are touched, and it is refused if one of them has changed
     since. Repeating it goes further back; `epmstore redo` goes forward again.
     """
     handle = session.handle()
-    return _carry_out(
-        session, handle, lambda: handle.plan_undo(live=live), lambda: handle.undo(live=live)
-    )
+    return _carry_out(session, handle.plan_undo, lambda: handle.undo(**terms))
 
 
 @command(
@@ -221,31 +243,28 @@ def undo(session: Session, live: bool) -> int:
     asks=True,
     examples=[("epmstore redo", "on third thoughts")],
 )
-@live_option
-def redo(session: Session, live: bool) -> int:
+@terms_options
+def redo(session: Session, **terms: bool) -> int:
     """Do again what was undone.
 
     Reverses the last `epmstore undo`, as long as nothing else has happened since.
     """
     handle = session.handle()
-    return _carry_out(
-        session, handle, lambda: handle.plan_redo(live=live), lambda: handle.redo(live=live)
-    )
+    return _carry_out(session, handle.plan_redo, lambda: handle.redo(**terms))
 
 
 def _carry_out(
     session: Session,
-    handle: "AppHandle",
-    make_plan: "Callable[[], Plan]",
-    act: "Callable[[], Result]",
+    make_plan: Callable[[], Prepared],
+    act: Callable[[], Result],
 ) -> int:
     """Show the plan (--dry-run), or ask about it on a terminal, and do it."""
     if session.dry_run:
-        show_plan(session.out, handle.app.key, make_plan())
+        show_plan(session.out, make_plan())
         return 0
     if not session.yes and sys.stdin.isatty() and sys.stderr.isatty():
-        confirm(session, handle.app.key, make_plan())
-    return finish(session.out, act())
+        confirm(session, make_plan())
+    return finish(session, act())
 
 
 @command(
@@ -264,9 +283,12 @@ def recover(session: Session) -> int:
         return 0
     code = 0
     for handle in session.handles(recover=False):
+        interrupted = handle.is_interrupted
         result = handle.recover()
         if result is not None:
-            code = max(code, finish(session.out, result))
+            code = max(code, finish(session, result))
         else:
-            session.out.note(f"{handle.app.key}: nothing was interrupted")
+            what = "taken back" if interrupted else "nothing was interrupted"
+            shape = {"type": "recovery", "app": handle.app.key, "taken_back": interrupted}
+            session.out.outcome(shape, f"{handle.app.key}: {what}")
     return code

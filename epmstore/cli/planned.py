@@ -1,74 +1,61 @@
 """A plan, before it is carried out: shown, and asked about."""
 
-import sys
-from collections import Counter
-from typing import TYPE_CHECKING
-
+from epmstore.checkout.plan import Plan
+from epmstore.checkout.planfile import plan_to_form
+from epmstore.checkout.run import Prepared
 from epmstore.cli.output import Output, name, size
 from epmstore.cli.session import Session
-from epmstore.cli.shapes import plan as plan_shape
-from epmstore.cli.summary import counts
+from epmstore.cli.summary import counts, titled
 
-if TYPE_CHECKING:
-    from epmstore.checkout.plan import Plan
-
-LETTERS = {
+WORDS = {
     "mkdir": ("create", "32"),
-    "put": ("write", "33"),
+    "put": ("write ", "33"),
     "retype": ("retype", "33"),
-    "set": ("set", "36"),
+    "set": ("set   ", "36"),
     "unlink": ("remove", "31"),
     "rmdir": ("remove", "31"),
 }
+REMOVING = ("unlink", "rmdir")
 
 
-def show_plan(out: Output, app: str, plan: "Plan") -> None:
+def show_plan(out: Output, prepared: Prepared) -> None:
     """Every step, what is kept and why, and all of it in one line."""
+    plan = prepared.plan
     if out.as_json:
-        out.shape(plan_shape(app, plan))
+        out.shape(plan_to_form(prepared))
         return
-    width = max(len(word) for word, _ in LETTERS.values())
-    lines = []
-    for step in plan.steps:
-        word, colour = LETTERS[step.op]
-        lines.append(f"{out.paint(word.ljust(width), colour)} {name(step.path)}")
+    lines = [f"{out.paint(*WORDS[step.op])} {name(step.path)}" for step in plan.steps]
     for line in out.some(lines, indent=""):
         out.line(line)
-    if plan.kept:
-        out.note("kept:")
-        for line in out.some([f"{name(path)}: {why}" for path, why in plan.kept]):
-            out.note(line)
-    out.line(plan_line(app, plan))
+    for say, title, named in (
+        (out.note, "kept", plan.kept),
+        (out.warn, "not to be restored", (*plan.refused, *plan.not_restored)),
+    ):
+        if named:
+            say(titled(out, title, [f"{name(path)} ({why})" for path, why in named]))
+    if plan.databases:
+        out.warn(f"databases without a class: {', '.join(map(name, plan.databases))}")
+    out.line(plan_line(plan))
 
 
-def plan_line(app: str, plan: "Plan") -> str:
+def plan_line(plan: Plan) -> str:
     """What a plan would do."""
-    steps = Counter(step.op for step in plan.steps)
+    ends = f"{plan.app}: version {plan.from_} -> content of {plan.of}"
+    if not plan.steps:
+        return f"{ends}: nothing to do"
     parts = counts(
-        (steps["put"] + steps["mkdir"] + steps["retype"], "to write"),
-        (steps["set"], "to change in metadata only"),
-        (steps["unlink"] + steps["rmdir"], "to remove"),
+        (plan.counts.added, "to bring back"),
+        (plan.counts.modified, "to replace"),
+        (plan.counts.removed, "to remove"),
         (len(plan.kept), "kept"),
     )
-    ends = f"version {plan.from_} -> content of {plan.of}"
-    if not plan.steps:
-        return f"{app}: {ends}: nothing to do"
-    return f"{app}: {ends}: {', '.join(parts)}, {size(plan.size)}"
+    return f"{ends}: {', '.join(parts)}, {size(plan.size)} to write"
 
 
-def confirm(session: Session, app: str, plan: "Plan") -> None:
-    """Show the plan and ask, if it removes anything. Raises DeclinedError."""
-    if not any(step.op in ("unlink", "rmdir") for step in plan.steps):
-        return
-    sys.stderr.write(plan_line(app, plan) + "\n")
-    if plan.kept:
-        session.out.note("kept: see --dry-run")
-    session.confirm("Go on?")
-
-
-def read_plan(data: bytes, file: str) -> "Plan":
-    raise NotImplementedError
-
-
-def write_plan(plan: "Plan") -> bytes:
-    raise NotImplementedError
+def confirm(session: Session, prepared: Prepared) -> None:
+    """Show what would be removed, and ask; nothing to remove, no question. Raises DeclinedError."""
+    out, plan = session.out, prepared.plan
+    gone = [name(step.path) for step in plan.steps if step.op in REMOVING]
+    if gone:
+        out.note("\n".join(["to be removed:", *out.some(gone), plan_line(plan)]))
+        session.confirm("Go on?")

@@ -31,7 +31,7 @@ def run(args: list[str]) -> int:
         sys.stdout = io.StringIO()
         return BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:
-        return failure.report(error, as_json=session.json or asks_for_json(args), app=session.app)
+        return failure.report(error, as_json=session.json or asks_for_json(args), app=session.key)
     return code
 
 

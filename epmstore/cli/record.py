@@ -55,7 +55,7 @@ def snapshot(session: Session, label: str | None) -> int:
     if session.dry_run:
         show_status(session, [handle])
         return 0
-    return finish(session.out, handle.snapshot(label=label))
+    return finish(session, handle.snapshot(label=label))
 
 
 @command(
@@ -89,7 +89,7 @@ def run(session: Session, label: str | None, argv: tuple[str, ...]) -> int:
             if error.filename != argv[0]:
                 raise
             raise EpmError(f"cannot run {argv[0]!r}: {error.strerror}") from None
-    code = finish(session.out, result)
+    code = finish(session, result)
     if result.exit_status:
         raise EpmError(
             f"the command exited with {result.exit_status}; what it changed is recorded",
@@ -133,7 +133,7 @@ def change_begin(session: Session, label: str | None) -> int:
     if session.dry_run:
         show_status(session, [handle])
         return 0
-    return finish(session.out, handle.change_begin(label=label))
+    return finish(session, handle.change_begin(label=label))
 
 
 @command(
@@ -158,7 +158,7 @@ def change_end(session: Session, label: str | None, exit_status: int | None) -> 
     if session.dry_run:
         show_status(session, [handle])
         return 0
-    return finish(session.out, handle.change_end(label=label, exit_status=exit_status))
+    return finish(session, handle.change_end(label=label, exit_status=exit_status))
 
 
 @command(

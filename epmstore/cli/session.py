@@ -30,6 +30,8 @@ class Session:
     def __init__(self) -> None:
         self.store: str | None = None
         self.app: str | None = None
+        self.key: str | None = None
+        """Of the application that was chosen, named or not."""
         self.json = False
         self.quiet = False
         self.verbose = False
@@ -55,6 +57,7 @@ class Session:
 
     def open(self, *, recover: bool = True) -> "Workspace":
         """The store, closed with the command."""
+        from epmstore.cli.summary import closing_line  # noqa: PLC0415 - start-up
         from epmstore.workspace import Workspace  # noqa: PLC0415 - start-up
 
         try:
@@ -67,6 +70,10 @@ class Session:
         except NoStoreError as error:
             raise self._with_system_store(error) from None
         click.get_current_context().call_on_close(workspace.close)
+        for result in workspace.recovered:
+            self.out.note(
+                f"an interrupted checkout was finished: {closing_line(result, with_app=True)}"
+            )
         return workspace
 
     def _with_system_store(self, error: NoStoreError) -> NoStoreError:
@@ -99,6 +106,7 @@ class Session:
             self._workspace = self.open(recover=recover)
         workspace = self._workspace
         if self.app is not None:
+            self.key = self.app
             return [workspace.app(self.app)]
         here = working_directory()
         around = None if here is None else workspace.apps.at(here)
@@ -109,7 +117,7 @@ class Session:
                 hint="register one: epmstore app add KEY ROOT",
             )
         if len(found) == 1:
-            self.app = found[0].key
+            self.key = found[0].key
         return [workspace.app(app.key) for app in found]
 
     def confirm(self, question: str) -> None:

@@ -4,17 +4,14 @@ Keys are never left out; what is not known is null. A path that is not UTF-8 has
 epmstore/relpath.py.
 """
 
-import base64
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
+from epmstore.entryform import entry_to_form
 from epmstore.record.result import Result
 from epmstore.relpath import text_to_json, to_json
 from epmstore.scan.problem import Problem
 from epmstore.tree import Entry
-
-if TYPE_CHECKING:
-    from epmstore.checkout.plan import Plan
 
 Shape: TypeAlias = dict[str, Any]
 
@@ -24,32 +21,8 @@ def text(value: str | None) -> str | None:
     return None if value is None else text_to_json(value)
 
 
-def entry(value: Entry) -> Shape:
-    content = value.content
-    return {
-        "path": to_json(value.path),
-        "kind": value.kind,
-        "class": value.path_class,
-        "digest": None if content is None else content.digest.hex(),
-        "sha256": None if content is None else content.sha256.hex(),
-        "size": None if content is None else content.size,
-        "mode": f"{value.mode:04o}",
-        "uid": value.uid,
-        "gid": value.gid,
-        "user": value.user,
-        "group": value.group,
-        "mtime_ns": value.mtime_ns,
-        "target": text(value.target),
-        "xattrs": {
-            text_to_json(name): base64.b64encode(data).decode() for name, data in value.xattrs
-        },
-        "same_as": None if value.same_as is None else to_json(value.same_as),
-        "sparse": value.sparse,
-    }
-
-
 def maybe_entry(value: Entry | None) -> Shape | None:
-    return None if value is None else entry(value)
+    return None if value is None else entry_to_form(value)
 
 
 def paths(values: Iterable[str]) -> list[str]:
@@ -89,7 +62,3 @@ def result(value: Result) -> Shape:
         "undo": value.undo,
         "exit_status": value.exit_status,
     }
-
-
-def plan(app: str, value: "Plan") -> Shape:
-    raise NotImplementedError

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from epmstore.care.findings import Finding
 from epmstore.catalog.retention import DEFAULT, Policy
 from epmstore.cli import shapes
 from epmstore.cli.command import Callback, command
@@ -90,12 +91,17 @@ def fsck(session: Session, read_data: float, repair: bool) -> int:
             session.out.shape(finding_shape(finding))
         else:
             _print_finding(session, finding)
+    for note in report.notes:
+        session.out.note(f"note: {note}")
     left = sum(not finding.repaired for finding in report.findings)
-    shape = {"type": "summary", "app": None, "findings": len(report.findings), "left": left}
-    mended = f", {number(len(report.findings) - left)} repaired" if report.findings else ""
-    text = f"{counted(len(report.findings), 'finding')}{mended}" if mended else "no damage found"
-    session.out.outcome({**shape, "clean": not left}, text)
-    return DAMAGED if left else 0
+    shape = {"type": "summary", "app": None, "clean": report.clean, "notes": list(report.notes)}
+    counts = {"findings": len(report.findings), "left": left, "frames": report.frames}
+    text = "no damage found"
+    if report.findings:
+        text = f"{counted(len(report.findings), 'finding')}, {number(left)} not repaired"
+    read = f", {counted(report.frames, 'frame')} read" if report.frames else ""
+    session.out.outcome({**shape, **counts}, text + read)
+    return 0 if report.clean else DAMAGED
 
 
 @command(
@@ -119,20 +125,21 @@ def rebuild(session: Session) -> int:
     return DAMAGED if damage else 0
 
 
-def finding_shape(finding: "Finding") -> shapes.Shape:
+def finding_shape(finding: Finding) -> shapes.Shape:
     return {
         "type": "finding",
         "app": None,
         "class": finding.kind,
         "file": shapes.text(finding.file),
         "digest": finding.digest,
+        "sha256": finding.sha256,
         "versions": [{"app": app, "version": version} for app, version in finding.versions],
         "repaired": finding.repaired,
         "detail": finding.detail,
     }
 
 
-def _print_finding(session: Session, finding: "Finding") -> None:
+def _print_finding(session: Session, finding: Finding) -> None:
     state = "repaired" if finding.repaired else finding.kind
     what = f", content {finding.digest}" if finding.digest else ""
     session.out.line(f"{state}: {name(finding.file)}{what}: {safe_text(finding.detail)}")

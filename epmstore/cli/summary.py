@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from epmstore.cli.output import Output, counted, name, number
+from epmstore.cli.session import Session
 from epmstore.cli.shapes import result as result_shape
 from epmstore.record.result import Result
 
@@ -10,26 +11,32 @@ RECORDING = ("snapshot", "run")
 INCOMPLETE = 3
 
 
-def finish(out: Output, result: Result) -> int:
+def finish(session: Session, result: Result) -> int:
     """Print a result; the exit code (3 if something was left undone)."""
+    out = session.out
     if out.as_json:
         out.shape(result_shape(result))
     else:
         if result.safety is not None:
             out.note(f"what had changed before is version {result.safety}")
         if not out.quiet:
-            out.line(closing_line(result))
+            out.line(closing_line(result, with_app=session.app is not None))
         _name_the_rest(out, result)
     return INCOMPLETE if result.incomplete else 0
 
 
-def closing_line(result: Result) -> str:
-    """`crm: version 131 -> 132 (content of 117), 14 files replaced, 2 removed; undo: ...`"""
+def closing_line(result: Result, *, with_app: bool) -> str:
+    """`crm: version 131 -> 132 (content of 117), 14 files replaced, 2 removed; undo: ...`
+
+    The command that undoes it names the application only if this one had to.
+    """
     parts = [_versions(result), *_counts(result)]
     if result.verified:
         parts.append("verified")
-    undo = f"; undo: {result.undo}" if result.undo else ""
-    return f"{name(result.app)}: {', '.join(parts)}{undo}"
+    undo = result.undo or ""
+    if not with_app:
+        undo = undo.removesuffix(f" --app {result.app}")
+    return f"{name(result.app)}: {', '.join(parts)}" + (f"; undo: {undo}" if undo else "")
 
 
 def _versions(result: Result) -> str:
@@ -90,14 +97,14 @@ HARMLESS = ("special", "mount", "ignored")
 
 def _note(out: Output, title: str, lines: Sequence[str]) -> None:
     if lines:
-        out.note(_titled(out, title, lines))
+        out.note(titled(out, title, lines))
 
 
 def _warn(out: Output, title: str, lines: Iterable[str]) -> None:
     found = list(lines)
     if found:
-        out.warn(_titled(out, title, found))
+        out.warn(titled(out, title, found))
 
 
-def _titled(out: Output, title: str, lines: Sequence[str]) -> str:
+def titled(out: Output, title: str, lines: Sequence[str]) -> str:
     return f"{title}: {lines[0]}" if len(lines) == 1 else "\n".join([f"{title}:", *out.some(lines)])

@@ -143,3 +143,14 @@ def test_default_store_of_a_user(
     assert rows["store"]["value"] == str(tmp_path / "data" / "epmstore")
     monkeypatch.setenv("XDG_DATA_HOME", "data")
     assert cli("config", "show").code == 2
+
+
+def test_completion_knows_the_applications(
+    cli: "Cli", crm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_EPMSTORE_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "epmstore log --app c")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    assert cli.ok().out == "plain,crm\n"
+    monkeypatch.setenv("EPMSTORE_STORE", "/nonexistent")
+    assert cli.ok().out.strip() == ""

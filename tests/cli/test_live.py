@@ -1,0 +1,153 @@
+"""checkout, rollback, undo, redo, plan, apply: changing the live root."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def patched(cli: "Cli", recorded: Path) -> Path:
+    """Version 1 is a patch of bin/crmd that also added bin/extra."""
+    (recorded / "bin" / "crmd").write_bytes(b"program 2\n")
+    (recorded / "bin" / "extra").write_bytes(b"extra\n")
+    cli.ok("snapshot", "-m", "patch")
+    return recorded
+
+
+def program(root: Path) -> str:
+    return (root / "bin" / "crmd").read_text()
+
+
+def test_checkout_brings_back_and_says_so(cli: "Cli", patched: Path) -> None:
+    found = cli.ok("checkout", "0")
+    assert found.out == (
+        "crm: version 1 -> 2 (content of 0), 1 file replaced, 1 removed, verified;"
+        " undo: epmstore undo\n"
+    )
+    assert program(patched) == "program 1\n"
+    assert not (patched / "bin" / "extra").exists()
+    assert cli("status").code == 0
+
+
+def test_checkout_in_json(cli: "Cli", patched: Path) -> None:
+    [shape] = cli.ok("checkout", "0", "--json").shapes
+    assert (shape["action"], shape["from"], shape["version"], shape["of"]) == ("checkout", 1, 2, 0)
+    assert shape["verified"] is True and shape["undo"]
+
+
+def test_checkout_of_what_is_there_changes_nothing(cli: "Cli", patched: Path) -> None:
+    assert "nothing to do" in cli.ok("checkout", "1").out
+    assert len(cli.ok("log", "--all", "--json").shapes) == 2
+
+
+def test_checkout_of_one_path(cli: "Cli", patched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(patched / "bin")
+    cli.ok("checkout", "0", "crmd")
+    assert program(patched) == "program 1\n"
+    assert (patched / "bin" / "extra").exists()
+
+
+def test_dry_run_shows_the_plan_and_does_nothing(cli: "Cli", patched: Path) -> None:
+    found = cli.ok("checkout", "0", "--dry-run")
+    assert "bin/crmd" in found.out and "bin/extra" in found.out
+    assert program(patched) == "program 2\n"
+    [plan] = cli.ok("checkout", "0", "--dry-run", "--json").shapes
+    assert {(step["op"], step["path"]) for step in plan["steps"]} >= {
+        ("put", "bin/crmd"),
+        ("unlink", "bin/extra"),
+    }
+    assert (plan["type"], plan["removed"]) == ("plan", 1)
+    assert len(cli.ok("log", "--all", "--json").shapes) == 2
+
+
+def test_checkout_elsewhere_leaves_the_root_alone(cli: "Cli", patched: Path) -> None:
+    target = patched.parent / "target"
+    cli.ok("checkout", "0", "--target", str(target))
+    assert program(target) == "program 1\n"
+    assert program(patched) == "program 2\n"
+    assert cli("checkout", "0", "--target", "x", "--exact").code == 2
+
+
+def test_rollback_undo_redo(cli: "Cli", patched: Path) -> None:
+    assert "(content of 0)" in cli.ok("rollback").out
+    assert program(patched) == "program 1\n"
+    cli.ok("undo")
+    assert program(patched) == "program 2\n"
+    cli.ok("redo")
+    assert program(patched) == "program 1\n"
+
+
+def test_rollback_of_drift_goes_to_the_last_change(cli: "Cli", patched: Path) -> None:
+    (patched / "crm.conf").write_text("broken\n")
+    found = cli.ok("rollback")
+    assert "(content of 1)" in found.out
+    assert (patched / "crm.conf").read_text() == "port = 1\n"
+
+
+def test_what_only_drift_recorded_is_kept_and_named(cli: "Cli", patched: Path) -> None:
+    (patched / "mine").write_text("precious\n")
+    found = cli.ok("checkout", "0")
+    assert "1 kept" in found.out
+    assert "mine" in found.err
+    assert (patched / "mine").exists()
+    cli.ok("checkout", "0", "--exact")
+    assert not (patched / "mine").exists()
+
+
+def test_dry_rollback_undo_and_redo(cli: "Cli", patched: Path) -> None:
+    assert "bin/crmd" in cli.ok("rollback", "--dry-run").out
+    cli.ok("rollback")
+    assert "bin/crmd" in cli.ok("undo", "--dry-run").out
+    cli.ok("undo")
+    assert "bin/crmd" in cli.ok("redo", "--dry-run").out
+    assert program(patched) == "program 2\n"
+
+
+def test_a_plan_is_written_and_applied(cli: "Cli", patched: Path) -> None:
+    cli.ok("plan", "0", "-o", "back.plan")
+    assert program(patched) == "program 2\n"
+    assert "bin/crmd" in cli.ok("apply", "back.plan", "--dry-run").out
+    cli.ok("apply", "back.plan")
+    assert program(patched) == "program 1\n"
+
+
+def test_a_plan_is_refused_after_a_change(cli: "Cli", patched: Path) -> None:
+    cli.ok("plan", "0", "-o", "back.plan")
+    (patched / "bin" / "crmd").write_bytes(b"somebody's own\n")
+    assert cli("apply", "back.plan").code == 7
+    assert program(patched) == "somebody's own\n"
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff", b'{"steps": 1}'])
+def test_what_is_no_plan_is_refused(cli: "Cli", patched: Path, content: bytes) -> None:
+    Path("back.plan").write_bytes(content)
+    found = cli("apply", "back.plan")
+    assert found.code in (2, 6)
+    assert program(patched) == "program 2\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (["checkout", "9"], 5),
+        (["checkout", "nope"], 5),
+        (["checkout", "now"], 2),
+        (["checkout", "0", "/etc/passwd"], 2),
+        (["checkout", "0", "--config", "maybe"], 2),
+        (["undo"], 5),
+        (["redo"], 5),
+        (["apply", "none"], 4),
+    ],
+)
+def test_bad_input(cli: "Cli", patched: Path, args: list[str], code: int) -> None:
+    found = cli(*args)
+    assert (found.code, found.out) == (code, "")
+    assert program(patched) == "program 2\n"
+
+
+def test_recover_has_nothing_to_do(cli: "Cli", patched: Path) -> None:
+    assert "nothing was interrupted" in cli.ok("recover").out
