@@ -9,12 +9,14 @@ Synchronous and silent: progress goes to the object that the caller gives, error
 OSError. One workspace may be used from one thread at a time.
 """
 
+import contextlib
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from epmstore.catalog.model import Actor
 from epmstore.clock import Clock, SystemClock
+from epmstore.errors import BusyError, RootError
 from epmstore.progress import SILENT, Progress
 from epmstore.record.result import Result
 from epmstore.record.store import Store
