@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from epmstore.cli.command import command
+from epmstore.cli.command import PATH, command
 from epmstore.cli.output import counted, name, size
 from epmstore.cli.session import Session
 from epmstore.digest import BlobInfo, identify_stream, parse_digest
@@ -28,7 +28,7 @@ def _shape(kind: str, info: BlobInfo) -> dict[str, object]:
     changes=True,
     examples=[("epmstore blob put crmd", "prints what sha1sum would print")],
 )
-@click.argument("file", type=click.Path())
+@click.argument("file", type=PATH)
 def put(session: Session, file: str) -> None:
     """Store a file and print its SHA-1.
 
@@ -54,7 +54,7 @@ def put(session: Session, file: str) -> None:
     ],
 )
 @click.argument("sha1")
-@click.argument("path", type=click.Path())
+@click.argument("path", type=PATH)
 def get(session: Session, sha1: str, path: str) -> None:
     """Write a stored content to a file.
 
@@ -78,7 +78,7 @@ def get(session: Session, sha1: str, path: str) -> None:
     ],
 )
 @click.argument("sha1")
-@click.argument("path", type=click.Path())
+@click.argument("path", type=PATH)
 def compare(session: Session, sha1: str, path: str) -> int:
     """Compare a file with a stored content.
 

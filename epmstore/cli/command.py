@@ -21,6 +21,10 @@ Example: TypeAlias = tuple[str, str]
 """A command line, and what it does in a few words."""
 
 
+PATH = click.Path(readable=False)
+"""A path of the file system; whoever uses it says what is wrong with it."""
+
+
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """Common options may stand before or after the command's name; the last one given wins."""
     if value not in (None, False, 0):
@@ -50,7 +54,7 @@ def common_options() -> list[click.Option]:
         click.Option(
             ("--store",),
             metavar="DIR",
-            type=click.Path(),
+            type=PATH,
             expose_value=False,
             callback=_remember,
             help="The store. Default: $EPMSTORE_STORE, or the one of root or of this user.",

@@ -4,7 +4,6 @@ Codes 2 to 11 of epmstore's own errors come from their classes (epmstore/errors.
 """
 
 import errno
-import json
 import os
 import re
 import sys
@@ -13,7 +12,7 @@ import traceback
 import click
 from click.exceptions import Abort, NoArgsIsHelpError, NoSuchOption
 
-from epmstore.cli.output import plain_text, safe_text
+from epmstore.cli.output import encode, plain_text, safe_text
 from epmstore.errors import DiskFullError, EpmError, UsageError
 
 DEBUG = "EPMSTORE_DEBUG"
@@ -141,7 +140,7 @@ def _as_json(error: EpmError, app: str | None) -> str:
         "hint": None if error.hint is None else plain_text(error.hint),
         "data": _plain(error.data),
     }
-    return json.dumps(shape, ensure_ascii=False) + "\n"
+    return encode(shape) + "\n"
 
 
 def _plain(value: object) -> object:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from epmstore.workspace import AppHandle
 
 LETTERS = {"added": ("A", "32"), "modified": ("M", "33"), "removed": ("D", "31")}
+REASONS = {"scan": "found by a scan", "safety": "found before a checkout", "event": "seen"}
 TYPES = {"file": stat.S_IFREG, "directory": stat.S_IFDIR, "symlink": stat.S_IFLNK}
 
 
@@ -99,7 +100,7 @@ def _rows(versions: Iterable[VersionInfo], *, everything: bool) -> Iterator[tupl
 
 def _row(version: VersionInfo) -> tuple[str, ...]:
     record = version.record
-    text = name(version.label) if version.label else record.reason
+    text = name(version.label) if version.label else REASONS.get(record.reason, record.reason)
     if record.of is not None:
         text += f" (content of {record.of})"
     if record.exit_status:

@@ -12,7 +12,7 @@ from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.planfile import decode_plan, encode_plan
 from epmstore.checkout.run import Prepared
 from epmstore.cli import shapes
-from epmstore.cli.command import Callback, command
+from epmstore.cli.command import PATH, Callback, command
 from epmstore.cli.moments import selector
 from epmstore.cli.output import counted, name
 from epmstore.cli.paths import scope
@@ -74,7 +74,7 @@ def terms_options(function: Callback) -> Callback:
         ("epmstore plan latest bin", "what a checkout of bin would do"),
     ],
 )
-@click.option("-o", "--output", metavar="FILE", type=click.Path(), help="Write the plan to FILE.")
+@click.option("-o", "--output", metavar="FILE", type=PATH, help="Write the plan to FILE.")
 @exact_option
 @config_option
 @click.argument("version")
@@ -107,7 +107,7 @@ def plan(
     examples=[("epmstore apply back.plan", "refused if a planned path has changed since")],
 )
 @terms_options
-@click.argument("file", type=click.Path())
+@click.argument("file", type=PATH)
 def apply(session: Session, file: str, **terms: bool) -> int:
     """Carry out a plan file.
 
@@ -129,9 +129,7 @@ def apply(session: Session, file: str, **terms: bool) -> int:
         ("epmstore checkout 0 --target /tmp/crm-0", "elsewhere; the live root is not looked at"),
     ],
 )
-@click.option(
-    "--target", metavar="DIR", type=click.Path(), help="Write the version to DIR instead."
-)
+@click.option("--target", metavar="DIR", type=PATH, help="Write the version to DIR instead.")
 @exact_option
 @config_option
 @terms_options

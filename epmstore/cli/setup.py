@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from epmstore.cli import shapes
-from epmstore.cli.command import Callback, command
+from epmstore.cli.command import PATH, Callback, command
 from epmstore.cli.moments import local
 from epmstore.cli.output import name, paint
 from epmstore.cli.session import Session
@@ -86,7 +86,7 @@ def take_back_options(function: Callback) -> Callback:
 @click.option("--follow", is_flag=True, help="ROOT is a symbolic link: record what it leads to.")
 @click.option("--cross-mounts", is_flag=True, help="Enter file systems mounted below ROOT.")
 @click.argument("key")
-@click.argument("root", type=click.Path())
+@click.argument("root", type=PATH)
 def app_add(
     session: Session,
     key: str,
@@ -218,7 +218,7 @@ def app_set(session: Session, key: str, **patterns: tuple[str, ...]) -> None:
     examples=[("epmstore app move crm /srv/crm", "after the directory was moved there")],
 )
 @click.argument("key")
-@click.argument("root", type=click.Path())
+@click.argument("root", type=PATH)
 def app_move(session: Session, key: str, root: str) -> None:
     """Say that an application has another root now.
 

@@ -9,7 +9,7 @@ import msgspec
 from epmstore.care.findings import Finding
 from epmstore.catalog.retention import DEFAULT, Policy
 from epmstore.cli import shapes
-from epmstore.cli.command import Callback, command
+from epmstore.cli.command import PATH, Callback, command
 from epmstore.cli.failure import DEBUG
 from epmstore.cli.moments import selector
 from epmstore.cli.output import counted, name, number, safe_text, size
@@ -277,7 +277,7 @@ def stats(session: Session) -> None:
     changes=True,
     examples=[("epmstore store copy /mnt/usb/epmstore", "again, and only what is new is copied")],
 )
-@click.argument("directory", metavar="DIR", type=click.Path())
+@click.argument("directory", metavar="DIR", type=PATH)
 def copy(session: Session, directory: str) -> None:
     """Copy the store to another directory.
 

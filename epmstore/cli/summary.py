@@ -18,7 +18,7 @@ def finish(session: Session, result: Result) -> int:
         out.shape(result_shape(result))
     else:
         if result.safety is not None:
-            out.note(f"what had changed before is version {result.safety}")
+            out.note(f"what was found is recorded as version {result.safety}")
         if not out.quiet:
             out.line(closing_line(result, with_app=session.app is not None))
         _name_the_rest(out, result)
@@ -46,7 +46,7 @@ def _versions(result: Result) -> str:
     if result.from_ is None:
         return f"version {result.version}{label}"
     if result.from_ == result.version:
-        return f"version {result.version} is now labelled{label}"
+        return f"nothing has changed, version {result.version} is now {label.strip() or 'a change'}"
     of = f" (content of {result.of})" if result.of is not None else ""
     return f"version {result.from_} -> {result.version}{of}{label}"
 
@@ -55,7 +55,7 @@ def _unchanged(result: Result) -> str:
     if result.action in RECORDING:
         return f"nothing has changed since version {result.version}"
     if result.of is not None:
-        return f"nothing to do: this is the content of version {result.of} already"
+        return f"nothing to do for the content of version {result.of}"
     return "nothing to do"
 
 
@@ -86,7 +86,8 @@ def _name_the_rest(out: Output, result: Result) -> None:
     serious = [f"{name(p.path)} ({p.why})" for p in problems if p.kind not in HARMLESS]
     _note(out, "kept", [f"{name(path)} ({why})" for path, why in result.kept])
     _note(out, "not recorded", notes)
-    _warn(out, "not observed, and therefore left as they were", serious)
+    recording = result.action in RECORDING
+    _warn(out, "could not be read" if recording else "not observed, and not touched", serious)
     _warn(out, "changing all the time, not recorded", [name(path) for path in result.unstable])
     _warn(out, "not restored", result.not_restored)
     _warn(out, "another content has the same SHA-1", [name(path) for path in result.collisions])
