@@ -75,9 +75,14 @@ def reclaimable(group: Group, keep: Callable[[Sha256], bool]) -> int:
     return freed
 
 
-def seal_log(packs: Path, file: str, order: Sequence[Sha256] = ()) -> WrittenGroup:
-    """One solid group with every content of a log: first those in `order`, so that what is near in
-    the tree is near in the pack, then the others as they came.
+def seal_log(
+    packs: Path,
+    file: str,
+    order: Sequence[Sha256] = (),
+    keep: Callable[[Sha256], bool] = lambda _: True,
+) -> WrittenGroup:
+    """One solid group with every content of a log that `keep` says yes of: first those in `order`,
+    so that what is near in the tree is near in the pack, then the others as they came.
 
     Deltas, parts and frames that are large already are copied. The log is not appended to any more
     (`PackLog.begin_next`). Raises DamagedError if any of it is damaged, OSError.
@@ -88,7 +93,9 @@ def seal_log(packs: Path, file: str, order: Sequence[Sha256] = ()) -> WrittenGro
         if scan.damage or not all(found.is_whole for found in scan.groups):
             raise DamagedError(f"{file} is damaged", hint="run `epmstore fsck`", file=file)
         with GroupWriter(packs, spill=0) as writer, closing(FrameReader(packs)) as reader:
-            _seal(writer, reader, fd, _log_rows(file, scan.groups), order)
+            found = _log_rows(file, scan.groups)
+            rows = {sha256: row for sha256, row in found.items() if keep(sha256)}
+            _seal(writer, reader, fd, rows, order)
             return writer.finish()
     finally:
         os.close(fd)
@@ -118,8 +125,11 @@ def _copy_frames(
             if not is_wanted or not any(keep(row.sha256) for row in rows[number]):
                 continue
             record = _record(fd, frame)
-            if _is_mostly_dead(frame, rows[number], keep):
-                _repack(writer, record, [row for row in rows[number] if keep(row.sha256)])
+            kept = [row for row in rows[number] if keep(row.sha256)]
+            # dead deltas always go: they would be left without the base that only they need
+            has_dead_delta = is_delta and len(kept) < len(rows[number])
+            if has_dead_delta or _is_mostly_dead(frame, rows[number], keep):
+                _repack(writer, record, kept)
             else:
                 writer.copy_frame(frame, record, rows[number])
     finally:

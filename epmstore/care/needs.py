@@ -6,7 +6,7 @@ each content was part of the tree, and whether each version has the sum that it 
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import msgspec
@@ -53,15 +53,13 @@ class Need(msgspec.Struct, frozen=True):
             if found.restorable and any(a <= found.version < b for a, b in spans)
         ]
 
-    def needed(self, *, forgotten: bool = False) -> set[BlobInfo]:
-        """The contents of every restorable version; with `forgotten`, of every version."""
-        if forgotten:
-            return set(self.spans)
-        restorable = [found.version for found in self.state.versions if found.restorable]
+    def needed(self, *, without: Collection[int] = ()) -> set[BlobInfo]:
+        """The contents of every restorable version; of those but the versions in `without`."""
+        kept = [v.version for v in self.state.versions if v.restorable and v.version not in without]
         return {
             info
             for info, spans in self.spans.items()
-            if any(_has_between(restorable, a, b) for a, b in spans)
+            if any(_has_between(kept, low, high) for low, high in spans)
         }
 
 

@@ -15,6 +15,8 @@ from epmstore.catalog.model import VersionKind
 from epmstore.catalog.state import CatalogState
 
 DAY: Final = 86400.0
+UNDOABLE: Final = frozenset({"checkout", "undo", "repair"})
+"""Reasons of versions that `undo` or `redo` can reverse."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,8 +57,9 @@ def points(state: CatalogState) -> list[Point]:
     """Of all versions that are not forgotten, in order."""
     undo: dict[int, float] = {}
     for info in state.versions:
+        can_undo = info.record.reason in UNDOABLE
         for target in (info.record.safety, info.record.from_):
-            if target is not None:
+            if can_undo and target is not None:
                 undo[target] = info.time
     return [
         Point(

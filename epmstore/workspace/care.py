@@ -1,11 +1,17 @@
 """`ws.care`: looking after the store as a whole. Thin: each verb names its use case."""
 
+from collections.abc import Sequence
+
 from epmstore.care.findings import FsckReport
+from epmstore.care.forget import Forgotten, forget, unforget
 from epmstore.care.fsck import fsck
+from epmstore.care.gc import GcResult, collect
 from epmstore.care.stats import Stats, collect_stats
 from epmstore.catalog.model import Actor
+from epmstore.catalog.retention import DEFAULT, Policy
 from epmstore.progress import Progress
 from epmstore.record.store import Store
+from epmstore.workspace.apps import Apps
 
 
 class Care:
@@ -28,3 +34,29 @@ class Care:
         Raises OSError; damage is a finding.
         """
         return fsck(self._store, read_data, seed=seed, progress=self._progress)
+
+    def forget(
+        self, key: str, chosen: Policy | Sequence[int] = DEFAULT, *, dry_run: bool = False
+    ) -> Forgotten:
+        """Let the contents of versions go: those that a policy does not keep, or exactly these.
+
+        The usual policy keeps every change of a year and every drift of a week, then thinner.
+        Raises AppNotFoundError, VersionNotFoundError, ConflictError, DamagedError, OSError.
+        """
+        app = self._app(key)
+        return forget(self._store, app, chosen, dry_run=dry_run, actor=self._actor)
+
+    def unforget(self, key: str, versions: Sequence[int]) -> tuple[int, ...]:
+        """Take a forget back; the versions that were forgotten. Raises AppNotFoundError,
+        VersionNotFoundError, NotRestorableError (contents are gone), OSError.
+        """
+        return unforget(self._store, self._app(key), versions, actor=self._actor)
+
+    def gc(self, *, dry_run: bool = False) -> GcResult:
+        """Free the space of what no version needs that is not forgotten. Raises DamagedError,
+        BusyError, OSError.
+        """
+        return collect(self._store, dry_run=dry_run, progress=self._progress)
+
+    def _app(self, key: str) -> str:
+        return Apps(self._store).get(key).uuid

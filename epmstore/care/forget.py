@@ -1,0 +1,160 @@
+"""Forgetting: the contents of versions may go, the facts stay. And taking it back while they last.
+
+What may not be forgotten: the latest version, pinned and tagged ones, what `undo` would bring back
+(recorded in the last 30 days), and everything of an application that is on hold or whose checkout
+has not ended. A policy passes over these, an explicit request is refused.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from epmstore.care.gc import freed_by
+from epmstore.care.needs import Need, committed, index_state, open_journals, read_needs
+from epmstore.catalog.model import Actor, Fact, ForgetRecord, UnforgetRecord
+from epmstore.catalog.retention import DEFAULT, Policy, forgettable, points, reasons
+from epmstore.catalog.state import CatalogState
+from epmstore.clock import from_rfc3339, to_rfc3339
+from epmstore.digest import Sha256
+from epmstore.errors import ConflictError, NotRestorableError, VersionNotFoundError
+from epmstore.record.commit import commit_fact
+from epmstore.record.replay import catch_up
+from epmstore.record.reserve import with_reserve
+from epmstore.record.store import Store
+
+ONLY_EXEMPT = Policy(
+    keep_last=0,
+    keep_change_days=0,
+    keep_drift_days=0,
+    keep_hourly=0,
+    keep_daily=0,
+    keep_weekly=0,
+    keep_monthly=0,
+    keep_yearly=0,
+)
+"""Keeps nothing but what may not be forgotten at all."""
+
+
+class Forgotten(msgspec.Struct, frozen=True):
+    """`versions` in order; `freed`: about how many bytes the next collection frees because of it.
+    With `dry_run` nothing was recorded.
+    """
+
+    versions: tuple[int, ...]
+    freed: int
+    dry_run: bool = False
+
+
+def forget(
+    store: Store,
+    app: str,
+    chosen: Policy | Sequence[int] = DEFAULT,
+    *,
+    dry_run: bool = False,
+    actor: Actor | None = None,
+) -> Forgotten:
+    """Forget the versions of an app (UUID) that a policy does not keep, or exactly these; those
+    that are forgotten already are passed over.
+
+    Raises VersionNotFoundError, ConflictError (an explicit version that may not be forgotten),
+    DamagedError, OSError.
+    """
+    with store.lock_write():
+        catch_up(store)
+    state = index_state(store, app)
+    versions = _chosen(store, app, state, chosen)
+    freed = freed_by(store, app, versions) if versions else 0
+    if versions and not dry_run:
+        now = to_rfc3339(store.clock.now())
+        _commit(store, app, ForgetRecord(time=now, actor=actor, versions=versions))
+    return Forgotten(versions, freed, dry_run)
+
+
+def unforget(
+    store: Store, app: str, versions: Sequence[int], *, actor: Actor | None = None
+) -> tuple[int, ...]:
+    """Take a forget back; the versions that were forgotten. Raises NotRestorableError if contents
+    are gone: then none of them is restorable again. Raises VersionNotFoundError, OSError.
+    """
+    with store.keep_packs():
+        with store.lock_write():
+            catch_up(store)
+        need = read_needs(store, app, committed(store, app).length)
+        _check_known(need.state, versions)
+        forgotten = {v.version for v in need.state.versions if not v.restorable}
+        found = tuple(sorted(forgotten.intersection(versions)))
+        for version in found:
+            _check_stored(store, need, version)
+        if found:
+            now = to_rfc3339(store.clock.now())
+            _commit(store, app, UnforgetRecord(time=now, actor=actor, versions=found))
+    return found
+
+
+def _chosen(
+    store: Store, app: str, state: CatalogState, chosen: Policy | Sequence[int]
+) -> tuple[int, ...]:
+    now = store.clock.now()
+    barrier = _barrier(store, app, state)
+    if isinstance(chosen, Policy):
+        return () if barrier else tuple(forgettable(points(state), chosen, now))
+    _check_known(state, chosen)
+    kept = reasons(points(state), ONLY_EXEMPT, now)
+    wanted = tuple(sorted(set(chosen).intersection(kept)))
+    for version in wanted:
+        why = [barrier] if barrier else kept[version]
+        if why:
+            raise ConflictError(
+                f"version {version} may not be forgotten: {', '.join(why)}",
+                hint="`epmstore unpin` and `epmstore tag --delete` let go of a version",
+                version=version,
+            )
+    return wanted
+
+
+def _barrier(store: Store, app: str, state: CatalogState) -> str | None:
+    """What keeps every version of an app."""
+    if any(path.name == store.journal(app).name for path in open_journals(store)):
+        return "a checkout has not ended"
+    hold = state.hold
+    if hold is not None and (hold.until is None or from_rfc3339(hold.until) > store.clock.now()):
+        return "the application is on hold"
+    return None
+
+
+def _check_known(state: CatalogState, versions: Sequence[int]) -> None:
+    for version in versions:
+        if state.find(version) is None:
+            raise VersionNotFoundError(
+                f"no version {version}", hint="see `epmstore log --all`", version=version
+            )
+
+
+def _check_stored(store: Store, need: Need, version: int) -> None:
+    purged = {record.digest for record in need.state.purged}
+    wanted = [
+        info.sha256
+        for info, spans in need.spans.items()
+        if any(low <= version < high for low, high in spans) and info.digest.hex() not in purged
+    ]
+    gone = _not_stored(store, wanted)
+    if gone:
+        raise NotRestorableError(
+            f"{gone} of the {len(wanted)} contents of version {version} are gone",
+            hint="`epmstore gc` has taken them; `epmstore log` shows what can be restored",
+            app=need.key,
+            version=version,
+            gone=gone,
+        )
+
+
+def _not_stored(store: Store, wanted: Sequence[Sha256]) -> int:
+    """How many of these contents cannot be read for want of themselves, a base or a part."""
+    places = store.contents.places(wanted)
+    others = {s: {*place.parts, *filter(None, (place.base,))} for s, place in places.items()}
+    there = store.contents.places(list(set().union(*others.values())))
+    return sum(s not in places or not others[s] <= there.keys() for s in wanted)
+
+
+def _commit(store: Store, app: str, fact: Fact) -> None:
+    with_reserve(store.path, lambda: commit_fact(store, app, fact))

@@ -1,0 +1,273 @@
+"""Collecting: the space of what no version needs is given back.
+
+Marking and writing go on beside everybody else; each replacement of a file is then checked against
+everything that was committed since (switch.py). One file at a time, dead ones first, so that a full
+disk gets emptier from the start. What was interrupted is done again from the beginning.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
+
+import msgspec
+
+from epmstore.blobs.merge import merge_packs, rewrite, seal_log
+from epmstore.blobs.pack import discard_written, publish_pack
+from epmstore.blobs.packlog import is_full
+from epmstore.care.collection import Plan, make_plan
+from epmstore.care.marks import Marks, mark, marked_since
+from epmstore.care.switch import (
+    collecting,
+    condemned,
+    is_leaned_on,
+    refresh,
+    remove_temporaries,
+    switch_files,
+    withdraw,
+)
+from epmstore.care.tables import Tables, read_tables
+from epmstore.digest import Sha256
+from epmstore.errors import DamagedError
+from epmstore.fsio import is_full as is_disk_full
+from epmstore.progress import SILENT, Progress
+from epmstore.record.changes import in_order
+from epmstore.record.replay import catch_up
+from epmstore.record.reserve import has_reserve, make_reserve, with_reserve
+from epmstore.record.store import Store
+
+TRIES = 3
+
+
+class GcResult(msgspec.Struct, frozen=True, kw_only=True):
+    """`freed`: bytes of files that are gone less those of files that came in their place;
+    `rewritten`: bytes of the latter. The others count files. With `dry_run`, what would be, about.
+    """
+
+    freed: int = 0
+    rewritten: int = 0
+    dropped: int = 0
+    repacked: int = 0
+    sealed: int = 0
+    merged: int = 0
+    dry_run: bool = False
+
+
+class _StaleError(Exception):
+    """What was committed since the mark cannot be judged without marking again."""
+
+
+class Survey(msgspec.Struct, frozen=True):
+    """What is needed, what is there, and what to do about it. `ends_log`: the log that is appended
+    to is full or mostly dead, and is planned for as if it were an older one.
+    """
+
+    marks: Marks
+    tables: Tables
+    plan: Plan
+    ends_log: bool
+
+
+def collect(store: Store, *, dry_run: bool = False, progress: Progress = SILENT) -> GcResult:
+    """Free what no version needs that is not forgotten. On a full disk the reserve is given up for
+    it, and made again at the end.
+
+    Raises DamagedError (repair first: nobody knows what a damaged table needs), BusyError, OSError.
+    """
+    if dry_run:
+        with store.keep_packs():
+            return _expected(survey(store))
+    with collecting(store):
+        result = with_reserve(store.path, lambda: _Collector(store, progress).run())
+        make_reserve(store.path)
+    return result
+
+
+def survey(store: Store, without: Mapping[str, frozenset[int]] | None = None) -> Survey:
+    """Look at everything; `without`: versions that are taken for forgotten. Within `keep_packs`.
+    Raises DamagedError, BusyError, OSError.
+    """
+    with store.lock_write():
+        catch_up(store)
+        newest = store.packlog.file
+    marks = mark(store, without)
+    tables = read_tables(store)
+    _check_sound(tables)
+    needed = set(marks.needed)
+    if marks.journals:
+        needed.update(sha256 for sha256 in tables.contents() if sha256 not in marks.named)
+    plan = make_plan(tables, needed, newest)
+    if _should_end(newest, tables, plan):
+        return Survey(marks, tables, make_plan(tables, needed, ""), True)
+    return Survey(marks, tables, plan, False)
+
+
+def freed_by(store: Store, app: str, versions: Iterable[int]) -> int:
+    """About how many bytes a collection would free more if these versions were forgotten."""
+    with store.keep_packs():
+        now = survey(store)
+        then = survey(store, {app: frozenset(versions)})
+    return max(0, then.plan.freed - now.plan.freed)
+
+
+class _Collector:
+    """One collection."""
+
+    def __init__(self, store: Store, progress: Progress) -> None:
+        self._store = store
+        self._progress = progress
+        self._counts: Counter[str] = Counter()
+
+    def run(self) -> GcResult:
+        with self._store.lock_packs():
+            self._counts["freed"] += remove_temporaries(self._store)
+        for _ in range(TRIES):
+            try:
+                self._collect()
+                break
+            except _StaleError:
+                continue
+        counts = self._counts
+        return GcResult(
+            freed=counts["freed"],
+            rewritten=counts["rewritten"],
+            dropped=counts["dropped"],
+            repacked=counts["repacked"],
+            sealed=counts["sealed"],
+            merged=counts["merged"],
+        )
+
+    def _collect(self) -> None:
+        store = self._store
+        with store.keep_packs():
+            found = survey(store)
+            if found.ends_log:
+                with store.lock_write():
+                    store.packlog.begin_next()
+                found = survey(store)
+        plan = found.plan
+        jobs = [
+            *(("dropped", [file]) for file in plan.drop),
+            *(("repacked", [file]) for file in plan.rewrite),
+            *(("sealed", [file]) for file in plan.seal),
+            # those whose contents were leaned on by what is gone by now
+            *(("dropped", [file]) for file in plan.drop),
+            *(("merged", list(files)) for files in plan.merge),
+        ]
+        self._progress.begin("collecting", files=len(jobs))
+        for stage, files in jobs:
+            try:
+                self._replace(found, stage, files)
+            except OSError as error:
+                if stage == "dropped" or not is_disk_full(error) or has_reserve(store.path):
+                    raise
+                break  # what had to be written to free more does not fit
+            self._progress.advance(files=1)
+        self._progress.end()
+
+    def _replace(self, found: Survey, stage: str, gone: list[str]) -> None:
+        """Write what is needed of some files, and put that in their place."""
+        store, tables = self._store, found.tables
+        if not all(file in tables.groups for file in gone):
+            return
+        with store.keep_packs():
+            come = None if stage == "dropped" else self._write(found, stage, gone)
+        if come in gone:
+            return
+        with store.lock_packs(), store.lock_write():
+            catch_up(store)
+            refresh(store, tables)
+            try:
+                may_go = _may_go(store, found, gone)
+            except _StaleError:
+                if come is not None:
+                    withdraw(store, tables, come)
+                raise
+            if not may_go:
+                if come is not None:
+                    withdraw(store, tables, come)
+                return
+            before = sum(tables.sizes[file] for file in gone)
+            after = 0 if come is None else tables.sizes[come]
+            switch_files(store, tables, gone)
+        self._counts.update({"freed": before - after, "rewritten": after, stage: len(gone)})
+
+    def _write(self, found: Survey, stage: str, files: list[str]) -> str | None:
+        """The name of a pack with what is needed of some files; null if that is nothing."""
+        packs, plan = self._store.packs, found.plan
+        keep = partial(plan.keeps, files[0])
+        if stage == "repacked":
+            written = rewrite(packs, files[0], keep)
+        elif stage == "sealed":
+            written = seal_log(packs, files[0], _path_order(self._store), keep)
+        else:
+            written = merge_packs(packs, files)
+        if not written.group.blobs:
+            discard_written(written)
+            return None
+        return publish_pack(packs, written)
+
+
+def _may_go(store: Store, found: Survey, gone: Collection[str]) -> bool:
+    """Whether nothing is lost with these files, by what is committed now. Under both locks.
+
+    Raises _StaleError, DamagedError.
+    """
+    tables = found.tables
+    if tables.faults or not all(file in tables.groups for file in gone):
+        return False
+    lost = condemned(tables, gone)
+    since = marked_since(store, found.marks)
+    if since is None:
+        raise _StaleError
+    is_needed = any(sha256 in since or sha256 in found.plan.homes for sha256 in lost)
+    return not is_needed and not is_leaned_on(tables, lost, gone)
+
+
+def _check_sound(tables: Tables) -> None:
+    """Raises DamagedError if what a file leans on cannot be known."""
+    reasons = {file: error.message for file, error in tables.faults.items()}
+    for file, scan in tables.logs.items():
+        if scan.damage:
+            reasons[file] = f"damaged at byte {scan.damage[0].start}"
+    for file, reason in reasons.items():
+        raise DamagedError(
+            f"packs/{file}: {reason}",
+            hint="run `epmstore fsck --read-data --repair` first",
+            file=file,
+        )
+
+
+def _should_end(log: str, tables: Tables, plan: Plan) -> bool:
+    """Whether the log that is appended to is full, or mostly dead."""
+    rows = [copy.row for copy in tables.rows(log)]
+    if not rows:
+        return False
+    kept = sum(row.size for row in rows if plan.keeps(log, row.sha256))
+    return is_full(tables.sizes[log], len(rows)) or 2 * kept < sum(row.size for row in rows)
+
+
+def _path_order(store: Store) -> list[Sha256]:
+    """The contents of all newest versions as their paths follow each other."""
+    order = []
+    for app in store.recorded_apps():
+        newest = store.entries.last_version(app)
+        if newest is not None and newest.version is not None:
+            entries = in_order(store.entries.tree(app, newest.version))
+            order += [entry.content.sha256 for entry in entries if entry.content is not None]
+    return order
+
+
+def _expected(found: Survey) -> GcResult:
+    plan, sizes = found.plan, found.tables.sizes
+    merged = [file for files in plan.merge for file in files]
+    rewritten = sum(sizes[file] for file in (*plan.rewrite, *plan.seal, *merged))
+    dropped = sum(sizes[file] for file in plan.drop)
+    return GcResult(
+        freed=plan.freed,
+        rewritten=max(0, rewritten - (plan.freed - dropped)),
+        dropped=len(plan.drop),
+        repacked=len(plan.rewrite),
+        sealed=len(plan.seal),
+        merged=len(merged),
+        dry_run=True,
+    )

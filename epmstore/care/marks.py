@@ -1,0 +1,77 @@
+"""What a collection must not take, and what came after it looked: roots, not yet what they lean on.
+
+From the catalogs: every content of every version that is not forgotten. From open journals: every
+content that they name, everything that any version of their application has, and every content that
+no version names at all, because it may be about to be named.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from epmstore.care.needs import all_needs, committed, named_in, open_journals, witnesses
+from epmstore.catalog.model import Position, UnforgetRecord, VersionPart
+from epmstore.digest import Sha256
+from epmstore.record.store import Store
+
+
+class Marks(msgspec.Struct, frozen=True):
+    """`needed` are roots; `named` is every content that some version names. `positions` tell how
+    far each catalog was read; `journals` are the names of those that were open.
+    """
+
+    needed: frozenset[Sha256]
+    named: frozenset[Sha256]
+    positions: dict[str, Position]
+    journals: frozenset[str]
+
+
+def mark(store: Store, without: Mapping[str, frozenset[int]] | None = None) -> Marks:
+    """Read every catalog. `without`: versions that are looked at as if they were forgotten.
+
+    Raises DamagedError: where nobody knows what is needed, nothing may be taken.
+    """
+    journals = open_journals(store)
+    busy = {path.name.partition(".")[0] for path in journals}
+    needed: set[Sha256] = set()
+    named: set[Sha256] = set()
+    needs = all_needs(store)
+    for app, need in needs.items():
+        named |= witnesses(need.spans)
+        if app in busy:
+            needed |= witnesses(need.spans)
+        else:
+            needed |= witnesses(need.needed(without=(without or {}).get(app, frozenset())))
+    for path in journals:
+        needed |= named_in(path)
+    positions = {app: need.position for app, need in needs.items()}
+    return Marks(
+        frozenset(needed),
+        frozenset(named),
+        positions,
+        frozenset(path.name for path in journals),
+    )
+
+
+def marked_since(store: Store, marks: Marks) -> set[Sha256] | None:
+    """The contents that were needed anew since the mark; null if that cannot be told from what was
+    committed alone (an application or a journal came, a forget was taken back).
+
+    Under the `write` lock. Raises DamagedError.
+    """
+    if {path.name for path in open_journals(store)} - marks.journals:
+        return None
+    found: set[Sha256] = set()
+    for app in store.recorded_apps():
+        before, now = marks.positions.get(app), committed(store, app)
+        if before is None:
+            return None
+        if now == before:
+            continue
+        for read in store.catalog(app).read(before, now.length):
+            if isinstance(read.record, UnforgetRecord):
+                return None
+            if isinstance(read.record, VersionPart):
+                contents = (entry.content for entry in read.record.entries)
+                found.update(content.sha256 for content in contents if content is not None)
+    return found

@@ -1,0 +1,126 @@
+"""Replacing pack files by others: the one place where a pack is ever removed.
+
+Under the exclusive `gc` lock (nobody reads packs, nor refers to contents that are not committed
+yet) and the `write` lock: check once more that nothing is lost, switch the index, and only then
+unlink. Whatever dies in between leaves files that nobody needs, never the other way round.
+"""
+
+import contextlib
+import os
+from collections.abc import Collection, Iterator
+
+from epmstore import locks
+from epmstore.atomic import TEMPORARY, directory, remove_file, retire
+from epmstore.care.tables import Tables, leans_on, read_table
+from epmstore.digest import Sha256
+from epmstore.fsio import unlink
+from epmstore.group import NO_FRAME
+from epmstore.record.replay import pack_files
+from epmstore.record.store import Store
+
+
+@contextlib.contextmanager
+def collecting(store: Store, owner: str = "gc") -> Iterator[None]:
+    """One at a time replaces packs. Taken before every other lock. Raises BusyError."""
+    with locks.hold(store.path / "locks", "collect", owner=owner):
+        yield
+
+
+def refresh(store: Store, tables: Tables) -> None:
+    """Enter files that came or grew since the tables were read, and drop those that went.
+
+    Raises OSError; a file that cannot be read is among `tables.faults` then.
+    """
+    files = set(pack_files(store))
+    for file in set(tables.sizes) - files:
+        tables.drop(file)
+    for file in files:
+        size = os.stat(store.packs / file).st_size
+        if tables.sizes.get(file) != size:
+            tables.drop(file)
+            read_table(store, tables, file)
+
+
+def condemned(tables: Tables, gone: Collection[str]) -> set[Sha256]:
+    """The contents that the store would have no more without these files."""
+    return {
+        copy.row.sha256
+        for file in gone
+        for copy in tables.rows(file)
+        if all(other.where.file in gone for other in tables.copies(copy.row.sha256))
+    }
+
+
+def is_leaned_on(tables: Tables, lost: set[Sha256], gone: Collection[str]) -> bool:
+    """Whether something that stays could not be read without what is lost."""
+    return bool(lost) and any(
+        not lost.isdisjoint(leans_on(copy.row))
+        for file in tables.groups
+        if file not in gone
+        for copy in tables.rows(file)
+    )
+
+
+def switch_files(
+    store: Store, tables: Tables, gone: Collection[str], *, quarantine: bool = False
+) -> None:
+    """The index knows every file in `tables` but those `gone`, which are then removed, or moved to
+    the quarantine. Under both locks, tables refreshed. Raises OSError, DamagedError.
+    """
+    affected = [copy.row for file in gone for copy in tables.rows(file)]
+    for file in gone:
+        tables.drop(file)
+    with store.database.write():
+        for file in gone:
+            store.contents.forget_file(file)
+        for row in affected:
+            if row.frame == NO_FRAME:
+                store.contents.forget_large(row.sha256)
+        _enter(store, tables, [row.sha256 for row in affected])
+    store.blobs.close()
+    for file in gone:
+        if quarantine:
+            retire(store.packs / file, store.quarantine)
+        else:
+            remove_file(store.packs / file)
+
+
+def withdraw(store: Store, tables: Tables, file: str) -> None:
+    """Take a new pack away that nobody refers to yet. Under both locks. Raises OSError."""
+    if file not in store.contents.files():
+        tables.drop(file)
+        remove_file(store.packs / file)
+
+
+def remove_temporaries(store: Store) -> int:
+    """Take away what crashed writers left below `packs/`; how many bytes. Under the exclusive `gc`
+    lock: then no writer lives. Raises OSError.
+    """
+    freed = 0
+    with directory(store.packs) as parent:
+        for name in os.listdir(parent):
+            if name.startswith(TEMPORARY):
+                freed += os.stat(name, dir_fd=parent, follow_symlinks=False).st_size
+                unlink(name, parent)
+    return freed
+
+
+def _enter(store: Store, tables: Tables, lost: list[Sha256]) -> None:
+    """Enter files that the index never knew, and those that hold another copy of what was lost."""
+    known = store.contents.files()
+    for file in sorted(set(tables.groups) - set(known)):
+        _enter_file(store, tables, file)
+    places = store.contents.places(lost)
+    again = {
+        copies[0].where.file
+        for sha256 in lost
+        if sha256 not in places and (copies := tables.copies(sha256))
+    }
+    for file in sorted(again):
+        store.contents.forget_file(file)
+        _enter_file(store, tables, file)
+
+
+def _enter_file(store: Store, tables: Tables, file: str) -> None:
+    for located in tables.groups[file]:
+        store.contents.add_group(file, located.start, located.group)
