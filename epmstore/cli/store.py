@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from epmstore.care.findings import Finding
+from epmstore.care.forget import ONLY_EXEMPT, Forgotten
 from epmstore.catalog.retention import DEFAULT, Policy
 from epmstore.cli import shapes
 from epmstore.cli.command import PATH, Callback, command
@@ -178,28 +179,33 @@ def forget(session: Session, versions: tuple[str, ...], **keep: int | None) -> N
     if versions:
         chosen = [handle.version(selector(text)) for text in versions]
     found = care.forget(key, chosen, dry_run=True)
-    if not session.dry_run and found:
-        session.confirm(f"Forget {counted(len(found), 'version')} of {key}?")
-        care.forget(key, chosen)
-    _print_forgotten(session, key, found, "would be forgotten" if session.dry_run else "forgotten")
-    if found:
-        session.out.note("the space is free after: epmstore gc")
+    if found.versions and not session.dry_run:
+        session.confirm(f"Forget {counted(len(found.versions), 'version')} of {key}?")
+        found = care.forget(key, chosen)
+    _print_forgotten(session, key, found)
 
 
 def make_policy(given: dict[str, int]) -> Policy:
     """The usual policy, or exactly what was given; what undo needs is kept either way."""
-    if not given:
-        return DEFAULT
-    nothing = dict.fromkeys(KEEP, 0)
-    return msgspec.convert({**nothing, **given}, Policy)
+    return msgspec.structs.replace(ONLY_EXEMPT, **given) if given else DEFAULT
 
 
-def _print_forgotten(session: Session, key: str, versions: list[int], what: str) -> None:
-    shape = {"type": "forget", "app": key, "versions": versions}
-    session.out.outcome(shape, f"{key}: {counted(len(versions), 'version')} {what}")
-    if not session.json:
-        for line in session.out.some([str(version) for version in versions]):
-            session.out.note(line)
+def _print_forgotten(session: Session, key: str, found: Forgotten) -> None:
+    shape = {
+        "type": "forget",
+        "app": key,
+        "versions": list(found.versions),
+        "freed_bytes": found.freed,
+        "dry_run": found.dry_run,
+    }
+    would = "would be " if found.dry_run else ""
+    what = f"{counted(len(found.versions), 'version')} {would}forgotten"
+    if not found.versions:
+        what = "nothing to forget"
+    session.out.outcome(shape, f"{key}: {what}")
+    if found.versions:
+        numbers = ", ".join(map(str, found.versions))
+        session.out.note(f"versions {numbers}; epmstore gc frees about {size(found.freed)}")
 
 
 @command(
@@ -214,11 +220,13 @@ def unforget(session: Session, versions: tuple[str, ...]) -> None:
     Refused for a version of which `epmstore gc` has already taken contents.
     """
     handle = session.handle()
-    chosen = [handle.version(selector(text)) for text in versions]
+    key, chosen = handle.app.key, [handle.version(selector(text)) for text in versions]
+    found = sorted(set(chosen))
     if not session.dry_run:
-        session.workspace.care.unforget(handle.app.key, chosen)
-    what = "would be restorable" if session.dry_run else "restorable again"
-    _print_forgotten(session, handle.app.key, chosen, what)
+        found = list(session.workspace.care.unforget(key, chosen))
+    shape = {"type": "unforget", "app": key, "versions": found, "dry_run": session.dry_run}
+    would = "would be restorable" if session.dry_run else "restorable again"
+    session.out.outcome(shape, f"{key}: {counted(len(found), 'version')} {would}")
 
 
 @command(
@@ -231,15 +239,23 @@ def gc(session: Session) -> None:
     Never takes a content that a version needs which is not forgotten. Works on a full disk: the
     store keeps a reserve for it.
     """
-    result = session.workspace.care.gc(dry_run=session.dry_run)
+    found = session.workspace.care.gc(dry_run=session.dry_run)
     shape = {
         "type": "gc",
         "app": None,
-        "freed_bytes": result.freed,
-        "rewritten_bytes": result.rewritten,
+        "freed_bytes": found.freed,
+        "rewritten_bytes": found.rewritten,
+        "dropped": found.dropped,
+        "repacked": found.repacked,
+        "sealed": found.sealed,
+        "merged": found.merged,
+        "dry_run": found.dry_run,
     }
-    would = "would be freed" if session.dry_run else "freed"
-    session.out.outcome(shape, f"{size(result.freed)} {would}, {size(result.rewritten)} rewritten")
+    what = "would be freed" if found.dry_run else "freed"
+    text = f"{size(found.freed)} {what}"
+    if found.rewritten:
+        text += f", {size(found.rewritten)} written anew"
+    session.out.outcome(shape, text if found.freed or found.rewritten else "nothing to free")
 
 
 @command(

@@ -42,7 +42,7 @@ def test_the_undo_names_the_app_where_the_command_had_to() -> None:
     ],
 )  # fmt: skip
 def test_a_snapshot(facts: dict[str, object], text: str) -> None:
-    assert line(action="snapshot", **facts) == f"crm: {text}"
+    assert line(with_app=False, action="snapshot", **facts) == f"crm: {text}"
 
 
 def test_nothing_to_do() -> None:

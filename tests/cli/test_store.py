@@ -1,0 +1,119 @@
+"""fsck, rebuild, forget, gc, stats: looking after the store, and what is said about damage."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
+
+EVERYTHING = ("--keep-last", "1")
+
+
+@pytest.fixture
+def grown(cli: "Cli", recorded: Path) -> Path:
+    """Four versions, the middle two of them drift."""
+    for number in (1, 2):
+        (recorded / "bin" / "crmd").write_text(f"drift {number}\n")
+        cli.ok("change", "begin")
+        cli.ok("change", "end")
+    (recorded / "bin" / "crmd").write_text("program 2\n")
+    cli.ok("snapshot", "-m", "patch")
+    return recorded
+
+
+def spoil(file: Path) -> None:
+    """Flip one bit in the middle of a file."""
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def pack_files(store: Path) -> list[Path]:
+    return [path for path in (store / "packs").rglob("*") if path.is_file()]
+
+
+def test_a_sound_store_is_0(cli: "Cli", recorded: Path) -> None:
+    assert cli.ok("fsck").out == "no damage found\n"
+    assert cli.ok("fsck", "--read-data").out.startswith("no damage found, ")
+    [summary] = cli.ok("fsck", "--read-data=10%", "--json").shapes
+    assert (summary["type"], summary["clean"], summary["left"]) == ("summary", True, 0)
+
+
+def test_damage_is_6_and_named(cli: "Cli", recorded: Path) -> None:
+    spoil(pack_files(cli.store)[0])
+    found = cli("fsck", "--read-data")
+    assert found.code == 6
+    assert "packs/" in found.out
+    *findings, summary = cli("fsck", "--read-data", "--json").shapes
+    assert findings and all(f["type"] == "finding" for f in findings)
+    assert summary["left"] == len(findings)
+
+
+def test_a_lost_index_is_rebuilt(cli: "Cli", grown: Path) -> None:
+    before = cli.ok("log", "--all").out
+    for path in cli.store.glob("index.sqlite*"):
+        path.unlink()
+    assert cli.ok("rebuild").out == "the index is new\n"
+    assert cli.ok("log", "--all").out == before
+
+
+def test_a_broken_index_is_named_and_rebuilt(cli: "Cli", grown: Path) -> None:
+    before = cli.ok("log", "--all").out
+    for path in cli.store.glob("index.sqlite*"):
+        path.write_bytes(b"no database at all" * 1000)
+    found = cli("log")
+    assert found.code in (0, 6)
+    cli.ok("rebuild")
+    assert cli.ok("log", "--all").out == before
+
+
+def test_a_damaged_catalog_is_6(cli: "Cli", grown: Path) -> None:
+    [catalog] = (cli.store / "catalogs").glob("*.syscat.zst")
+    spoil(catalog)
+    found = cli("fsck")
+    assert found.code == 6
+    assert catalog.name in found.out
+
+
+def test_forget_and_gc_and_back(cli: "Cli", grown: Path) -> None:
+    dry = cli.ok("forget", "--dry-run", "--json", *EVERYTHING).shapes[0]
+    assert dry["versions"] and dry["dry_run"] is True
+    assert cli.ok("log", "--all").out.count("not restorable") == 0
+    cli.ok("forget", "--yes", *EVERYTHING)
+    gone = dry["versions"][0]
+    assert cli.ok("log", "--all").out.count("not restorable") == len(dry["versions"])
+    assert cli("checkout", str(gone)).code == 5
+    cli.ok("unforget", str(gone))
+    cli.ok("checkout", str(gone), "--dry-run")
+    cli.ok("forget", str(gone))
+    cli.ok("gc", "--dry-run")
+    cli.ok("gc")
+    assert cli.ok("fsck", "--read-data").out.startswith("no damage")
+
+
+def test_the_usual_policy_forgets_nothing_recent(cli: "Cli", grown: Path) -> None:
+    assert cli.ok("forget").out == "crm: nothing to forget\n"
+
+
+def test_the_newest_and_the_pinned_stay(cli: "Cli", grown: Path) -> None:
+    cli.ok("pin", "0")
+    assert cli("forget", "0").code == 7
+    assert cli("forget", "latest").code == 7
+    assert cli("forget", "1", "--keep-last", "3").code == 2
+    assert cli("forget", "99").code == 5
+
+
+def test_stats_add_up(cli: "Cli", grown: Path) -> None:
+    [shape] = cli.ok("stats", "--json").shapes
+    assert (shape["type"], shape["apps"], shape["versions"]) == ("stats", 1, 4)
+    assert shape["logical_bytes"] > shape["raw_bytes"] > 0
+    assert "1 pack" in cli.ok("stats").out
+
+
+def test_a_store_of_another_machine_is_adopted(cli: "Cli", recorded: Path) -> None:
+    assert cli("store", "adopt", "--moved", "--new-host").code == 2
+    assert "would be" in cli.ok("store", "adopt", "--moved", "--dry-run").out
+    cli.ok("store", "adopt", "--new-host")
+    assert cli.ok("log").out.count("\n") == 1
