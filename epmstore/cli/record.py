@@ -8,13 +8,12 @@ from collections.abc import Iterator
 import click
 
 from epmstore.cli.command import command
+from epmstore.cli.failure import Interrupted
 from epmstore.cli.moments import selector
 from epmstore.cli.session import Session
 from epmstore.cli.status import show_status
 from epmstore.cli.summary import finish
 from epmstore.errors import EpmError, UsageError
-
-FAILED = 4
 
 
 def check_label(label: str | None) -> str | None:
@@ -91,7 +90,8 @@ def run(session: Session, label: str | None, argv: tuple[str, ...]) -> int:
             raise EpmError(f"cannot run {argv[0]!r}: {error.strerror}") from None
     code = finish(session, result)
     if result.exit_status:
-        raise EpmError(
+        kind = Interrupted if result.exit_status == Interrupted.exit_code else EpmError
+        raise kind(
             f"the command exited with {result.exit_status}; what it changed is recorded",
             hint="epmstore rollback goes back to the state before it",
             exit_status=result.exit_status,

@@ -187,6 +187,14 @@ def make_result(
 
 
 def run_command(command: Sequence[str]) -> int:
-    """Run a command with this process's terminal; its exit status, 128 + n if a signal ended it."""
-    status = subprocess.run(command, check=False).returncode
-    return status if status >= 0 else 128 - status
+    """Run a command with this process's terminal; its exit status, 128 + n if a signal ended it.
+
+    Ctrl-C is the command's: it gets the signal, too, and what it leaves behind is to be recorded.
+    """
+    with subprocess.Popen(command) as process:
+        while True:
+            try:
+                status = process.wait()
+            except KeyboardInterrupt:
+                continue
+            return status if status >= 0 else 128 - status

@@ -43,6 +43,27 @@ def test_ctrl_c_is_130_and_one_line(cli: "Cli", recorded: Path, tmp_path: Path) 
     assert b"Traceback" not in err
 
 
+def test_ctrl_c_during_run_is_the_commands_and_what_it_did_is_recorded(
+    cli: "Cli", recorded: Path, tmp_path: Path
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    script = f"touch {recorded}/half; read line <{fifo}"
+    process = subprocess.Popen(
+        [*PROGRAM, "run", "-m", "patch", "--", "sh", "-c", script],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    with fifo.open("wb"):  # opens once the command waits for a line
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    newest = cli.ok("log", "--json").shapes[0]
+    assert (newest["label"], newest["added"], newest["exit_status"]) == ("patch", 1, 130)
+
+
 def test_closed_standard_streams_do_no_harm(cli: "Cli", recorded: Path) -> None:
     script = "exec >&- 2>&-; " + " ".join([*PROGRAM, "status"])
     assert subprocess.run(["sh", "-c", script], check=False).returncode == 0
