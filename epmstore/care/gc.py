@@ -77,7 +77,7 @@ def collect(store: Store, *, dry_run: bool = False, progress: Progress = SILENT)
         with store.keep_packs():
             return _expected(survey(store))
     with collecting(store):
-        result = with_reserve(store.path, lambda: _Collector(store, progress).run())
+        result = with_reserve(store.path, _Collector(store, progress).run)
         make_reserve(store.path)
     return result
 
@@ -110,7 +110,7 @@ def freed_by(store: Store, app: str, versions: Iterable[int]) -> int:
 
 
 class _Collector:
-    """One collection."""
+    """One collection; `run` may be called again after an error, and counts on."""
 
     def __init__(self, store: Store, progress: Progress) -> None:
         self._store = store

@@ -1,0 +1,313 @@
+"""Collecting: what goes, what must not, and whatever dies or runs beside it."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from epmstore import fsio
+from epmstore.atomic import TEMPORARY
+from epmstore.blobs.pack import publish_pack
+from epmstore.care import gc
+from epmstore.care.gc import GcResult
+from epmstore.errors import DamagedError
+from epmstore.record.reserve import has_reserve
+from tests.care.stores import DAY, Host, flip, pack_files
+
+
+class Died(BaseException):
+    """The process was killed: nothing that it does afterwards reaches the disk."""
+
+
+class Death:
+    """Kills at the n-th call that changes a file."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def __call__(self, call: str, arguments: tuple[object, ...]) -> None:
+        self.left -= 1
+        if self.left <= 0:
+            raise Died
+
+    @property
+    def struck(self) -> bool:
+        return self.left <= 0
+
+
+@contextmanager
+def fault(hook: fsio.Fault) -> Iterator[None]:
+    fsio.install_fault(hook)
+    try:
+        yield
+    finally:
+        fsio.install_fault(None)
+
+
+def end_log(host: Host) -> None:
+    with host.open() as ws, ws._store.lock_write():
+        ws._store.packlog.begin_next()
+
+
+def collect(host: Host) -> GcResult:
+    with host.open() as ws:
+        return ws.care.gc()
+
+
+def varied(host: Host, versions: int = 6) -> None:
+    """Some files edited, some replaced by what nothing can be made against."""
+    host.snapshot()
+    for version in range(1, versions):
+        for number in range(12):
+            name = f"bin/f{number}"
+            if (number + version) % 3:
+                host.edit(name)
+            else:
+                host.write(name, host.random.randbytes(4000))
+        host.snapshot()
+
+
+@pytest.fixture(scope="module")
+def worn(tmp_path_factory: pytest.TempPathFactory) -> Host:
+    """Of everything that a collection can do, something is due."""
+    host = Host(tmp_path_factory.mktemp("worn"))
+    for _ in range(4):  # eight small packs, soon to be merged
+        for _ in range(2):
+            for number in range(12, 15):
+                host.write(f"bin/f{number}", host.random.randbytes(900))
+            host.snapshot()
+            end_log(host)
+        host.check()
+    collect(host)
+    varied(host)
+    end_log(host)
+    host.edit("bin/f1")
+    host.snapshot()
+    host.clock.advance(40 * DAY)
+    with host.open() as ws:
+        ws.care.forget("crm", [1, 2, 3, 8, 9, 10, 11])
+    return host
+
+
+def copied(host: Host, place: Path) -> Host:
+    """The same host with a store that may be ruined."""
+    copy = object.__new__(Host)
+    copy.__dict__.update(host.__dict__)
+    copy.path = place / "store"
+    shutil.copytree(host.path, copy.path)
+    return copy
+
+
+def test_nothing_is_taken_that_a_version_needs(worn: Host, tmp_path: Path) -> None:
+    host = copied(worn, tmp_path)
+    before = sum(path.stat().st_size for path in pack_files(host.path))
+    result = collect(host)
+    assert result.freed == before - sum(path.stat().st_size for path in pack_files(host.path))
+    assert result.freed > 0 and result.sealed and result.repacked + result.dropped
+    host.check()
+    with host.open() as ws:
+        assert ws.care.fsck(1.0).findings == ()
+
+
+def test_a_dry_run_changes_nothing_and_is_about_right(worn: Host, tmp_path: Path) -> None:
+    host = copied(worn, tmp_path)
+    before = {path: path.read_bytes() for path in pack_files(host.path)}
+    with host.open() as ws:
+        expected = ws.care.gc(dry_run=True)
+    assert {path: path.read_bytes() for path in pack_files(host.path)} == before
+    found = collect(host)
+    assert (expected.dropped, expected.sealed) == (found.dropped, found.sealed)
+    assert abs(expected.freed - found.freed) < found.freed / 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shard", range(6))
+def test_it_may_die_at_any_call(worn: Host, tmp_path: Path, shard: int) -> None:
+    deaths = 0
+    while True:
+        place = tmp_path / str(deaths)
+        host = copied(worn, place)
+        death = Death(1 + shard + 6 * deaths)
+        with fault(death), suppress(Died):
+            collect(host)
+        if not death.struck:
+            break
+        deaths += 1
+        host.check()
+        collect(host)
+        host.check()
+        with host.open() as ws:
+            report = ws.care.fsck(1.0)
+        assert report.findings == () and report.notes == ()
+        assert not [p for p in (host.path / "packs").iterdir() if p.name.startswith(TEMPORARY)]
+        shutil.rmtree(place)
+    assert deaths > 10
+
+
+@pytest.mark.slow
+def test_a_rebuild_after_any_death_offers_nothing_that_cannot_be_read(
+    worn: Host, tmp_path: Path
+) -> None:
+    struck, at = True, 1
+    while struck:
+        place = tmp_path / str(at)
+        host = copied(worn, place)
+        death = Death(at)
+        with fault(death), suppress(Died):
+            collect(host)
+        struck, at = death.struck, at + 7
+        for path in host.path.glob("index.sqlite*"):
+            path.unlink()
+        with host.open() as ws:
+            contents = ws._store.contents
+            for file in contents.files():
+                for digest, sha256, _, _ in contents.rows(file):
+                    if digest is not None:
+                        for info in contents.with_digest(digest):
+                            if info.sha256 == sha256:
+                                assert len(ws._store.blobs.read(info)) == info.size
+        host.check()
+        shutil.rmtree(place)
+
+
+@pytest.mark.parametrize("when", ["before the mark", "after the mark", "at the switch"])
+def test_a_snapshot_that_brings_condemned_contents_back(
+    worn: Host, tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = copied(worn, tmp_path / "copy")
+    host.root = tmp_path / "root"
+    shutil.copytree(worn.root, host.root)
+    host.kept = dict(worn.kept)
+    with host.open() as ws:
+        ws.apps.move("crm", host.root)
+
+    def bring_back() -> None:
+        for name, content in worn.kept[10].items():  # forgotten
+            host.write(name, content)
+        host.snapshot()
+
+    done = False
+
+    def once() -> None:
+        nonlocal done
+        if not done:
+            done = True
+            thread = threading.Thread(target=bring_back)
+            thread.start()
+            thread.join()
+
+    survey, write = gc.survey, publish_pack
+
+    def slow_survey(*arguments: object) -> object:
+        found = survey(*arguments)  # type: ignore[arg-type]
+        once()
+        return found
+
+    def slow_write(*arguments: object) -> object:
+        once()
+        return write(*arguments)  # type: ignore[arg-type]
+
+    if when == "before the mark":
+        once()
+    elif when == "after the mark":
+        monkeypatch.setattr(gc, "survey", slow_survey)
+    else:
+        monkeypatch.setattr("epmstore.care.gc.publish_pack", slow_write)
+    collect(host)
+    assert done
+    host.check()
+    with host.open() as ws:
+        assert ws.care.fsck(1.0).findings == ()
+    collect(host)
+    host.check()
+
+
+def test_an_unforget_while_it_collects_wins(
+    worn: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = copied(worn, tmp_path)
+    survey = gc.survey
+    done = False
+
+    def slow_survey(*arguments: object) -> object:
+        nonlocal done
+        found = survey(*arguments)  # type: ignore[arg-type]
+        if not done:
+            done = True
+            with host.open() as ws:
+                ws.care.unforget("crm", [10])
+        return found
+
+    monkeypatch.setattr(gc, "survey", slow_survey)
+    collect(host)
+    host.check()
+    with host.open() as ws:
+        assert ws.app("crm").versions()[10].restorable
+
+
+def test_what_an_open_journal_names_is_kept(worn: Host, tmp_path: Path) -> None:
+    host = copied(worn, tmp_path)
+    with host.open() as ws:
+        unnamed = tmp_path / "unnamed"
+        unnamed.write_bytes(b"saved by a checkout, not yet in any version")
+        info = ws.blobs.put(unnamed)
+        app = ws.apps.get("crm").uuid
+        journal = ws._store.journal(app)
+        journal.write_bytes(b"")  # one that only just began
+        ws.care.gc()
+        assert ws._store.blobs.has(info)
+        journal.unlink()
+        ws.care.unforget("crm", [1, 2, 3, 8, 9, 10, 11])
+    host.check()
+
+
+def test_unneeded_contents_go(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.snapshot()
+    end_log(host)
+    with host.open() as ws:
+        big = tmp_path / "big"
+        big.write_bytes(host.random.randbytes(100_000))
+        info = ws.blobs.put(big)
+        assert ws.care.gc().freed >= 100_000
+        assert not ws._store.blobs.has(info)
+    host.check()
+
+
+def test_damage_stops_it(worn: Host, tmp_path: Path) -> None:
+    host = copied(worn, tmp_path)
+    pack = next(path for path in pack_files(host.path) if path.suffix == ".pack")
+    flip(pack, pack.stat().st_size - 1)
+    before = pack_files(host.path)
+    with host.open() as ws, pytest.raises(DamagedError) as caught:
+        ws.care.gc()
+    assert caught.value.hint is not None and "fsck" in caught.value.hint
+    assert pack_files(host.path) == before
+
+
+def test_a_damaged_catalog_stops_it(worn: Host, tmp_path: Path) -> None:
+    host = copied(worn, tmp_path)
+    (catalog,) = (host.path / "catalogs").glob("*.syscat.zst")
+    flip(catalog, 200)
+    before = pack_files(host.path)
+    with host.open() as ws, pytest.raises(DamagedError):
+        ws.care.gc()
+    assert pack_files(host.path) == before
+
+
+def test_a_full_disk_gets_emptier(worn: Host, tmp_path: Path) -> None:
+    host = copied(worn, tmp_path)
+    (host.path / "reserve").write_bytes(bytes(1 << 16))
+
+    def full(call: str, arguments: tuple[object, ...]) -> None:
+        if call in ("create", "write") and has_reserve(host.path):
+            raise OSError(28, "No space left on device")
+
+    before = sum(path.stat().st_size for path in pack_files(host.path))
+    with fault(full):
+        result = collect(host)
+    assert 0 < result.freed == before - sum(path.stat().st_size for path in pack_files(host.path))
+    host.check()
