@@ -12,7 +12,7 @@ from epmstore.catalog.selector import Resolved, parse_selector, resolve
 from epmstore.catalog.state import CatalogState, VersionInfo, reduce
 from epmstore.digest import Digest
 from epmstore.errors import NotRestorableError, PathNotFoundError, UsageError
-from epmstore.index.entries import Span
+from epmstore.index.entries import Position, Span
 from epmstore.record.changes import in_order
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
@@ -27,11 +27,18 @@ class History:
     def __init__(self, store: Store, app: App) -> None:
         self._store = store
         self.app = app
+        self._known: tuple[Position, CatalogState] | None = None
 
     def state(self) -> CatalogState:
-        """Everything that the catalog says beside the entries."""
-        records = self._store.entries.records(self.app.uuid) if self._is_recorded() else []
-        return reduce(decode_line(record.form)[1] for record in records if record.form)
+        """Everything that the catalog says beside the entries. Kept until the catalog grows."""
+        position = self._store.entries.position(self.app.uuid)
+        if position is None:
+            return CatalogState()
+        if self._known is None or self._known[0] != position:
+            records = self._store.entries.records(self.app.uuid)
+            decoded = (decode_line(record.form)[1] for record in records if record.form)
+            self._known = (position, reduce(decoded))
+        return self._known[1]
 
     def versions(self) -> list[VersionInfo]:
         """All of them, oldest first."""
