@@ -2,8 +2,11 @@
 case.
 """
 
+import signal
 import subprocess
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from epmstore.catalog.appcat import App
 from epmstore.catalog.diff import Change
@@ -191,10 +194,19 @@ def run_command(command: Sequence[str]) -> int:
 
     Ctrl-C is the command's: it gets the signal, too, and what it leaves behind is to be recorded.
     """
-    with subprocess.Popen(command) as process:
-        while True:
-            try:
-                status = process.wait()
-            except KeyboardInterrupt:
-                continue
-            return status if status >= 0 else 128 - status
+    with _interrupts_ignored():
+        status = subprocess.run(command, check=False).returncode
+    return status if status >= 0 else 128 - status
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """By this process alone: a handler, unlike SIG_IGN, is not inherited by a command."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is interrupted, and only it may say how
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
