@@ -77,6 +77,36 @@ def test_shapes_of_doing(cli: "Cli", crm: Path) -> None:
     check(cli.ok("tag", "-d", "golden", "--json").shapes[0])
 
 
+def test_shapes_of_plans_and_exports(cli: "Cli", recorded: Path) -> None:
+    (recorded / "crm.conf").write_text("edited\n")
+    [plan] = cli.ok("plan", "0", "--json").shapes
+    check(plan)
+    [step] = plan["steps"]
+    assert {"op", "path", "old", "new"} <= set(step)
+    check(step["new"], "Entry")
+    check(cli.ok("checkout", "0", "--dry-run", "--json").shapes[0])
+    check(cli.ok("checkout", "0", "--target", "copy", "--json").shapes[0])
+    check(cli.ok("checkout", "0", "--json").shapes[0])
+
+
+def test_shapes_of_contents_and_the_store(cli: "Cli", recorded: Path) -> None:
+    file = str(recorded / "bin" / "crmd")
+    [blob] = cli.ok("blob", "put", file, "--json").shapes
+    check(blob)
+    check(cli.ok("blob", "compare", blob["digest"], file, "--json").shapes[0])
+    check(cli.ok("stats", "--json").shapes[0])
+    check(cli.ok("forget", "--json").shapes[0])
+    check(cli.ok("unforget", "0", "--json").shapes[0])
+    check(cli.ok("gc", "--json").shapes[0])
+    check(cli.ok("rebuild", "--json").shapes[0])
+    for path in (cli.store / "packs").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    finding, *_, summary = cli("fsck", "--json").shapes
+    check(finding)
+    assert {"clean", "findings", "left", "frames", "notes"} <= set(summary)
+
+
 def test_shapes_of_setting_up(cli: "Cli", crm: Path) -> None:
     check(cli.ok("app", "list", "--json").shapes[0])
     for shape in cli.ok("config", "show", "--json").shapes:
