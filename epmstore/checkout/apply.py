@@ -17,7 +17,17 @@ from epmstore import fsio
 from epmstore.catalog.model import Counts, VersionPart, VersionRecord
 from epmstore.checkout.journal import Header, Journal, Loaded
 from epmstore.checkout.plan import Step
-from epmstore.checkout.stage import SYNCFS_FROM, Refused, make_stage, remove_stage, stage
+from epmstore.checkout.stage import (
+    SYNCFS_FROM,
+    Refused,
+    Staged,
+    is_switching,
+    make_stage,
+    mark_switching,
+    open_stage,
+    remove_stage,
+    stage,
+)
 from epmstore.checkout.switch import displaced, switch, sync, verify
 from epmstore.clock import to_rfc3339
 from epmstore.errors import DamagedError
@@ -31,7 +41,7 @@ from epmstore.record.root import Root
 from epmstore.record.rows import rows_after
 from epmstore.relpath import STAGE_PREFIX, RelPath, from_bytes, split
 from epmstore.scan.fsclock import TICK_NS, probe_clock
-from epmstore.tree import Entry, shifted_sum
+from epmstore.tree import Entry, PathClass, shifted_sum
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -61,69 +71,114 @@ class Applier:
     def apply(self, header: Header, steps: Sequence[Step]) -> Applied:
         """Raises OSError, DamagedError, BlobNotFoundError; before STAGED nothing is changed."""
         with self._store.keep_packs():
+            self._remove_orphans()
             self._journal.begin(header, steps)
             try:
-                stage_fd = make_stage(self._root.fd, header.stage)
-                try:
-                    staged = stage(
-                        self._root.fd,
-                        stage_fd,
-                        steps,
-                        self._store.blobs,
-                        privileged=self._privileged,
-                        progress=self._progress,
-                    )
-                    self._journal.reach("STAGED", staged.inodes)
-                finally:
-                    os.close(stage_fd)
+                staged = self._stage(header, steps)
+                self._journal.reach("STAGED", inodes=staged.inodes, refused=staged.refused)
             except BaseException:
-                self.recover()
+                self._give_up(header)
                 raise
-            loaded = Loaded(header, tuple(steps), "STAGED", staged.inodes)
+            loaded = Loaded(header, tuple(steps), "STAGED", staged.inodes, refused=staged.refused)
             applied = self._finish(loaded, is_fresh=True)
-        refused = [*staged.refused, *applied.refused]
-        return msgspec.structs.replace(applied, refused=refused)
+        assert applied is not None, "what was staged is there"
+        return applied
 
     def recover(self) -> Applied | None:
-        """Finish or take back what a journal says. Null if there was none, or it was taken back."""
+        """Finish or take back what a journal says. Null if there was none, or it was taken back.
+
+        Raises DamagedError if the journal, or a staging folder without one, cannot be understood;
+        then nothing is removed.
+        """
         loaded = self._journal.load()
         if loaded is None:
             self._journal.drop()
-            self._remove_orphans()
+            lost = self._remove_orphans()
+            if lost:
+                raise _lost_journal(lost[0])
             return None
         if loaded.state in (None, "PLANNED"):
+            if is_switching(self._root.fd, loaded.header.stage):
+                raise _lost_journal(loaded.header.stage)
             remove_stage(self._root.fd, loaded.header.stage)
             self._journal.drop()
             return None
         with self._store.keep_packs():
             return self._finish(loaded, is_fresh=False)
 
-    def _finish(self, loaded: Loaded, *, is_fresh: bool) -> Applied:
-        header, steps, inodes = loaded.header, loaded.steps, loaded.inodes
+    def _stage(self, header: Header, steps: Sequence[Step]) -> Staged:
         stage_fd = make_stage(self._root.fd, header.stage)
         try:
-            done = switch(
+            return stage(
                 self._root.fd,
                 stage_fd,
                 steps,
-                inodes,
+                self._store.blobs,
                 privileged=self._privileged,
                 progress=self._progress,
             )
-            doubtful = done.doubtful if is_fresh else set(range(len(steps)))
-            rescued = self._rescue(stage_fd, steps, inodes, doubtful)
         finally:
             os.close(stage_fd)
-        sync(self._root.fd, steps, everything=len(steps) >= SYNCFS_FROM)
-        verified, stats = verify(self._root.fd, steps, inodes, done.left)
-        if loaded.state == "STAGED":
-            self._journal.reach("SWITCHED")
-        version = self._record(header, steps, done.left, rescued)
-        self._journal.reach("COMMITTED")
+
+    def _give_up(self, header: Header) -> None:
+        """Take back what was begun. A journal that may say STAGED goes first: what it speaks of
+        must not be half there.
+        """
+        loaded = self._journal.load()
+        if loaded is not None and loaded.state == "STAGED":
+            self._journal.drop()
         remove_stage(self._root.fd, header.stage)
         self._journal.drop()
-        self._remember(version, stats, set(done.left))
-        return Applied(version, steps, done.left, list(rescued), done.refused, verified)
+
+    def _finish(self, loaded: Loaded, *, is_fresh: bool) -> Applied | None:
+        """From STAGED, SWITCHED or COMMITTED to the end."""
+        header, steps, state = loaded.header, loaded.steps, loaded.state
+        stage_fd = open_stage(self._root.fd, header.stage)
+        rescued: dict[RelPath, Entry] = {}
+        if stage_fd is None:
+            if state == "STAGED":  # taken back, because that could not be written durably
+                self._journal.drop()
+                return None
+        else:
+            try:
+                doubtful = set(range(len(steps)))
+                if state == "STAGED":
+                    loaded, found = self._switch(loaded, stage_fd)
+                    doubtful = found if is_fresh else doubtful
+                if state != "COMMITTED":
+                    rescued = self._rescue(stage_fd, steps, loaded.inodes, doubtful)
+            finally:
+                os.close(stage_fd)
+        excused = {*loaded.left, *(one.path for one in loaded.refused)}
+        checked = verify(self._root.fd, steps, loaded.inodes, excused)
+        version = self._record(header, steps, loaded.left, rescued)
+        if state != "COMMITTED":
+            self._journal.reach("COMMITTED")
+        remove_stage(self._root.fd, header.stage)
+        fsio.sync_directory(self._root.fd)  # or a power cut brings it back without its journal
+        self._journal.drop()
+        unsure = {*excused, *checked.wrong} if is_fresh else set(checked.stats)
+        self._remember(version, checked.stats, unsure)
+        return Applied(
+            version, steps, loaded.left, list(rescued), loaded.refused, not checked.wrong
+        )
+
+    def _switch(self, loaded: Loaded, stage_fd: int) -> tuple[Loaded, set[int]]:
+        """(the journal as it is now: SWITCHED, the steps whose old files may have changed)."""
+        mark_switching(stage_fd)
+        done = switch(
+            self._root.fd,
+            stage_fd,
+            loaded.steps,
+            loaded.inodes,
+            privileged=self._privileged,
+            progress=self._progress,
+        )
+        sync(self._root.fd, loaded.steps, everything=len(loaded.steps) >= SYNCFS_FROM)
+        refused = [*loaded.refused, *done.refused]
+        self._journal.reach("SWITCHED", left=done.left, refused=refused)
+        after = msgspec.structs.replace(loaded, state="SWITCHED", left=done.left, refused=refused)
+        return after, done.doubtful
 
     def _rescue(
         self, stage_fd: int, steps: Sequence[Step], inodes: dict[int, int], doubtful: set[int]
@@ -132,11 +187,15 @@ class Applier:
         candidates: dict[RelPath, Step] = {}
         found: list[Candidate] = []
         for number in sorted(doubtful):
-            name = displaced(stage_fd, number, inodes)
-            if name is None or steps[number].op not in ("put", "retype", "unlink"):
+            step = steps[number]
+            if step.op not in ("put", "retype", "unlink"):
                 continue
-            candidates[RelPath(name)] = steps[number]
-            found.append(Candidate(RelPath(name), fsio.lstat(name, stage_fd), "program", None))
+            is_secret = step.old is not None and step.old.path_class == "secret"
+            for name in map(RelPath, displaced(stage_fd, number, inodes)):
+                candidates[name] = step
+                stats = fsio.lstat(name, stage_fd)
+                path_class: PathClass = "secret" if is_secret else "program"
+                found.append(Candidate(name, stats, path_class, None))
         if not found:
             return {}
         store = self._store
@@ -149,7 +208,7 @@ class Applier:
                 raise DamagedError(f"what was displaced cannot be read: {one.problem}")
             step = candidates[one.candidate.path]
             entry = msgspec.structs.replace(one.entry, path=step.path)
-            if step.old is None or entry.content != step.old.content:
+            if step.old is None or _substance(entry) != _substance(step.old):
                 rescued[step.path] = entry
         return rescued
 
@@ -183,7 +242,7 @@ class Applier:
         self,
         version: VersionRecord,
         stats: dict[RelPath, os.stat_result | None],
-        left: set[RelPath],
+        unsure: set[RelPath],
     ) -> None:
         """Fill the live cache: renames changed every ctime, so it is read now, one tick later."""
         clock = probe_clock(self._root.fd)
@@ -194,7 +253,7 @@ class Applier:
         state, rows = cache.load()
         if state is None or state.version >= version.version:
             return
-        known = {path: found for path, found in stats.items() if path not in left}
+        known = {path: found for path, found in stats.items() if path not in unsure}
         folders = {split(path)[0] for path in stats}
         made = {path for path, found in known.items() if found and S_ISDIR(found.st_mode)}
         listings = self._recorder.walk(self._root, only=folders | made)
@@ -202,19 +261,40 @@ class Applier:
         gone = [row for row in rows if row not in fresh and from_bytes(row) in stats]
         cache.update(self._recorder.live_state(version, self._root), fresh, gone)
 
-    def _remove_orphans(self) -> None:
-        """Staging folders that no journal speaks of: a crash came before the journal or after its
-        end.
+    def _remove_orphans(self) -> list[str]:
+        """Remove staging folders that no journal speaks of, and name those that may not be: their
+        slots may hold what was displaced.
         """
+        lost: list[str] = []
         for name in os.listdir(self._root.fd):
-            if name.startswith(STAGE_PREFIX):
+            if not name.startswith(STAGE_PREFIX):
+                continue
+            if is_switching(self._root.fd, name):
+                lost.append(name)
+            else:
                 remove_stage(self._root.fd, name)
+        return lost
 
     def _now(self) -> str:
         return to_rfc3339(self._store.clock.now())
 
 
 Outcome = dict[RelPath, tuple[Entry | None, Entry | None]]
+
+
+def _substance(entry: Entry) -> tuple[object, ...]:
+    """What is lost when a file or symlink is replaced, and not merely described."""
+    return entry.kind, entry.content, entry.target
+
+
+def _lost_journal(stage: str) -> DamagedError:
+    return DamagedError(
+        f"the folder {stage!r} at the top of the root belongs to a checkout that had begun to"
+        " switch files, and the journal does not say so",
+        hint="nothing was removed: the files that were displaced are in that folder;"
+        " copy them away, then remove it and the journal",
+        file=stage,
+    )
 
 
 def _outcome(steps: Sequence[Step], left: dict[RelPath, str]) -> Outcome:

@@ -14,7 +14,7 @@ A torn tail is a state that was not reached. Damage before it stops: then nobody
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -22,9 +22,10 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from epmstore import codec, fsio, seal
-from epmstore.atomic import directory, remove_file
+from epmstore.atomic import directory, discard, remove_file
 from epmstore.catalog.model import Actor, Reason
 from epmstore.checkout.plan import Seen, Step
+from epmstore.checkout.stage import Refused
 from epmstore.entryform import entry_from_form, entry_to_form
 from epmstore.errors import DamagedError, TornError
 from epmstore.relpath import RelPath, from_json, text_from_json, text_to_json, to_json
@@ -61,12 +62,16 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A journal as found. `inodes` maps the number of a step to the inode staged for it."""
+    """A journal as found. `inodes` maps the number of a step to the inode staged for it; `left` and
+    `refused` are what the switch, or the staging, came to.
+    """
 
     header: Header
     steps: tuple[Step, ...]
     state: State | None
-    inodes: dict[int, int]
+    inodes: dict[int, int] = {}
+    left: dict[RelPath, str] = {}
+    refused: list[Refused] = []
 
 
 class Journal:
@@ -87,15 +92,29 @@ class Journal:
             try:
                 fsio.write(fd, b"".join(map(_sealed, lines)))
                 fsio.sync_file(fd)
+                fsio.sync_directory(parent)
+            except BaseException:
+                discard(self.path.name, parent)
+                raise
             finally:
                 os.close(fd)
-            fsio.sync_directory(parent)
 
-    def reach(self, state: State, inodes: dict[int, int] | None = None) -> None:
+    def reach(
+        self,
+        state: State,
+        *,
+        inodes: Mapping[int, int] | None = None,
+        left: Mapping[RelPath, str] | None = None,
+        refused: Iterable[Refused] = (),
+    ) -> None:
         """Durable when it returns; a torn line of an earlier try is cut off. Raises OSError."""
         line: dict[str, Any] = {"state": state}
-        if inodes is not None:
+        if inodes:
             line["inodes"] = list(inodes.items())
+        if left:
+            line["left"] = [(to_json(path), why) for path, why in left.items()]
+        if refused:
+            line["refused"] = [(to_json(one.path), one.what) for one in refused]
         with directory(self.path.parent) as parent:
             fd = fsio.open_append(self.path.name, parent)
         try:
@@ -126,6 +145,8 @@ class Journal:
 def _loaded(lines: Sequence[dict[str, Any]]) -> Loaded:
     state: State | None = None
     inodes: dict[int, int] = {}
+    left: dict[RelPath, str] = {}
+    refused: list[Refused] = []
     steps: list[Step] = []
     try:
         header = _header_from_form(lines[0]["header"])
@@ -133,9 +154,11 @@ def _loaded(lines: Sequence[dict[str, Any]]) -> Loaded:
             steps += [step_from_form(form) for form in line.get("steps", ())]
             state = line.get("state", state)
             inodes.update((int(n), int(inode)) for n, inode in line.get("inodes", ()))
+            left.update((from_json(path), why) for path, why in line.get("left", ()))
+            refused += [Refused(from_json(p), tuple(what)) for p, what in line.get("refused", ())]
     except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
         raise DamagedError(f"the journal does not make sense: {error}") from None
-    return Loaded(header, tuple(steps), state, inodes)
+    return Loaded(header, tuple(steps), state, inodes, left, refused)
 
 
 def _sealed(line: dict[str, Any]) -> bytes:

@@ -28,6 +28,8 @@ from epmstore.tree import Entry
 
 SYNCFS_FROM = 64
 """Files from which one syncfs costs less than an fsync each."""
+SWITCHING = "switching"
+"""The sign of `mark_switching`, among slots that are all numbers."""
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -50,10 +52,34 @@ def is_staged(step: Step) -> bool:
 
 
 def make_stage(root_fd: int, name: str) -> int:
-    """A descriptor of the staging folder, which is made if it is not there. Raises OSError."""
-    with contextlib.suppress(FileExistsError):
-        fsio.make_directory(name, root_fd)
+    """A descriptor of a new staging folder. Raises OSError."""
+    fsio.make_directory(name, root_fd)
     return fsio.open_directory(name, root_fd)
+
+
+def open_stage(root_fd: int, name: str) -> int | None:
+    """A descriptor of a staging folder; null if it is not there. Raises OSError."""
+    try:
+        return fsio.open_directory(name, root_fd)
+    except FileNotFoundError:
+        return None
+
+
+def mark_switching(stage_fd: int) -> None:
+    """Leave a sign that from now on slots may hold what was displaced: even a journal that lost its
+    last line must not have them thrown away.
+    """
+    with contextlib.suppress(FileExistsError):
+        fsio.make_directory(SWITCHING, stage_fd)
+
+
+def is_switching(root_fd: int, name: str) -> bool:
+    """Whether slots of a staging folder may hold what was displaced."""
+    try:
+        fsio.lstat(f"{name}/{SWITCHING}", root_fd)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def stage(

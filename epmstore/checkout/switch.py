@@ -11,22 +11,29 @@ unforeseen stands (a folder instead of a file) is left alone and named.
 import errno
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import count, takewhile
 
 import msgspec
 
 from epmstore import fsio
 from epmstore.checkout.plan import Seen, Step
 from epmstore.checkout.stage import Refused
+from epmstore.digest import identify_stream
 from epmstore.progress import SILENT, Progress
 from epmstore.relpath import RelPath, split
 from epmstore.scan.apply import apply_link_metadata, apply_metadata
 from epmstore.scan.folders import FolderCache
+from epmstore.scan.problem import UnreadError
+from epmstore.scan.steady import SteadyStream
 
 ASIDE = ".old"
 """Suffix of the slot for what was there, on file systems that cannot exchange two names."""
 PRIVATE = 0o700
-NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+NOT_SUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+TAKEN = "something else took its name meanwhile"
+WRITTEN = "somebody wrote to it meanwhile"
 
 
 class Switched(msgspec.Struct, frozen=True):
@@ -38,6 +45,13 @@ class Switched(msgspec.Struct, frozen=True):
     doubtful: set[int]
     left: dict[RelPath, str]
     refused: list[Refused]
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """The stat of every path of a plan, and the paths that are not as planned."""
+
+    stats: dict[RelPath, os.stat_result | None]
+    wrong: list[RelPath]
 
 
 def switch(
@@ -79,41 +93,51 @@ class _Switcher:
         self.refused: list[Refused] = []
 
     def do(self, number: int, step: Step) -> None:
-        folder, name = split(step.path)
-        try:
-            parent = self._folders.open(folder)
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                raise
-            if step.op not in ("unlink", "rmdir"):
-                self.left[step.path] = "the folder above it is not there any more"
+        parent = self._folder_of(step)
+        if parent is None:
             return
-        if step.op == "mkdir":
-            self._make_folder(parent, name, step)
-        elif step.op == "rmdir":
-            self._remove_folder(parent, name, step)
-        elif step.op == "unlink":
-            self._take_away(number, parent, name, step)
-        elif step.op == "set":
-            if not _makes_folder(step):
-                self._set(parent, name, step)
-        else:
-            self._replace(number, parent, name, step)
+        try:
+            self._do(number, parent, split(step.path)[1], step)
+        except PermissionError:  # asked before, and still: going back is not possible any more
+            self.left[step.path] = "not permitted"
 
     def finish_folder(self, step: Step) -> None:
         """What a folder finally looks like: its owner may shut us out, so it comes last, deepest
         first.
         """
         if _makes_folder(step) and step.path not in self.left:
-            folder, name = split(step.path)
-            self._set(self._folders.open(folder), name, step)
+            parent = self._folder_of(step)
+            if parent is not None:
+                self._set(parent, split(step.path)[1], step)
+
+    def _folder_of(self, step: Step) -> int | None:
+        try:
+            return self._folders.open(split(step.path)[0])
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+            if step.op not in ("unlink", "rmdir"):
+                self.left[step.path] = "the folder above it is not there any more"
+            return None
+
+    def _do(self, number: int, parent: int, name: str, step: Step) -> None:
+        if step.op == "mkdir":
+            self._make_folder(parent, name, step)
+        elif step.op == "rmdir":
+            self._remove_folder(parent, name, step)
+        elif step.op == "unlink":
+            self._take_away(number, parent, name, step)
+        elif step.op != "set":
+            self._replace(number, parent, name, step)
+        elif not _makes_folder(step):
+            self._set(parent, name, step)
 
     def _make_folder(self, parent: int, name: str, step: Step) -> None:
         try:
             fsio.make_directory(name, parent, PRIVATE)
         except FileExistsError:
             if not stat.S_ISDIR(fsio.lstat(name, parent).st_mode):
-                self.left[step.path] = "something else took its name meanwhile"
+                self.left[step.path] = TAKEN
 
     def _remove_folder(self, parent: int, name: str, step: Step) -> None:
         try:
@@ -127,20 +151,21 @@ class _Switcher:
 
     def _take_away(self, number: int, parent: int, name: str, step: Step) -> None:
         """Move what is to go into the slot."""
-        if self._in_slot(str(number)) is not None:
+        slot = str(number)
+        if self._in_slot(slot) is not None:
             return
         found = _lstat(name, parent)
         if found is None:
             return
-        if stat.S_ISDIR(found.st_mode):
-            self.left[step.path] = "a folder took its name meanwhile"
+        if not _is_recorded(found):
+            self.left[step.path] = TAKEN
             return
-        self._judge(number, step.seen, found)
-        fsio.rename_new(name, parent, str(number), self._stage_fd)
+        _rename_new(name, parent, slot, self._stage_fd)
+        if not self._judge(number, slot, step, found):
+            _rename_new(slot, self._stage_fd, name, parent)
 
     def _replace(self, number: int, parent: int, name: str, step: Step) -> None:
-        assert step.new is not None, "what is put is known"
-        if step.new.kind == "directory":
+        if _makes_folder(step):
             self._take_away(number, parent, name, step)
             if step.path not in self.left:
                 self._make_folder(parent, name, step)
@@ -152,42 +177,65 @@ class _Switcher:
         if found is not None and step.old is not None and step.old.kind == "directory":
             self._remove_folder(parent, name, step)
             found = _lstat(name, parent)
+        if step.path in self.left:
+            return
         if found is None:
-            fsio.rename_new(str(number), self._stage_fd, name, parent)
-        elif stat.S_ISDIR(found.st_mode):
-            self.left.setdefault(step.path, "a folder took its name meanwhile")
+            _rename_new(str(number), self._stage_fd, name, parent)
         elif found.st_ino == slot.st_ino:
             fsio.unlink(str(number), self._stage_fd)  # a hard link that is there already
+        elif _is_recorded(found):
+            self._exchange(number, name, parent, step, found)
         else:
-            self._judge(number, step.seen, found)
-            self._exchange(str(number), name, parent)
+            self.left[step.path] = TAKEN
 
-    def _exchange(self, slot: str, name: str, parent: int) -> None:
+    def _exchange(
+        self, number: int, name: str, parent: int, step: Step, found: os.stat_result
+    ) -> None:
+        slot = str(number)
         try:
             fsio.exchange(slot, self._stage_fd, name, parent)
         except OSError as error:
-            if error.errno not in NO_EXCHANGE:
+            if error.errno not in NOT_SUPPORTED:
                 raise
-            fsio.rename(name, parent, slot + ASIDE, self._stage_fd)
-            fsio.rename_new(slot, self._stage_fd, name, parent)
+            aside = next(a for a in _asides(number) if self._in_slot(a) is None)
+            fsio.rename(name, parent, aside, self._stage_fd)
+            self._judge(number, aside, step, found)
+            _rename_new(slot, self._stage_fd, name, parent)
+        else:
+            if not self._judge(number, slot, step, found):
+                fsio.exchange(slot, self._stage_fd, name, parent)
 
-    def _judge(self, number: int, seen: Seen | None, found: os.stat_result) -> None:
-        """Note whether what is about to be displaced is what the scan took it for."""
-        now = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        if seen is None or now != (seen.ino, seen.size, seen.mtime_ns, seen.ctime_ns):
+    def _judge(self, number: int, slot: str, step: Step, before: os.stat_result) -> bool:
+        """Note whether what was displaced is what the scan took it for; false if it is nothing that
+        can be saved.
+
+        A rename moves the ctime, so that is compared as it was just before.
+        """
+        out = fsio.lstat(slot, self._stage_fd)
+        if not _is_recorded(out):
+            self.left[step.path] = TAKEN
+            return False
+        if not _is_seen(step.seen, before) or _look(out) != _look(before):
             self.doubtful.add(number)
+        return True
 
     def _set(self, parent: int, name: str, step: Step) -> None:
         assert step.new is not None, "what is set is known"
         found = _lstat(name, parent)
         if found is None or _kind(found) != step.new.kind:
-            self.left.setdefault(step.path, "something else took its name meanwhile")
+            self.left.setdefault(step.path, TAKEN)
             return
         if step.new.kind == "symlink":
+            if os.readlink(name, dir_fd=parent) != step.new.target:
+                self.left[step.path] = WRITTEN
+                return
             refused = apply_link_metadata(parent, name, step.new, self._privileged)
         else:
             fd = fsio.open_file(name, parent)
             try:
+                if not _has_content(fd, step):
+                    self.left[step.path] = WRITTEN
+                    return
                 refused = apply_metadata(fd, step.new, self._privileged)
             finally:
                 os.close(fd)
@@ -198,13 +246,11 @@ class _Switcher:
         return _lstat(slot, self._stage_fd)
 
 
-def displaced(stage_fd: int, number: int, inodes: Mapping[int, int]) -> str | None:
-    """The name in the staging folder of what a step displaced; null if it displaced nothing."""
-    aside = f"{number}{ASIDE}"
-    if _lstat(aside, stage_fd) is not None:
-        return aside
+def displaced(stage_fd: int, number: int, inodes: Mapping[int, int]) -> list[str]:
+    """The names in the staging folder of what a step displaced."""
     found = _lstat(str(number), stage_fd)
-    return None if found is None or found.st_ino == inodes.get(number) else str(number)
+    names = [] if found is None or found.st_ino == inodes.get(number) else [str(number)]
+    return [*names, *takewhile(lambda a: _lstat(a, stage_fd) is not None, _asides(number))]
 
 
 def sync(root_fd: int, steps: Iterable[Step], *, everything: bool) -> None:
@@ -216,7 +262,9 @@ def sync(root_fd: int, steps: Iterable[Step], *, everything: bool) -> None:
         for folder in {split(step.path)[0] for step in steps}:
             try:
                 fd = folders.open(folder)
-            except FileNotFoundError:
+            except OSError as error:
+                if error.errno not in GONE:
+                    raise
                 continue  # it went with what was in it; the folder above is synced too
             fsio.sync_directory(fd)
         for step in steps:
@@ -225,14 +273,13 @@ def sync(root_fd: int, steps: Iterable[Step], *, everything: bool) -> None:
 
 
 def verify(
-    root_fd: int, steps: Sequence[Step], inodes: Mapping[int, int], left: Iterable[RelPath]
-) -> tuple[bool, dict[RelPath, os.stat_result | None]]:
-    """(whether each path is what was staged for it, its stat now). Contents were checked when they
-    were staged.
+    root_fd: int, steps: Sequence[Step], inodes: Mapping[int, int], excused: Collection[RelPath]
+) -> Verified:
+    """Look at every path again, but for those `excused`. Contents were checked when they were
+    staged.
     """
-    skipped = set(left)
     stats: dict[RelPath, os.stat_result | None] = {}
-    is_right = True
+    wrong: list[RelPath] = []
     with FolderCache(root_fd) as folders:
         for number, step in enumerate(steps):
             folder, name = split(step.path)
@@ -241,18 +288,23 @@ def verify(
             except OSError:
                 found = None
             stats[step.path] = found
-            if step.path in skipped:
-                continue
-            if (found is None) != (step.new is None):
-                is_right = False
-            elif found is not None and number in inodes:
-                is_right &= found.st_ino == inodes[number] and _fits(found, step)
-    return is_right, stats
+            if step.path not in excused and not _fits(found, step, inodes.get(number)):
+                wrong.append(step.path)
+    return Verified(stats, wrong)
 
 
-def _fits(found: os.stat_result, step: Step) -> bool:
-    content = step.new.content if step.new is not None else None
-    return content is None or found.st_size == content.size
+def _fits(found: os.stat_result | None, step: Step, inode: int | None) -> bool:
+    new = step.new
+    if new is None or found is None:
+        return new is None and found is None
+    content = new.content
+    return (
+        _kind(found) == new.kind
+        and inode in (None, found.st_ino)
+        and (new.kind == "symlink" or stat.S_IMODE(found.st_mode) == new.mode)
+        and new.mtime_ns in (None, found.st_mtime_ns)
+        and (content is None or found.st_size == content.size)
+    )
 
 
 def _sync_entry(folders: FolderCache, path: RelPath) -> None:
@@ -279,6 +331,54 @@ def _lstat(name: str, parent: int) -> os.stat_result | None:
 
 
 def _kind(found: os.stat_result) -> str:
+    if stat.S_ISREG(found.st_mode):
+        return "file"
     if stat.S_ISDIR(found.st_mode):
         return "directory"
-    return "symlink" if stat.S_ISLNK(found.st_mode) else "file"
+    return "symlink" if stat.S_ISLNK(found.st_mode) else "special"
+
+
+def _is_recorded(found: os.stat_result) -> bool:
+    """Whether this can be displaced and saved: folders and FIFOs cannot."""
+    return _kind(found) in ("file", "symlink")
+
+
+def _look(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _is_seen(seen: Seen | None, found: os.stat_result) -> bool:
+    return seen is not None and (*_look(found), found.st_ctime_ns) == (
+        seen.ino,
+        seen.size,
+        seen.mtime_ns,
+        seen.ctime_ns,
+    )
+
+
+def _has_content(fd: int, step: Step) -> bool:
+    """Whether an open file still has the content that only its metadata is set of."""
+    content = None if step.new is None else step.new.content
+    found = os.fstat(fd)
+    if content is None or _is_seen(step.seen, found):
+        return True
+    try:
+        return identify_stream(SteadyStream(step.path, fd, found).chunks()) == content
+    except UnreadError:
+        return False
+
+
+def _asides(number: int) -> Iterator[str]:
+    return (f"{number}{ASIDE}{n or ''}" for n in count())
+
+
+def _rename_new(old: str, old_parent: int, new: str, new_parent: int) -> None:
+    """Never replaces anything; as far as a file system without such a rename can promise that."""
+    try:
+        fsio.rename_new(old, old_parent, new, new_parent)
+    except OSError as error:
+        if error.errno not in NOT_SUPPORTED:
+            raise
+        if _lstat(new, new_parent) is not None:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new) from None
+        fsio.rename(old, old_parent, new, new_parent)

@@ -1,0 +1,183 @@
+"""Somebody writes to the root while a checkout is under way: nothing that they wrote is lost."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from epmstore.catalog.model import VersionRecord
+from epmstore.relpath import RelPath
+from tests.checkout.bench import MTIME, Bench, Dir, File, Link, faults
+
+
+def before_first(call: str, act: Callable[[], object]) -> Callable[[str, tuple[object, ...]], None]:
+    """Does something once, just before the first call of a name."""
+    done: list[bool] = []
+
+    def fault(name: str, arguments: tuple[object, ...]) -> None:
+        if name == call and not done:
+            done.append(True)
+            act()
+
+    return fault
+
+
+def after_staging(act: Callable[[], object]) -> Callable[[str, tuple[object, ...]], None]:
+    """Does something once, when everything is staged and nothing is switched."""
+    return before_first("fdatasync", act)
+
+
+def contents(bench: Bench, path: str) -> set[bytes]:
+    """Every content that history has of a path."""
+    spans = bench.live.history(RelPath(path))
+    return {bench.store.blobs.read(s.entry.content) for s in spans if s.entry.content}
+
+
+def newest(bench: Bench) -> VersionRecord:
+    return bench.live.versions()[-1].record
+
+
+def test_a_write_to_a_file_that_is_replaced_is_saved(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.recorded({"a": File(b"old")})
+        bench.recorded({"a": File(b"new")})
+        with faults(after_staging(lambda: (bench.root / "a").write_bytes(b"precious"))):
+            bench.live.checkout("0")
+        assert (bench.root / "a").read_bytes() == b"old"
+        assert b"precious" in contents(bench, "a")
+        assert bench.is_clean()
+
+
+def test_a_write_that_keeps_size_and_mtime_is_saved_too(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.recorded({"a": File(b"old")})
+        bench.recorded({"a": File(b"new")})
+
+        def write() -> None:
+            (bench.root / "a").write_bytes(b"NEW")
+            os.utime(bench.root / "a", ns=(MTIME, MTIME))
+
+        with faults(after_staging(write)):
+            bench.live.checkout("0")
+        assert b"NEW" in contents(bench, "a")
+
+
+def test_a_write_to_a_file_that_is_removed_is_saved(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.recorded({"k": File()})
+        bench.recorded({"k": File(), "a": File(b"new")})
+        with faults(after_staging(lambda: (bench.root / "a").write_bytes(b"precious"))):
+            bench.live.checkout("0")
+        assert not (bench.root / "a").exists()
+        assert b"precious" in contents(bench, "a")
+
+
+def test_a_file_that_appears_where_one_is_put_is_saved(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.recorded({"k": File(), "a": File(b"old")})
+        bench.recorded({"k": File()})
+        with faults(after_staging(lambda: (bench.root / "a").write_bytes(b"precious"))):
+            bench.live.checkout("0")
+        assert (bench.root / "a").read_bytes() == b"old"
+        assert b"precious" in contents(bench, "a")
+
+
+def test_a_write_to_a_file_whose_mode_is_set_is_not_taken_for_the_old_content(
+    tmp_path: Path,
+) -> None:
+    """A new content with the wanted times on it would look clean for ever."""
+    with Bench(tmp_path) as bench:
+        bench.recorded({"a": File(b"same", 0o644)})
+        bench.recorded({"a": File(b"same", 0o600)})
+        with faults(after_staging(lambda: (bench.root / "a").write_bytes(b"evil"))):
+            result = bench.live.checkout("0")
+        assert (bench.root / "a").read_bytes() == b"evil"
+        assert RelPath("a") in dict(result.kept)
+        assert not bench.is_clean()
+
+
+def test_a_folder_that_takes_the_name_of_a_file_is_left_alone(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.recorded({"k": File(), "a": File(b"old")})
+        bench.recorded({"k": File()})
+
+        def make() -> None:
+            (bench.root / "a").mkdir()
+            (bench.root / "a" / "data").write_bytes(b"precious")
+
+        with faults(after_staging(make)):
+            result = bench.live.checkout("0")
+        assert (bench.root / "a" / "data").read_bytes() == b"precious"
+        assert RelPath("a") in dict(result.kept)
+        assert bench.leftovers() == []
+
+
+def test_a_fifo_that_takes_the_name_of_a_file_is_left_alone(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.recorded({"k": File(), "a": File(b"old")})
+        bench.recorded({"k": File(), "a": File(b"new")})
+
+        def make() -> None:
+            (bench.root / "a").unlink()
+            os.mkfifo(bench.root / "a")
+
+        with faults(after_staging(make)):
+            result = bench.live.checkout("0")
+        assert (bench.root / "a").is_fifo()
+        assert RelPath("a") in dict(result.kept)
+        assert bench.leftovers() == []
+
+
+def test_a_new_file_in_a_folder_that_goes_keeps_the_folder(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.recorded({"k": File()})
+        bench.recorded({"k": File(), "d": Dir(), "d/x": File()})
+        with faults(after_staging(lambda: (bench.root / "d" / "y").write_bytes(b"precious"))):
+            result = bench.live.checkout("0")
+        assert (bench.root / "d" / "y").read_bytes() == b"precious"
+        assert RelPath("d") in dict(result.kept)
+
+
+def test_a_link_in_the_place_of_a_folder_leads_nowhere(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "f").write_bytes(b"not ours")
+    with Bench(tmp_path) as bench:
+        bench.recorded({"k": File(), "d/f": File(b"old"), "d/g": File(b"old")})
+        bench.recorded({"k": File(), "d/f": File(b"new"), "d/h": File()})
+
+        def swap() -> None:
+            (bench.root / "d").rename(bench.root / "moved")
+            (bench.root / "d").symlink_to(outside)
+
+        with faults(after_staging(swap)):
+            bench.live.checkout("0")
+        assert sorted(os.listdir(outside)) == ["f"]
+        assert (outside / "f").read_bytes() == b"not ours"
+        assert bench.leftovers() == []
+
+
+def test_a_target_of_a_link_that_changed_is_saved(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.recorded({"l": Link("one")})
+        bench.recorded({"l": Link("two")})
+
+        def turn() -> None:
+            (bench.root / "l").unlink()
+            (bench.root / "l").symlink_to("three")
+
+        with faults(after_staging(turn)):
+            bench.live.checkout("0")
+        assert os.readlink(bench.root / "l") == "one"
+        targets = {span.entry.target for span in bench.live.history(RelPath("l"))}
+        assert "three" in targets
+
+
+def test_a_vanished_folder_does_not_stop_the_rest(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.recorded({"a": File(b"1"), "d": Dir(0o755), "d/f": File(b"1")})
+        bench.recorded({"a": File(b"2"), "d": Dir(0o700), "d/f": File(b"2")})
+        with faults(after_staging(lambda: (bench.root / "d").rename(tmp_path / "away"))):
+            result = bench.live.checkout("0")
+        assert (bench.root / "a").read_bytes() == b"1"
+        assert RelPath("d/f") in dict(result.kept)
+        assert bench.leftovers() == []
