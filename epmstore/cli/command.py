@@ -109,8 +109,9 @@ class Command(click.Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Examples"):
+            indent = " " * formatter.current_indent
             for line, remark in self.examples:
-                formatter.write_text(f"\b\n{line}\n    {remark}")
+                formatter.write(f"{indent}{line}\n{indent}    {remark}\n")
 
 
 def _help_records(ctx: click.Context, params: Iterable[click.Parameter]) -> list[tuple[str, str]]:

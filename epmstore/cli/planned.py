@@ -3,9 +3,10 @@
 from epmstore.checkout.plan import Plan
 from epmstore.checkout.planfile import plan_to_form
 from epmstore.checkout.run import Prepared
+from epmstore.cli.closing import counts
 from epmstore.cli.output import Output, name, size
 from epmstore.cli.session import Session
-from epmstore.cli.summary import counts, titled
+from epmstore.cli.summary import titled
 
 WORDS = {
     "mkdir": ("create", "32"),

@@ -2,8 +2,9 @@
 
 import pytest
 
+from epmstore.cli.closing import closing_line, counts
 from epmstore.cli.session import Session
-from epmstore.cli.summary import closing_line, counts, finish
+from epmstore.cli.summary import finish
 from epmstore.record.result import Result
 from epmstore.relpath import RelPath
 from epmstore.scan.problem import Problem

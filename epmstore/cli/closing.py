@@ -1,0 +1,62 @@
+"""The line that says the truth after a change."""
+
+from epmstore.cli.output import counted, name, number
+from epmstore.record.result import Result
+
+RECORDING = ("snapshot", "run")
+"""Actions that record what others did; all others change the root themselves."""
+
+
+def closing_line(result: Result, *, with_app: bool) -> str:
+    """`crm: version 131 -> 132 (content of 117), 14 files replaced, 2 removed; undo: ...`
+
+    The command that undoes it names the application only if this one had to.
+    """
+    parts = [_versions(result), *_counts(result)]
+    if result.verified:
+        parts.append("verified")
+    undo = result.undo or ""
+    if not with_app:
+        undo = undo.removesuffix(f" --app {result.app}")
+    return f"{name(result.app)}: {', '.join(parts)}" + (f"; undo: {undo}" if undo else "")
+
+
+def _versions(result: Result) -> str:
+    label = f" {name(result.label)!r}" if result.label else ""
+    if not result.changed:
+        return _unchanged(result)
+    if result.from_ is None:
+        return f"version {result.version}{label}"
+    if result.from_ == result.version:
+        return f"nothing has changed, version {result.version} is now {label.strip() or 'a change'}"
+    of = f" (content of {result.of})" if result.of is not None else ""
+    return f"version {result.from_} -> {result.version}{of}{label}"
+
+
+def _unchanged(result: Result) -> str:
+    if result.action in RECORDING:
+        return f"nothing has changed since version {result.version}"
+    if result.of is not None:
+        return f"nothing to do for the content of version {result.of}"
+    return "nothing to do"
+
+
+def _counts(result: Result) -> list[str]:
+    verbs = ("added", "modified", "removed")
+    if result.action not in RECORDING:
+        verbs = ("brought back", "replaced", "removed")
+    return counts(
+        (result.added, verbs[0]),
+        (result.modified, verbs[1]),
+        (result.removed, verbs[2]),
+        (len(result.kept), "kept"),
+    )
+
+
+def counts(*pairs: tuple[int, str]) -> list[str]:
+    """`14 files replaced`, `2 removed`: nothing that is zero, and the noun once."""
+    texts: list[str] = []
+    for count, verb in pairs:
+        if count:
+            texts.append(f"{number(count) if texts else counted(count, 'file')} {verb}")
+    return texts
