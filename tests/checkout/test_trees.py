@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -39,9 +40,10 @@ def fitting(found: dict[str, Node]) -> dict[str, Node]:
 
 
 trees = st.dictionaries(paths, nodes, max_size=10).map(fitting)
-SLOWLY = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+SLOWLY = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 
 
+@pytest.mark.slow
 @SLOWLY
 @given(one=trees, two=trees)
 def test_a_checkout_brings_back_exactly_the_tree_that_was_recorded(
@@ -60,6 +62,7 @@ def test_a_checkout_brings_back_exactly_the_tree_that_was_recorded(
         assert bench.leftovers() == []
 
 
+@pytest.mark.slow
 @SLOWLY
 @given(one=trees, two=trees)
 def test_what_was_not_recorded_comes_back_by_an_undo(
@@ -76,6 +79,7 @@ def test_what_was_not_recorded_comes_back_by_an_undo(
         assert bench.leftovers() == []
 
 
+@pytest.mark.slow
 @SLOWLY
 @given(one=trees, two=trees)
 def test_a_version_elsewhere_is_the_same_tree(one: dict[str, Node], two: dict[str, Node]) -> None:
@@ -87,6 +91,7 @@ def test_a_version_elsewhere_is_the_same_tree(one: dict[str, Node], two: dict[st
         assert bench.picture() == second
 
 
+@pytest.mark.slow
 @SLOWLY
 @given(one=trees, two=trees)
 def test_the_plan_that_is_shown_is_the_plan_that_is_carried_out(
