@@ -200,7 +200,7 @@ class Checkout:
             if not entries.history(app, path) and not entries.live_below(app, path):
                 raise PathNotFoundError(
                     f"{self._app.key} never had {path!r}",
-                    hint="paths are relative to the working directory (outside of the root: to it)",
+                    hint="`epmstore find PATTERN` looks through all versions",
                     path=path,
                 )
 

@@ -3,8 +3,8 @@
 The rule for a PATH, also behind a version's colon:
 
 - absolute: it must lie in the application's root;
-- relative, typed inside the root: relative to the working directory, as with git;
-- relative, typed anywhere else: relative to the application's root.
+- relative: from the working directory, as with git, if that leads into the root;
+- else, typed outside of the root: from the application's root.
 
 The root itself stands for everything in it. Symbolic links are followed only in the folders above
 the path, and only where the path as typed is not in the root.
@@ -29,16 +29,18 @@ def relative(text: str, root: str, cwd: Path | None) -> RelPath | None:
     if not text or "\0" in text:
         raise UsageError(f"{text!r} is not a path")
     roots = {root, os.path.realpath(root)}
-    base = root if cwd is None or _below(str(cwd), roots) is None else str(cwd)
-    full = os.path.normpath(os.path.join(base, text))
+    full = os.path.normpath(os.path.join(root if cwd is None else cwd, text))
     found = _below(full, roots)
+    if found is None and cwd is not None and _below(str(cwd), roots) is None:
+        full = os.path.normpath(os.path.join(root, text))
+        found = _below(full, roots)
     if found is None:
         folder, last = os.path.split(full)
         found = _below(os.path.join(os.path.realpath(folder), last), roots)
     if found is None:
         raise UsageError(
             f"{text!r} is outside of the application's root {root}",
-            hint="relative paths count from the working directory if it is in the root,"
+            hint="relative paths count from the working directory if that leads into the root,"
             " else from the root",
             root=root,
         )

@@ -25,6 +25,9 @@ def root(tmp_path: Path) -> Path:
         ("bin", "..", None),
         ("..", "bin/a", "bin/a"),
         ("../..", "bin/a", "bin/a"),
+        ("..", "crm/bin/a", "bin/a"),
+        ("../..", "opt/crm/bin/a", "bin/a"),
+        ("..", "crm", None),
         ("..", ".", None),
     ],
 )
