@@ -72,6 +72,7 @@ class _Survey:
         self._log_folders: dict[str, RelPath] = {}
         self._by_pattern: dict[str, list[RelPath]] = {}
         self._sockets: list[RelPath] = []
+        self._locks: set[str] = set()
         self._files: dict[Identity, RelPath] = {}
 
     def passing(self, listings: Iterable[Listing]) -> Iterator[Listing]:
@@ -94,6 +95,8 @@ class _Survey:
         for path in self._sockets:
             if not self._is_covered(path):
                 yield Proposal(literal_pattern(path), "state", "a socket")
+                if f"{path}.lock" in self._locks:
+                    yield Proposal(literal_pattern(f"{path}.lock"), "state", "the lock of a socket")
 
     def of_writers(self) -> Iterator[Proposal]:
         named = {path for paths in self._by_pattern.values() for path in paths}
@@ -124,6 +127,8 @@ class _Survey:
                 self._by_pattern.setdefault(f"*.log{sign}*" if sign else "*.log", []).append(path)
             elif name.endswith(".pid") and found.st_size <= PID_FILE_MAX:
                 self._by_pattern.setdefault("*.pid", []).append(path)
+            elif name.endswith(".lock"):
+                self._locks.add(path)
 
     def _is_covered(self, path: RelPath) -> bool:
         """Whether another proposal already speaks of a path."""

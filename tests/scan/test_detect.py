@@ -51,12 +51,12 @@ def test_logs(root: Path, root_fd: int) -> None:
 
 
 def test_pid_files_and_sockets(root: Path, root_fd: int) -> None:
-    fill(root, "run/app.pid")
+    fill(root, "run/app.pid", "run/control.lock", "lib/other.lock")
     (root / "model.pid").write_text("not a number at all, but a model of a controller")
     here = os.open(root / "run", os.O_RDONLY)
     with closing(socket.socket(socket.AF_UNIX)) as listener:
         listener.bind(f"/proc/self/fd/{here}/control")
-        assert patterns(root_fd) == ["*.pid", "/run/control"]
+        assert patterns(root_fd) == ["*.pid", "/run/control", "/run/control.lock"]
     os.close(here)
 
 
