@@ -84,11 +84,11 @@ class Host:
         return found
 
     def json(self, *args: str, code: int = 0) -> list[dict[str, Any]]:
-        return self.ok(*args, "--json", code=code).shapes
+        return self.ok("--json", *args, code=code).shapes
 
     def fails(self, code: int, *args: str, hint: str = "", says: str = "") -> dict[str, Any]:
         """A command that must fail: one error, which says and advises this."""
-        found = self(*args, "--json")
+        found = self("--json", *args)
         assert found.code == code, (args, found)
         error = found.error
         assert error["exit_code"] == code, error
@@ -111,7 +111,7 @@ class Host:
         return [line for line in self.json("log", "--all") if line["type"] == "version"][::-1]
 
     def is_clean(self) -> bool:
-        found = self("status", "--json")
+        found = self("--json", "status")
         assert found.code in (0, 1), found
         return bool(found.shapes[0]["clean"])
 
