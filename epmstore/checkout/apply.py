@@ -30,7 +30,7 @@ from epmstore.checkout.stage import (
 )
 from epmstore.checkout.switch import displaced, switch, sync, verify
 from epmstore.clock import to_rfc3339
-from epmstore.errors import DamagedError
+from epmstore.errors import DamagedError, RootError
 from epmstore.progress import Progress
 from epmstore.record.changes import is_metadata_only, paths_of
 from epmstore.record.commit import Head, commit_version, store_groups
@@ -87,8 +87,8 @@ class Applier:
     def recover(self) -> Applied | None:
         """Finish or take back what a journal says. Null if there was none, or it was taken back.
 
-        Raises DamagedError if the journal, or a staging folder without one, cannot be understood;
-        then nothing is removed.
+        Raises RootError if it is about another directory, DamagedError if the journal, or a staging
+        folder without one, cannot be understood; then nothing is removed.
         """
         loaded = self._journal.load()
         if loaded is None:
@@ -97,6 +97,7 @@ class Applier:
             if lost:
                 raise _lost_journal(lost[0])
             return None
+        self._check_root(loaded.header)
         if loaded.state in (None, "PLANNED"):
             if is_switching(self._root.fd, loaded.header.stage):
                 raise _lost_journal(loaded.header.stage)
@@ -105,6 +106,16 @@ class Applier:
             return None
         with self._store.keep_packs():
             return self._finish(loaded, is_fresh=False)
+
+    def _check_root(self, header: Header) -> None:
+        if self._root.stat.st_ino != header.root_inode:
+            raise RootError(
+                f"a checkout was interrupted whose root was another directory than {header.root}"
+                " is now",
+                hint="put the directory (or what the link pointed to) back, and run"
+                " `epmstore recover`",
+                root=header.root,
+            )
 
     def _stage(self, header: Header, steps: Sequence[Step]) -> Staged:
         stage_fd = make_stage(self._root.fd, header.stage)
