@@ -92,8 +92,9 @@ def run(session: Session, label: str | None, argv: tuple[str, ...]) -> int:
     if result.exit_status:
         kind = Interrupted if result.exit_status == Interrupted.exit_code else EpmError
         raise kind(
-            f"the command exited with {result.exit_status}; what it changed is recorded",
-            hint="epmstore rollback goes back to the state before it",
+            f"the command exited with {result.exit_status}; "
+            + ("what it changed is recorded" if result.changed else "it changed nothing"),
+            hint="epmstore rollback goes back to the state before it" if result.changed else None,
             exit_status=result.exit_status,
             version=result.version,
         )

@@ -14,6 +14,7 @@ import msgspec
 
 from epmstore.catalog.appcat import App
 from epmstore.catalog.classes import Patterns, Rules
+from epmstore.catalog.format import decode_line
 from epmstore.catalog.model import (
     Actor,
     LabelRecord,
@@ -27,10 +28,11 @@ from epmstore.index.live import LiveState
 from epmstore.progress import SILENT, Progress
 from epmstore.record.changes import Changes, is_metadata_only, judge_changes, paths_of
 from epmstore.record.commit import Head, commit_fact, commit_version, read_head
-from epmstore.record.ingest import Ingested, Shelf, ingest
+from epmstore.record.ingest import Ingested, ingest
 from epmstore.record.observe import Observation, Observer, valid_rows
 from epmstore.record.root import Root
 from epmstore.record.rows import fresh_rows
+from epmstore.record.shelf import Shelf
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
 from epmstore.scan.fsclock import probe_clock
@@ -169,15 +171,23 @@ class Recorder:
         return version, True, False
 
     def _label(self, newest: VersionRecord, intent: Intent) -> bool:
-        """A deliberate snapshot that found nothing new says so of the newest version."""
-        promotes = newest.kind == "drift"
-        if intent.kind != "change" or not (promotes or intent.label):
+        """A deliberate snapshot that found nothing new says so of the newest version. A command
+        that changed nothing says nothing: the version is not its doing.
+        """
+        promotes = newest.kind == "drift" and not self._is_promoted(newest)
+        if intent.reason != "snapshot" or not (promotes or intent.label):
             return False
         fact = LabelRecord(
             time=self._now(), actor=self.actor, version=newest.version, label=intent.label
         )
         commit_fact(self.store, self.app.uuid, fact)
         return True
+
+    def _is_promoted(self, newest: VersionRecord) -> bool:
+        """Whether somebody made a change of a version that was recorded as drift."""
+        records = self.store.entries.records(self.app.uuid)
+        facts = (decode_line(record.form)[1] for record in records if record.type == "label")
+        return any(isinstance(f, LabelRecord) and f.version == newest.version for f in facts)
 
     def _draft(self, head: Head, look: Look, intent: Intent, txid: str) -> VersionPart:
         changes, before = look.changes, head.version
