@@ -63,6 +63,7 @@ class Inspector:
         self.read = 0
         self.salvaged: set[Sha256] = set()
         self.notes: list[str] = []
+        self._bases_seen: set[Sha256] = set()
 
     def inspect(self, file: str) -> list[Fault]:
         """What is wrong with one file. Raises OSError."""
@@ -130,12 +131,23 @@ class Inspector:
                 except DamagedError:
                     bad = held
                     yield _fault(located.file, f"the frame at byte {offset} is damaged", bad)
-                else:
-                    if bad:
-                        text = f"contents of the frame at byte {offset} are wrong"
-                        yield _fault(located.file, text, bad)
+                    continue
+                if bad:
+                    text = f"contents of the frame at byte {offset} are wrong"
+                    yield _fault(located.file, text, bad)
+                yield from self._bases(held, blobs)
         finally:
             os.close(fd)
+
+    def _bases(self, rows: list[BlobRow], blobs: PackStore) -> Iterator[Fault]:
+        """Bases that are stored and cannot be read: their own frame may not have been chosen."""
+        for base in {row.base for row in rows if row.base is not None} - self._bases_seen:
+            self._bases_seen.add(base)
+            if _read(self._tables, blobs, base) is None:
+                for copy in self._tables.copies(base):
+                    yield _fault(
+                        copy.where.file, "the base of other contents is damaged", [copy.row]
+                    )
 
     def _large(self, file: str, blobs: PackStore) -> Iterator[Fault]:
         for copy in self._tables.rows(file):
@@ -173,14 +185,15 @@ def salvage(store: Store, tables: Tables, file: str) -> Salvage:
 
 def _read(table: Tables, reader: PackStore, sha256: Sha256) -> bytes | None:
     """A content that is stored in full; null if it is not, or cannot be read."""
-    place = table.places([sha256]).get(sha256)
-    if place is None or place.kind is None or place.base is not None:
-        return None
-    try:
-        ((_, content),) = reader.read_places([place])
-    except (DamagedError, BlobNotFoundError):
-        return None
-    return content
+    for copy in table.copies(sha256):
+        if copy.frame is None or not copy.is_full:
+            continue
+        try:
+            ((_, content),) = reader.read_places([copy.place()])
+        except (DamagedError, BlobNotFoundError):
+            continue
+        return content
+    return None
 
 
 def _bad_rows(
@@ -198,8 +211,8 @@ def _is_right(row: BlobRow, held: bytes, tables: Tables, blobs: PackStore) -> bo
     data = held[row.offset : row.offset + row.length]
     if row.base is not None:
         base = _read(tables, blobs, row.base)
-        if base is None:
-            return False
+        if base is None:  # what is wrong is the base, and that is said of the base
+            return True
         try:
             data = decompress_delta(data, base, row.size)
         except DamagedError:

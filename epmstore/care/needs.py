@@ -6,13 +6,14 @@ each content was part of the tree, and whether each version has the sum that it 
 
 import re
 from bisect import bisect_left
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from epmstore import codec, seal
 from epmstore.catalog import appcat
+from epmstore.catalog.appcat import App
 from epmstore.catalog.format import decode_line
 from epmstore.catalog.history import Read
 from epmstore.catalog.model import START, Position, VersionPart, VersionRecord
@@ -156,7 +157,7 @@ class _Reading:
     def need(self, store: Store, app: str, fault: DamagedError | None) -> Need:
         for path in list(self._tree):
             self._close(path, LAST)
-        key = keys_or_none(store).get(app)
+        key = _key(store, app)
         if key is None:
             key = app if self._last is None else self._last.key
         state = reduce(read.record for read in self._headers)
@@ -203,21 +204,25 @@ class _Reading:
             self._wrong.append(header.version)
 
 
-def keys_or_none(store: Store) -> dict[str, str]:
-    """Like `keys`; nothing if the appcat is damaged, which is said elsewhere."""
+def apps_or_none(store: Store) -> Sequence[App]:
+    """The registered apps; none if the appcat is damaged, which is said elsewhere."""
     try:
-        return keys(store)
+        return appcat.load(store.catalogs / APPCAT).apps
     except DamagedError:
-        return {}
+        return ()
 
 
 def key_of(store: Store, app: str) -> str:
     """What people call an app: its key, or the last one that a removed app had."""
-    found = keys_or_none(store).get(app)
+    found = _key(store, app)
     if found is not None:
         return found
     state = index_state(store, app)
     return state.versions[-1].record.key if state.versions else app
+
+
+def _key(store: Store, app: str) -> str | None:
+    return next((found.key for found in apps_or_none(store) if found.uuid == app), None)
 
 
 def witnesses(infos: Iterable[BlobInfo]) -> set[Sha256]:

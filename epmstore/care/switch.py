@@ -62,21 +62,30 @@ def is_leaned_on(tables: Tables, lost: set[Sha256], gone: Collection[str]) -> bo
 
 
 def switch_files(
-    store: Store, tables: Tables, gone: Collection[str], *, quarantine: bool = False
+    store: Store,
+    tables: Tables,
+    gone: Collection[str],
+    *,
+    anew: Collection[str] = (),
+    quarantine: bool = False,
 ) -> None:
     """The index knows every file in `tables` but those `gone`, which are then removed, or moved to
-    the quarantine. Under both locks, tables refreshed. Raises OSError, DamagedError.
+    the quarantine; files in `anew` are entered again. Under both locks, tables refreshed.
+
+    Raises OSError, DamagedError.
     """
-    affected = [copy.row for file in gone for copy in tables.rows(file)]
+    rows = [copy.row for file in gone for copy in tables.rows(file)]
+    affected = {row.sha256 for row in rows}
     for file in gone:
+        affected.update(sha256 for _, sha256, _, _ in store.contents.rows(file))
         tables.drop(file)
     with store.database.write():
-        for file in gone:
+        for file in {*gone, *anew}:
             store.contents.forget_file(file)
-        for row in affected:
+        for row in rows:
             if row.frame == NO_FRAME:
                 store.contents.forget_large(row.sha256)
-        _enter(store, tables, [row.sha256 for row in affected])
+        _enter(store, tables, list(affected))
     store.blobs.close()
     for file in gone:
         if quarantine:

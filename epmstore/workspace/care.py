@@ -6,6 +6,7 @@ from epmstore.care.findings import FsckReport
 from epmstore.care.forget import Forgotten, forget, unforget
 from epmstore.care.fsck import fsck
 from epmstore.care.gc import GcResult, collect
+from epmstore.care.heal import repair as mend
 from epmstore.care.stats import Stats, collect_stats
 from epmstore.catalog.model import Actor
 from epmstore.catalog.retention import DEFAULT, Policy
@@ -29,11 +30,13 @@ class Care:
     def fsck(
         self, read_data: float = 0.0, repair: bool = False, *, seed: int | None = None
     ) -> FsckReport:
-        """Check the store; `read_data` is the share of frames (0 to 1) to read and decode.
+        """Check the store; `read_data` is the share of frames (0 to 1) to read and decode. With
+        `repair`, mend what can be mended from live files, and say of each finding whether it is.
 
-        Raises OSError; damage is a finding.
+        Raises OSError, BusyError (only to repair); damage is a finding.
         """
-        return fsck(self._store, read_data, seed=seed, progress=self._progress)
+        check = mend if repair else fsck
+        return check(self._store, read_data, seed=seed, progress=self._progress)
 
     def forget(
         self, key: str, chosen: Policy | Sequence[int] = DEFAULT, *, dry_run: bool = False

@@ -1,0 +1,264 @@
+"""Repairing what a check found: good bytes are stored anew, bad files go to the quarantine.
+
+Order: good bytes of what is lost are looked for in live files, and stored; then everything readable
+of each bad file is copied into a new pack; then, under the locks of a collection, the index is
+switched and the bad files are moved away. What leans on something that is lost for good (a delta on
+its base) is taken out with it, or the store would claim to have it and never store it again. Other
+copies in the store need nothing: with the bad file gone they are found.
+
+Catalogs, the appcat and FORMAT cannot be made up: what is wrong there stays a finding.
+"""
+
+import os
+import secrets
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+from epmstore import fsio
+from epmstore.atomic import directory
+from epmstore.blobs import frames
+from epmstore.blobs.pack import SUFFIX, GroupWriter, WrittenGroup, discard_written, publish_pack
+from epmstore.blobs.records import open_pack, read_at
+from epmstore.care.findings import Finding, FsckReport
+from epmstore.care.fsck import fsck
+from epmstore.care.inspect import Choice, Inspector, salvage
+from epmstore.care.live import LiveFiles
+from epmstore.care.switch import collecting, refresh, switch_files
+from epmstore.care.tables import Tables, leans_on, read_tables
+from epmstore.digest import BlobInfo, Sha256
+from epmstore.group import NO_FRAME, BlobRow, FrameRow
+from epmstore.progress import SILENT, Progress
+from epmstore.record.commit import store_groups
+from epmstore.record.replay import rebuild
+from epmstore.record.store import INDEX, Store
+from epmstore.seal import SIZE, Kind
+
+PACKS = "packs"
+
+
+def repair(
+    store: Store, read_data: float = 1.0, *, seed: int | None = None, progress: Progress = SILENT
+) -> FsckReport:
+    """Check as `fsck` does, mend what can be mended, and check that. The report says of each
+    finding whether it is repaired now. Raises BusyError, OSError.
+    """
+    report = fsck(store, read_data, seed=seed, progress=progress)
+    if report.clean:
+        return report
+    with collecting(store, "fsck --repair"):
+        if any(finding.file == INDEX for finding in report.findings):
+            _rebuild(store, progress)
+            again = fsck(store, read_data, seed=report.seed, progress=progress)
+            report = _joined(report, again.findings)
+        in_packs = [f for f in report.findings if f.file.startswith(PACKS)]
+        if in_packs:
+            _Repair(store).run(in_packs)
+    after = fsck(store, read_data, seed=report.seed, progress=progress)
+    return _joined(_judged(report, after), after.findings)
+
+
+class _Repair:
+    """Mends the packs of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._bad: dict[str, frozenset[Sha256]] = {}
+        """Bad file to the contents that cannot be read from it."""
+
+    def run(self, findings: Iterable[Finding]) -> None:
+        store = self._store
+        self._end_log()
+        with store.keep_packs():
+            tables = read_tables(store)
+            self._inspect(tables, findings)
+            lost = self._lost(tables, findings)
+            gone_for_good = self._restore(tables, lost)
+            refresh(store, tables)
+            come = self._save_rest(tables, gone_for_good)
+        with store.lock_packs(), store.lock_write():
+            tables = read_tables(store)
+            gone = set(self._bad)
+            refresh(store, tables)
+            same = gone & set(come)
+            switch_files(store, tables, gone - same, anew=same, quarantine=True)
+            with store.database.write():
+                for sha256 in gone_for_good:
+                    store.contents.forget_large(sha256)
+
+    def _end_log(self) -> None:
+        """The log that is appended to may be a bad one, and must hold still."""
+        with self._store.lock_write():
+            path = self._store.packs / self._store.packlog.file
+            if path.exists() and path.stat().st_size:
+                self._store.packlog.begin_next()
+
+    def _inspect(self, tables: Tables, findings: Iterable[Finding]) -> None:
+        """Look at every file that was found bad, whole."""
+        inspector = Inspector(self._store, tables, Choice(1.0, 0))
+        for file in sorted({f.file.removeprefix(f"{PACKS}/") for f in findings}):
+            if file in tables.sizes:
+                faults = inspector.inspect(file)
+                if faults:
+                    self._bad[file] = frozenset().union(*(fault.contents for fault in faults))
+            elif file in self._store.contents.files():
+                rows = self._store.contents.rows(file)
+                self._bad[file] = frozenset(sha256 for _, sha256, _, _ in rows)
+
+    def _lost(self, tables: Tables, findings: Iterable[Finding]) -> set[Sha256]:
+        """The contents of which no good copy is left."""
+        missing = {Sha256(bytes.fromhex(f.sha256)) for f in findings if f.sha256 is not None}
+        found = missing.union(*self._bad.values())
+        return {sha256 for sha256 in found if not self._has_good_copy(tables, sha256)}
+
+    def _has_good_copy(self, tables: Tables, sha256: Sha256) -> bool:
+        return any(
+            sha256 not in self._bad.get(copy.where.file, ()) for copy in tables.copies(sha256)
+        )
+
+    def _restore(self, tables: Tables, lost: set[Sha256]) -> set[Sha256]:
+        """Store what live files still have of it, and of what leans on the rest; what is lost for
+        good.
+        """
+        store = self._store
+        live = LiveFiles(store, lambda part: part not in lost and bool(tables.copies(part)))
+        for_good: set[Sha256] = set()
+        with GroupWriter(store.packs) as writer:
+            pending = set(lost)
+            while pending:
+                for sha256 in pending:
+                    info = self._info(tables, sha256)
+                    if writer.has(sha256) or (info is not None and live.give(writer, info)):
+                        continue
+                    for_good.add(sha256)
+                pending = _leaning(tables, for_good) - for_good
+                pending = {sha256 for sha256 in pending if not writer.has(sha256)}
+            for_good = {sha256 for sha256 in for_good if not writer.has(sha256)}
+            written = writer.finish()
+        try:
+            with store.lock_write():
+                store_groups(store, [written])
+        except BaseException:
+            discard_written(written)
+            raise
+        return for_good
+
+    def _info(self, tables: Tables, sha256: Sha256) -> BlobInfo | None:
+        """The identity of a content; null for a part."""
+        found = tables.info(sha256)
+        if found is not None:
+            return found
+        digest = self._store.contents.address(sha256)
+        known = [] if digest is None else self._store.contents.seen(digest)
+        return next((info for info in known if info.sha256 == sha256 and info.size >= 0), None)
+
+    def _save_rest(self, tables: Tables, for_good: set[Sha256]) -> list[str]:
+        """New packs with everything that can be read of bad files, and of those in which something
+        leans on what is lost.
+        """
+        for file in tables.groups:
+            if any(copy.row.sha256 in for_good for copy in tables.rows(file)):
+                self._bad.setdefault(file, frozenset())
+        come = []
+        for file, unreadable in self._bad.items():
+            if file not in tables.sizes:
+                continue
+            without = unreadable | for_good
+            written = _rest(self._store, tables, file, without)
+            if written.group.blobs:
+                come.append(self._publish(file, written))
+            else:
+                discard_written(written)
+        return come
+
+    def _publish(self, file: str, written: WrittenGroup) -> str:
+        """The name of the new pack. If all could be read, that is the bad one's: what was there
+        gets another name before.
+        """
+        store = self._store
+        path = store.packs / file
+        if path.name == f"{written.id}{SUFFIX}":
+            kept = f"{path.name}.{secrets.token_hex(4)}"
+            with directory(path.parent) as parent, directory(store.quarantine) as quarantine:
+                fsio.make_link(path.name, parent, kept, quarantine)
+                fsio.sync_directory(quarantine)
+        return publish_pack(store.packs, written)
+
+
+def _rest(store: Store, tables: Tables, file: str, without: Collection[Sha256]) -> WrittenGroup:
+    """A group of everything readable in a file, as it is read and not as the table says. Raises
+    OSError.
+    """
+    group = salvage(store, tables, file).group
+    large = [row for row in group.blobs if row.frame == NO_FRAME]
+    if file in tables.groups:
+        large = [copy.row for copy in tables.rows(file) if copy.row.frame == NO_FRAME]
+    fd = open_pack(store.packs / file)
+    try:
+        with GroupWriter(store.packs, spill=0) as writer:
+            for is_delta in (False, True):
+                for number, frame in enumerate(group.frames):
+                    if (frame.kind is Kind.DELTA) is is_delta:
+                        rows = [row for row in group.blobs if row.frame == number]
+                        kept = [row for row in rows if row.sha256 not in without]
+                        _copy_frame(writer, fd, frame, kept)
+            for row in large:
+                if row.sha256 not in without:
+                    writer.copy_large(row)
+            return writer.finish()
+    finally:
+        os.close(fd)
+
+
+def _copy_frame(writer: GroupWriter, fd: int, frame: FrameRow, rows: list[BlobRow]) -> None:
+    record = read_at(fd, frame.offset, SIZE + frame.head_length + frame.body_length)
+    if frame.kind is not Kind.DELTA:
+        writer.copy_frame(frame, record, rows)
+        return
+    body = record[SIZE + frame.head_length :]
+    for row in rows:
+        _copy_delta(writer, row, body[row.offset : row.offset + row.length])
+
+
+def _copy_delta(writer: GroupWriter, row: BlobRow, held: bytes) -> None:
+    assert row.base is not None and row.digest is not None, "it lies in a delta frame"
+    info = BlobInfo(row.digest, row.sha256, row.size)
+    writer.copy_delta(info, frames.Delta(row.base, held, row.size))
+
+
+def _leaning(tables: Tables, lost: set[Sha256]) -> set[Sha256]:
+    """What has no copy that can be read without these."""
+    return {
+        sha256
+        for sha256 in tables.contents()
+        if all(not lost.isdisjoint(leans_on(copy.row)) for copy in tables.copies(sha256))
+    }
+
+
+def _rebuild(store: Store, progress: Progress) -> None:
+    with store.lock_packs(), store.lock_write():
+        rebuild(store, progress)
+
+
+def _judged(report: FsckReport, after: FsckReport) -> FsckReport:
+    """The same findings, repaired if they are found no more."""
+    left = set(map(_mark, after.findings))
+    lost = {finding.sha256 for finding in after.findings} - {None}
+    findings = tuple(
+        msgspec.structs.replace(f, repaired=_mark(f) not in left and f.sha256 not in lost)
+        for f in report.findings
+    )
+    return msgspec.structs.replace(after, findings=findings)
+
+
+def _joined(report: FsckReport, more: Iterable[Finding]) -> FsckReport:
+    """With findings that only came to light later."""
+    known = set(map(_mark, report.findings))
+    contents = {finding.sha256 for finding in report.findings} - {None}
+    new = [f for f in more if _mark(f) not in known and f.sha256 not in contents]
+    return msgspec.structs.replace(report, findings=(*report.findings, *new))
+
+
+def _mark(finding: Finding) -> tuple[str, str | None, str]:
+    """What tells findings of a store apart; those about a content are about that content."""
+    return finding.file, finding.sha256, "" if finding.sha256 else finding.detail
