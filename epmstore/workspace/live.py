@@ -82,7 +82,9 @@ class Live(History):
     def rollback(
         self, *, config: ConfigPolicy = "keep", live: bool = False, allow_network: bool = False
     ) -> Result:
-        """To the last change if there is drift since, else to the change before what is live."""
+        """To the last change if more than state has drifted since, else to the change before what
+        is live.
+        """
         with self._locked_root() as root:
             look = self._recorder.status(root)
             request = self._rollback_request(look, config)
@@ -133,8 +135,23 @@ class Live(History):
         )
 
     def _rollback_request(self, look: Look, config: ConfigPolicy) -> Request:
-        target = rollback_target(self.versions(), is_dirty=not look.changes.is_empty)
+        versions = self.versions()
+        last = max((one.version for one in versions if one.kind == "change"), default=None)
+        is_dirty = last is None or self._has_drifted(last, look)
+        if last is not None and not is_dirty:
+            versions = [one for one in versions if one.version <= last]
+        target = rollback_target(versions, is_dirty=is_dirty)
         return Request(action="rollback", of=self.restorable(str(target)), config=config)
+
+    def _has_drifted(self, change: int, look: Look) -> bool:
+        """Whether the root differs from a change in more than state. Data and logs of a running
+        application always do, and no rollback touches them.
+        """
+        newest = 0 if look.head.number is None else look.head.number
+        recorded = self._store.entries.changed(self.app.uuid, change, newest)
+        entries = [entry for pair in recorded for entry in pair if entry is not None]
+        fresh = (*look.changes.come(), *look.changes.gone())
+        return any(entry.path_class != "state" for entry in (*entries, *fresh))
 
     def _plan(self, make: Callable[[Look], Request]) -> Prepared:
         with open_root(self.app) as root:
