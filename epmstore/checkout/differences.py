@@ -18,7 +18,7 @@ from epmstore.index.entries import Entries, Span
 from epmstore.record.changes import Changes
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath, sort_paths, split, to_bytes
-from epmstore.scan.compare import Row, unpack_stats
+from epmstore.scan.compare import RACY, Row, unpack_stats
 from epmstore.scan.folders import FolderCache
 from epmstore.tree import Entry, shifted_sum
 
@@ -120,7 +120,9 @@ class Judge:
         return "change" in kinds, last
 
     def _seen(self, path: RelPath) -> Seen | None:
-        """The stat of a path, if it is the one that it was recorded with."""
+        """The stat of a path; with a ctime that no file has unless it is as when it was recorded,
+        so that what it holds is looked at before it is displaced.
+        """
         folder, name = split(path)
         if self._row[0] != folder or not self._row[1]:
             row = self._rows.get(to_bytes(folder))
@@ -132,7 +134,7 @@ class Judge:
             return None
         now = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
         if path in self._fresh or (row_then != now and not S_ISDIR(found.st_mode)):
-            return None
+            now = (*now[:3], RACY)
         return Seen(found.st_dev, *now, found.st_nlink)
 
 

@@ -5,10 +5,11 @@ record what is there (the safety version), difference, plan, preflight, then the
 """
 
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from epmstore.catalog.model import Reason, VersionKind, VersionRecord
 from epmstore.catalog.state import CatalogState
@@ -19,6 +20,7 @@ from epmstore.checkout.plan import (
     ConfigPolicy,
     Options,
     Plan,
+    Step,
     Surroundings,
     check_databases,
     make_plan,
@@ -30,7 +32,7 @@ from epmstore.progress import Progress
 from epmstore.record.observe import valid_rows
 from epmstore.record.recorder import SAFETY, Look, Recorder
 from epmstore.record.root import Root
-from epmstore.relpath import RelPath, parents
+from epmstore.relpath import RelPath, parents, sort_paths
 from epmstore.scan.databases import databases
 from epmstore.scan.folders import FolderCache
 
@@ -109,7 +111,7 @@ class Checkout:
         pairs = recorded_pairs(self._store, self._app.uuid, newest, self._version(request.of))
         prepared = self._plan(request, recorded.look, newest, pairs, ())
         if expected is not None:
-            _check_expected(prepared, expected)
+            prepared = _as_expected(prepared, expected)
         check_databases(prepared.plan)
         preflight(self._root.fd, prepared.plan, self._store.blobs, terms)
         applied = None
@@ -248,17 +250,30 @@ def _newest(look: Look) -> VersionRecord:
     return look.head.version
 
 
-def _check_expected(prepared: Prepared, expected: Prepared) -> None:
-    """Raises ChangedError unless the same steps lead from what is there to what was planned."""
+def _as_expected(prepared: Prepared, expected: Prepared) -> Prepared:
+    """The steps of a plan made earlier, as they are to be done now; others are not asked for.
 
-    def gist(one: Prepared) -> Iterator[tuple[object, ...]]:
-        return ((step.op, step.path, step.old, step.new) for step in one.plan.steps)
-
-    now, then = set(gist(prepared)), set(gist(expected))
-    if now != then:
-        paths = sorted({str(step[1]) for step in now ^ then})
+    Raises ChangedError unless each is still a step that leads to what was planned.
+    """
+    then = set(map(_gist, expected.plan.steps))
+    steps = tuple(step for step in prepared.plan.steps if _gist(step) in then)
+    above = {folder for step in steps for folder in parents(step.path)}
+    changed = {
+        step.path
+        for step in prepared.plan.steps
+        if step.path in above and _gist(step) not in then  # it has to be done first
+    }
+    now = set(map(_gist, steps))
+    changed.update(step.path for step in expected.plan.steps if _gist(step) not in now)
+    if changed:
+        paths = sort_paths(changed)
         raise ChangedError(
             f"{len(paths)} planned paths changed since the plan was made, {paths[0]!r} for one",
             hint="make a new plan, and look at it again",
             paths=paths,
         )
+    return replace(prepared, plan=replace(prepared.plan, steps=steps))
+
+
+def _gist(step: Step) -> tuple[object, ...]:
+    return step.op, step.path, step.old, step.new

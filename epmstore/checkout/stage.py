@@ -17,13 +17,15 @@ from epmstore import fsio
 from epmstore.blobs.interface import BlobReader
 from epmstore.blobs.pack import PART_THRESHOLD
 from epmstore.checkout.plan import Step
-from epmstore.digest import BlobInfo
+from epmstore.digest import BlobInfo, identify_stream
 from epmstore.errors import ChangedError
 from epmstore.progress import Progress
 from epmstore.relpath import RelPath, split
 from epmstore.scan.apply import apply_link_metadata, apply_metadata
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.holes import write_sparse
+from epmstore.scan.problem import UnreadError
+from epmstore.scan.steady import SteadyStream
 from epmstore.tree import Entry
 
 SYNCFS_FROM = 64
@@ -156,11 +158,29 @@ class _Stager:
                 if leader is None:
                     continue
                 if leader in slots:
-                    source, name = self._stage_fd, str(slots[leader])
+                    fsio.make_link(str(slots[leader]), self._stage_fd, str(number), self._stage_fd)
                 else:
                     folder, name = split(leader)
-                    source = folders.open(folder)
-                fsio.make_link(name, source, str(number), self._stage_fd)
+                    fsio.make_link(name, folders.open(folder), str(number), self._stage_fd)
+                    self._check_linked(number, leader)
+
+    def _check_linked(self, number: int, leader: RelPath) -> None:
+        """Nobody has seen what the file that stays holds now. Raises ChangedError."""
+        entry = self._entry(number)
+        fd = fsio.open_file(str(number), self._stage_fd)
+        try:
+            stream = SteadyStream(leader, fd, os.fstat(fd))
+            is_same = identify_stream(stream.chunks()) == entry.content
+        except UnreadError:
+            is_same = False
+        finally:
+            os.close(fd)
+        if not is_same:
+            raise ChangedError(
+                f"somebody wrote to {leader!r} meanwhile, which {entry.path!r} was to be a name of",
+                hint="nothing was changed; try again",
+                path=leader,
+            )
 
     def inodes(self) -> dict[int, int]:
         return {n: fsio.lstat(str(n), self._stage_fd).st_ino for n in self.numbers}
