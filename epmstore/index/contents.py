@@ -1,7 +1,7 @@
 """Which contents are stored, and where: the index side of packs and the pack log."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.group import NO_FRAME, BlobRow, Group, Place
@@ -10,17 +10,21 @@ from epmstore.seal import Kind
 
 PREFIX = 8
 """Bytes of a digest that are indexed; the rest is compared."""
+BATCH = 500
+"""Contents that one query looks up."""
+
+_KINDS = {kind.value.decode(): kind for kind in Kind}
 
 
 class Contents:
     """The blob table of one index. Reading methods may be called from any thread."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     def with_digest(self, digest: Digest) -> list[BlobInfo]:
         """Stored contents with this address; more than one only after a collision."""
-        with self._database.read() as db:
+        with self.database.read() as db:
             rows = db.execute(
                 "SELECT sha256, size FROM contents JOIN stored ON content = id"
                 " WHERE substr(sha1, 1, 8) = ? AND sha1 = ? AND sha1 IS NOT NULL",
@@ -30,7 +34,7 @@ class Contents:
 
     def seen(self, digest: Digest) -> list[BlobInfo]:
         """Contents with this address that any recorded entry names, stored or not."""
-        with self._database.read() as db:
+        with self.database.read() as db:
             rows = db.execute(
                 "SELECT sha256, size FROM contents WHERE substr(sha1, 1, 8) = ? AND sha1 = ?"
                 " AND sha1 IS NOT NULL",
@@ -41,15 +45,15 @@ class Contents:
     def places(self, wanted: Sequence[Sha256]) -> dict[Sha256, Place]:
         """Where contents (and parts) lie; what is not stored is left out."""
         found: dict[Sha256, Place] = {}
-        with self._database.read() as db:
-            for sha256 in wanted:
-                if sha256 not in found and (place := _place(db, sha256)) is not None:
-                    found[sha256] = place
+        asked = list(dict.fromkeys(wanted))
+        with self.database.read() as db:
+            for start in range(0, len(asked), BATCH):
+                found.update(_places(db, asked[start : start + BATCH]))
         return found
 
     def delta_bytes(self, base: Sha256) -> int:
         """Stored bytes of all deltas made against this content."""
-        with self._database.read() as db:
+        with self.database.read() as db:
             row = db.execute(
                 "SELECT total(s.length) FROM contents c JOIN stored s ON s.base = c.id"
                 " WHERE substr(c.sha256, 1, 8) = ? AND c.sha256 = ?",
@@ -59,12 +63,12 @@ class Contents:
 
     def files(self) -> dict[str, int]:
         """Every pack and pack log that the index knows, with the length it has read of it."""
-        with self._database.read() as db:
+        with self.database.read() as db:
             return dict(db.execute("SELECT file, length FROM packs"))
 
     def rows(self, file: str) -> list[tuple[Digest | None, Sha256, int, Sha256 | None]]:
         """(digest, witness, size, base) of every content that lies in a file."""
-        with self._database.read() as db:
+        with self.database.read() as db:
             return db.execute(
                 "SELECT c.sha1, c.sha256, c.size, b.sha256 FROM packs p"
                 " JOIN frames f ON f.pack = p.id JOIN stored s ON s.frame = f.id"
@@ -75,16 +79,22 @@ class Contents:
 
     def address(self, sha256: Sha256) -> Digest | None:
         """The address of a content, as far as the index knows it."""
-        with self._database.read() as db:
+        with self.database.read() as db:
             row = db.execute(
                 "SELECT sha1 FROM contents WHERE substr(sha256, 1, 8) = ? AND sha256 = ?",
                 (sha256[:PREFIX], sha256),
             ).fetchone()
         return None if row is None or row[0] is None else Digest(row[0])
 
+    def is_empty(self) -> bool:
+        """Whether nothing at all is stored."""
+        with self.database.read() as db:
+            row = db.execute("SELECT EXISTS (SELECT 1 FROM stored)").fetchone()
+        return not row[0]
+
     def totals(self) -> tuple[int, int]:
         """(number, plain bytes) of the stored contents that have an address."""
-        with self._database.read() as db:
+        with self.database.read() as db:
             row = db.execute(
                 "SELECT count(*), total(size) FROM contents JOIN stored ON content = id"
                 " WHERE sha1 IS NOT NULL"
@@ -95,7 +105,7 @@ class Contents:
         """Enter a durable group that begins at `start` of `file`. A content known before keeps its
         place, unless that is a delta and here it is in full: deltas may be made against it.
         """
-        with self._database.write() as db:
+        with self.database.write() as db:
             db.execute(
                 "INSERT INTO packs (file, length) VALUES (?, ?)"
                 " ON CONFLICT (file) DO UPDATE SET length = max(length, excluded.length)",
@@ -118,11 +128,11 @@ class Contents:
                     for n, frame in enumerate(group.frames)
                 ],
             )
-            _add_rows(db, first, group.blobs, self._database.interned)
+            _add_rows(db, first, group.blobs, self.database.interned)
 
     def forget_file(self, file: str) -> None:
         """Take a file and everything in it out of the index; entries keep the identities."""
-        with self._database.write() as db:
+        with self.database.write() as db:
             row = db.execute("SELECT id FROM packs WHERE file = ?", (file,)).fetchone()
             if row is None:
                 return
@@ -133,7 +143,7 @@ class Contents:
 
     def forget_large(self, sha256: Sha256) -> None:
         """Take a large blob, which lies in parts and in no frame, out of the index."""
-        with self._database.write() as db:
+        with self.database.write() as db:
             row = _content(db, sha256)
             if row is not None:
                 db.execute("DELETE FROM stored WHERE content = ? AND frame = ?", (row[0], NO_FRAME))
@@ -235,45 +245,31 @@ def _add_rows(
     )
 
 
-def _place(db: sqlite3.Connection, sha256: Sha256) -> Place | None:
-    row = db.execute(
-        "SELECT c.id, c.size, s.frame, s.offset, s.length, b.sha256 FROM contents c"
-        " JOIN stored s ON s.content = c.id LEFT JOIN contents b ON b.id = s.base"
-        " WHERE substr(c.sha256, 1, 8) = ? AND c.sha256 = ?",
-        (sha256[:PREFIX], sha256),
-    ).fetchone()
-    if row is None:
-        return None
-    content, size, frame, offset, length, base = row
-    if frame == NO_FRAME:
-        parts = db.execute(
-            "SELECT sha256 FROM parts JOIN contents ON id = part WHERE content = ?"
-            " ORDER BY position",
-            (content,),
-        ).fetchall()
-        found = tuple(Sha256(part[0]) for part in parts)
-        return Place(sha256, size, "", None, 0, 0, 0, 0, 0, 0, None, found)
-    where = db.execute(
-        "SELECT p.file, f.kind, f.offset, f.head, f.body, f.plain"
-        " FROM frames f JOIN packs p ON p.id = f.pack WHERE f.id = ?",
-        (frame,),
-    ).fetchone()
-    if where is None:
-        return None
-    file, kind, seal_offset, head, body, plain = where
-    return Place(
-        sha256,
-        size,
-        file,
-        Kind(kind.encode()),
-        seal_offset,
-        head,
-        body,
-        plain,
-        offset,
-        length,
-        base,
+def _places(db: sqlite3.Connection, wanted: Sequence[Sha256]) -> Iterator[tuple[Sha256, Place]]:
+    asked = frozenset(wanted)
+    rows = db.execute(
+        "SELECT c.sha256, c.id, c.size, s.frame, s.offset, s.length, b.sha256,"
+        " p.file, f.kind, f.offset, f.head, f.body, f.plain"
+        " FROM contents c JOIN stored s ON s.content = c.id LEFT JOIN contents b ON b.id = s.base"
+        " LEFT JOIN frames f ON f.id = s.frame LEFT JOIN packs p ON p.id = f.pack"
+        f" WHERE substr(c.sha256, 1, 8) IN ({', '.join('?' * len(wanted))})",
+        [sha256[:PREFIX] for sha256 in wanted],
+    ).fetchall()
+    for sha256, content, size, frame, offset, length, base, file, kind, *lies in rows:
+        if sha256 not in asked:
+            continue
+        if frame == NO_FRAME:
+            yield sha256, Place(sha256, size, "", None, 0, 0, 0, 0, 0, 0, None, _parts(db, content))
+        elif file is not None:
+            yield sha256, Place(sha256, size, file, _KINDS[kind], *lies, offset, length, base)
+
+
+def _parts(db: sqlite3.Connection, content: int) -> tuple[Sha256, ...]:
+    rows = db.execute(
+        "SELECT sha256 FROM parts JOIN contents ON id = part WHERE content = ? ORDER BY position",
+        (content,),
     )
+    return tuple(Sha256(row[0]) for row in rows)
 
 
 def _content(db: sqlite3.Connection, sha256: Sha256) -> tuple[int, bool] | None:

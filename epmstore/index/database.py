@@ -79,7 +79,7 @@ class Database:
 
     def __init__(self, path: Path, store_uuid: str) -> None:
         self.path = path
-        self._store_uuid = store_uuid
+        self.store_uuid = store_uuid
         self._lock = threading.RLock()
         self._reader: sqlite3.Connection | None = None
         self._inode = -1
@@ -176,14 +176,14 @@ class Database:
         connection.execute("BEGIN")
         for statement in PERMANENT_TABLES.split(";"):
             connection.execute(statement)
-        connection.execute("INSERT INTO store VALUES ('uuid', ?)", (self._store_uuid.encode(),))
+        connection.execute("INSERT INTO store VALUES ('uuid', ?)", (self.store_uuid.encode(),))
         sqlite.stamp(connection, user_version=SCHEMA_VERSION)
         connection.execute("COMMIT")
 
     def _check(self, connection: sqlite3.Connection) -> None:
         sqlite.check(connection, user_version=SCHEMA_VERSION)
         row = connection.execute("SELECT value FROM store WHERE key = 'uuid'").fetchone()
-        if row is None or row[0] != self._store_uuid.encode():
+        if row is None or row[0] != self.store_uuid.encode():
             raise DamagedError("the index belongs to another store", hint="run `epmstore rebuild`")
 
 

@@ -10,10 +10,11 @@ import pwd
 import stat
 from collections.abc import Iterable
 
+from epmstore.digest import BlobInfo
 from epmstore.errors import UsageError
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.scan.xattrs import link_path, read_xattrs
-from epmstore.tree import Entry, Kind, PathClass
+from epmstore.tree import Entry, Kind, PathClass, Xattrs
 
 _KINDS: dict[int, Kind] = {
     stat.S_IFREG: "file",
@@ -63,21 +64,50 @@ def describe(
     `fd` is the path itself, open, where the caller has it so. Of a `state` file, times and holes
     are left out: they change all the time and say nothing. Raises OSError (see problem.judge).
     """
+    target, xattrs = read_rest(dir_fd, name, found.st_mode, fd=fd)
+    return make_entry(
+        path, found, path_class=path_class, owners=owners, target=target, xattrs=xattrs
+    )
+
+
+def read_rest(
+    dir_fd: int, name: str, mode: int, *, fd: int | None = None
+) -> tuple[str | None, Xattrs]:
+    """What neither a stat nor the content says: the target of a symlink, extended attributes.
+
+    Raises OSError.
+    """
+    target = os.readlink(name, dir_fd=dir_fd) if stat.S_ISLNK(mode) else None
+    return target, read_xattrs(link_path(dir_fd, name) if fd is None else fd)
+
+
+def make_entry(
+    path: RelPath,
+    found: os.stat_result,
+    *,
+    path_class: PathClass,
+    owners: Owners,
+    content: BlobInfo | None = None,
+    target: str | None = None,
+    xattrs: Xattrs = (),
+) -> Entry:
+    """The entry of a path of which everything has been read; see `describe`."""
+    mode = found.st_mode
     kind = kind_of(found)
-    is_state_file = kind == "file" and path_class == "state"
-    timeless = kind == "directory" or is_state_file
+    is_file = kind == "file" and path_class != "state"
     return Entry(
         path=path,
         kind=kind,
-        mode=stat.S_IMODE(found.st_mode),
+        mode=mode & 0o7777,
         uid=found.st_uid,
         gid=found.st_gid,
         user=owners.user(found.st_uid),
         group=owners.group(found.st_gid),
-        mtime_ns=None if timeless else found.st_mtime_ns,
-        target=os.readlink(name, dir_fd=dir_fd) if kind == "symlink" else None,
-        xattrs=read_xattrs(link_path(dir_fd, name) if fd is None else fd),
-        sparse=kind == "file" and not is_state_file and is_sparse(found),
+        mtime_ns=found.st_mtime_ns if is_file or kind == "symlink" else None,
+        content=content,
+        target=target,
+        xattrs=xattrs,
+        sparse=is_file and is_sparse(found),
         path_class=path_class,
     )
 

@@ -9,14 +9,34 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator
+from typing import Protocol
 
 import msgspec
 
 from epmstore import fsio
 from epmstore.scan.problem import UnreadError, judge
+from epmstore.scan.xattrs import read_xattrs
+from epmstore.tree import Xattrs
 
 TRIES = 3
 CHUNK = 1 << 20
+
+
+class Listed(Protocol):
+    """As much of an os.stat_result as says whether a file is still the one that was listed."""
+
+    @property
+    def st_mode(self) -> int: ...
+    @property
+    def st_ino(self) -> int: ...
+    @property
+    def st_dev(self) -> int: ...
+    @property
+    def st_size(self) -> int: ...
+    @property
+    def st_mtime_ns(self) -> int: ...
+    @property
+    def st_ctime_ns(self) -> int: ...
 
 
 class Steady(msgspec.Struct, frozen=True, gc=False):
@@ -49,7 +69,32 @@ class SteadyStream:
             raise UnreadError(self._name, "unstable", "changed while it was read")
 
 
-def read_steady(dir_fd: int, name: str, expected: os.stat_result, limit: int) -> Steady:
+def read_as_listed(dir_fd: int, name: str, expected: Listed) -> tuple[bytes, Xattrs] | None:
+    """Content and extended attributes of a regular file that did not change between its listing
+    and the last byte, which one stat proves; null for any other, which `read_steady` then judges.
+    """
+    size = expected.st_size
+    try:
+        fd = os.open(name, fsio.READ, dir_fd=dir_fd)
+        try:
+            data = os.read(fd, size + 1)
+            found = os.fstat(fd)
+            if (
+                len(data) != size
+                or found.st_ctime_ns != expected.st_ctime_ns
+                or found.st_mtime_ns != expected.st_mtime_ns
+                or found.st_size != size
+                or not _is_same(found, expected)
+            ):
+                return None
+            return data, read_xattrs(fd)
+        finally:
+            os.close(fd)
+    except OSError:
+        return None
+
+
+def read_steady(dir_fd: int, name: str, expected: Listed, limit: int) -> Steady:
     """The content of a regular file of at most `limit` bytes, read up to TRIES times.
 
     `expected` is the stat it was listed with; the file may have changed since, but must be the same
@@ -58,8 +103,6 @@ def read_steady(dir_fd: int, name: str, expected: os.stat_result, limit: int) ->
     Raises UnreadError: vanished, unreadable, or unstable (changes again and again, is larger than
     `limit`, or another file has taken the name: list it again).
     """
-    if expected.st_size == 0 and stat.S_ISREG(expected.st_mode):
-        return Steady(b"", expected)
     with _open(dir_fd, name, expected) as fd:
         before = _check(fd, name, expected)
         for _ in range(TRIES):
@@ -76,7 +119,7 @@ def read_steady(dir_fd: int, name: str, expected: os.stat_result, limit: int) ->
 
 @contextlib.contextmanager
 def stream_steady(
-    dir_fd: int, name: str, expected: os.stat_result, limit: int
+    dir_fd: int, name: str, expected: Listed, limit: int
 ) -> Iterator[SteadyStream]:
     """A regular file of at most `limit` bytes, open, for reading it in pieces; one try only.
 
@@ -90,7 +133,7 @@ def stream_steady(
 
 
 @contextlib.contextmanager
-def _open(dir_fd: int, name: str, expected: os.stat_result) -> Iterator[int]:
+def _open(dir_fd: int, name: str, expected: Listed) -> Iterator[int]:
     # A FIFO or device is not even opened: that alone can have effects.
     if not stat.S_ISREG(expected.st_mode):
         raise UnreadError(name, "special", "not a regular file")
@@ -104,11 +147,15 @@ def _open(dir_fd: int, name: str, expected: os.stat_result) -> Iterator[int]:
         os.close(fd)
 
 
-def _check(fd: int, name: str, expected: os.stat_result) -> os.stat_result:
+def _check(fd: int, name: str, expected: Listed) -> os.stat_result:
     found = os.fstat(fd)
-    if not stat.S_ISREG(found.st_mode) or not os.path.samestat(found, expected):
+    if not stat.S_ISREG(found.st_mode) or not _is_same(found, expected):
         raise UnreadError(name, "unstable", "another file took its name meanwhile")
     return found
+
+
+def _is_same(found: os.stat_result, expected: Listed) -> bool:
+    return found.st_ino == expected.st_ino and found.st_dev == expected.st_dev
 
 
 def _read(fd: int, size: int, name: str) -> bytes:

@@ -1,0 +1,158 @@
+"""Reading paths of a root, slice by slice: contents go to a writer, what is said of them comes
+back.
+
+The work of one worker, wherever that runs: values in, values out. Rules: a file counts only if it
+held still; contents that a path already has are not looked up; nobody is waited for.
+"""
+
+import os
+import stat
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup
+from epmstore.digest import BlobInfo, identify, identify_stream
+from epmstore.record.shelf import Shelf
+from epmstore.relpath import RelPath, split
+from epmstore.scan.folders import FolderCache
+from epmstore.scan.metadata import read_rest
+from epmstore.scan.problem import Problem, UnreadError, judge
+from epmstore.scan.steady import read_as_listed, read_steady, stream_steady
+from epmstore.tree import PathClass, Xattrs
+
+FILE_LIMIT = 1 << 50
+DELTA_FROM = 512
+"""Contents below this many bytes are not worth a delta."""
+_TYPE = 0o170000
+
+
+class Task(msgspec.Struct, frozen=True, gc=False):
+    """A path to read: the stat it was listed with (what `steady` compares) and the content that is
+    recorded of it.
+    """
+
+    path: RelPath
+    path_class: PathClass
+    before: BlobInfo | None
+    st_mode: int
+    st_ino: int
+    st_dev: int
+    st_size: int
+    st_mtime_ns: int
+    st_ctime_ns: int
+
+
+class Seen(msgspec.Struct, frozen=True, gc=False):
+    """What reading a path gave. `stat` is null if it is the one it was listed with."""
+
+    content: BlobInfo | None = None
+    target: str | None = None
+    xattrs: Xattrs = ()
+    stat: os.stat_result | None = None
+    problem: Problem | None = None
+
+
+_NOTHING_MORE = Seen()
+
+
+class Reader:
+    """Reads tasks of one root; a context manager. Without a shelf nothing is stored."""
+
+    def __init__(self, root_fd: int, shelf: Shelf | None) -> None:
+        self._folders = FolderCache(root_fd)
+        self._shelf = shelf
+        self._writer = None if shelf is None else GroupWriter(shelf.packs)
+        self._folder: str | None = None
+        self._parent = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._folders.close()
+        if self._writer is not None:
+            self._writer.discard()
+
+    def read(self, tasks: Iterable[Task]) -> list[Seen]:
+        """Parallel to `tasks`. Raises OSError (of the store, or for want of descriptors)."""
+        return [self._look(task) for task in tasks]
+
+    def finish(self) -> WrittenGroup | None:
+        """What was stored, durable; it is the caller's to publish or to discard."""
+        return None if self._writer is None else self._writer.finish()
+
+    def _look(self, task: Task) -> Seen:
+        try:
+            name = self._enter(task.path)
+            if task.st_mode & _TYPE != stat.S_IFREG or task.path_class == "state":
+                target, xattrs = read_rest(self._parent, name, task.st_mode)
+                return Seen(None, target, xattrs) if target or xattrs else _NOTHING_MORE
+            if task.st_size <= PART_THRESHOLD:
+                data, xattrs, changed = self._read(name, task)
+            else:
+                xattrs = read_rest(self._parent, name, task.st_mode)[1]
+        except UnreadError as error:
+            return Seen(problem=error.problem(task.path))
+        except OSError as error:
+            return Seen(problem=Problem(task.path, *judge(error)))
+        # From here on an OSError is one of the store.
+        if task.st_size > PART_THRESHOLD:
+            return self._read_large(name, xattrs, task)
+        info = identify(data)
+        if info != task.before:
+            self._keep(info, data, task)
+        return Seen(info, None, xattrs, changed)
+
+    def _enter(self, path: str) -> str:
+        """The name of a path, whose folder is then open as `_parent`."""
+        folder, name = split(path)
+        if folder != self._folder:
+            self._folder = None
+            self._parent = self._folders.open(folder)
+            self._folder = folder
+        return name
+
+    def _read(self, name: str, task: Task) -> tuple[bytes, Xattrs, os.stat_result | None]:
+        found = read_as_listed(self._parent, name, task)
+        if found is not None:
+            return *found, None
+        steady = read_steady(self._parent, name, task, PART_THRESHOLD)
+        return steady.data, read_rest(self._parent, name, task.st_mode)[1], steady.stat
+
+    def _read_large(self, name: str, xattrs: Xattrs, task: Task) -> Seen:
+        try:
+            with stream_steady(self._parent, name, task, FILE_LIMIT) as stream:
+                if self._shelf is None or self._writer is None or task.path_class == "secret":
+                    info = identify_stream(stream.chunks())
+                else:
+                    info = self._writer.add_large(stream.chunks(), self._shelf.has_part)
+                return Seen(info, None, xattrs, stream.stat)
+        except UnreadError as error:
+            return Seen(problem=error.problem(task.path))
+
+    def _keep(self, info: BlobInfo, data: bytes, task: Task) -> None:
+        shelf, writer, before = self._shelf, self._writer, task.before
+        if shelf is None or writer is None or task.path_class == "secret":
+            return
+        if not shelf.claim(info, task.path):
+            return
+        if before is not None and info.size >= DELTA_FROM and _is_akin(before, info):
+            base = shelf.blobs.base_for(before)
+            if base is not None:
+                ((_, base_data),) = shelf.blobs.read_places([base])
+                writer.add_delta(info, data, base.sha256, base_data)
+                return
+        writer.add(info, data)
+
+
+def _is_akin(before: BlobInfo, after: BlobInfo) -> bool:
+    """Whether sizes make it likely that one is an edit of the other."""
+    return before.size <= 8 * after.size and after.size <= 64 * max(before.size, 1)

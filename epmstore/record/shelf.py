@@ -1,0 +1,103 @@
+"""Which contents are new: asked by everybody who reads, for all readers of one job together.
+
+A content is stored once, whoever meets it first. Readers in processes of their own have a Shelf
+each, and share their claims through memory.
+"""
+
+import mmap
+import os
+from pathlib import Path
+from typing import Protocol, Self
+
+from epmstore import fsio
+from epmstore.blobs.store import PackStore
+from epmstore.digest import BlobInfo, Sha256
+from epmstore.index.contents import Contents
+from epmstore.relpath import RelPath
+
+_SLOT = 32
+_FREE = bytes(_SLOT)
+
+
+class Claims(Protocol):
+    """What the readers of one job have taken upon themselves to store."""
+
+    def take(self, sha256: Sha256) -> bool:
+        """Whether nobody took it before."""
+        ...
+
+
+class OwnClaims:
+    """Those of a single reader."""
+
+    def __init__(self) -> None:
+        self._taken: set[Sha256] = set()
+
+    def take(self, sha256: Sha256) -> bool:
+        if sha256 in self._taken:
+            return False
+        self._taken.add(sha256)
+        return True
+
+
+class SharedClaims:
+    """A hash table in memory that processes share: whole digests, open addressing, no lock.
+
+    Two that write one slot in the same instant may both be told that they are the first: then a
+    content is stored twice, which costs space. It cannot get lost: only who finds all bytes of a
+    digest leaves it to the other.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._table = mmap.mmap(fd, 0)
+        self._mask = len(self._table) // _SLOT - 1
+
+    @classmethod
+    def create(cls, count: int) -> Self:
+        """For at most `count` contents. Raises OSError."""
+        fd = os.memfd_create("epmstore-claims", os.MFD_CLOEXEC)
+        fsio.truncate(fd, _SLOT << (2 * count).bit_length())
+        return cls(fd)
+
+    def take(self, sha256: Sha256) -> bool:
+        slot = int.from_bytes(sha256[:8]) & self._mask
+        while (found := self._table[slot * _SLOT : (slot + 1) * _SLOT]) != sha256:
+            if found == _FREE:
+                self._table[slot * _SLOT : (slot + 1) * _SLOT] = sha256
+                return True
+            slot = (slot + 1) & self._mask
+        return False
+
+    def close(self) -> None:
+        self._table.close()
+        os.close(self.fd)
+
+
+class Shelf:
+    """What is stored already, and where new contents go. `collided` are paths whose content has the
+    address of another stored one.
+    """
+
+    def __init__(
+        self, packs: Path, contents: Contents, blobs: PackStore, claims: Claims | None = None
+    ) -> None:
+        self.packs = packs
+        self.contents = contents
+        self.blobs = blobs
+        self.collided: list[RelPath] = []
+        self._claims: Claims = claims or OwnClaims()
+        self._empty = contents.is_empty()
+
+    def claim(self, info: BlobInfo, path: RelPath) -> bool:
+        """Whether the caller is the one to store this content."""
+        if not self._empty:
+            known = self.contents.with_digest(info.digest)
+            if any(other.sha256 != info.sha256 for other in known):
+                self.collided.append(path)
+            if info in known:
+                return False
+        return self._claims.take(info.sha256)
+
+    def has_part(self, sha256: Sha256) -> bool:
+        return not self._empty and bool(self.contents.places([sha256]))
