@@ -39,18 +39,24 @@ class FolderCache:
         self._root = fsio.open_directory(".", root_fd)  # an own file offset for listing
         self._names: list[str] = []
         self._fds: list[int] = []  # parallel to _names; -1 where too deep to stay open
+        self._last: str | None = ""
 
     def open(self, folder: str) -> int:
         """A descriptor that is good until the next call. Raises OSError as `open_folder`."""
+        if folder == self._last:
+            return self._top()
+        self._last = None
         parts = _components(folder)
         self._shrink(self._common(parts))
         while self._fds and self._fds[-1] == -1:
             self._shrink(len(self._fds) - 1)
         for name in parts[len(self._fds) :]:
             self._push(name)
+        self._last = folder
         return self._top()
 
     def close(self) -> None:
+        self._last = None
         self._shrink(0)
         if self._root != -1:
             os.close(self._root)
