@@ -269,7 +269,7 @@ def doctor(session: Session) -> int:
     Looks at the libraries, the file systems, the clock, and every application's root. Exits with 4
     if something is wrong.
     """
-    checks = session.workspace.care.doctor()
+    checks = session.open(recover=False).care.doctor()
     for check in checks:
         if session.json:
             shape = {"name": check.name, "ok": check.ok, "detail": check.detail, "hint": check.hint}

@@ -86,7 +86,8 @@ def fsck(session: Session, read_data: float, repair: bool) -> int:
     bytes from a live root where they still are, moves bad ones to the quarantine, and invents
     nothing. Exits with 6 if damage is left.
     """
-    report = session.workspace.care.fsck(read_data, repair=repair and not session.dry_run)
+    workspace = session.open(recover=False)
+    report = workspace.care.fsck(read_data, repair=repair and not session.dry_run)
     for finding in report.findings:
         if session.json:
             session.out.shape(finding_shape(finding))
@@ -304,9 +305,17 @@ def copy(session: Session, directory: str) -> None:
     if session.dry_run:
         session.out.note(f"would copy {session.workspace.path} to {name(str(path))}")
         return
-    session.workspace.care.copy(path)
-    shape = {"type": "copy", "app": None, "path": shapes.text(str(path))}
-    session.out.outcome(shape, f"copied to {name(str(path))}")
+    found = session.workspace.care.copy(path)
+    shape = {
+        "type": "copy",
+        "app": None,
+        "path": shapes.text(str(path)),
+        "files": found.files,
+        "bytes": found.size,
+        "removed": found.removed,
+    }
+    text = f"{counted(found.files, 'file')} copied to {name(str(path))}, {size(found.size)}"
+    session.out.outcome(shape, text + (f", {found.removed:,} removed" if found.removed else ""))
 
 
 @command(

@@ -98,6 +98,8 @@ def test_shapes_of_contents_and_the_store(cli: "Cli", recorded: Path) -> None:
     check(cli.ok("forget", "--json").shapes[0])
     check(cli.ok("unforget", "0", "--json").shapes[0])
     check(cli.ok("gc", "--json").shapes[0])
+    check(cli.ok("store", "copy", "copy", "--json").shapes[0])
+    check(cli("doctor", "--json").shapes[0])
     check(cli.ok("rebuild", "--json").shapes[0])
     for path in (cli.store / "packs").rglob("*"):
         if path.is_file():

@@ -117,3 +117,39 @@ def test_a_store_of_another_machine_is_adopted(cli: "Cli", recorded: Path) -> No
     assert "would be" in cli.ok("store", "adopt", "--moved", "--dry-run").out
     cli.ok("store", "adopt", "--new-host")
     assert cli.ok("log").out.count("\n") == 1
+
+
+def test_damage_is_repaired_from_the_live_root(cli: "Cli", recorded: Path) -> None:
+    spoil(pack_files(cli.store)[0])
+    assert cli("fsck", "--read-data", "--repair", "--dry-run").code == 6
+    found = cli("fsck", "--read-data", "--repair")
+    assert found.code == 0
+    assert "repaired" in found.out
+    assert cli.ok("fsck", "--read-data").out.startswith("no damage")
+
+
+def test_a_copy_is_a_store_and_is_brought_up_to_date(
+    cli: "Cli", grown: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "copy"
+    assert "would copy" in cli.ok("store", "copy", str(target), "--dry-run").err
+    assert not target.exists()
+    assert str(target) in cli.ok("store", "copy", str(target)).out
+    (grown / "new").write_bytes(b"new\n")
+    cli.ok("snapshot")
+    [shape] = cli.ok("store", "copy", str(target), "--json").shapes
+    assert shape["type"] == "copy" and shape["bytes"] > 0
+    assert cli.ok("log", "--store", str(target)).out == cli.ok("log").out
+    assert cli("store", "copy", str(cli.store / "packs")).code == 2
+
+
+def test_doctor_says_what_it_looked_at(cli: "Cli", recorded: Path) -> None:
+    found = cli("doctor", "--json")
+    assert found.code in (0, 4)
+    assert found.code == (0 if all(s["ok"] for s in found.shapes) else 4)
+    assert len(cli("doctor").out.splitlines()) >= len(found.shapes)
+
+
+def test_upgrade_has_nothing_to_do(cli: "Cli", recorded: Path) -> None:
+    cli.ok("store", "upgrade", "--dry-run")
+    assert "newest format" in cli.ok("store", "upgrade").out
