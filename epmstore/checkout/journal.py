@@ -27,12 +27,13 @@ from epmstore.catalog.model import Actor, Reason
 from epmstore.checkout.plan import Seen, Step
 from epmstore.checkout.stage import Refused
 from epmstore.entryform import entry_from_form, entry_to_form
-from epmstore.errors import DamagedError, TornError
+from epmstore.errors import DamagedError
 from epmstore.relpath import RelPath, from_json, text_from_json, text_to_json, to_json
 
 State: TypeAlias = Literal["PLANNED", "STAGED", "SWITCHED", "COMMITTED"]
 BATCH = 4096
 FORMAT = 1
+_MAGIC = seal.MAGIC.to_bytes(4, "little")
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,12 +173,10 @@ def _lines(data: bytes) -> Iterator[dict[str, Any]]:
     while offset < len(data):
         try:
             found, body = seal.read(data, offset)
-        except TornError:
-            return
         except DamagedError:
-            if _is_tail(data, offset):
-                return
-            raise
+            if _record_follows(data, offset + 1):
+                raise
+            return
         line = json.loads(codec.decompress(body, found.number))
         if not isinstance(line, dict):
             raise DamagedError("the journal does not make sense")
@@ -185,9 +184,18 @@ def _lines(data: bytes) -> Iterator[dict[str, Any]]:
         offset = found.end
 
 
-def _is_tail(data: bytes, offset: int) -> bool:
-    """Whether no record follows: then this is a write that a power cut left half done."""
-    return data.find(seal.MARK, offset + seal.SIZE) < 0
+def _record_follows(data: bytes, offset: int) -> bool:
+    """Whether there is a whole record further on; else this is a write that was cut short. A length
+    that was flipped looks torn too, so being torn alone says nothing.
+    """
+    while (offset := data.find(_MAGIC, offset)) >= 0:
+        try:
+            seal.read(data, offset)
+        except DamagedError:
+            offset += 1
+        else:
+            return True
+    return False
 
 
 def _whole_length(data: bytes) -> int:

@@ -83,7 +83,11 @@ def _check_contents(steps: Sequence[Step], blobs: BlobReader) -> None:
 
 
 def _check_space(root_fd: int, steps: Sequence[Step]) -> None:
-    sizes = [step.content.size for step in steps if step.content is not None]
+    sizes = [  # of what has holes, nobody knows how much is written
+        step.content.size
+        for step in steps
+        if step.content is not None and step.new is not None and not step.new.sparse
+    ]
     needed = sum(-(-size // BLOCK) * BLOCK for size in sizes)
     found = os.fstatvfs(root_fd)
     free = (found.f_bfree if os.geteuid() == 0 else found.f_bavail) * found.f_frsize
@@ -115,7 +119,7 @@ def _check_folders(root_fd: int, steps: Sequence[Step]) -> None:
                 raise RootError(f"{folder!r} is on another file system than the root")
             if fsio.attribute_flags(fd) & (IMMUTABLE | APPEND_ONLY):
                 raise _immutable(folder or ".")
-            if not os.access(f"/proc/self/fd/{fd}", os.W_OK | os.X_OK, effective_ids=False):
+            if not os.access(f"/proc/self/fd/{fd}", os.W_OK | os.X_OK, effective_ids=True):
                 raise EpmError(
                     f"no permission to change the folder {folder or '.'!r}",
                     hint="run as the owner of the root, or as root",

@@ -1,0 +1,208 @@
+"""Everything that could stop a plan half-way is found before anything is changed."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from epmstore.blobs.memory import MemoryBlobs
+from epmstore.checkout.plan import Plan, Step
+from epmstore.checkout.preflight import Terms, preflight
+from epmstore.digest import BlobInfo, identify
+from epmstore.errors import (
+    ConflictError,
+    DiskFullError,
+    EpmError,
+    InUseError,
+    NotRestorableError,
+    RootError,
+)
+from epmstore.relpath import RelPath
+from epmstore.tree import Entry
+
+BLOBS = MemoryBlobs()
+CONTENT = BLOBS.put(b"new")
+
+
+def file(path: str, content: BlobInfo = CONTENT) -> Entry:
+    return Entry(path=RelPath(path), kind="file", mode=0o644, mtime_ns=1, content=content)
+
+
+def put(path: str, content: BlobInfo = CONTENT, old: Entry | None = None) -> Plan:
+    return Plan(steps=(Step("put", RelPath(path), old, file(path, content)),))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    path = tmp_path / "root"
+    path.mkdir()
+    return path
+
+
+Check = Callable[..., None]
+
+
+@pytest.fixture
+def check(root: Path) -> Iterator[Check]:
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+
+    def look(plan: Plan, **terms: bool) -> None:
+        before = sorted(root.rglob("*"))
+        try:
+            preflight(fd, plan, BLOBS, Terms(**terms))
+        finally:
+            assert sorted(root.rglob("*")) == before
+
+    yield look
+    os.close(fd)
+
+
+def test_nothing_stands_in_the_way(root: Path, check: Check) -> None:
+    check(put("a"))
+    check(Plan())
+
+
+def test_a_content_that_is_not_stored(check: Check) -> None:
+    with pytest.raises(NotRestorableError) as caught:
+        check(put("a", identify(b"lost")))
+    assert caught.value.data["missing"] == 1
+
+
+def test_more_than_the_disk_has(check: Check) -> None:
+    huge = msgspec.structs.replace(CONTENT, size=1 << 60)
+    with pytest.raises((DiskFullError, NotRestorableError)):
+        check(put("a", huge))
+
+
+def test_space_is_counted(root: Path, check: Check) -> None:
+    found = os.statvfs(root)
+    count = found.f_bfree * found.f_frsize // 4096 + 10
+    steps = tuple(Step("put", RelPath(f"f{n}"), None, file(f"f{n}")) for n in range(10))
+    each = msgspec.structs.replace(CONTENT, size=count * 4096 // 10)
+    blobs = MemoryBlobs()
+    known = msgspec.structs.replace(steps[0], new=file("f0", each))
+    fd = os.open(root, os.O_RDONLY)
+    try:
+        with pytest.raises(DiskFullError) as caught:
+            preflight(fd, Plan(steps=(known,) * 11), _Everything(blobs), Terms())
+    finally:
+        os.close(fd)
+    assert caught.value.data["needed"] > caught.value.data["free"]
+
+
+class _Everything(MemoryBlobs):
+    """Says that it has any content."""
+
+    def __init__(self, _: MemoryBlobs) -> None:
+        super().__init__()
+
+    def has(self, info: BlobInfo) -> bool:
+        return True
+
+
+HOLD = "import sys; f = open(sys.argv[1], sys.argv[2]); print(flush=True); sys.stdin.read()"
+
+
+@pytest.fixture
+def holding() -> Iterator[Callable[[list[str]], int]]:
+    """Starts a process that says when it holds what it is to hold."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(command: list[str]) -> int:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        started.append(process)
+        assert process.stdout is not None
+        process.stdout.readline()
+        return process.pid
+
+    yield start
+    for process in started:
+        process.communicate(b"")
+
+
+def test_a_file_that_is_being_written(
+    root: Path, check: Check, holding: Callable[[list[str]], int]
+) -> None:
+    (root / "a").write_bytes(b"old")
+    pid = holding([sys.executable, "-c", HOLD, str(root / "a"), "r+"])
+    with pytest.raises(InUseError) as caught:
+        check(put("a", old=file("a")), live=True)
+    assert caught.value.data == {"processes": [pid], "paths": ["a"]}
+
+
+def test_a_file_that_is_being_read_does_not_matter(
+    root: Path, check: Check, holding: Callable[[list[str]], int]
+) -> None:
+    (root / "a").write_bytes(b"old")
+    holding([sys.executable, "-c", HOLD, str(root / "a"), "r"])
+    check(put("a", old=file("a")))
+
+
+def test_a_program_that_runs(root: Path, check: Check, holding: Callable[[list[str]], int]) -> None:
+    cat = shutil.which("cat")
+    assert cat is not None
+    shutil.copy(cat, root / "tool")
+    process = subprocess.Popen(
+        [str(root / "tool")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    )
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(b"up\n")
+    assert process.stdout.readline() == b"up\n"
+    try:
+        plan = put("tool", old=file("tool"))
+        with pytest.raises(InUseError) as caught:
+            check(plan)
+        assert "--live" in (caught.value.hint or "")
+        check(plan, live=True)
+    finally:
+        process.communicate(b"")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("flag", ["i", "a"])
+def test_a_file_that_may_not_be_changed(root: Path, check: Check, flag: str) -> None:
+    (root / "a").write_bytes(b"old")
+    if subprocess.run(["chattr", f"+{flag}", str(root / "a")], check=False).returncode:
+        pytest.skip("no chattr here")
+    try:
+        with pytest.raises(ConflictError):
+            check(put("a", old=file("a")))
+    finally:
+        subprocess.run(["chattr", f"-{flag}", str(root / "a")], check=True)
+
+
+@pytest.mark.root
+def test_a_root_that_is_read_only(root: Path, tmp_path: Path) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "none", str(root)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("may not mount")
+    try:
+        fd = os.open(root, os.O_RDONLY)
+        try:
+            with pytest.raises(RootError):
+                preflight(fd, put("a"), BLOBS, Terms())
+        finally:
+            os.close(fd)
+    finally:
+        subprocess.run(["umount", str(root)], check=True)
+
+
+@pytest.mark.root
+def test_a_folder_that_one_may_not_write_to(root: Path, check: Check) -> None:
+    (root / "d").mkdir(mode=0o755)
+    for folder in root.parents:
+        if folder.stat().st_mode & 0o005 != 0o005:
+            folder.chmod(folder.stat().st_mode | 0o055)
+    root.chmod(0o777)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(EpmError) as caught:
+            check(put("d/a"))
+    finally:
+        os.seteuid(0)
+    assert caught.value.data["path"] == "d"
