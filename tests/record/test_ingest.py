@@ -1,0 +1,203 @@
+"""Reading candidates, here and in processes: the same outcome, and nothing left over."""
+
+import errno
+import hashlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from epmstore.blobs.pack import publish_pack
+from epmstore.clock import FixedClock
+from epmstore.digest import identify
+from epmstore.errors import EpmError
+from epmstore.record import pool
+from epmstore.record.ingest import SLICE_FILES, Ingested, ingest
+from epmstore.record.observe import Candidate
+from epmstore.record.shelf import OwnClaims, SharedClaims, Shelf
+from epmstore.record.store import Store
+from epmstore.relpath import RelPath
+from epmstore.scan.walk import walk
+from epmstore.workspace.opening import make_store
+
+MANY = SLICE_FILES + 100
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with make_store(tmp_path / "store", FixedClock()) as made:
+        yield made
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Enough files for two slices; ten share a content; one name is no text."""
+    made = tmp_path / "root"
+    for number in range(MANY):
+        folder = made / f"d{number % 7}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"f{number}").write_bytes(b"content %d" % (number // 10))
+    Path(os.fsdecode(os.fsencode(made) + b"/not \xff text")).write_bytes(b"content 0")
+    (made / "link").symlink_to("d1")
+    return made
+
+
+def candidates(root: Path) -> list[Candidate]:
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return [
+            Candidate(RelPath(f"{one.folder}/{name}".lstrip("/")), stats, "program", None)
+            for one in walk(fd)
+            for name, stats in zip(one.names, one.stats, strict=True)
+        ]
+    finally:
+        os.close(fd)
+
+
+def run(root: Path, store: Store | None, *, workers: int) -> Ingested:
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        shelf = None if store is None else Shelf(store.packs, store.contents, store.blobs)
+        return ingest(fd, candidates(root), shelf, workers=workers)
+    finally:
+        os.close(fd)
+
+
+def outcome(ingested: Ingested) -> dict[str, object]:
+    return {one.candidate.path: one.entry or one.problem for one in ingested.examined}
+
+
+def leftovers(store: Store) -> list[str]:
+    return [name for name in os.listdir(store.packs) if name != "log"]
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_processes_see_what_one_reader_sees(root: Path, store: Store, stored: bool) -> None:
+    here = run(root, store if stored else None, workers=1)
+    there = run(root, store if stored else None, workers=2)
+    assert outcome(there) == outcome(here)
+    assert len(outcome(here)) == MANY + 7 + 2
+    entry = outcome(there)["d0/f7"]
+    assert entry == outcome(here)["d0/f7"]
+    assert {one.candidate.path: one.stat for one in there.examined} == {
+        one.candidate.path: one.stat for one in here.examined
+    }
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_contents_are_stored_once_and_can_be_read(root: Path, store: Store, workers: int) -> None:
+    ingested = run(root, store, workers=workers)
+    assert len(ingested.groups) == workers
+    rows = [row.sha256 for group in ingested.groups for row in group.group.blobs]
+    wanted = {hashlib.sha256(b"content %d" % n).digest() for n in range(-(-MANY // 10))}
+    assert len(rows) == len(set(rows))
+    assert set(rows) == wanted
+    with store.lock_write(), store.database.write():
+        for group in ingested.groups:
+            store.contents.add_group(publish_pack(store.packs, group), 0, group.group)
+    assert store.blobs.read(identify(b"content 5")) == b"content 5"
+    assert not any(group.group.blobs for group in run(root, store, workers=workers).groups)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_cannot_be_read_is_named(root: Path, store: Store, workers: int) -> None:
+    found = candidates(root)
+    (root / "d1" / "f1").unlink()
+    (root / "d2" / "f2").unlink()
+    (root / "d2" / "f2").mkdir()
+    (root / "d3" / "f3").write_bytes(b"grown since it was listed")
+    shelf = Shelf(store.packs, store.contents, store.blobs)
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    ingested = ingest(fd, found, shelf, workers=workers)
+    os.close(fd)
+    problems = {one.candidate.path: one.problem for one in ingested.examined if one.problem}
+    assert {path: problem.kind for path, problem in problems.items()} == {
+        "d1/f1": "vanished",
+        "d2/f2": "unstable",
+    }
+    (changed,) = [one for one in ingested.examined if one.candidate.path == "d3/f3"]
+    assert changed.entry is not None
+    assert changed.entry.content == identify(b"grown since it was listed")
+    assert changed.stat.st_size == 25
+    ingested.discard()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_the_store_is_an_error_and_no_problem_of_a_path(
+    root: Path, store: Store, workers: int
+) -> None:
+    """The folder of the packs goes away: nothing of it may be taken for an unreadable file."""
+    for n in range(10):
+        (root / f"large{n}").write_bytes(os.urandom(1 << 20))
+    store.packs.rename(store.path / "elsewhere")
+    with pytest.raises(OSError) as caught:
+        run(root, store, workers=workers)
+    assert caught.value.errno == errno.ENOENT
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_worker_that_dies_ends_the_work(
+    root: Path, store: Store, end: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(worker: pool.Worker, message: object) -> None:
+        send(worker, message)
+        if isinstance(message, list):
+            os.kill(worker._process.pid, end)
+
+    send = pool.Worker._send
+    monkeypatch.setattr(pool.Worker, "_send", kill)
+    with pytest.raises(EpmError, match="died"):
+        run(root, store, workers=2)
+    assert leftovers(store) == []
+
+
+def test_an_interruption_leaves_no_process_and_no_file(
+    root: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(20):
+        (root / f"large{n}").write_bytes(os.urandom(1 << 20))
+    processes: list[pool.Worker] = []
+
+    class Interrupted:
+        def begin(self, what: str, *, files: int | None = None, size: int | None = None) -> None:
+            pass
+
+        def advance(self, *, files: int = 0, size: int = 0) -> None:
+            signal.raise_signal(signal.SIGINT)
+            threading.Event().wait(0)
+
+        def end(self) -> None:
+            pass
+
+    start: Callable[..., None] = pool.Worker.__init__
+
+    def noted(worker: pool.Worker, *arguments: object) -> None:
+        start(worker, *arguments)
+        processes.append(worker)
+
+    monkeypatch.setattr(pool.Worker, "__init__", noted)
+    shelf = Shelf(store.packs, store.contents, store.blobs)
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    with pytest.raises(KeyboardInterrupt):
+        ingest(fd, candidates(root), shelf, progress=Interrupted(), workers=2)
+    os.close(fd)
+    assert len(processes) == 2
+    assert all(worker._process.returncode is not None for worker in processes)
+    assert leftovers(store) == []
+
+
+def test_claims_that_are_shared_are_taken_once() -> None:
+    claims, own = SharedClaims.create(1000), OwnClaims()
+    other = SharedClaims(os.dup(claims.fd))
+    for number in range(1000):
+        # many of one slot: the first bytes are where the search begins
+        sha256 = identify(b"%d" % (number % 700)).sha256
+        crowded = type(sha256)(bytes(8) + sha256[8:])
+        expected = own.take(crowded)
+        assert (claims if number % 2 else other).take(crowded) == expected
+        assert not claims.take(crowded)
+    other.close()
+    claims.close()
