@@ -54,12 +54,12 @@ def export(
             exporter = _Exporter(fd, list(entries), blobs, progress)
             exported = exporter.run()
             fsio.sync_filesystem(fd)
+            fsio.rename(name, parent, target.name, parent)
         except BaseException:
             remove_tree(name, parent)
             raise
         finally:
             os.close(fd)
-        fsio.rename(name, parent, target.name, parent)
         fsio.sync_directory(parent)
     return exported
 
