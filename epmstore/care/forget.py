@@ -11,7 +11,7 @@ import msgspec
 
 from epmstore.care.gc import freed_by
 from epmstore.care.needs import Need, committed, index_state, open_journals, read_needs
-from epmstore.catalog.model import Actor, Fact, ForgetRecord, UnforgetRecord
+from epmstore.catalog.model import Actor, ForgetRecord, UnforgetRecord
 from epmstore.catalog.retention import DEFAULT, Policy, forgettable, points, reasons
 from epmstore.catalog.state import CatalogState
 from epmstore.clock import from_rfc3339, to_rfc3339
@@ -19,7 +19,6 @@ from epmstore.digest import Sha256
 from epmstore.errors import ConflictError, NotRestorableError, VersionNotFoundError
 from epmstore.record.commit import commit_fact
 from epmstore.record.replay import catch_up
-from epmstore.record.reserve import with_reserve
 from epmstore.record.store import Store
 
 ONLY_EXEMPT = Policy(
@@ -66,7 +65,7 @@ def forget(
     freed = freed_by(store, app, versions) if versions else 0
     if versions and not dry_run:
         now = to_rfc3339(store.clock.now())
-        _commit(store, app, ForgetRecord(time=now, actor=actor, versions=versions))
+        commit_fact(store, app, ForgetRecord(time=now, actor=actor, versions=versions))
     return Forgotten(versions, freed, dry_run)
 
 
@@ -87,7 +86,7 @@ def unforget(
             _check_stored(store, need, version)
         if found:
             now = to_rfc3339(store.clock.now())
-            _commit(store, app, UnforgetRecord(time=now, actor=actor, versions=found))
+            commit_fact(store, app, UnforgetRecord(time=now, actor=actor, versions=found))
     return found
 
 
@@ -154,7 +153,3 @@ def _not_stored(store: Store, wanted: Sequence[Sha256]) -> int:
     others = {s: {*place.parts, *filter(None, (place.base,))} for s, place in places.items()}
     there = store.contents.places(list(set().union(*others.values())))
     return sum(s not in places or not others[s] <= there.keys() for s in wanted)
-
-
-def _commit(store: Store, app: str, fact: Fact) -> None:
-    with_reserve(store.path, lambda: commit_fact(store, app, fact))

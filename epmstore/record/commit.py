@@ -14,10 +14,11 @@ import msgspec
 
 from epmstore.blobs.pack import WrittenGroup, publish_pack
 from epmstore.catalog.format import decode_line, encode_line
-from epmstore.catalog.model import START, Fact, Position, VersionPart, VersionRecord
+from epmstore.catalog.model import START, Fact, Position, VersionPart, VersionRecord, Written
 from epmstore.group import Group
 from epmstore.index.entries import Record
 from epmstore.record.replay import apply_part, catch_up
+from epmstore.record.reserve import with_reserve
 from epmstore.record.store import Store
 
 LOG_LIMIT = 8 << 20
@@ -79,14 +80,19 @@ def commit_version(
         head = read_head(store, app)
         version = make(head)
         placed = _place(store, [group for group in groups if group.group.blobs])
-        position = store.catalog(app).append([version], head.position, store.quarantine)
+        position = _append(store, app, version, head.position)
         form = encode_line(VersionPart(version.header), head.position)
-        with store.database.write():
-            for file, start, group in placed:
-                store.contents.add_group(file, start, group)
-            apply_part(store, app, version)
-            record = Record(head.position.seq, "version", version.header.version, form)
-            store.entries.add_records(app, [record], (position.length, position.head, position.seq))
+        record = Record(head.position.seq, "version", version.header.version, form)
+
+        def enter() -> None:
+            with store.database.write():
+                for file, start, group in placed:
+                    store.contents.add_group(file, start, group)
+                apply_part(store, app, version)
+                at = (position.length, position.head, position.seq)
+                store.entries.add_records(app, [record], at)
+
+        with_reserve(store.path, enter)
     return version.header
 
 
@@ -97,12 +103,18 @@ def commit_fact(store: Store, app: str, fact: Fact) -> None:
     with store.lock_write():
         catch_up(store)
         head = read_head(store, app)
-        position = store.catalog(app).append([fact], head.position, store.quarantine)
+        position = _append(store, app, fact, head.position)
         form = encode_line(fact, head.position)
         envelope, _ = decode_line(form)
         record = Record(head.position.seq, envelope.type, None, form)
-        with store.database.write():
-            store.entries.add_records(app, [record], (position.length, position.head, position.seq))
+        at = (position.length, position.head, position.seq)
+        with_reserve(store.path, lambda: store.entries.add_records(app, [record], at))
+
+
+def _append(store: Store, app: str, record: Written, after: Position) -> Position:
+    """Make a record durable; on a full disk the reserve is there for it."""
+    catalog = store.catalog(app)
+    return with_reserve(store.path, lambda: catalog.append([record], after, store.quarantine))
 
 
 def _place(store: Store, groups: Sequence[WrittenGroup]) -> list[tuple[str, int, Group]]:

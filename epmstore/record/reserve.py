@@ -21,10 +21,11 @@ SHARE = 20
 _Result = TypeVar("_Result")
 
 
-def make_reserve(store: Path, size: int = SIZE) -> bool:
-    """Whether the reserve is there now. It is not made where the disk is nearly full. Never
-    raises for want of space.
+def make_reserve(store: Path, size: int | None = None) -> bool:
+    """Whether the reserve is there now (`size` null: of SIZE bytes). It is not made where the disk
+    is nearly full. Raises OSError, but not for want of space.
     """
+    size = SIZE if size is None else size
     if has_reserve(store):
         return True
     free = os.statvfs(store)

@@ -1,7 +1,10 @@
 """`ws.care`: looking after the store as a whole. Thin: each verb names its use case."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from epmstore.care.copy import CopyResult, copy_store
+from epmstore.care.doctor import Check, examine
 from epmstore.care.findings import FsckReport
 from epmstore.care.forget import Forgotten, forget, unforget
 from epmstore.care.fsck import fsck
@@ -11,6 +14,7 @@ from epmstore.care.stats import Stats, collect_stats
 from epmstore.catalog.model import Actor
 from epmstore.catalog.retention import DEFAULT, Policy
 from epmstore.progress import Progress
+from epmstore.record.replay import rebuild
 from epmstore.record.store import Store
 from epmstore.workspace.apps import Apps
 
@@ -60,6 +64,27 @@ class Care:
         BusyError, OSError.
         """
         return collect(self._store, dry_run=dry_run, progress=self._progress)
+
+    def copy(self, target: Path) -> CopyResult:
+        """Make a folder a copy of this store, or bring an older copy up to date. It opens as a
+        store. Raises ConflictError, UsageError, DamagedError, BusyError, OSError.
+        """
+        return copy_store(self._store, target.absolute(), progress=self._progress)
+
+    def doctor(self) -> list[Check]:
+        """Whether this host and this store are in order. Changes nothing."""
+        return examine(self._store)
+
+    def rebuild(self) -> list[str]:
+        """Make the index anew; what is damaged elsewhere. Raises BusyError, OSError.
+
+        Of a store that cannot be opened: `Workspace.rebuild`.
+        """
+        with self._store.lock_packs(), self._store.lock_write():
+            return rebuild(self._store, self._progress)
+
+    def upgrade(self) -> None:
+        """Bring the store to the newest format. There is only one so far: nothing happens."""
 
     def _app(self, key: str) -> str:
         return Apps(self._store).get(key).uuid

@@ -13,6 +13,7 @@ from epmstore.errors import ConflictError, UsageError
 from epmstore.progress import Progress
 from epmstore.record import identity
 from epmstore.record.replay import catch_up, is_behind, rebuild
+from epmstore.record.reserve import make_reserve, with_reserve
 from epmstore.record.store import INDEX, Store, prepare
 
 MACHINE_ID = Path("/etc/machine-id")
@@ -40,6 +41,7 @@ def make_store(path: Path, clock: Clock) -> Store:
     store = Store(path, identity.create(path, machine()), clock)
     with store.lock_write():
         catch_up(store)
+    make_reserve(path)
     return store
 
 
@@ -51,7 +53,7 @@ def open_store(path: Path, clock: Clock, progress: Progress) -> Store:
     try:
         if is_behind(store):
             with store.lock_write():
-                catch_up(store, progress)
+                with_reserve(path, lambda: catch_up(store, progress))
     except BaseException:
         store.close()
         raise

@@ -1,0 +1,225 @@
+"""`store copy`: a consistent copy of a store, brought up to date by copying only what is new.
+
+Packs never change, so they are copied once, each record checked against its seal on the way; logs
+and catalogs are copied up to what is acknowledged; FORMAT comes last, so that a copy which was
+interrupted is no store yet. The index is left to be built from that. Neither journals nor the
+quarantine are copied: a checkout that is under way belongs to the roots of the original.
+
+The order keeps an older copy usable at any moment: packs, then catalogs, then what went goes.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from epmstore import fsio, locks
+from epmstore.atomic import (
+    TEMPORARY,
+    directory,
+    discard,
+    make_directories,
+    read_file,
+    remove_file,
+    replace_file,
+    temporary_name,
+)
+from epmstore.blobs.pack import SUFFIX
+from epmstore.blobs.records import Damage, open_pack, read_at, walk
+from epmstore.care.needs import APPCAT
+from epmstore.care.tables import is_log
+from epmstore.catalog.appcat import MAX_SIZE
+from epmstore.errors import ConflictError, DamagedError, UsageError
+from epmstore.progress import SILENT, Progress
+from epmstore.record import identity
+from epmstore.record.replay import catch_up, pack_files
+from epmstore.record.store import INDEX, SYSCAT, Store, prepare
+
+MARK = "COPYING"
+"""Says whose copy a folder is that has no FORMAT yet."""
+PIECE = 1 << 20
+
+
+class CopyResult(msgspec.Struct, frozen=True):
+    """Files of packs and catalogs that were copied, their bytes, and files that went."""
+
+    files: int
+    size: int
+    removed: int
+
+
+class _Extent(msgspec.Struct, frozen=True):
+    """What there is to copy: files below the store and their acknowledged lengths."""
+
+    packs: dict[str, int]
+    catalogs: dict[str, int]
+    appcat: bytes | None
+    format: bytes
+
+
+def copy_store(store: Store, target: Path, *, progress: Progress = SILENT) -> CopyResult:
+    """Make `target` a copy of the store as it is now, or bring an older copy up to date.
+
+    Raises ConflictError (something else is there), UsageError (it lies in the store), DamagedError
+    (the store is damaged: nothing bad is copied), BusyError, OSError.
+    """
+    _check_target(store, target)
+    make_directories(target)
+    if not (target / identity.FILE).exists():
+        replace_file(target / MARK, json.dumps({"uuid": store.identity.uuid}).encode())
+    prepare(target)
+    with locks.hold(target / "locks", "copy"), store.keep_packs():
+        with store.lock_write():
+            extent = _extent(store)
+        copier = _Copier(store, target, progress)
+        copier.copy(extent)
+        remove_file(target / MARK)
+    return CopyResult(copier.files, copier.size, copier.removed)
+
+
+def _extent(store: Store) -> _Extent:
+    """Under the `write` lock: everything that is acknowledged, and nothing else."""
+    catch_up(store)
+    known = store.contents.files()
+    packs = {}
+    for file in pack_files(store):
+        packs[file] = known.get(file, 0) if is_log(file) else os.stat(store.packs / file).st_size
+    catalogs = {}
+    for app in store.recorded_apps():
+        position = store.entries.position(app)
+        catalogs[f"{app}{SYSCAT}"] = 0 if position is None else position[0]
+    appcat = None
+    with contextlib.suppress(FileNotFoundError):
+        appcat = read_file(store.catalogs / APPCAT, MAX_SIZE)
+    return _Extent(packs, catalogs, appcat, read_file(store.path / identity.FILE, identity.LIMIT))
+
+
+class _Copier:
+    def __init__(self, store: Store, target: Path, progress: Progress) -> None:
+        self._store = store
+        self._target = target
+        self._progress = progress
+        self.files = self.size = self.removed = 0
+
+    def copy(self, extent: _Extent) -> None:
+        target = self._target
+        new = {f: size for f, size in extent.packs.items() if self._is_new(f"packs/{f}", size)}
+        self._progress.begin("copying", files=len(new), size=sum(new.values()))
+        for file, size in new.items():
+            self._copy_file(self._store.packs / file, target / "packs" / file, size)
+        for name, size in extent.catalogs.items():
+            if self._is_new(f"catalogs/{name}", size):
+                self._copy_file(self._store.catalogs / name, target / "catalogs" / name, size)
+        if extent.appcat is not None:
+            replace_file(target / "catalogs" / APPCAT, extent.appcat)
+        self._drop_index()
+        self._drop_others(extent)
+        replace_file(target / identity.FILE, extent.format)
+        self._progress.end()
+
+    def _is_new(self, file: str, size: int) -> bool:
+        """Whether the copy lacks it, or has another state of it. A pack of its length is the same;
+        what grows is compared, because somebody may have worked with the copy.
+        """
+        try:
+            if os.stat(self._target / file).st_size != size:
+                return True
+        except FileNotFoundError:
+            return True
+        if file.endswith(SUFFIX):
+            return False
+        with (self._target / file).open("rb") as one, (self._store.path / file).open("rb") as two:
+            while piece := one.read(PIECE):
+                if piece != two.read(len(piece)):
+                    return True
+        return False
+
+    def _copy_file(self, source: Path, target: Path, size: int) -> None:
+        make_directories(target.parent)
+        with directory(target.parent) as parent:
+            name = temporary_name()
+            fd = fsio.create(name, parent)
+            try:
+                for piece in _checked(source, size):
+                    fsio.write(fd, piece)
+                fsio.sync_file(fd)
+                fsio.rename(name, parent, target.name, parent)
+            except BaseException:
+                discard(name, parent)
+                raise
+            finally:
+                os.close(fd)
+            fsio.sync_directory(parent)
+        self.files += 1
+        self.size += size
+        self._progress.advance(files=1, size=size)
+
+    def _drop_index(self) -> None:
+        """It speaks of what was there before; whoever opens the copy makes it anew."""
+        for suffix in ("", "-wal", "-shm"):
+            remove_file(self._target / f"{INDEX}{suffix}")
+
+    def _drop_others(self, extent: _Extent) -> None:
+        """What the original has no more, and what an interrupted copy left."""
+        wanted = {f"packs/{file}" for file in extent.packs}
+        wanted |= {f"catalogs/{name}" for name in (*extent.catalogs, APPCAT)}
+        for path in self._target.glob(f"{TEMPORARY}*"):
+            remove_file(path)
+        for folder in ("packs", "catalogs"):
+            for path in sorted((self._target / folder).rglob("*")):
+                if path.is_file() and str(path.relative_to(self._target)) not in wanted:
+                    remove_file(path)
+                    self.removed += not path.name.startswith(TEMPORARY)
+
+
+def _checked(source: Path, size: int) -> Iterator[bytes]:
+    """The first `size` bytes of a file of sealed records, each checked before it comes out."""
+    fd = open_pack(source)
+    try:
+        done = 0
+        for found in walk(fd):
+            if done >= size:
+                return
+            if isinstance(found, Damage) or found.seal.end > size:
+                break
+            done = found.seal.end
+            yield read_at(fd, found.seal.offset, done - found.seal.offset)
+        if done != size:
+            raise DamagedError(
+                f"{source} is damaged at byte {done}",
+                hint="run `epmstore fsck --read-data --repair` first",
+                file=str(source),
+                offset=done,
+            )
+    finally:
+        os.close(fd)
+
+
+def _check_target(store: Store, target: Path) -> None:
+    """Raises ConflictError unless `target` is not there, empty, or a copy of this very store."""
+    inside, own = os.path.realpath(target), os.path.realpath(store.path)
+    if inside == own or inside.startswith(f"{own}/") or own.startswith(f"{inside}/"):
+        raise UsageError(f"{target} and the store lie within each other")
+    if not target.exists():
+        return
+    if target.is_dir() and all(path.name.startswith(TEMPORARY) for path in target.iterdir()):
+        return
+    if _owner(target) != store.identity.uuid:
+        raise ConflictError(
+            f"{target} is no copy of this store",
+            hint="name a folder that is empty, not there, or an older copy",
+            path=str(target),
+        )
+
+
+def _owner(target: Path) -> str | None:
+    """The UUID of the store that a folder is, or is becoming, a copy of."""
+    for name in (identity.FILE, MARK):
+        try:
+            return str(json.loads(read_file(target / name, identity.LIMIT))["uuid"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None

@@ -1,0 +1,202 @@
+"""Whether this host and this store are in order: one Check for each thing that can be wrong.
+
+Looks only. What it proposes it never applies; each check that is not `ok` has a hint.
+"""
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from epmstore.care.needs import APPCAT, index_state, open_journals
+from epmstore.catalog import appcat
+from epmstore.catalog.appcat import App
+from epmstore.clock import to_rfc3339
+from epmstore.errors import DamagedError, EpmError
+from epmstore.record import change
+from epmstore.record.recorder import Recorder
+from epmstore.record.replay import is_behind
+from epmstore.record.reserve import SIZE, has_reserve
+from epmstore.record.root import open_root
+from epmstore.record.store import Store
+from epmstore.scan.detect import propose
+from epmstore.scan.folders import FolderCache
+from epmstore.scan.mounts import filesystem
+
+SAFE_SQLITE = (3, 51, 3)
+"""From here on two connections cannot lose what is in the WAL."""
+WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
+LOW_SPACE = 4 * SIZE
+LOW_INODES = 10_000
+OLDEST = 1_700_000_000.0
+"""A clock that shows less than this was never set."""
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing looked at. `detail` says what was found, `hint` what to do about it."""
+
+    name: str
+    ok: bool
+    detail: str
+    hint: str | None = None
+
+
+def examine(store: Store) -> list[Check]:
+    """Everything, the store first. Raises nothing for what it finds."""
+    return [
+        _sqlite(),
+        _permissions(store),
+        _filesystem(store),
+        _space(store),
+        _reserve(store),
+        _index(store),
+        *_appcat_and_apps(store),
+        _clock(store),
+    ]
+
+
+def _sqlite() -> Check:
+    version = sqlite3.sqlite_version
+    if sqlite3.sqlite_version_info >= SAFE_SQLITE:
+        return Check("sqlite", True, version)
+    detail = f"{version}, which can lose a WAL that two connections reset; one writer at a time and"
+    return Check("sqlite", True, f"{detail} an index that can be rebuilt make that harmless")
+
+
+def _permissions(store: Store) -> Check:
+    found = os.stat(store.path)
+    mode = stat.S_IMODE(found.st_mode)
+    hint = f"chmod 0700 {store.path}" if mode & 0o077 else None
+    if found.st_uid != os.geteuid():
+        hint = f"use it as the user {found.st_uid}, who owns it"
+    return Check("permissions", hint is None, f"mode {mode:04o}, owner {found.st_uid}", hint)
+
+
+def _filesystem(store: Store) -> Check:
+    where = filesystem(store.path)
+    name = where.name or "unknown"
+    if where.network:
+        hint = "move the store to a local disk: locks and syncs cannot be relied on there"
+        return Check("file system", False, f"{name}, over the network", hint)
+    if where.read_only:
+        return Check("file system", False, f"{name}, read-only", "mount it writable")
+    return Check("file system", True, name)
+
+
+def _space(store: Store) -> Check:
+    found = os.statvfs(store.path)
+    free = found.f_bavail * found.f_frsize
+    detail = f"{free >> 20} MiB free"
+    few_inodes = found.f_files > 0 and found.f_favail < LOW_INODES
+    if few_inodes:
+        detail += f", {found.f_favail} inodes"
+    is_low = free < LOW_SPACE or few_inodes
+    hint = "`epmstore forget`, then `epmstore gc`; or free some space" if is_low else None
+    return Check("space", not is_low, detail, hint)
+
+
+def _reserve(store: Store) -> Check:
+    if has_reserve(store.path):
+        return Check("reserve", True, "kept for a full disk")
+    hint = "`epmstore gc` makes it anew where there is room"
+    return Check("reserve", False, "there is none: a full disk would stop gc too", hint)
+
+
+def _index(store: Store) -> Check:
+    try:
+        behind = is_behind(store)
+    except DamagedError as error:
+        return Check("index", False, error.message, error.hint)
+    detail = "behind the catalogs" if behind else "up to date"
+    return Check(
+        "index", not behind, detail, "any command catches up with them" if behind else None
+    )
+
+
+def _clock(store: Store) -> Check:
+    """That it is set, and not before what is recorded."""
+    now = store.clock.now()
+    newest = OLDEST
+    try:
+        for app in store.recorded_apps():
+            for info in index_state(store, app).versions[-1:]:
+                newest = max(newest, info.time)
+    except DamagedError:
+        pass
+    ok = now >= newest - 60
+    detail = to_rfc3339(now) if ok else f"{to_rfc3339(now)} is before {to_rfc3339(newest)}"
+    hint = None if ok else "set the clock: times of versions would be wrong"
+    return Check("clock", ok, detail, hint)
+
+
+def _appcat_and_apps(store: Store) -> Iterator[Check]:
+    try:
+        apps = appcat.load(store.catalogs / APPCAT).apps
+    except EpmError as error:
+        yield Check("applications", False, error.message, error.hint)
+        return
+    yield Check("applications", True, f"{len(apps)} registered")
+    yield _watches(store, [app.uuid for app in apps])
+    busy = {path.name.partition(".")[0] for path in open_journals(store)}
+    for app in apps:
+        yield from _app(store, app, interrupted=app.uuid in busy)
+
+
+def _watches(store: Store, apps: list[str]) -> Check:
+    """That the kernel allows a watch on every folder."""
+    try:
+        limit = int(WATCHES.read_text())
+    except (OSError, ValueError):
+        return Check("inotify", True, "no limit is known")
+    try:
+        recorded = [app for app in apps if store.entries.position(app) is not None]
+        folders = sum(len(store.entries.live_folders(app)) for app in recorded)
+    except DamagedError:
+        folders = 0
+    ok = limit >= 2 * folders
+    hint = None if ok else f"sysctl fs.inotify.max_user_watches={max(4 * folders, 524288)}"
+    return Check("inotify", ok, f"{limit} watches allowed, {folders} folders recorded", hint)
+
+
+def _app(store: Store, app: App, *, interrupted: bool) -> Iterator[Check]:
+    name = f"{app.key}: root"
+    try:
+        with open_root(app) as root, FolderCache(root.fd) as folders:
+            where = filesystem(root.fd)
+            detail = f"{app.root} ({where.name or 'unknown'})"
+            if where.network:
+                hint = "other hosts may change it unseen; a checkout must be forced"
+                yield Check(name, False, f"{detail}, over the network", hint)
+            elif where.read_only:
+                yield Check(name, False, f"{detail}, read-only", "it cannot be rolled back")
+            else:
+                yield Check(name, True, detail)
+            found = propose(Recorder(store, app).walk(root), folders)
+    except (EpmError, OSError) as error:
+        yield Check(name, False, str(error), getattr(error, "hint", None))
+    else:
+        options = " ".join(f"--{one.path_class} '{one.pattern}'" for one in found)
+        yield Check(
+            f"{app.key}: classes",
+            not found,
+            "; ".join(f"{one.pattern}: {one.why}" for one in found) or "nothing to propose",
+            f"epmstore app set {app.key} {options}" if found else None,
+        )
+    if interrupted:
+        hint = f"epmstore recover --app {app.key}"
+        yield Check(f"{app.key}: checkout", False, "one has not ended", hint)
+    yield from _open_change(store, app)
+
+
+def _open_change(store: Store, app: App) -> Iterator[Check]:
+    try:
+        found = change.find(store, app.uuid)
+    except DamagedError as error:
+        yield Check(f"{app.key}: change", False, error.message, error.hint)
+        return
+    if found is not None:
+        detail = f"open since {found.since}: {found.label or 'no label'}"
+        yield Check(f"{app.key}: change", True, detail)

@@ -1,0 +1,158 @@
+"""Copies of a store."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from epmstore import fsio
+from epmstore.errors import ConflictError, DamagedError, NoStoreError, UsageError
+from epmstore.workspace import Workspace
+from tests.care.stores import DAY, Host, flip, pack_files
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    host = Host(tmp_path)
+    host.history(4)
+    return host
+
+
+def check(host: Host, copy: Path) -> None:
+    """The copy holds every version, and nothing is wrong with it."""
+    twin = object.__new__(Host)
+    twin.__dict__.update(host.__dict__)
+    twin.path = copy
+    twin.check()
+    with twin.open() as ws:
+        assert [v.version for v in ws.app("crm").versions()] == sorted(host.kept)
+        report = ws.care.fsck(1.0)
+        assert report.findings == () and report.notes == ()
+
+
+def test_a_copy_is_a_store(host: Host, tmp_path: Path) -> None:
+    with host.open() as ws:
+        first = ws.care.copy(tmp_path / "copy")
+    assert first.files >= 2
+    check(host, tmp_path / "copy")
+    assert (tmp_path / "copy/FORMAT").read_bytes() == (host.path / "FORMAT").read_bytes()
+    assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_second_copy_brings_only_what_is_new(host: Host, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    host.write("large", host.random.randbytes(10 << 20))
+    host.snapshot()
+    with host.open() as ws:
+        ws.care.copy(copy)
+        assert ws.care.copy(copy).files == 0
+    check(host, copy)
+    host.edit("bin/f1")
+    host.snapshot()
+    with host.open() as ws:
+        again = ws.care.copy(copy)
+    assert again.files == 2 and again.size < 1 << 20
+    check(host, copy)
+
+
+def test_what_was_collected_goes_from_the_copy(host: Host, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    with host.open() as ws, ws._store.lock_write():
+        ws._store.packlog.begin_next()
+    with host.open() as ws:
+        ws.care.copy(copy)
+        ws.care.gc()
+        assert ws.care.copy(copy).removed == 1
+    assert {p.relative_to(copy) for p in pack_files(copy)} == {
+        p.relative_to(host.path) for p in pack_files(host.path)
+    }
+    check(host, copy)
+
+
+def test_forgets_and_tags_come_along(host: Host, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    host.clock.advance(60 * DAY)
+    with host.open() as ws:
+        ws.care.copy(copy)
+        ws.care.forget("crm", [1])
+        ws.app("crm").tag("good", "2")
+        ws.care.copy(copy)
+    with Workspace.open(copy) as ws:
+        infos = ws.app("crm").versions()
+        assert not infos[1].restorable and infos[2].tags == ("good",)
+
+
+def test_a_copy_that_was_worked_with_becomes_a_copy_again(host: Host, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    with host.open() as ws:
+        ws.care.copy(copy)
+    with Workspace.open(copy, clock=host.clock) as ws:
+        ws.app("crm").tag("mine", "1")
+    with host.open() as ws:
+        ws.care.copy(copy)
+    check(host, copy)
+    with Workspace.open(copy) as ws:
+        assert ws.app("crm").versions()[1].tags == ()
+
+
+def test_an_interrupted_copy_is_no_store_and_goes_on(host: Host, tmp_path: Path) -> None:
+    number, done = 0, False
+    while not done:
+        copy = tmp_path / f"copy{number}"
+        left = [number]
+
+        def fail(call: str, arguments: tuple[object, ...], left: list[int] = left) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError(5, "the stick was pulled")
+
+        with host.open() as ws:
+            fsio.install_fault(fail)
+            try:
+                ws.care.copy(copy)
+                done = True
+            except OSError:
+                done = False
+            finally:
+                fsio.install_fault(None)
+            if not done:
+                if not (copy / "FORMAT").exists():
+                    with pytest.raises(NoStoreError):
+                        Workspace.open(copy)
+                ws.care.copy(copy)
+        check(host, copy)
+        shutil.rmtree(copy)
+        number += 3
+    assert number > 60
+
+
+def test_nothing_damaged_is_copied(host: Host, tmp_path: Path) -> None:
+    flip(pack_files(host.path)[0], 300)
+    with host.open() as ws, pytest.raises(DamagedError):
+        ws.care.copy(tmp_path / "copy")
+    with pytest.raises(NoStoreError):
+        Workspace.open(tmp_path / "copy")
+
+
+def test_other_folders_are_left_alone(host: Host, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mine").write_text("precious")
+    Workspace.init(tmp_path / "foreign").close()
+    with host.open() as ws:
+        for target in (other, tmp_path / "foreign"):
+            with pytest.raises(ConflictError):
+                ws.care.copy(target)
+        for target in (host.path, host.path / "packs/copy", tmp_path):
+            with pytest.raises(UsageError):
+                ws.care.copy(target)
+    assert [path.name for path in other.iterdir()] == ["mine"]
+
+
+def test_neither_journals_nor_quarantine_are_copied(host: Host, tmp_path: Path) -> None:
+    with host.open() as ws:
+        (host.path / "journals/x.change").write_text("{}")
+        (host.path / "quarantine/x").write_text("bad")
+        ws.care.copy(tmp_path / "copy")
+    assert not list((tmp_path / "copy/journals").iterdir())
+    assert not list((tmp_path / "copy/quarantine").iterdir())

@@ -1,0 +1,144 @@
+"""Forgetting, and taking it back."""
+
+from pathlib import Path
+
+import pytest
+
+from epmstore.catalog.model import HoldRecord
+from epmstore.catalog.retention import Policy
+from epmstore.clock import to_rfc3339
+from epmstore.errors import (
+    AppNotFoundError,
+    ConflictError,
+    NotRestorableError,
+    VersionNotFoundError,
+)
+from epmstore.record.commit import commit_fact
+from tests.care.stores import DAY, Host
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """Six versions with contents of their own, in a log that is not appended to any more."""
+    host = Host(tmp_path, files=3)
+    for _ in range(6):
+        for number in range(3):
+            host.write(f"bin/f{number}", host.random.randbytes(5000))
+        host.snapshot()
+    with host.open() as ws, ws._store.lock_write():
+        ws._store.packlog.begin_next()
+    return host
+
+
+def restorable(host: Host) -> list[int]:
+    with host.open() as ws:
+        return [info.version for info in ws.app("crm").versions() if info.restorable]
+
+
+def test_the_usual_policy_keeps_every_change_of_a_year(host: Host) -> None:
+    with host.open() as ws:
+        assert ws.care.forget("crm").versions == ()
+        host.clock.advance(300 * DAY)
+        assert ws.care.forget("crm").versions == ()
+
+
+def test_a_policy_forgets_what_it_does_not_keep(host: Host) -> None:
+    policy = Policy(
+        keep_last=2,
+        keep_change_days=0,
+        keep_drift_days=0,
+        keep_hourly=0,
+        keep_daily=0,
+        keep_weekly=0,
+        keep_monthly=0,
+        keep_yearly=0,
+    )
+    with host.open() as ws:
+        ws.app("crm").pin("1")
+        ws.app("crm").tag("good", "2")
+        would = ws.care.forget("crm", policy, dry_run=True)
+        assert would.versions == (0, 3) and would.dry_run
+        assert restorable(host) == [0, 1, 2, 3, 4, 5]
+        assert ws.care.forget("crm", policy).versions == (0, 3)
+        assert ws.care.forget("crm", policy).versions == ()
+    assert restorable(host) == [1, 2, 4, 5]
+
+
+def test_what_is_freed_is_foretold(host: Host) -> None:
+    with host.open() as ws:
+        would = ws.care.forget("crm", [0, 1, 2, 3], dry_run=True)
+        assert 4 * 15_000 <= would.freed <= 4 * 16_000
+        assert ws.care.forget("crm", [0, 1, 2, 3]).freed == would.freed
+        assert abs(ws.care.gc().freed - would.freed) < 4000
+        assert ws.care.forget("crm", [0]).freed == 0
+    host.check()
+
+
+@pytest.mark.parametrize("version", [1, 2, 5])
+def test_some_versions_may_not_be_forgotten(host: Host, version: int) -> None:
+    with host.open() as ws:
+        ws.app("crm").pin("1")
+        ws.app("crm").tag("good", "2")
+        with pytest.raises(ConflictError):
+            ws.care.forget("crm", [0, version])
+    assert restorable(host) == [0, 1, 2, 3, 4, 5]
+
+
+def test_an_app_on_hold_or_in_a_checkout_forgets_nothing(host: Host) -> None:
+    host.clock.advance(4000 * DAY)
+    with host.open() as ws:
+        uuid = ws.apps.get("crm").uuid
+        until = to_rfc3339(host.clock.now() + DAY)
+        now = to_rfc3339(host.clock.now())
+        commit_fact(ws._store, uuid, HoldRecord(time=now, held=True, until=until))
+        assert ws.care.forget("crm", Policy(keep_last=1)).versions == ()
+        with pytest.raises(ConflictError):
+            ws.care.forget("crm", [0])
+        host.clock.advance(2 * DAY)
+        journal = ws._store.journal(uuid)
+        journal.write_bytes(b"")
+        with pytest.raises(ConflictError):
+            ws.care.forget("crm", [0])
+        journal.unlink()
+        assert ws.care.forget("crm", [0]).versions == (0,)
+
+
+def test_unforget_works_until_the_contents_are_gone(host: Host) -> None:
+    with host.open() as ws:
+        ws.care.forget("crm", [0, 1, 2, 3])
+        assert ws.care.unforget("crm", [1, 4]) == (1,)
+        host.check()
+        ws.care.gc()
+        with pytest.raises(NotRestorableError) as caught:
+            ws.care.unforget("crm", [0])
+        assert caught.value.data["gone"] == 3
+        assert ws.care.unforget("crm", [1]) == ()
+    assert restorable(host) == [1, 4, 5]
+    host.check()
+
+
+def test_unknown_versions_and_apps(host: Host) -> None:
+    with host.open() as ws:
+        with pytest.raises(VersionNotFoundError):
+            ws.care.forget("crm", [0, 17])
+        with pytest.raises(VersionNotFoundError):
+            ws.care.unforget("crm", [17])
+        with pytest.raises(AppNotFoundError):
+            ws.care.forget("erp")
+    assert restorable(host) == [0, 1, 2, 3, 4, 5]
+
+
+def test_an_app_that_was_removed_with_its_history_frees_its_space(host: Host) -> None:
+    with host.open() as ws:
+        ws.apps.remove("crm", forget=True)
+        assert ws.care.gc().freed > 6 * 15_000
+        assert ws.care.stats().blobs == 0
+        assert ws.care.fsck(1.0).findings == ()
+
+
+def test_an_app_that_was_removed_keeps_its_history(host: Host) -> None:
+    with host.open() as ws:
+        ws.apps.remove("crm")
+        ws.care.gc()
+        assert ws.care.stats().blobs == 18
+        assert ws.care.fsck(1.0).findings == ()
