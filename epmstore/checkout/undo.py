@@ -26,29 +26,34 @@ class Reversal(msgspec.Struct, frozen=True):
     two: int
 
 
-def rollback_target(versions: Sequence[VersionInfo], *, is_dirty: bool) -> int:
-    """The version that a rollback goes to. `is_dirty`: the root differs from the newest version.
+def rollback_target(versions: Sequence[VersionInfo], *, drifted: bool) -> int:
+    """The version that a rollback goes to. `drifted`: going back to the last change would bring
+    something back.
 
-    With drift since the last change, that change's state; else the change before the one whose
-    content is live. Raises VersionNotFoundError if there is nothing to go back to.
+    Then it is that change; else the change before the one whose content is live. Raises
+    VersionNotFoundError if there is nothing to go back to.
     """
-    changes = [one for one in versions if one.kind == "change"]
-    if not changes:
+    last = last_change(versions)
+    if last is None:
         raise VersionNotFoundError(
             "there is no change to roll back to",
             hint="only drift is recorded so far; `epmstore checkout VERSION` goes to any version",
         )
-    last = changes[-1]
-    if is_dirty or versions[-1].version != last.version:
-        return content_of(versions, last)
     live = content_of(versions, last)
-    earlier = [one for one in changes if one.version < live]
+    if drifted:
+        return live
+    earlier = [one for one in versions if one.kind == "change" and one.version < live]
     if not earlier:
         raise VersionNotFoundError(
             f"version {live}, whose content is live, is the first change: nothing is before it",
             hint="`epmstore log --all` shows all versions, `epmstore undo` reverses a rollback",
         )
     return content_of(versions, earlier[-1])
+
+
+def last_change(versions: Sequence[VersionInfo]) -> VersionInfo | None:
+    """The newest version that is no drift."""
+    return next((one for one in reversed(versions) if one.kind == "change"), None)
 
 
 def content_of(versions: Sequence[VersionInfo], info: VersionInfo) -> int:

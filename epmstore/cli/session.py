@@ -170,6 +170,9 @@ def actor() -> dict[str, object]:
     except KeyError:
         user = None
     found: dict[str, object] = {"uid": uid, "user": user, "via": "cli"}
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        found["command"] = context.command_path
     if os.environ.get("SUDO_USER"):
         found["sudo_user"] = os.environ["SUDO_USER"]
     return found

@@ -71,6 +71,7 @@ class Recorded(msgspec.Struct, frozen=True):
     is_labelled: bool
     look: Look
     collided: list[RelPath]
+    label: str | None
 
 
 class Recorder:
@@ -112,7 +113,8 @@ class Recorder:
             look = Look(head, found, changes)
             version, is_new, is_labelled = self._commit(look, ingested, intent)
         self._remember(root, version, found, ingested, settled, is_new=is_new)
-        return Recorded(head.number, version, is_new, is_labelled, look, ingested.collided)
+        label = intent.label if is_new or is_labelled else None
+        return Recorded(head.number, version, is_new, is_labelled, look, ingested.collided, label)
 
     def walk(self, root: Root, only: Collection[str] | None = None) -> Iterator[Listing]:
         """Every folder of the root, or those in `only`, as a look at it would see them."""

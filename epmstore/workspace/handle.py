@@ -177,7 +177,7 @@ def make_result(
         from_=recorded.before,
         version=recorded.version.version,
         safety=since.version.version if since is not None and since.is_new else None,
-        label=recorded.version.label,
+        label=recorded.label,
         added=counts.added,
         modified=counts.modified,
         removed=counts.removed,

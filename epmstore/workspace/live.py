@@ -1,6 +1,6 @@
 """The verbs that change a live root: plan, checkout, rollback, undo and their kin."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +11,14 @@ from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.preflight import Terms
 from epmstore.checkout.run import Checkout, CheckoutAction, Done, Prepared, Request
 from epmstore.checkout.target import Exported, export
-from epmstore.checkout.undo import Reversal, redo_target, rollback_target, undo_target
+from epmstore.checkout.undo import (
+    Reversal,
+    content_of,
+    last_change,
+    redo_target,
+    rollback_target,
+    undo_target,
+)
 from epmstore.errors import ConflictError, UsageError
 from epmstore.locks import WAIT_SECONDS
 from epmstore.progress import Progress
@@ -41,16 +48,18 @@ class Live(History):
     ) -> Prepared:
         """What `checkout` would do now. Writes nothing. Raises as `checkout`."""
         request = self._request(selector, paths, exact=exact, config=config)
-        return self._plan(lambda look: request)
+        return self._plan(request)
 
     def plan_rollback(self, *, config: ConfigPolicy = "keep") -> Prepared:
-        return self._plan(lambda look: self._rollback_request(look, config))
+        with open_root(self.app) as root:
+            look = self._recorder.status(root)
+            return self._checkout(root).plan(self._rollback_request(root, look, config), look)
 
     def plan_undo(self) -> Prepared:
-        return self._plan(lambda look: _reversal("undo", undo_target(self.versions())))
+        return self._plan(_reversal("undo", undo_target(self.versions())))
 
     def plan_redo(self) -> Prepared:
-        return self._plan(lambda look: _reversal("redo", redo_target(self.versions())))
+        return self._plan(_reversal("redo", redo_target(self.versions())))
 
     def checkout(
         self,
@@ -82,12 +91,10 @@ class Live(History):
     def rollback(
         self, *, config: ConfigPolicy = "keep", live: bool = False, allow_network: bool = False
     ) -> Result:
-        """To the last change if more than state has drifted since, else to the change before what
-        is live.
-        """
+        """To the last change if that brings something back, else to the one before what is live."""
         with self._locked_root() as root:
             look = self._recorder.status(root)
-            request = self._rollback_request(look, config)
+            request = self._rollback_request(root, look, config)
             return self._run(root, request, Terms(live=live, allow_network=allow_network))
 
     def undo(self, *, live: bool = False, allow_network: bool = False) -> Result:
@@ -134,29 +141,22 @@ class Live(History):
             config=config,
         )
 
-    def _rollback_request(self, look: Look, config: ConfigPolicy) -> Request:
+    def _rollback_request(self, root: Root, look: Look, config: ConfigPolicy) -> Request:
+        """Drift that a checkout would keep anyway (state, edited configuration, what nobody
+        recorded on purpose) is no reason to stop at the last change: nothing would come of it.
+        """
         versions = self.versions()
-        last = max((one.version for one in versions if one.kind == "change"), default=None)
-        is_dirty = last is None or self._has_drifted(last, look)
-        if last is not None and not is_dirty:
-            versions = [one for one in versions if one.version <= last]
-        target = rollback_target(versions, is_dirty=is_dirty)
+        drifted = False
+        last = last_change(versions)
+        if last is not None and (last.version != look.head.number or not look.changes.is_empty):
+            here = Request(action="rollback", of=content_of(versions, last), config=config)
+            drifted = bool(self._checkout(root).plan(here, look).plan.steps)
+        target = rollback_target(versions, drifted=drifted)
         return Request(action="rollback", of=self.restorable(str(target)), config=config)
 
-    def _has_drifted(self, change: int, look: Look) -> bool:
-        """Whether the root differs from a change in more than state. Data and logs of a running
-        application always do, and no rollback touches them.
-        """
-        newest = 0 if look.head.number is None else look.head.number
-        recorded = self._store.entries.changed(self.app.uuid, change, newest)
-        entries = [entry for pair in recorded for entry in pair if entry is not None]
-        fresh = (*look.changes.come(), *look.changes.gone())
-        return any(entry.path_class != "state" for entry in (*entries, *fresh))
-
-    def _plan(self, make: Callable[[Look], Request]) -> Prepared:
+    def _plan(self, request: Request) -> Prepared:
         with open_root(self.app) as root:
-            look = self._recorder.status(root)
-            return self._checkout(root).plan(make(look), look)
+            return self._checkout(root).plan(request)
 
     def _carry_out(
         self, request: Request, terms: Terms, expected: Prepared | None = None

@@ -45,11 +45,14 @@ def make_store(path: Path, clock: Clock) -> Store:
     return store
 
 
-def open_store(path: Path, clock: Clock, progress: Progress) -> Store:
-    """Raises NoStoreError, ConflictError (another machine), DamagedError, OSError."""
+def open_store(path: Path, clock: Clock, progress: Progress, *, owner: str = "") -> Store:
+    """`owner` is what those read who wait for a lock of ours.
+
+    Raises NoStoreError, ConflictError (another machine), DamagedError, OSError.
+    """
     found = identity.read(path)
     identity.check_machine(path, found, machine())
-    store = Store(path, found, clock)
+    store = Store(path, found, clock, owner=owner)
     try:
         if is_behind(store):
             with store.lock_write():

@@ -61,7 +61,8 @@ class Workspace:
         A checkout that was interrupted is finished first, unless `recover` is false. Raises
         NoStoreError, ConflictError (a store of another machine), DamagedError, BusyError, OSError.
         """
-        store = open_store(path.absolute(), clock or SystemClock(), progress)
+        owner = f"({(actor or {}).get('command', 'Python')})"
+        store = open_store(path.absolute(), clock or SystemClock(), progress, owner=owner)
         workspace = cls(store, progress=progress, actor=actor)
         if recover:
             workspace._recover()
