@@ -106,9 +106,10 @@ class _Repair:
                 self._bad[file] = frozenset(sha256 for _, sha256, _, _ in rows)
 
     def _lost(self, tables: Tables, findings: Iterable[Finding]) -> set[Sha256]:
-        """The contents of which no good copy is left."""
+        """The contents of which no good copy is left, and what others lean on that is nowhere."""
         missing = {Sha256(bytes.fromhex(f.sha256)) for f in findings if f.sha256 is not None}
-        found = missing.union(*self._bad.values())
+        leaned_on = (tables.leans_on(sha256) for sha256 in tables.contents())
+        found = missing.union(*self._bad.values(), *leaned_on)
         return {sha256 for sha256 in found if not self._has_good_copy(tables, sha256)}
 
     def _has_good_copy(self, tables: Tables, sha256: Sha256) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from epmstore import locks
 from epmstore.clock import FixedClock
+from epmstore.errors import BusyError
 from epmstore.workspace import AppHandle, Workspace
 
 DAY = 86400.0
@@ -107,5 +108,8 @@ def pack_files(store: Path) -> list[Path]:
 
 def is_free(store: Path, name: str) -> bool:
     """Whether nobody holds a lock."""
-    with locks.hold(store / "locks", name, wait=0):
-        return True
+    try:
+        with locks.hold(store / "locks", name, wait=0):
+            return True
+    except BusyError:
+        return False

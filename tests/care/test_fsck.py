@@ -9,7 +9,7 @@ import pytest
 from epmstore.care.findings import Finding, FsckReport
 from epmstore.errors import EpmError
 from epmstore.workspace import Workspace
-from tests.care.stores import Host, flip, pack_files, tree
+from tests.care.stores import DAY, Host, flip, pack_files, tree
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +278,22 @@ def test_a_missing_pack_is_repaired_as_far_as_files_live(host: Host) -> None:
                 if digest is not None:
                     (info,) = contents.with_digest(digest)
                     assert len(ws._store.blobs.read(info)) == size, sha256
+
+
+def test_what_leans_on_a_base_that_is_nowhere_is_stored_anew(host: Host) -> None:
+    """The base is of a forgotten version, and gone with its pack; the index does not know it."""
+    with host.open() as ws:
+        for version in range(4):
+            host.clock.advance(40 * DAY)
+            ws.care.forget("crm", [version])
+    the_pack(host).unlink()
+    for path in host.path.glob("index.sqlite*"):
+        path.unlink()
+    assert not check(host).clean
+    assert check(host, repair=True).clean
+    host.check()
+    host.snapshot()
+    assert check(host).findings == ()
 
 
 def test_another_copy_in_the_store_is_enough(host: Host, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Collecting: what goes, what must not, and whatever dies or runs beside it."""
 
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from epmstore.care import gc
 from epmstore.care.gc import GcResult
 from epmstore.errors import DamagedError
 from epmstore.record.reserve import has_reserve
-from tests.care.stores import DAY, Host, flip, pack_files
+from tests.care.stores import DAY, Host, flip, is_free, pack_files
 
 
 class Died(BaseException):
@@ -223,6 +224,33 @@ def test_a_snapshot_that_brings_condemned_contents_back(
         assert ws.care.fsck(1.0).findings == ()
     collect(host)
     host.check()
+
+
+def test_packs_are_kept_until_what_names_them_is_committed(worn: Host, tmp_path: Path) -> None:
+    """Until its catalog line is written (or its group entered), nobody collects beside it."""
+    host = copied(worn, tmp_path / "copy")
+    host.root = tmp_path / "root"
+    shutil.copytree(worn.root, host.root)
+    with host.open() as ws:
+        ws.apps.move("crm", host.root)
+    host.write("bin/f2", host.random.randbytes(9 << 20))
+    source = tmp_path / "source"
+    source.write_bytes(host.random.randbytes(9 << 20))
+    seen: list[bool] = []
+
+    def look(call: str, arguments: tuple[object, ...]) -> None:
+        if call != "write" or not isinstance(arguments[0], int):
+            return
+        name = os.readlink(f"/proc/self/fd/{arguments[0]}")
+        if "/packs/" in name or name.endswith(".zst"):
+            seen.append(is_free(host.path, "gc"))
+
+    with fault(look):
+        host.snapshot()
+        snapshot = len(seen)
+        with host.open() as ws:
+            ws.blobs.put(source)
+    assert 0 < snapshot < len(seen) and not any(seen)
 
 
 def test_an_unforget_while_it_collects_wins(
