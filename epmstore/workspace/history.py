@@ -7,16 +7,21 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from epmstore.catalog.appcat import App
 from epmstore.catalog.diff import Change, change
+from epmstore.catalog.fold import check_sum
 from epmstore.catalog.format import decode_line
+from epmstore.catalog.model import VersionRecord
 from epmstore.catalog.selector import Resolved, parse_selector, resolve
 from epmstore.catalog.state import CatalogState, VersionInfo, reduce
+from epmstore.checkout.differences import recorded_pairs
 from epmstore.digest import Digest
-from epmstore.errors import NotRestorableError, PathNotFoundError, UsageError
+from epmstore.errors import DamagedError, NotRestorableError, PathNotFoundError, UsageError
 from epmstore.index.entries import Position, Span
 from epmstore.record.changes import in_order
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
+
+REBUILD = "run `epmstore rebuild`"
 
 
 class History:
@@ -77,9 +82,9 @@ class History:
         Raises VersionNotFoundError, PathNotFoundError.
         """
         version = self.version(selector)
-        entries = self._store.entries.tree(self.app.uuid, version)
         if path is None:
-            return in_order(entries)
+            return in_order(self._checked_tree(version))
+        entries = self._store.entries.tree(self.app.uuid, version)
         found = in_order(e for e in entries if e.path == path or e.path.startswith(f"{path}/"))
         if not found:
             raise self._no_path(path, version)
@@ -97,12 +102,26 @@ class History:
             raise UsageError(f"no content is recorded of {path!r} ({_what(entry)})")
         return self._stream(entry)
 
+    def _checked_tree(self, version: int) -> list[Entry]:
+        """What the index has of a version. Raises DamagedError unless the sum that was recorded
+        agrees.
+        """
+        entries = list(self._store.entries.tree(self.app.uuid, version))
+        check_sum({entry.path: entry for entry in entries}, self._record(version))
+        return entries
+
+    def _record(self, version: int) -> VersionRecord:
+        found = self.state().find(version)
+        if found is None:
+            raise DamagedError(f"version {version} is not in the index", hint=REBUILD)
+        return found.record
+
     def diff(self, one: str, two: str, paths: Sequence[RelPath] = ()) -> list[Change]:
         """What leads from one recorded version to another, in byte order of paths."""
         if not self._is_recorded():
             self.version(one)
-        pairs = self._store.entries.changed(self.app.uuid, self.version(one), self.version(two))
-        return changes_of(pairs, paths)
+        old, new = self._record(self.version(one)), self._record(self.version(two))
+        return changes_of(recorded_pairs(self._store, self.app.uuid, old, new).values(), paths)
 
     def history(self, path: RelPath) -> list[Span]:
         """Every state that a path was in, oldest first. Raises PathNotFoundError."""

@@ -112,7 +112,7 @@ class Live(History):
         version = self.restorable(selector)
         for path in paths:
             self.ls(selector, path)
-        entries = self._store.entries.tree(self.app.uuid, version)
+        entries = self._checked_tree(version)
         wanted = [entry for entry in entries if is_within(entry.path, paths)]
         with self._store.keep_packs():
             return export(target.absolute(), wanted, self._store.blobs, self._progress)
