@@ -14,6 +14,10 @@ class BlobReader(Protocol):
         """Whether the store says that it holds this content. Does not read it."""
         ...
 
+    def missing(self, infos: Iterable[BlobInfo]) -> list[BlobInfo]:
+        """Those that `has` would deny."""
+        ...
+
     def read(self, info: BlobInfo) -> bytes:
         """The whole content. Raises BlobNotFoundError, DamagedError."""
         ...
@@ -31,6 +35,12 @@ class BlobReader(Protocol):
         Contents above the part threshold must be streamed instead. Raises BlobNotFoundError,
         DamagedError.
         """
+        ...
+
+    def shares(
+        self, wanted: Iterable[BlobInfo], count: int
+    ) -> list[Iterator[tuple[BlobInfo, bytes]]]:
+        """As `read_many`, in up to `count` shares of about the same work, for as many threads."""
         ...
 
 

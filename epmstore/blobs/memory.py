@@ -25,6 +25,9 @@ class MemoryBlobs:
     def has(self, info: BlobInfo) -> bool:
         return self._contents.get(info.sha256, (None,))[0] == info
 
+    def missing(self, infos: Iterable[BlobInfo]) -> list[BlobInfo]:
+        return [info for info in infos if not self.has(info)]
+
     def read(self, info: BlobInfo) -> bytes:
         if not self.has(info):
             raise BlobNotFoundError(
@@ -40,3 +43,9 @@ class MemoryBlobs:
     def read_many(self, wanted: Iterable[BlobInfo]) -> Iterator[tuple[BlobInfo, bytes]]:
         for info in dict.fromkeys(wanted):
             yield info, self.read(info)
+
+    def shares(
+        self, wanted: Iterable[BlobInfo], count: int
+    ) -> list[Iterator[tuple[BlobInfo, bytes]]]:
+        infos = list(dict.fromkeys(wanted))
+        return [self.read_many(infos[n::count]) for n in range(min(count, len(infos)))]

@@ -7,7 +7,7 @@ the SHA-256 that was asked for. May be used from several threads.
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 from epmstore import codec
 from epmstore.blobs.interface import BlobTable
@@ -17,6 +17,12 @@ from epmstore.digest import BlobInfo, Sha256, check_no_collision, identify
 from epmstore.errors import BlobNotFoundError, DamagedError, DigestMismatchError, UsageError
 from epmstore.group import Place
 from epmstore.seal import Kind
+
+WORK_PER_FILE = 50_000
+"""What it costs to hand out one content and write it, in bytes that could be decoded meanwhile."""
+
+_Placed: TypeAlias = tuple[Place, Place | None]
+"""Where a content lies, and where its base does."""
 
 
 class PackStore:
@@ -38,8 +44,13 @@ class PackStore:
 
     def has(self, info: BlobInfo) -> bool:
         """Whether the index knows a place of this content. Does not read it."""
-        place = self._table.places([info.sha256]).get(info.sha256)
-        return place is not None and place.size == info.size
+        return _is_at(info, self._table.places([info.sha256]).get(info.sha256))
+
+    def missing(self, infos: Iterable[BlobInfo]) -> list[BlobInfo]:
+        """Those that `has` would deny."""
+        wanted = list(infos)
+        places = self._table.places([info.sha256 for info in wanted])
+        return [info for info in wanted if not _is_at(info, places.get(info.sha256))]
 
     def read(self, info: BlobInfo) -> bytes:
         """The whole content. Raises BlobNotFoundError, DamagedError."""
@@ -72,19 +83,26 @@ class PackStore:
         Contents above the part threshold must be streamed instead. Raises BlobNotFoundError,
         DamagedError, UsageError.
         """
+        for share in self.shares(wanted, 1):
+            yield from share
+
+    def shares(
+        self, wanted: Iterable[BlobInfo], count: int
+    ) -> list[Iterator[tuple[BlobInfo, bytes]]]:
+        """As `read_many`, in up to `count` shares of about the same work, for as many threads.
+
+        What is not stored is noticed here already. Raises BlobNotFoundError.
+        """
         infos = {info.sha256: info for info in wanted}
-        places = self._places(infos.values())
-        for place, data in self.read_places(places.values()):
-            yield infos[place.sha256], data
+        placed = self._in_reading_order(self._places(infos.values()).values())
+        return [
+            ((infos[place.sha256], data) for place, data in self._read_all(share))
+            for share in _divided(placed, count)
+        ]
 
     def read_places(self, places: Iterable[Place]) -> Iterator[tuple[Place, bytes]]:
         """Like `read_many`, for contents whose places are already known."""
-        found = list(places)
-        bases = self._bases(found)
-        pairs = [(place, None if place.base is None else bases[place.base]) for place in found]
-        pairs.sort(key=_reading_order)
-        for place, base in pairs:
-            yield place, self._read(place, base)
+        return self._read_all(self._in_reading_order(places))
 
     def base_for(self, info: BlobInfo) -> Place | None:
         """What a new version of this content should be made a delta against; see `bases_for`."""
@@ -133,9 +151,20 @@ class PackStore:
         places = self._table.places(list(wanted))
         for info in wanted.values():
             place = places.get(info.sha256)
-            if place is None or place.size != info.size:
+            if place is None or not _is_at(info, place):
                 raise _not_found(info.sha256, digest=info.digest.hex())
         return places
+
+    def _in_reading_order(self, places: Iterable[Place]) -> list[_Placed]:
+        found = list(places)
+        bases = self._bases(found)
+        placed = [(place, None if place.base is None else bases[place.base]) for place in found]
+        placed.sort(key=_reading_order)
+        return placed
+
+    def _read_all(self, placed: Iterable[_Placed]) -> Iterator[tuple[Place, bytes]]:
+        for place, base in placed:
+            yield place, self._read(place, base)
 
     def _place(self, sha256: Sha256) -> Place:
         place = self._table.places([sha256]).get(sha256)
@@ -202,11 +231,32 @@ def _can_be_base(place: Place) -> bool:
     return is_full and 0 < place.size <= PART_THRESHOLD
 
 
-def _reading_order(pair: tuple[Place, Place | None]) -> tuple[str, int, str, int, int]:
+def _is_at(info: BlobInfo, place: Place | None) -> bool:
+    return place is not None and place.size == info.size
+
+
+def _reading_order(placed: _Placed) -> tuple[str, int, str, int, int]:
     """By the frame that the content or its base lies in, so that each is decoded once."""
-    place, base = pair
+    place, base = placed
     plain = base or place
     return plain.file, plain.seal_offset, place.file, place.seal_offset, place.offset
+
+
+def _divided(placed: Sequence[_Placed], count: int) -> Iterator[Sequence[_Placed]]:
+    """Runs of about the same work; no frame is in two of them."""
+    ends: list[tuple[int, int]] = []
+    work = 0
+    for number, one in enumerate(placed):
+        if not number or _reading_order(one)[:2] != _reading_order(placed[number - 1])[:2]:
+            ends.append((work, number))
+            work += (one[1] or one[0]).plain_size
+        work += WORK_PER_FILE + 2 * one[0].size
+    start = 0
+    for share in range(1, count + 1):
+        end = next((n for done, n in ends if done >= work * share / count), len(placed))
+        if start < end:
+            yield placed[start:end]
+        start = max(start, end)
 
 
 def _not_found(sha256: Sha256, **data: str) -> BlobNotFoundError:

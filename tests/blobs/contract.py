@@ -34,6 +34,16 @@ class BlobReaderContract:
     def test_none_of_many(self, tmp_path: Path) -> None:
         assert list(self.reader(tmp_path, CONTENTS).read_many([])) == []
 
+    @pytest.mark.parametrize("count", [1, 2, 3, 50])
+    def test_shares_are_all_together(self, tmp_path: Path, count: int) -> None:
+        reader = self.reader(tmp_path, CONTENTS)
+        wanted = [identify(data) for data in CONTENTS]
+        shares = reader.shares([*wanted, *reversed(wanted)], count)
+        found = [pair for share in shares for pair in share]
+        assert 1 <= len(shares) <= count
+        assert len(found) == len(CONTENTS)
+        assert dict(found) == dict(zip(wanted, CONTENTS, strict=True))
+
     @pytest.mark.parametrize("held", [[], CONTENTS])
     def test_what_is_not_stored_is_not_found(self, tmp_path: Path, held: list[bytes]) -> None:
         reader = self.reader(tmp_path, held)
@@ -45,11 +55,13 @@ class BlobReaderContract:
             list(reader.stream(missing))
         with pytest.raises(BlobNotFoundError):
             list(reader.read_many([missing]))
+        assert reader.missing([missing, *map(identify, held)]) == [missing]
 
     def test_size_is_part_of_identity(self, tmp_path: Path) -> None:
         reader = self.reader(tmp_path, CONTENTS)
         known = identify(CONTENTS[2])
         wrong = BlobInfo(known.digest, known.sha256, known.size + 1)
         assert not reader.has(wrong)
+        assert reader.missing([known, wrong]) == [wrong]
         with pytest.raises(BlobNotFoundError):
             reader.read(wrong)
