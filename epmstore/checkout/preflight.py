@@ -73,11 +73,12 @@ def _check_filesystem(root_fd: int, terms: Terms) -> None:
 
 def _check_contents(steps: Sequence[Step], blobs: BlobReader) -> None:
     needed = {step.content for step in steps if step.content is not None}
-    missing = sum(not blobs.has(content) for content in needed)
+    missing = len(blobs.missing(needed))
     if missing:
         raise NotRestorableError(
             f"{missing} of {len(needed)} contents are not in the store",
-            hint="`epmstore fsck --repair` looks for them in the live roots",
+            hint="`epmstore rebuild` finds what only the index has lost,"
+            " `epmstore fsck --repair` looks for the rest in the live roots",
             missing=missing,
         )
 

@@ -9,19 +9,20 @@ makes an inode has a slot there, named by its number.
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 import msgspec
 
 from epmstore import fsio
 from epmstore.blobs.interface import BlobReader
-from epmstore.blobs.pack import PART_THRESHOLD
+from epmstore.checkout.contents import Write, write_contents
 from epmstore.checkout.plan import Step
 from epmstore.digest import BlobInfo, identify_stream
 from epmstore.errors import ChangedError
 from epmstore.progress import Progress
 from epmstore.relpath import RelPath, split
-from epmstore.scan.apply import apply_link_metadata, apply_metadata
+from epmstore.scan.apply import NewFiles, apply_link_metadata
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.holes import write_sparse
 from epmstore.scan.problem import UnreadError
@@ -122,6 +123,7 @@ class _Stager:
         self.numbers = [n for n, step in enumerate(steps) if is_staged(step)]
         self.syncs_each = len(self.numbers) < SYNCFS_FROM
         self.refused: list[Refused] = []
+        self._inodes: dict[int, int] = {}
 
     def symlinks(self) -> None:
         for number in self.numbers:
@@ -141,13 +143,11 @@ class _Stager:
             entry = self._entry(number)
             if entry.content is not None and self._steps[number].link is None:
                 wanted[entry.content].append(number)
-        small = [info for info in wanted if info.size <= PART_THRESHOLD]
-        for info, data in blobs.read_many(small):
-            for number in wanted[info]:
-                self._write(number, [data])
-        for info in wanted.keys() - set(small):
-            for number in wanted[info]:
-                self._write(number, blobs.stream(info))
+        write_contents(blobs, wanted, self._writer)
+
+    @contextlib.contextmanager
+    def _writer(self) -> Iterator[Write[int]]:
+        yield partial(self._write, NewFiles(privileged=self._privileged))
 
     def links(self, root_fd: int) -> None:
         """Hard links, to the slot of their first path or to the file that stays."""
@@ -183,9 +183,13 @@ class _Stager:
             )
 
     def inodes(self) -> dict[int, int]:
-        return {n: fsio.lstat(str(n), self._stage_fd).st_ino for n in self.numbers}
+        """Of every slot. Those that were written are known."""
+        for number in self.numbers:
+            if number not in self._inodes:
+                self._inodes[number] = fsio.lstat(str(number), self._stage_fd).st_ino
+        return self._inodes
 
-    def _write(self, number: int, chunks: Iterable[bytes]) -> None:
+    def _write(self, new_files: NewFiles, number: int, chunks: Iterable[bytes]) -> None:
         entry = self._entry(number)
         fd = fsio.create(str(number), self._stage_fd)
         try:
@@ -194,7 +198,9 @@ class _Stager:
             else:
                 for chunk in chunks:
                     fsio.write(fd, chunk)
-            self._note(entry, apply_metadata(fd, entry, self._privileged))
+            found, refused = new_files.apply(fd, entry)
+            self._note(entry, refused)
+            self._inodes[number] = found.st_ino
             if self.syncs_each:
                 fsio.sync_file(fd)
         finally:

@@ -4,12 +4,13 @@ The tree is built in a folder beside DIR and gets its name when it is whole and 
 is complete or not there. Owners are restored where the privilege allows it; what was not is named.
 """
 
+import contextlib
 import os
 import secrets
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -17,19 +18,17 @@ import msgspec
 from epmstore import fsio
 from epmstore.atomic import directory
 from epmstore.blobs.interface import BlobReader
-from epmstore.blobs.pack import PART_THRESHOLD
+from epmstore.checkout.contents import Write, write_contents
 from epmstore.checkout.stage import Refused
 from epmstore.digest import BlobInfo
 from epmstore.errors import ConflictError, UsageError
 from epmstore.progress import Progress
 from epmstore.relpath import STAGE_PREFIX, RelPath, parents, split
-from epmstore.scan.apply import apply_link_metadata, apply_metadata
+from epmstore.scan.apply import NewFiles, apply_link_metadata, apply_metadata
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.holes import write_sparse
 from epmstore.tree import Entry
 
-WORKERS = 2
-BATCH = 500
 PRIVATE = 0o700
 
 
@@ -127,24 +126,16 @@ class _Exporter:
         for entry in files:
             assert entry.content is not None, "files without content were left out"
             wanted[entry.content].append(entry)
-        small = [info for info in wanted if info.size <= PART_THRESHOLD]
-        with ThreadPoolExecutor(WORKERS) as pool:
-            share = -(-len(small) // WORKERS) or 1
-            shares = [small[n : n + share] for n in range(0, len(small), share)]
-            for future in [pool.submit(self._write_share, part, wanted) for part in shares]:
-                future.result()
-        with FolderCache(self._fd) as folders:
-            for info in wanted.keys() - set(small):
-                for entry in wanted[info]:
-                    self._write(folders, entry, self._blobs.stream(info))
+        write_contents(self._blobs, wanted, self._writer)
 
-    def _write_share(self, infos: Sequence[BlobInfo], wanted: dict[BlobInfo, list[Entry]]) -> None:
+    @contextlib.contextmanager
+    def _writer(self) -> Iterator[Write[Entry]]:
         with FolderCache(self._fd) as folders:
-            for info, data in self._blobs.read_many(infos):
-                for entry in wanted[info]:
-                    self._write(folders, entry, [data])
+            yield partial(self._write, folders, NewFiles(privileged=self._privileged))
 
-    def _write(self, folders: FolderCache, entry: Entry, chunks: Iterable[bytes]) -> None:
+    def _write(
+        self, folders: FolderCache, new_files: NewFiles, entry: Entry, chunks: Iterable[bytes]
+    ) -> None:
         folder, name = split(entry.path)
         fd = fsio.create(name, folders.open(folder))
         try:
@@ -153,7 +144,7 @@ class _Exporter:
             else:
                 for chunk in chunks:
                     fsio.write(fd, chunk)
-            self._note(entry, apply_metadata(fd, entry, self._privileged))
+            self._note(entry, new_files.apply(fd, entry)[1])
         finally:
             os.close(fd)
         size = 0 if entry.content is None else entry.content.size
@@ -170,7 +161,8 @@ class _Exporter:
         """To the first path of the group, or a file of its own if that is not in the scope."""
         if entry.same_as not in present:
             assert entry.content is not None, "files without content were left out"
-            self._write(folders, entry, self._blobs.stream(entry.content))
+            with self._writer() as write:
+                write(entry, self._blobs.stream(entry.content))
             present.add(entry.path)
             return
         source = fsio.open_directory(".", self._fd)

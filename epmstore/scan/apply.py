@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable
 
 from epmstore import fsio
-from epmstore.scan.xattrs import NOT_PERMITTED, link_path, write_xattrs
+from epmstore.scan.xattrs import NOT_PERMITTED, link_path, read_xattrs, write_xattrs
 from epmstore.tree import Entry
 
 _SETID = stat.S_ISUID | stat.S_ISGID
@@ -42,6 +42,50 @@ def apply_metadata(fd: int, entry: Entry, privileged: bool) -> list[str]:
     if mtime is not None and os.fstat(fd).st_mtime_ns != mtime:
         _attempt(refused, "mtime", lambda: fsio.set_times(fd, mtime))
     return refused
+
+
+class NewFiles:
+    """Metadata of files that we have just made, in folders of which one is like the other: what
+    they inherit is asked of the first one only. For one thread.
+    """
+
+    def __init__(self, *, privileged: bool) -> None:
+        self._privileged = privileged
+        self._is_plain: bool | None = None
+        self._owner = (-1, -1)
+
+    def apply(self, fd: int, entry: Entry) -> tuple[os.stat_result, list[str]]:
+        """As `apply_metadata`; also what the file is like then."""
+        if self._is_plain is None:
+            found = os.fstat(fd)
+            self._is_plain = not read_xattrs(fd)
+            self._owner = (found.st_uid, found.st_gid)
+        if self._is_plain and not entry.xattrs:
+            found = self._set(fd, entry)
+            if _is_as_wanted(found, entry):
+                return found, []
+        refused = apply_metadata(fd, entry, self._privileged)
+        return os.fstat(fd), refused
+
+    def _set(self, fd: int, entry: Entry) -> os.stat_result:
+        """Without a look before; what is refused here is asked for again, and named."""
+        refused: list[str] = []
+        if (entry.uid, entry.gid) != self._owner and self._privileged:
+            _attempt(refused, "owner", lambda: fsio.set_owner(fd, entry.uid, entry.gid))
+        if not refused:
+            _attempt(refused, "mode", lambda: fsio.set_mode(fd, entry.mode))
+        mtime = entry.mtime_ns
+        if mtime is not None and not refused:
+            _attempt(refused, "mtime", lambda: fsio.set_times(fd, mtime))
+        return os.fstat(fd)
+
+
+def _is_as_wanted(found: os.stat_result, entry: Entry) -> bool:
+    return (
+        (found.st_uid, found.st_gid) == (entry.uid, entry.gid)
+        and stat.S_IMODE(found.st_mode) == entry.mode
+        and entry.mtime_ns in (None, found.st_mtime_ns)
+    )
 
 
 def apply_link_metadata(dir_fd: int, name: str, entry: Entry, privileged: bool) -> list[str]:
