@@ -1,0 +1,426 @@
+"""Power cuts, one after another: `python -m tests.faults.campaign --help`.
+
+A life begins with empty file systems; then come points. A point is a task that is cut, at a
+mutating call or at a random moment, sometimes a recovery that is cut too, and the verdict of the
+oracle. One JSON line a point, and one at the end.
+"""
+
+import argparse
+import json
+import os
+import pickle
+import random
+import select
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from epmstore.record import reserve
+from epmstore.workspace import Workspace
+from tests.acceptance.host import Picture, picture
+from tests.acceptance.trees import make_new, make_old, replace, text, write
+from tests.faults.disk import KINDS, Machine, cut, hide_mounts
+from tests.faults.oracle import Ledger, Oracle, Verdict
+from tests.faults.workload import Doom, Pipe, Task, messages, work
+
+LIFE = 24
+"""Points until the disks are made anew."""
+HUNG = 120.0
+GOLDEN = 0.6180339887
+WEIGHTS = {
+    "checkout": 10,
+    "snapshot": 5,
+    "run": 3,
+    "undo": 3,
+    "gc": 3,
+    "pattern": 2,
+    "export": 1,
+    "reindex": 1,
+}
+
+
+class Campaign:
+    """Cuts the power `cuts` times, on one kind of file system."""
+
+    def __init__(self, machine: Machine, seed: int, without: str) -> None:
+        self._machine = machine
+        self._rng = random.Random(seed)
+        self._without = without
+        self._calls: dict[str, int] = {}
+        self._seconds: dict[str, float] = {}
+        self._tried: Counter[str] = Counter()
+        self._points: dict[str, set[int]] = {}
+        self.cuts: Counter[str] = Counter()
+        self.at: Counter[str] = Counter()
+        self.failed = 0
+        self._number = 0
+        self._ledger = Ledger()
+        self._root: Picture = {}
+        self._undo: Picture | None = None
+        """What an undo would bring back, if that is known."""
+        self._files = 0
+
+    def run(self, cuts: int, *, stop: bool) -> None:
+        """Until so many cuts were made; `stop`: or one was not survived."""
+        while self.cuts.total() < cuts:
+            self._begin()
+            for _ in range(LIFE):
+                if self.cuts.total() >= cuts or not self._point(self._next()):
+                    break
+            if stop and self.failed:
+                break
+
+    def coverage(self) -> dict[str, str]:
+        return {k: f"{len(self._points[k])}/{self._calls.get(k, 0)}" for k in self._points}
+
+    # A life.
+
+    def _begin(self) -> None:
+        """A store that survived being cut while it was made, and two versions."""
+        machine, rng = self._machine, self._rng
+        machine.install()
+        self._ledger, self._undo = Ledger(), None
+        self._files = rng.choice((12, 120))
+        machine.root.mkdir()
+        make_old(machine.root, self._files, rng)
+        machine.sync()
+        self._make_store()
+        for kind in ("snapshot", "new"):
+            if kind == "new":
+                make_new(machine.root, self._files, rng)
+                machine.sync()
+            self._root = picture(machine.root)
+            found, _ = self._child(Task("snapshot"), Doom())
+            self._ledger.versions[found[0]["version"]] = self._root
+
+    def _make_store(self) -> None:
+        """Cut while it is made, and made again unless it is there."""
+        doom = self._doom("init")
+        self._child(Task("init"), doom)
+        self._machine.reboot()
+        if not (self._machine.store / "FORMAT").exists():
+            shutil.rmtree(self._machine.store, ignore_errors=True)
+            self._child(Task("init"), Doom())
+        found, _ = self._child(Task("add"), Doom())
+        if "added" not in found[0]:
+            self._report(Task("init"), doom, "", [f"no store: {found}"])
+            shutil.rmtree(self._machine.store, ignore_errors=True)
+            self._child(Task("init"), Doom())
+            self._child(Task("add"), Doom())
+
+    def _next(self) -> Task:
+        kind = self._rng.choices([*WEIGHTS], [*WEIGHTS.values()])[0]
+        if kind == "undo" and self._undo is None:
+            kind = "checkout"
+        rng, known = self._rng, sorted(self._ledger.versions.keys() - self._ledger.forgotten)
+        if kind in ("checkout", "export"):
+            others = [v for v in known if self._ledger.versions[v] != self._root]
+            return Task(kind, version=rng.choice(others or known))
+        if kind == "gc":
+            return Task(kind, old=tuple(known[:-4]))
+        if kind == "pattern":
+            return Task(kind, version=rng.randrange(10**9))
+        return Task(kind, script=self._script() if kind == "run" else "")
+
+    def _point(self, task: Task) -> bool:
+        """Whether this life goes on: after a point that failed it does not."""
+        self._prepare(task)
+        doom = self._doom(task.kind)
+        found, call = self._child(task, doom)
+        problems = self._note(task, found)
+        self._machine.reboot()
+        if self._rng.random() < 0.3:
+            self._child(Task("recover"), self._doom("recover"))
+            self._machine.reboot()
+        everything = self._number % 10 == 0
+        oracle = Oracle(
+            self._machine.store,
+            self._machine.outside,
+            self._ledger,
+            self._rng,
+            everything=everything,
+        )
+        verdict = self._fork(lambda: oracle.judge(self._machine.root))
+        if isinstance(verdict, Verdict):
+            problems += verdict.problems
+            self._learn(task, verdict)
+        else:
+            problems.append(str(verdict))
+        exported = self._judge_export(task, found)
+        self._report(task, doom, call, [*problems, *exported])
+        return not problems
+
+    def _prepare(self, task: Task) -> None:
+        """Bring about what the task begins with, durably; say what may become of it."""
+        machine, rng, ledger = self._machine, self._rng, self._ledger
+        if task.kind == "snapshot" or (task.kind == "checkout" and rng.random() < 0.4):
+            self._edit()
+        if task.kind == "reindex":
+            for path in machine.store.glob("index.sqlite*"):
+                path.unlink()
+        machine.sync()
+        self._root = picture(machine.root)
+        ledger.kind, ledger.old, ledger.new = task.kind, self._root, None
+        ledger.roots = None if task.kind == "run" else [self._root]
+        ledger.may_be_forgotten = set(task.old)
+        if task.kind == "checkout":
+            ledger.new = ledger.versions[task.version]
+        elif task.kind == "undo":
+            ledger.new = self._undo
+        if ledger.new is not None:
+            ledger.roots = [self._root, ledger.new]
+
+    def _note(self, task: Task, found: list[dict[str, Any]]) -> list[str]:
+        """Enter what was acknowledged; what is wrong with it."""
+        ledger, problems = self._ledger, []
+        was_cut = False
+        for one in found:
+            was_cut |= "cut" in one
+            if "version" in one:
+                new = ledger.old if one.get("what") == "old" else ledger.new
+                ledger.versions[one["version"]] = one.get("picture") or new or {}
+                if one.get("what") == "new":
+                    ledger.roots = [ledger.new or {}]
+                if one.get("verified") is False:
+                    problems.append("not verified")
+            ledger.forgotten.update(one.get("forgotten", ()))
+            if "pattern" in one:
+                ledger.patterns.add(one["pattern"])
+            if "error" in one and not was_cut:
+                problems.append(f"{task.kind} failed by itself: {one['error']}")
+        return problems
+
+    def _learn(self, task: Task, verdict: Verdict) -> None:
+        ledger = self._ledger
+        self._root = verdict.root
+        ledger.versions.update(verdict.learned)
+        if verdict.added is not None:
+            ledger.versions.setdefault(verdict.added, verdict.root)
+        went = ledger.new is not None and verdict.root == ledger.new != ledger.old
+        if task.kind == "checkout" and went:
+            self._undo = ledger.old
+        elif verdict.root != ledger.old or task.kind in ("snapshot", "undo"):
+            self._undo = None
+
+    def _judge_export(self, task: Task, found: list[dict[str, Any]]) -> list[str]:
+        """A copy is whole or not there; a temporary beside it is nobody's."""
+        place = self._machine.disks[-1].place
+        target, problems = place / "exported", []
+        if task.kind == "export":
+            is_told = any("exported" in one for one in found)
+            wanted = self._ledger.versions[task.version]
+            if (is_told or target.exists()) and not target.exists():
+                problems.append("lost an acknowledged copy")
+            elif target.exists() and picture(target) != wanted:
+                problems.append("the copy is not whole")
+        for path in (target, *place.glob(".epm-*")):
+            shutil.rmtree(path, ignore_errors=True)
+        return problems
+
+    # Processes.
+
+    def _doom(self, kind: str) -> Doom:
+        rng, calls = self._rng, self._calls.get(kind, 60)
+        self._tried[kind] += 1
+        at = 1 + int((self._tried[kind] * GOLDEN) % 1.0 * (calls + 1))
+        if rng.random() < 0.25 and kind in self._seconds:
+            at = -1
+        return Doom(
+            at,
+            lingers=rng.random() < 0.3,
+            noise=rng.choice((0.0, 0.1, 0.5)),
+            seed=rng.randrange(2**32),
+            without=self._without,
+        )
+
+    def _child(self, task: Task, doom: Doom) -> tuple[list[dict[str, Any]], str]:
+        """Carry out a task, and cut the power in it or, at the latest, right behind it; what it
+        said, and where it was cut.
+        """
+        read_fd, write_fd = os.pipe()
+        process = os.fork()
+        if process == 0:
+            os.setsid()
+            os.close(read_fd)
+            _to_the_end(lambda: work(task, self._machine, doom, Pipe(write_fd)))
+        os.close(write_fd)
+        begun = time.monotonic()
+        limit = HUNG
+        if doom.at == -1:
+            limit = self._rng.uniform(0, self._seconds[task.kind] * 1.1)
+        data, is_done = _listen(read_fd, limit)
+        if not is_done:
+            os.killpg(process, signal.SIGSTOP)
+        found = messages(data)
+        done = next((one["done"] for one in found if "done" in one), None)
+        call = next((one["cut"] for one in found if "cut" in one), "")
+        if doom.at != 0 and not call:
+            self._cut()
+            call = "after" if done is not None else "anywhere"
+        if not is_done:
+            os.killpg(process, signal.SIGKILL)
+            found += messages(data + _listen(read_fd, HUNG)[0])[len(found) :]
+        os.close(read_fd)
+        os.waitpid(process, 0)
+        if done is not None:
+            self._calls[task.kind] = max(done, self._calls.get(task.kind, 0) * 3 // 4)
+            self._seconds[task.kind] = time.monotonic() - begun
+        if doom.at != 0:
+            self.cuts[task.kind] += 1
+            self.at[call] += 1
+            if doom.at > 0:
+                self._points.setdefault(task.kind, set()).add(doom.at)
+        return found, call
+
+    def _cut(self) -> None:
+        descriptors = self._machine.open()
+        cut(descriptors)
+        for fd in descriptors:
+            os.close(fd)
+
+    def _fork(self, judge: Callable[[], Verdict]) -> object:
+        """What a function returns that runs in a process of its own, or how it failed."""
+        read_fd, write_fd = os.pipe()
+        process = os.fork()
+        if process == 0:
+            os.close(read_fd)
+            _to_the_end(lambda: _answer(judge, Pipe(write_fd)))
+        os.close(write_fd)
+        data, is_done = _listen(read_fd, HUNG)
+        if not is_done:
+            os.kill(process, signal.SIGKILL)
+        os.close(read_fd)
+        os.waitpid(process, 0)
+        found = messages(data)
+        return found[0]["answer"] if found else "the oracle hung, or died"
+
+    # Changes to the root.
+
+    def _edit(self) -> None:
+        """Somebody changes a few files, as a package manager does or in place."""
+        root, rng = self._machine.root, self._rng
+        paths = [p for p in root.glob("d*/e*/*") if p.is_file() and not p.is_symlink()]
+        for path in rng.sample(paths, min(6, len(paths))):
+            way = rng.randrange(4)
+            if way == 0:
+                path.unlink()
+            elif way == 1:
+                with path.open("r+b") as file:
+                    file.write(rng.randbytes(path.stat().st_size))
+            elif way == 2:
+                path.chmod(rng.choice((0o600, 0o640, 0o755)))
+            else:
+                replace(path, text(rng), rng)
+        write(root / f"d0/e0/new-{rng.randrange(40)}", rng.randbytes(rng.randrange(9000)), rng)
+        links = [p for p in root.glob("x*/*") if p.is_symlink()]
+        for link in rng.sample(links, min(2, len(links))):
+            os.utime(link, ns=(1, rng.randrange(10**18)), follow_symlinks=False)
+
+    def _script(self) -> str:
+        """The same as a command, which does not care about durability."""
+        rng, root = self._rng, self._machine.root
+        paths = [p for p in root.glob("d*/e*/*") if p.is_file() and not p.is_symlink()]
+        lines = [f"cd '{root}'"]
+        for path in rng.sample(paths, min(6, len(paths))):
+            name, size = path.relative_to(root), path.stat().st_size
+            lines.append(
+                rng.choice(
+                    (
+                        f"rm '{name}'",
+                        f"head -c {size} /dev/urandom | dd of='{name}' conv=notrunc status=none",
+                        f"echo {rng.random()} > '{name}.t'; mv '{name}.t' '{name}'",
+                        f"mkdir -p 'd1/e1/{rng.randrange(9)}'",
+                        f"cp -p '{name}' '{name}-{rng.randrange(9)}'",
+                    )
+                )
+            )
+        return "\n".join(lines)
+
+    def _report(self, task: Task, doom: Doom, call: str, problems: list[str]) -> None:
+        self._number += 1
+        self.failed += bool(problems)
+        line = {"point": self._number, "task": task.kind, "at": doom.at, "call": call}
+        line |= {"lingers": doom.lingers, "noise": doom.noise, "files": self._files}
+        _print(**line, problems=problems)
+
+
+def _listen(fd: int, seconds: float) -> tuple[bytes, bool]:
+    """What comes until the end, and whether that came in time."""
+    data, deadline = bytearray(), time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        if select.select([fd], [], [], left)[0]:
+            piece = os.read(fd, 1 << 20)
+            if not piece:
+                return bytes(data), True
+            data += piece
+    return bytes(data), False
+
+
+def _answer(judge: Callable[[], Verdict], pipe: Pipe) -> None:
+    try:
+        answer: object = judge()
+    except Exception:
+        answer = traceback.format_exc(limit=-6)
+    pipe.send(answer=answer)
+
+
+def _to_the_end(action: Callable[[], None]) -> None:
+    """The rest of a forked process; it must not go on as its parent."""
+    try:
+        action()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(0)
+
+
+def _print(**line: object) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.campaign")
+    parser.add_argument("--kind", choices=[*KINDS], default="xfs")
+    parser.add_argument("--split", action="store_true", help="store and root on two file systems")
+    parser.add_argument("--cuts", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--without", default="", help="a function of fsio that is to do nothing")
+    parser.add_argument("--stop", action="store_true", help="at the first failure")
+    given = parser.parse_args()
+    hide_mounts()
+    reserve.SIZE = 1 << 16
+    os.umask(0o022)
+    begun = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="epm-faults-", dir="/dev/shm"))
+    machine = Machine(KINDS[given.kind], folder, is_split=given.split)
+    campaign = Campaign(machine, given.seed, given.without)
+    try:
+        campaign.run(given.cuts, stop=given.stop)
+    finally:
+        machine.off()
+        shutil.rmtree(folder)
+    _print(
+        kind=given.kind,
+        split=given.split,
+        seed=given.seed,
+        without=given.without,
+        cuts=campaign.cuts.total(),
+        failed=campaign.failed,
+        seconds=round(time.monotonic() - begun, 1),
+        tasks=campaign.cuts,
+        calls=campaign.at,
+        covered=campaign.coverage(),
+    )
+    return bool(campaign.failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
