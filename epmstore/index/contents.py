@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.group import NO_FRAME, BlobRow, Group, Place
-from epmstore.index.database import Database
+from epmstore.index.database import Database, Interned
 from epmstore.seal import Kind
 
 PREFIX = 8
@@ -157,38 +157,44 @@ group.
 
 
 def intern(
-    db: sqlite3.Connection, infos: Iterable[BlobInfo], memory: dict[bytes, int]
+    db: sqlite3.Connection, infos: Iterable[BlobInfo | BlobRow], known: Interned
 ) -> dict[bytes, int]:
     """The row of each content, by witness; unknown ones get one, half-known ones what `infos` adds.
 
-    `memory` is the transaction's: contents whose rows are known and complete.
+    `known` is the transaction's.
     """
-    empty = db.execute("SELECT NOT EXISTS (SELECT 1 FROM contents)").fetchone()[0]
+    if known.has_all is None:
+        known.has_all = not db.execute("SELECT EXISTS (SELECT 1 FROM contents)").fetchone()[0]
     found: dict[bytes, int] = {}
     fresh: list[tuple[int, bytes | None, bytes, int]] = []
     following = _next_id(db, "contents")
     for info in infos:
-        if info.sha256 in found:
+        sha256 = info.sha256
+        if sha256 in found:
             continue
-        known = memory.get(info.sha256)
-        row = None if empty or known is not None else _content(db, info.sha256)
-        if known is not None:
-            found[info.sha256] = known
-        elif row is None:
-            found[info.sha256] = following
-            fresh.append((following, info.digest or None, info.sha256, info.size))
+        number = known.rows.get(sha256)
+        if number is not None:
+            found[sha256] = number
+            continue
+        is_new = known.has_all and sha256 not in known.half
+        row = None if is_new else _content(db, sha256)
+        if row is None:
+            found[sha256] = following
+            fresh.append((following, info.digest or None, sha256, info.size))
             following += 1
         else:
-            found[info.sha256] = row[0]
+            found[sha256] = row[0]
             if row[1]:
                 _complete(db, row[0], info)
         if info.digest:
-            memory[info.sha256] = found[info.sha256]
+            known.rows[sha256] = found[sha256]
+        else:
+            known.half.add(sha256)
     db.executemany("INSERT INTO contents VALUES (?, ?, ?, ?)", fresh)
     return found
 
 
-def _complete(db: sqlite3.Connection, row: int, info: BlobInfo) -> None:
+def _complete(db: sqlite3.Connection, row: int, info: BlobInfo | BlobRow) -> None:
     """Add what a half-known content lacked."""
     if info.size != UNKNOWN_SIZE:
         db.execute(
@@ -206,18 +212,9 @@ def _add_rows(
     db: sqlite3.Connection,
     first_frame: int,
     blobs: Sequence[BlobRow],
-    interned: dict[bytes, int],
+    interned: Interned,
 ) -> None:
-    ids = intern(
-        db,
-        [
-            unnamed(row.sha256, row.size)
-            if row.digest is None
-            else BlobInfo(row.digest, row.sha256, row.size)
-            for row in blobs
-        ],
-        interned,
-    )
+    ids = intern(db, blobs, interned)
     others = {s for row in blobs for s in (row.base, *row.parts) if s is not None and s not in ids}
     ids.update(intern(db, map(unnamed, others), interned))
     db.executemany(

@@ -74,6 +74,19 @@ TEMPORARY_TABLES = SCHEMA[SCHEMA.index("CREATE TEMP TABLE") :]
 PERMANENT_TABLES = SCHEMA[: SCHEMA.index("CREATE TEMP TABLE")]
 
 
+class Interned:
+    """What a transaction knows of the contents table, so that it asks once.
+
+    `rows` are those of contents that are wholly known, by witness; `half` are witnesses of others
+    that it made or met. `has_all` says that there are no more: the table was empty when it began.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, int] = {}
+        self.half: set[bytes] = set()
+        self.has_all: bool | None = None
+
+
 class Database:
     """One index. Reading is safe from several threads; writing belongs to the lock's holder."""
 
@@ -84,8 +97,7 @@ class Database:
         self._reader: sqlite3.Connection | None = None
         self._inode = -1
         self._writer: sqlite3.Connection | None = None
-        self.interned: dict[bytes, int] = {}
-        """Rows of contents that this transaction has looked up, by witness."""
+        self.interned = Interned()
 
     def close(self) -> None:
         with self._lock:
@@ -148,7 +160,7 @@ class Database:
                 raise
             finally:
                 self._writer = None
-                self.interned = {}
+                self.interned = Interned()
                 connection.close()
 
     def _current_reader(self) -> sqlite3.Connection:

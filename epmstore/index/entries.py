@@ -7,6 +7,7 @@ epmstore/catalog.
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter, itemgetter
 from typing import TypeAlias
 
 import msgspec
@@ -14,11 +15,10 @@ import msgspec
 from epmstore.digest import BlobInfo, Digest
 from epmstore.errors import AppNotFoundError, DamagedError
 from epmstore.index.contents import intern
-from epmstore.index.database import Database
+from epmstore.index.database import Database, Interned
 from epmstore.relpath import RelPath, from_bytes, join, split, to_bytes
 from epmstore.tree import Entry
 
-COLUMNS = "folder, name, content, meta, mtime"
 CONTENT_JOIN = "LEFT JOIN contents c ON c.id = e.content"
 
 
@@ -26,6 +26,11 @@ Position: TypeAlias = tuple[int, str, int]
 """How far a catalog has been entered: its length in bytes, the hash of its last line (hex), and the
 number of records up to there.
 """
+
+
+Row: TypeAlias = tuple[int, bytes, int | None, int, int | None]
+"""folder, name, content, meta, mtime"""
+_key_of = itemgetter(0, 1)
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -61,6 +66,19 @@ class _Meta(msgspec.Struct, frozen=True, array_like=True):
     path_class: str
 
 
+_shared_fields = attrgetter(
+    "kind",
+    "mode",
+    "uid",
+    "gid",
+    "user",
+    "group",
+    "target",
+    "xattrs",
+    "same_as",
+    "sparse",
+    "path_class",
+)
 _encode_meta = msgspec.msgpack.Encoder().encode
 _decode_meta = msgspec.msgpack.Decoder(_Meta).decode
 
@@ -145,8 +163,15 @@ class Entries:
         with self._database.write() as db:
             number = _app(db, app, create=True)
             writer = _Writer(db, self._database.interned)
-            writer.incoming(list(entries), keep=False)
-            writer.incoming(list(meta), keep=True)
+            if _has_none(db, number):
+                rows = writer.rows([*entries, *meta])
+                db.executemany(
+                    f"INSERT OR REPLACE INTO live VALUES ({number}, ?, ?, {version}, ?, ?, ?)", rows
+                )
+                return
+            insert = "INSERT OR REPLACE INTO incoming VALUES (?, ?, ?, {}, ?, ?)"
+            db.executemany(insert.format(0), writer.rows(list(entries)))
+            db.executemany(insert.format(1), writer.rows(list(meta)))
             _merge_incoming(db, number, version)
             _remove(db, number, version, [writer.key(path) for path in removed])
 
@@ -300,53 +325,41 @@ _ENTRY = "c.sha1, c.sha256, c.size, e.meta, e.mtime"
 class _Writer:
     """Interns what entries share, within one transaction."""
 
-    def __init__(self, db: sqlite3.Connection, interned: dict[bytes, int]) -> None:
+    def __init__(self, db: sqlite3.Connection, interned: Interned) -> None:
         self._db = db
         self._interned = interned
         self._folders: dict[str, int] = {}
-        self._metas: dict[_Meta, int] = {}
+        self._metas: dict[tuple[object, ...], int] = {}
 
-    def incoming(self, entries: Sequence[Entry], *, keep: bool) -> None:
-        named = [e.content for e in entries if e.content is not None]
+    def rows(self, entries: Sequence[Entry]) -> list[Row]:
+        """As they go into a table, in the order of its key."""
+        named = [entry.content for entry in entries if entry.content is not None]
         contents = intern(self._db, named, self._interned)
-        self._db.executemany(
-            "INSERT OR REPLACE INTO incoming VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    *self.key(entry.path),
-                    None if entry.content is None else contents[entry.content.sha256],
-                    keep,
-                    self._meta(entry),
-                    entry.mtime_ns,
-                )
-                for entry in entries
-            ],
-        )
+        key, meta = self.key, self._meta
+        rows = [
+            (
+                *key(entry.path),
+                None if entry.content is None else contents[entry.content.sha256],
+                meta(entry),
+                entry.mtime_ns,
+            )
+            for entry in entries
+        ]
+        rows.sort(key=_key_of)
+        return rows
 
     def key(self, path: str) -> tuple[int, bytes]:
-        folder, name = split(path)
+        folder, _, name = path.rpartition("/")
         number = self._folders.get(folder)
         if number is None:
             number = self._folders[folder] = self._row("folders", "path", to_bytes(folder))
         return number, to_bytes(name)
 
     def _meta(self, entry: Entry) -> int:
-        meta = _Meta(
-            entry.kind,
-            entry.mode,
-            entry.uid,
-            entry.gid,
-            entry.user,
-            entry.group,
-            None if entry.target is None else to_bytes(entry.target),
-            tuple((to_bytes(name), value) for name, value in entry.xattrs),
-            None if entry.same_as is None else to_bytes(entry.same_as),
-            entry.sparse,
-            entry.path_class,
-        )
-        number = self._metas.get(meta)
+        key = _shared_fields(entry)
+        number = self._metas.get(key)
         if number is None:
-            number = self._metas[meta] = self._row("metas", "form", _encode_meta(meta))
+            number = self._metas[key] = self._row("metas", "form", _encode_meta(_make_meta(entry)))
         return number
 
     def _row(self, table: str, column: str, value: bytes) -> int:
@@ -383,6 +396,22 @@ class _Reader:
         return found
 
 
+def _make_meta(entry: Entry) -> _Meta:
+    return _Meta(
+        entry.kind,
+        entry.mode,
+        entry.uid,
+        entry.gid,
+        entry.user,
+        entry.group,
+        None if entry.target is None else to_bytes(entry.target),
+        tuple((to_bytes(name), value) for name, value in entry.xattrs),
+        None if entry.same_as is None else to_bytes(entry.same_as),
+        entry.sparse,
+        entry.path_class,
+    )
+
+
 def _read_meta(row: tuple[bytes] | None) -> _Meta:
     try:
         if row is not None:
@@ -408,19 +437,24 @@ def _meta_fields(meta: _Meta) -> dict[str, object]:
     }
 
 
+def _has_none(db: sqlite3.Connection, app: int) -> bool:
+    """Whether the newest version of an app has no entry at all, or there is none."""
+    found = db.execute("SELECT EXISTS (SELECT 1 FROM live WHERE app = ?)", (app,)).fetchone()
+    return not found[0]
+
+
 def _merge_incoming(db: sqlite3.Connection, app: int, version: int) -> None:
-    if db.execute("SELECT EXISTS (SELECT 1 FROM live WHERE app = ?)", (app,)).fetchone()[0]:
-        db.execute(
-            "UPDATE incoming SET content = (SELECT l.content FROM live l WHERE l.app = ?"
-            " AND l.folder = incoming.folder AND l.name = incoming.name) WHERE keep",
-            (app,),
-        )
-        db.execute(
-            "INSERT OR REPLACE INTO past SELECT l.app, l.folder, l.name, l.since, ?, l.content,"
-            " l.meta, l.mtime FROM incoming i JOIN live l ON l.app = ? AND l.folder = i.folder"
-            " AND l.name = i.name WHERE l.since < ?",
-            (version, app, version),
-        )
+    db.execute(
+        "UPDATE incoming SET content = (SELECT l.content FROM live l WHERE l.app = ?"
+        " AND l.folder = incoming.folder AND l.name = incoming.name) WHERE keep",
+        (app,),
+    )
+    db.execute(
+        "INSERT OR REPLACE INTO past SELECT l.app, l.folder, l.name, l.since, ?, l.content,"
+        " l.meta, l.mtime FROM incoming i JOIN live l ON l.app = ? AND l.folder = i.folder"
+        " AND l.name = i.name WHERE l.since < ?",
+        (version, app, version),
+    )
     db.execute(
         "INSERT OR REPLACE INTO live SELECT ?, folder, name, ?, content, meta, mtime FROM incoming",
         (app, version),
