@@ -6,7 +6,7 @@ disk gets emptier from the start. What was interrupted is done again from the be
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from functools import partial
 
 import msgspec
@@ -16,6 +16,7 @@ from epmstore.blobs.pack import discard_written, publish_pack
 from epmstore.blobs.packlog import is_full
 from epmstore.care.collection import Plan, make_plan
 from epmstore.care.marks import Marks, mark, marked_since
+from epmstore.care.needs import all_needs
 from epmstore.care.switch import (
     collecting,
     condemned,
@@ -76,21 +77,31 @@ def collect(store: Store, *, dry_run: bool = False, progress: Progress = SILENT)
     if dry_run:
         with store.keep_packs():
             return _expected(survey(store))
-    with collecting(store):
-        result = with_reserve(store.path, _Collector(store, progress).run)
-        make_reserve(store.path)
+    result = with_reserve(store.path, _Collector(store, progress).run)
+    make_reserve(store.path)
     return result
 
 
-def survey(store: Store, without: Mapping[str, frozenset[int]] | None = None) -> Survey:
-    """Look at everything; `without`: versions that are taken for forgotten. Within `keep_packs`.
-    Raises DamagedError, BusyError, OSError.
-    """
+def survey(store: Store) -> Survey:
+    """Look at everything. Within `keep_packs`. Raises DamagedError, BusyError, OSError."""
     with store.lock_write():
         catch_up(store)
         newest = store.packlog.file
-    marks = mark(store, without)
+    marks = mark(store, all_needs(store))
     tables = read_tables(store)
+    return _surveyed(marks, tables, newest)
+
+
+def freed_by(store: Store, app: str, versions: Iterable[int]) -> int:
+    """About how many bytes a collection would free more if these versions were forgotten."""
+    with store.keep_packs():
+        needs, tables, newest = all_needs(store), read_tables(store), store.packlog.file
+        now = _surveyed(mark(store, needs), tables, newest)
+        then = _surveyed(mark(store, needs, {app: frozenset(versions)}), tables, newest)
+    return max(0, then.plan.freed - now.plan.freed)
+
+
+def _surveyed(marks: Marks, tables: Tables, newest: str) -> Survey:
     _check_sound(tables)
     needed = set(marks.needed)
     if marks.journals:
@@ -99,14 +110,6 @@ def survey(store: Store, without: Mapping[str, frozenset[int]] | None = None) ->
     if _should_end(newest, tables, plan):
         return Survey(marks, tables, make_plan(tables, needed, ""), True)
     return Survey(marks, tables, plan, False)
-
-
-def freed_by(store: Store, app: str, versions: Iterable[int]) -> int:
-    """About how many bytes a collection would free more if these versions were forgotten."""
-    with store.keep_packs():
-        now = survey(store)
-        then = survey(store, {app: frozenset(versions)})
-    return max(0, then.plan.freed - now.plan.freed)
 
 
 class _Collector:
@@ -118,14 +121,15 @@ class _Collector:
         self._counts: Counter[str] = Counter()
 
     def run(self) -> GcResult:
-        with self._store.lock_packs():
-            self._counts["freed"] += remove_temporaries(self._store)
-        for _ in range(TRIES):
-            try:
-                self._collect()
-                break
-            except _StaleError:
-                continue
+        with collecting(self._store):
+            with self._store.lock_packs():
+                self._counts["freed"] += remove_temporaries(self._store)
+            for _ in range(TRIES):
+                try:
+                    self._collect()
+                    break
+                except _StaleError:
+                    continue
         counts = self._counts
         return GcResult(
             freed=counts["freed"],

@@ -65,6 +65,8 @@ class _Repair:
         self._store = store
         self._bad: dict[str, frozenset[Sha256]] = {}
         """Bad file to the contents that cannot be read from it."""
+        self._salvaged: set[Sha256] = set()
+        """What can be read from bad files whose table cannot."""
 
     def run(self, findings: Iterable[Finding]) -> None:
         store = self._store
@@ -104,6 +106,7 @@ class _Repair:
             elif file in self._store.contents.files():
                 rows = self._store.contents.rows(file)
                 self._bad[file] = frozenset(sha256 for _, sha256, _, _ in rows)
+        self._salvaged = inspector.salvaged
 
     def _lost(self, tables: Tables, findings: Iterable[Finding]) -> set[Sha256]:
         """The contents of which no good copy is left, and what others lean on that is nowhere."""
@@ -113,7 +116,7 @@ class _Repair:
         return {sha256 for sha256 in found if not self._has_good_copy(tables, sha256)}
 
     def _has_good_copy(self, tables: Tables, sha256: Sha256) -> bool:
-        return any(
+        return sha256 in self._salvaged or any(
             sha256 not in self._bad.get(copy.where.file, ()) for copy in tables.copies(sha256)
         )
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from epmstore.care.needs import all_needs, committed, named_in, open_journals, witnesses
+from epmstore.care.needs import Need, committed, named_in, open_journals, witnesses
 from epmstore.catalog.model import Position, UnforgetRecord, VersionPart
 from epmstore.digest import Sha256
 from epmstore.record.store import Store
@@ -26,16 +26,16 @@ class Marks(msgspec.Struct, frozen=True):
     journals: frozenset[str]
 
 
-def mark(store: Store, without: Mapping[str, frozenset[int]] | None = None) -> Marks:
-    """Read every catalog. `without`: versions that are looked at as if they were forgotten.
-
-    Raises DamagedError: where nobody knows what is needed, nothing may be taken.
+def mark(
+    store: Store, needs: Mapping[str, Need], without: Mapping[str, frozenset[int]] | None = None
+) -> Marks:
+    """The marks of what all catalogs say (`all_needs`). `without`: versions that are looked at as
+    if they were forgotten.
     """
     journals = open_journals(store)
     busy = {path.name.partition(".")[0] for path in journals}
     needed: set[Sha256] = set()
     named: set[Sha256] = set()
-    needs = all_needs(store)
     for app, need in needs.items():
         named |= witnesses(need.spans)
         if app in busy:
