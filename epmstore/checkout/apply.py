@@ -9,7 +9,6 @@ finishing twice records once.
 import os
 import time
 from collections.abc import Sequence
-from stat import S_ISDIR
 
 import msgspec
 
@@ -34,12 +33,15 @@ from epmstore.errors import DamagedError, RootError
 from epmstore.progress import Progress
 from epmstore.record.changes import is_metadata_only, paths_of
 from epmstore.record.commit import Head, commit_version, store_groups
-from epmstore.record.ingest import Shelf, ingest
+from epmstore.record.ingest import ingest
 from epmstore.record.observe import Candidate
 from epmstore.record.recorder import Recorder
 from epmstore.record.root import Root
-from epmstore.record.rows import rows_after
-from epmstore.relpath import STAGE_PREFIX, RelPath, from_bytes, split
+from epmstore.record.rows import UNKNOWN, rows_after
+from epmstore.record.shelf import Shelf
+from epmstore.relpath import STAGE_PREFIX, RelPath
+from epmstore.scan.compare import Stat
+from epmstore.scan.folders import FolderCache
 from epmstore.scan.fsclock import TICK_NS, probe_clock
 from epmstore.tree import Entry, PathClass, shifted_sum
 
@@ -160,6 +162,7 @@ class Applier:
                     rescued = self._rescue(stage_fd, steps, loaded.inodes, doubtful)
             finally:
                 os.close(stage_fd)
+        settled_ns = self._settle()
         excused = {*loaded.left, *(one.path for one in loaded.refused)}
         checked = verify(self._root.fd, steps, loaded.inodes, excused)
         version = self._record(header, steps, loaded.left, rescued)
@@ -168,8 +171,10 @@ class Applier:
         remove_stage(self._root.fd, header.stage)
         fsio.sync_directory(self._root.fd)  # or a power cut brings it back without its journal
         self._journal.drop()
-        unsure = {*excused, *checked.wrong} if is_fresh else set(checked.stats)
-        self._remember(version, checked.stats, unsure)
+        known: dict[RelPath, Stat | None] = dict(checked.stats)
+        for path in {*excused, *checked.wrong} if is_fresh else checked.stats:
+            known[path] = UNKNOWN
+        self._remember(header, version, known, settled_ns)
         return Applied(
             version, steps, loaded.left, list(rescued), loaded.refused, not checked.wrong
         )
@@ -249,28 +254,32 @@ class Applier:
             txid=header.txid,
         )
 
-    def _remember(
-        self,
-        version: VersionRecord,
-        stats: dict[RelPath, os.stat_result | None],
-        unsure: set[RelPath],
-    ) -> None:
-        """Fill the live cache: renames changed every ctime, so it is read now, one tick later."""
+    def _settle(self) -> int:
+        """Renames changed every ctime: wait until what is looked at next cannot change unseen."""
         clock = probe_clock(self._root.fd)
         if clock.granularity_ns <= TICK_NS:
             time.sleep(2 * TICK_NS / 1e9)
             clock = probe_clock(self._root.fd)
+        return clock.settled_ns()
+
+    def _remember(
+        self,
+        header: Header,
+        version: VersionRecord,
+        known: dict[RelPath, Stat | None],
+        settled_ns: int,
+    ) -> None:
+        """Bring the live cache from the version that the plan began with to the new one."""
         cache = self._store.live(self._recorder.app.uuid)
         state, rows = cache.load()
-        if state is None or state.version >= version.version:
+        after = self._recorder.live_state(version, self._root)
+        if state is None or state != msgspec.structs.replace(
+            after, version=header.base, txid=state.txid
+        ):
             return
-        known = {path: found for path, found in stats.items() if path not in unsure}
-        folders = {split(path)[0] for path in stats}
-        made = {path for path, found in known.items() if found and S_ISDIR(found.st_mode)}
-        listings = self._recorder.walk(self._root, only=folders | made)
-        fresh = rows_after(listings, rows, known, clock.settled_ns())
-        gone = [row for row in rows if row not in fresh and from_bytes(row) in stats]
-        cache.update(self._recorder.live_state(version, self._root), fresh, gone)
+        with FolderCache(self._root.fd) as folders:
+            fresh, gone = rows_after(rows, known, folders, settled_ns)
+        cache.update(after, fresh, gone)
 
     def _remove_orphans(self) -> list[str]:
         """Remove staging folders that no journal speaks of, and name those that may not be: their

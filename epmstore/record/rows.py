@@ -1,17 +1,18 @@
 """The rows that the live cache is to hold after a look, or after a root was changed by us. Pure but
-for `lstat`.
+for the stat of folders.
 """
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Mapping
 from os import stat_result
 from stat import S_ISDIR
 
 import msgspec
 
 from epmstore.record.observe import Observation
-from epmstore.relpath import RelPath, join, to_bytes
-from epmstore.scan.compare import RACY, pack_stats, unpack_stats
-from epmstore.scan.walk import Listing
+from epmstore.relpath import RelPath, join, split, to_bytes
+from epmstore.scan.compare import RACY, Stat, pack_stats, repack_stats
+from epmstore.scan.folders import FolderCache
 
 
 class _Unknown(msgspec.Struct, frozen=True, gc=False):
@@ -50,38 +51,33 @@ def fresh_rows(
 
 
 def rows_after(
-    listings: Iterable[Listing],
     before: Mapping[bytes, bytes],
-    known: Mapping[RelPath, stat_result | None],
+    known: Mapping[RelPath, Stat | None],
+    folders: FolderCache,
     settled_ns: int,
-) -> dict[bytes, bytes]:
-    """The rows of folders in which we changed things ourselves.
+) -> tuple[dict[bytes, bytes], list[bytes]]:
+    """(rows of folders in which we changed things ourselves, folders that have no row any more).
 
-    `known` has the stat of each path as it was when it was right. Names that we did not touch keep
-    the row that they had in `before`, if they are still as that row says; all else is looked at
-    again next time.
+    `known` has each path that we changed: its stat after `settled_ns`, when it was right; null if
+    it is rightly gone; UNKNOWN if it must be looked at again. All else keeps the row that it had,
+    so that what somebody else changed meanwhile will differ from it.
     """
+    changed: dict[str, dict[str, Stat | None]] = {}
+    gone: set[bytes] = set()
+    for path, found in known.items():
+        folder, name = split(path)
+        changed.setdefault(folder, {})[name] = found
+        if found is not None and S_ISDIR(found.st_mode):
+            changed.setdefault(path, {})
+        elif found is not UNKNOWN:
+            gone.add(to_bytes(path))
     rows: dict[bytes, bytes] = {}
-    for listing in listings:
-        if not listing.listed:
-            continue
-        old = before.get(to_bytes(listing.folder))
-        had = {} if old is None else unpack_stats(old)
-        has = unpack_stats(pack_stats(listing.names, listing.stats, listing.own))
-        stats = [
-            listed if _is_known(known.get(path), listed) or had.get(name) == has[name] else UNKNOWN
-            for name, listed in zip(listing.names, listing.stats, strict=True)
-            for path in (join(listing.folder, name),)
-        ]
-        rows[to_bytes(listing.folder)] = pack_stats(
-            listing.names, stats, listing.own, settled_ns=settled_ns
-        )
-    return rows
-
-
-def _is_known(known: stat_result | None, listed: stat_result) -> bool:
-    return known is not None and (
-        (known.st_ino, known.st_size, known.st_mtime_ns, known.st_ctime_ns)
-        == (listed.st_ino, listed.st_size, listed.st_mtime_ns, listed.st_ctime_ns)
-        or (S_ISDIR(known.st_mode) and known.st_ino == listed.st_ino)
-    )
+    for folder, names in changed.items():
+        key = to_bytes(folder)
+        try:
+            own = os.fstat(folders.open(folder))
+        except OSError:
+            gone.add(key)
+        else:
+            rows[key] = repack_stats(before.get(key), own, names, settled_ns=settled_ns)
+    return rows, [key for key in gone if key in before]

@@ -16,7 +16,7 @@ What is stored for such an entry is never what will be found, so it is read once
 import stat
 import struct
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import fsdecode, fsencode
 from typing import Protocol, TypeAlias
 
@@ -85,12 +85,42 @@ def pack_stats(
     for found in stats:
         if found.st_mode & _TYPE == stat.S_IFDIR:  # S_ISDIR() is a call an entry
             owner = found.st_uid << 32 | found.st_gid
-            numbers += (found.st_ino, -1 - found.st_mode, owner, 0)
+            numbers += (found.st_ino, -1 - found.st_mode, owner, 0)  # as _row(), without the call
         else:
             numbers += (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
     if settled_ns is not None:
         numbers[3::4] = [RACY if ctime > settled_ns else ctime for ctime in numbers[3::4]]
     return _COUNT.pack(len(names)) + _to_bytes(numbers) + fsencode("\0".join(names))
+
+
+def repack_stats(
+    packed: bytes | None, own: Stat, changed: Mapping[str, Stat | None], *, settled_ns: int
+) -> bytes:
+    """One folder as `packed` has it (null: empty), but for its own stat and for the names in
+    `changed`: their new stats, or null for those that are gone. `settled_ns` as for storing.
+    """
+    rows = {} if packed is None else unpack_stats(packed)
+    rows.pop("", None)
+    for name, found in changed.items():
+        if found is None:
+            rows.pop(name, None)
+        else:
+            rows[name] = _settled(_row(found), settled_ns)
+    names = sorted(rows, key=fsencode)
+    first = _settled((own.st_ino, own.st_mode, 0, own.st_ctime_ns), settled_ns)
+    numbers = [*first, *(number for name in names for number in rows[name])]
+    return _COUNT.pack(len(names)) + _to_bytes(numbers) + fsencode("\0".join(names))
+
+
+def _row(found: Stat) -> Row:
+    if found.st_mode & _TYPE == stat.S_IFDIR:
+        owner = found.st_uid << 32 | found.st_gid
+        return found.st_ino, -1 - found.st_mode, owner, 0
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _settled(row: Row, settled_ns: int) -> Row:
+    return (*row[:3], RACY) if row[3] > settled_ns else row
 
 
 def unpack_stats(packed: bytes) -> dict[str, Row]:

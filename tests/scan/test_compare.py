@@ -11,6 +11,7 @@ from epmstore.scan.compare import (
     compare_stats,
     pack_stats,
     racy,
+    repack_stats,
     unpack_stats,
 )
 from epmstore.scan.walk import Listing, walk
@@ -29,6 +30,29 @@ class Numbers:
         self.st_size = numbers.get("size", 3)
         self.st_mtime_ns = numbers.get("mtime", 100)
         self.st_ctime_ns = numbers.get("ctime", 200)
+
+
+def numbers(number: int) -> Numbers:
+    """Every third is a folder; bigger numbers are later."""
+    mode = 0o40755 if number % 3 == 0 else 0o100644
+    return Numbers(mode, ino=number, size=number, ctime=number)
+
+
+@given(
+    before=st.dictionaries(st.text("ab\udc80\U0001f600", min_size=1), st.integers(1, 50)),
+    changed=st.dictionaries(
+        st.text("ab\udc80\U0001f600", min_size=1), st.none() | st.integers(1, 50)
+    ),
+)
+def test_some_entries_set_anew(before: dict[str, int], changed: dict[str, int | None]) -> None:
+    def pack(rows: dict[str, int]) -> bytes:
+        names = sorted(rows, key=os.fsencode)
+        found = [numbers(rows[name]) for name in names]
+        return pack_stats(names, found, numbers(3), settled_ns=25)
+
+    after = {name: n for name, n in {**before, **changed}.items() if n is not None}
+    stats = {name: None if n is None else numbers(n) for name, n in changed.items()}
+    assert repack_stats(pack(before), numbers(3), stats, settled_ns=25) == pack(after)
 
 
 def find(root_fd: int, folder: str = "") -> Listing:
