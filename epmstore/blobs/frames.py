@@ -156,7 +156,7 @@ def _varint(found: Seal, at: int) -> tuple[int, int]:
 
 
 def _packed(kind: Kind, head: bytes, plain: bytes) -> Frame:
-    body = codec.compress(plain)
+    body = codec.compress_contents(plain)
     if len(body) * 100 > len(plain) * 97:
         return Frame(Kind.STORED, head, plain, len(plain))
     return Frame(kind, head, body, len(plain))
