@@ -191,6 +191,7 @@ class Applier:
             progress=self._progress,
         )
         sync(self._root.fd, loaded.steps, everything=len(loaded.steps) >= SYNCFS_FROM)
+        fsio.sync_directory(stage_fd)
         refused = [*loaded.refused, *done.refused]
         self._journal.reach("SWITCHED", left=done.left, refused=refused)
         after = msgspec.structs.replace(loaded, state="SWITCHED", left=done.left, refused=refused)

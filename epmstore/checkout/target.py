@@ -99,13 +99,13 @@ class _Exporter:
         self._progress.begin("writing files", files=len(files), size=sum(sizes))
         self._folders()
         self._write_files(files)
-        present = {entry.path for entry in files}
+        leaders = {entry.path: entry.path for entry in files}
         with FolderCache(self._fd) as folders:
             for entry in self._entries:
                 if entry.kind == "symlink":
                     self._symlink(folders, entry)
                 elif entry.same_as is not None:
-                    self._link(folders, entry, present)
+                    self._link(folders, entry, entry.same_as, leaders)
             self._finish_folders(folders)
         self._progress.end()
         return Exported(len(files), self.kept, self.refused)
@@ -157,17 +157,23 @@ class _Exporter:
         fsio.make_symlink(entry.target, name, parent)
         self._note(entry, apply_link_metadata(parent, name, entry, self._privileged))
 
-    def _link(self, folders: FolderCache, entry: Entry, present: set[RelPath]) -> None:
-        """To the first path of the group, or a file of its own if that is not in the scope."""
-        if entry.same_as not in present:
+    def _link(
+        self,
+        folders: FolderCache,
+        entry: Entry,
+        first: RelPath,
+        leaders: dict[RelPath, RelPath],
+    ) -> None:
+        """To the first path of the group; if that is not in the scope, to the first one that is."""
+        if first not in leaders:
             assert entry.content is not None, "files without content were left out"
             with self._writer() as write:
                 write(entry, self._blobs.stream(entry.content))
-            present.add(entry.path)
+            leaders[first] = entry.path
             return
         source = fsio.open_directory(".", self._fd)
         try:
-            leader_folder, leader = split(entry.same_as)
+            leader_folder, leader = split(leaders[first])
             with FolderCache(source) as others:
                 folder, name = split(entry.path)
                 fsio.make_link(leader, others.open(leader_folder), name, folders.open(folder))

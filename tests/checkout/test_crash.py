@@ -5,6 +5,7 @@ root is the old tree or the new one, nothing is left over, and history says whic
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -180,6 +181,25 @@ def test_without_a_rename_that_never_replaces(
         bench.live.recover()
         assert bench.picture() == back
         assert bench.leftovers() == []
+
+
+def test_everything_is_durable_before_what_depends_on_it(tmp_path: Path) -> None:
+    """What no kill can show, because what was written is seen whether it is durable or not."""
+    with Bench(tmp_path) as bench:
+        bench.recorded({"a": File(b"1")})
+        bench.recorded({"a": File(b"2")})
+        with faults(calls := Calls()):
+            checkout(bench)
+    order = (
+        "create write fsync fsyncdir mkdir "  # PLANNED, then the staging folder
+        "create write chmod utime fsync fsyncdir "  # a slot
+        "write fdatasync mkdir exchange "  # STAGED, then the switch
+        "fsyncdir fsyncdir write fdatasync "  # both ends of it, then SWITCHED
+        ".*write fdatasync .*"  # the catalog
+        "write fdatasync (unlink |rmdir )+"  # COMMITTED, then what was displaced
+        "fsyncdir unlink fsyncdir"  # and the journal last
+    )
+    assert re.search(order, " ".join(calls.names)), calls.names
 
 
 def test_many_files_are_synced_at_once(tmp_path: Path) -> None:

@@ -37,6 +37,15 @@ def test_only_some_paths(tmp_path: Path) -> None:
         assert (tmp_path / "copy/lib/b").read_bytes() == b"x" * 9000
 
 
+def test_names_of_one_file_stay_together_without_the_first(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.recorded({"a": File(b"1"), "d/b": Same("a"), "d/c": Same("a")})
+        bench.live.export("0", tmp_path / "copy", [RelPath("d")])
+        copy = tmp_path / "copy" / "d"
+        assert (copy / "b").samefile(copy / "c")
+        assert not (copy / "b").samefile(bench.root / "a")
+
+
 def test_holes_stay_holes(tmp_path: Path) -> None:
     with Bench(tmp_path) as bench:
         with (bench.root / "hole").open("wb") as file:
