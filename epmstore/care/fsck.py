@@ -5,6 +5,7 @@ Changes nothing. Findings name the file, the content, and the versions that are 
 """
 
 import itertools
+import os
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -15,6 +16,7 @@ from epmstore.care.inspect import Choice, Fault, Inspector
 from epmstore.care.needs import (
     APPCAT,
     Need,
+    apps_or_none,
     committed,
     index_state,
     keys,
@@ -22,12 +24,14 @@ from epmstore.care.needs import (
     read_needs,
 )
 from epmstore.care.tables import Copy, Tables, leans_on, read_tables
+from epmstore.catalog.model import Position
 from epmstore.catalog.state import CatalogState
 from epmstore.digest import BlobInfo, Sha256
 from epmstore.errors import DamagedError, EpmError
 from epmstore.group import Place
 from epmstore.progress import SILENT, Progress
 from epmstore.record import change, identity
+from epmstore.record.replay import pack_files
 from epmstore.record.store import INDEX, SYSCAT, Store
 from epmstore.tree import tree_sum
 
@@ -47,8 +51,32 @@ def fsck(
         return _Check(store, Choice(read_data, seed), progress).run()
 
 
+class Acknowledged(msgspec.Struct, frozen=True):
+    """How far everything was acknowledged at one moment, so that what others record meanwhile is
+    not taken for damage: positions of catalogs, lengths of pack files as the index has them, and
+    the sizes of all those files.
+    """
+
+    positions: dict[str, Position] = {}
+    files: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+
+
+def acknowledged(store: Store) -> Acknowledged:
+    """Raises BusyError, OSError, DamagedError (of the index)."""
+    with store.lock_write():
+        apps = store.recorded_apps()
+        sizes = {app: os.stat(store.catalog(app).path).st_size for app in apps}
+        for file in pack_files(store):
+            sizes[file] = os.stat(store.packs / file).st_size
+        registered = (app.uuid for app in apps_or_none(store))
+        positions = {app: committed(store, app) for app in {*apps, *registered}}
+        return Acknowledged(positions, store.contents.files(), sizes)
+
+
 class _Check:
     def __init__(self, store: Store, choice: Choice, progress: Progress) -> None:
+        self._known = Acknowledged()
         self._store = store
         self._choice = choice
         self._progress = progress
@@ -61,11 +89,15 @@ class _Check:
         self._good: dict[Sha256, bool] = {}
 
     def run(self) -> FsckReport:
-        self._check_small_files()
-        self._check_catalogs()
         frames = 0
         try:
             self._store.database.check()
+            self._known = acknowledged(self._store)
+        except DamagedError as error:
+            self._add("damaged", INDEX, error.message)
+        self._check_small_files()
+        self._check_catalogs()
+        try:
             frames = self._check_packs()
             self._check_contents()
             self._check_collisions()
@@ -135,7 +167,10 @@ class _Check:
 
     def _check_catalogs(self) -> None:
         store = self._store
-        apps = {*store.recorded_apps(), *(app for app in self._registered() if self._end(app))}
+        apps = self._known.sizes.keys() | {a for a, p in self._known.positions.items() if p.length}
+        apps &= self._known.positions.keys()
+        if not self._known.positions:
+            apps = set(store.recorded_apps())
         self._progress.begin("checking catalogs", files=len(apps))
         for app in sorted(apps):
             file = f"catalogs/{app}{SYSCAT}"
@@ -145,7 +180,7 @@ class _Check:
                 lost = self._after(app, after[0].version if after else -1)
                 hits = [(need.key, version) for version in lost]
                 self._add(kind, file, need.fault.message, versions=hits)
-            elif store.catalog(app).path.stat().st_size > need.position.length:
+            elif self._known.sizes.get(app, 0) > need.position.length:
                 self._notes.append(f"{file}: bytes at the end were never acknowledged")
             for version in need.wrong:
                 text = f"the tree of version {version} does not have the sum that was recorded"
@@ -153,18 +188,10 @@ class _Check:
             self._progress.advance(files=1)
         self._progress.end()
 
-    def _registered(self) -> Iterable[str]:
-        try:
-            return keys(self._store)
-        except DamagedError:
-            return ()
-
     def _end(self, app: str) -> int | None:
         """The committed length; null if the index does not tell."""
-        try:
-            return committed(self._store, app).length or None
-        except DamagedError:
-            return None
+        found = self._known.positions.get(app)
+        return None if found is None else found.length
 
     def _kind_of_fault(self, app: str) -> FindingKind:
         """Whether single lines are damaged, or all are sound and do not follow each other."""
@@ -188,14 +215,14 @@ class _Check:
     def _check_packs(self) -> int:
         store = self._store
         self._tables = tables = read_tables(store)
-        inspector = Inspector(store, tables, self._choice)
+        inspector = Inspector(store, tables, self._choice, self._known.files, self._known.sizes)
         self._progress.begin("checking packs", size=sum(tables.sizes.values()))
         for file, size in tables.sizes.items():
             for fault in inspector.inspect(file):
                 self._take(fault)
             self._progress.advance(size=size)
         self._progress.end()
-        for file in sorted(set(store.contents.files()) - set(tables.sizes)):
+        for file in sorted(set(self._known.files) - set(tables.sizes)):
             held = {sha256 for _, sha256, _, _ in store.contents.rows(file)}
             self._take(Fault(file, "missing", "the file is not there", frozenset(held)))
         self._notes += inspector.notes
@@ -276,6 +303,10 @@ class _Check:
     # The index.
 
     def _check_index(self) -> None:
+        with self._store.database.read():  # one state of it
+            self._compare_index()
+
+    def _compare_index(self) -> None:
         store = self._store
         for wrong in itertools.chain(*map(self._index_of_app, self._needs.values())):
             self._add("damaged", INDEX, wrong)
@@ -287,18 +318,26 @@ class _Check:
         wrong_places = 0
         for sha256 in present:
             place = places.get(sha256)
-            if place is not None and place.file in broken:
+            if place is not None and (place.file in broken or self._is_newer(place)):
                 continue
             wrong_places += place not in [*map(_index_place, self._tables.copies(sha256))]
         if wrong_places:
             self._add("damaged", INDEX, f"{wrong_places} contents are not where it says")
+
+    def _is_newer(self, place: Place) -> bool:
+        """Whether a place came after the tables were read."""
+        size = self._tables.sizes.get(place.file)
+        return place.kind is not None and (size is None or place.seal_offset >= size)
 
     def _index_of_app(self, need: Need) -> Iterator[str]:
         """In what the index differs from one catalog."""
         if need.fault is not None:
             return
         store, app = self._store, need.app
-        if committed(store, app) != need.position:
+        known = self._known.positions.get(app)
+        if known != committed(store, app):
+            return  # somebody has recorded since
+        if known != need.position:
             yield f"it does not stand where the catalog of {need.key} ends"
             return
         if _facts(index_state(store, app)) != _facts(need.state):

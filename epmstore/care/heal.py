@@ -97,7 +97,8 @@ class _Repair:
 
     def _inspect(self, tables: Tables, findings: Iterable[Finding]) -> None:
         """Look at every file that was found bad, whole."""
-        inspector = Inspector(self._store, tables, Choice(1.0, 0))
+        known = self._store.contents.files()
+        inspector = Inspector(self._store, tables, Choice(1.0, 0), known, tables.sizes)
         for file in sorted({f.file.removeprefix(f"{PACKS}/") for f in findings}):
             if file in tables.sizes:
                 faults = inspector.inspect(file)

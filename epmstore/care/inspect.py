@@ -6,7 +6,7 @@ can still be identified is, and what the index remembers beyond that is lost.
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 
 import msgspec
@@ -51,15 +51,25 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 class Inspector:
-    """Checks the pack files of one store. `read` counts frames that were decoded; `salvaged` are
-    the contents of files whose table is damaged that can be read all the same.
+    """Checks the pack files of one store, which the index knows up to the lengths `known`, and
+    which had `sizes` then: what comes behind that is not torn, it is newer. `read` counts frames
+    that were decoded; `salvaged` are the contents of files whose table is damaged that can be read
+    all the same.
     """
 
-    def __init__(self, store: Store, tables: Tables, choice: Choice) -> None:
+    def __init__(
+        self,
+        store: Store,
+        tables: Tables,
+        choice: Choice,
+        known: Mapping[str, int],
+        sizes: Mapping[str, int],
+    ) -> None:
         self._store = store
         self._tables = tables
         self._choice = choice
-        self._known = store.contents.files()
+        self._known = known
+        self._sizes = sizes
         self.read = 0
         self.salvaged: set[Sha256] = set()
         self.notes: list[str] = []
@@ -88,10 +98,9 @@ class Inspector:
         if scan.end < known:
             kind = TornError if scan.size < known else DamagedError
             return kind(f"damaged at byte {scan.end}: {known} bytes were acknowledged")
-        if scan.end < scan.size:
-            self.notes.append(
-                f"packs/{file}: {scan.size - scan.end} bytes at the end were never acknowledged"
-            )
+        torn = self._sizes.get(file, 0) - scan.end
+        if torn > 0:
+            self.notes.append(f"packs/{file}: {torn} bytes at the end were never acknowledged")
         return None
 
     def _name_fault(self, file: str) -> DamagedError | None:

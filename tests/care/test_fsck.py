@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from epmstore.care import fsck
 from epmstore.care.findings import Finding, FsckReport
 from epmstore.errors import EpmError
+from epmstore.record.store import Store
 from epmstore.workspace import Workspace
 from tests.care.stores import DAY, Host, flip, pack_files, tree
 
@@ -168,6 +170,36 @@ def test_a_torn_tail_is_a_note(host: Host) -> None:
         path.write_bytes(path.read_bytes() + b"\x5e\x2a\x4d\x18 half a record")
     report = check(host)
     assert report.findings == () and len(report.notes) == 2
+
+
+def test_what_is_recorded_meanwhile_is_no_damage(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.root = Path(shutil.copytree(host.root, tmp_path / "root"))
+    host.kept = dict(host.kept)
+    with host.open() as ws:
+        ws.apps.move("crm", host.root)
+    know = fsck.acknowledged
+
+    def know_and_record(store: Store) -> fsck.Acknowledged:
+        known = know(store)
+        host.write("large", host.random.randbytes(9 << 20))
+        host.edit("bin/f0")
+        host.snapshot()
+        return known
+
+    monkeypatch.setattr(fsck, "acknowledged", know_and_record)
+    report = check(host)
+    assert report.findings == () and report.notes == ()
+
+
+def test_a_first_version_that_was_cut_short_is_a_note(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    with host.open() as ws:
+        uuid = ws.apps.add("erp", tmp_path / "other").app.uuid
+        ws._store.catalog(uuid).path.write_bytes(b"half a line")
+        report = ws.care.fsck(1.0)
+    assert report.findings == () and len(report.notes) == 1
 
 
 def test_an_edited_catalog_is_a_broken_chain(host: Host) -> None:
