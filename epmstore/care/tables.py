@@ -17,7 +17,6 @@ from epmstore.errors import DamagedError
 from epmstore.group import NO_FRAME, BlobRow, FrameRow, Group, Place
 from epmstore.record.replay import pack_files
 from epmstore.record.store import Store
-from epmstore.seal import Kind
 
 
 class Located(msgspec.Struct, frozen=True):
@@ -152,8 +151,3 @@ def read_table(store: Store, tables: Tables, file: str) -> None:
 
 def is_log(file: str) -> bool:
     return file.startswith("log/")
-
-
-def is_delta(copy: Copy) -> bool:
-    frame = copy.frame
-    return frame is not None and frame.kind is Kind.DELTA
