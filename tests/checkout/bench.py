@@ -23,6 +23,7 @@ from epmstore.progress import SILENT
 from epmstore.record.recorder import Intent, Recorder
 from epmstore.record.root import open_root
 from epmstore.relpath import STAGE_PREFIX
+from epmstore.scan.fsclock import probe_clock
 from epmstore.workspace.live import Live
 from epmstore.workspace.opening import make_store, open_store
 
@@ -151,6 +152,13 @@ class Bench:
         found = self.put(nodes)
         self.record(intent)
         return found
+
+    def settle(self, path: str) -> None:
+        """Until the file system's clock has moved on, so that a look at the path can be trusted."""
+        ctime = (self.root / path).lstat().st_ctime_ns
+        with open_root(self.app) as root:
+            while probe_clock(root.fd).settled_ns() <= ctime:
+                pass
 
     def is_clean(self) -> bool:
         with open_root(self.app) as root:

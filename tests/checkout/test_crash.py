@@ -294,6 +294,20 @@ def test_what_came_after_the_commit_is_left_alone(tmp_path: Path) -> None:
         assert bench.leftovers() == []
 
 
+def test_what_came_after_a_removal_is_not_removed_again(tmp_path: Path) -> None:
+    """Half of the switch is done when the power fails; the application starts before recovery."""
+    with Bench(tmp_path) as bench:
+        bench.recorded({"k": File(b"1")})
+        bench.recorded({"k": File(b"2"), "pid": File(b"1")})
+        die_at("exchange", bench)
+        assert not (bench.root / "pid").exists()
+        (bench.root / "pid").write_bytes(b"a new process")
+        bench.live.recover()
+        assert (bench.root / "pid").read_bytes() == b"a new process"
+        assert (bench.root / "k").read_bytes() == b"1"
+        assert bench.leftovers() == []
+
+
 def test_an_orphaned_stage_is_removed(tmp_path: Path) -> None:
     with Bench(tmp_path) as bench:
         bench.recorded({"a": File(b"1")})

@@ -61,6 +61,19 @@ def test_a_write_that_keeps_size_and_mtime_is_saved_too(tmp_path: Path) -> None:
         assert b"NEW" in contents(bench, "a")
 
 
+def test_a_write_at_the_very_last_moment_is_saved(tmp_path: Path) -> None:
+    """After the last look at the file, and before it is displaced."""
+    with Bench(tmp_path) as bench:
+        bench.recorded({"a": File(b"old")})
+        bench.put({"a": File(b"new")})
+        bench.settle("a")  # or it is looked at anyway, because it may have been written just now
+        bench.record()
+        with faults(before_first("exchange", lambda: (bench.root / "a").write_bytes(b"late"))):
+            bench.live.checkout("0")
+        assert (bench.root / "a").read_bytes() == b"old"
+        assert b"late" in contents(bench, "a")
+
+
 def test_a_write_to_a_file_that_is_removed_is_saved(tmp_path: Path) -> None:
     with Bench(tmp_path) as bench:
         bench.recorded({"k": File()})

@@ -227,6 +227,17 @@ class TestApply:
                 bench.live.apply(prepared)
             assert read(bench, "a") == b"3"
 
+    def test_it_is_refused_if_something_else_has_to_be_done_first(self, tmp_path: Path) -> None:
+        with Bench(tmp_path) as bench:
+            bench.recorded({"d": Dir(), "d/a": File(b"1")})
+            bench.recorded({"d": Dir(), "k": File()})
+            prepared = bench.live.plan("0")
+            (bench.root / "d").rmdir()
+            with pytest.raises(ChangedError) as caught:
+                bench.live.apply(prepared)
+            assert caught.value.data["paths"] == ["d"]
+            assert os.listdir(bench.root) == ["k"]
+
     def test_other_paths_may_change(self, tmp_path: Path) -> None:
         """A log grows, an upload comes: the plan is still what was looked at."""
         with Bench(tmp_path) as bench:
