@@ -23,7 +23,7 @@ from epmstore.record.pool import Worker
 from epmstore.record.reading import Reader, Seen, Task
 from epmstore.record.shelf import SharedClaims, Shelf
 from epmstore.record.worker import Finished
-from epmstore.relpath import RelPath
+from epmstore.relpath import RelPath, to_bytes
 from epmstore.scan.metadata import Owners, make_entry
 from epmstore.scan.problem import Problem
 from epmstore.tree import Entry
@@ -75,10 +75,10 @@ def ingest(
 
     Raises OSError (of the store, or when descriptors run out), DamagedError; then nothing is left.
     """
-    ordered = sorted(candidates, key=lambda candidate: os.fsencode(candidate.path))
-    total = sum(map(_size, ordered))
-    progress.begin("reading files", files=len(ordered), size=total)
+    ordered = sorted(candidates, key=_in_bytes)
     slices = list(_slices(ordered))
+    total = sum(part.size for part in slices)
+    progress.begin("reading files", files=len(ordered), size=total)
     job = _Job(root_fd, slices, shelf, progress)
     small = total < POOL_FROM and len(ordered) < POOL_FROM_FILES
     cores = len(os.sched_getaffinity(0)) if sys.executable else 1  # what embeds us may have none
@@ -87,16 +87,26 @@ def ingest(
     return Ingested(job.examined, job.groups, sorted({*job.collided, *_collided(job.examined)}))
 
 
+class _Slice(msgspec.Struct, frozen=True):
+    """Neighbours, and how many bytes they hold."""
+
+    candidates: list[Candidate]
+    size: int
+
+    def tasks(self) -> list[Task]:
+        return list(map(_task, self.candidates))
+
+
 class _Job:
     def __init__(
         self,
         root_fd: int,
-        slices: list[list[Candidate]],
+        slices: list[_Slice],
         shelf: Shelf | None,
         progress: Progress,
     ) -> None:
         self._root_fd = root_fd
-        self._count = sum(map(len, slices))
+        self._count = sum(len(part.candidates) for part in slices)
         self._slices = iter(slices)
         self._shelf = shelf
         self._progress = progress
@@ -138,17 +148,17 @@ class _Job:
                 raise
 
     def _serve(self, worker: Worker) -> None:
-        self._finish(worker.work(self._parts(), lambda part: [*map(_task, part)], self._take))
+        self._finish(worker.work(self._parts(), _Slice.tasks, self._take))
 
     def _work(self) -> None:
         """Here and now."""
         with Reader(self._root_fd, self._shelf) as reader:
             for part in self._parts():
-                self._take(part, reader.read(map(_task, part)))
+                self._take(part, reader.read(part.tasks()))
             collided = [] if self._shelf is None else self._shelf.collided
             self._finish(Finished(reader.finish(), collided))
 
-    def _parts(self) -> Iterator[list[Candidate]]:
+    def _parts(self) -> Iterator[_Slice]:
         while True:
             with self._lock:
                 part = next(self._slices, None)
@@ -162,12 +172,12 @@ class _Job:
             if finished.group is not None:
                 self.groups.append(finished.group)
 
-    def _take(self, part: Sequence[Candidate], seen: Sequence[Seen]) -> None:
+    def _take(self, part: _Slice, seen: Sequence[Seen]) -> None:
         """Make entries of what was read."""
-        found = [self._examined(*pair) for pair in zip(part, seen, strict=True)]
+        found = list(map(self._examined, part.candidates, seen))
         with self._lock:
             self.examined += found
-        self._progress.advance(files=len(part), size=sum(map(_size, part)))
+        self._progress.advance(files=len(found), size=part.size)
 
     def _examined(self, candidate: Candidate, seen: Seen) -> Examined:
         stats = candidate.stat if seen.stat is None else seen.stat
@@ -210,18 +220,19 @@ def _collided(examined: Iterable[Examined]) -> Iterator[RelPath]:
         yield one.candidate.path
 
 
-def _size(candidate: Candidate) -> int:
-    return candidate.stat.st_size if stat.S_ISREG(candidate.stat.st_mode) else 0
+def _in_bytes(candidate: Candidate) -> bytes:
+    return to_bytes(candidate.path)
 
 
-def _slices(ordered: Sequence[Candidate]) -> Iterator[list[Candidate]]:
+def _slices(ordered: Sequence[Candidate]) -> Iterator[_Slice]:
     part: list[Candidate] = []
     size = 0
     for candidate in ordered:
         part.append(candidate)
-        size += _size(candidate)
+        if stat.S_ISREG(candidate.stat.st_mode):
+            size += candidate.stat.st_size
         if size >= SLICE_BYTES or len(part) >= SLICE_FILES:
-            yield part
+            yield _Slice(part, size)
             part, size = [], 0
     if part:
-        yield part
+        yield _Slice(part, size)

@@ -10,6 +10,7 @@ tree
 - an entry is `gone` only if its folder was listed and does not have it.
 """
 
+import itertools
 import os
 import stat
 from collections.abc import Collection, Iterable
@@ -19,7 +20,7 @@ import msgspec
 from epmstore.index.entries import Entries
 from epmstore.index.live import LiveCache, LiveState
 from epmstore.relpath import RelPath, from_bytes, join, parents, split, to_bytes
-from epmstore.scan.compare import Difference, compare_stats, pack_stats
+from epmstore.scan.compare import compare_stats, pack_stats
 from epmstore.scan.metadata import group_links
 from epmstore.scan.problem import Problem
 from epmstore.scan.walk import Classify, Identity, Listing, walk
@@ -190,27 +191,35 @@ class _Look:
             for n, found in enumerate(listing.stats)
             if found.st_nlink > 1 and stat.S_ISREG(found.st_mode)
         ]
-        packed = pack_stats(listing.names, listing.stats, listing.own)
         before = self._cached.get(to_bytes(folder))
+        if before is None:
+            self._want(listing, own=True, names=None)
+            self.gone[folder] = None
+            return
+        packed = pack_stats(listing.names, listing.stats, listing.own)
         if packed == before:
             return
-        self.listings[folder] = listing
         difference = compare_stats(before, packed)
-        self._compare(listing, difference)
-        self.gone[folder] = None if before is None else difference.gone
+        names = {*difference.come, *difference.changed}
+        self._want(listing, own=difference.own, names=names)
+        self.gone[folder] = difference.gone
 
-    def _compare(self, listing: Listing, difference: Difference) -> None:
+    def _want(self, listing: Listing, *, own: bool, names: Collection[str] | None) -> None:
+        """Look at the folder itself and at these names (null: all) in it."""
         folder = listing.folder
-        if difference.own and folder and RelPath(folder) not in self.wanted:
-            self.wanted[RelPath(folder)] = (listing.own, "program")
-        changed = {*difference.come, *difference.changed}
-        for n, name in enumerate(listing.names):
-            if name not in changed:
+        self.listings[folder] = listing
+        wanted, cached = self.wanted, self._cached
+        if own and folder and folder not in wanted:
+            wanted[RelPath(folder)] = (listing.own, "program")
+        prefix = f"{folder}/" if folder else ""
+        classes: Iterable[PathClass] = listing.classes or itertools.repeat("program")
+        # one of `names` and `stats` is as long as the other; `classes` may go on for ever
+        for name, found, path_class in zip(listing.names, listing.stats, classes, strict=False):
+            if names is not None and name not in names:
                 continue
-            path_class = "program" if listing.classes is None else listing.classes[n]
-            path, found = join(folder, name), listing.stats[n]
-            self.wanted[path] = (found, path_class)
-            if not stat.S_ISDIR(found.st_mode) and to_bytes(path) in self._cached:
+            path = RelPath(prefix + name)
+            wanted[path] = (found, path_class)
+            if cached and not stat.S_ISDIR(found.st_mode) and to_bytes(path) in cached:
                 self.replaced_folders.append(path)
 
     def fresh(self) -> list[Candidate]:
