@@ -16,12 +16,18 @@ from typing import Any, NamedTuple, TypeAlias
 from epmstore.relpath import STAGE_PREFIX
 
 PROGRAM = str(Path(sys.executable).with_name("epmstore"))
+KILLER = str(Path(__file__).with_name("killer.py"))
 Picture: TypeAlias = dict[bytes, tuple[object, ...]]
 
 
 def amount(name: str, default: int) -> int:
     """How much is tried: a small number by default, a large one by an environment variable."""
     return int(os.environ.get(name, default))
+
+
+def strike(signal: str, last: int, report: Path = Path(os.devnull)) -> tuple[str, ...]:
+    """The program to start instead, so that a signal comes before its mutating call `last`."""
+    return (sys.executable, KILLER, signal, str(last), str(report))
 
 
 SEED = amount("EPM_TEST_SEED", 1)
@@ -69,6 +75,7 @@ class Host:
             stderr=subprocess.PIPE,
             text=True,
             errors="surrogateescape",
+            start_new_session=True,
         )
 
     def __call__(self, *args: str, program: tuple[str, ...] = (PROGRAM,)) -> Outcome:
@@ -82,6 +89,13 @@ class Host:
         found = self(*args)
         assert found.code == code, (args, found)
         return found
+
+    def count(self, *args: str) -> int:
+        """Run a command; how many mutating calls it makes."""
+        report = self.place / "calls"
+        found = self("--quiet", *args, program=strike("SIGKILL", 0, report))
+        assert found.code == 0, found
+        return int(report.read_text())
 
     def json(self, *args: str, code: int = 0) -> list[dict[str, Any]]:
         return self.ok("--json", *args, code=code).shapes

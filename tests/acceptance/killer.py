@@ -1,7 +1,8 @@
-"""`killer.py N FILE ARGS...`: `epmstore ARGS`, killed before its N-th mutating call.
+"""`killer.py SIGNAL N FILE ARGS...`: `epmstore ARGS`, which gets SIGNAL before its N-th mutating
+call.
 
-With N = 0 it lives, and writes how many such calls it made to FILE. What SQLite writes by itself is
-not counted: kills at random times are for that.
+With N = 0 it gets none, and writes how many such calls it made to FILE. What SQLite writes by
+itself is not counted: kills at random times are for that.
 """
 
 import itertools
@@ -15,7 +16,8 @@ from epmstore.cli.program import run
 
 
 def main() -> int:
-    last, report = int(sys.argv[1]), Path(sys.argv[2])
+    number = signal.Signals[sys.argv[1]]
+    last, report = int(sys.argv[2]), Path(sys.argv[3])
     calls = itertools.count(1)
     made = 0
 
@@ -23,10 +25,10 @@ def main() -> int:
         nonlocal made
         made = next(calls)
         if made == last:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
 
     fsio.install_fault(fault)
-    code = run(sys.argv[3:])
+    code = run(sys.argv[4:])
     fsio.install_fault(None)
     report.write_text(str(made))
     return code

@@ -17,31 +17,19 @@ import pytest
 
 from epmstore.checkout.journal import Journal
 from epmstore.workspace import Workspace
-from tests.acceptance.host import SEED, Host, Picture, amount, differences, picture
+from tests.acceptance.host import SEED, Host, Picture, amount, differences, picture, strike
 from tests.acceptance.trees import MTIME, make_new, make_old, replace, text, write
 
 POINTS = amount("EPM_TEST_POINTS", 24)
-KILLER = (sys.executable, str(Path(__file__).with_name("killer.py")))
 STATES = ("PLANNED", "STAGED", "SWITCHED", "COMMITTED")
 
 
 class Doomed(Host):
     """A host whose commands can be killed."""
 
-    def __init__(self, place: Path, rng: random.Random) -> None:
-        super().__init__(place)
-        self.rng = rng
-
-    def count(self, *args: str) -> int:
-        """How many mutating calls a command makes."""
-        report = self.place / "calls"
-        found = self("--quiet", *args, program=(*KILLER, "0", str(report)))
-        assert found.code in (0, 3), found
-        return int(report.read_text())
-
     def kill(self, last: int, *args: str) -> bool:
         """Run a command that dies before its mutating call `last`; whether it came so far."""
-        return self._killed(self.start(*args, program=(*KILLER, str(last), "/dev/null")))
+        return self._killed(self.start(*args, program=strike("SIGKILL", last)))
 
     def kill_after(self, seconds: float, *args: str) -> bool:
         """Run a command for so long at most."""
@@ -67,7 +55,7 @@ class Swinging:
 
     def __init__(self, place: Path, files: int, seed: int) -> None:
         self.rng = random.Random(seed)
-        self.host = Doomed(place, self.rng)
+        self.host = Doomed(place)
         self.pictures: list[Picture] = []
         self.states: Counter[str] = Counter()
         self.recoveries: Counter[str] = Counter()
@@ -169,12 +157,12 @@ def test_a_killed_checkout_is_old_or_new(
 @pytest.mark.timeout(120 + 10 * POINTS)
 def test_a_killed_snapshot_loses_nothing(tmp_path: Path) -> None:
     rng = random.Random(SEED)
-    host = Doomed(tmp_path, rng)
+    host = Doomed(tmp_path)
     make_old(host.root, 60, rng)
     host.set_up()
     before = host.log()
     for one in range(max(6, POINTS // 4)):
-        died = _kill_snapshot(host, one)
+        died = _kill_snapshot(host, rng, one)
         after, live = host.log(), host.picture()
         assert after[: len(before)] == before, "history only grows"
         assert len(after) - len(before) <= 1
@@ -191,10 +179,10 @@ def test_a_killed_snapshot_loses_nothing(tmp_path: Path) -> None:
         _edit(host.root, rng, one)
 
 
-def _kill_snapshot(host: Doomed, one: int) -> bool:
+def _kill_snapshot(host: Doomed, rng: random.Random, one: int) -> bool:
     if one % 3 == 2:
-        return host.kill_after(host.rng.uniform(0.1, 0.6), "snapshot", "-m", f"change {one}")
-    return host.kill(host.rng.randrange(1, 60), "snapshot", "-m", f"change {one}")
+        return host.kill_after(rng.uniform(0.1, 0.6), "snapshot", "-m", f"change {one}")
+    return host.kill(rng.randrange(1, 60), "snapshot", "-m", f"change {one}")
 
 
 def _edit(root: Path, rng: random.Random, one: int) -> None:
