@@ -58,6 +58,9 @@ class FrameReader:
             return bytes(body) if found.kind is Kind.DELTA else frames.plain_bytes(found, body)
         except DamagedError as error:
             error.data["file"] = place.file
+            if error.hint is None:
+                error.message = f"packs/{place.file}: {error.message}"
+                error.hint = "run `epmstore fsck --read-data --repair`"
             raise
 
 
