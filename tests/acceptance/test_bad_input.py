@@ -169,11 +169,12 @@ def test_a_damaged_catalog(two: Host, how: str) -> None:
         (two.root / "new").write_bytes(b"not lost")
         assert two.fails(6, "snapshot")["hint"]
         (two.root / "new").unlink()
-    for index in two.store.glob("index.sqlite*"):
-        index.unlink()
-    assert two.fails(6, "snapshot")["hint"]
-    assert two.fails(6, "checkout", "0")["hint"]
-    assert two("--json", "rebuild").code == 6
+    else:  # the index answers, until it has to be made anew
+        for index in two.store.glob("index.sqlite*"):
+            index.unlink()
+        assert two.fails(6, "snapshot")["hint"]
+        assert two.fails(6, "checkout", "0")["hint"]
+        assert two("--json", "rebuild").code == 6
     assert two.picture() == before
     path.write_bytes(data)
     two.ok("rebuild")
