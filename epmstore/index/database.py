@@ -19,7 +19,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from epmstore import sqlite
+from epmstore import fsio, sqlite
+from epmstore.atomic import directory, remove_file
 from epmstore.errors import BusyError, DamagedError, DiskFullError
 
 SCHEMA_VERSION = 1
@@ -173,16 +174,37 @@ class Database:
         return self._reader
 
     def _open_writer(self) -> sqlite3.Connection:
+        if not self.path.exists():
+            self._make()
         connection = sqlite.open_writer(self.path)
         try:
-            if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0:
-                self._create(connection)
             self._check(connection)
             connection.executescript(TEMPORARY_TABLES)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _make(self) -> None:
+        """An empty index, which gets its name when it is whole: what a power cut left of one would
+        be taken for an index of something else.
+        """
+        fresh = self.path.with_name(f"{self.path.name}.new")
+        for path in (fresh, self.path):
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                old = path.with_name(path.name + suffix)
+                if old.exists():
+                    remove_file(old)
+        with contextlib.closing(sqlite.open_writer(fresh)) as connection:
+            self._create(connection)
+        with directory(fresh.parent) as parent:
+            fd = fsio.open_append(fresh.name, parent)
+            try:
+                fsio.sync_file(fd)
+            finally:
+                os.close(fd)
+            fsio.rename(fresh.name, parent, self.path.name, parent)
+            fsio.sync_directory(parent)
 
     def _create(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN")

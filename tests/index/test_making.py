@@ -1,0 +1,42 @@
+"""An index is there and whole, or not there: whoever dies while one is made leaves none."""
+
+from pathlib import Path
+
+import pytest
+
+from epmstore import fsio
+from epmstore.index.database import Database
+
+
+class Died(Exception):
+    """Raised instead of a call."""
+
+
+@pytest.mark.parametrize("call", ["fsync", "rename"])
+def test_death_while_it_is_made(tmp_path: Path, call: str) -> None:
+    database = Database(tmp_path / "index.sqlite", "uuid")
+
+    def fault(found: str, arguments: tuple[object, ...]) -> None:
+        if found == call:
+            raise Died
+
+    fsio.install_fault(fault)
+    try:
+        with pytest.raises(Died), database.write():
+            pass
+    finally:
+        fsio.install_fault(None)
+    assert not database.exists()
+    with database.write():
+        pass
+    assert database.exists()
+    database.check()
+    assert not list(tmp_path.glob("*.new*"))
+
+
+def test_what_is_left_of_an_index_that_was_deleted_is_not_replayed(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    for suffix in ("-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).write_bytes(b"of another database")
+    with Database(path, "uuid").write() as db:
+        assert db.execute("SELECT count(*) FROM apps").fetchone() == (0,)
