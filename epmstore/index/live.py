@@ -5,12 +5,17 @@ a file are those in the cache" means "the file is what the newest version says".
 for each app; it may be lost or deleted at any time, which costs reading the root again, and it
 carries a digest in each row, so that damage costs no more than that either. Written only under the
 app's lock.
+
+A power cut may take what was written to a file and leave its new stats: both were only in memory,
+and file systems save them apart. So after another boot no row counts that speaks of a change made
+less than UNWRITTEN_NS before it was entered.
 """
 
 import contextlib
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -19,7 +24,9 @@ from epmstore import sqlite
 from epmstore.atomic import remove_file
 from epmstore.errors import DamagedError
 
-SCHEMA_VERSION = 1
+UNWRITTEN_NS = 600 * 10**9
+"""Longer than any kernel keeps data to itself by far: 35 seconds are usual."""
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 0), form BLOB NOT NULL) STRICT;
 CREATE TABLE folders (path BLOB PRIMARY KEY, stats BLOB NOT NULL, digest BLOB NOT NULL)
@@ -39,11 +46,27 @@ class LiveState(msgspec.Struct, frozen=True):
     root_inode: int
 
 
-class LiveCache:
-    """The live cache of one app. Every method treats an unusable file as an empty one."""
+class _Saved(msgspec.Struct, frozen=True):
+    """`boot` and `time_ns` (since 1970): when the state was entered."""
 
-    def __init__(self, path: Path) -> None:
+    state: LiveState
+    boot: str
+    time_ns: int
+
+
+class LiveCache:
+    """The live cache of one app. Every method treats an unusable file as an empty one.
+
+    `boot` names the time since the host was started, `newest_ns` says when the latest of the
+    changes was made that a row speaks of.
+    """
+
+    def __init__(
+        self, path: Path, boot: str = "", newest_ns: Callable[[bytes], int] = lambda stats: 0
+    ) -> None:
         self.path = path
+        self._boot = boot
+        self._newest_ns = newest_ns
 
     def load(self) -> tuple[LiveState | None, dict[bytes, bytes]]:
         """(state, folder to packed stats); (null, {}) if there is nothing usable."""
@@ -58,11 +81,14 @@ class LiveCache:
         if state is None:
             return None, {}
         try:
-            found = msgspec.json.decode(state[0], type=LiveState)
+            saved = msgspec.json.decode(state[0], type=_Saved)
         except msgspec.DecodeError:
             return None, {}
-        return found, {
-            path: stats for path, stats, digest in rows if digest == _digest(path, stats)
+        lost = self._lost(saved, rows)
+        return saved.state, {
+            path: stats
+            for path, stats, digest in rows
+            if path not in lost and digest == _digest(path, stats)
         }
 
     def update(
@@ -92,13 +118,39 @@ class LiveCache:
                 sqlite.stamp(db, user_version=SCHEMA_VERSION)
             sqlite.check(db, user_version=SCHEMA_VERSION)
             db.execute("BEGIN IMMEDIATE")
+            gone = [*gone, *self._lost_in(db)]
             db.executemany("DELETE FROM folders WHERE path = ?", [(path,) for path in gone])
             db.executemany(
                 "INSERT OR REPLACE INTO folders VALUES (?, ?, ?)",
                 [(path, stats, _digest(path, stats)) for path, stats in rows.items()],
             )
-            db.execute("INSERT OR REPLACE INTO state VALUES (0, ?)", (msgspec.json.encode(state),))
+            saved = _Saved(state, self._boot, time.time_ns())
+            db.execute("INSERT OR REPLACE INTO state VALUES (0, ?)", (msgspec.json.encode(saved),))
             db.execute("COMMIT")
+
+    def _lost_in(self, db: sqlite3.Connection) -> set[bytes]:
+        """Rows that must not be taken over to this boot."""
+        found = db.execute("SELECT form FROM state").fetchone()
+        if found is None:
+            return set()
+        try:
+            saved = msgspec.json.decode(found[0], type=_Saved)
+        except msgspec.DecodeError:
+            raise DamagedError("the live cache makes no sense") from None
+        if saved.boot == self._boot:
+            return set()
+        return self._lost(saved, db.execute("SELECT path, stats, digest FROM folders").fetchall())
+
+    def _lost(self, saved: _Saved, rows: Iterable[tuple[bytes, bytes, bytes]]) -> set[bytes]:
+        """Rows that speak of what may not have been written when the host went down."""
+        if saved.boot == self._boot:
+            return set()
+        until = saved.time_ns - UNWRITTEN_NS
+        return {
+            path
+            for path, stats, digest in rows
+            if digest == _digest(path, stats) and self._newest_ns(stats) > until
+        }
 
 
 def _digest(path: bytes, stats: bytes) -> bytes:

@@ -26,6 +26,8 @@ from epmstore.index.database import Database
 from epmstore.index.entries import Entries
 from epmstore.index.live import LiveCache
 from epmstore.record.identity import Identity
+from epmstore.scan.compare import newest_ns
+from epmstore.scan.fsclock import boot_id
 
 FOLDERS = ("packs", "packs/log", "catalogs", "journals", "quarantine", "locks", "live")
 INDEX = "index.sqlite"
@@ -75,7 +77,7 @@ class Store:
         return [name.removesuffix(SYSCAT) for name in names if name.endswith(SYSCAT)]
 
     def live(self, app: str) -> LiveCache:
-        return LiveCache(self.path / "live" / f"{app}.sqlite")
+        return LiveCache(self.path / "live" / f"{app}.sqlite", boot_id(), newest_ns)
 
     def journal(self, app: str) -> Path:
         return self.journals / f"{app}.journal"

@@ -133,6 +133,13 @@ def unpack_stats(packed: bytes) -> dict[str, Row]:
     return dict(zip(["", *names], rows, strict=True))
 
 
+def newest_ns(packed: bytes) -> int:
+    """The latest ctime in a packed listing."""
+    (count,) = _COUNT.unpack_from(packed)
+    numbers = array("q", packed[_COUNT.size : _COUNT.size + (count + 1) * _ROW_BYTES])
+    return max(numbers[3::4])
+
+
 def compare_stats(old: bytes | None, new: bytes) -> Difference:
     """What two packed listings of one folder differ in; without an old one, everything came."""
     if old == new:

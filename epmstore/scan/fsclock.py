@@ -8,6 +8,7 @@ import contextlib
 import os
 import secrets
 import time
+from pathlib import Path
 
 import msgspec
 
@@ -19,6 +20,8 @@ TICK_NS = 10_000_000
 """The longest tick of a Linux kernel (100 Hz)."""
 UNKNOWN_NS = 2_000_000_000
 """For file systems of which nothing is known; some count in steps of two seconds."""
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _KERNEL_CLOCK = 5  # CLOCK_REALTIME_COARSE, which the time module does not name
 _FINE = frozenset({"btrfs", "ext4", "f2fs", "tmpfs", "xfs"})
@@ -69,3 +72,11 @@ def _probe(directory: int) -> int:
     finally:
         os.close(fd)
         fsio.unlink(name, directory)
+
+
+def boot_id() -> str:
+    """A name of the time since this host was started; nothing where there is none."""
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return ""

@@ -1,5 +1,6 @@
 """The live cache: what goes in comes out, and whatever is wrong with the file reads as nothing."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,18 @@ def test_no_flipped_byte_changes_a_row(tmp_path: Path) -> None:
         path.write_bytes(good[:at] + bytes([good[at] ^ 0x10]) + good[at + 1 :])
         _, rows = LiveCache(path).load()
         assert rows.items() <= ROWS.items()
+
+
+def test_what_a_power_cut_may_have_taken_does_not_count_after_the_next_boot(
+    tmp_path: Path,
+) -> None:
+    changed = {b"old": 0, b"new": time.time_ns()}
+    rows = {b"": b"old", b"bin": b"new"}
+    path = tmp_path / "live.sqlite"
+    first = LiveCache(path, "first boot", changed.__getitem__)
+    first.update(STATE, rows)
+    assert first.load() == (STATE, rows)
+    second = LiveCache(path, "second boot", changed.__getitem__)
+    assert second.load() == (STATE, {b"": b"old"})
+    second.update(STATE, {b"lib": b"new"})
+    assert second.load() == (STATE, {b"": b"old", b"lib": b"new"}), "nor is it taken over"
