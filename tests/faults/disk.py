@@ -11,6 +11,7 @@ import shutil
 import struct
 import subprocess
 import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -94,6 +95,8 @@ class Machine:
         self.root = self.disks[-1].place / "root"
         self.outside = folder / "outside"
         self.outside.mkdir()
+        self.boot = folder / "boot_id"
+        """As in /proc: another one after each start."""
         self._is_on = False
 
     def install(self) -> None:
@@ -113,6 +116,7 @@ class Machine:
     def reboot(self) -> None:
         """After a cut: mounting replays the logs."""
         self.off()
+        self.boot.write_text(uuid.uuid4().hex)
         for disk in self.disks:
             disk.mount()
         self._is_on = True

@@ -44,6 +44,7 @@ class Verdict:
     """Versions that nobody was told of."""
     is_forward: bool = False
     """Whether the interrupted checkout is in the history."""
+    forgotten: set[int] = field(default_factory=set)
     added: int | None = None
     """The version that was recorded last, to see that this still works."""
     recovered: int = 0
@@ -106,10 +107,12 @@ class Oracle:
         for info in known:
             may = info.version in ledger.forgotten | ledger.may_be_forgotten
             self._expect(may or info.restorable, f"version {info.version} cannot be restored")
+            if not info.restorable:
+                self.verdict.forgotten.add(info.version)
         for info in infos:
             if info.version not in ledger.versions:
                 self._judge_unknown(handle, info)
-        if ledger.new is not None and ledger.new != ledger.old:
+        if ledger.roots == [ledger.old, ledger.new] and ledger.new != ledger.old:
             is_new = self.verdict.root == ledger.new
             self._expect(is_new == self.verdict.is_forward, "the history says something else")
 

@@ -8,13 +8,14 @@ import os
 import pickle
 import random
 import signal
+import sqlite3
 import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from epmstore import fsio
+from epmstore import fsio, sqlite
 from epmstore.errors import ConflictError, EpmError
 from epmstore.workspace import AppHandle, Workspace
 from tests.acceptance.host import picture
@@ -104,7 +105,26 @@ def _arm(machine: Machine, doom: Doom, pipe: Pipe) -> "itertools.count[int]":
                 _disturb(rng.choice(machine.disks).place)
 
     fsio.install_fault(fault)
+    _watch_sqlite(fault)
     return calls
+
+
+def _watch_sqlite(fault: fsio.Fault) -> None:
+    """SQLite writes by itself: between its statements the power may go as well."""
+    connect = sqlite.open_writer
+
+    def trace(statement: str) -> None:
+        verb = statement.split(maxsplit=1)[0] if statement else ""
+        if verb in ("BEGIN", "COMMIT", "CREATE", "PRAGMA"):
+            fault(f"sql {verb}", ())
+
+    def open_writer(path: Path) -> sqlite3.Connection:
+        fault("sql open", ())
+        connection = connect(path)
+        connection.set_trace_callback(trace)
+        return connection
+
+    sqlite.open_writer = open_writer
 
 
 def _disturb(place: Path) -> None:
