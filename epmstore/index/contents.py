@@ -166,8 +166,8 @@ def intern(
     if known.has_all is None:
         known.has_all = not db.execute("SELECT EXISTS (SELECT 1 FROM contents)").fetchone()[0]
     found: dict[bytes, int] = {}
-    fresh: list[tuple[int, bytes | None, bytes, int]] = []
-    following = _next_id(db, "contents")
+    fresh: list[BlobInfo | BlobRow] = []
+    first = _next_id(db, "contents")
     for info in infos:
         sha256 = info.sha256
         if sha256 in found:
@@ -179,9 +179,8 @@ def intern(
         is_new = known.has_all and sha256 not in known.half
         row = None if is_new else _content(db, sha256)
         if row is None:
-            found[sha256] = following
-            fresh.append((following, info.digest or None, sha256, info.size))
-            following += 1
+            found[sha256] = first + len(fresh)
+            fresh.append(info)
         else:
             found[sha256] = row[0]
             if row[1]:
@@ -190,7 +189,10 @@ def intern(
             known.rows[sha256] = found[sha256]
         else:
             known.half.add(sha256)
-    db.executemany("INSERT INTO contents VALUES (?, ?, ?, ?)", fresh)
+    db.executemany(
+        "INSERT INTO contents VALUES (?, ?, ?, ?)",
+        ((first + n, info.digest or None, info.sha256, info.size) for n, info in enumerate(fresh)),
+    )
     return found
 
 
@@ -221,7 +223,7 @@ def _add_rows(
         "INSERT INTO stored VALUES (?, ?, ?, ?, ?) ON CONFLICT (content) DO UPDATE"
         " SET frame = excluded.frame, offset = excluded.offset, length = excluded.length,"
         " base = NULL WHERE base IS NOT NULL AND excluded.base IS NULL",
-        [
+        (
             (
                 ids[row.sha256],
                 NO_FRAME if row.frame == NO_FRAME else first_frame + row.frame,
@@ -230,15 +232,15 @@ def _add_rows(
                 None if row.base is None else ids[row.base],
             )
             for row in blobs
-        ],
+        ),
     )
     db.executemany(
         "INSERT OR IGNORE INTO parts VALUES (?, ?, ?)",
-        [
+        (
             (ids[row.sha256], position, ids[part])
             for row in blobs
             for position, part in enumerate(row.parts)
-        ],
+        ),
     )
 
 
