@@ -5,7 +5,7 @@ record what is there (the safety version), difference, plan, preflight, then the
 """
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -32,8 +32,8 @@ from epmstore.progress import Progress
 from epmstore.record.observe import valid_rows
 from epmstore.record.recorder import SAFETY, Look, Recorder
 from epmstore.record.root import Root
-from epmstore.relpath import RelPath, parents, sort_paths
-from epmstore.scan.databases import databases
+from epmstore.relpath import RelPath, parents, sort_paths, to_bytes
+from epmstore.scan.databases import databases, may_hold_databases
 from epmstore.scan.folders import FolderCache
 
 CheckoutAction: TypeAlias = Literal["checkout", "rollback", "undo", "redo", "apply"]
@@ -143,6 +143,7 @@ class Checkout:
         if request.within is not None:
             pairs = self._within(pairs, request.within, newest)
             options = Options(exact=True, config="restore")
+        rows = self._rows(newest) or {}
         with FolderCache(self._root.fd) as folders:
             judge = Judge(
                 self._store.entries,
@@ -150,13 +151,13 @@ class Checkout:
                 kinds=self._kinds(newest),
                 classify=self._recorder.rules.classify,
                 folders=folders,
-                rows=self._rows(newest),
+                rows=rows,
                 fresh=fresh,
             )
             plan = make_plan(
                 judge.differences(pairs),
                 options,
-                self._surroundings(look, pairs, folders),
+                self._surroundings(look, pairs, folders, rows),
                 app=self._app.key,
                 from_=newest.version,
                 of=request.of,
@@ -164,14 +165,23 @@ class Checkout:
         return Prepared(app=self._app.uuid, request=request, plan=plan)
 
     def _surroundings(
-        self, look: Look, pairs: dict[RelPath, Pair], folders: FolderCache
+        self,
+        look: Look,
+        pairs: dict[RelPath, Pair],
+        folders: FolderCache,
+        rows: Mapping[bytes, bytes],
     ) -> Surroundings:
         """What the look showed beside entries. Databases are looked for around what is to be
-        written.
+        written; `rows` have the names in folders that are as they were recorded.
         """
         written = [path for path, (found, _) in pairs.items() if found is not None]
-        around = {"", *(above for path in written for above in parents(path))}
-        listings = self._recorder.walk(self._root, only=around) if written else ()
+
+        def may_hold(folder: str) -> bool:
+            row = rows.get(to_bytes(folder))
+            return row is None or folder in look.found.listings or may_hold_databases(row)
+
+        around = filter(may_hold, {"", *(above for path in written for above in parents(path))})
+        listings = self._recorder.walk(self._root, only=set(around)) if written else ()
         return Surroundings(
             unobserved={p.path: p.why for p in look.changes.problems},
             ignored=frozenset(look.found.ignored),

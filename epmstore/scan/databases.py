@@ -7,6 +7,7 @@
   be encrypted.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Literal, TypeAlias
 
@@ -26,6 +27,11 @@ SQLITE_MAGIC = b"SQLite format 3\0"
 SQLITE_SUFFIXES = (".db", ".sqlite", ".sqlite3", ".db3", ".s3db", ".sl3")
 COMPANIONS = ("-wal", "-shm", "-journal")
 
+_NAMES = re.compile(
+    rb"(?:%s|%s)(?:\0|\Z)"
+    % (PG_MARK.encode(), rb"|".join(re.escape(s.encode()) for s in (*SQLITE_SUFFIXES, *COMPANIONS)))
+)
+
 _ANY_SIZE = 1 << 62
 
 
@@ -43,6 +49,11 @@ class Database(msgspec.Struct, frozen=True, gc=False):
     def covers(self, path: str) -> bool:
         """Whether a path is part of this database."""
         return any(m in ("", path) or path.startswith(f"{m}/") for m in self.members)
+
+
+def may_hold_databases(packed: bytes) -> bool:
+    """Whether any name in the packed stats of a folder is one that is looked at here."""
+    return _NAMES.search(packed) is not None
 
 
 def databases(listings: Iterable[Listing], folders: FolderCache) -> Iterator[Database]:

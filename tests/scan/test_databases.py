@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from epmstore.scan.databases import Database, databases
+from epmstore.scan.compare import pack_stats
+from epmstore.scan.databases import Database, databases, may_hold_databases
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.walk import Classify, walk
 
@@ -13,6 +14,31 @@ from epmstore.scan.walk import Classify, walk
 def find(root_fd: int, classify: Classify | None = None) -> list[Database]:
     with FolderCache(root_fd) as folders:
         return list(databases(walk(root_fd, classify=classify), folders))
+
+
+def test_no_database_is_where_no_name_is_a_sign_of_one(root: Path, root_fd: int) -> None:
+    for path in ("a.db", "one/b", "two/c.sqlite", "two/d.s3db"):
+        make_sqlite(root / path)
+    (root / "one/b-journal").write_bytes(b"hot")
+    (root / "pg/deep").mkdir(parents=True)
+    (root / "pg/PG_VERSION").write_text("15")
+    (root / "none").mkdir()
+    listings = [
+        found
+        for found in walk(root_fd)
+        if may_hold_databases(pack_stats(found.names, found.stats, found.own))
+    ]
+    assert {found.folder for found in listings} == {"", "one", "pg", "two"}
+    with FolderCache(root_fd) as folders:
+        assert list(databases(listings, folders)) == find(root_fd)
+    assert len(find(root_fd)) == 5
+
+
+def test_names_that_are_no_sign_of_a_database(root: Path, root_fd: int) -> None:
+    for name in ("PG_VERSION.txt", "a.db.c", "db", "walk-wall", "x.sqlite33"):
+        (root / name).write_text(name)
+    (listing,) = walk(root_fd)
+    assert not may_hold_databases(pack_stats(listing.names, listing.stats, listing.own))
 
 
 def make_sqlite(path: Path) -> None:
