@@ -7,7 +7,8 @@ epmstore/catalog.
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from operator import attrgetter, itemgetter
+from itertools import islice
+from operator import attrgetter
 from typing import TypeAlias
 
 import msgspec
@@ -28,9 +29,8 @@ number of records up to there.
 """
 
 
-Row: TypeAlias = tuple[int, bytes, int | None, int, int | None]
-"""folder, name, content, meta, mtime"""
-_key_of = itemgetter(0, 1)
+BATCH = 4096
+"""Entries that are made rows of at a time."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -164,14 +164,13 @@ class Entries:
             number = _app(db, app, create=True)
             writer = _Writer(db, self._database.interned)
             if _has_none(db, number):
-                rows = writer.rows([*entries, *meta])
-                db.executemany(
-                    f"INSERT OR REPLACE INTO live VALUES ({number}, ?, ?, {version}, ?, ?, ?)", rows
-                )
+                insert = f"INSERT OR REPLACE INTO live VALUES ({number}, ?, ?, {version}, ?, ?, ?)"
+                writer.insert(insert, entries)
+                writer.insert(insert, meta)
                 return
             insert = "INSERT OR REPLACE INTO incoming VALUES (?, ?, ?, {}, ?, ?)"
-            db.executemany(insert.format(0), writer.rows(list(entries)))
-            db.executemany(insert.format(1), writer.rows(list(meta)))
+            writer.insert(insert.format(0), entries)
+            writer.insert(insert.format(1), meta)
             _merge_incoming(db, number, version)
             _remove(db, number, version, [writer.key(path) for path in removed])
 
@@ -331,22 +330,24 @@ class _Writer:
         self._folders: dict[str, int] = {}
         self._metas: dict[tuple[object, ...], int] = {}
 
-    def rows(self, entries: Sequence[Entry]) -> list[Row]:
-        """As they go into a table, in the order of its key."""
+    def insert(self, statement: str, entries: Iterable[Entry]) -> None:
+        """Give every entry to a statement, as folder, name, content, meta, mtime."""
+        left = iter(entries)
+        while batch := list(islice(left, BATCH)):
+            self._db.executemany(statement, self._rows(batch))
+
+    def _rows(self, entries: Sequence[Entry]) -> list[tuple[object, ...]]:
         named = [entry.content for entry in entries if entry.content is not None]
         contents = intern(self._db, named, self._interned)
-        key, meta = self.key, self._meta
-        rows = [
+        return [
             (
-                *key(entry.path),
+                *self.key(entry.path),
                 None if entry.content is None else contents[entry.content.sha256],
-                meta(entry),
+                self._meta(entry),
                 entry.mtime_ns,
             )
             for entry in entries
         ]
-        rows.sort(key=_key_of)
-        return rows
 
     def key(self, path: str) -> tuple[int, bytes]:
         folder, _, name = path.rpartition("/")
