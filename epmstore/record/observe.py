@@ -14,6 +14,7 @@ import itertools
 import os
 import stat
 from collections.abc import Collection, Iterable
+from typing import cast
 
 import msgspec
 
@@ -156,6 +157,23 @@ class Observer:
             lost.update((child.path, child) for child in below)
 
 
+class _Stat(msgspec.Struct, frozen=True, gc=False):
+    """An os.stat_result in a third of its memory, which counts where all files of a root are held
+    at once.
+    """
+
+    st_mode: int
+    st_ino: int
+    st_dev: int
+    st_nlink: int
+    st_uid: int
+    st_gid: int
+    st_size: int
+    st_blocks: int
+    st_mtime_ns: int
+    st_ctime_ns: int
+
+
 class _Look:
     """Gathers what one walk shows."""
 
@@ -175,6 +193,8 @@ class _Look:
         self.unobserved: list[Problem] = []
         self.ignored: list[RelPath] = []
         self._unlisted: set[str] = set()
+        self._common: dict[int, int] = {}
+        """One object for each number that many stats have."""
 
     def add(self, listing: Listing) -> None:
         folder = listing.folder
@@ -207,7 +227,8 @@ class _Look:
     def _want(self, listing: Listing, *, own: bool, names: Collection[str] | None) -> None:
         """Look at the folder itself and at these names (null: all) in it."""
         folder = listing.folder
-        self.listings[folder] = listing
+        stats = list(map(self._slim, listing.stats))
+        listing = self.listings[folder] = msgspec.structs.replace(listing, stats=stats)
         wanted, cached = self.wanted, self._cached
         if own and folder and folder not in wanted:
             wanted[RelPath(folder)] = (listing.own, "program")
@@ -221,6 +242,22 @@ class _Look:
             wanted[path] = (found, path_class)
             if cached and not stat.S_ISDIR(found.st_mode) and to_bytes(path) in cached:
                 self.replaced_folders.append(path)
+
+    def _slim(self, found: os.stat_result) -> os.stat_result:
+        common = self._common.setdefault
+        slim = _Stat(
+            common(found.st_mode, found.st_mode),
+            found.st_ino,
+            common(found.st_dev, found.st_dev),
+            found.st_nlink,
+            common(found.st_uid, found.st_uid),
+            common(found.st_gid, found.st_gid),
+            found.st_size,
+            common(found.st_blocks, found.st_blocks),
+            found.st_mtime_ns,
+            found.st_ctime_ns,
+        )
+        return cast(os.stat_result, slim)  # all of it that anybody looks at
 
     def fresh(self) -> list[Candidate]:
         """Everything, where nothing is recorded yet."""
