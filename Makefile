@@ -10,12 +10,13 @@ ARGS ?=
 PYTHON ?= $(shell for p in python3 python3.15 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help setup check test demo bench clean
+.PHONY: help setup check test faults demo bench clean
 
 help:
 	@echo "make setup   prepare .venv (the others do it by themselves)"
 	@echo "make demo    record, upgrade, damage, roll back and undo a real tree"
 	@echo "make test    the tests            (make test ARGS='tests/blobs -x' for some of them)"
+	@echo "make faults  kills, flips and full disks in full figures: half an hour"
 	@echo "make check   format, lint and types"
 	@echo "make bench   measure against other tools on real trees: minutes, gigabytes"
 	@echo "make clean   remove .venv and caches"
@@ -40,6 +41,13 @@ check: $(STAMP)
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -q -n $(JOBS) $(ARGS)
+
+faults: export EPM_TEST_POINTS = 250
+faults: export EPM_TEST_FLIPS = 200
+faults: export EPM_TEST_INTERRUPTS = 100
+faults: export EPM_TEST_STEP = 64
+faults: $(STAMP)
+	@$(BIN)/python -m pytest -q -n $(JOBS) --timeout 3600 tests/acceptance $(ARGS)
 
 demo: $(STAMP)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" demo/run.sh

@@ -451,7 +451,7 @@ def test_a_broken_pipe(two: Host) -> None:
 
 @pytest.mark.root
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(180 + 60_000 // STEP)
 def test_the_disk_of_the_store_is_full(tmpfs: Path, tmp_path: Path) -> None:
     rng, host = random.Random(SEED), Host(tmp_path)
     make_old(host.root, 120, rng)
@@ -477,7 +477,7 @@ def test_the_disk_of_the_store_is_full(tmpfs: Path, tmp_path: Path) -> None:
 
 @pytest.mark.root
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(180 + 60_000 // STEP)
 def test_the_disk_of_the_root_is_full(tmpfs: Path, tmp_path: Path) -> None:
     rng, host = random.Random(SEED), Host(tmp_path)
     host.root = tmpfs / "root"
