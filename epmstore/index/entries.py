@@ -31,6 +31,8 @@ number of records up to there.
 
 BATCH = 4096
 """Entries that are made rows of at a time."""
+FEW = 16
+"""Names of a folder that are cheaper to ask for than the whole folder."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -174,14 +176,21 @@ class Entries:
             _merge_incoming(db, number, version)
             _remove(db, number, version, [writer.key(path) for path in removed])
 
-    def live_folder(self, app: str, folder: str) -> dict[str, Entry]:
-        """Name to entry of one folder in the newest version."""
+    def live_folder(
+        self, app: str, folder: str, names: Sequence[str] | None = None
+    ) -> dict[str, Entry]:
+        """Name to entry of one folder in the newest version: of these names (others may be among
+        them), or all.
+        """
+        where = "app = ? AND folder = (SELECT id FROM folders WHERE path = ?)"
+        few = () if names is None or len(names) > FEW else (*map(to_bytes, names),)
+        if few:
+            where += f" AND e.name IN ({', '.join('?' * len(few))})"
         with self._database.read() as db:
             reader = _Reader(db)
             rows = db.execute(
-                f"SELECT e.name, {_ENTRY} FROM live e {CONTENT_JOIN} WHERE app = ? AND folder ="
-                " (SELECT id FROM folders WHERE path = ?)",
-                (_app(db, app), to_bytes(folder)),
+                f"SELECT e.name, {_ENTRY} FROM live e {CONTENT_JOIN} WHERE {where}",
+                (_app(db, app), to_bytes(folder), *few),
             )
             return {
                 name: reader.entry(join(folder, name), row)

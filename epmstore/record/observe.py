@@ -126,7 +126,8 @@ class Observer:
         for path in look.wanted:
             by_folder.setdefault(split(path)[0], []).append(path)
         for folder, paths in by_folder.items():
-            recorded = self._entries.live_folder(self._app, folder)
+            names = [split(path)[1] for path in paths]
+            recorded = self._entries.live_folder(self._app, folder, names)
             found += [
                 Candidate(path, *look.wanted[path], recorded.get(split(path)[1])) for path in paths
             ]
@@ -136,6 +137,8 @@ class Observer:
         """(gone, left) among the recorded entries."""
         lost: dict[RelPath, Entry] = {}
         for folder, names in look.gone.items():
+            if names == ():
+                continue
             recorded = self._entries.live_folder(self._app, folder)
             present = set(look.listings[folder].names)
             for name in recorded if names is None else names:

@@ -91,6 +91,8 @@ def test_live_folder_and_below(tmp_path: Path) -> None:
     assert {e.path for e in entries.live_below(APP, "b")} == {"b/c", "b/d/e"}
     assert entries.live_folder(APP, "b") == {"c": trees[0][RelPath("b/c")]}
     assert entries.live_folder(APP, "nowhere") == {}
+    assert entries.live_folder(APP, "b", ["c"]) == {"c": trees[0][RelPath("b/c")]}
+    assert entries.live_folder(APP, "b", ["d"]) == {}
 
 
 def test_contents_lead_to_every_path_that_had_them(tmp_path: Path) -> None:
