@@ -10,13 +10,15 @@ import contextlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import repeat
 
 import msgspec
 
 from epmstore import fsio
 from epmstore.blobs.interface import BlobReader
-from epmstore.checkout.contents import Write, write_contents
+from epmstore.checkout.contents import ALONE, Write, write_contents
 from epmstore.checkout.plan import Step
 from epmstore.digest import BlobInfo, identify_stream
 from epmstore.errors import ChangedError
@@ -31,6 +33,8 @@ from epmstore.tree import Entry
 
 SYNCFS_FROM = 64
 """Files from which one syncfs costs less than an fsync each."""
+REMOVERS = 4
+"""Threads that remove many files: to remove one is to wait for the file system."""
 SWITCHING = "switching"
 """The sign of `mark_switching`, among slots that are all numbers."""
 
@@ -226,14 +230,24 @@ def remove_stage(root_fd: int, name: str) -> None:
     except FileNotFoundError:
         return
     try:
-        for entry in os.listdir(fd):
-            try:
-                fsio.unlink(entry, fd)
-            except IsADirectoryError:
-                _remove_folder(entry, fd)
+        names = os.listdir(fd)
+        if len(names) <= ALONE:
+            _remove_all(names, fd)
+        else:
+            with ThreadPoolExecutor(REMOVERS) as pool:
+                shares = [names[n::REMOVERS] for n in range(REMOVERS)]
+                list(pool.map(_remove_all, shares, repeat(fd)))
     finally:
         os.close(fd)
     fsio.remove_directory(name, root_fd)
+
+
+def _remove_all(names: Iterable[str], stage_fd: int) -> None:
+    for name in names:
+        try:
+            fsio.unlink(name, stage_fd)
+        except IsADirectoryError:
+            _remove_folder(name, stage_fd)
 
 
 def _remove_folder(name: str, stage_fd: int) -> None:
