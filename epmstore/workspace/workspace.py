@@ -10,9 +10,10 @@ OSError. One workspace may be used from one thread at a time.
 """
 
 import contextlib
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from epmstore.catalog.model import Actor
 from epmstore.clock import Clock, SystemClock
@@ -22,9 +23,11 @@ from epmstore.record.result import Result
 from epmstore.record.store import Store
 from epmstore.workspace.apps import Apps
 from epmstore.workspace.blobs import Blobs
-from epmstore.workspace.care import Care
 from epmstore.workspace.handle import AppHandle
 from epmstore.workspace.opening import adopt_store, make_store, open_store, rebuild_index
+
+if TYPE_CHECKING:
+    from epmstore.workspace.care import Care
 
 
 class Workspace:
@@ -38,7 +41,13 @@ class Workspace:
         self.recovered: list[Result] = []
         """Interrupted checkouts that were finished when the store was opened."""
         self.blobs = Blobs(store)
-        self.care = Care(store, actor=actor, progress=progress)
+
+    @cached_property
+    def care(self) -> "Care":
+        """Looking after the store as a whole."""
+        from epmstore.workspace.care import Care  # noqa: PLC0415 - start-up: seldom needed
+
+        return Care(self._store, actor=self._actor, progress=self._progress)
 
     @classmethod
     def init(cls, path: Path, *, clock: Clock | None = None) -> Self:
