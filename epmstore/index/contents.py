@@ -254,13 +254,15 @@ def _places(db: sqlite3.Connection, wanted: Sequence[Sha256]) -> Iterator[tuple[
         f" WHERE substr(c.sha256, 1, 8) IN ({', '.join('?' * len(wanted))})",
         [sha256[:PREFIX] for sha256 in wanted],
     ).fetchall()
-    for sha256, content, size, frame, offset, length, base, file, kind, *lies in rows:
+    for sha256, content, size, frame, offset, length, base, *where in rows:
         if sha256 not in asked:
             continue
+        file, kind, seal_offset, head, body, plain = where
         if frame == NO_FRAME:
             yield sha256, Place(sha256, size, "", None, 0, 0, 0, 0, 0, 0, None, _parts(db, content))
         elif file is not None:
-            yield sha256, Place(sha256, size, file, _KINDS[kind], *lies, offset, length, base)
+            lies = (file, _KINDS[kind], seal_offset, head, body, plain)
+            yield sha256, Place(sha256, size, *lies, offset, length, base)
 
 
 def _parts(db: sqlite3.Connection, content: int) -> tuple[Sha256, ...]:

@@ -267,11 +267,13 @@ class Entries:
             number = _app(db, app)
             old = _changed_side(db, number, low, high, at=low)
             new = _changed_side(db, number, low, high, at=high)
-        paths = old.keys() | new.keys()
-        pairs = [(old.get(path), new.get(path)) for path in paths]
-        if one > two:
-            pairs = [(b, a) for a, b in pairs]
-        return [pair for pair in pairs if pair[0] != pair[1]]
+            first, second = (old, new) if one <= two else (new, old)
+            reader = _Reader(db)
+            return [
+                (reader.entry_of(key, first.get(key)), reader.entry_of(key, second.get(key)))
+                for key in old.keys() | new.keys()
+                if old.get(key) != new.get(key)
+            ]
 
     def sizes(self, app: str) -> list[tuple[int, int | None, int]]:
         """(since, until, bytes): what the files together hold that were there between these
@@ -326,6 +328,11 @@ class Entries:
                 db.execute(f"DELETE FROM {table} WHERE app = ?", row)
             db.execute("DELETE FROM apps WHERE uuid = ?", (app,))
 
+
+_Key: TypeAlias = tuple[bytes, bytes]
+"""(folder, name)"""
+_Row: TypeAlias = tuple[object, ...]
+"""What _ENTRY selects; equal rows are equal entries, because what they share is interned."""
 
 _ENTRY = "c.sha1, c.sha256, c.size, e.meta, e.mtime"
 
@@ -396,6 +403,9 @@ class _Reader:
         sha1, sha256, size, number, mtime = row
         content = None if sha256 is None else BlobInfo(sha1 or b"", sha256, size)  # type: ignore[arg-type]
         return Entry(path=path, content=content, mtime_ns=mtime, **self._shared(number))  # type: ignore[arg-type]
+
+    def entry_of(self, key: _Key, row: _Row | None) -> Entry | None:
+        return None if row is None else self.entry(_path(*key), row)
 
     def _shared(self, number: object) -> dict[str, object]:
         assert isinstance(number, int)
@@ -486,8 +496,8 @@ def _remove(
 
 def _changed_side(
     db: sqlite3.Connection, app: int, low: int, high: int, *, at: int
-) -> dict[RelPath, Entry]:
-    """The entries at version `at` of all paths that changed after `low` and up to `high`."""
+) -> dict[_Key, _Row]:
+    """The rows at version `at` of all paths that changed after `low` and up to `high`."""
     touched = (
         "SELECT folder, name FROM live WHERE app = :app AND since > 0"
         " AND since > :low AND since <= :high"
@@ -495,8 +505,7 @@ def _changed_side(
         " UNION SELECT folder, name FROM past WHERE app = :app AND until > :low AND until <= :high"
     )
     arguments = {"app": app, "low": low, "high": high, "at": at}
-    found: dict[RelPath, Entry] = {}
-    reader = _Reader(db)
+    found: dict[_Key, _Row] = {}
     for table, alive in (("live", "TRUE"), ("past", "e.until > :at")):
         rows = db.execute(
             f"SELECT f.path, e.name, {_ENTRY} FROM ({touched}) t JOIN {table} e ON e.app = :app"
@@ -504,9 +513,7 @@ def _changed_side(
             f" {CONTENT_JOIN} WHERE e.since <= :at AND {alive}",
             arguments,
         )
-        for row in rows:
-            path = _path(row[0], row[1])
-            found[path] = reader.entry(path, row[2:])
+        found.update((row[:2], row[2:]) for row in rows)
     return found
 
 
