@@ -103,8 +103,7 @@ class Applier:
         if loaded.state in (None, "PLANNED"):
             if is_switching(self._root.fd, loaded.header.stage):
                 raise _lost_journal(loaded.header.stage)
-            remove_stage(self._root.fd, loaded.header.stage)
-            self._journal.drop()
+            self._clean_up(loaded.header)
             return None
         with self._store.keep_packs():
             return self._finish(loaded, is_fresh=False)
@@ -140,7 +139,12 @@ class Applier:
         loaded = self._journal.load()
         if loaded is not None and loaded.state == "STAGED":
             self._journal.drop()
+        self._clean_up(header)
+
+    def _clean_up(self, header: Header) -> None:
+        """Nothing speaks of this any more."""
         remove_stage(self._root.fd, header.stage)
+        fsio.sync_directory(self._root.fd)  # or a power cut brings it back without its journal
         self._journal.drop()
 
     def _finish(self, loaded: Loaded, *, is_fresh: bool) -> Applied | None:
@@ -168,9 +172,7 @@ class Applier:
         version = self._record(header, steps, loaded.left, rescued)
         if state != "COMMITTED":
             self._journal.reach("COMMITTED")
-        remove_stage(self._root.fd, header.stage)
-        fsio.sync_directory(self._root.fd)  # or a power cut brings it back without its journal
-        self._journal.drop()
+        self._clean_up(header)
         known: dict[RelPath, Stat | None] = dict(checked.stats)
         for path in {*excused, *checked.wrong} if is_fresh else checked.stats:
             known[path] = UNKNOWN

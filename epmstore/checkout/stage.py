@@ -59,8 +59,9 @@ def is_staged(step: Step) -> bool:
 
 
 def make_stage(root_fd: int, name: str) -> int:
-    """A descriptor of a new staging folder. Raises OSError."""
+    """A descriptor of a new staging folder, whose name is durable. Raises OSError."""
     fsio.make_directory(name, root_fd)
+    fsio.sync_directory(root_fd)
     return fsio.open_directory(name, root_fd)
 
 

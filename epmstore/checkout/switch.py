@@ -254,8 +254,12 @@ def displaced(stage_fd: int, number: int, inodes: Mapping[int, int]) -> list[str
 
 
 def sync(root_fd: int, steps: Iterable[Step], *, everything: bool) -> None:
-    """Make the switch durable: one syncfs, or each touched folder. Raises OSError."""
-    if everything:
+    """Make the switch durable: one syncfs, or each touched folder. Raises OSError.
+
+    A symlink cannot be synced by itself, and its folder's sync need not write what was set of it.
+    """
+    steps = list(steps)
+    if everything or any(_sets_link(step) for step in steps):
         fsio.sync_filesystem(root_fd)
         return
     with FolderCache(root_fd) as folders:
@@ -268,7 +272,7 @@ def sync(root_fd: int, steps: Iterable[Step], *, everything: bool) -> None:
                 continue  # it went with what was in it; the folder above is synced too
             fsio.sync_directory(fd)
         for step in steps:
-            if step.op == "set":
+            if step.op == "set" or _makes_folder(step):
                 _sync_entry(folders, step.path)
 
 
@@ -312,11 +316,15 @@ def _sync_entry(folders: FolderCache, path: RelPath) -> None:
     try:
         fd = fsio.open_file(name, folders.open(folder))
     except OSError:
-        return  # a symlink: its folder's sync has to do
+        return  # not ours to read
     try:
         fsio.sync_file(fd)
     finally:
         os.close(fd)
+
+
+def _sets_link(step: Step) -> bool:
+    return step.op == "set" and step.new is not None and step.new.kind == "symlink"
 
 
 def _makes_folder(step: Step) -> bool:
