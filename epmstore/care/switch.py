@@ -79,7 +79,7 @@ def switch_files(
     for file in gone:
         affected.update(sha256 for _, sha256, _, _ in store.contents.rows(file))
         tables.drop(file)
-    with store.database.write():
+    with store.database.write(durable=True):
         for file in {*gone, *anew}:
             store.contents.forget_file(file)
         for row in rows:

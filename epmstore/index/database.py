@@ -138,11 +138,12 @@ class Database:
                     connection.rollback()
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
         """A transaction: everything of the block or nothing. Only under the `write` lock.
 
         Nested blocks join the outer one. The connection is closed, and with it the WAL folded into
-        the database, before the lock is given back.
+        the database, before the lock is given back; but not while somebody reads, so whoever goes
+        on to take away what the index spoke of asks for a `durable` one.
         """
         with self._lock, _translated():
             if self._writer is not None:
@@ -151,6 +152,8 @@ class Database:
             self.close()
             connection = self._open_writer()
             try:
+                if durable:
+                    connection.execute("PRAGMA synchronous=FULL")
                 connection.execute("BEGIN IMMEDIATE")
                 self._writer = connection
                 yield connection
