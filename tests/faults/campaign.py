@@ -31,6 +31,8 @@ from tests.faults.workload import Doom, Pipe, Task, messages, work
 
 LIFE = 24
 """Points until the disks are made anew."""
+FILES = (12, 120)
+"""Sizes of trees that take turns: a few files are synced one by one, many by one syncfs."""
 HUNG = 120.0
 GOLDEN = 0.6180339887
 NEVER = 10**6
@@ -68,7 +70,7 @@ class Campaign:
         self._root: Picture = {}
         self._undo: Picture | None = None
         """What an undo would bring back, if that is known."""
-        self._files = 0
+        self._files = FILES[not machine.is_split]
 
     def run(self, cuts: int, *, stop: bool) -> None:
         """Until so many cuts were made; `stop`: or one was not survived."""
@@ -90,7 +92,7 @@ class Campaign:
         machine, rng = self._machine, self._rng
         machine.install()
         self._ledger, self._undo = Ledger(), None
-        self._files = rng.choice((12, 120))
+        self._files = FILES[0] if self._files == FILES[1] else FILES[1]
         machine.root.mkdir()
         make_old(machine.root, self._files, rng)
         machine.sync()

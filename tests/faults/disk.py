@@ -90,6 +90,7 @@ class Machine:
     """Where the store and the root are: on one file system, or on two that lose power together."""
 
     def __init__(self, kind: Kind, folder: Path, *, is_split: bool) -> None:
+        self.is_split = is_split
         self.disks = [Disk(kind, folder, name) for name in ("one", "two")[: 1 + is_split]]
         self.store = self.disks[0].place / "store"
         self.root = self.disks[-1].place / "root"
