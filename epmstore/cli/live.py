@@ -208,7 +208,8 @@ def rollback(session: Session, config: ConfigPolicy, **terms: bool) -> int:
     """Go back to the last good state.
 
     If something has drifted since the last change, back to that change; else to the change before
-    it. Repeating it walks further back. `epmstore undo` reverses it.
+    it. Paths of class state do not count. Repeating it walks further back. `epmstore undo` reverses
+    it.
     """
     handle = session.handle()
     return _carry_out(
