@@ -100,3 +100,20 @@ def test_a_checkout_leaves_state_and_names_secrets(place: Place) -> None:
     assert (place.root / "bin/crmd").read_bytes() == b"bin/crmd"
     assert not (place.root / "tls.key").exists()
     assert any("tls.key" in one for one in result.not_restored)
+
+
+def test_drift_of_state_alone_does_not_hold_a_rollback_back(place: Place) -> None:
+    place.write("bin/crmd", b"a bad patch")
+    place.snapshot("patch")
+    place.write("new.log", b"a log that is new")
+    (place.root / "app.log").unlink()
+    with place.open() as crm:
+        assert not crm.status().clean
+        assert (crm.rollback().of, (place.root / "bin/crmd").read_bytes()) == (0, b"bin/crmd")
+        place.write("bin/crmd", b"drift")
+        newest = crm.versions()[-1].version
+        assert crm.rollback().changed
+        assert (place.root / "bin/crmd").read_bytes() == b"bin/crmd"
+        assert crm.versions()[-1].version == newest + 2
+    assert (place.root / "new.log").read_bytes() == b"a log that is new"
+    assert not (place.root / "app.log").exists()
