@@ -191,7 +191,7 @@ def test_everything_is_durable_before_what_depends_on_it(tmp_path: Path) -> None
         with faults(calls := Calls()):
             checkout(bench)
     order = (
-        "create write fsync fsyncdir mkdir "  # PLANNED, then the staging folder
+        "create write fsync fsyncdir mkdir fsyncdir "  # PLANNED, then the staging folder
         "create write chmod utime fsync fsyncdir "  # a slot
         "write fdatasync mkdir exchange "  # STAGED, then the switch
         "fsyncdir fsyncdir write fdatasync "  # both ends of it, then SWITCHED
