@@ -118,9 +118,7 @@ def read_steady(dir_fd: int, name: str, expected: Listed, limit: int) -> Steady:
 
 
 @contextlib.contextmanager
-def stream_steady(
-    dir_fd: int, name: str, expected: Listed, limit: int
-) -> Iterator[SteadyStream]:
+def stream_steady(dir_fd: int, name: str, expected: Listed, limit: int) -> Iterator[SteadyStream]:
     """A regular file of at most `limit` bytes, open, for reading it in pieces; one try only.
 
     Raises UnreadError, as `read_steady`; and so does the reading itself.
