@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 from epmstore.catalog.model import Actor
 from epmstore.clock import Clock, SystemClock
-from epmstore.errors import BusyError, RootError
+from epmstore.errors import BusyError, DamagedError, RootError
 from epmstore.progress import SILENT, Progress
 from epmstore.record.result import Result
 from epmstore.record.store import Store
@@ -103,13 +103,14 @@ class Workspace:
     def _recover(self) -> None:
         """Finish or take back every interrupted checkout.
 
-        One that is still running holds its lock, and is not interrupted; a root that is not there
-        now has to wait, and whatever needs it will say so.
+        One that is still running holds its lock, and is not interrupted. What cannot be finished now
+        (the root is not there, the journal is damaged) must not keep anybody from reading the log:
+        whatever needs that root will say so.
         """
         for app in self.apps.list():
             handle = self.app(app.key)
             if handle.is_interrupted:
-                with contextlib.suppress(BusyError, RootError):
+                with contextlib.suppress(BusyError, RootError, DamagedError, OSError):
                     result = handle.recover(wait=0)
                     self.recovered += [] if result is None else [result]
 
