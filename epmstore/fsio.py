@@ -20,13 +20,21 @@ DirFd: TypeAlias = int
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+PROTECTED = 0x10 | 0x20
+"""Immutable, append-only: among the `lsattr` flags and the attributes of statx alike."""
 APPEND = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 _FS_IOC_GETFLAGS = 0x80086601
+_AT_SYMLINK_NOFOLLOW = 0x100
+_STATX_SIZE = 256
+_STATX_ATTRIBUTES = 8
+_STATX_KNOWN = 56
+_NUMBER = struct.Struct("=Q")
 _libc = ctypes.CDLL(None, use_errno=True)
+_statx = getattr(_libc, "statx", None)
 
 Fault: TypeAlias = Callable[[str, tuple[object, ...]], None]
 _fault: Fault | None = None
@@ -72,6 +80,19 @@ def attribute_flags(fd: int) -> int:
     except OSError:
         return 0
     return int(struct.unpack("<q", buffer)[0])
+
+
+def is_protected(name: str | bytes, parent: DirFd) -> bool | None:
+    """Whether an entry is immutable or append-only, without opening it; null where the file system
+    or the C library does not say. Raises OSError.
+    """
+    if _statx is None:
+        return None
+    buffer = ctypes.create_string_buffer(_STATX_SIZE)
+    _check(_statx(parent, os.fsencode(name), _AT_SYMLINK_NOFOLLOW, 0, buffer), name)
+    (attributes,) = _NUMBER.unpack_from(buffer, _STATX_ATTRIBUTES)
+    (known,) = _NUMBER.unpack_from(buffer, _STATX_KNOWN)
+    return bool(attributes & PROTECTED) if known & PROTECTED == PROTECTED else None
 
 
 # Changing.

@@ -29,8 +29,6 @@ from epmstore.scan.holders import Holder, holders
 from epmstore.scan.mounts import filesystem
 
 BLOCK = 4096
-IMMUTABLE = 0x10
-APPEND_ONLY = 0x20
 HELD_FAST = ("mapped", "executing")
 
 
@@ -118,7 +116,7 @@ def _check_folders(root_fd: int, steps: Sequence[Step]) -> None:
                 continue  # the plan is about to make it
             if os.fstat(fd).st_dev != device:
                 raise RootError(f"{folder!r} is on another file system than the root")
-            if fsio.attribute_flags(fd) & (IMMUTABLE | APPEND_ONLY):
+            if fsio.attribute_flags(fd) & fsio.PROTECTED:
                 raise _immutable(folder or ".")
             if not os.access(f"/proc/self/fd/{fd}", os.W_OK | os.X_OK, effective_ids=True):
                 raise EpmError(
@@ -138,21 +136,31 @@ def _check_files(root_fd: int, steps: Iterable[Step]) -> dict[tuple[int, int], R
             folder, name = split(step.path)
             try:
                 parent = folders.open(folder)
-                found = fsio.lstat(name, parent)
-                if stat.S_ISREG(found.st_mode):
-                    _check_flags(parent, name, step.path)
+                identity = _identity(parent, name, step)
+                if identity is not None and _is_protected(parent, name):
+                    raise _immutable(step.path)
             except OSError:
                 continue
-            if step.op != "set":
-                identities[found.st_dev, found.st_ino] = step.path
+            if identity is not None and step.op != "set":
+                identities[identity] = step.path
     return identities
 
 
-def _check_flags(parent: int, name: str, path: RelPath) -> None:
+def _identity(parent: int, name: str, step: Step) -> tuple[int, int] | None:
+    """(st_dev, st_ino) of a file, null for anything else."""
+    if step.seen is not None:
+        return step.seen.dev, step.seen.ino
+    found = fsio.lstat(name, parent)
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+
+
+def _is_protected(parent: int, name: str) -> bool:
+    answer = fsio.is_protected(name, parent)
+    if answer is not None:
+        return answer
     fd = fsio.open_file(name, parent)
     try:
-        if fsio.attribute_flags(fd) & (IMMUTABLE | APPEND_ONLY):
-            raise _immutable(path)
+        return bool(fsio.attribute_flags(fd) & fsio.PROTECTED)
     finally:
         os.close(fd)
 

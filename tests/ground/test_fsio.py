@@ -12,6 +12,7 @@ from epmstore import fsio
 
 LOOKING = {
     "attribute_flags",
+    "is_protected",
     "install_fault",
     "is_full",
     "lstat",
@@ -281,6 +282,9 @@ def test_flags_of_a_file_and_of_what_has_none(place: Place) -> None:
     assert fsio.attribute_flags(place.file) >= 0
     reader, writer = os.pipe()
     assert fsio.attribute_flags(reader) == 0
+    assert not fsio.is_protected("file", place.fd)
+    with pytest.raises(FileNotFoundError):
+        fsio.is_protected("nothing", place.fd)
     os.close(reader)
     os.close(writer)
 
