@@ -26,6 +26,7 @@ from epmstore.scan.apply import apply_link_metadata, apply_metadata
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.problem import UnreadError
 from epmstore.scan.steady import SteadyStream
+from epmstore.scan.xattrs import NOT_PERMITTED
 
 ASIDE = ".old"
 """Suffix of the slot for what was there, on file systems that cannot exchange two names."""
@@ -225,6 +226,8 @@ class _Switcher:
         if found is None or _kind(found) != step.new.kind:
             self.left.setdefault(step.path, TAKEN)
             return
+        if _set_only_mtime(parent, name, step, found):
+            return
         if step.new.kind == "symlink":
             if os.readlink(name, dir_fd=parent) != step.new.target:
                 self.left[step.path] = WRITTEN
@@ -304,11 +307,15 @@ def _fits(found: os.stat_result | None, step: Step, inode: int | None) -> bool:
     content = new.content
     return (
         _kind(found) == new.kind
-        and inode in (None, found.st_ino)
+        and (inode or _inode_to_keep(step)) in (None, found.st_ino)
         and (new.kind == "symlink" or stat.S_IMODE(found.st_mode) == new.mode)
         and new.mtime_ns in (None, found.st_mtime_ns)
         and (content is None or found.st_size == content.size)
     )
+
+
+def _inode_to_keep(step: Step) -> int | None:
+    return step.seen.ino if step.op == "set" and step.seen is not None else None
 
 
 def _sync_entry(folders: FolderCache, path: RelPath) -> None:
@@ -362,6 +369,32 @@ def _is_seen(seen: Seen | None, found: os.stat_result) -> bool:
         seen.mtime_ns,
         seen.ctime_ns,
     )
+
+
+def _set_only_mtime(parent: int, name: str, step: Step, found: os.stat_result) -> bool:
+    """Set the time of a file or symlink, if that is all that it lacks: it is as the scan saw it,
+    and that is as `old` says. False if more is to do, or this is not permitted.
+    """
+    old, new = step.old, step.new
+    if old is None or new is None or not _is_seen(step.seen, found):
+        return False
+    is_same = (old.mode, old.uid, old.gid, old.xattrs, old.content, old.target) == (
+        new.mode,
+        new.uid,
+        new.gid,
+        new.xattrs,
+        new.content,
+        new.target,
+    )
+    if not is_same or new.mtime_ns is None:
+        return False
+    try:
+        fsio.set_link_times(name, parent, new.mtime_ns)
+    except OSError as error:
+        if error.errno not in NOT_PERMITTED:
+            raise
+        return False
+    return True
 
 
 def _has_content(fd: int, step: Step) -> bool:
