@@ -163,7 +163,10 @@ def _loaded(lines: Sequence[dict[str, Any]]) -> Loaded:
 
 
 def _sealed(line: dict[str, Any]) -> bytes:
-    plain = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+    try:
+        plain = msgspec.json.encode(line) + b"\n"
+    except UnicodeEncodeError:  # a name that is no text, such as that of an attribute
+        plain = json.dumps(line).encode() + b"\n"
     body = codec.compress(plain)
     return seal.seal(seal.Kind.LINE, body, number=len(plain)) + body
 
