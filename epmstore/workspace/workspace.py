@@ -103,9 +103,9 @@ class Workspace:
     def _recover(self) -> None:
         """Finish or take back every interrupted checkout.
 
-        One that is still running holds its lock, and is not interrupted. What cannot be finished now
-        (the root is not there, the journal is damaged) must not keep anybody from reading the log:
-        whatever needs that root will say so.
+        One that is still running holds its lock, and is not interrupted. What cannot be finished
+        now (the root is not there, the journal is damaged) must not keep anybody from reading the
+        log: whatever needs that root will say so.
         """
         for app in self.apps.list():
             handle = self.app(app.key)
