@@ -82,13 +82,13 @@ class LiveCache:
             return None, {}
         try:
             saved = msgspec.json.decode(state[0], type=_Saved)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, TypeError):
             return None, {}
         lost = self._lost(saved, rows)
         return saved.state, {
             path: stats
             for path, stats, digest in rows
-            if path not in lost and digest == _digest(path, stats)
+            if _is_sound(path, stats, digest) and path not in lost
         }
 
     def update(
@@ -135,7 +135,7 @@ class LiveCache:
             return set()
         try:
             saved = msgspec.json.decode(found[0], type=_Saved)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, TypeError):
             raise DamagedError("the live cache makes no sense") from None
         if saved.boot == self._boot:
             return set()
@@ -149,8 +149,15 @@ class LiveCache:
         return {
             path
             for path, stats, digest in rows
-            if digest == _digest(path, stats) and self._newest_ns(stats) > until
+            if _is_sound(path, stats, digest) and self._newest_ns(stats) > until
         }
+
+
+def _is_sound(path: object, stats: object, digest: object) -> bool:
+    """Damage changes not only values: what was written as bytes may be read as anything."""
+    if not isinstance(path, bytes) or not isinstance(stats, bytes):
+        return False
+    return digest == _digest(path, stats)
 
 
 def _digest(path: bytes, stats: bytes) -> bytes:

@@ -1,5 +1,7 @@
 """The live cache: what goes in comes out, and whatever is wrong with the file reads as nothing."""
 
+import contextlib
+import sqlite3
 import time
 from pathlib import Path
 
@@ -56,3 +58,17 @@ def test_what_a_power_cut_may_have_taken_does_not_count_after_the_next_boot(
     assert second.load() == (STATE, {b"": b"old"})
     second.update(STATE, {b"lib": b"new"})
     assert second.load() == (STATE, {b"": b"old", b"lib": b"new"}), "nor is it taken over"
+
+
+def test_rows_that_are_no_bytes_any_more_are_left_out(tmp_path: Path) -> None:
+    cache = LiveCache(tmp_path / "live.sqlite")
+    state = LiveState(1, "t", "r", 2)
+    cache.replace(state, {b"a": b"stats", b"b": b"stats"})
+    with contextlib.closing(sqlite3.connect(tmp_path / "live.sqlite")) as db:
+        db.execute("CREATE TABLE other (path, stats, digest)")
+        db.execute("INSERT INTO other SELECT * FROM folders WHERE path = x'61'")
+        db.execute("INSERT INTO other VALUES (NULL, 'text', 5)")
+        db.execute("DROP TABLE folders")
+        db.execute("ALTER TABLE other RENAME TO folders")
+        db.commit()
+    assert cache.load() == (state, {b"a": b"stats"})
