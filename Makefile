@@ -39,6 +39,9 @@ check: $(STAMP)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 
+# In memory where there is room: the tests sync thousands of times, and what a disk really keeps after
+# a power cut is the business of tests/faults, which brings file systems of its own.
+test: export TMPDIR := $(if $(wildcard /dev/shm/.),/dev/shm,$(TMPDIR))
 test: $(STAMP)
 	@$(BIN)/python -m pytest -q -n $(JOBS) $(ARGS)
 
