@@ -15,13 +15,13 @@ from epmstore.cli.failure import DeclinedError
 from epmstore.cli.meter import Meter
 from epmstore.cli.output import Output
 from epmstore.errors import NoStoreError, UsageError
+from epmstore.places import SYSTEM_STORE
 from epmstore.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from epmstore.workspace import AppHandle, Workspace
 
 STORE = "EPMSTORE_STORE"
-SYSTEM_STORE = Path("/var/lib/epmstore")
 
 
 class Session:

@@ -11,10 +11,9 @@ from epmstore.care.forget import ONLY_EXEMPT, Forgotten
 from epmstore.catalog.retention import DEFAULT, Policy
 from epmstore.cli import shapes
 from epmstore.cli.command import PATH, Callback, command
-from epmstore.cli.failure import DEBUG
 from epmstore.cli.moments import selector
 from epmstore.cli.output import counted, name, number, safe_text, size
-from epmstore.cli.session import Session, find_store
+from epmstore.cli.session import Session
 from epmstore.errors import UsageError
 from epmstore.workspace import Workspace
 
@@ -358,27 +357,3 @@ def upgrade(session: Session) -> None:
     session.workspace.care.upgrade()
     shape = {"type": "store", "app": None, "path": shapes.text(str(session.workspace.path))}
     session.out.outcome(shape, "the store has the newest format")
-
-
-@command(
-    examples=[("epmstore config show", "which store, and who says so")],
-)
-def config_show(session: Session) -> None:
-    """Show each setting and where it comes from.
-
-    The origin is an option, a variable, or the default.
-    """
-    path, origin = find_store(session.store)
-    debug = os.environ.get(DEBUG)
-    colour = os.environ.get("NO_COLOR")
-    rows = [
-        ("store", str(path), origin),
-        ("debug", debug or "0", "default" if debug is None else DEBUG),
-        ("colour", "never" if colour else "on a terminal", "NO_COLOR" if colour else "default"),
-    ]
-    if session.json:
-        for key, value, source in rows:
-            shape = {"key": key, "value": shapes.text(value), "origin": source}
-            session.out.shape({"type": "setting", "app": None, **shape})
-    else:
-        session.out.table([(key, name(value), source) for key, value, source in rows])

@@ -76,7 +76,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "store copy": Row("store", "copy", "Copy the store to another directory."),
         "store adopt": Row("store", "adopt", "Take over a store from another machine."),
         "store upgrade": Row("store", "upgrade", "Bring the store to the newest format."),
-        "config show": Row("store", "config_show", "Show each setting and where it comes from."),
+        "config show": Row("config", "config_show", "Show each setting and where it comes from."),
     },
 }
 

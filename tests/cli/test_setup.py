@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from epmstore.config import merge
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
 
@@ -123,6 +125,47 @@ def test_the_option_wins_over_the_variable(cli: "Cli", crm: Path, tmp_path: Path
     rows = {row["key"]: row for row in cli.ok("config", "show", "--json").shapes}
     assert rows["store"]["value"] == str(cli.store)
     assert rows["store"]["origin"] == "EPMSTORE_STORE"
+
+
+def test_settings_come_from_the_store_and_say_so(
+    cli: "Cli", crm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = cli.store / "config.toml"
+    file.write_text('[daemon]\nsettle = "5s"\npoll = "9s"\n')
+    monkeypatch.setenv("EPMSTORE_DAEMON_POLL", "7s")
+    lines = [line.split() for line in cli.ok("config", "show", "--origin").out.splitlines()]
+    assert ["daemon.settle", "5s", str(file)] in lines
+    assert ["daemon.poll", "7s", "EPMSTORE_DAEMON_POLL"] in lines
+    assert ["daemon.log", "text", "default"] in lines
+    assert ["daemon.settle", "5s"] in [
+        line.split() for line in cli.ok("config", "show").out.splitlines()
+    ]
+
+
+def test_a_misspelt_setting_is_an_error(cli: "Cli", crm: Path) -> None:
+    (cli.store / "config.toml").write_text('[daemon]\nsetle = "5s"\n')
+    found = cli("config", "show")
+    assert found.code == 2
+    assert "'settle'" in found.err and "config.toml" in found.err
+
+
+def test_a_configuration_that_others_can_write_is_refused(cli: "Cli", crm: Path) -> None:
+    file = cli.store / "config.toml"
+    file.write_text("")
+    file.chmod(0o622)
+    found = cli("config", "show")
+    assert found.code == 2
+    assert f"chmod go-w {file}" in found.err
+
+
+def test_every_setting_is_in_the_docs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "config.md").read_text()
+    defaults = {key: value for key, value, _ in merge([]).rows()}
+    for key, value in defaults.items():
+        if key.startswith("retention.keep"):
+            assert f"`{key.partition('.')[2]}`" in page or f"`{key}`" in page
+        else:
+            assert f"| `{key}` | `{value}` |" in page
 
 
 def test_a_store_of_an_unknown_format_is_10(cli: "Cli", crm: Path) -> None:

@@ -1,0 +1,20 @@
+"""Where things lie that are outside of a store, or have a name that others rely on.
+
+The default store of the system has its configuration in /etc; any other store has its own inside
+itself, so that stores never meet.
+"""
+
+from pathlib import Path
+from typing import Final
+
+SYSTEM_STORE: Final = Path("/var/lib/epmstore")
+SYSTEM_CONFIG: Final = Path("/etc/epmstore")
+CONFIG: Final = "config.toml"
+APPS: Final = "apps.d"
+DAEMON_LOCK: Final = "daemon"
+"""The name in `locks/` of the lock that the one daemon of a store holds as long as it runs."""
+
+
+def config_folder(store: Path) -> Path:
+    """The folder of `config.toml` and `apps.d/` of a store."""
+    return SYSTEM_CONFIG if store == SYSTEM_STORE else store
