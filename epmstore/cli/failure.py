@@ -3,7 +3,6 @@
 Codes 2 to 11 of epmstore's own errors come from their classes (epmstore/errors.py).
 """
 
-import errno
 import os
 import re
 import sys
@@ -12,8 +11,9 @@ import traceback
 import click
 from click.exceptions import Abort, NoArgsIsHelpError, NoSuchOption
 
-from epmstore.cli.output import encode, plain_text, safe_text
-from epmstore.errors import DiskFullError, EpmError, UsageError
+from epmstore.cli.output import encode, safe_text
+from epmstore.errorform import error_to_form, from_system
+from epmstore.errors import EpmError, UsageError
 
 DEBUG = "EPMSTORE_DEBUG"
 INTERRUPTED = 130
@@ -31,7 +31,6 @@ EXIT_CODES = {
     130: "Interrupted.",
     141: "The reader of the output went away.",
 }
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Interrupted(EpmError):
@@ -82,7 +81,7 @@ def translate(error: BaseException) -> EpmError:
     if isinstance(error, click.ClickException):
         return UsageError(error.format_message())
     if isinstance(error, OSError):
-        return _system(error)
+        return from_system(error, hint=f"{DEBUG}=1 shows where it happened")
     reason = str(error) or type(error).__name__
     return UnexpectedError(
         f"unexpected error: {type(error).__name__}: {reason}",
@@ -104,26 +103,6 @@ def _usage(error: click.UsageError) -> UsageError:
     return UsageError(message, hint=f"see: {name} --help")
 
 
-def _system(error: OSError) -> EpmError:
-    names = [os.fsdecode(n) for n in (error.filename, error.filename2) if _is_name(n)]
-    message = ": ".join([*[" -> ".join(names)][: len(names)], error.strerror or str(error)])
-    data = {"errno": error.errno, "file": names[0] if names else None}
-    if error.errno in _FULL:
-        hint = "free some space: `epmstore gc` after `epmstore forget`, then run the command again"
-        return DiskFullError(message, hint=hint, **data)
-    if error.errno in (errno.EACCES, errno.EPERM):
-        hint = "run it as root, or as the user who owns the store and the application"
-        return EpmError(message, hint=hint, **data)
-    if error.errno == errno.EROFS:
-        return EpmError(message, hint="the file system is mounted read-only", **data)
-    where = None if names else f"{DEBUG}=1 shows where it happened"
-    return EpmError(message, hint=where, **data)
-
-
-def _is_name(name: object) -> bool:
-    return isinstance(name, (str, bytes)) and bool(name)
-
-
 def as_text(error: EpmError) -> str:
     """`epmstore: message` and `  hint: ...`, safe for a terminal."""
     text = f"epmstore: {safe_text(error.message)}\n"
@@ -131,24 +110,4 @@ def as_text(error: EpmError) -> str:
 
 
 def _as_json(error: EpmError, app: str | None) -> str:
-    shape = {
-        "type": "error",
-        "app": app,
-        "error": error.code,
-        "exit_code": error.exit_code,
-        "message": plain_text(error.message),
-        "hint": None if error.hint is None else plain_text(error.hint),
-        "data": _plain(error.data),
-    }
-    return encode(shape) + "\n"
-
-
-def _plain(value: object) -> object:
-    """Any value that an error may carry, as JSON can."""
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    if isinstance(value, dict):
-        return {plain_text(str(key)): _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(one) for one in value]
-    return plain_text(str(value))
+    return encode(error_to_form(error, app)) + "\n"

@@ -21,7 +21,6 @@ from epmstore.digest import parse_digest
 from epmstore.entryform import entry_to_form
 from epmstore.errors import UsageError
 from epmstore.index.entries import Span
-from epmstore.relpath import to_json
 from epmstore.tree import Entry
 
 if TYPE_CHECKING:
@@ -56,35 +55,12 @@ def log(session: Session, limit: int | None, since: str | None, everything: bool
     if session.json:
         shown = [v for v in versions if everything or v.kind == "change"]
         for version in shown[:limit]:
-            session.out.shape(version_shape(handle.app.key, version))
+            session.out.shape(shapes.version(handle.app.key, version))
         return
     if not versions and start is None:
         session.out.note(f"{handle.app.key}: nothing is recorded yet; begin: epmstore snapshot")
     rows = _rows(versions, everything=everything)
     session.out.table(list(islice(rows, limit)), right=(0,))
-
-
-def version_shape(app: str, version: VersionInfo) -> shapes.Shape:
-    record = version.record
-    return {
-        "type": "version",
-        "app": app,
-        "version": version.version,
-        "kind": version.kind,
-        "time": record.time,
-        "reason": record.reason,
-        "of": record.of,
-        "label": version.label,
-        "window": record.window,
-        "actor": record.actor,
-        "added": record.counts.added,
-        "modified": record.counts.modified,
-        "removed": record.counts.removed,
-        "exit_status": record.exit_status,
-        "tags": list(version.tags),
-        "pinned": version.pinned,
-        "restorable": version.restorable,
-    }
 
 
 def _rows(versions: Iterable[VersionInfo], *, everything: bool) -> Iterator[tuple[str, ...]]:
@@ -221,7 +197,7 @@ def diff(
         text = content_diff(handle, a, b, change) if content else None
         if session.json:
             more = {"patch": text} if content else {}
-            session.out.shape({**change_shape(handle.app.key, change), **more})
+            session.out.shape({**shapes.change(handle.app.key, change), **more})
         else:
             _print_change(session.out, change, text)
     if session.json:
@@ -231,18 +207,6 @@ def diff(
         totals = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
         session.out.note(totals or "no difference")
     return 1 if changes and exit_code else 0
-
-
-def change_shape(app: str, change: Change) -> shapes.Shape:
-    return {
-        "type": "change",
-        "app": app,
-        "path": to_json(change.path),
-        "change": change.change,
-        "fields": list(change.fields),
-        "old": shapes.maybe_entry(change.old),
-        "new": shapes.maybe_entry(change.new),
-    }
 
 
 def _print_change(out: Output, change: Change, text: str | None) -> None:

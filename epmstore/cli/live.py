@@ -13,12 +13,12 @@ from epmstore.checkout.planfile import decode_plan, encode_plan
 from epmstore.checkout.run import Prepared
 from epmstore.cli import shapes
 from epmstore.cli.command import PATH, Callback, command
+from epmstore.cli.looking import look
 from epmstore.cli.moments import selector
 from epmstore.cli.output import counted, name
 from epmstore.cli.paths import scope
 from epmstore.cli.planned import confirm, show_plan
 from epmstore.cli.session import Session
-from epmstore.cli.status import show_status
 from epmstore.cli.summary import INCOMPLETE, finish, titled
 from epmstore.errors import UsageError
 from epmstore.record.result import Result
@@ -42,7 +42,7 @@ def status(session: Session) -> int:
     Looks at the live root, records nothing, and exits with 1 if there are differences. Outside of
     any root and without --app, all applications are shown.
     """
-    return show_status(session, session.handles())
+    return look(session, session.handles())
 
 
 exact_option = click.option(

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
+from epmstore.errorform import plain_text
+
 SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\x1b": "\\e", "\\": "\\\\", "'": "\\'"}
 
 
@@ -36,11 +38,6 @@ def _escape(letter: str) -> str:
 def safe_text(text: str) -> str:
     """A message for people: line ends and tabs stay, other unprintable characters are escaped."""
     return "".join(c if c.isprintable() or c in "\n\t" else _escape(c) for c in text)
-
-
-def plain_text(text: str) -> str:
-    """Text without the lone surrogates that stand for bytes which are no UTF-8."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def size(count: int) -> str:

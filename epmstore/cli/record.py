@@ -9,9 +9,9 @@ import click
 
 from epmstore.cli.command import command
 from epmstore.cli.failure import Interrupted
+from epmstore.cli.looking import look
 from epmstore.cli.moments import selector
 from epmstore.cli.session import Session
-from epmstore.cli.status import show_status
 from epmstore.cli.summary import finish
 from epmstore.errors import EpmError, UsageError
 
@@ -52,7 +52,7 @@ def snapshot(session: Session, label: str | None) -> int:
     label = check_label(label)
     handle = session.handle()
     if session.dry_run:
-        show_status(session, [handle])
+        look(session, [handle])
         return 0
     return finish(session, handle.snapshot(label=label))
 
@@ -79,7 +79,7 @@ def run(session: Session, label: str | None, argv: tuple[str, ...]) -> int:
     handle = session.handle()
     if session.dry_run:
         session.out.note(f"would run {' '.join(argv)} in between")
-        show_status(session, [handle])
+        look(session, [handle])
         return 0
     with _output_apart(session.json):
         try:
@@ -132,7 +132,7 @@ def change_begin(session: Session, label: str | None) -> int:
     label = check_label(label)
     handle = session.handle()
     if session.dry_run:
-        show_status(session, [handle])
+        look(session, [handle])
         return 0
     return finish(session, handle.change_begin(label=label))
 
@@ -157,7 +157,7 @@ def change_end(session: Session, label: str | None, exit_status: int | None) -> 
     label = check_label(label)
     handle = session.handle()
     if session.dry_run:
-        show_status(session, [handle])
+        look(session, [handle])
         return 0
     return finish(session, handle.change_end(label=label, exit_status=exit_status))
 

@@ -1,94 +1,112 @@
-"""What has changed since the last version, for people and programs."""
+"""What has changed since the last version, for people and programs.
+
+Works on the shape `status` of docs/json.md, whoever made it: a scan by this process, or the daemon.
+Imports next to nothing: an answer of the daemon is printed by it before anything else is loaded.
+"""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any, TypeAlias
 
-from epmstore.cli import shapes
 from epmstore.cli.moments import local
 from epmstore.cli.output import Output, counted, name, number
-from epmstore.cli.session import Session
+from epmstore.relpath import text_from_json
 
-if TYPE_CHECKING:
-    from epmstore.record.status import Status
-    from epmstore.workspace import AppHandle
+Shape: TypeAlias = dict[str, Any]
 
 CLEAN = 0
 DIFFERENT = 1
 INCOMPLETE = 3
 
 
-def show_status(session: Session, handles: "Sequence[AppHandle]") -> int:
-    """Print each status; the exit code: 3 if something could not be seen, 1 if any differs."""
-    codes = []
-    for handle in handles:
-        status = handle.status()
-        if session.json:
-            session.out.shape(status_shape(handle, status))
-        else:
-            _print(session.out, handle, status)
-        codes.append(_code(status))
-    return max(codes, default=CLEAN)
+def show_status(out: Output, found: Sequence[Shape], *, table: bool = False) -> int:
+    """Print each status, or one row for each; the exit code: 3 if something could not be seen, 1 if
+    any differs.
+    """
+    for shape in found:
+        if out.as_json:
+            out.shape(shape)
+        elif not table:
+            _print(out, shape)
+    if table and not out.as_json:
+        out.table([_row(shape) for shape in found], right=(1,))
+    return max(map(exit_code, found), default=CLEAN)
 
 
-def _code(status: "Status") -> int:
-    if status.incomplete:
+def exit_code(shape: Shape) -> int:
+    if shape["unstable"] or shape["unobserved"]:
         return INCOMPLETE
-    return CLEAN if status.clean else DIFFERENT
+    return CLEAN if shape["clean"] else DIFFERENT
 
 
-def status_shape(handle: "AppHandle", status: "Status") -> shapes.Shape:
-    return {
-        "type": "status",
-        "app": handle.app.key,
-        "version": status.version,
-        "root": shapes.text(handle.app.root),
-        "time": status.time,
-        "clean": status.clean,
-        "added": shapes.paths(status.added),
-        "modified": shapes.paths(status.modified),
-        "removed": shapes.paths(status.removed),
-        "metadata": shapes.paths(status.metadata),
-        "skipped": shapes.problems(status.skipped),
-        "unstable": shapes.paths(status.unstable),
-        "unobserved": shapes.problems(status.unobserved),
-        "daemon": None,
-    }
+def _row(shape: Shape) -> tuple[str, ...]:
+    version = "-" if shape["version"] is None else str(shape["version"])
+    return (
+        shape["app"],
+        version,
+        _summary(shape),
+        _daemon(shape),
+        name(text_from_json(shape["root"])),
+    )
 
 
-def _print(out: Output, handle: "AppHandle", status: "Status") -> None:
-    key = f"{handle.app.key} at {name(handle.app.root)}"
-    if status.version is None:
-        out.line(f"{key}: nothing is recorded yet, {counted(len(status.added), 'path')} found")
+def _summary(shape: Shape) -> str:
+    if shape["version"] is None:
+        return f"nothing recorded, {counted(len(shape['added']), 'path')} found"
+    text = "clean" if shape["clean"] else _totals(shape)
+    unseen = len(shape["unstable"]) + len(shape["unobserved"])
+    return f"{text}; {counted(unseen, 'path')} not seen" if unseen else text
+
+
+def _daemon(shape: Shape) -> str:
+    daemon = shape["daemon"]
+    if daemon is None:
+        return "-"
+    why = ", ".join(daemon["degraded"])
+    return f"{daemon['state']} ({why})" if why else str(daemon["state"])
+
+
+def _print(out: Output, shape: Shape) -> None:
+    key = f"{shape['app']} at {name(text_from_json(shape['root']))}"
+    if shape["version"] is None:
+        out.line(f"{key}: nothing is recorded yet, {counted(len(shape['added']), 'path')} found")
         out.note("record it: epmstore snapshot")
         return
-    out.line(f"{key}: version {status.version} of {local(status.time)}")
-    metadata = set(status.metadata)
-    content = [path for path in status.modified if path not in metadata]
-    _group(out, "modified", "M", "33", content)
-    _group(out, "metadata only", "m", "33", status.metadata)
-    _group(out, "added", "A", "32", status.added)
-    _group(out, "removed", "D", "31", status.removed)
-    _group(out, "changing all the time", "~", "35", status.unstable)
-    unseen = [p for p in (*status.skipped, *status.unobserved) if p.kind != "ignored"]
+    out.line(f"{key}: version {shape['version']} of {local(shape['time'])}")
+    _group(out, "modified", "M", "33", _content(shape))
+    _group(out, "metadata only", "m", "33", shape["metadata"])
+    _group(out, "added", "A", "32", shape["added"])
+    _group(out, "removed", "D", "31", shape["removed"])
+    _group(out, "changing all the time", "~", "35", shape["unstable"])
+    unseen = [p for p in (*shape["skipped"], *shape["unobserved"]) if p["kind"] != "ignored"]
     if unseen:
         out.line(f"not looked at ({number(len(unseen))}):")
-        for line in out.some([f"? {name(p.path)}  ({p.why})" for p in unseen]):
+        for line in out.some(
+            [f"? {name(text_from_json(p['path']))}  ({p['why']})" for p in unseen]
+        ):
             out.line(line)
-    out.line("nothing has changed" if status.clean else _totals(status, len(content)))
+    out.line("nothing has changed" if shape["clean"] else _totals(shape))
+    if shape["daemon"] is not None:
+        out.note(f"the daemon says so: {_daemon(shape)}; epmstore status --scan looks again")
+
+
+def _content(shape: Shape) -> list[str]:
+    metadata = set(shape["metadata"])
+    return [path for path in shape["modified"] if path not in metadata]
 
 
 def _group(out: Output, title: str, letter: str, colour: str, paths: Sequence[str]) -> None:
     if paths:
         out.line(f"{title} ({number(len(paths))}):")
-        for line in out.some([f"{out.paint(letter, colour)} {name(path)}" for path in paths]):
+        lines = [f"{out.paint(letter, colour)} {name(text_from_json(path))}" for path in paths]
+        for line in out.some(lines):
             out.line(line)
 
 
-def _totals(status: "Status", content: int) -> str:
+def _totals(shape: Shape) -> str:
     pairs = (
-        (content, "modified"),
-        (len(status.metadata), "with other metadata"),
-        (len(status.added), "added"),
-        (len(status.removed), "removed"),
+        (len(_content(shape)), "modified"),
+        (len(shape["metadata"]), "with other metadata"),
+        (len(shape["added"]), "added"),
+        (len(shape["removed"]), "removed"),
     )
     return ", ".join(f"{number(count)} {word}" for count, word in pairs if count)

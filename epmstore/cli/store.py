@@ -89,19 +89,17 @@ def fsck(session: Session, read_data: float, repair: bool) -> int:
     report = workspace.care.fsck(read_data, repair=repair and not session.dry_run)
     for finding in report.findings:
         if session.json:
-            session.out.shape(finding_shape(finding))
+            session.out.shape(shapes.finding(finding))
         else:
             _print_finding(session, finding)
     for note in report.notes:
         session.out.note(f"note: {note}")
     left = sum(not finding.repaired for finding in report.findings)
-    shape = {"type": "summary", "app": None, "clean": report.clean, "notes": list(report.notes)}
-    counts = {"findings": len(report.findings), "left": left, "frames": report.frames}
     text = "no damage found"
     if report.findings:
         text = f"{counted(len(report.findings), 'finding')}, {number(left)} not repaired"
     read = f", {counted(report.frames, 'frame')} read" if report.frames else ""
-    session.out.outcome({**shape, **counts}, text + read)
+    session.out.outcome(shapes.fsck_summary(report), text + read)
     return 0 if report.clean else DAMAGED
 
 
@@ -124,20 +122,6 @@ def rebuild(session: Session) -> int:
     shape = {"type": "rebuild", "app": None, "damage": damage, "clean": not damage}
     session.out.outcome(shape, "the index is new")
     return DAMAGED if damage else 0
-
-
-def finding_shape(finding: Finding) -> shapes.Shape:
-    return {
-        "type": "finding",
-        "app": None,
-        "class": finding.kind,
-        "file": shapes.text(finding.file),
-        "digest": finding.digest,
-        "sha256": finding.sha256,
-        "versions": [{"app": app, "version": version} for app, version in finding.versions],
-        "repaired": finding.repaired,
-        "detail": finding.detail,
-    }
 
 
 def _print_finding(session: Session, finding: Finding) -> None:
@@ -240,22 +224,13 @@ def gc(session: Session) -> None:
     store keeps a reserve for it.
     """
     found = session.workspace.care.gc(dry_run=session.dry_run)
-    shape = {
-        "type": "gc",
-        "app": None,
-        "freed_bytes": found.freed,
-        "rewritten_bytes": found.rewritten,
-        "dropped": found.dropped,
-        "repacked": found.repacked,
-        "sealed": found.sealed,
-        "merged": found.merged,
-        "dry_run": found.dry_run,
-    }
     what = "would be freed" if found.dry_run else "freed"
     text = f"{size(found.freed)} {what}"
     if found.rewritten:
         text += f", {size(found.rewritten)} written anew"
-    session.out.outcome(shape, text if found.freed or found.rewritten else "nothing to free")
+    session.out.outcome(
+        shapes.gc(found), text if found.freed or found.rewritten else "nothing to free"
+    )
 
 
 @command(

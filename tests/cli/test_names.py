@@ -5,7 +5,8 @@ import subprocess
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epmstore.cli.output import counted, name, plain_text, safe_text, size
+from epmstore.cli.output import counted, name, safe_text, size
+from epmstore.errorform import plain_text
 
 NAMES = st.binary(min_size=1, max_size=40).map(
     lambda raw: raw.replace(b"\0", b"x").decode("utf-8", "surrogateescape")

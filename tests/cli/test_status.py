@@ -76,6 +76,27 @@ def test_all_apps_where_none_is_meant(
     assert [s["app"] for s in cli.ok("status", "--json").shapes] == ["erp"]
 
 
+def test_all_apps_are_a_table_and_one_that_cannot_be_looked_at_does_not_hide_the_others(
+    cli: "Cli", recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = recorded.parent / "erp"
+    other.mkdir()
+    cli.ok("app", "add", "erp", str(other))
+    cli.ok("snapshot", "--app", "erp")
+    (other / "new").write_bytes(b"")
+    found = cli("status")
+    assert found.code == 1
+    assert found.out.splitlines() == [
+        f"crm  0  clean    -  {recorded}",
+        f"erp  0  1 added  -  {other}",
+    ]
+    recorded.rename(recorded.parent / "gone")
+    found = cli("status")
+    assert found.code == 7
+    assert found.out.splitlines() == [f"erp  0  1 added  -  {other}"]
+    assert "crm" in found.err and "hint:" in found.err
+
+
 def test_a_root_that_vanished_is_a_conflict(cli: "Cli", recorded: Path) -> None:
     recorded.rename(recorded.parent / "gone")
     found = cli("status")

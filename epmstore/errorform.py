@@ -1,0 +1,58 @@
+"""Errors as JSON (docs/json.md), and foreign errors as ours: for command line and daemon."""
+
+import errno
+import os
+
+from epmstore.errors import DiskFullError, EpmError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def error_to_form(error: EpmError, app: str | None = None) -> dict[str, object]:
+    """The shape `error`. Plain text whatever the error carries."""
+    return {
+        "type": "error",
+        "app": app,
+        "error": error.code,
+        "exit_code": error.exit_code,
+        "message": plain_text(error.message),
+        "hint": None if error.hint is None else plain_text(error.hint),
+        "data": _plain(error.data),
+    }
+
+
+def from_system(error: OSError, *, hint: str | None = None) -> EpmError:
+    """What the operating system refused, with a remedy where one is known; else with `hint`."""
+    names = [os.fsdecode(n) for n in (error.filename, error.filename2) if _is_name(n)]
+    message = ": ".join([*[" -> ".join(names)][: len(names)], error.strerror or str(error)])
+    data = {"errno": error.errno, "file": names[0] if names else None}
+    if error.errno in _FULL:
+        full = "free some space: `epmstore gc` after `epmstore forget`, then run the command again"
+        return DiskFullError(message, hint=full, **data)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        hint = "run it as root, or as the user who owns the store and the application"
+    elif error.errno == errno.EROFS:
+        hint = "the file system is mounted read-only"
+    elif names:
+        hint = None
+    return EpmError(message, hint=hint, **data)
+
+
+def plain_text(text: str) -> str:
+    """Text without the lone surrogates that stand for bytes which are no UTF-8."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, (str, bytes)) and bool(name)
+
+
+def _plain(value: object) -> object:
+    """Any value that an error may carry, as JSON can."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, dict):
+        return {plain_text(str(key)): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(one) for one in value]
+    return plain_text(str(value))

@@ -1,0 +1,159 @@
+"""The shapes of docs/json.md, made from the library's values: the command line prints them, and
+the daemon sends them.
+
+Keys are never left out; what is not known is null. A path that is not UTF-8 has the form of
+epmstore/relpath.py.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+from epmstore.care.findings import Finding, FsckReport
+from epmstore.care.gc import GcResult
+from epmstore.catalog.diff import Change
+from epmstore.catalog.state import VersionInfo
+from epmstore.entryform import entry_to_form
+from epmstore.record.result import Result
+from epmstore.record.status import Status
+from epmstore.relpath import text_to_json, to_json
+from epmstore.scan.problem import Problem
+from epmstore.tree import Entry
+
+Shape: TypeAlias = dict[str, Any]
+
+
+def text(value: str | None) -> str | None:
+    """Any name or text that Linux allows."""
+    return None if value is None else text_to_json(value)
+
+
+def maybe_entry(value: Entry | None) -> Shape | None:
+    return None if value is None else entry_to_form(value)
+
+
+def paths(values: Iterable[str]) -> list[str]:
+    return [to_json(value) for value in values]
+
+
+def problems(values: Iterable[Problem]) -> list[Shape]:
+    return [{"path": to_json(p.path), "kind": p.kind, "why": p.why} for p in values]
+
+
+def reasons(values: Iterable[Sequence[str]]) -> list[Shape]:
+    return [{"path": to_json(path), "why": why} for path, why in values]
+
+
+def result(value: Result) -> Shape:
+    return {
+        "type": "result",
+        "app": value.app,
+        "action": value.action,
+        "changed": value.changed,
+        "from": value.from_,
+        "version": value.version,
+        "of": value.of,
+        "safety": value.safety,
+        "label": value.label,
+        "added": value.added,
+        "modified": value.modified,
+        "removed": value.removed,
+        "kept": [to_json(path) for path, _ in value.kept],
+        "kept_because": {to_json(path): why for path, why in value.kept},
+        "skipped": problems(value.skipped),
+        "unstable": paths(value.unstable),
+        "unobserved": problems(value.unobserved),
+        "not_restored": [text_to_json(one) for one in value.not_restored],
+        "collisions": paths(value.collisions),
+        "verified": value.verified,
+        "undo": value.undo,
+        "exit_status": value.exit_status,
+    }
+
+
+def status(value: Status, daemon: Shape | None = None) -> Shape:
+    """`daemon`: what the daemon adds, where it is the one who answers."""
+    return {
+        "type": "status",
+        "app": value.app,
+        "version": value.version,
+        "root": text(value.root),
+        "time": value.time,
+        "clean": value.clean,
+        "added": paths(value.added),
+        "modified": paths(value.modified),
+        "removed": paths(value.removed),
+        "metadata": paths(value.metadata),
+        "skipped": problems(value.skipped),
+        "unstable": paths(value.unstable),
+        "unobserved": problems(value.unobserved),
+        "daemon": daemon,
+    }
+
+
+def version(app: str, value: VersionInfo) -> Shape:
+    record = value.record
+    return {
+        "type": "version",
+        "app": app,
+        "version": value.version,
+        "kind": value.kind,
+        "time": record.time,
+        "reason": record.reason,
+        "of": record.of,
+        "label": value.label,
+        "window": record.window,
+        "actor": record.actor,
+        "added": record.counts.added,
+        "modified": record.counts.modified,
+        "removed": record.counts.removed,
+        "exit_status": record.exit_status,
+        "tags": list(value.tags),
+        "pinned": value.pinned,
+        "restorable": value.restorable,
+    }
+
+
+def change(app: str, value: Change) -> Shape:
+    return {
+        "type": "change",
+        "app": app,
+        "path": to_json(value.path),
+        "change": value.change,
+        "fields": list(value.fields),
+        "old": maybe_entry(value.old),
+        "new": maybe_entry(value.new),
+    }
+
+
+def finding(value: Finding) -> Shape:
+    return {
+        "type": "finding",
+        "app": None,
+        "class": value.kind,
+        "file": text(value.file),
+        "digest": value.digest,
+        "sha256": value.sha256,
+        "versions": [{"app": app, "version": number} for app, number in value.versions],
+        "repaired": value.repaired,
+        "detail": value.detail,
+    }
+
+
+def fsck_summary(value: FsckReport) -> Shape:
+    left = sum(not one.repaired for one in value.findings)
+    shape = {"type": "summary", "app": None, "clean": value.clean, "notes": list(value.notes)}
+    return {**shape, "findings": len(value.findings), "left": left, "frames": value.frames}
+
+
+def gc(value: GcResult) -> Shape:
+    return {
+        "type": "gc",
+        "app": None,
+        "freed_bytes": value.freed,
+        "rewritten_bytes": value.rewritten,
+        "dropped": value.dropped,
+        "repacked": value.repacked,
+        "sealed": value.sealed,
+        "merged": value.merged,
+        "dry_run": value.dry_run,
+    }
