@@ -41,7 +41,11 @@ _fault: Fault | None = None
 
 
 def install_fault(fault: Fault | None) -> None:
-    """For tests: `fault(call, arguments)` is called before each mutating call, and may raise."""
+    """For tests: `fault(call, arguments)` is called before each mutating call, and may raise.
+
+    What it gets is enough to do the call itself, or half of it: names, then the descriptors that
+    they are below; of a write the descriptor, the bytes, and the offset if there is one.
+    """
     global _fault
     _fault = fault
 
@@ -100,7 +104,7 @@ def is_protected(name: str | bytes, parent: DirFd) -> bool | None:
 
 def create(name: str | bytes, parent: DirFd, mode: int = 0o600) -> int:
     """A new file, open for writing. Raises FileExistsError."""
-    _before("create", name)
+    _before("create", name, parent)
     return os.open(name, CREATE, mode, dir_fd=parent)
 
 
@@ -111,7 +115,7 @@ def open_append(name: str | bytes, parent: DirFd) -> int:
 
 def write(fd: int, data: bytes | bytearray | memoryview) -> None:
     """All of `data`, at the file's offset."""
-    _before("write", fd, len(data))
+    _before("write", fd, data, None)
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
@@ -119,7 +123,7 @@ def write(fd: int, data: bytes | bytearray | memoryview) -> None:
 
 def write_at(fd: int, data: bytes | memoryview, offset: int) -> None:
     """All of `data`, at `offset`."""
-    _before("write", fd, len(data))
+    _before("write", fd, data, offset)
     view = memoryview(data)
     while view:
         count = os.pwrite(fd, view, offset)
@@ -164,13 +168,13 @@ def sync_filesystem(fd: int) -> None:
 
 def rename(old: str | bytes, old_parent: DirFd, new: str | bytes, new_parent: DirFd) -> None:
     """Replaces `new` if it is there."""
-    _before("rename", old, new)
+    _before("rename", old, new, old_parent, new_parent)
     os.rename(old, new, src_dir_fd=old_parent, dst_dir_fd=new_parent)
 
 
 def rename_new(old: str | bytes, old_parent: DirFd, new: str | bytes, new_parent: DirFd) -> None:
     """Raises FileExistsError if `new` is there."""
-    _before("rename", old, new)
+    _before("rename", old, new, old_parent, new_parent)
     _renameat2(old, old_parent, new, new_parent, _RENAME_NOREPLACE)
 
 
@@ -178,32 +182,32 @@ def exchange(one: str | bytes, one_parent: DirFd, two: str | bytes, two_parent: 
     """Two names swap what they name, in one step. Raises OSError (EINVAL) where that does not
     exist.
     """
-    _before("exchange", one, two)
+    _before("exchange", one, two, one_parent, two_parent)
     _renameat2(one, one_parent, two, two_parent, _RENAME_EXCHANGE)
 
 
 def unlink(name: str | bytes, parent: DirFd) -> None:
-    _before("unlink", name)
+    _before("unlink", name, parent)
     os.unlink(name, dir_fd=parent)
 
 
 def make_directory(name: str | bytes, parent: DirFd, mode: int = 0o700) -> None:
-    _before("mkdir", name)
+    _before("mkdir", name, parent)
     os.mkdir(name, mode, dir_fd=parent)
 
 
 def remove_directory(name: str | bytes, parent: DirFd) -> None:
-    _before("rmdir", name)
+    _before("rmdir", name, parent)
     os.rmdir(name, dir_fd=parent)
 
 
 def make_symlink(target: str | bytes, name: str | bytes, parent: DirFd) -> None:
-    _before("symlink", name)
+    _before("symlink", name, parent, target)
     os.symlink(target, name, dir_fd=parent)
 
 
 def make_link(old: str | bytes, old_parent: DirFd, new: str | bytes, new_parent: DirFd) -> None:
-    _before("link", old, new)
+    _before("link", old, new, old_parent, new_parent)
     os.link(old, new, src_dir_fd=old_parent, dst_dir_fd=new_parent, follow_symlinks=False)
 
 

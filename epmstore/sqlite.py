@@ -6,10 +6,14 @@ WAL with synchronous=NORMAL; only who holds the `write` lock writes or checkpoin
 do).
 """
 
+import contextlib
+import os
 import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
+from epmstore import fsio
+from epmstore.atomic import directory
 from epmstore.errors import DamagedError
 
 APPLICATION_ID = 0x45504D53
@@ -17,12 +21,22 @@ APPLICATION_ID = 0x45504D53
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
-    """For the holder of the `write` lock. Creates the file. Raises sqlite3.Error."""
+    """For the holder of the `write` lock. Creates the file, for nobody else to read, whatever the
+    umask. Raises sqlite3.Error, OSError.
+    """
+    if not path.exists():
+        _create(path)
     connection = _connect(path, "rwc")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA wal_autocheckpoint=0")
     return connection
+
+
+def _create(path: Path) -> None:
+    """SQLite gives the mode of a database to the files that it puts beside it."""
+    with directory(path.parent) as parent, contextlib.suppress(FileExistsError):
+        os.close(fsio.create(path.name, parent))
 
 
 def open_reader(path: Path) -> sqlite3.Connection:

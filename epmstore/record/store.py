@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from epmstore import locks
-from epmstore.atomic import make_directories
+from epmstore import fsio, locks
+from epmstore.atomic import directory, make_directories
 from epmstore.blobs.packlog import PackLog
 from epmstore.blobs.store import PackStore
 from epmstore.catalog.history import CatalogFile
@@ -113,7 +113,11 @@ class Store:
 
 
 def prepare(path: Path) -> None:
-    """The folders of a new store, 0700, durable. Raises OSError."""
+    """The folders of a new store, 0700 even if the first was there already, durable. Raises
+    OSError.
+    """
     make_directories(path)
+    with directory(path) as fd:
+        fsio.set_mode(fd, 0o700)
     for name in FOLDERS:
         make_directories(path / name)
