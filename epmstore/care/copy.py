@@ -36,7 +36,7 @@ from epmstore.errors import ConflictError, DamagedError, UsageError
 from epmstore.progress import SILENT, Progress
 from epmstore.record import identity
 from epmstore.record.replay import catch_up, pack_files
-from epmstore.record.store import INDEX, SYSCAT, Store, prepare
+from epmstore.record.store import INDEX, Store, catalog_file, prepare
 
 MARK = "COPYING"
 """Says whose copy a folder is that has no FORMAT yet."""
@@ -88,9 +88,9 @@ def _extent(store: Store) -> _Extent:
     for file in pack_files(store):
         packs[file] = known.get(file, 0) if is_log(file) else os.stat(store.packs / file).st_size
     catalogs = {}
-    for app in store.recorded_apps():
+    for app in store.all_catalogs():
         position = store.entries.position(app)
-        catalogs[f"{app}{SYSCAT}"] = 0 if position is None else position[0]
+        catalogs[catalog_file(app)] = 0 if position is None else position[0]
     appcat = None
     with contextlib.suppress(FileNotFoundError):
         appcat = read_file(store.catalogs / APPCAT, MAX_SIZE)

@@ -32,7 +32,7 @@ from epmstore.group import Place
 from epmstore.progress import SILENT, Progress
 from epmstore.record import change, identity
 from epmstore.record.replay import pack_files
-from epmstore.record.store import INDEX, SYSCAT, Store
+from epmstore.record.store import INDEX, Store, catalog_file, is_refcat
 from epmstore.tree import tree_sum
 
 
@@ -65,7 +65,7 @@ class Acknowledged(msgspec.Struct, frozen=True):
 def acknowledged(store: Store) -> Acknowledged:
     """Raises BusyError, OSError, DamagedError (of the index)."""
     with store.lock_write():
-        apps = store.recorded_apps()
+        apps = store.all_catalogs()
         sizes = {app: os.stat(store.catalog(app).path).st_size for app in apps}
         for file in pack_files(store):
             sizes[file] = os.stat(store.packs / file).st_size
@@ -170,10 +170,10 @@ class _Check:
         apps = self._known.sizes.keys() | {a for a, p in self._known.positions.items() if p.length}
         apps &= self._known.positions.keys()
         if not self._known.positions:
-            apps = set(store.recorded_apps())
+            apps = set(store.all_catalogs())
         self._progress.begin("checking catalogs", files=len(apps))
         for app in sorted(apps):
-            file = f"catalogs/{app}{SYSCAT}"
+            file = f"catalogs/{catalog_file(app)}"
             need = self._needs[app] = read_needs(store, app, self._end(app), sums=True)
             if need.fault is not None:
                 kind, after = self._kind_of_fault(app), need.state.versions[-1:]
@@ -245,8 +245,14 @@ class _Check:
             hits = users.get(info, ()) if info is not None else ()
             for fault in faults:
                 self._add(fault.kind, f"packs/{fault.file}", fault.detail, info=info, versions=hits)
+        recorded = self._recorded()
         for sha256, info in named.items():
-            if not users[info] or sha256 in self._bad or self._is_good(sha256):
+            if (
+                not users[info]
+                or sha256 not in recorded
+                or sha256 in self._bad
+                or self._is_good(sha256)
+            ):
                 continue
             kind, file, why = self._why_lost(sha256)
             self._add(kind, file, why, info=info, versions=users[info])
@@ -262,6 +268,13 @@ class _Check:
                 if info in needed and info.digest.hex() not in purged:
                     known += [(need.key, version) for version in need.versions(info)]
         return users
+
+    def _recorded(self) -> set[Sha256]:
+        """The contents that were recorded here. What only a refcat names may never have been: a
+        host has the catalog of a vendor, and seldom all that was ever released.
+        """
+        needs = self._needs.items()
+        return {i.sha256 for name, need in needs if not is_refcat(name) for i in need.spans}
 
     def _is_good(self, sha256: Sha256) -> bool:
         """Whether there is a copy that is not known to be bad, with all that it leans on."""
@@ -297,7 +310,11 @@ class _Check:
                     hits = [(need.key, version) for version in need.versions(info)]
                     text = f"another content with the SHA-256 {other.sha256.hex()} has its SHA-1"
                     self._add(
-                        "collision", f"catalogs/{need.app}{SYSCAT}", text, info=info, versions=hits
+                        "collision",
+                        f"catalogs/{catalog_file(need.app)}",
+                        text,
+                        info=info,
+                        versions=hits,
                     )
 
     # The index.
@@ -360,4 +377,5 @@ def _facts(state: CatalogState) -> list[object]:
         (v.version, v.record.txid, v.record.tree, v.kind, v.label, v.tags, v.pinned, v.restorable)
         for v in state.versions
     ]
-    return [*versions, state.tags, state.hold, state.settings, state.accepted, state.purged]
+    said = (state.tags, state.hold, state.settings, state.accepted, state.purged)
+    return [*versions, *said, state.about, state.revoked]

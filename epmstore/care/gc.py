@@ -253,7 +253,7 @@ def _should_end(log: str, tables: Tables, plan: Plan) -> bool:
 def _path_order(store: Store) -> list[Sha256]:
     """The contents of all newest versions as their paths follow each other."""
     order = []
-    for app in store.recorded_apps():
+    for app in store.all_catalogs():
         newest = store.entries.last_version(app)
         if newest is not None and newest.version is not None:
             entries = in_order(store.entries.tree(app, newest.version))

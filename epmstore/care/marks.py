@@ -62,7 +62,7 @@ def marked_since(store: Store, marks: Marks) -> set[Sha256] | None:
     if {path.name for path in open_journals(store)} - marks.journals:
         return None
     found: set[Sha256] = set()
-    for app in store.recorded_apps():
+    for app in store.all_catalogs():
         before, now = marks.positions.get(app), committed(store, app)
         if before is None:
             return None

@@ -20,7 +20,7 @@ from epmstore.catalog.model import START, Position, VersionPart, VersionRecord
 from epmstore.catalog.state import CatalogState, reduce
 from epmstore.digest import BlobInfo, Sha256
 from epmstore.errors import DamagedError
-from epmstore.record.store import Store
+from epmstore.record.store import Store, is_refcat
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry, shifted_sum
 
@@ -77,9 +77,9 @@ def read_needs(store: Store, app: str, end: int | None = None, *, sums: bool = F
 
 
 def all_needs(store: Store) -> dict[str, Need]:
-    """Of every app that has a catalog, as committed. Raises DamagedError: then nobody knows."""
+    """Of every catalog, as committed. Raises DamagedError: then nobody knows."""
     needs = {}
-    for app in store.recorded_apps():
+    for app in store.all_catalogs():
         needs[app] = read_needs(store, app, committed(store, app).length)
         fault = needs[app].fault
         if fault is not None:
@@ -159,7 +159,7 @@ class _Reading:
             self._close(path, LAST)
         key = _key(store, app)
         if key is None:
-            key = app if self._last is None else self._last.key
+            key = app if self._last is None else _named(app, self._last.key)
         state = reduce(read.record for read in self._headers)
         return Need(app, key, self._position, state, self._spans, tuple(self._wrong), fault)
 
@@ -218,7 +218,12 @@ def key_of(store: Store, app: str) -> str:
     if found is not None:
         return found
     state = index_state(store, app)
-    return state.versions[-1].record.key if state.versions else app
+    return _named(app, state.versions[-1].record.key) if state.versions else app
+
+
+def _named(name: str, key: str) -> str:
+    """What people call a catalog: a syscat by the key of its app, a refcat with `/refcat`."""
+    return f"{key}/refcat" if is_refcat(name) else key
 
 
 def _key(store: Store, app: str) -> str | None:

@@ -17,6 +17,7 @@ import msgspec
 from epmstore import codec
 from epmstore.catalog.model import (
     FORMAT,
+    AboutRecord,
     AcceptRecord,
     Decoded,
     Envelope,
@@ -28,6 +29,7 @@ from epmstore.catalog.model import (
     Position,
     PurgeRecord,
     Record,
+    RevokeRecord,
     SettingsRecord,
     SquashRecord,
     TagRecord,
@@ -59,6 +61,8 @@ TYPES: Final[dict[str, type[Fact]]] = {
     "accept": AcceptRecord,
     "purge": PurgeRecord,
     "squash": SquashRecord,
+    "about": AboutRecord,
+    "revoke": RevokeRecord,
 }
 _NAMES = {record: name for name, record in TYPES.items()}
 VERSION = "version"

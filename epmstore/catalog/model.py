@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from epmstore.catalog.classes import Patterns
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 
@@ -31,6 +32,7 @@ Reason: TypeAlias = Literal[
     "scan",
     "startup-scan",
     "after-overflow",
+    "release",
 ]
 Actor: TypeAlias = dict[str, object]
 """Who asked, as far as it is known: `{"uid": 0, "user": "root", "via": "cli"}`."""
@@ -76,12 +78,20 @@ class Counts(msgspec.Struct, frozen=True, gc=False):
 
 
 class Requirement(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What must be there for a release to be installed: an application, or one exact content."""
+    """What must be there for a release to be installed: an application, or one exact content.
+
+    Of an application `app` is the UUID, `key` what people call it, `min` and `max` the first and
+    the last release that will do (null: any). Of a content `digest` is its SHA-1; `of` is the SHA-1
+    of the component that needs it (null: the release as a whole). It goes one way: what is needed
+    does not thereby need back. An `optional` one that is not met is said, and hinders nothing.
+    """
 
     app: str | None = None
+    key: str | None = None
     min: int | None = None
     max: int | None = None
     digest: str | None = None
+    of: str | None = None
     optional: bool = False
 
 
@@ -210,6 +220,30 @@ class SquashRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     stand_in: str
 
 
+class AboutRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """What a refcat is about: the first record of each. A later one replaces it whole; `app` stays.
+
+    `patterns` are the vendor's word on which paths of the application are configuration, state,
+    secret or to be ignored.
+    """
+
+    app: str
+    key: str
+    name: str | None = None
+    patterns: Patterns = Patterns()
+
+
+class RevokeRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A release, or one component wherever it is, is withdrawn by its vendor; `revoked` false takes
+    that back. The release itself stays as it was published.
+    """
+
+    version: int | None = None
+    digest: str | None = None
+    revoked: bool = True
+    reason: str = ""
+
+
 class UnknownRecord(msgspec.Struct, frozen=True):
     """A record of a type that this release does not know: kept, and skipped."""
 
@@ -227,6 +261,8 @@ Fact: TypeAlias = (
     | AcceptRecord
     | PurgeRecord
     | SquashRecord
+    | AboutRecord
+    | RevokeRecord
 )
 """Every record but versions, as it is written."""
 Written: TypeAlias = VersionPart | Fact

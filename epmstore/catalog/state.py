@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 from epmstore.catalog.model import (
+    AboutRecord,
     AcceptRecord,
     Decoded,
     ForgetRecord,
@@ -16,6 +17,7 @@ from epmstore.catalog.model import (
     LabelRecord,
     PinRecord,
     PurgeRecord,
+    RevokeRecord,
     SettingsRecord,
     TagRecord,
     UnforgetRecord,
@@ -51,7 +53,9 @@ class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CatalogState(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole history as it stands now. `versions` are in order, and there is none missing."""
+    """A whole history as it stands now. `versions` are in order, and there is none missing. Only a
+    refcat has `about` and `revoked`, what is withdrawn now.
+    """
 
     versions: list[VersionInfo] = []
     tags: dict[str, int] = {}
@@ -59,6 +63,8 @@ class CatalogState(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, object] = {}
     accepted: AcceptRecord | None = None
     purged: list[PurgeRecord] = []
+    about: AboutRecord | None = None
+    revoked: list[RevokeRecord] = []
 
     def span(self) -> tuple[int, int] | None:
         """The first version and the last; None if there is none."""
@@ -102,6 +108,8 @@ class _Facts:
         self._settings: dict[str, object] = {}
         self._accepted: AcceptRecord | None = None
         self._purged: list[PurgeRecord] = []
+        self._about: AboutRecord | None = None
+        self._revoked: dict[tuple[int | None, str | None], RevokeRecord] = {}
 
     def add(self, record: Decoded) -> None:
         match record:
@@ -131,6 +139,10 @@ class _Facts:
                 self._accepted = record
             case PurgeRecord():
                 self._purged.append(record)
+            case AboutRecord():
+                self._about = record
+            case RevokeRecord():
+                self._revoke(record)
             case _:
                 pass  # squash changes nothing of this; the rest is not known here
 
@@ -139,6 +151,12 @@ class _Facts:
         if record.label is None and before is not None:
             record = msgspec.structs.replace(record, label=before.label)
         self._labels[record.version] = record
+
+    def _revoke(self, record: RevokeRecord) -> None:
+        what = (record.version, record.digest)
+        self._revoked.pop(what, None)
+        if record.revoked:
+            self._revoked[what] = record
 
     def _tag(self, record: TagRecord) -> None:
         if record.version is None:
@@ -160,6 +178,8 @@ class _Facts:
             settings=self._settings,
             accepted=self._accepted,
             purged=self._purged,
+            about=self._about,
+            revoked=list(self._revoked.values()),
         )
 
     def _info(self, record: VersionRecord, tags: tuple[str, ...]) -> VersionInfo:

@@ -9,7 +9,8 @@ and it may be deleted at any time: whoever opens it next replays what it lacks. 
 
 An entry lives in `live` while it is part of the newest version, and in `past` with the versions
 `since` (first that has it) and `until` (first that has it no more). What most entries share is
-interned.
+interned. Refcats have negative numbers in `apps`, so that an index of which release shipped which
+content costs nothing where hosts record.
 """
 
 import contextlib
@@ -24,6 +25,8 @@ from epmstore.atomic import directory, remove_file
 from epmstore.errors import BusyError, DamagedError, DiskFullError
 
 SCHEMA_VERSION = 1
+VENDOR = "/refcat"
+"""What the name of a vendor's catalog ends with; that of a host's is the UUID of the app alone."""
 
 SCHEMA = """
 CREATE TABLE store (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
@@ -66,6 +69,9 @@ CREATE TABLE past (
 CREATE INDEX past_since ON past (app, since);
 CREATE INDEX past_until ON past (app, until);
 
+CREATE INDEX live_shipped ON live (content) WHERE app < 0;
+CREATE INDEX past_shipped ON past (content) WHERE app < 0;
+
 CREATE TEMP TABLE incoming (
     folder INTEGER NOT NULL, name BLOB NOT NULL, content INTEGER, keep INTEGER NOT NULL,
     meta INTEGER, mtime INTEGER, PRIMARY KEY (folder, name)) STRICT, WITHOUT ROWID;
@@ -73,6 +79,12 @@ CREATE TEMP TABLE incoming (
 
 TEMPORARY_TABLES = SCHEMA[SCHEMA.index("CREATE TEMP TABLE") :]
 PERMANENT_TABLES = SCHEMA[: SCHEMA.index("CREATE TEMP TABLE")]
+LATER_INDEXES = [
+    text.strip().replace("INDEX", "INDEX IF NOT EXISTS", 1)
+    for text in PERMANENT_TABLES.split(";")
+    if "_shipped" in text
+]
+"""What an index that was made by an older release lacks: it answers without them, but slowly."""
 
 
 class Interned:
@@ -182,7 +194,7 @@ class Database:
         connection = sqlite.open_writer(self.path)
         try:
             self._check(connection)
-            connection.executescript(TEMPORARY_TABLES)
+            connection.executescript(";".join((TEMPORARY_TABLES.rstrip("; \n"), *LATER_INDEXES)))
         except BaseException:
             connection.close()
             raise

@@ -9,14 +9,14 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from operator import attrgetter
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
-from epmstore.digest import BlobInfo, Digest
+from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.errors import AppNotFoundError, DamagedError
-from epmstore.index.contents import intern
-from epmstore.index.database import Database, Interned
+from epmstore.index.contents import PREFIX, intern
+from epmstore.index.database import VENDOR, Database, Interned
 from epmstore.relpath import RelPath, from_bytes, join, split, to_bytes
 from epmstore.tree import Entry
 
@@ -48,6 +48,17 @@ class Span(msgspec.Struct, frozen=True):
     """An entry and the versions that have it: from `since` until before `until` (null: still)."""
 
     entry: Entry
+    since: int
+    until: int | None
+
+
+class Shipped(msgspec.Struct, frozen=True, gc=False):
+    """A path of a vendor's catalog that had a content in the versions from `since` until before
+    `until` (null: still).
+    """
+
+    catalog: str
+    path: RelPath
     since: int
     until: int | None
 
@@ -320,6 +331,20 @@ class Entries:
                 for row in rows
             ]
 
+    def shipped(self, wanted: Iterable[Sha256]) -> dict[Sha256, list[Shipped]]:
+        """Where the catalogs of vendors have these contents, in order of catalog, path and version;
+        a content that none has is left out. Indexed: the cost is that of what is found.
+        """
+        found: dict[Sha256, list[Shipped]] = {}
+        left = iter(dict.fromkeys(wanted))
+        with self._database.read() as db:
+            if not _has_vendors(db):
+                return {}
+            while batch := list(islice(left, BATCH // 8)):
+                for row in _shipped_rows(db, batch):
+                    _add_shipped(found.setdefault(Sha256(row[0]), []), row)
+        return found
+
     def forget_app(self, app: str) -> None:
         """Take an app and its whole history out of the index."""
         with self._database.write() as db:
@@ -517,6 +542,38 @@ def _changed_side(
     return found
 
 
+def _has_vendors(db: sqlite3.Connection) -> bool:
+    found = db.execute("SELECT EXISTS (SELECT 1 FROM apps WHERE id < 0)").fetchone()
+    return bool(found[0])
+
+
+def _shipped_rows(db: sqlite3.Connection, wanted: list[Sha256]) -> list[tuple[Any, ...]]:
+    """(witness, catalog, folder, name, since, until) of every span, in order."""
+    marks = ", ".join("?" * len(wanted))
+    # CROSS JOIN: the contents first, then what has them
+    query = (
+        "SELECT c.sha256, a.uuid, f.path, e.name, e.since, {} FROM contents c CROSS JOIN {} e"
+        " JOIN apps a ON a.id = e.app JOIN folders f ON f.id = e.folder"
+        f" WHERE substr(c.sha256, 1, 8) IN ({marks}) AND c.sha256 IN ({marks})"
+        " AND e.app < 0 AND e.content = c.id"
+    )
+    starts = [sha256[:PREFIX] for sha256 in wanted]
+    both = f"{query.format('NULL', 'live')} UNION ALL {query.format('e.until', 'past')}"
+    rows = db.execute(both, (*starts, *wanted, *starts, *wanted)).fetchall()
+    return sorted(rows, key=lambda row: row[:5])
+
+
+def _add_shipped(known: list[Shipped], row: tuple[Any, ...]) -> None:
+    """One more span; one that only goes on with other metadata is joined."""
+    _, catalog, folder, name, since, until = row
+    span = Shipped(catalog, _path(folder, name), since, until)
+    last = known[-1] if known else None
+    if last is not None and (last.catalog, last.path, last.until) == (catalog, span.path, since):
+        known[-1] = msgspec.structs.replace(last, until=until)
+    else:
+        known.append(span)
+
+
 def _path(folder: bytes, name: bytes) -> RelPath:
     return from_bytes(folder + b"/" + name if folder else name)
 
@@ -527,6 +584,11 @@ def _app(db: sqlite3.Connection, uuid: str, *, create: bool = False) -> int:
         return int(row[0])
     if not create:
         raise AppNotFoundError(f"nothing is recorded of app {uuid}")
-    cursor = db.execute("INSERT INTO apps (uuid, length, head, seq) VALUES (?, 0, '', 0)", (uuid,))
+    is_vendors = uuid.endswith(VENDOR)
+    edge = "min(coalesce(min(id), 0), 0) - 1" if is_vendors else "max(coalesce(max(id), 0), 0) + 1"
+    cursor = db.execute(
+        f"INSERT INTO apps (id, uuid, length, head, seq) SELECT {edge}, ?, 0, '', 0 FROM apps",
+        (uuid,),
+    )
     assert cursor.lastrowid is not None
     return cursor.lastrowid

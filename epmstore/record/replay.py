@@ -31,14 +31,14 @@ def is_behind(store: Store) -> bool:
     """
     if not store.database.exists():
         return True
-    return any(_length(store, app) > _committed(store, app).length for app in store.recorded_apps())
+    return any(_length(store, app) > _committed(store, app).length for app in store.all_catalogs())
 
 
 def catch_up(store: Store, progress: Progress = SILENT) -> None:
     """Enter what the index lacks. Under the `write` lock. Raises DamagedError."""
     if not store.database.exists():
         enter_packs(store, progress)
-    for app in store.recorded_apps():
+    for app in store.all_catalogs():
         committed = _committed(store, app)
         if _length(store, app) <= committed.length:
             continue
@@ -57,7 +57,7 @@ def rebuild(store: Store, progress: Progress = SILENT) -> list[str]:
         remove_file(store.path / f"{store.database.path.name}{suffix}")
     findings = enter_packs(store, progress)
     progress.begin("reading catalogs")
-    for app in store.recorded_apps():
+    for app in store.all_catalogs():
         try:
             catch_up_app(store, app)
         except DamagedError as error:

@@ -22,7 +22,7 @@ from epmstore.blobs.store import PackStore
 from epmstore.catalog.history import CatalogFile
 from epmstore.clock import Clock
 from epmstore.index.contents import Contents
-from epmstore.index.database import Database
+from epmstore.index.database import VENDOR, Database
 from epmstore.index.entries import Entries
 from epmstore.index.live import LiveCache
 from epmstore.record.identity import Identity
@@ -32,6 +32,7 @@ from epmstore.scan.fsclock import boot_id
 FOLDERS = ("packs", "packs/log", "catalogs", "journals", "quarantine", "locks", "live")
 INDEX = "index.sqlite"
 SYSCAT = ".syscat.zst"
+REFCAT = ".refcat.zst"
 
 
 class Store:
@@ -67,14 +68,23 @@ class Store:
     ) -> None:
         self.close()
 
-    def catalog(self, app: str) -> CatalogFile:
-        """The syscat of an app (UUID); a file that is not there is an empty catalog."""
-        return CatalogFile(self.catalogs / f"{app}{SYSCAT}")
+    def catalog(self, name: str) -> CatalogFile:
+        """The catalog of a name (see `catalog_file`); one that is not there is an empty one."""
+        return CatalogFile(self.catalogs / catalog_file(name))
 
     def recorded_apps(self) -> list[str]:
-        """UUIDs of all apps that have a catalog."""
+        """UUIDs of all apps that have a syscat."""
         names = sorted(os.listdir(self.catalogs))
         return [name.removesuffix(SYSCAT) for name in names if name.endswith(SYSCAT)]
+
+    def vendor_catalogs(self) -> list[str]:
+        """Names of all refcats."""
+        names = sorted(os.listdir(self.catalogs))
+        return [refcat(name.removesuffix(REFCAT)) for name in names if name.endswith(REFCAT)]
+
+    def all_catalogs(self) -> list[str]:
+        """Names of all catalogs, of both kinds."""
+        return [*self.recorded_apps(), *self.vendor_catalogs()]
 
     def live(self, app: str) -> LiveCache:
         return LiveCache(self.path / "live" / f"{app}.sqlite", boot_id(), newest_ns)
@@ -110,6 +120,25 @@ class Store:
         """(st_dev, st_ino) of the store itself, which no walk ever enters."""
         found = os.stat(self.path)
         return frozenset({(found.st_dev, found.st_ino)})
+
+
+def refcat(app: str) -> str:
+    """The name of an app's refcat. That of its syscat is the UUID alone."""
+    return f"{app}{VENDOR}"
+
+
+def is_refcat(name: str) -> bool:
+    return name.endswith(VENDOR)
+
+
+def app_of(name: str) -> str:
+    """The UUID of the app that a catalog is about."""
+    return name.removesuffix(VENDOR)
+
+
+def catalog_file(name: str) -> str:
+    """The file that the catalog of a name lies in."""
+    return f"{app_of(name)}{REFCAT if is_refcat(name) else SYSCAT}"
 
 
 def prepare(path: Path) -> None:

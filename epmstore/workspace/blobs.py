@@ -158,7 +158,7 @@ class Blobs:
 
     def _versions(self, digest: Digest, info: BlobInfo) -> tuple[tuple[str, int], ...]:
         versions: set[tuple[str, int]] = set()
-        states = {app: index_state(self._store, app) for app in self._store.recorded_apps()}
+        states = {app: index_state(self._store, app) for app in self._store.all_catalogs()}
         for app, span in self._store.entries.with_content(digest):
             if span.entry.content != info:
                 continue

@@ -1,0 +1,142 @@
+"""Publishing: one more release at the end of a refcat, and what its vendor says of it afterwards.
+
+A release is the difference between a tree and the newest release. Rules: it takes the next number;
+nothing new is no release; what was published is never touched again. An mtime alone is no change:
+builds give new ones to the same bytes, and the entry keeps the one it was first released with.
+"""
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from epmstore.blobs.pack import WrittenGroup
+from epmstore.catalog.model import (
+    AboutRecord,
+    Actor,
+    Counts,
+    Requirement,
+    VersionPart,
+    VersionRecord,
+)
+from epmstore.clock import to_rfc3339
+from epmstore.errors import ChangedError
+from epmstore.record.commit import Head, commit_fact, commit_version
+from epmstore.record.store import Store
+from epmstore.relpath import RelPath, sort_paths
+from epmstore.tree import Entry, changed_fields, shifted_sum
+from epmstore.vendor.releases import Releases
+
+
+class Delta(msgspec.Struct, frozen=True):
+    """What a release changes: complete entries, pairs of old and new, and entries that go."""
+
+    added: list[Entry]
+    modified: list[tuple[Entry, Entry]]
+    removed: list[Entry]
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.added or self.modified or self.removed)
+
+    @property
+    def counts(self) -> Counts:
+        return Counts(len(self.added), len(self.modified), len(self.removed))
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """A release to be: what is said of it beside its entries."""
+
+    label: str | None = None
+    requires: tuple[Requirement, ...] = ()
+    actor: Actor | None = None
+
+
+def make_delta(old: Mapping[RelPath, Entry], new: Iterable[Entry]) -> Delta:
+    """What leads from one release to a tree. Pure."""
+    added, modified, seen = [], [], set()
+    for entry in new:
+        seen.add(entry.path)
+        before = old.get(entry.path)
+        if before is None:
+            added.append(entry)
+        elif _is_new(before, entry):
+            modified.append((before, entry))
+    return Delta(added, modified, [entry for path, entry in old.items() if path not in seen])
+
+
+def publish(
+    store: Store,
+    about: AboutRecord,
+    new: Sequence[Entry],
+    groups: Sequence[WrittenGroup],
+    draft: Draft,
+) -> VersionRecord | None:
+    """Append a release whose tree is `new`; null if nothing differs. Within `keep_packs`, under the
+    app's lock. Raises DamagedError, ChangedError, OSError.
+    """
+    releases = Releases(store, about.app)
+    latest = releases.latest()
+    old = {} if latest is None else {e.path: e for e in releases.tree(latest.version)}
+    delta = make_delta(old, new)
+    if delta.is_empty and latest is not None:
+        return None
+    before = None if latest is None else releases.record(latest.version)
+
+    def make(head: Head) -> VersionPart:
+        if (None if head.version is None else head.version.txid) != (before and before.txid):
+            raise ChangedError("another release was published meanwhile", hint="try again")
+        return _part(store, about, delta, before, draft, txid)
+
+    txid = secrets.token_hex(16)
+    return commit_version(store, releases.catalog, make, groups, txid=txid)
+
+
+def say(store: Store, app: str, about: AboutRecord) -> None:
+    """Begin a refcat with what it is about, or say it anew. Raises DamagedError, OSError."""
+    commit_fact(store, Releases(store, app).catalog, about)
+
+
+def _part(
+    store: Store,
+    about: AboutRecord,
+    delta: Delta,
+    before: VersionRecord | None,
+    draft: Draft,
+    txid: str,
+) -> VersionPart:
+    gone = [*delta.removed, *(old for old, _ in delta.modified)]
+    come = [*delta.added, *(new for _, new in delta.modified)]
+    start = 0 if before is None else int(before.tree, 16)
+    header = VersionRecord(
+        version=0 if before is None else before.version + 1,
+        app=about.app,
+        key=about.key,
+        txid=txid,
+        kind="change",
+        reason="release",
+        tree=f"{shifted_sum(start, gone=gone, come=come):064x}",
+        counts=delta.counts,
+        time=to_rfc3339(store.clock.now()),
+        label=draft.label,
+        actor=draft.actor,
+        requires=draft.requires,
+    )
+    meta = [new for old, new in delta.modified if _same_bytes(old, new)]
+    whole = [new for old, new in delta.modified if not _same_bytes(old, new)]
+    return VersionPart(
+        header,
+        [*delta.added, *whole],
+        [replace(entry, content=None) for entry in meta],
+        sort_paths(entry.path for entry in delta.removed),
+    )
+
+
+def _same_bytes(old: Entry, new: Entry) -> bool:
+    return old.kind == new.kind == "file" and old.content == new.content
+
+
+def _is_new(old: Entry, new: Entry) -> bool:
+    """Whether a path changed, its class included: in a release that is part of what it says."""
+    return changed_fields(old, new) not in ([], ["mtime"]) or old.path_class != new.path_class
