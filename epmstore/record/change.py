@@ -17,6 +17,12 @@ from epmstore.record.store import Store
 LIMIT = 1 << 16
 
 
+class ChangeOpenError(ConflictError):
+    """Somebody has begun a change, and nothing is to be recorded before its end."""
+
+    code = "change_open"
+
+
 class OpenChange(msgspec.Struct, frozen=True):
     """A change that was begun and has not ended."""
 
@@ -42,14 +48,19 @@ def find(store: Store, app: str) -> OpenChange | None:
         ) from None
 
 
-def begin(store: Store, app: str, change: OpenChange) -> None:
-    """Durable. Raises ConflictError if one is open already."""
+def check_closed(store: Store, app: str) -> None:
+    """Raises ChangeOpenError, DamagedError."""
     found = find(store, app)
     if found is not None:
-        raise ConflictError(
+        raise ChangeOpenError(
             f"a change is open since {found.since}: {found.label or 'no label'}",
             hint="close it with `epmstore change end`",
         )
+
+
+def begin(store: Store, app: str, change: OpenChange) -> None:
+    """Durable. Raises ChangeOpenError if one is open already."""
+    check_closed(store, app)
     replace_file(marker(store, app), msgspec.json.encode(change))
 
 

@@ -5,15 +5,16 @@ case.
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from epmstore.catalog.appcat import App
 from epmstore.catalog.diff import Change
-from epmstore.catalog.model import Actor, PinRecord, TagRecord
+from epmstore.catalog.model import Actor, PinRecord, Reason, TagRecord
 from epmstore.catalog.selector import check_tag
 from epmstore.clock import to_rfc3339
 from epmstore.errors import ConflictError, VersionNotFoundError
+from epmstore.locks import WAIT_SECONDS
 from epmstore.progress import Progress
 from epmstore.record import change
 from epmstore.record.commit import commit_fact
@@ -49,6 +50,18 @@ class AppHandle(Live):
         intent = Intent(kind="change", reason="snapshot", label=label)
         with self._locked_root() as root:
             return make_result(self.app, "snapshot", self._recorder.snapshot(root, intent))
+
+    def record_drift(
+        self, reason: Reason, *, only: Collection[str] | None = None, wait: float = WAIT_SECONDS
+    ) -> Recorded:
+        """Record what nobody announced, in the folders `only` or in the whole root, as drift. For
+        whoever watches the root: a change that is open is left alone.
+
+        Raises ChangeOpenError, BusyError after `wait` seconds, and as `snapshot`.
+        """
+        with self._locked_root(wait) as root:
+            change.check_closed(self._store, self.app.uuid)
+            return self._recorder.snapshot(root, Intent(kind="drift", reason=reason), only=only)
 
     def run(self, command: Sequence[str], label: str | None = None) -> Result:
         """Record what is there, run a command in this process's terminal, and record what it did as

@@ -174,8 +174,8 @@ class Live(History):
         return Checkout(self._recorder, root, self.state(), self._progress)
 
     @contextmanager
-    def _locked_root(self) -> Iterator[Root]:
-        with self._store.lock_app(self.app.uuid), open_root(self.app) as root:
+    def _locked_root(self, wait: float = WAIT_SECONDS) -> Iterator[Root]:
+        with self._store.lock_app(self.app.uuid, wait=wait), open_root(self.app) as root:
             if self.is_interrupted:
                 raise ConflictError(
                     f"a checkout of {self.app.key} was interrupted", hint="`epmstore recover`"

@@ -1,0 +1,348 @@
+"""One application: its root is watched, and what changes in it becomes drift versions.
+
+`step` is everything that is due now, and is what tests call; `run` only waits and calls it. Rules:
+watch first, then look; what could not be recorded stays dirty; who else changes or records the root
+goes first; a root that is not there is said to be gone and never recorded as empty.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from random import Random
+
+import msgspec
+
+from epmstore.catalog.appcat import App
+from epmstore.catalog.model import Reason
+from epmstore.clock import to_rfc3339
+from epmstore.errors import BusyError, ConflictError, EpmError, RootError
+from epmstore.record.change import ChangeOpenError
+from epmstore.record.root import open_root
+from epmstore.workspace import AppHandle, Workspace
+from epmstored.bridge import Bridge
+from epmstored.clock import DaemonClock
+from epmstored.debounce import Batch, Debounce
+from epmstored.outcome import Outcome, record
+from epmstored.rhythm import Rhythm
+from epmstored.state import AppState, Phase
+from epmstored.watcher import Notify
+from epmstored.watching import Watching
+
+log = logging.getLogger("epmstored")
+
+WatcherFactory = Callable[[App, Notify], Watching]
+"""Chooses and starts what watches a root; in a thread. Raises RootError, OSError."""
+
+
+class AppRecorder:
+    """Holds a watcher; `bridge` is where its recording is done, `slow` where it has time."""
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        bridge: Bridge,
+        slow: Bridge,
+        clock: DaemonClock,
+        rhythm: Rhythm,
+        watch: WatcherFactory,
+    ) -> None:
+        self.app = app
+        self.bridge = bridge
+        self.ready = asyncio.Event()
+        """Set when the first look is done, or cannot be done now."""
+        self._slow = slow
+        self._clock = clock
+        self._rhythm = rhythm
+        self._watch = watch
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._debounce = Debounce(rhythm.settle, rhythm.longest)
+        self._watching: Watching | None = None
+        self._state = AppState(app=app.key, uuid=app.uuid, root=app.root)
+        self._random = Random(app.uuid)
+        self._paused = False
+        self._stopping = False
+        self._started = False
+        self._failures = 0
+        self._next_root = clock.monotonic()
+        self._next_reconcile = self._reconcile_after()
+
+    # What others see and ask.
+
+    @property
+    def state(self) -> AppState:
+        watching = self._watching
+        return msgspec.structs.replace(
+            self._state,
+            phase=self._phase(),
+            degraded=() if watching is None else watching.degraded,
+            watched=0 if watching is None else watching.watcher.watched,
+            queue=self._debounce.queue,
+            lag=self._debounce.lag(self._clock.monotonic()),
+        )
+
+    def pause(self) -> None:
+        """Record nothing until `resume`; what changes meanwhile is remembered."""
+        self._paused = True
+        self.ready.set()
+
+    def resume(self) -> None:
+        self._paused = False
+        self._wake.set()
+
+    def stop(self) -> None:
+        """`run` records what is dirty, and returns."""
+        self._stopping = True
+        self._wake.set()
+
+    def reconcile_soon(self) -> None:
+        """Look at everything with the next step."""
+        self._next_reconcile = self._clock.monotonic()
+        self._wake.set()
+
+    # The loop.
+
+    async def run(self) -> None:
+        while not self._stopping:
+            await self.step()
+            await self._wait()
+        await self.finish()
+
+    async def step(self) -> None:
+        """Everything that is due now."""
+        now = self._clock.monotonic()
+        if now >= self._next_root:
+            await self._check_root()
+        self._take_hints()
+        if self._watching is None or self._paused:
+            return
+        if (batch := self._debounce.take(now)) is not None:
+            await self._record(batch)
+        elif self._next_reconcile is not None and now >= self._next_reconcile:
+            await self._reconcile()
+
+    async def finish(self) -> None:
+        """Record what is dirty and let go; the rest is found by the next start."""
+        self._take_hints()
+        batch = self._debounce.take_all()
+        if batch is not None and self._watching is not None and not self._paused:
+            await self._record(batch)
+        await self._let_go()
+
+    def due(self) -> float | None:
+        """When `step` has something to do, as far as is known now; null: when it is woken."""
+        times = [self._next_root]
+        if self._watching is not None and not self._paused:
+            times += [t for t in (self._debounce.due(), self._next_reconcile) if t is not None]
+            times += [] if self._watching.due is None else [self._watching.due]
+        return min(times)
+
+    async def _wait(self) -> None:
+        """Until something is due. While folders wait to be quiet, hints are left where they are:
+        under steady writing nothing wakes us for each of them.
+        """
+        due = self.due()
+        if self._debounce and not self._paused:
+            due = min(due or 0.0, self._clock.monotonic() + self._rhythm.settle)
+            self._wake.clear()
+        timeout = None if due is None else max(0.0, due - self._clock.monotonic())
+        try:
+            await asyncio.wait_for(self._wake.wait(), timeout)
+        except TimeoutError:
+            return
+        finally:
+            self._wake.clear()
+
+    def _notify(self) -> None:
+        """From the watcher's thread."""
+        self._loop.call_soon_threadsafe(self._noticed)
+
+    def _noticed(self) -> None:
+        if not self._debounce:
+            self._wake.set()
+
+    # The steps.
+
+    def _take_hints(self) -> None:
+        if self._watching is None:
+            return
+        hints = self._watching.watcher.take()
+        if hints.root:
+            self._next_root = self._clock.monotonic()
+        if hints.lost:
+            self._debounce.add_whole(self._watching.lost_reason, now=hints.last)
+        if hints:
+            self._debounce.add(
+                hints.folders, first=hints.first, last=hints.last, writing=bool(hints.writing)
+            )
+
+    async def _check_root(self) -> None:
+        """That the root is the directory that is watched; if not, watch what is there now."""
+        self._next_root = self._clock.monotonic() + self._rhythm.root
+        try:
+            identity = await self.bridge.run(lambda _: identify_root(self.app))
+            if self._watching is not None and self._watching.identity == identity:
+                return
+            await self._let_go()
+            self._watching = await self.bridge.run(lambda _: self._watch(self.app, self._notify))
+        except (RootError, OSError) as error:
+            await self._gone(error)
+            return
+        reason: Reason = "scan" if self._started else "startup-scan"
+        self._set(phase="starting" if not self._started else "watching", error=None)
+        self._debounce.add_whole(reason, now=self._clock.monotonic() - self._rhythm.settle)
+
+    async def _gone(self, error: Exception) -> None:
+        await self._let_go()
+        self._debounce.take_all()  # once it is back, everything is looked at
+        if self._state.phase != "gone":
+            log.warning("%s: %s", self.app.key, error)
+        self._set(phase="gone", error=str(error))
+        self.ready.set()
+
+    async def _let_go(self) -> None:
+        watching, self._watching = self._watching, None
+        if watching is not None:
+            await asyncio.to_thread(watching.watcher.close)
+
+    async def _record(self, batch: Batch) -> None:
+        now = self._clock.monotonic()
+        if batch.reason == "after-overflow":
+            self._count(overflows=1)
+            log.warning("%s: events were lost; everything is looked at", self.app.key)
+        try:
+            outcome = await self.bridge.run(lambda ws: self._look(ws, batch))
+        except Exception as error:
+            await self._failed(batch, error)
+            return
+        self._failures = 0
+        self._started = True
+        self._note(outcome, batch, now)
+        if outcome.unstable:
+            self._failures = 1
+            again = Batch(frozenset(map(folder_of, outcome.unstable)), None, batch.first)
+            self._debounce.give_back(again, not_before=now + self._rhythm.settle)
+        self.ready.set()
+
+    def _look(self, workspace: Workspace, batch: Batch) -> Outcome:
+        """In the worker's thread."""
+        if batch.whole is not None and self._watching is not None:
+            self._watching.watcher.renew()
+        only = None if batch.whole is not None else batch.folders
+        return record(self._handle(workspace), batch.reason, only)
+
+    def _handle(self, workspace: Workspace) -> AppHandle:
+        return workspace.app(self.app.key)
+
+    async def _failed(self, batch: Batch, error: Exception) -> None:
+        """Nothing was recorded: what to say of it, and when to try again."""
+        self._failures += 1
+        now = self._clock.monotonic()
+        wait = min(self._rhythm.retry * 2 ** (self._failures - 1), self._rhythm.retry_longest)
+        if isinstance(error, RootError):
+            self._next_root = now
+            self._debounce.give_back(batch, not_before=now + wait)
+            return
+        self.ready.set()
+        if isinstance(error, BusyError | ChangeOpenError):
+            wait = min(wait, 5.0)
+            self._set(phase="held", held=error.message)
+        elif isinstance(error, ConflictError):
+            await self._recover(error)
+        else:
+            self._complain(error)
+        self._debounce.give_back(batch, not_before=now + wait)
+
+    async def _recover(self, found: ConflictError) -> None:
+        """Somebody's checkout was killed while we watched."""
+        try:
+            await self.bridge.run(lambda ws: self._handle(ws).recover(wait=0))
+        except Exception as error:
+            self._complain(error)
+        else:
+            log.warning("%s: %s; it was recovered", self.app.key, found.message)
+
+    def _complain(self, error: Exception) -> None:
+        message = error.message if isinstance(error, EpmError) else f"{error!r}"
+        if message != self._state.error:
+            expected = isinstance(error, EpmError | OSError)
+            log.error("%s: %s", self.app.key, message, exc_info=None if expected else error)
+        self._set(phase="error", error=message)
+
+    async def _reconcile(self) -> None:
+        """Look at everything, for what no event told of."""
+        self._next_reconcile = self._reconcile_after()
+        batch = Batch(frozenset(), "scan", self._clock.monotonic())
+        try:
+            outcome = await self._slow.run(lambda ws: self._look(ws, batch))
+        except Exception as error:
+            await self._failed(batch, error)
+            return
+        self._take_hints()
+        unexpected = [p for p in outcome.made if not self._debounce.has(folder_of(p))]
+        self._note(outcome, batch, self._clock.monotonic())
+        self._count(reconciles=1, found_by_reconcile=len(unexpected))
+        if unexpected:
+            log.warning("%s: %d paths changed unnoticed", self.app.key, len(unexpected))
+
+    def _note(self, outcome: Outcome, batch: Batch, now: float) -> None:
+        version = outcome.version
+        self._count(looks=1, drift_versions=int(outcome.is_new and not outcome.is_first))
+        if outcome.is_first and outcome.is_new:
+            log.info("%s: version %d is the baseline", self.app.key, version.version)
+        elif outcome.is_new:
+            log.info(
+                "%s: version %d (%s), %d paths",
+                self.app.key,
+                version.version,
+                batch.reason,
+                len(outcome.made),
+            )
+        looked = self._state.looked
+        if batch.whole is not None:
+            looked = to_rfc3339(self._clock.now())
+        self._set(
+            phase="watching",
+            held=None,
+            error=None,
+            version=version.version,
+            recorded=version.time,
+            looked=looked,
+            unstable=outcome.unstable,
+        )
+
+    # The state.
+
+    def _phase(self) -> Phase:
+        phase = self._state.phase
+        if phase in ("gone", "error"):
+            return phase
+        if self._paused:
+            return "paused"
+        if phase == "watching" and self._watching is not None and self._watching.is_polling:
+            return "polling"
+        return phase
+
+    def _set(self, **fields: object) -> None:
+        self._state = msgspec.structs.replace(self._state, **fields)
+
+    def _count(self, **more: int) -> None:
+        counters = self._state.counters
+        new = {name: getattr(counters, name) + number for name, number in more.items()}
+        self._set(counters=msgspec.structs.replace(counters, **new))
+
+    def _reconcile_after(self) -> float | None:
+        if self._rhythm.reconcile is None:
+            return None
+        return self._clock.monotonic() + self._rhythm.reconcile * self._random.uniform(0.9, 1.1)
+
+
+def identify_root(app: App) -> tuple[int, int]:
+    """(st_dev, st_ino) of the root. Raises RootError."""
+    with open_root(app) as root:
+        return root.stat.st_dev, root.stat.st_ino
+
+
+def folder_of(path: str) -> str:
+    return path.rpartition("/")[0]

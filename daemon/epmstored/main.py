@@ -1,0 +1,84 @@
+"""Where the daemon begins: `epmstored run [--store DIR]`, in the foreground.
+
+Everything is imported before the first store is opened, so that an upgrade of the package does not
+change a running daemon. Here and only here the environment becomes parameters.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+from epmstore import __version__
+from epmstore.errors import EpmError, UsageError
+from epmstored.clock import SystemDaemonClock
+from epmstored.notify import Notifier
+from epmstored.rhythm import Rhythm
+from epmstored.service import Service
+from epmstored.watching import chooser
+
+SYSTEM_STORE = Path("/var/lib/epmstore")
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run until a signal; the exit code."""
+    options = _parser().parse_args(args)
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="epmstored: %(levelname)s: %(message)s"
+    )
+    try:
+        asyncio.run(_service(options.store).run())
+    except EpmError as error:
+        sys.stderr.write(f"epmstored: {error.message}\n")
+        if error.hint:
+            sys.stderr.write(f"  {error.hint}\n")
+        return error.exit_code
+    except OSError as error:
+        sys.stderr.write(f"epmstored: {error}\n")
+        return 4
+    return 0
+
+
+def _service(option: str | None) -> Service:
+    clock, rhythm = SystemDaemonClock(), Rhythm()
+    return Service(
+        _store(option),
+        clock=clock,
+        rhythm=rhythm,
+        watch=chooser(clock, rhythm.poll),
+        notifier=Notifier.from_environment(os.environ, os.getpid()),
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="epmstored", description="Watch the applications of a store and record what changes."
+    )
+    parser.add_argument("--version", action="version", version=f"epmstored {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser(
+        "run",
+        help="watch and record, in the foreground",
+        description="Watch and record, in the foreground, until SIGTERM; SIGHUP reloads.",
+        epilog="example: epmstored run --store /srv/store",
+    )
+    run.add_argument("--store", metavar="DIR", help="the store; default as for epmstore")
+    return parser
+
+
+def _store(option: str | None) -> Path:
+    """--store, else EPMSTORE_STORE, else the default of this user. Raises UsageError."""
+    named = option if option is not None else os.environ.get("EPMSTORE_STORE")
+    if named is not None:
+        if not named or "\0" in named:
+            raise UsageError(f"that does not name a directory: {named!r}")
+        return Path(os.path.abspath(named))
+    if os.geteuid() == 0:
+        return SYSTEM_STORE
+    data, home = os.environ.get("XDG_DATA_HOME"), os.environ.get("HOME")
+    place = data or (f"{home}/.local/share" if home else "")
+    if not place.startswith("/"):
+        raise UsageError("there is no home directory", hint="name the store: --store")
+    return Path(place, "epmstore")

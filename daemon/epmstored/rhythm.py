@@ -1,0 +1,21 @@
+"""How often the daemon does what. Seconds."""
+
+import msgspec
+
+
+class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
+    """`settle`: how long a root must have been quiet before a change is recorded; `longest`: how
+    long nothing may wait under steady writing. `poll`: how often a root is looked at that cannot be
+    watched. `reconcile`: how often everything is looked at for what no event told (null: never).
+    `root`: how often it is checked that a root is the directory that is watched. `retry` and
+    `retry_longest`: after a recording that failed.
+    """
+
+    settle: float = 2.0
+    longest: float = 60.0
+    poll: float = 60.0
+    reconcile: float | None = 86_400.0
+    root: float = 30.0
+    retry: float = 1.0
+    retry_longest: float = 60.0
+    stop: float = 20.0

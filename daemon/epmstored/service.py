@@ -1,0 +1,126 @@
+"""The daemon itself: what is started in which order, and how it ends.
+
+Start: be the only one; open the store, which finishes interrupted checkouts; watch every root, then
+look at it; ready. SIGTERM and SIGINT record what is dirty and end; SIGHUP reads the appcat again.
+Being killed loses nothing: what was not recorded is found by the next start.
+"""
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+
+from epmstore import locks
+from epmstore.clock import to_rfc3339
+from epmstore.errors import BusyError, EpmError
+from epmstore.progress import SILENT
+from epmstore.workspace import Workspace
+from epmstored.apprecorder import WatcherFactory
+from epmstored.clock import DaemonClock
+from epmstored.notify import Notifier
+from epmstored.rhythm import Rhythm
+from epmstored.supervisor import Supervisor
+
+log = logging.getLogger("epmstored")
+
+LOCK = "daemon"
+"""The name in `locks/` of the lock that the one daemon of a store holds."""
+ACTOR: dict[str, object] = {"via": "daemon", "command": "epmstored"}
+
+
+class Service:
+    """One store's daemon."""
+
+    def __init__(
+        self,
+        store: Path,
+        *,
+        clock: DaemonClock,
+        rhythm: Rhythm,
+        watch: WatcherFactory,
+        notifier: Notifier,
+    ) -> None:
+        self.store = store
+        self._clock = clock
+        self._rhythm = rhythm
+        self._watch = watch
+        self._notifier = notifier
+        self.started = to_rfc3339(clock.now())
+
+    def open_workspace(self) -> Workspace:
+        """For a thread of its own."""
+        return Workspace.open(self.store, progress=SILENT, actor=ACTOR, recover=False)
+
+    async def run(self) -> None:
+        """Until a signal. Raises BusyError if a daemon runs already, NoStoreError, DamagedError."""
+        self._first_opening()
+        try:
+            with locks.hold(self.store / "locks", LOCK, wait=0, owner="(epmstored)"):
+                await self._run()
+        except BusyError as error:
+            if error.data.get("lock") != LOCK:
+                raise
+            raise BusyError(
+                f"a daemon runs for this store already: {error.data.get('holder')}",
+                hint="`epmstore daemon status` asks it",
+                **error.data,
+            ) from None
+
+    def _first_opening(self) -> None:
+        """Before anything else, also of the lock: whether there is a store at all."""
+        with Workspace.open(self.store, actor=ACTOR) as workspace:
+            for result in workspace.recovered:
+                log.warning("%s: an interrupted checkout was finished", result.app)
+
+    async def _run(self) -> None:
+        self.supervisor = Supervisor(
+            self.open_workspace, clock=self._clock, rhythm=self._rhythm, watch=self._watch
+        )
+        self._end = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end.set)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.supervisor.run(), name="supervisor")
+                loop.add_signal_handler(signal.SIGHUP, lambda: tasks.create_task(self.reload()))
+                beat = tasks.create_task(self._beat(), name="heartbeat")
+                tasks.create_task(self._announce(), name="ready")
+                await self._end.wait()
+                log.info("stopping")
+                self._notifier.stopping()
+                beat.cancel()
+                self.supervisor.stop()
+        finally:
+            await self.supervisor.close()
+
+    def stop(self) -> None:
+        """As SIGTERM does."""
+        self._end.set()
+
+    async def reload(self) -> None:
+        """As SIGHUP does: watch what the appcat has now. What cannot be read is said and left."""
+        self._notifier.reloading(self._clock.monotonic())
+        try:
+            await self.supervisor.reload()
+        except (EpmError, OSError) as error:
+            log.error("the appcat was not reloaded: %s", error)
+        self._notifier.ready(self._summary())
+
+    async def _announce(self) -> None:
+        await self.supervisor.ready()
+        log.info("ready: %s", self._summary())
+        self._notifier.ready(self._summary())
+
+    async def _beat(self) -> None:
+        """Tell systemd that the loop turns."""
+        interval = self._notifier.interval
+        while interval is not None:
+            self._notifier.alive()
+            await asyncio.sleep(interval)
+
+    def _summary(self) -> str:
+        states = self.supervisor.states()
+        troubled = [state.app for state in states if state.phase in ("gone", "error")]
+        text = f"{len(states)} applications are watched"
+        return f"{text}; trouble with {', '.join(troubled)}" if troubled else text

@@ -1,0 +1,56 @@
+"""What the daemon knows of each application, as a value: what `status` and the API show."""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Phase: TypeAlias = Literal[
+    "starting",  # not yet watched, or not yet looked at
+    "watching",  # told by the kernel
+    "polling",  # looked at now and then: `degraded` says why, unless that is as it should be
+    "paused",  # somebody said so
+    "held",  # somebody else changes or records the root: `held` says who
+    "gone",  # the root is not there or is another directory: `error` says more
+    "error",  # the last recording failed: `error` says why; it is tried again
+]
+
+
+class Counters(msgspec.Struct, frozen=True, kw_only=True):
+    """Since the daemon was started."""
+
+    drift_versions: int = 0
+    looks: int = 0
+    """Times that folders were looked at because of an event."""
+    reconciles: int = 0
+    found_by_reconcile: int = 0
+    """Paths that differed and that no event had told of."""
+    overflows: int = 0
+    """Recordings that were whole because events had been lost."""
+
+
+class AppState(msgspec.Struct, frozen=True, kw_only=True):
+    """One application. Times as in records, null before the first.
+
+    `degraded`: why less is seen or recorded than should be, in words; empty if all is well.
+    `queue`: folders that wait to be looked at; `lag`: seconds since the oldest of them changed.
+    `version` is the newest one known to the daemon and `recorded` its time; `looked` is when the
+    whole root was last looked at. `unstable` did not hold still when they were read last; `noisy`
+    are recorded without content until they are given a class.
+    """
+
+    app: str
+    uuid: str
+    root: str
+    phase: Phase = "starting"
+    degraded: tuple[str, ...] = ()
+    held: str | None = None
+    error: str | None = None
+    queue: int = 0
+    lag: float = 0.0
+    watched: int = 0
+    version: int | None = None
+    recorded: str | None = None
+    looked: str | None = None
+    unstable: tuple[str, ...] = ()
+    noisy: tuple[str, ...] = ()
+    counters: Counters = Counters()

@@ -1,0 +1,139 @@
+"""All applications of the appcat: a recorder for each, as many as there are now.
+
+The Supervisor is what the API and the service talk to.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from epmstore.catalog.appcat import App
+from epmstore.errors import AppNotFoundError
+from epmstore.workspace import Workspace
+from epmstored.apprecorder import AppRecorder, WatcherFactory
+from epmstored.bridge import Bridge
+from epmstored.clock import DaemonClock
+from epmstored.rhythm import Rhythm
+from epmstored.state import AppState
+
+log = logging.getLogger("epmstored")
+
+
+class Supervisor:
+    """Owns the recorders and their threads. `store` is a bridge for what concerns the whole store,
+    `slow` one with low priority for what has time.
+    """
+
+    def __init__(
+        self,
+        open_workspace: Callable[[], Workspace],
+        *,
+        clock: DaemonClock,
+        rhythm: Rhythm,
+        watch: WatcherFactory,
+    ) -> None:
+        self.store = Bridge("store", open_workspace)
+        self.slow = Bridge("slow", open_workspace, niceness=10)
+        self._open_workspace = open_workspace
+        self._clock = clock
+        self._rhythm = rhythm
+        self._watch = watch
+        self._recorders: dict[str, AppRecorder] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stopping = asyncio.Event()
+        self._reloading = asyncio.Lock()
+        self._loaded = asyncio.Event()
+
+    # What others see and ask. Applications are named by their keys.
+
+    def states(self) -> list[AppState]:
+        """In order of keys."""
+        return sorted((r.state for r in self._recorders.values()), key=lambda state: state.app)
+
+    def state(self, key: str) -> AppState:
+        """Raises AppNotFoundError."""
+        return self._find(key).state
+
+    def pause(self, key: str) -> None:
+        """Record nothing of it until `resume`. Raises AppNotFoundError."""
+        self._find(key).pause()
+
+    def resume(self, key: str) -> None:
+        """Raises AppNotFoundError."""
+        self._find(key).resume()
+
+    def reconcile(self, key: str) -> None:
+        """Look at the whole root as soon as possible. Raises AppNotFoundError."""
+        self._find(key).reconcile_soon()
+
+    def bridge(self, key: str) -> Bridge:
+        """The thread that records this application. Raises AppNotFoundError."""
+        return self._find(key).bridge
+
+    # Life.
+
+    async def run(self) -> None:
+        """Until `stop`: then everything is recorded that can be."""
+        async with asyncio.TaskGroup() as tasks:
+            self._group = tasks
+            await self.reload()
+            self._loaded.set()
+            await self._stopping.wait()
+            for recorder in self._recorders.values():
+                recorder.stop()
+
+    async def ready(self) -> None:
+        """Until every application was looked at once, or cannot be now."""
+        await self._loaded.wait()
+        while waiting := [r for r in self._recorders.values() if not r.ready.is_set()]:
+            await waiting[0].ready.wait()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def close(self) -> None:
+        """End the threads; what hangs is left behind."""
+        bridges = [self.store, self.slow, *(r.bridge for r in self._recorders.values())]
+        await asyncio.gather(*(bridge.close(wait=1.0) for bridge in bridges))
+
+    async def reload(self) -> None:
+        """Watch what the appcat has now. Raises DamagedError."""
+        async with self._reloading:
+            apps = await self.store.run(lambda workspace: workspace.apps.list())
+            wanted = {app.uuid: app for app in apps}
+            for uuid, recorder in list(self._recorders.items()):
+                if wanted.get(uuid) != recorder.app:
+                    await self._remove(uuid)
+            for uuid, app in wanted.items():
+                if uuid not in self._recorders:
+                    self._add(app)
+
+    def _add(self, app: App) -> None:
+        log.info("%s: watching %s", app.key, app.root)
+        recorder = AppRecorder(
+            app,
+            bridge=Bridge(app.key, self._open_workspace),
+            slow=self.slow,
+            clock=self._clock,
+            rhythm=self._rhythm,
+            watch=self._watch,
+        )
+        self._recorders[app.uuid] = recorder
+        self._tasks[app.uuid] = self._group.create_task(recorder.run(), name=app.key)
+
+    async def _remove(self, uuid: str) -> None:
+        """Without a last recording: it may be gone from the appcat."""
+        recorder = self._recorders.pop(uuid)
+        log.info("%s: watched no more as it was", recorder.app.key)
+        recorder.stop()
+        await self._tasks.pop(uuid)
+        await recorder.bridge.close(wait=5.0)
+
+    def _find(self, key: str) -> AppRecorder:
+        for recorder in self._recorders.values():
+            if recorder.app.key == key:
+                return recorder
+        known = ", ".join(state.app for state in self.states())
+        raise AppNotFoundError(
+            f"no application {key!r} is watched", hint=f"known: {known}" if known else None
+        )

@@ -1,0 +1,80 @@
+"""When what changed is looked at."""
+
+from epmstored.debounce import MANY, Batch, Debounce
+
+
+def make() -> Debounce:
+    return Debounce(settle=2.0, longest=60.0)
+
+
+def test_nothing_is_never_due() -> None:
+    debounce = make()
+    assert debounce.due() is None
+    assert debounce.take(1e9) is None
+    assert debounce.lag(1e9) == 0
+    assert not debounce
+
+
+def test_a_folder_is_due_when_it_was_quiet() -> None:
+    debounce = make()
+    debounce.add(["a"], first=10.0, last=10.0)
+    debounce.add(["b"], first=11.0, last=11.5)
+    assert debounce.due() == 13.5
+    assert debounce.take(13.4) is None
+    assert debounce.lag(13.5) == 3.5
+    assert debounce.take(13.5) == Batch(frozenset({"a", "b"}), None, 10.0)
+    assert not debounce
+
+
+def test_steady_writing_does_not_put_it_off_for_ever() -> None:
+    debounce = make()
+    for second in range(100):
+        debounce.add(["a"], first=float(second), last=float(second))
+    assert debounce.due() == 60.0
+
+
+def test_an_open_file_is_waited_for_and_not_for_ever() -> None:
+    debounce = make()
+    debounce.add(["a"], first=0.0, last=1.0, writing=True)
+    assert debounce.due() == 60.0
+    debounce.add(["a"], first=5.0, last=5.0)
+    assert debounce.due() == 7.0
+
+
+def test_everything_takes_the_place_of_folders() -> None:
+    debounce = make()
+    debounce.add(["a"], first=0.0, last=0.0)
+    debounce.add_whole("after-overflow", now=1.0)
+    debounce.add_whole("scan", now=1.5)
+    assert debounce.queue == 1
+    assert debounce.has("anything")
+    batch = debounce.take(3.5)
+    assert batch == Batch(frozenset(), "after-overflow", 0.0)
+    assert batch.reason == "after-overflow"
+
+
+def test_very_many_folders_are_everything() -> None:
+    debounce = make()
+    debounce.add([str(n) for n in range(MANY + 1)], first=0.0, last=0.0)
+    batch = debounce.take_all()
+    assert batch == Batch(frozenset(), "event", 0.0)
+
+
+def test_what_is_given_back_keeps_its_age_and_waits() -> None:
+    debounce = make()
+    debounce.add(["a"], first=10.0, last=10.0)
+    batch = debounce.take(12.0)
+    assert batch is not None
+    debounce.give_back(batch, not_before=20.0)
+    assert debounce.due() == 20.0
+    assert debounce.lag(20.0) == 10.0
+    debounce.add(["b"], first=19.0, last=19.0)
+    assert debounce.due() == 21.0
+    assert debounce.take(21.0) == Batch(frozenset({"a", "b"}), None, 10.0)
+
+
+def test_everything_given_back_takes_newer_folders_in() -> None:
+    debounce = make()
+    debounce.add(["b"], first=19.0, last=19.0)
+    debounce.give_back(Batch(frozenset(), "startup-scan", 10.0), not_before=0.0)
+    assert debounce.take(21.0) == Batch(frozenset(), "startup-scan", 10.0)

@@ -1,0 +1,92 @@
+"""The daemon's life, as a process."""
+
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from epmstore.workspace import Workspace
+from tests.daemon.process import STARTS, running
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    (root / "bin").mkdir(parents=True)
+    (root / "bin/tool").write_text("one")
+    return root
+
+
+@pytest.fixture
+def store(tmp_path: Path, root: Path) -> Path:
+    store = tmp_path / "store"
+    with Workspace.init(store) as workspace:
+        workspace.apps.add("crm", root)
+    return store
+
+
+def log_of(store: Path) -> list[tuple[int, str, str]]:
+    with Workspace.open(store) as workspace:
+        found = [info.record for info in workspace.app("crm").versions()]
+    return [(v.version, v.kind, v.reason) for v in found]
+
+
+def test_an_app_without_a_version_gets_its_baseline(store: Path) -> None:
+    with running(store) as daemon:
+        daemon.wait_for("crm: version 0 is the baseline")
+        assert daemon.stop() == 0
+    assert log_of(store) == [(0, "drift", "startup-scan")]
+
+
+def test_what_changed_while_it_was_down_is_recorded_with_its_window(
+    store: Path, root: Path
+) -> None:
+    with running(store) as daemon:
+        assert daemon.stop() == 0
+    (root / "bin/tool").write_text("two")
+    with running(store) as daemon:
+        daemon.kill()
+    assert log_of(store)[1:] == [(1, "drift", "startup-scan")]
+    with Workspace.open(store) as workspace:
+        first, second = [info.record for info in workspace.app("crm").versions()]
+    assert second.window is not None
+    assert second.window[0] == first.time
+
+
+def test_a_second_daemon_is_refused(store: Path) -> None:
+    with running(store):
+        second = subprocess.run(
+            [*STARTS, "run", "--store", str(store)], capture_output=True, text=True, timeout=60
+        )
+    assert second.returncode == 11
+    assert "runs for this store already" in second.stderr
+
+
+def test_without_a_store_it_says_so(tmp_path: Path) -> None:
+    found = subprocess.run(
+        [*STARTS, "run", "--store", str(tmp_path / "none")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert found.returncode == 10
+    assert "epmstore init" in found.stderr
+
+
+def test_systemd_is_told(store: Path, tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(address)
+        listener.settimeout(60)
+        with running(store, NOTIFY_SOCKET=address, WATCHDOG_USEC="60000000") as daemon:
+            told = [listener.recv(4096).decode()]
+            while not told[-1].startswith("READY=1"):
+                told.append(listener.recv(4096).decode())
+            assert "WATCHDOG=1" in told
+            daemon.process.send_signal(signal.SIGHUP)
+            assert listener.recv(4096).decode().startswith("RELOADING=1")
+            assert daemon.stop() == 0
