@@ -1,0 +1,338 @@
+"""Two implementations agree: `rescue.py`, which shares nothing with the rest and reads no index,
+writes the same bytes as `checkout --target`, from stores with every kind of frame; from damaged
+ones it writes nothing wrong, and out of the target it writes nothing at all.
+"""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+import epmstore.rescue as rescue
+from epmstore.digest import identify
+from epmstore.record import commit
+from epmstore.relpath import RelPath, sort_paths
+from epmstore.tree import Entry, entry_sum
+from epmstore.workspace import Workspace
+from tests.acceptance.host import SEED, Picture, amount, differences, picture
+from tests.acceptance.trees import make_new, make_old, text
+from tests.blobs.test_store import COLLISIONS
+
+FLIPS = amount("EPM_TEST_FLIPS", 30)
+KEY = "crm"
+
+
+class Lone:
+    """A copy of `rescue.py` and of a store, and nothing else of epmstore."""
+
+    def __init__(self, place: Path, store: Path) -> None:
+        self.place = place
+        self.store = place / "rescued-store"
+        shutil.copytree(store, self.store)
+        for path in (*self.store.glob("index.sqlite*"), self.store / "reserve"):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.store / "live")
+        self.script = place / "rescue.py"
+        shutil.copy(rescue.__file__, self.script)
+
+    def __call__(self, *args: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-I", str(self.script), *args]
+        done = subprocess.run(command, cwd=self.place, capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def extract(self, version: int | str, *paths: str, code: int = 0) -> Picture:
+        target = self.place / "rescued"
+        shutil.rmtree(target, ignore_errors=True)
+        done = self("extract", str(self.store), KEY, str(version), str(target), *paths)
+        assert done.returncode == code, done
+        return picture(target)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "root").mkdir()
+    return tmp_path / "root"
+
+
+def make_store(place: Path, root: Path) -> Path:
+    with Workspace.init(place / "store") as workspace:
+        workspace.apps.add(KEY, root)
+        workspace.apps.set(KEY, add={"state": ["*.log"], "secret": ["*.key"]})
+    return place / "store"
+
+
+def snapshot(store: Path) -> int:
+    with Workspace.open(store) as workspace:
+        version = workspace.app(KEY).snapshot("now").version
+    assert version is not None
+    return version
+
+
+def exported(store: Path, version: int, place: Path) -> Picture:
+    with Workspace.open(store) as workspace:
+        workspace.app(KEY).export(str(version), place / "exported")
+    found = picture(place / "exported")
+    shutil.rmtree(place / "exported")
+    return found
+
+
+def kinds(store: Path) -> set[str]:
+    """Of the frames in all packs."""
+    found = set()
+    packs = store / "packs"
+    for name in rescue.pack_files(str(packs)):
+        fd = os.open(packs / name, os.O_RDONLY)
+        found |= {r.kind.decode() for r in rescue.walk(fd, os.fstat(fd).st_size)}
+        os.close(fd)
+    return found - {"F", "T"}
+
+
+@pytest.mark.parametrize("layout", ["log", "packs", "merged"])
+def test_every_version_is_the_same(
+    tmp_path: Path, root: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("epmstore.record.ingest.POOL_FROM", 1 << 40)  # all in this process
+    for module in ("record.reading", "checkout.contents"):
+        monkeypatch.setattr(f"epmstore.{module}.PART_THRESHOLD", 2_000_000)
+    if layout != "log":
+        monkeypatch.setattr(commit, "LOG_LIMIT", 0)
+    rng = random.Random(SEED)
+    make_old(root, 60, rng)
+    (root / "noise").write_bytes(rng.randbytes(1_500_000))
+    (root / "large").write_bytes(rng.randbytes(5_000_000) + b"the same again\n" * 400_000)
+    (root / os.fsdecode(b"caf\xe9 \n")).write_bytes(b"latin")
+    (root / "app.log").write_bytes(b"state")
+    (root / "private.key").write_bytes(b"secret")
+    (root / "sparse").write_bytes(b"begin")
+    os.truncate(root / "sparse", 1 << 20)
+    slow = text(rng) * 20
+    (root / "slow").write_bytes(slow)
+    store = make_store(tmp_path, root)
+    versions = [snapshot(store)]
+    make_new(root, 60, rng)
+    for edit in (b"x", b"yy"):
+        (root / "slow").write_bytes(slow[:500] + edit + slow[500:])
+        versions.append(snapshot(store))
+    if layout == "merged":
+        with Workspace.open(store) as workspace:
+            workspace.care.gc()
+    assert kinds(store) >= {"S", "R", "D", "P"}
+    lone = Lone(tmp_path, store)
+    for version in versions:
+        found, expected = lone.extract(version), exported(store, version, tmp_path)
+        assert differences(found, expected) == []
+    assert lone("log", str(lone.store), KEY).stdout.count("\n") == len(versions)
+    some = lone.extract("latest", "d1", "slow")
+    assert {path.split(b"/")[0] for path in some} == {b"d1", b"slow"}
+    sparse = (tmp_path / "rescued/slow").stat()
+    assert sparse.st_size == len(slow) + 2
+
+
+def test_what_is_said_of_what_is_not_there(tmp_path: Path, root: Path) -> None:
+    (root / "a").write_bytes(b"1")
+    (root / "b.key").write_bytes(b"2")
+    store = make_store(tmp_path, root)
+    snapshot(store)
+    lone = Lone(tmp_path, store)
+    done = lone("extract", str(lone.store), KEY, "0", str(tmp_path / "out"))
+    assert (done.returncode, "b.key: secret" in done.stderr) == (0, True)
+    assert lone("extract", str(lone.store), KEY, "0", str(tmp_path / "out")).returncode == 2
+    assert lone("extract", str(lone.store), KEY, "7", str(tmp_path / "new")).returncode == 5
+    assert lone("extract", str(lone.store), "erp", "0", str(tmp_path / "new")).returncode == 5
+    assert lone("apps", str(tmp_path / "nowhere")).returncode == 5
+
+
+def test_two_contents_with_one_address(tmp_path: Path, root: Path) -> None:
+    if not (COLLISIONS / "sha-mbles-1.bin").exists():
+        pytest.skip("EPM_TEST_COLLISIONS names no folder with SHA-1 collisions")
+    for number in (1, 2):
+        shutil.copy(COLLISIONS / f"sha-mbles-{number}.bin", root / f"{number}")
+    store = make_store(tmp_path, root)
+    snapshot(store)
+    found = Lone(tmp_path, store).extract(0)
+    for number in (1, 2):
+        data = (COLLISIONS / f"sha-mbles-{number}.bin").read_bytes()
+        assert (tmp_path / f"rescued/{number}").read_bytes() == data
+    assert len(found) == 2
+
+
+@pytest.mark.slow
+def test_a_damaged_store_gives_nothing_wrong(tmp_path: Path, root: Path) -> None:
+    """One bit, anywhere in packs: what comes out is right, what does not is named."""
+    rng = random.Random(SEED)
+    make_old(root, 20, rng)
+    store = make_store(tmp_path, root)
+    snapshot(store)
+    make_new(root, 20, rng)
+    snapshot(store)
+    expected = exported(store, 1, tmp_path)
+    lone = Lone(tmp_path, store)
+    (log,) = (lone.store / "packs/log").iterdir()
+    sound = log.read_bytes()
+    wholes = 0
+    for _ in range(FLIPS):
+        at = rng.randrange(len(sound))
+        log.write_bytes(flipped(sound, at, rng))
+        target = tmp_path / "rescued"
+        shutil.rmtree(target, ignore_errors=True)
+        done = lone("extract", str(lone.store), KEY, "1", str(target))
+        assert done.returncode in (0, 3), done
+        found = picture(target)
+        assert found.keys() <= expected.keys()
+        lost = expected.keys() - found.keys()
+        assert [path for path in lost if path.decode() not in done.stderr] == []
+        content = -1 if os.geteuid() else -2
+        assert not [p for p in found if found[p][:content] != expected[p][:content]]
+        assert bool(lost) == (done.returncode == 3)
+        wholes += not lost
+    assert wholes < FLIPS, "some of it hit"
+
+
+def flipped(data: bytes, at: int, rng: random.Random) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1 << rng.randrange(8)]) + data[at + 1 :]
+
+
+# Catalogs made by hand.
+
+
+def line(seq: int, before: bytes | None, **keys: Any) -> bytes:
+    prev = "0" * 64 if before is None else hashlib.sha256(before).hexdigest()
+    said = {
+        "seq": seq,
+        "prev": prev,
+        "type": "version",
+        "format": 1,
+        "time": "2026-01-01T00:00:00Z",
+    }
+    return json.dumps({**said, **keys}).encode() + b"\n"
+
+
+def sealed(plain: bytes) -> bytes:
+    body = zstandard.ZstdCompressor(write_checksum=True).compress(plain)
+    fixed = struct.pack(
+        "<II4sc3sQQ", 0x184D2A5E, 56, b"EPM1", b"L", bytes(3), len(body), len(plain)
+    )
+    return fixed + hashlib.sha256(fixed + body).digest() + body
+
+
+HOSTILE: dict[str, dict[str, Any]] = {
+    "up": {"links": {"../out": {"target": "x"}}},
+    "absolute": {"links": {"/tmp/out": {"target": "x"}}},
+    "dot": {"links": {"a/./b": {"target": "x"}}},
+    "empty": {"links": {"": {"target": "x"}}},
+    "double": {"links": {"a//b": {"target": "x"}}},
+    "nul": {"links": {"a\0b": {"target": "x"}}},
+    "escaped": {"links": {"//%2e%2e/out": {"target": "x"}}},
+    "escaped slash": {"links": {"//..%2Fout": {"target": "x"}}},
+    "long": {"links": {"n" * 256: {"target": "x"}}},
+    "through a link": {"links": {"a": {"target": "/tmp"}}, "directories": {"a/b": {}}},
+    "below a file": {
+        "components": {"da39a3ee5e6b4b0d3255bfef95601890afd80709": {"a": {}}},
+        "blobs": {
+            "da39a3ee5e6b4b0d3255bfef95601890afd80709": {
+                "size": 0,
+                "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            }
+        },
+        "directories": {"a/b": {}},
+    },
+    "no mode": {"directories": {"a": {"mode": "rwx"}}},
+    "no facts": {"directories": {"a": 7}},
+    "no sections": {"links": [1, 2]},
+    "meta of nothing": {"meta": {"a": {}}},
+    "removed": {"removed": ["a"]},
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_catalogs_are_refused(tmp_path: Path, case: str) -> None:
+    """Even if the sum is ignored, nothing is written."""
+    (tmp_path / "store/catalogs").mkdir(parents=True)
+    (tmp_path / "store/packs").mkdir()
+    said = {"version": 0, "kind": "change", "tree": "0" * 64, **HOSTILE[case]}
+    (tmp_path / "store/catalogs/u.syscat.zst").write_bytes(sealed(line(0, None, **said)))
+    before = sorted(tmp_path.rglob("*"))
+    args = ["extract", str(tmp_path / "store"), "u", "0", str(tmp_path / "out"), "--anyway"]
+    done = subprocess.run(
+        [sys.executable, "-I", rescue.__file__, *args], capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode in (3, 6), done
+    written = set(tmp_path.rglob("*")) - {*before, tmp_path / "out"}
+    assert written == set()
+
+
+def test_a_catalog_that_was_edited_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "store/catalogs").mkdir(parents=True)
+    said = {"kind": "change", "tree": "0" * 64}
+    first = line(0, None, version=0, label="one", **said)
+    second = line(1, b"another line", version=1, **said)
+    (tmp_path / "store/catalogs/u.syscat.zst").write_bytes(sealed(first) + sealed(second))
+    args = ["log", str(tmp_path / "store"), "u"]
+    done = subprocess.run(
+        [sys.executable, "-I", rescue.__file__, *args], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3 and "does not follow" in done.stderr
+    assert done.stdout.startswith("0\t")
+
+
+def test_bombs_are_refused_before_memory_is_taken() -> None:
+    bomb = zstandard.ZstdCompressor().compress(bytes(50_000_000))
+    with pytest.raises(rescue.Damage):
+        rescue.unzip(bomb, 1000)
+    huge = b"\x28\xb5\x2f\xfd\xe0" + struct.pack("<Q", 1 << 40)
+    for size in (1 << 40, 1000):
+        with pytest.raises(rescue.Damage):
+            rescue.unzip(huge, size)
+
+
+names = st.text(min_size=1, max_size=8).map(lambda s: s.replace("/", "_").replace("\0", "_"))
+
+
+@given(
+    st.binary(min_size=1, max_size=9).map(lambda b: b.replace(b"/", b"_").replace(b"\0", b"_")),
+    names,
+    st.none() | names,
+    st.dictionaries(names, st.binary(max_size=9), max_size=2),
+    st.none() | st.integers(-(1 << 60), 1 << 60),
+)
+def test_sums_are_the_same(
+    raw: bytes, target: str, user: str | None, xattrs: dict[str, bytes], mtime_ns: int | None
+) -> None:
+    path = RelPath("x" + os.fsdecode(raw))
+    try:
+        (user or "").encode()
+        (target + "".join(xattrs)).encode()
+    except UnicodeEncodeError:
+        return
+    info = identify(raw)
+    ours = Entry(
+        path=path,
+        kind="file",
+        mode=0o4755,
+        user=user,
+        mtime_ns=mtime_ns,
+        content=info,
+        target=target,
+        xattrs=tuple(xattrs.items()),
+        same_as=sort_paths([path])[0],
+        sparse=True,
+    )
+    theirs = rescue.Entry(
+        "file", 0o4755, 0, 0, user, None, mtime_ns,
+        (info.digest.hex(), info.sha256.hex(), info.size), os.fsencode(target),
+        tuple((os.fsencode(n), v) for n, v in xattrs.items()), os.fsencode(path), True, "program",
+    )  # fmt: skip
+    assert rescue.entry_sum(os.fsencode(path), theirs) == entry_sum(ours)
