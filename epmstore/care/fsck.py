@@ -377,5 +377,5 @@ def _facts(state: CatalogState) -> list[object]:
         (v.version, v.record.txid, v.record.tree, v.kind, v.label, v.tags, v.pinned, v.restorable)
         for v in state.versions
     ]
-    said = (state.tags, state.hold, state.settings, state.accepted, state.purged)
+    said = (state.tags, state.hold, state.settings, state.accepts, state.purged)
     return [*versions, *said, state.about, state.revoked]

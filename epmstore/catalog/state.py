@@ -61,7 +61,7 @@ class CatalogState(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, int] = {}
     hold: HoldRecord | None = None
     settings: dict[str, object] = {}
-    accepted: AcceptRecord | None = None
+    accepts: list[AcceptRecord] = []
     purged: list[PurgeRecord] = []
     about: AboutRecord | None = None
     revoked: list[RevokeRecord] = []
@@ -106,7 +106,7 @@ class _Facts:
         self._forgotten: set[int] = set()
         self._hold: HoldRecord | None = None
         self._settings: dict[str, object] = {}
-        self._accepted: AcceptRecord | None = None
+        self._accepts: list[AcceptRecord] = []
         self._purged: list[PurgeRecord] = []
         self._about: AboutRecord | None = None
         self._revoked: dict[tuple[int | None, str | None], RevokeRecord] = {}
@@ -136,7 +136,7 @@ class _Facts:
             case SettingsRecord():
                 self._settings = record.settings
             case AcceptRecord():
-                self._accepted = record
+                self._accepts.append(record)
             case PurgeRecord():
                 self._purged.append(record)
             case AboutRecord():
@@ -176,7 +176,7 @@ class _Facts:
             tags=self._tags,
             hold=self._hold,
             settings=self._settings,
-            accepted=self._accepted,
+            accepts=self._accepts,
             purged=self._purged,
             about=self._about,
             revoked=list(self._revoked.values()),

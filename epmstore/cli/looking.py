@@ -21,7 +21,8 @@ def look(session: Session, handles: "Sequence[AppHandle]") -> int:
     failed: list[EpmError] = []
     for handle in handles:
         try:
-            found.append(shapes.status(handle.status()))
+            standing = handle.standing()
+            found.append(shapes.status(standing.status, standing=standing))
         except EpmError as error:
             session.key = session.key or handle.app.key
             failed.append(error)

@@ -35,7 +35,7 @@ def show_status(out: Output, found: Sequence[Shape], *, table: bool = False) -> 
 def exit_code(shape: Shape) -> int:
     if shape["unstable"] or shape["unobserved"]:
         return INCOMPLETE
-    return CLEAN if shape["clean"] else DIFFERENT
+    return CLEAN if shape["clean"] and not shape["deviations"] else DIFFERENT
 
 
 def _row(shape: Shape) -> tuple[str, ...]:
@@ -44,9 +44,30 @@ def _row(shape: Shape) -> tuple[str, ...]:
         shape["app"],
         version,
         _summary(shape),
+        _standing(shape),
         _daemon(shape),
         name(text_from_json(shape["root"])),
     )
+
+
+def _baseline(shape: Shape) -> str:
+    """What the root was compared with, if that is not just the newest version."""
+    if shape["baseline"] == "release":
+        label = f" ({name(shape['release_label'])})" if shape["release_label"] else ""
+        return f"release {shape['release']}{label}"
+    return f"accepted {shape['accepted']}" if shape["baseline"] == "accepted" else "-"
+
+
+def _standing(shape: Shape) -> str:
+    """The baseline, how many paths deviate from it, and since when."""
+    baseline = _baseline(shape)
+    if baseline == "-":
+        return "-"
+    if not shape["deviations"]:
+        return baseline
+    count = counted(len(shape["deviations"]), "deviation")
+    when = f"since {local(shape['since'])}" if shape["since"] else "not recorded yet"
+    return f"{baseline}: {count} {when}"
 
 
 def _summary(shape: Shape) -> str:
@@ -85,8 +106,38 @@ def _print(out: Output, shape: Shape) -> None:
         ):
             out.line(line)
     out.line("nothing has changed" if shape["clean"] else _totals(shape))
+    _print_deviations(out, shape)
     if shape["daemon"] is not None:
         out.note(f"the daemon says so: {_daemon(shape)}; epmstore status --scan looks again")
+
+
+def _print_deviations(out: Output, shape: Shape) -> None:
+    """What is not as the baseline has it, recorded or not."""
+    found, baseline = shape["deviations"], _baseline(shape)
+    if baseline == "-":
+        return
+    if not found:
+        out.line(f"everything is as in {_long(baseline)}")
+        return
+    out.line(f"not as in {_long(baseline)} ({number(len(found))}):")
+    lines = [
+        f"{out.paint(one['what'], '33'):<8} {name(text_from_json(one['path']))}  {_since(one)}"
+        for one in found
+    ]
+    for line in out.some(lines):
+        out.line(line)
+
+
+def _long(baseline: str) -> str:
+    return baseline.replace("accepted ", "the accepted version ")
+
+
+def _since(one: Shape) -> str:
+    """Since when a path deviates: the version that first had it so."""
+    what = f"release {one['release']}, " if one["what"] in ("stale", "ahead") else ""
+    if one["since"] is None:
+        return f"({what}not recorded yet)"
+    return f"({what}since version {one['since']}, {local(one['time'])})"
 
 
 def _content(shape: Shape) -> list[str]:

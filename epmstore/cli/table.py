@@ -60,6 +60,10 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "redo": Row("live", "redo", "Do again what was undone."),
         "recover": Row("live", "recover", "Finish or take back an interrupted checkout."),
     },
+    "Vendor": {
+        "verify": Row("verify", "verify", "Tell each file by the release it is from."),
+        "accept": Row("verify", "accept", "Declare a recorded version right."),
+    },
     "Contents": {
         "blob put": Row("blob", "put", "Store a file and print its SHA-1."),
         "blob get": Row("blob", "get", "Write a stored content to a file."),

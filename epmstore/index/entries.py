@@ -147,7 +147,7 @@ class Entries:
     def add_records(self, app: str, records: Iterable[Record], position: Position) -> None:
         """Enter records that are durable in the catalog, up to `position`."""
         with self._database.write() as db:
-            number = _app(db, app, create=True)
+            number = app_number(db, app, create=True)
             db.executemany(
                 "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)",
                 [(number, r.seq, r.type, r.version, r.form) for r in records],
@@ -174,7 +174,7 @@ class Entries:
         Applying the same part twice changes nothing.
         """
         with self._database.write() as db:
-            number = _app(db, app, create=True)
+            number = app_number(db, app, create=True)
             writer = _Writer(db, self._database.interned)
             if _has_none(db, number):
                 insert = f"INSERT OR REPLACE INTO live VALUES ({number}, ?, ?, {version}, ?, ?, ?)"
@@ -198,10 +198,10 @@ class Entries:
         if few:
             where += f" AND e.name IN ({', '.join('?' * len(few))})"
         with self._database.read() as db:
-            reader = _Reader(db)
+            reader = Reader(db)
             rows = db.execute(
                 f"SELECT e.name, {_ENTRY} FROM live e {CONTENT_JOIN} WHERE {where}",
-                (_app(db, app), to_bytes(folder), *few),
+                (app_number(db, app), to_bytes(folder), *few),
             )
             return {
                 name: reader.entry(join(folder, name), row)
@@ -213,7 +213,7 @@ class Entries:
         with self._database.read() as db:
             rows = db.execute(
                 "SELECT path FROM folders WHERE id IN (SELECT folder FROM live WHERE app = ?)",
-                (_app(db, app),),
+                (app_number(db, app),),
             ).fetchall()
         return [str(from_bytes(row[0])) for row in rows]
 
@@ -222,24 +222,24 @@ class Entries:
         prefix = to_bytes(folder)
         with self._database.read() as db:
             return list(
-                _Reader(db).entries(
+                Reader(db).entries(
                     f"SELECT f.path, e.name, {_ENTRY} FROM folders f JOIN live e"
                     f" ON e.folder = f.id AND e.app = ? {CONTENT_JOIN}"
                     " WHERE f.path = ? OR (f.path > ? AND f.path < ?)",
-                    (_app(db, app), prefix, prefix + b"/", prefix + b"0"),
+                    (app_number(db, app), prefix, prefix + b"/", prefix + b"0"),
                 )
             )
 
     def tree(self, app: str, version: int) -> Iterator[Entry]:
         """Every entry of a version, folder by folder, in no promised order. Streams."""
         with self._database.read() as db:
-            number = _app(db, app)
-            yield from _Reader(db).entries(
+            number = app_number(db, app)
+            yield from Reader(db).entries(
                 f"SELECT f.path, e.name, {_ENTRY} FROM live e JOIN folders f ON f.id = e.folder"
                 f" {CONTENT_JOIN} WHERE app = ? AND since <= ?",
                 (number, version),
             )
-            yield from _Reader(db).entries(
+            yield from Reader(db).entries(
                 f"SELECT f.path, e.name, {_ENTRY} FROM past e JOIN folders f ON f.id = e.folder"
                 f" {CONTENT_JOIN} WHERE app = ? AND until > ? AND since <= ?",
                 (number, version, version),
@@ -257,7 +257,7 @@ class Entries:
         folder, name = split(path)
         key = (to_bytes(folder), to_bytes(name))
         with self._database.read() as db:
-            number, reader = _app(db, app), _Reader(db)
+            number, reader = app_number(db, app), Reader(db)
             where = "app = ? AND folder = (SELECT id FROM folders WHERE path = ?) AND name = ?"
             rows = db.execute(
                 f"SELECT since, until, {_ENTRY} FROM past e {CONTENT_JOIN} WHERE {where}"
@@ -275,11 +275,11 @@ class Entries:
         """
         low, high = min(one, two), max(one, two)
         with self._database.read() as db:
-            number = _app(db, app)
+            number = app_number(db, app)
             old = _changed_side(db, number, low, high, at=low)
             new = _changed_side(db, number, low, high, at=high)
             first, second = (old, new) if one <= two else (new, old)
-            reader = _Reader(db)
+            reader = Reader(db)
             return [
                 (reader.entry_of(key, first.get(key)), reader.entry_of(key, second.get(key)))
                 for key in old.keys() | new.keys()
@@ -291,7 +291,7 @@ class Entries:
         versions (null: still are).
         """
         with self._database.read() as db:
-            number = _app(db, app)
+            number = app_number(db, app)
             rows = db.execute(
                 "SELECT since, until, CAST(total(size) AS INTEGER) FROM"
                 " (SELECT app, since, NULL AS until, content FROM live"
@@ -304,7 +304,7 @@ class Entries:
     def paths_like(self, app: str, pattern: str) -> list[RelPath]:
         """Every path of any version that matches a shell pattern (`*` crosses folders)."""
         with self._database.read() as db:
-            number = _app(db, app)
+            number = app_number(db, app)
             rows = db.execute(
                 "SELECT DISTINCT f.path, e.name FROM (SELECT app, folder, name FROM live"
                 " UNION SELECT app, folder, name FROM past) e JOIN folders f ON f.id = e.folder"
@@ -312,12 +312,12 @@ class Entries:
                 " ELSE CAST(f.path || '/' || e.name AS TEXT) END) GLOB ?",
                 (number, pattern),
             ).fetchall()
-        return [_path(folder, name) for folder, name in rows]
+        return [row_path(folder, name) for folder, name in rows]
 
     def with_content(self, digest: Digest) -> list[tuple[str, Span]]:
         """(app UUID, span) of every entry, past and present, that has a content."""
         with self._database.read() as db:
-            reader = _Reader(db)
+            reader = Reader(db)
             rows = db.execute(
                 f"SELECT a.uuid, f.path, e.name, e.since, e.until, {_ENTRY} FROM"
                 " (SELECT app, folder, name, since, NULL AS until, content, meta, mtime FROM live"
@@ -327,7 +327,7 @@ class Entries:
                 (digest,),
             ).fetchall()
             return [
-                (row[0], Span(reader.entry(_path(row[1], row[2]), row[5:]), row[3], row[4]))
+                (row[0], Span(reader.entry(row_path(row[1], row[2]), row[5:]), row[3], row[4]))
                 for row in rows
             ]
 
@@ -413,7 +413,7 @@ class _Writer:
         return row
 
 
-class _Reader:
+class Reader:
     """Makes entries of rows, keeping what they share for as long as one query runs."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
@@ -422,7 +422,7 @@ class _Reader:
 
     def entries(self, query: str, arguments: Sequence[object]) -> Iterator[Entry]:
         for row in self._db.execute(query, arguments):
-            yield self.entry(_path(row[0], row[1]), row[2:])
+            yield self.entry(row_path(row[0], row[1]), row[2:])
 
     def entry(self, path: RelPath, row: Sequence[object]) -> Entry:
         sha1, sha256, size, number, mtime = row
@@ -430,7 +430,7 @@ class _Reader:
         return Entry(path=path, content=content, mtime_ns=mtime, **self._shared(number))  # type: ignore[arg-type]
 
     def entry_of(self, key: _Key, row: _Row | None) -> Entry | None:
-        return None if row is None else self.entry(_path(*key), row)
+        return None if row is None else self.entry(row_path(*key), row)
 
     def _shared(self, number: object) -> dict[str, object]:
         assert isinstance(number, int)
@@ -566,7 +566,7 @@ def _shipped_rows(db: sqlite3.Connection, wanted: list[Sha256]) -> list[tuple[An
 def _add_shipped(known: list[Shipped], row: tuple[Any, ...]) -> None:
     """One more span; one that only goes on with other metadata is joined."""
     _, catalog, folder, name, since, until = row
-    span = Shipped(catalog, _path(folder, name), since, until)
+    span = Shipped(catalog, row_path(folder, name), since, until)
     last = known[-1] if known else None
     if last is not None and (last.catalog, last.path, last.until) == (catalog, span.path, since):
         known[-1] = msgspec.structs.replace(last, until=until)
@@ -574,11 +574,11 @@ def _add_shipped(known: list[Shipped], row: tuple[Any, ...]) -> None:
         known.append(span)
 
 
-def _path(folder: bytes, name: bytes) -> RelPath:
+def row_path(folder: bytes, name: bytes) -> RelPath:
     return from_bytes(folder + b"/" + name if folder else name)
 
 
-def _app(db: sqlite3.Connection, uuid: str, *, create: bool = False) -> int:
+def app_number(db: sqlite3.Connection, uuid: str, *, create: bool = False) -> int:
     row = db.execute("SELECT id FROM apps WHERE uuid = ?", (uuid,)).fetchone()
     if row is not None:
         return int(row[0])

@@ -18,6 +18,7 @@ from epmstore.record.status import Status
 from epmstore.relpath import text_to_json, to_json
 from epmstore.scan.problem import Problem
 from epmstore.tree import Entry
+from epmstore.workspace.standing import Deviation, Standing
 
 Shape: TypeAlias = dict[str, Any]
 
@@ -70,8 +71,11 @@ def result(value: Result) -> Shape:
     }
 
 
-def status(value: Status, daemon: Shape | None = None) -> Shape:
-    """`daemon`: what the daemon adds, where it is the one who answers."""
+def status(value: Status, daemon: Shape | None = None, standing: Standing | None = None) -> Shape:
+    """`daemon`: what the daemon adds, where it is the one who answers. Without a `standing` nobody
+    has compared the root with its baseline.
+    """
+    known = Standing(status=value, baseline=None) if standing is None else standing
     return {
         "type": "status",
         "app": value.app,
@@ -87,6 +91,25 @@ def status(value: Status, daemon: Shape | None = None) -> Shape:
         "unstable": paths(value.unstable),
         "unobserved": problems(value.unobserved),
         "daemon": daemon,
+        "baseline": known.baseline,
+        "release": known.release,
+        "release_label": known.label,
+        "accepted": known.accepted,
+        "deviations": None if standing is None else [*map(deviation, known.deviations)],
+        "since": known.since,
+    }
+
+
+def deviation(value: Deviation) -> Shape:
+    since = value.since
+    return {
+        "path": to_json(value.path),
+        "what": value.what,
+        "class": value.path_class,
+        "release": value.release,
+        "since": None if since is None else since.version,
+        "time": None if since is None else since.time,
+        "window": None if since is None else since.window,
     }
 
 

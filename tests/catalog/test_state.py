@@ -90,7 +90,7 @@ def test_what_holds_for_the_whole_application() -> None:
     ]
     state = reduce(records)
     assert state.settings == {"a": 3}
-    assert state.accepted == AcceptRecord(time=NOW, version=2)
+    assert state.accepts == [AcceptRecord(time=NOW, version=n) for n in (0, 2)]
     assert state.purged == [PurgeRecord(time=NOW, digest="0" * 40)]
     assert state.hold == hold
     assert reduce([*records, HoldRecord(time=NOW, held=False)]).hold is None

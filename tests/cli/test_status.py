@@ -87,13 +87,13 @@ def test_all_apps_are_a_table_and_one_that_cannot_be_looked_at_does_not_hide_the
     found = cli("status")
     assert found.code == 1
     assert found.out.splitlines() == [
-        f"crm  0  clean    -  {recorded}",
-        f"erp  0  1 added  -  {other}",
+        f"crm  0  clean    -  -  {recorded}",
+        f"erp  0  1 added  -  -  {other}",
     ]
     recorded.rename(recorded.parent / "gone")
     found = cli("status")
     assert found.code == 7
-    assert found.out.splitlines() == [f"erp  0  1 added  -  {other}"]
+    assert found.out.splitlines() == [f"erp  0  1 added  -  -  {other}"]
     assert "crm" in found.err and "hint:" in found.err
 
 

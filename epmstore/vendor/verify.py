@@ -1,0 +1,213 @@
+"""The use case: what every path of a live root is to its vendor. Writes nothing.
+
+The caller has looked at the root (record/recorder.py). Which release: the one asked for, else the
+one that best explains what is recorded.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
+
+from epmstore.catalog.classes import Class, Rules
+from epmstore.errors import NotFoundError
+from epmstore.index.comparison import Comparison
+from epmstore.record.recorder import Look, Recorder
+from epmstore.relpath import RelPath, parents
+from epmstore.scan.problem import Problem
+from epmstore.tree import Entry
+from epmstore.vendor.baseline import Accepted, is_same
+from epmstore.vendor.classify import (
+    WHATS,
+    Finding,
+    Situation,
+    classify,
+    deviating_fields,
+    same_state,
+)
+from epmstore.vendor.fit import Fit, Interval, best_fit
+from epmstore.vendor.knowledge import Knowledge
+from epmstore.vendor.owners import Owner, Owners
+from epmstore.vendor.releases import Release, Releases
+from epmstore.vendor.survey import MANY, Survey, lay_over, survey_nothing, survey_recorded
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """A root beside a release. `accepted` are the paths of findings that somebody declared right;
+    `was_given` says that the release was asked for; `unseen` could not be looked at.
+    """
+
+    release: Release
+    was_given: bool
+    findings: tuple[Finding, ...]
+    accepted: frozenset[RelPath]
+    known: int
+    owners: Owners
+    unseen: tuple[Problem, ...]
+
+    @property
+    def deviations(self) -> list[Finding]:
+        """The findings that nobody accepted."""
+        return [one for one in self.findings if one.path not in self.accepted]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Paths by what they are; known ones too."""
+        found = Counter(one.what for one in self.findings)
+        return {what: self.known if what == "known" else found[what] for what in WHATS}
+
+    @property
+    def files(self) -> int:
+        """Files and links of the root that were looked at."""
+        return self.known + sum(
+            one.found is not None and one.found.kind != "directory" for one in self.findings
+        )
+
+    @property
+    def stand_ins(self) -> Sequence[tuple[Owner, Owner]]:
+        return self.owners.stand_ins()
+
+    def is_right(self, finding: Finding) -> Callable[[Entry | None], bool]:
+        """Says of a state of the path of a finding whether it is as released."""
+
+        def judge(entry: Entry | None) -> bool:
+            wanted = finding.expected
+            if entry is None or wanted is None:
+                return entry is wanted
+            return same_state(entry, wanted) and not deviating_fields(entry, wanted, self.owners)
+
+        return judge
+
+
+class Verifier:
+    """Verifies one app of one store against one refcat."""
+
+    def __init__(self, recorder: Recorder, releases: Releases, accepted: Accepted) -> None:
+        self._store = recorder.store
+        self._app = recorder.app
+        self._releases = releases
+        self._accepted = accepted
+        self._classify = merged_rules(recorder.rules, Rules(releases.patterns()))
+
+    def verify(self, look: Look, release: int | None = None) -> Verified:
+        """Raises NotFoundError if the app has no refcat, VersionNotFoundError."""
+        if self._releases.latest() is None:
+            raise NotFoundError(
+                f"{self._app.key} has no reference catalog, or an empty one",
+                hint="its vendor publishes it: `epmstore catalog import FILE`; without one,"
+                " `epmstore accept` makes a version the baseline of `epmstore status`",
+                app=self._app.key,
+            )
+        if release is not None:
+            self._releases.get(release)
+        with self._store.database.read():
+            survey = self._survey(look, release)
+            chosen = self._releases.get(survey.release)
+            found = [pair[0] for pair in survey.pairs.values() if pair[0] is not None]
+            situation = Situation(
+                app=self._releases.app,
+                release=survey.release,
+                owners=survey.owners,
+                classify=self._classify,
+                holds=survey.below.__contains__,
+            )
+            unseen = {problem.path for problem in look.changes.problems}
+            pairs = [p for path, p in survey.pairs.items() if not _is_within(path, unseen)]
+            findings = classify(pairs, situation, Knowledge(self._releases, found))
+            return Verified(
+                release=chosen,
+                was_given=release is not None,
+                findings=tuple(findings),
+                accepted=frozenset(one.path for one in findings if self._is_accepted(one)),
+                known=self._known(survey, findings),
+                owners=survey.owners,
+                unseen=tuple(look.changes.problems),
+            )
+
+    def fit(self, look: Look) -> Fit | None:
+        """The release that best explains the live root; null if none does."""
+        numbers = [one.version for one in self._releases.numbers()]
+        if not numbers:
+            return None
+        comparison = self._comparison()
+        matched = [] if look.head.version is None else comparison.matches()
+        changes = look.changes
+        matched += self._matches(changes.come(), 1)
+        if look.head.version is not None:
+            matched += self._matches(changes.gone(), -1)
+        return best_fit(matched, comparison.sizes(), numbers)
+
+    def _matches(self, entries: Iterable[Entry], sign: int) -> list[Interval]:
+        """The releases that have what these paths have, or had: counted, or taken off again."""
+        files = {(e.path, e.content.sha256) for e in entries if e.content is not None}
+        spans = self._releases.spans(sha256 for _, sha256 in files)
+        return [
+            (one.since, one.until, sign)
+            for sha256, shipped in spans.items()
+            for one in shipped
+            if one.app == self._releases.app and (one.path, sha256) in files
+        ]
+
+    def _survey(self, look: Look, release: int | None) -> Survey:
+        if release is None:
+            fit = self.fit(look)
+            latest = self._releases.latest()
+            assert latest is not None, "the caller checked"
+            release = latest.version if fit is None else fit.release
+        if look.head.version is None:
+            return survey_nothing(release, self._releases.tree(release), look.changes.added)
+        survey = survey_recorded(self._comparison(), release)
+        return lay_over(survey, look.changes, self._wanted(look, release))
+
+    def _wanted(self, look: Look, release: int) -> Callable[[RelPath], Entry | None]:
+        """What a release has at a path."""
+        changes = look.changes
+        if len(changes.added) + len(changes.modified) + len(changes.removed) < MANY:
+            catalog = self._releases.catalog
+            return lambda path: self._store.entries.at(catalog, release, path)
+        tree: Mapping[RelPath, Entry] = {e.path: e for e in self._releases.tree(release)}
+        return tree.get
+
+    def _known(self, survey: Survey, findings: Sequence[Finding]) -> int:
+        """Files and links that are as released: those that were never in doubt, and the others that
+        have no finding.
+        """
+        named = {one.path for one in findings}
+        return survey.same + sum(
+            found is not None
+            and wanted is not None
+            and found.kind != "directory"
+            and path not in named
+            and self._classify(path, False) not in ("state", "ignore")
+            for path, (found, wanted) in survey.pairs.items()
+        )
+
+    def _is_accepted(self, finding: Finding) -> bool:
+        record = self._accepted.record(finding.path)
+        if record is None:
+            return False
+        then = self._store.entries.at(self._app.uuid, record.version, finding.path)
+        return is_same(then, finding.found)
+
+    def _comparison(self) -> Comparison:
+        return Comparison(self._store.database, self._app.uuid, self._releases.catalog)
+
+
+def merged_rules(own: Rules, vendors: Rules) -> Callable[[str, bool], Class]:
+    """The class of a path: the host's word where it has one, else the vendor's."""
+
+    def classify_path(path: str, is_dir: bool) -> Class:
+        found = own.classify(path, is_dir)
+        return vendors.classify(path, is_dir) if found == "program" else found
+
+    return classify_path
+
+
+def _is_within(path: RelPath, tops: set[RelPath]) -> bool:
+    return bool(tops) and (path in tops or any(above in tops for above in parents(path)))
+
+
+def in_order(findings: Sequence[Finding]) -> list[Finding]:
+    """By what they are, then by the bytes of their paths."""
+    return sorted(findings, key=lambda one: (WHATS.index(one.what), os.fsencode(one.path)))
