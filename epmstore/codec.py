@@ -9,8 +9,10 @@ thread.
 `backports.zstd` (in the standard library from 3.14) and read by either.
 """
 
+import io
 import sys
 import threading
+from typing import IO, Any, cast
 
 import zstandard
 
@@ -75,6 +77,30 @@ def decompress(frame: bytes | memoryview, size: int) -> bytes:
     except zstandard.ZstdError as error:
         raise _damaged(str(error)) from None
     return _exactly(data, size)
+
+
+def open_stream(file: IO[bytes]) -> IO[bytes]:
+    """The plain bytes of foreign frames, read as they come: sizes need not be stated, and several
+    frames may follow each other. Reading raises DamagedError.
+    """
+    return cast(IO[bytes], io.BufferedReader(_Stream(file)))
+
+
+class _Stream(io.RawIOBase):
+    """What `open_stream` gives: reads forward only."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        decoder = zstandard.ZstdDecompressor(max_window_size=1 << MAX_WINDOW_LOG)
+        self._reader = decoder.stream_reader(file, read_across_frames=True, closefd=False)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            return self._reader.readinto(buffer)
+        except zstandard.ZstdError as error:
+            raise DamagedError(f"compressed data is damaged: {error}") from None
 
 
 def compress_delta(data: bytes, base: bytes, level: int = DELTA_LEVEL) -> bytes:

@@ -16,6 +16,7 @@ class Row(NamedTuple):
 GROUPS = {
     "app": "The applications of this host, and the rules for their paths.",
     "change": "Record the start and the end of a change made by hand.",
+    "release": "What a vendor released: reference catalogs.",
     "blob": "Single contents of the store, by SHA-1.",
     "store": "The store as a whole.",
     "config": "The settings in force.",
@@ -63,6 +64,15 @@ SECTIONS: dict[str, dict[str, Row]] = {
     "Vendor": {
         "verify": Row("verify", "verify", "Tell each file by the release it is from."),
         "accept": Row("verify", "accept", "Declare a recorded version right."),
+        "release init": Row("release", "init", "Begin the reference catalog of an application."),
+        "release set": Row("release", "set_", "Add patterns to a catalog, or name it anew."),
+        "release add": Row("release", "add", "Publish a release."),
+        "release list": Row("release", "list_", "List catalogs, or the releases of one."),
+        "release show": Row("release", "show", "Show one release."),
+        "release diff": Row("release", "diff", "Show what differs between two releases."),
+        "release revoke": Row(
+            "release", "revoke", "Withdraw a release, or one component wherever it is."
+        ),
     },
     "Contents": {
         "blob put": Row("blob", "put", "Store a file and print its SHA-1."),

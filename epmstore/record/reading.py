@@ -139,18 +139,31 @@ class Reader:
             return Seen(problem=error.problem(task.path))
 
     def _keep(self, info: BlobInfo, data: bytes, task: Task) -> None:
-        shelf, writer, before = self._shelf, self._writer, task.before
-        if shelf is None or writer is None or task.path_class == "secret":
+        shelf, writer = self._shelf, self._writer
+        if shelf is not None and writer is not None and task.path_class != "secret":
+            put_on_shelf(shelf, writer, task.path, info, data, task.before)
+
+
+def put_on_shelf(
+    shelf: Shelf,
+    writer: GroupWriter,
+    path: RelPath,
+    info: BlobInfo,
+    data: bytes,
+    before: BlobInfo | None,
+) -> None:
+    """Store a content of `path` if nobody has, as its difference to the one that the path had
+    `before` where that pays. Raises OSError.
+    """
+    if not shelf.claim(info, path):
+        return
+    if before is not None and info.size >= DELTA_FROM and _is_akin(before, info):
+        base = shelf.blobs.base_for(before)
+        if base is not None:
+            ((_, base_data),) = shelf.blobs.read_places([base])
+            writer.add_delta(info, data, base.sha256, base_data)
             return
-        if not shelf.claim(info, task.path):
-            return
-        if before is not None and info.size >= DELTA_FROM and _is_akin(before, info):
-            base = shelf.blobs.base_for(before)
-            if base is not None:
-                ((_, base_data),) = shelf.blobs.read_places([base])
-                writer.add_delta(info, data, base.sha256, base_data)
-                return
-        writer.add(info, data)
+    writer.add(info, data)
 
 
 def _is_akin(before: BlobInfo, after: BlobInfo) -> bool:

@@ -2,7 +2,8 @@
 
 A release is the difference between a tree and the newest release. Rules: it takes the next number;
 nothing new is no release; what was published is never touched again. An mtime alone is no change:
-builds give new ones to the same bytes, and the entry keeps the one it was first released with.
+builds give new ones to the same bytes, which keep the one that they were first released with. And a
+source that does not say whose its files are does not change that.
 """
 
 import secrets
@@ -61,27 +62,42 @@ def make_delta(old: Mapping[RelPath, Entry], new: Iterable[Entry]) -> Delta:
         before = old.get(entry.path)
         if before is None:
             added.append(entry)
-        elif _is_new(before, entry):
-            modified.append((before, entry))
+        elif _is_new(before, settled := _settled(before, entry)):
+            modified.append((before, settled))
     return Delta(added, modified, [entry for path, entry in old.items() if path not in seen])
 
 
 def publish(
     store: Store,
     about: AboutRecord,
-    new: Sequence[Entry],
+    tree: Sequence[Entry],
     groups: Sequence[WrittenGroup],
     draft: Draft,
 ) -> VersionRecord | None:
-    """Append a release whose tree is `new`; null if nothing differs. Within `keep_packs`, under the
-    app's lock. Raises DamagedError, ChangedError, OSError.
+    """Append a release of a whole tree; null if nothing differs from the newest one. As
+    `publish_delta`.
     """
     releases = Releases(store, about.app)
     latest = releases.latest()
     old = {} if latest is None else {e.path: e for e in releases.tree(latest.version)}
-    delta = make_delta(old, new)
+    delta = make_delta(old, tree)
     if delta.is_empty and latest is not None:
         return None
+    return publish_delta(store, about, delta, groups, draft)
+
+
+def publish_delta(
+    store: Store,
+    about: AboutRecord,
+    delta: Delta,
+    groups: Sequence[WrittenGroup],
+    draft: Draft,
+) -> VersionRecord:
+    """Append a release that differs by `delta` from the newest one. Within `keep_packs`, under the
+    app's lock. Raises DamagedError, ChangedError, OSError.
+    """
+    releases = Releases(store, about.app)
+    latest = releases.latest()
     before = None if latest is None else releases.record(latest.version)
 
     def make(head: Head) -> VersionPart:
@@ -139,4 +155,15 @@ def _same_bytes(old: Entry, new: Entry) -> bool:
 
 def _is_new(old: Entry, new: Entry) -> bool:
     """Whether a path changed, its class included: in a release that is part of what it says."""
-    return changed_fields(old, new) not in ([], ["mtime"]) or old.path_class != new.path_class
+    return old != new and (bool(changed_fields(old, new)) or old.path_class != new.path_class)
+
+
+def _settled(old: Entry, new: Entry) -> Entry:
+    """`new` with what it does not say itself: owners, and of the same bytes when they were made."""
+    same = old.kind == new.kind and (old.content, old.target) == (new.content, new.target)
+    return replace(
+        new,
+        user=old.user if new.user is None else new.user,
+        group=old.group if new.group is None else new.group,
+        mtime_ns=old.mtime_ns if same else new.mtime_ns,
+    )

@@ -7,6 +7,7 @@ forgotten; their contents may or may not be stored here.
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
@@ -17,7 +18,7 @@ from epmstore.catalog.fold import check_sum
 from epmstore.catalog.format import decode_line
 from epmstore.catalog.model import AboutRecord, Counts, Envelope, Requirement, VersionRecord
 from epmstore.catalog.state import CatalogState, reduce
-from epmstore.digest import Sha256
+from epmstore.digest import Digest, Sha256
 from epmstore.errors import DamagedError, PathNotFoundError, VersionNotFoundError
 from epmstore.index.entries import Position, Span
 from epmstore.record.store import Store, app_of, refcat
@@ -26,6 +27,9 @@ from epmstore.tree import Entry
 
 REFCAT_OPTION = "refcat"
 """The option of an app that names the refcat (UUID) it is compared with, if that is not its own."""
+
+
+_NUMBER = re.compile(r"(?:release:)?(?P<number>[0-9]{1,15})|latest(?:~(?P<back>[0-9]{0,15}))?")
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +107,27 @@ class Releases:
             )
         return releases[version]
 
+    def resolve(self, text: str) -> int:
+        """The release that people mean: a number, `release:7`, `latest`, `latest~1`, or its label.
+
+        Raises VersionNotFoundError.
+        """
+        releases = self.numbers()
+        labelled = [one.version for one in releases if one.label == text]
+        if labelled:
+            return labelled[-1]
+        found = _NUMBER.fullmatch(text)
+        if found is None:
+            raise VersionNotFoundError(
+                f"no release {text!r}",
+                hint="a release is written as 7, latest, latest~1 or by its label:"
+                " `epmstore release list`",
+            )
+        if found["number"] is not None:
+            return self.get(int(found["number"])).version
+        back = 0 if found["back"] is None else int(found["back"] or 1)
+        return self.get(len(releases) - 1 - back).version
+
     def record(self, version: int) -> VersionRecord:
         """What a release says of itself. Raises VersionNotFoundError."""
         self.get(version)
@@ -140,6 +165,12 @@ class Releases:
             sha256: [Shipped(app_of(s.catalog), s.path, s.since, s.until) for s in spans]
             for sha256, spans in found.items()
         }
+
+    def has_component(self, digest: Digest) -> bool:
+        """Whether any release has a file with this SHA-1."""
+        contents = self._store.contents.seen(digest)
+        spans = self.spans(info.sha256 for info in contents)
+        return any(one.app == self.app for found in spans.values() for one in found)
 
     def revoked_contents(self) -> dict[str, str]:
         """SHA-1 (hex) of each component that its vendor withdrew, and why."""

@@ -28,6 +28,7 @@ from epmstore.workspace.opening import adopt_store, make_store, open_store, rebu
 
 if TYPE_CHECKING:
     from epmstore.workspace.care import Care
+    from epmstore.workspace.vendors import Vendors
 
 
 class Workspace:
@@ -48,6 +49,13 @@ class Workspace:
         from epmstore.workspace.care import Care  # noqa: PLC0415 - start-up: seldom needed
 
         return Care(self._store, actor=self._actor, progress=self._progress)
+
+    @cached_property
+    def vendors(self) -> "Vendors":
+        """Reference catalogs: what vendors released."""
+        from epmstore.workspace.vendors import Vendors  # noqa: PLC0415 - start-up: seldom needed
+
+        return Vendors(self._store, actor=self._actor, progress=self._progress)
 
     @classmethod
     def init(cls, path: Path, *, clock: Clock | None = None) -> Self:

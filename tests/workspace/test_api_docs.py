@@ -7,6 +7,7 @@ import pytest
 
 from epmstore.workspace import AppHandle, Workspace
 from epmstore.workspace.care import Care
+from epmstore.workspace.vendors import Vendors
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
 
@@ -27,6 +28,7 @@ def test_every_verb_in_the_table_is_there() -> None:
     owners = {
         "workspace.app(key)": AppHandle,
         "workspace.care": Care,
+        "workspace.vendors": Vendors,
         "Workspace.init(path)": Workspace,
     }
     for name, owner in owners.items():

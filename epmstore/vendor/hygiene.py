@@ -1,0 +1,94 @@
+"""What is asked of names and trees that come from elsewhere. Pure.
+
+A catalog that came over the network must not be able to name what no honest release has. These are
+refused wherever such a tree comes in (an archive, an imported catalog):
+
+- names that are not UTF-8 or not NFC; control characters, DEL, and letters that turn text around;
+- a backslash, unless it begins systemd's `\\xNN`: elsewhere it is a separator, or begins an escape;
+- more than MAX_DEPTH folders deep; names that epmstore uses itself;
+- a path that is a file or a link and has paths below it.
+
+And `mask` takes from what a foreign tree would put into a root what only the host may grant.
+"""
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable
+
+from msgspec.structs import replace
+
+from epmstore.errors import InvalidNameError
+from epmstore.relpath import STAGE_PREFIX, RelPath, parents
+from epmstore.tree import Entry
+
+MAX_DEPTH = 128
+MAX_ENTRIES = 2_000_000
+_BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_BAD = re.compile(rf"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029{_BIDI}]|\\(?!x[0-9a-fA-F]{{2}})")
+_WHY = (
+    (re.compile(r"\x00"), "it has a NUL"),
+    (re.compile(r"[\x01-\x1f\x7f-\x9f\u2028\u2029]"), "it has a control character"),
+    (re.compile(r"[\ud800-\udfff]"), "it is not UTF-8"),
+    (re.compile(rf"[{_BIDI}]"), "it has a letter that turns text around"),
+    (re.compile(r"\\"), "it has a backslash"),
+)
+
+
+def check_name(path: str) -> None:
+    """Raises InvalidNameError for a path below a root that no release may have."""
+    if path.isascii() and path.isprintable() and "\\" not in path:
+        bad = None
+    elif _BAD.search(path):
+        bad = next(why for pattern, why in _WHY if pattern.search(path))
+    elif not unicodedata.is_normalized("NFC", path):
+        bad = "it is not in Unicode's normal form C"
+    else:
+        bad = None
+    if bad is None and path.startswith(STAGE_PREFIX):
+        bad = "such names are epmstore's own"
+    if bad is None and path.count("/") >= MAX_DEPTH:
+        bad = f"it is more than {MAX_DEPTH} folders deep"
+    if bad is not None:
+        raise InvalidNameError(f"{path!r} cannot be released: {bad}", path=path)
+
+
+def check_folders(paths: Iterable[RelPath], leaves: Collection[RelPath]) -> None:
+    """Raises InvalidNameError if a path lies below one of `leaves`: files and links."""
+    known: set[str] = set()
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        if folder in known:
+            continue
+        for above in parents(path):
+            if above in leaves:
+                raise InvalidNameError(
+                    f"{path!r} lies below {above!r}, which is no directory", path=path
+                )
+        known.add(folder)
+
+
+def leads_outside(path: str, target: str) -> bool:
+    """Whether a link at `path` leaves the root, at its end or on its way there."""
+    if target.startswith("/"):
+        return True
+    depth = path.count("/")
+    for part in target.split("/"):
+        if part == "..":
+            depth -= 1
+            if depth < 0:
+                return True
+        elif part not in ("", "."):
+            depth += 1
+    return False
+
+
+def mask(entry: Entry) -> Entry:
+    """The same without what only this host may grant: setuid, setgid and sticky, writing by group
+    and others, extended attributes.
+    """
+    if entry.kind == "symlink":
+        return replace(entry, xattrs=()) if entry.xattrs else entry
+    mode = entry.mode & 0o755
+    if mode == entry.mode and not entry.xattrs:
+        return entry
+    return replace(entry, mode=mode, xattrs=())

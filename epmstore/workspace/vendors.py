@@ -1,0 +1,262 @@
+"""`ws.vendors`: what a vendor does with reference catalogs. Thin: each verb names its use case.
+
+A catalog is named by the key of an application of this host that has one, or by its own key or
+UUID: a vendor's store needs no application.
+"""
+
+import uuid as uuids
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from epmstore.catalog.appcat import check_key
+from epmstore.catalog.classes import Patterns, Rules
+from epmstore.catalog.diff import Change
+from epmstore.catalog.model import AboutRecord, Actor, Counts, RevokeRecord
+from epmstore.clock import to_rfc3339
+from epmstore.digest import Digest
+from epmstore.errors import AppNotFoundError, ConflictError, UsageError, VersionNotFoundError
+from epmstore.progress import Progress
+from epmstore.record.commit import commit_fact
+from epmstore.record.store import Store
+from epmstore.relpath import RelPath
+from epmstore.tree import Entry
+from epmstore.vendor.archives import deb_version
+from epmstore.vendor.catalogs import KnownVendors, all_refcats, find_refcat, needs_of_others
+from epmstore.vendor.gather import Gathered, Gatherer
+from epmstore.vendor.publish import Draft, make_delta, publish_delta, say
+from epmstore.vendor.releases import Release, Releases
+from epmstore.vendor.requires import check_one_way, parse_requirement
+from epmstore.vendor.template import application_template, patch_template
+from epmstore.workspace.history import changes_of
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True):
+    """What adding a release came to. `release` is null for a dry run; `changed` is false if the
+    newest release is the same tree, which is then `release`.
+    """
+
+    about: AboutRecord
+    release: Release | None
+    label: str | None
+    changed: bool
+    counts: Counts
+    files: int
+    skipped: tuple[tuple[RelPath, str], ...] = ()
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a release comes from: folders and archives laid over each other, of each only what is
+    `below` a folder of it; or a recorded `version` (selector) of the application `app`.
+    """
+
+    paths: tuple[Path, ...] = ()
+    below: RelPath | None = None
+    app: str | None = None
+    version: int | None = None
+
+
+class Vendors:
+    """Of one open store."""
+
+    def __init__(self, store: Store, *, actor: Actor | None, progress: Progress) -> None:
+        self._store = store
+        self._actor = actor
+        self._progress = progress
+
+    def init(
+        self,
+        key: str,
+        *,
+        name: str | None = None,
+        uuid: str | None = None,
+        patterns: Patterns = Patterns(),  # noqa: B008 - a frozen value
+    ) -> AboutRecord:
+        """Begin the catalog of an application. Raises UsageError, ConflictError."""
+        check_key(key)
+        Rules(patterns)
+        app = _parse_uuid(uuid) if uuid else uuids.uuid4().hex
+        for known in all_refcats(self._store):
+            if key == known.key or app == known.app:
+                raise ConflictError(
+                    f"there is a catalog of {known.key} ({known.app}) already",
+                    hint=f"`epmstore release list {known.key}`",
+                )
+        about = AboutRecord(
+            time=self._now(), actor=self._actor, app=app, key=key, name=name, patterns=patterns
+        )
+        say(self._store, app, about)
+        return about
+
+    def describe(self, key: str, change: Callable[[AboutRecord], AboutRecord]) -> AboutRecord:
+        """Say anew what a catalog is about; releases that are published keep their classes.
+
+        Raises AppNotFoundError, UsageError.
+        """
+        releases = find_refcat(self._store, key)
+        about = change(_about(releases))
+        Rules(about.patterns)
+        about = replace(about, time=self._now(), actor=self._actor)
+        say(self._store, releases.app, about)
+        return about
+
+    def catalogs(self) -> list[AboutRecord]:
+        """All that this store has, in order of keys."""
+        return all_refcats(self._store)
+
+    def releases(self, key: str) -> Releases:
+        """What was released of an application. Raises AppNotFoundError."""
+        return find_refcat(self._store, key)
+
+    def add(
+        self,
+        key: str,
+        source: Source,
+        *,
+        label: str | None = None,
+        requires: Sequence[str] = (),
+        dry_run: bool = False,
+    ) -> Published:
+        """Publish one more release. Raises AppNotFoundError, UsageError, ConflictError,
+        InvalidNameError, EpmError, OSError, DamagedError; then nothing is published.
+        """
+        found = find_refcat(self._store, key)
+        about = _about(found)
+        with self._store.lock_app(found.app), self._store.keep_packs():
+            latest = found.latest()
+            old = {} if latest is None else {e.path: e for e in found.tree(latest.version)}
+            gatherer = Gatherer(
+                self._store, found.catalog, Rules(about.patterns), old, self._progress
+            )
+            try:
+                self._gather(gatherer, source)
+                gathered = gatherer.finish()
+                draft = self._draft(found.app, gathered, label or _label_of(source), requires)
+                delta = make_delta(old, gathered.entries)
+                is_new = latest is None or not delta.is_empty
+                if is_new and not dry_run:
+                    publish_delta(self._store, about, delta, gathered.groups, draft)
+                else:
+                    gatherer.discard()
+            except BaseException:
+                gatherer.discard()
+                raise
+        return Published(
+            about=about,
+            release=None if dry_run and is_new else found.latest(),
+            label=draft.label,
+            changed=is_new,
+            counts=delta.counts,
+            files=sum(entry.kind == "file" for entry in gathered.entries),
+            skipped=tuple(gathered.skipped),
+        )
+
+    def tree(self, key: str, release: int) -> list[Entry]:
+        """A whole release in byte order of paths. Raises AppNotFoundError, VersionNotFoundError."""
+        return list(find_refcat(self._store, key).tree(release))
+
+    def diff(
+        self, key: str, one: int | None, two: int, paths: Sequence[RelPath] = ()
+    ) -> list[Change]:
+        """What leads from one release (null: from nothing) to another. Raises
+        VersionNotFoundError.
+        """
+        found = find_refcat(self._store, key)
+        if one is None:
+            return changes_of(((None, entry) for entry in found.tree(two)), paths)
+        return changes_of(found.changed(one, two), paths)
+
+    def template(self, key: str, release: int) -> dict[str, object]:
+        """The application template of a release. Raises VersionNotFoundError."""
+        found = find_refcat(self._store, key)
+        return application_template(_about(found), found.get(release), found.tree(release))
+
+    def patch(self, key: str, release: int, start: int | None = None) -> dict[str, object]:
+        """The patch template that leads to a release; from the one before it, unless `start` says
+        another. Raises VersionNotFoundError.
+        """
+        found = find_refcat(self._store, key)
+        if start is None and release > 0:
+            start = release - 1
+        first = None if start is None else found.get(start)
+        changes = self.diff(key, start, release)
+        return patch_template(_about(found), first, found.get(release), changes)
+
+    def revoke(
+        self,
+        key: str,
+        *,
+        release: int | None = None,
+        digest: Digest | None = None,
+        reason: str = "",
+        revoked: bool = True,
+    ) -> None:
+        """Withdraw a release, or a component wherever it is; or take that back. Raises
+        VersionNotFoundError, UsageError.
+        """
+        found = find_refcat(self._store, key)
+        if (release is None) == (digest is None):
+            raise UsageError("either a release or a component is withdrawn")
+        if release is not None:
+            found.get(release)
+        elif digest is not None and not found.has_component(digest):
+            raise VersionNotFoundError(
+                f"no release of {key} has the component {digest.hex()}", digest=digest.hex()
+            )
+        record = RevokeRecord(
+            time=self._now(),
+            actor=self._actor,
+            version=release,
+            digest=None if digest is None else digest.hex(),
+            revoked=revoked,
+            reason=reason,
+        )
+        commit_fact(self._store, found.catalog, record)
+
+    def _gather(self, gatherer: Gatherer, source: Source) -> None:
+        if source.version is not None:
+            assert source.app is not None, "a version is one of an application"
+            tree = self._store.entries.tree(source.app, source.version)
+            gatherer.add_tree(tree)
+        for path in source.paths:
+            if path.is_dir():
+                gatherer.add_folder(path / source.below if source.below else path)
+            else:
+                gatherer.add_archive(path, source.below)
+
+    def _draft(
+        self, app: str, gathered: Gathered, label: str | None, requires: Sequence[str]
+    ) -> Draft:
+        tree = {entry.path: entry for entry in gathered.entries}
+        vendors = KnownVendors(self._store)
+        needs = tuple(parse_requirement(text, tree, vendors) for text in requires)
+        check_one_way(app, needs, needs_of_others(self._store, app))
+        return Draft(label=label, requires=needs, actor=self._actor)
+
+    def _now(self) -> str:
+        return to_rfc3339(self._store.clock.now())
+
+
+def _about(releases: Releases) -> AboutRecord:
+    about = releases.about()
+    if about is None:
+        raise AppNotFoundError(f"the catalog of {releases.app} does not say what it is about")
+    return about
+
+
+def _label_of(source: Source) -> str | None:
+    """What a package says of itself: the version of the first deb."""
+    for path in source.paths:
+        found = None if path.is_dir() else deb_version(path)
+        if found is not None:
+            return found[1] or None
+    return None
+
+
+def _parse_uuid(text: str) -> str:
+    try:
+        return uuids.UUID(text).hex
+    except ValueError:
+        raise UsageError(f"{text!r} is not a UUID") from None
