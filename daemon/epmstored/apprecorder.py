@@ -6,6 +6,7 @@ goes first; a root that is not there is said to be gone and never recorded as em
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from random import Random
@@ -64,6 +65,8 @@ class AppRecorder:
         self._paused = False
         self._stopping = False
         self._started = False
+        self._is_stale = False
+        """Whether the watcher says that it cannot go on."""
         self._failures = 0
         self._next_root = clock.monotonic()
         self._next_reconcile = self._reconcile_after()
@@ -111,10 +114,10 @@ class AppRecorder:
 
     async def step(self) -> None:
         """Everything that is due now."""
-        now = self._clock.monotonic()
-        if now >= self._next_root:
-            await self._check_root()
         self._take_hints()
+        if self._clock.monotonic() >= self._next_root:
+            await self._check_root()
+        now = self._clock.monotonic()
         if self._watching is None or self._paused:
             return
         if (batch := self._debounce.take(now)) is not None:
@@ -156,7 +159,8 @@ class AppRecorder:
 
     def _notify(self) -> None:
         """From the watcher's thread."""
-        self._loop.call_soon_threadsafe(self._noticed)
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._noticed)
 
     def _noticed(self) -> None:
         if not self._debounce:
@@ -168,13 +172,18 @@ class AppRecorder:
         if self._watching is None:
             return
         hints = self._watching.watcher.take()
-        if hints.root:
+        if hints.root or hints.limit:
+            self._is_stale = True
             self._next_root = self._clock.monotonic()
         if hints.lost:
             self._debounce.add_whole(self._watching.lost_reason, now=hints.last)
         if hints:
             self._debounce.add(
-                hints.folders, first=hints.first, last=hints.last, writing=bool(hints.writing)
+                hints.folders,
+                first=hints.first,
+                last=hints.last,
+                writing=hints.writing,
+                closed=hints.closed,
             )
 
     async def _check_root(self) -> None:
@@ -182,8 +191,10 @@ class AppRecorder:
         self._next_root = self._clock.monotonic() + self._rhythm.root
         try:
             identity = await self.bridge.run(lambda _: identify_root(self.app))
-            if self._watching is not None and self._watching.identity == identity:
+            watching = self._watching
+            if watching is not None and watching.identity == identity and not self._is_stale:
                 return
+            self._is_stale = False
             await self._let_go()
             self._watching = await self.bridge.run(lambda _: self._watch(self.app, self._notify))
         except (RootError, OSError) as error:

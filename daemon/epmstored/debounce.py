@@ -13,6 +13,9 @@ from epmstore.catalog.model import Reason
 MANY = 20_000
 """From so many dirty folders on, everything is looked at instead."""
 
+OPEN = 5
+"""So many times as long is waited while a file is open that was written to: it may be half done."""
+
 
 class Batch(msgspec.Struct, frozen=True):
     """What to look at: these folders, or everything for `whole`'s reason. `first`: when the oldest
@@ -41,7 +44,7 @@ class Debounce:
         self._first = 0.0
         self._last = 0.0
         self._not_before = 0.0
-        self._writing = False
+        self._writing: set[str] = set()
 
     def add(
         self,
@@ -49,11 +52,14 @@ class Debounce:
         *,
         first: float,
         last: float,
-        writing: bool = False,
+        writing: Collection[str] = (),
+        closed: Collection[str] = (),
     ) -> None:
-        """Folders were touched between two times; `writing` says that some file is open still."""
+        """Folders were touched between two times; files in them are open for writing still, or were
+        closed.
+        """
         self._touch(first, last)
-        self._writing = writing
+        self._writing = (self._writing | set(writing)).difference(closed)
         self._folders |= set(folders)
         if len(self._folders) > MANY:
             self.add_whole("event", now=last)
@@ -68,9 +74,8 @@ class Debounce:
         """When to look, as far as is known now; null if nothing is dirty."""
         if not self:
             return None
-        latest = self._first + self.longest
-        quiet = latest if self._writing else self._last + self.settle
-        return max(min(quiet, latest), self._not_before)
+        quiet = self._last + self.settle * (OPEN if self._writing else 1)
+        return max(min(quiet, self._first + self.longest), self._not_before)
 
     def take(self, now: float) -> Batch | None:
         """What is due, which is not dirty any more; null if nothing is."""
@@ -86,7 +91,7 @@ class Debounce:
         batch = Batch(frozenset(self._folders), self._whole, self._first)
         self._folders.clear()
         self._whole = None
-        self._writing = False
+        self._writing.clear()
         self._not_before = 0.0
         return batch
 

@@ -42,12 +42,12 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _service(option: str | None) -> Service:
-    clock, rhythm = SystemDaemonClock(), Rhythm()
+    store, clock, rhythm = _store(option), SystemDaemonClock(), Rhythm()
     return Service(
-        _store(option),
+        store,
         clock=clock,
         rhythm=rhythm,
-        watch=chooser(clock, rhythm.poll),
+        watch=chooser(store, clock, rhythm.poll),
         notifier=Notifier.from_environment(os.environ, os.getpid()),
     )
 

@@ -4,10 +4,13 @@ A watcher gives hints: folders in which something may have changed. A hint may b
 may be missing only if the watcher says so (`lost`), which is healed by looking at everything.
 """
 
+import errno
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 import msgspec
+
+from epmstore.errors import EpmError
 
 Notify: TypeAlias = Callable[[], None]
 """Says that there is something to take; from any thread, once until it is taken."""
@@ -16,24 +19,42 @@ Notify: TypeAlias = Callable[[], None]
 class Hints(msgspec.Struct, frozen=True, kw_only=True):
     """What was noticed since the last time.
 
-    `folders` ('' is the root) are to be looked at; those that are new, with all that is below
-    them. `writing` are those of them in which a file is still open for writing. `lost`: events were
-    lost, so anything may have changed. `first` and `last` are when the first and the last of it was
-    noticed (monotonic). `root`: the root itself was moved, removed or unmounted.
+    `folders` ('' is the root) are to be looked at. `writing` are files in them that were written
+    and not closed since, `closed` those that were closed. `lost`: events were lost, so anything may
+    have changed. `root`: the root itself was moved, removed or unmounted. `limit`: the host does
+    not let us watch all that there is now. `first` and `last` are when the first and the last of it
+    was noticed (monotonic).
     """
 
     folders: frozenset[str] = frozenset()
     writing: frozenset[str] = frozenset()
+    closed: frozenset[str] = frozenset()
     lost: bool = False
     root: bool = False
+    limit: bool = False
     first: float = 0.0
     last: float = 0.0
 
     def __bool__(self) -> bool:
-        return bool(self.folders or self.lost or self.root)
+        return bool(self.folders or self.lost or self.root or self.limit)
 
 
 NOTHING = Hints()
+
+
+class WatchLimitError(EpmError):
+    """The kernel does not let us watch more."""
+
+    code = "watch_limit"
+
+    def __init__(self, error: OSError) -> None:
+        queues = error.errno in (errno.EMFILE, errno.ENFILE)
+        setting = "fs.inotify.max_user_instances" if queues else "fs.inotify.max_user_watches"
+        super().__init__(
+            f"the kernel allows no more watches ({setting})",
+            hint=f"raise it: sysctl {setting}",
+            setting=setting,
+        )
 
 
 class Watcher(Protocol):

@@ -1,16 +1,23 @@
 """Choosing what watches a root: the kernel's events where they can be had, looking where not."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 
 from epmstore.catalog.appcat import App
+from epmstore.catalog.classes import Patterns, Rules
 from epmstore.catalog.model import Reason
 from epmstore.record.root import open_root
+from epmstore.scan.mounts import FilesystemInfo, filesystem
+from epmstore.scan.scope import Scope
 from epmstored.clock import DaemonClock
+from epmstored.inotify import InotifyWatcher, OpenScope
 from epmstored.polling import PollingWatcher
-from epmstored.watcher import Notify, Watcher
+from epmstored.watcher import Notify, Watcher, WatchLimitError
 
 Identity: TypeAlias = tuple[int, int]
 
@@ -38,14 +45,64 @@ class Watching(msgspec.Struct, frozen=True):
         return self.watcher.due if isinstance(self.watcher, PollingWatcher) else None
 
 
-def chooser(clock: DaemonClock, poll: float) -> Callable[[App, Notify], Watching]:
-    """What watches a root. Raises RootError, OSError."""
+def chooser(store: Path, clock: DaemonClock, poll: float) -> Callable[[App, Notify], Watching]:
+    """Decides for each root of the apps of a store, and starts what it decided on; `poll` is how
+    often a root is looked at that cannot be watched. Raises RootError, OSError.
+    """
 
     def choose(app: App, notify: Notify) -> Watching:
+        skip = frozenset({identity_of(os.stat(store))})
         with open_root(app) as root:
-            identity = root.stat.st_dev, root.stat.st_ino
+            identity, trouble = identity_of(root.stat), why_not(filesystem(root.fd))
+        if trouble is None:
+            try:
+                return Watching(_inotify(app, skip, clock, notify), identity)
+            except WatchLimitError as error:
+                trouble = error.message
         watcher = PollingWatcher(clock, poll)
         watcher.start()
-        return Watching(watcher, identity)
+        return Watching(watcher, identity, (f"{trouble}: looked at every {poll:.0f} s",))
 
     return choose
+
+
+def why_not(where: FilesystemInfo) -> str | None:
+    """Why the kernel cannot tell of all changes on a file system; null if it can."""
+    if where.network:
+        return f"on a network file system ({where.name})"
+    if where.fuse:
+        return f"on a file system in user space ({where.name})"
+    if where.overlay:
+        return f"on an overlay ({where.name})"
+    return None
+
+
+def identity_of(found: os.stat_result) -> Identity:
+    return found.st_dev, found.st_ino
+
+
+def open_scope(app: App, rules: Rules, skip: frozenset[Identity]) -> OpenScope:
+    """What is watched of an app: what a look at it goes into."""
+    classify = None if app.patterns == Patterns() else rules.classify
+
+    @contextmanager
+    def opened() -> Iterator[Scope]:
+        with (
+            open_root(app) as root,
+            Scope(root.fd, classify=classify, skip=skip, cross_mounts=app.cross_mounts) as scope,
+        ):
+            yield scope
+
+    return opened
+
+
+def _inotify(
+    app: App, skip: frozenset[Identity], clock: DaemonClock, notify: Notify
+) -> InotifyWatcher:
+    watcher = InotifyWatcher(open_scope(app, Rules(app.patterns), skip), clock, notify)
+    try:
+        watcher.start()
+    except BaseException:
+        watcher.close()
+        raise
+    return watcher

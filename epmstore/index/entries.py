@@ -100,13 +100,13 @@ class Entries:
     """The entry tables of one index. Reading methods may be called from any thread."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     # Catalog positions and records.
 
     def position(self, app: str) -> Position | None:
         """How far the catalog of an app (UUID) has been entered; null if nothing of it has."""
-        with self._database.read() as db:
+        with self.database.read() as db:
             row: Position | None = db.execute(
                 "SELECT length, head, seq FROM apps WHERE uuid = ?", (app,)
             ).fetchone()
@@ -114,7 +114,7 @@ class Entries:
 
     def records(self, app: str) -> list[Record]:
         """All records of an app in order."""
-        with self._database.read() as db:
+        with self.database.read() as db:
             rows = db.execute(
                 "SELECT r.seq, type, version, form FROM records r JOIN apps a ON a.id = r.app"
                 " WHERE a.uuid = ? ORDER BY r.seq",
@@ -136,7 +136,7 @@ class Entries:
         )
 
     def _one_record(self, app: str, where: str, arguments: tuple[object, ...]) -> Record | None:
-        with self._database.read() as db:
+        with self.database.read() as db:
             row = db.execute(
                 "SELECT r.seq, type, version, form FROM records r JOIN apps a ON a.id = r.app"
                 f" WHERE a.uuid = ? AND {where}",
@@ -146,7 +146,7 @@ class Entries:
 
     def add_records(self, app: str, records: Iterable[Record], position: Position) -> None:
         """Enter records that are durable in the catalog, up to `position`."""
-        with self._database.write() as db:
+        with self.database.write() as db:
             number = app_number(db, app, create=True)
             db.executemany(
                 "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)",
@@ -173,9 +173,9 @@ class Entries:
 
         Applying the same part twice changes nothing.
         """
-        with self._database.write() as db:
+        with self.database.write() as db:
             number = app_number(db, app, create=True)
-            writer = _Writer(db, self._database.interned)
+            writer = _Writer(db, self.database.interned)
             if _has_none(db, number):
                 insert = f"INSERT OR REPLACE INTO live VALUES ({number}, ?, ?, {version}, ?, ?, ?)"
                 writer.insert(insert, entries)
@@ -197,7 +197,7 @@ class Entries:
         few = () if names is None or len(names) > FEW else (*map(to_bytes, names),)
         if few:
             where += f" AND e.name IN ({', '.join('?' * len(few))})"
-        with self._database.read() as db:
+        with self.database.read() as db:
             reader = Reader(db)
             rows = db.execute(
                 f"SELECT e.name, {_ENTRY} FROM live e {CONTENT_JOIN} WHERE {where}",
@@ -210,7 +210,7 @@ class Entries:
 
     def live_folders(self, app: str) -> list[str]:
         """Every folder that has an entry in the newest version."""
-        with self._database.read() as db:
+        with self.database.read() as db:
             rows = db.execute(
                 "SELECT path FROM folders WHERE id IN (SELECT folder FROM live WHERE app = ?)",
                 (app_number(db, app),),
@@ -220,7 +220,7 @@ class Entries:
     def live_below(self, app: str, folder: str) -> list[Entry]:
         """Every entry below a folder, at any depth, in the newest version."""
         prefix = to_bytes(folder)
-        with self._database.read() as db:
+        with self.database.read() as db:
             return list(
                 Reader(db).entries(
                     f"SELECT f.path, e.name, {_ENTRY} FROM folders f JOIN live e"
@@ -232,7 +232,7 @@ class Entries:
 
     def tree(self, app: str, version: int) -> Iterator[Entry]:
         """Every entry of a version, folder by folder, in no promised order. Streams."""
-        with self._database.read() as db:
+        with self.database.read() as db:
             number = app_number(db, app)
             yield from Reader(db).entries(
                 f"SELECT f.path, e.name, {_ENTRY} FROM live e JOIN folders f ON f.id = e.folder"
@@ -256,7 +256,7 @@ class Entries:
         """Every state that a path was in, oldest first."""
         folder, name = split(path)
         key = (to_bytes(folder), to_bytes(name))
-        with self._database.read() as db:
+        with self.database.read() as db:
             number, reader = app_number(db, app), Reader(db)
             where = "app = ? AND folder = (SELECT id FROM folders WHERE path = ?) AND name = ?"
             rows = db.execute(
@@ -274,7 +274,7 @@ class Entries:
         out.
         """
         low, high = min(one, two), max(one, two)
-        with self._database.read() as db:
+        with self.database.read() as db:
             number = app_number(db, app)
             old = _changed_side(db, number, low, high, at=low)
             new = _changed_side(db, number, low, high, at=high)
@@ -290,7 +290,7 @@ class Entries:
         """(since, until, bytes): what the files together hold that were there between these
         versions (null: still are).
         """
-        with self._database.read() as db:
+        with self.database.read() as db:
             number = app_number(db, app)
             rows = db.execute(
                 "SELECT since, until, CAST(total(size) AS INTEGER) FROM"
@@ -303,7 +303,7 @@ class Entries:
 
     def paths_like(self, app: str, pattern: str) -> list[RelPath]:
         """Every path of any version that matches a shell pattern (`*` crosses folders)."""
-        with self._database.read() as db:
+        with self.database.read() as db:
             number = app_number(db, app)
             rows = db.execute(
                 "SELECT DISTINCT f.path, e.name FROM (SELECT app, folder, name FROM live"
@@ -316,7 +316,7 @@ class Entries:
 
     def with_content(self, digest: Digest) -> list[tuple[str, Span]]:
         """(app UUID, span) of every entry, past and present, that has a content."""
-        with self._database.read() as db:
+        with self.database.read() as db:
             reader = Reader(db)
             rows = db.execute(
                 f"SELECT a.uuid, f.path, e.name, e.since, e.until, {_ENTRY} FROM"
@@ -337,7 +337,7 @@ class Entries:
         """
         found: dict[Sha256, list[Shipped]] = {}
         left = iter(dict.fromkeys(wanted))
-        with self._database.read() as db:
+        with self.database.read() as db:
             if not _has_vendors(db):
                 return {}
             while batch := list(islice(left, BATCH // 8)):
@@ -347,7 +347,7 @@ class Entries:
 
     def forget_app(self, app: str) -> None:
         """Take an app and its whole history out of the index."""
-        with self._database.write() as db:
+        with self.database.write() as db:
             row = db.execute("SELECT id FROM apps WHERE uuid = ?", (app,)).fetchone()
             for table in ("records", "live", "past") if row else ():
                 db.execute(f"DELETE FROM {table} WHERE app = ?", row)
@@ -437,7 +437,7 @@ class Reader:
         found = self._metas.get(number)
         if found is None:
             row = self._db.execute("SELECT form FROM metas WHERE id = ?", (number,)).fetchone()
-            found = self._metas[number] = _meta_fields(_read_meta(row))
+            found = self._metas[number] = _meta_fields(read_meta(row))
         return found
 
 
@@ -457,7 +457,7 @@ def _make_meta(entry: Entry) -> _Meta:
     )
 
 
-def _read_meta(row: tuple[bytes] | None) -> _Meta:
+def read_meta(row: tuple[bytes] | None) -> _Meta:
     try:
         if row is not None:
             return _decode_meta(row[0])

@@ -15,7 +15,7 @@ import contextlib
 import hashlib
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -68,14 +68,18 @@ class LiveCache:
         self._boot = boot
         self._newest_ns = newest_ns
 
-    def load(self) -> tuple[LiveState | None, dict[bytes, bytes]]:
-        """(state, folder to packed stats); (null, {}) if there is nothing usable."""
+    def load(
+        self, only: Collection[bytes] | None = None
+    ) -> tuple[LiveState | None, dict[bytes, bytes]]:
+        """(state, folder to packed stats); (null, {}) if there is nothing usable. `only` asks for
+        the rows of these folders.
+        """
         try:
             with contextlib.closing(sqlite.open_reader(self.path)) as db:
                 sqlite.check(db, user_version=SCHEMA_VERSION)
                 db.execute("BEGIN")
                 state = db.execute("SELECT form FROM state").fetchone()
-                rows = db.execute("SELECT path, stats, digest FROM folders").fetchall()
+                rows = _rows(db, only)
         except (sqlite3.DatabaseError, DamagedError):
             return None, {}
         if state is None:
@@ -151,6 +155,15 @@ class LiveCache:
             for path, stats, digest in rows
             if _is_sound(path, stats, digest) and self._newest_ns(stats) > until
         }
+
+
+def _rows(
+    db: sqlite3.Connection, only: Collection[bytes] | None
+) -> list[tuple[bytes, bytes, bytes]]:
+    if only is None:
+        return db.execute("SELECT path, stats, digest FROM folders").fetchall()
+    query = "SELECT path, stats, digest FROM folders WHERE path = ?"
+    return [row for path in only for row in db.execute(query, (path,))]
 
 
 def _is_sound(path: object, stats: object, digest: object) -> bool:

@@ -3,22 +3,24 @@
 No contents are read here and nothing is written. `status`, `snapshot` and the tree that a checkout
 finds all begin with this. Rules:
 
-- a folder whose stats equal the cached ones is as recorded, and costs one comparison; - not
-observed is not absent: what could not be seen keeps its entry, what the rules leave out leaves the
-tree
-  without having been removed;
-- an entry is `gone` only if its folder was listed and does not have it.
+- a folder whose stats equal the cached ones is as recorded, and costs one comparison;
+- not observed is not absent: what could not be seen keeps its entry, what the rules leave out
+  leaves the tree without having been removed;
+- an entry is `gone` only if its folder was listed and does not have it;
+- a look at some folders sees what a whole look would see of them: a folder that is not there is
+  looked for in the one above, a new one is looked at with all that is below it.
 """
 
 import itertools
 import os
 import stat
-from collections.abc import Collection, Iterable
-from typing import cast
+from collections.abc import Collection, Iterable, Mapping
+from typing import TypeAlias, cast
 
 import msgspec
 
 from epmstore.index.entries import Entries
+from epmstore.index.links import live_links
 from epmstore.index.live import LiveCache, LiveState
 from epmstore.relpath import RelPath, from_bytes, join, parents, split, to_bytes
 from epmstore.scan.compare import compare_stats, pack_stats
@@ -26,6 +28,8 @@ from epmstore.scan.metadata import group_links
 from epmstore.scan.problem import Problem
 from epmstore.scan.walk import Classify, Identity, Listing, walk
 from epmstore.tree import Entry, PathClass
+
+_Wanted: TypeAlias = tuple[os.stat_result, PathClass]
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
@@ -87,50 +91,93 @@ class Observer:
         only: Collection[str] | None = None,
     ) -> Observation:
         """`cached` are the rows that are valid for the newest version (null: none are); `recorded`
-        says whether there is a newest version. `only` limits the look to these folders.
+        says whether there is a newest version. `only` limits the look to these folders, for which
+        `cached` has the rows, and for those above them.
 
         Raises OSError if the root itself cannot be looked at.
         """
         look = _Look(cached, recorded)
-        for listing in walk(
-            self._root_fd,
-            classify=self._classify,
-            skip=self._skip,
-            cross_mounts=self._cross_mounts,
-            only=only,
-        ):
-            look.add(listing)
-        candidates = self._candidates(look) if recorded else look.fresh()
+        self._walk(look, only)
+        candidates = self._candidates(look.wanted) if recorded else look.fresh()
+        if only is not None and (new := _new_folders(look, candidates)):
+            known = set(look.wanted)
+            self._walk(look, (), new)
+            later = {path: found for path, found in look.wanted.items() if path not in known}
+            candidates += self._candidates(later)
+        if recorded:
+            look.replaced_folders += _replaced_folders(candidates)
+        same_as = group_links(look.links)
+        if recorded and only is None:
+            candidates += self._candidates(self._relinked(look, same_as))
         gone, left = self._departed(look, whole=only is None) if recorded else ([], [])
-        vanished: list[str] = []
-        if only is None and cached:
-            vanished = [f for f in map(str, map(from_bytes, cached)) if look.is_gone_folder(f)]
         return Observation(
             candidates,
             gone,
             left,
             look.listings,
-            group_links(look.links),
+            same_as,
             look.skipped,
             look.unobserved,
             look.ignored,
-            vanished,
+            look.vanished_folders([*gone, *left], whole=only is None),
             look.files,
             cached is None,
         )
 
-    def _candidates(self, look: "_Look") -> list[Candidate]:
+    def _walk(
+        self, look: "_Look", only: Collection[str] | None, below: Collection[str] = ()
+    ) -> None:
+        """Look at folders; of `only`, those that are not there are looked for in those above."""
+        while only is None or only or below:
+            missing: set[str] = set()
+            for listing in walk(
+                self._root_fd,
+                classify=self._classify,
+                skip=self._skip,
+                cross_mounts=self._cross_mounts,
+                only=only,
+                below=below,
+            ):
+                if only is not None and (path := _vanished(listing)) is not None:
+                    missing.add(split(path)[0])
+                elif listing.folder not in look.visited:
+                    look.add(listing)
+            if only is None:
+                return
+            only, below = missing - look.visited, ()
+
+    def _candidates(self, wanted: "Mapping[RelPath, _Wanted]") -> list[Candidate]:
         """The paths to look at, each with its recorded entry: one query a folder."""
         found: list[Candidate] = []
         by_folder: dict[str, list[RelPath]] = {}
-        for path in look.wanted:
+        for path in wanted:
             by_folder.setdefault(split(path)[0], []).append(path)
         for folder, paths in by_folder.items():
             names = [split(path)[1] for path in paths]
             recorded = self._entries.live_folder(self._app, folder, names)
             found += [
-                Candidate(path, *look.wanted[path], recorded.get(split(path)[1])) for path in paths
+                Candidate(path, *wanted[path], recorded.get(split(path)[1])) for path in paths
             ]
+        return found
+
+    def _relinked(
+        self, look: "_Look", same_as: Mapping[RelPath, RelPath]
+    ) -> dict[RelPath, _Wanted]:
+        """Files whose first link is another one than is recorded. They need not have changed: it is
+        enough that a folder above the first one was moved.
+        """
+        if not look.links or not (look.wanted or look.gone):
+            return {}
+        recorded = live_links(self._entries.database, self._app)
+        return {
+            path: (found, self._class_of(path))
+            for path, found in look.links
+            if path not in look.wanted and same_as.get(path) != recorded.get(path)
+        }
+
+    def _class_of(self, path: str) -> PathClass:
+        found = self._classify(path, False) if self._classify else "program"
+        assert found != "ignore", "what is ignored is not in a listing"
         return found
 
     def _departed(self, look: "_Look", *, whole: bool) -> tuple[list[Entry], list[Entry]]:
@@ -187,7 +234,9 @@ class _Look:
         self.files = 0
         self.listings: dict[str, Listing] = {}
         self.visited: set[str] = set()
-        self.wanted: dict[RelPath, tuple[os.stat_result, PathClass]] = {}
+        self.wanted: dict[RelPath, _Wanted] = {}
+        self.changed: set[RelPath] = set()
+        """Those of them that have another row than before."""
         self.gone: dict[str, tuple[str, ...] | None] = {}
         """Folder to names that the cache had; null for a folder that it did not have."""
         self.replaced_folders: list[RelPath] = []
@@ -243,6 +292,8 @@ class _Look:
                 continue
             path = RelPath(prefix + name)
             wanted[path] = (found, path_class)
+            if names is not None:
+                self.changed.add(path)
             if cached and not stat.S_ISDIR(found.st_mode) and to_bytes(path) in cached:
                 self.replaced_folders.append(path)
 
@@ -266,8 +317,12 @@ class _Look:
         """Everything, where nothing is recorded yet."""
         return [Candidate(path, *found, None) for path, found in self.wanted.items()]
 
-    def is_gone_folder(self, folder: str) -> bool:
-        return folder not in self.visited and not self._is_unseen(folder)
+    def vanished_folders(self, lost: Iterable[Entry], *, whole: bool) -> list[str]:
+        """Folders that may have rows in the cache, and are no more."""
+        if whole:
+            folders = map(str, map(from_bytes, self._cached))
+            return [f for f in folders if f not in self.visited and not self._is_unseen(f)]
+        return [entry.path for entry in lost if entry.kind == "directory"]
 
     def sort_out(self, lost: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
         """(gone, left): what was not seen is neither."""
@@ -288,22 +343,86 @@ class _Look:
         return bool(hidden) and not hidden.isdisjoint(["", *parents(path), path])
 
 
-def valid_rows(
-    cache: LiveCache, entries: Entries, app: str, now: LiveState
-) -> dict[bytes, bytes] | None:
-    """The cached rows that hold for the newest version `now`; null if none do.
+def _vanished(listing: Listing) -> RelPath | None:
+    """What is not there of the folder that was asked for, if it could not be listed for that."""
+    if listing.listed:
+        return None
+    return next((p.path for p in listing.unobserved if p.kind == "vanished" and p.path), None)
 
-    If the cache is of an older version, the folders of all that changed since are left out.
+
+def _new_folders(look: _Look, candidates: Iterable[Candidate]) -> list[str]:
+    """Directories that were not there before, or are others now, and were not looked at yet."""
+    return [
+        one.path
+        for one in candidates
+        if stat.S_ISDIR(one.stat.st_mode)
+        and one.path not in look.visited
+        and (
+            one.path in look.changed
+            or one.recorded is None
+            or one.recorded.kind != "directory"
+            or one.recorded.path_class != one.path_class
+        )
+    ]
+
+
+def _replaced_folders(candidates: Iterable[Candidate]) -> list[RelPath]:
+    """Where something else is now."""
+    return [
+        one.path
+        for one in candidates
+        if one.recorded is not None
+        and one.recorded.kind == "directory"
+        and not stat.S_ISDIR(one.stat.st_mode)
+    ]
+
+
+class KnownRows(msgspec.Struct, frozen=True):
+    """Of the live cache: rows that are `valid` for a version, and folders whose rows are not."""
+
+    valid: dict[bytes, bytes]
+    stale: frozenset[bytes]
+
+
+def known_rows(
+    cache: LiveCache,
+    entries: Entries,
+    app: str,
+    now: LiveState,
+    only: Collection[str] | None = None,
+) -> KnownRows | None:
+    """The cached rows that hold for the newest version `now`, or those of them for the folders in
+    `only` and those above them; null if there are none that hold.
+
+    If the cache is of an older version, the folders of all that changed since are stale.
     """
-    state, rows = cache.load()
+    folders = None if only is None else {to_bytes(f) for f in with_parents(only)}
+    state, rows = cache.load(folders)
     if state is None or (state.rules, state.root_inode) != (now.rules, now.root_inode):
         return None
     if (state.version, state.txid) == (now.version, now.txid):
-        return rows
+        return KnownRows(rows, frozenset())
     if state.version >= now.version:
         return None
+    stale: set[bytes] = set()
     for old, new in entries.changed(app, state.version, now.version):
         changed = old or new
         assert changed is not None
-        rows.pop(to_bytes(split(changed.path)[0]), None)
-    return rows
+        stale.add(to_bytes(split(changed.path)[0]))
+        if old is not None and old.kind == "directory":
+            stale.add(to_bytes(old.path))
+    valid = {folder: row for folder, row in rows.items() if folder not in stale}
+    return KnownRows(valid, frozenset(stale))
+
+
+def with_parents(folders: Iterable[str]) -> set[str]:
+    """These folders and all above them, the root too."""
+    return {"", *folders, *(above for folder in folders for above in parents(folder))}
+
+
+def valid_rows(
+    cache: LiveCache, entries: Entries, app: str, now: LiveState
+) -> dict[bytes, bytes] | None:
+    """As `known_rows`, where what is stale is not written again."""
+    known = known_rows(cache, entries, app, now)
+    return None if known is None else known.valid

@@ -8,6 +8,7 @@ watches the root was faster.
 
 import os
 import secrets
+import stat
 from collections.abc import Collection, Iterator
 
 import msgspec
@@ -24,12 +25,13 @@ from epmstore.catalog.model import (
     VersionRecord,
 )
 from epmstore.clock import to_rfc3339
+from epmstore.index.links import live_links
 from epmstore.index.live import LiveState
 from epmstore.progress import SILENT, Progress
 from epmstore.record.changes import Changes, is_metadata_only, judge_changes, paths_of
 from epmstore.record.commit import Head, commit_fact, commit_version, read_head
 from epmstore.record.ingest import Ingested, ingest
-from epmstore.record.observe import Observation, Observer, valid_rows
+from epmstore.record.observe import Observation, Observer, known_rows
 from epmstore.record.root import Root
 from epmstore.record.rows import fresh_rows
 from epmstore.record.shelf import Shelf
@@ -94,25 +96,29 @@ class Recorder:
     def status(self, root: Root) -> Look:
         """What a snapshot would record now. Writes nothing."""
         head = read_head(self.store, self.app.uuid)
-        found = self._observe(root, head, None)
+        found, _ = self._observe(root, head, None)
         ingested = ingest(root.fd, found.candidates, None, progress=self._progress)
         return Look(head, found, judge_changes(found, ingested.examined))
 
     def snapshot(
         self, root: Root, intent: Intent, *, only: Collection[str] | None = None
     ) -> Recorded:
-        """Record the root. Under the app's lock. Raises OSError, DamagedError; nothing is lost."""
+        """Record the root, or some folders of it. Under the app's lock. `only` is a hint: where it
+        does not suffice, everything is looked at.
+
+        Raises OSError, DamagedError; nothing is lost.
+        """
         store = self.store
         with store.keep_packs():
             head = read_head(store, self.app.uuid)
             settled = probe_clock(root.fd).settled_ns()
-            found = self._observe(root, head, only)
+            found, stale = self._observe(root, head, only)
             shelf = Shelf(store.packs, store.contents, store.blobs)
             ingested = ingest(root.fd, found.candidates, shelf, progress=self._progress)
             changes = judge_changes(found, ingested.examined)
             look = Look(head, found, changes)
             version, is_new, is_labelled = self._commit(look, ingested, intent)
-        self._remember(root, version, found, ingested, settled, is_new=is_new)
+        self._remember(root, version, found, ingested, settled, stale, is_new=is_new)
         label = intent.label if is_new or is_labelled else None
         return Recorded(head.number, version, is_new, is_labelled, look, ingested.collided, label)
 
@@ -134,12 +140,17 @@ class Recorder:
         """What the live cache is valid for when `version` is the newest."""
         return LiveState(version.version, version.txid, self.rules.digest(), root.stat.st_ino)
 
-    def _observe(self, root: Root, head: Head, only: Collection[str] | None) -> Observation:
+    def _observe(
+        self, root: Root, head: Head, only: Collection[str] | None
+    ) -> tuple[Observation, frozenset[bytes]]:
+        """(what there is to look at, folders whose rows in the live cache do not hold any more)."""
         store, app = self.store, self.app
-        rows = None
+        known = None
         if head.version is not None:
             now = self.live_state(head.version, root)
-            rows = valid_rows(store.live(app.uuid), store.entries, app.uuid, now)
+            known = known_rows(store.live(app.uuid), store.entries, app.uuid, now, only)
+        if known is None:
+            only = None
         observer = Observer(
             root.fd,
             app.uuid,
@@ -148,7 +159,26 @@ class Recorder:
             skip=store.identities(),
             cross_mounts=app.cross_mounts,
         )
-        return observer.observe(rows, recorded=head.version is not None, only=only)
+        found = observer.observe(
+            None if known is None else known.valid, recorded=head.version is not None, only=only
+        )
+        if only is not None and self._has_links(found):
+            return self._observe(root, head, None)
+        return found, frozenset() if known is None else known.stale
+
+    def _has_links(self, found: Observation) -> bool:
+        """Whether files changed that have, or had, more than one name: the others may be anywhere,
+        and no event tells of them.
+        """
+        before = [one.recorded for one in found.candidates if one.recorded is not None]
+        files = [entry for entry in (*before, *found.gone, *found.left) if entry.kind == "file"]
+        if any(
+            one.stat.st_nlink > 1 and stat.S_ISREG(one.stat.st_mode) for one in found.candidates
+        ):
+            return True
+        links = live_links(self.store.database, self.app.uuid) if files else {}
+        named = links.keys() | set(links.values())
+        return any(entry.path in named for entry in files)
 
     def _commit(
         self, look: Look, ingested: Ingested, intent: Intent
@@ -227,6 +257,7 @@ class Recorder:
         found: Observation,
         ingested: Ingested,
         settled: int,
+        stale: frozenset[bytes],
         *,
         is_new: bool,
     ) -> None:
@@ -238,8 +269,8 @@ class Recorder:
         cache, state = self.store.live(self.app.uuid), self.live_state(version, root)
         if found.cold:
             cache.replace(state, rows)
-        elif rows or found.vanished_folders or is_new:
-            cache.update(state, rows, map(os.fsencode, found.vanished_folders))
+        elif rows or found.vanished_folders or stale or is_new:
+            cache.update(state, rows, {*map(os.fsencode, found.vanished_folders), *stale})
 
     def _now(self) -> str:
         return to_rfc3339(self.store.clock.now())

@@ -68,8 +68,10 @@ def walk(
     skip: frozenset[Identity] = frozenset(),
     cross_mounts: bool = False,
     only: Collection[str] | None = None,
+    below: Collection[str] = (),
 ) -> Iterator[Listing]:
-    """Every folder of a root, or those in `only`, each without what is below it.
+    """Every folder of a root; or those in `only`, each without what is below it, and those in
+    `below` with all that is.
 
     `classify` None means that everything is `program`. A folder of class `state` is an entry and
     is not listed; an ignored one is neither. Directories whose identity is in `skip` (the store),
@@ -82,9 +84,9 @@ def walk(
         walker = _Walker(cache, classify, skip, cross_mounts)
         if only is None:
             yield from walker.everything()
-        else:
-            for folder in sorted(only, key=os.fsencode):
-                yield from walker.one(folder)
+            return
+        for folder in sorted({*only, *below}, key=os.fsencode):
+            yield from walker.one(folder, deep=folder in below)
 
 
 class _Walker:
@@ -105,7 +107,10 @@ class _Walker:
         self._device = None if cross_mounts else self._root.st_dev
 
     def everything(self) -> Iterator[Listing]:
-        pending = [("", self._root)]
+        yield from self._from("", self._root)
+
+    def _from(self, top: str, stats: os.stat_result) -> Iterator[Listing]:
+        pending = [(top, stats)]
         while pending:
             folder, expected = pending.pop()
             listing, below = self._look(folder, expected)
@@ -113,7 +118,7 @@ class _Walker:
             below.reverse()
             pending += below
 
-    def one(self, folder: str) -> Iterator[Listing]:
+    def one(self, folder: str, *, deep: bool) -> Iterator[Listing]:
         """A folder that somebody named, unless a whole walk would not come there."""
         stats = self._root
         for path in [*parents(folder), folder] if folder else []:
@@ -129,7 +134,10 @@ class _Walker:
             if self._is_mount(path, stats):
                 yield _unseen(folder, stats, Problem(RelPath(path), "mount", _MOUNTED))
                 return
-        yield self._look(folder, stats)[0]
+        if deep:
+            yield from self._from(folder, stats)
+        else:
+            yield self._look(folder, stats)[0]
 
     def _look(
         self, folder: str, expected: os.stat_result

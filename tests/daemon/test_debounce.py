@@ -1,6 +1,6 @@
 """When what changed is looked at."""
 
-from epmstored.debounce import MANY, Batch, Debounce
+from epmstored.debounce import MANY, OPEN, Batch, Debounce
 
 
 def make() -> Debounce:
@@ -35,9 +35,19 @@ def test_steady_writing_does_not_put_it_off_for_ever() -> None:
 
 def test_an_open_file_is_waited_for_and_not_for_ever() -> None:
     debounce = make()
-    debounce.add(["a"], first=0.0, last=1.0, writing=True)
+    debounce.add(["a"], first=0.0, last=1.0, writing=["a/x"])
+    assert debounce.due() == 1.0 + 2.0 * OPEN
+    debounce.add(["a"], first=5.0, last=5.0, closed=["a/x"])
+    assert debounce.due() == 7.0
+    debounce.add(["a"], first=59.0, last=59.0, writing=["a/x"])
     assert debounce.due() == 60.0
-    debounce.add(["a"], first=5.0, last=5.0)
+
+
+def test_a_file_that_was_waited_for_once_is_not_waited_for_again() -> None:
+    debounce = make()
+    debounce.add(["a"], first=0.0, last=0.0, writing=["a/log"])
+    assert debounce.take_all() is not None
+    debounce.add(["b"], first=5.0, last=5.0)
     assert debounce.due() == 7.0
 
 

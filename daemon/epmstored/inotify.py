@@ -1,0 +1,307 @@
+"""A watcher on the kernel's events, by the low level of watchdog.
+
+watchdog's own observer is not used: its walk after an overflow can feed its own queue, it does not
+tell its handlers of one, and it swallows a watch that could not be had. Its InotifyFD is: one
+kernel queue, a thread that reads it, and the parser.
+
+Rules: a folder is watched before it is listed, so nothing is made unseen in between; a folder that
+moves is let go under its old name and watched anew, as a new one, under the new; what is not asked
+for is not queued (no opens, no reads). Folders are reached by descriptors, never through a symlink.
+"""
+
+import ctypes
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Final, TypeAlias
+
+from watchdog.observers.inotify_c import (
+    InotifyConstants,
+    InotifyEvent,
+    InotifyFD,
+    Mask,
+    WatchDescriptor,
+    inotify_add_watch,
+    inotify_rm_watch,
+)
+
+from epmstore.errors import EpmError
+from epmstore.relpath import join
+from epmstore.scan.scope import Scope
+from epmstored.clock import DaemonClock
+from epmstored.watcher import Hints, Notify, WatchLimitError
+
+OpenScope: TypeAlias = Callable[[], AbstractContextManager[Scope]]
+"""Opens the root as it is now. Raises RootError."""
+
+_C = InotifyConstants
+_APPEARED: Final = _C.IN_CREATE | _C.IN_MOVED_TO
+_LEFT: Final = _C.IN_DELETE | _C.IN_MOVED_FROM
+_WRITTEN: Final = _C.IN_MODIFY | _C.IN_CLOSE_WRITE
+_ROOT_GONE: Final = _C.IN_UNMOUNT | _C.IN_DELETE_SELF | _C.IN_MOVE_SELF
+_NOT_THERE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ESTALE)
+MASK: Final = Mask(
+    _APPEARED | _LEFT | _WRITTEN | _C.IN_ATTRIB | _C.IN_DELETE_SELF | _C.IN_MOVE_SELF
+    | _C.IN_ONLYDIR | _C.IN_EXCL_UNLINK
+)  # fmt: skip
+PAUSE: Final = 0.01
+"""Seconds between two readings, in which the kernel merges what is the same."""
+
+
+class _Folder:
+    """A watched folder. `path` never changes: one that moves becomes another _Folder."""
+
+    __slots__ = ("children", "generation", "name", "parent", "path", "wd")
+
+    def __init__(self, path: str, name: str, parent: "_Folder | None", wd: WatchDescriptor) -> None:
+        self.path = path
+        self.name = name
+        self.parent = parent
+        self.wd = wd
+        self.children: dict[str, _Folder] = {}
+        self.generation = 0
+
+
+_Place: TypeAlias = tuple[_Folder | None, str]
+"""A folder that is watched, and the path of one in it; none and '' for the root."""
+
+
+class _Noticed:
+    """Hints under way from the reading thread to whoever takes them."""
+
+    def __init__(self, clock: DaemonClock, notify: Notify) -> None:
+        self._clock = clock
+        self._notify = notify
+        self._lock = threading.Lock()
+        self._hints = Hints()
+
+    def add(self, folders: Iterable[str], files: dict[str, bool], **flags: bool) -> None:
+        """`files`: whether they are still being written."""
+        now = self._clock.monotonic()
+        with self._lock:
+            old = self._hints
+            writing = frozenset(path for path, open_ in files.items() if open_)
+            closed = frozenset(files).difference(writing)
+            self._hints = Hints(
+                folders=old.folders.union(folders),
+                writing=old.writing - closed | writing,
+                closed=old.closed - writing | closed,
+                lost=old.lost or flags.get("lost", False),
+                root=old.root or flags.get("root", False),
+                limit=old.limit or flags.get("limit", False),
+                first=old.first if old else now,
+                last=now,
+            )
+            is_news = bool(self._hints) and not old
+        if is_news:
+            self._notify()
+
+    def take(self) -> Hints:
+        with self._lock:
+            hints, self._hints = self._hints, Hints()
+        return hints
+
+
+class _Queue(InotifyFD):
+    """A kernel queue, and the thread that hands on what is in it. Watches are kept by their owner,
+    so watchdog's own table of them stays empty.
+    """
+
+    def __init__(self, handle: Callable[[list[InotifyEvent]], None]) -> None:
+        super().__init__()
+        self._handle = handle
+
+    def run(self) -> None:
+        while self.should_keep_running():
+            if events := self.read_events():
+                self._handle(events)
+                self.stopped_event.wait(PAUSE)
+
+    def watch(self, fd: int) -> WatchDescriptor:
+        """Watch an open directory. Raises OSError."""
+        wd = inotify_add_watch(self._inotify_fd, b"/proc/self/fd/%d" % fd, MASK)
+        if wd == -1:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+        return wd
+
+    def unwatch(self, wd: WatchDescriptor) -> None:
+        """No error if it is gone already."""
+        inotify_rm_watch(self._inotify_fd, wd)
+
+
+class InotifyWatcher:
+    """Watches one root with a kernel queue and a thread of its own."""
+
+    def __init__(self, open_scope: OpenScope, clock: DaemonClock, notify: Notify) -> None:
+        """Raises WatchLimitError if the host does not allow another queue."""
+        try:
+            self._queue = _Queue(self._handle)
+        except OSError as error:
+            raise _limit(error) from None
+        self._open_scope = open_scope
+        self._noticed = _Noticed(clock, notify)
+        self._lock = threading.Lock()
+        self._by_wd: dict[WatchDescriptor, _Folder] = {}
+        self._root: _Folder | None = None
+        self._generation = 0
+        self._touched: set[str] = set()
+        self._files: dict[str, bool] = {}
+        self._flags: dict[str, bool] = {}
+
+    # The Watcher protocol.
+
+    def start(self) -> None:
+        self._queue.start()
+        self.renew()
+
+    def take(self) -> Hints:
+        return self._noticed.take()
+
+    def renew(self) -> None:
+        self._generation += 1
+        with self._open_scope() as scope:
+            pending: list[_Place] = [(None, "")]
+            while pending:
+                with self._lock:
+                    pending += self._watch_one(scope, *pending.pop())
+        with self._lock:
+            for folder in [f for f in self._by_wd.values() if f.generation < self._generation]:
+                self._forget(folder)
+
+    def close(self) -> None:
+        self._queue.stop()
+        if self._queue.is_alive():
+            self._queue.join()
+
+    @property
+    def watched(self) -> int:
+        return len(self._by_wd)
+
+    # The reading thread.
+
+    def _handle(self, events: list[InotifyEvent]) -> None:
+        with self._lock:
+            self._touched, self._files, self._flags = set(), {}, {}
+            try:
+                with self._open_scope() as scope:
+                    for event in events:
+                        self._on(event, scope)
+            except WatchLimitError:
+                self._flags["limit"] = True
+            except (EpmError, OSError):  # no root, or something is wrong with this host
+                self._flags |= {"root": True, "lost": True}
+            self._noticed.add(self._touched, self._files, **self._flags)
+
+    def _on(self, event: InotifyEvent, scope: Scope) -> None:
+        mask = event.mask
+        if mask & _C.IN_Q_OVERFLOW:
+            self._flags["lost"] = True
+            return
+        folder = self._by_wd.get(event.wd)
+        if folder is None:
+            return
+        if not event.name:
+            self._on_itself(folder, mask)
+        elif mask & _C.IN_ISDIR:
+            self._on_directory(folder, os.fsdecode(event.name), mask, scope)
+        else:
+            self._on_file(folder, os.fsdecode(event.name), mask, scope)
+
+    def _on_itself(self, folder: _Folder, mask: int) -> None:
+        if mask & (_ROOT_GONE | _C.IN_IGNORED) and folder is self._root:
+            self._flags["root"] = True
+        if mask & _C.IN_IGNORED:
+            self._detach(folder)
+        elif mask & _C.IN_ATTRIB:
+            self._touched.add(folder.path)
+
+    def _on_directory(self, folder: _Folder, name: str, mask: int, scope: Scope) -> None:
+        path = join(folder.path, name)
+        if mask & _LEFT and (child := folder.children.get(name)) is not None:
+            self._forget(child)
+        path_class = scope.class_of(path, is_dir=True)
+        if path_class == "ignore":
+            return
+        self._touched.add(folder.path)
+        if mask & _APPEARED and path_class != "state":
+            pending: list[_Place] = [(folder, path)]
+            while pending:
+                place = pending.pop()
+                pending += self._watch_one(scope, *place)
+                self._touched.add(place[1])
+
+    def _on_file(self, folder: _Folder, name: str, mask: int, scope: Scope) -> None:
+        path = join(folder.path, name)
+        path_class = scope.class_of(path, is_dir=False)
+        if path_class == "ignore" or (path_class == "state" and not mask & ~_WRITTEN):
+            return
+        self._touched.add(folder.path)
+        if mask & _C.IN_MODIFY:
+            self._files[path] = True
+        elif mask & (_C.IN_CLOSE_WRITE | _LEFT):
+            self._files[path] = False
+
+    # The watched folders.
+
+    def _watch_one(self, scope: Scope, parent: _Folder | None, path: str) -> list[_Place]:
+        """Watch a folder; what is to be watched below it. Nothing if it is not there (any more).
+
+        Raises WatchLimitError, OSError.
+        """
+        try:
+            fd = scope.open(path)
+            if fd is None:
+                return []
+            folder = self._watch(parent, path, fd)
+            return [(folder, join(path, name)) for name in scope.below(fd, path)]
+        except OSError as error:
+            if error.errno not in _NOT_THERE:
+                raise
+            return []
+
+    def _watch(self, parent: _Folder | None, path: str, fd: int) -> _Folder:
+        """Watch an open folder, whichever name it was watched under before."""
+        try:
+            wd = self._queue.watch(fd)
+        except OSError as error:
+            raise _limit(error) from None
+        folder = self._by_wd.get(wd)
+        if folder is None or folder.path != path or folder.parent is not parent:
+            if folder is not None:
+                self._detach(folder)
+            name = path.rpartition("/")[2]
+            if parent is not None and (other := parent.children.get(name)) is not None:
+                self._forget(other)
+            folder = self._by_wd[wd] = _Folder(path, name, parent, wd)
+            if parent is None:
+                self._root = folder
+            else:
+                parent.children[name] = folder
+        folder.generation = self._generation
+        return folder
+
+    def _detach(self, folder: _Folder) -> None:
+        """It is not watched any more, or is about to be under another name."""
+        if self._by_wd.get(folder.wd) is folder:
+            del self._by_wd[folder.wd]
+        if folder.parent is not None and folder.parent.children.get(folder.name) is folder:
+            del folder.parent.children[folder.name]
+
+    def _forget(self, top: _Folder) -> None:
+        """Watch a folder and all below it no more."""
+        pending = [top]
+        while pending:
+            folder = pending.pop()
+            pending += folder.children.values()
+            if self._by_wd.get(folder.wd) is folder:
+                self._queue.unwatch(folder.wd)
+            self._detach(folder)
+
+
+def _limit(error: OSError) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        return WatchLimitError(error)
+    return error
