@@ -41,7 +41,8 @@ PURE = [
     "epmstore.catalog.model", "epmstore.catalog.diff", "epmstore.catalog.fold",
     "epmstore.catalog.selector", "epmstore.catalog.retention", "epmstore.catalog.classes",
     "epmstore.scan.compare", "epmstore.checkout.plan", "epmstored.debounce",
-    "epmstore.vendor.classify", "epmstore.vendor.fit", "epmstore.vendor.owners",
+    "epmstore.vendor.baseline", "epmstore.vendor.classify", "epmstore.vendor.explain",
+    "epmstore.vendor.fit", "epmstore.vendor.owners",
 ]  # fmt: skip
 EFFECTS = {
     "asyncio", "fcntl", "io", "mmap", "multiprocessing", "pathlib", "select", "selectors", "shutil",

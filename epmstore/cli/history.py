@@ -2,7 +2,7 @@
 
 import stat
 import string
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from epmstore.catalog.state import VersionInfo
 from epmstore.cli import shapes
 from epmstore.cli.command import command
 from epmstore.cli.content import content_diff
+from epmstore.cli.explained import words, words_of_many
 from epmstore.cli.moments import local, local_ns, parse, selector
 from epmstore.cli.output import Output, counted, name
 from epmstore.cli.paths import relative, scope, split_range, split_version
@@ -22,6 +23,7 @@ from epmstore.entryform import entry_to_form
 from epmstore.errors import UsageError
 from epmstore.index.entries import Span
 from epmstore.tree import Entry
+from epmstore.vendor.explain import Explanation
 
 if TYPE_CHECKING:
     from epmstore.workspace import AppHandle
@@ -37,50 +39,82 @@ TYPES = {"file": stat.S_IFREG, "directory": stat.S_IFDIR, "symlink": stat.S_IFLN
         ("epmstore log", "changes, with the drift between them folded"),
         ("epmstore log -n 5", "the newest five"),
         ("epmstore log --all --since 7d", "every version of the last seven days"),
+        ("epmstore log --unexplained", "what no release, patch or rollback accounts for"),
     ],
 )
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="At most N versions.")
 @click.option("--since", metavar="TIME", help="From this time on: 2026-10-03, yesterday, 7d.")
 @click.option("--all", "everything", is_flag=True, help="Drift, too.")
-def log(session: Session, limit: int | None, since: str | None, everything: bool) -> None:
+@click.option(
+    "--unexplained",
+    is_flag=True,
+    help="Only versions with changes that no release explains, and these; exit with 1 if any.",
+)
+def log(
+    session: Session, limit: int | None, since: str | None, everything: bool, unexplained: bool
+) -> int:
     """List the recorded versions, newest first.
 
     A version is a change (somebody said so: snapshot, run, checkout) or drift (found in passing).
     Drift between changes is folded into one line unless --all. The numbers are paths added (+),
-    modified (~) and removed (-).
+    modified (~) and removed (-). With a reference catalog, each version says what explains it: an
+    upgrade from one release to another, whole or in part, and how many files it does not explain.
     """
     start = None if since is None else parse(since)
     handle = session.handle()
     versions = [v for v in reversed(handle.versions()) if start is None or v.time >= start]
+    reasons = handle.explanations()
+    if unexplained:
+        versions = [v for v in versions if v.version in reasons and reasons[v.version].rest]
+        everything = True
     if session.json:
         shown = [v for v in versions if everything or v.kind == "change"]
         for version in shown[:limit]:
-            session.out.shape(shapes.version(handle.app.key, version))
-        return
-    if not versions and start is None:
+            found = reasons.get(version.version)
+            session.out.shape(shapes.version(handle.app.key, version, found))
+        return int(unexplained and bool(versions))
+    if not versions and start is None and not unexplained:
         session.out.note(f"{handle.app.key}: nothing is recorded yet; begin: epmstore snapshot")
-    rows = _rows(versions, everything=everything)
+    if unexplained:
+        _print_unexplained(session.out, versions[:limit], reasons)
+        return int(bool(versions))
+    rows = _rows(versions, reasons, everything=everything)
     session.out.table(list(islice(rows, limit)), right=(0,))
+    return 0
 
 
-def _rows(versions: Iterable[VersionInfo], *, everything: bool) -> Iterator[tuple[str, ...]]:
+def _print_unexplained(
+    out: Output, versions: Sequence[VersionInfo], reasons: Mapping[int, Explanation]
+) -> None:
+    for version in versions:
+        out.line("  ".join(_row(version, reasons)))
+        for line in out.some([name(path) for path in reasons[version.version].unexplained]):
+            out.line(line)
+
+
+def _rows(
+    versions: Iterable[VersionInfo], reasons: Mapping[int, Explanation], *, everything: bool
+) -> Iterator[tuple[str, ...]]:
     folded = groupby(versions, key=lambda v: v.kind == "drift" and not everything)
     for is_drift, group in folded:
         found = list(group)
         marked = [v for v in found if v.tags or v.pinned]
         if is_drift and not marked:
-            yield _folded(found)
+            yield _folded(found, reasons)
         else:
-            yield from map(_row, found)
+            yield from (_row(version, reasons) for version in found)
 
 
-def _row(version: VersionInfo) -> tuple[str, ...]:
+def _row(version: VersionInfo, reasons: Mapping[int, Explanation]) -> tuple[str, ...]:
     record = version.record
     text = name(version.label) if version.label else REASONS.get(record.reason, record.reason)
     if record.of is not None:
         text += f" (content of {record.of})"
     if record.exit_status:
         text += f" (exit status {record.exit_status})"
+    explained = words(reasons.get(version.version))
+    if explained:
+        text += f" ({explained})"
     marks = [*version.tags, *["pinned"] * version.pinned]
     marks += [] if version.restorable else ["not restorable"]
     if marks:
@@ -89,11 +123,14 @@ def _row(version: VersionInfo) -> tuple[str, ...]:
     return (str(version.version), local(record.time), _changes([version]), drift + text)
 
 
-def _folded(drift: Sequence[VersionInfo]) -> tuple[str, ...]:
+def _folded(drift: Sequence[VersionInfo], reasons: Mapping[int, Explanation]) -> tuple[str, ...]:
     newest, oldest = drift[0].version, drift[-1].version
-    if newest == oldest:
-        return ("", local(drift[0].record.time), _changes(drift), f"drift: version {newest}")
-    text = f"drift: {counted(len(drift), 'version')}, {oldest} to {newest}"
+    text = f"drift: version {newest}"
+    if newest != oldest:
+        text = f"drift: {counted(len(drift), 'version')}, {oldest} to {newest}"
+    explained = words_of_many([reasons.get(one.version) for one in drift])
+    if explained:
+        text += f" ({explained})"
     return ("", local(drift[0].record.time), _changes(drift), text)
 
 

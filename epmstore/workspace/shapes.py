@@ -18,6 +18,7 @@ from epmstore.record.status import Status
 from epmstore.relpath import text_to_json, to_json
 from epmstore.scan.problem import Problem
 from epmstore.tree import Entry
+from epmstore.vendor.explain import Explanation
 from epmstore.workspace.standing import Deviation, Standing
 
 Shape: TypeAlias = dict[str, Any]
@@ -113,7 +114,23 @@ def deviation(value: Deviation) -> Shape:
     }
 
 
-def version(app: str, value: VersionInfo) -> Shape:
+def explanation(value: Explanation | None) -> Shape | None:
+    if value is None:
+        return None
+    return {
+        "kind": value.kind,
+        "from": value.from_,
+        "to": value.to,
+        "partial": value.is_partial,
+        "done": value.done,
+        "total": value.total,
+        "explained": value.explained,
+        "rest": value.rest,
+        "unexplained": paths(value.unexplained),
+    }
+
+
+def version(app: str, value: VersionInfo, explained: Explanation | None = None) -> Shape:
     record = value.record
     return {
         "type": "version",
@@ -133,6 +150,7 @@ def version(app: str, value: VersionInfo) -> Shape:
         "tags": list(value.tags),
         "pinned": value.pinned,
         "restorable": value.restorable,
+        "explanation": explanation(explained),
     }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from epmstore.catalog.classes import Rules
 from epmstore.catalog.model import AcceptRecord
 from epmstore.catalog.state import CatalogState
 from epmstore.clock import to_rfc3339
@@ -13,8 +14,10 @@ from epmstore.record.status import make_status
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.tree import Entry, PathClass
 from epmstore.vendor.baseline import Accepted, Right, deviates_since, is_same
+from epmstore.vendor.explain import Explanation
+from epmstore.vendor.explaining import Explainer
 from epmstore.vendor.releases import Releases, key_of
-from epmstore.vendor.verify import Verified, Verifier
+from epmstore.vendor.verify import Verified, Verifier, merged_rules
 from epmstore.workspace.history import is_within, path_of
 from epmstore.workspace.live import Live
 from epmstore.workspace.standing import Deviation, Standing, of_changes, since_of, what_became
@@ -85,6 +88,15 @@ class Verifying(Live):
             accepted=accepted.baseline.version,
             deviations=tuple(self._against_accepted(look, accepted)),
         )
+
+    def explanations(self) -> dict[int, Explanation]:
+        """What explains each version, by the refcat; empty without one. Raises DamagedError."""
+        releases = self.releases
+        vendors = releases.patterns()
+        classify = merged_rules(self._recorder.rules, Rules(vendors))
+        rules = f"{self._recorder.rules.digest()} {vendors.digest()}"
+        explainer = Explainer(self._store, self.app.uuid, releases, classify, rules)
+        return explainer.explain(self.state())
 
     def _against_release(self, look: Look, standing: Standing) -> Standing:
         verified = self._verifier().verify(look)
