@@ -1,13 +1,13 @@
 """The shapes of docs/json.md that say what vendors know: findings and their summary."""
 
-from typing import Any
-
-from epmstore.relpath import to_json
+from epmstore.digest import BlobInfo
+from epmstore.relpath import RelPath, text_to_json, to_json
 from epmstore.tree import Entry
+from epmstore.vendor.blame import Blamed
 from epmstore.vendor.classify import Finding
+from epmstore.vendor.identify import Origin
 from epmstore.vendor.verify import Verified
-
-Shape = dict[str, Any]
+from epmstore.workspace.shapes import Shape, explanation, maybe_entry
 
 
 def finding(app: str, value: Finding, *, accepted: bool) -> Shape:
@@ -40,6 +40,48 @@ def verified(app: str, value: Verified, *, clean: bool) -> Shape:
         "files": value.files,
         "accepted": len(value.accepted),
         "counts": value.counts,
+    }
+
+
+def origin(file: str | None, content: BlobInfo, value: Origin) -> Shape:
+    """A place that a content was shipped to; `file` is where it was found."""
+    return {
+        "type": "origin",
+        "app": value.key,
+        "uuid": value.app,
+        "file": None if file is None else text_to_json(file),
+        "digest": content.digest.hex(),
+        "path": to_json(value.path),
+        "first": value.first.version,
+        "first_label": value.first.label,
+        "last": value.last.version,
+        "last_label": value.last.label,
+        "latest": value.is_latest,
+    }
+
+
+def blamed(app: str, path: RelPath, value: Blamed) -> Shape:
+    record, entry = value.info.record, value.entry
+    return {
+        "type": "blame",
+        "app": app,
+        "path": to_json(path),
+        "version": value.info.version,
+        "kind": value.info.kind,
+        "reason": record.reason,
+        "time": record.time,
+        "window": record.window,
+        "label": value.info.label,
+        "actor": record.actor,
+        "what": value.what,
+        "entry": maybe_entry(entry),
+        "releases": [
+            {"since": since, "last": None if until is None else until - 1}
+            for since, until in value.releases
+        ],
+        "explanation": explanation(value.explanation),
+        "others": value.others,
+        "with": [to_json(other) for other in value.with_],
     }
 
 

@@ -14,8 +14,10 @@ from epmstore.record.status import make_status
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.tree import Entry, PathClass
 from epmstore.vendor.baseline import Accepted, Right, deviates_since, is_same
+from epmstore.vendor.blame import Blamed, blame
 from epmstore.vendor.explain import Explanation
 from epmstore.vendor.explaining import Explainer
+from epmstore.vendor.knowledge import Knowledge
 from epmstore.vendor.releases import Releases, key_of
 from epmstore.vendor.verify import Verified, Verifier, merged_rules
 from epmstore.workspace.history import is_within, path_of
@@ -97,6 +99,24 @@ class Verifying(Live):
         rules = f"{self._recorder.rules.digest()} {vendors.digest()}"
         explainer = Explainer(self._store, self.app.uuid, releases, classify, rules)
         return explainer.explain(self.state())
+
+    def blame(self, path: RelPath) -> list[Blamed]:
+        """Every change of a path that was recorded, newest first. Raises PathNotFoundError."""
+        state = self.state()
+        first, entries = _first(state), self._store.entries
+
+        def changed(version: int) -> Sequence[RelPath]:
+            if version == first:
+                return ()
+            return sort_paths(map(path_of, entries.changed(self.app.uuid, version - 1, version)))
+
+        return blame(
+            self.history(path),
+            Knowledge(self.releases).states(path),
+            {info.version: info for info in state.versions},
+            self.explanations(),
+            changed,
+        )
 
     def _against_release(self, look: Look, standing: Standing) -> Standing:
         verified = self._verifier().verify(look)

@@ -27,6 +27,7 @@ from epmstore.workspace.handle import AppHandle
 from epmstore.workspace.opening import adopt_store, make_store, open_store, rebuild_index
 
 if TYPE_CHECKING:
+    from epmstore.vendor.identify import Identifier
     from epmstore.workspace.care import Care
     from epmstore.workspace.vendors import Vendors
 
@@ -49,6 +50,13 @@ class Workspace:
         from epmstore.workspace.care import Care  # noqa: PLC0415 - start-up: seldom needed
 
         return Care(self._store, actor=self._actor, progress=self._progress)
+
+    @cached_property
+    def origins(self) -> "Identifier":
+        """Which vendors ever shipped a content."""
+        from epmstore.vendor.identify import Identifier  # noqa: PLC0415 - start-up: seldom needed
+
+        return Identifier(self._store)
 
     @cached_property
     def vendors(self) -> "Vendors":

@@ -93,7 +93,7 @@ def test_what_changes_something_can_be_tried_dry() -> None:
     harmless = {
         "app list", "app show", "doctor", "completion", "log", "ls", "cat", "diff", "history",
         "find", "status", "plan", "blob compare", "blob stat", "stats", "config show",
-        "verify",
+        "verify", "identify", "blame",
         "release list", "release show", "release diff",
     }  # fmt: skip
     dry = {words for words in COMMANDS if any(o.name == "dry_run" for o in load(words)[0].common)}

@@ -1,0 +1,220 @@
+"""Commands about where things come from: identify, blame."""
+
+import os
+import stat
+import string
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from epmstore.cli.command import PATH, command
+from epmstore.cli.explained import words
+from epmstore.cli.moments import local
+from epmstore.cli.output import counted, name, number
+from epmstore.cli.paths import relative
+from epmstore.cli.session import Session, working_directory
+from epmstore.digest import BlobInfo, identify_stream, parse_digest
+from epmstore.errors import NotFoundError, PathNotFoundError, UsageError
+from epmstore.relpath import text_to_json
+from epmstore.vendor.blame import Blamed
+from epmstore.vendor.identify import Identifier, Origin
+from epmstore.workspace import shapes, vendorshapes
+from epmstore.workspace.standing import Deviation, Standing
+
+PIECE = 1 << 20
+BATCH = 2000
+Named = tuple[str | None, BlobInfo]
+
+
+@command(
+    examples=[
+        ("epmstore identify /opt/crm/bin/crmd", "which releases ever had this file, and where"),
+        ("epmstore identify da39a3ee5e6b4b0d3255bfef95601890afd80709", "by its SHA-1 alone"),
+        ("epmstore identify /mnt/found", "every file of a folder; what nobody shipped is named"),
+    ],
+)
+@click.argument("what", metavar="FILE|SHA1|DIR", type=PATH)
+def identify(session: Session, what: str) -> int:
+    """Say who ever shipped a file, and when.
+
+    Looks the contents up in every reference catalog of this store: application, path, first and
+    last release. The name of a file does not matter. Exits with 1 if there is something that nobody
+    ever shipped. Where a content was on this host: epmstore find SHA1.
+    """
+    known = session.workspace.origins
+    files = 0
+    unknown: list[str] = []
+    for batch in _batches(_contents(known, what)):
+        found = known.origins({info for _, info in batch})
+        for file, info in batch:
+            files += 1
+            _print_origins(session, file, info, found[info])
+            if not found[info]:
+                unknown.append(file or info.digest.hex())
+    if session.json:
+        shape = {"type": "summary", "app": None, "files": files, "identified": files - len(unknown)}
+        session.out.shape({**shape, "unknown": [*map(text_to_json, unknown)]})
+    elif unknown:
+        session.out.line(f"never shipped ({number(len(unknown))}):")
+        for line in session.out.some([name(one) for one in unknown]):
+            session.out.line(line)
+    if files > 1:
+        session.out.note(f"{number(files - len(unknown))} of {counted(files, 'file')} identified")
+    return 1 if unknown else 0
+
+
+def _contents(known: Identifier, what: str) -> Iterator[Named]:
+    """(file, content) of everything that is asked about. Raises NotFoundError, OSError."""
+    if len(what) == 40 and set(what) <= set(string.hexdigits):
+        found = known.with_digest(parse_digest(what.lower()))
+        if not found:
+            raise NotFoundError(f"no catalog has a content {what}", digest=what.lower())
+        yield from ((None, info) for info in found)
+        return
+    mode = os.lstat(what).st_mode
+    if stat.S_ISREG(mode):
+        yield what, _content(what)
+    elif stat.S_ISDIR(mode):
+        for folder, folders, names in os.walk(what):
+            folders.sort(key=os.fsencode)
+            for one in sorted(names, key=os.fsencode):
+                path = os.path.join(folder, one)
+                if stat.S_ISREG(os.lstat(path).st_mode):
+                    yield path, _content(path)
+    else:
+        raise UsageError(f"{what!r} is neither a file nor a folder")
+
+
+def _content(path: str) -> BlobInfo:
+    with Path(path).open("rb") as file:
+        return identify_stream(iter(lambda: file.read(PIECE), b""))
+
+
+def _batches(contents: Iterator[Named]) -> Iterator[list[Named]]:
+    batch: list[Named] = []
+    for one in contents:
+        batch.append(one)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _print_origins(
+    session: Session, file: str | None, info: BlobInfo, found: Sequence[Origin]
+) -> None:
+    if session.json:
+        for one in found:
+            session.out.shape(vendorshapes.origin(file, info, one))
+        return
+    if found:
+        session.out.line(f"{name(file or info.digest.hex())}:")
+        for line in session.out.some([_origin(one) for one in found]):
+            session.out.line(line)
+
+
+def _origin(one: Origin) -> str:
+    """`crm  bin/crmd  releases 40 to 41 (10.1 to 10.1.SP2)`"""
+    first, last = one.first, one.last
+    labels = [name(label) for label in (first.label, last.label) if label]
+    if first.version == last.version:
+        text, labels = f"release {first.version}", labels[:1]
+    else:
+        text = f"releases {first.version} to {last.version}"
+    said = f" ({' to '.join(labels)})" if labels else ""
+    latest = ", the latest" if one.is_latest else ""
+    return f"{name(one.key)}  {name(one.path)}  {text}{said}{latest}"
+
+
+@command(
+    app=True,
+    examples=[
+        ("epmstore blame bin/crmd", "each change: version, time, release, who, and what else"),
+    ],
+)
+@click.argument("path")
+def blame(session: Session, path: str) -> None:
+    """Show who changed a path, when, and to what.
+
+    One paragraph for each recorded change, newest first: the version and the time in which it can
+    have happened, who asked for it or how it was observed, which releases had what the path became,
+    and what else changed with it. The last line says whether the path deviates now, and since when.
+    """
+    handle = session.handle()
+    below = relative(path, handle.app.root, working_directory())
+    if below is None:
+        raise UsageError("the root has no changes of its own", hint="see: epmstore log")
+    try:
+        found = handle.blame(below)
+    except PathNotFoundError:
+        found = []
+    standing = handle.standing()
+    now = next((one for one in standing.deviations if one.path == below), None)
+    if not found and now is None:
+        handle.history(below)  # raises: there never was such a path
+    labels = {release.version: release.label for release in handle.releases.numbers()}
+    if session.json:
+        for one in found:
+            session.out.shape(vendorshapes.blamed(handle.app.key, below, one))
+        deviation = None if now is None else shapes.deviation(now)
+        session.out.shape({"type": "summary", "app": handle.app.key, "deviation": deviation})
+        return
+    for one in found:
+        for line in _blamed(one, labels):
+            session.out.line(line)
+    session.out.line(f"now: {_now(standing, now)}")
+
+
+def _now(standing: Standing, now: Deviation | None) -> str:
+    """Whether a path is as it should be, and since when not."""
+    baseline = "the newest version"
+    if standing.baseline == "release":
+        baseline = f"release {standing.release}"
+    elif standing.baseline == "accepted":
+        baseline = f"the accepted version {standing.accepted}"
+    if now is None:
+        return f"as in {baseline}"
+    if now.since is None:
+        return f"{now.what}, not as in {baseline}; not recorded yet"
+    when = f"version {now.since.version}, {local(now.since.time)}"
+    return f"{now.what}, not as in {baseline} since {when}"
+
+
+def _blamed(one: Blamed, labels: Mapping[int, str | None]) -> Iterator[str]:
+    record = one.info.record
+    label = f" {name(one.info.label)!r}" if one.info.label else ""
+    yield f"version {one.info.version}, {local(record.time)}: {one.what} by {_who(one)}{label}"
+    if record.window is not None and one.info.kind == "drift":
+        yield f"  between {local(record.window[0])} and {local(record.window[1])}"
+    if one.entry is not None and one.entry.content is not None:
+        yield f"  {one.entry.content.digest.hex()}  {_shipped(one, labels)}"
+    if one.others > 0:
+        explained = words(one.explanation)
+        text = f"  with {counted(one.others, 'other path')}" + (
+            f": {explained}" if explained else ""
+        )
+        yield text + (f" ({', '.join(map(name, one.with_[:3]))} ...)" if one.with_ else "")
+
+
+def _who(one: Blamed) -> str:
+    """Whoever asked for a change; how drift was observed."""
+    record = one.info.record
+    if one.info.kind == "drift":
+        return f"nobody that we know ({record.reason})"
+    actor = record.actor or {}
+    who = str(actor.get("sudo_user") or actor.get("user") or actor.get("uid") or "somebody")
+    return f"{name(who)} ({record.reason})"
+
+
+def _shipped(one: Blamed, labels: Mapping[int, str | None]) -> str:
+    if not labels:
+        return ""
+    if not one.releases:
+        return "no release had it here"
+    parts = []
+    for since, until in one.releases:
+        last = max(labels) if until is None else until - 1
+        parts.append(str(since) if since == last else f"{since} to {last}")
+    return f"release {', '.join(parts)}"
