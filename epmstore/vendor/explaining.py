@@ -19,7 +19,7 @@ from epmstore.catalog.state import CatalogState, VersionInfo
 from epmstore.digest import Sha256
 from epmstore.errors import DamagedError
 from epmstore.record.store import Store
-from epmstore.relpath import RelPath
+from epmstore.relpath import RelPath, sort_paths
 from epmstore.tree import Entry
 from epmstore.vendor.classify import Pair
 from epmstore.vendor.explain import (
@@ -89,7 +89,8 @@ class Explainer:
         before = earlier[-1].release if earlier else None
         if record.reason in OWN:
             return self._own(info, before, earlier, state)
-        pairs = {path: pair for path, pair in self._changed(info.version, state) if pair}
+        changed = dict(self._changed(info.version, state))
+        pairs = {path: changed[path] for path in sort_paths(changed)}
         step = self._step(pairs, before)
         if step is None:
             found = explain(pairs, None, {}, _nothing, _nothing)
