@@ -130,11 +130,11 @@ def _check_known(state: CatalogState, versions: Sequence[int]) -> None:
 
 
 def _check_stored(store: Store, need: Need, version: int) -> None:
-    purged = {record.digest for record in need.state.purged}
+    purged = store.contents.purged()
     wanted = [
         info.sha256
         for info, spans in need.spans.items()
-        if any(low <= version < high for low, high in spans) and info.digest.hex() not in purged
+        if any(low <= version < high for low, high in spans) and info.digest not in purged
     ]
     gone = _not_stored(store, wanted)
     if gone:

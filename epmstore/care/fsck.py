@@ -21,7 +21,10 @@ from epmstore.care.needs import (
     index_state,
     keys,
     open_journals,
+    purged_contents,
+    purged_digests,
     read_needs,
+    witnesses,
 )
 from epmstore.care.tables import Copy, Tables, leans_on, read_tables
 from epmstore.catalog.model import Position
@@ -100,6 +103,7 @@ class _Check:
         try:
             frames = self._check_packs()
             self._check_contents()
+            self._check_purged()
             self._check_collisions()
             self._check_index()
         except DamagedError as error:  # of packs and catalogs it would be a finding by now
@@ -260,12 +264,12 @@ class _Check:
     def _users(self) -> dict[BlobInfo, list[Hit]]:
         """The restorable versions that have each content."""
         users: dict[BlobInfo, list[Hit]] = {}
+        purged = purged_digests(self._needs.values())
         for need in self._needs.values():
-            purged = {record.digest for record in need.state.purged}
             needed = need.needed()
             for info in need.spans:
                 known = users.setdefault(info, [])
-                if info in needed and info.digest.hex() not in purged:
+                if info in needed and info.digest not in purged:
                     known += [(need.key, version) for version in need.versions(info)]
         return users
 
@@ -301,6 +305,14 @@ class _Check:
                 )
         return "missing", "packs", "is stored nowhere"
 
+    def _check_purged(self) -> None:
+        for info in purged_contents(self._needs.values()):
+            for copy in self._tables.copies(info.sha256):
+                self._notes.append(
+                    f"packs/{copy.where.file}: the content {info.digest.hex()} was purged and is"
+                    " still there; `epmstore gc` takes it"
+                )
+
     def _check_collisions(self) -> None:
         seen: dict[bytes, BlobInfo] = {}
         for need in self._needs.values():
@@ -330,6 +342,7 @@ class _Check:
         broken = {fault.file for faults in self._bad.values() for fault in faults}
         broken |= set(self._tables.faults)
         needed = {info.sha256 for need in self._needs.values() for info in need.needed()}
+        needed -= witnesses(purged_contents(self._needs.values()))
         present = [s for s in needed if s not in self._bad and self._tables.copies(s)]
         places = store.contents.places(present)
         wrong_places = 0

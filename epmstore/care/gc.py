@@ -17,6 +17,7 @@ from epmstore.blobs.packlog import is_full
 from epmstore.care.collection import Plan, make_plan
 from epmstore.care.marks import Marks, mark, marked_since
 from epmstore.care.needs import all_needs
+from epmstore.care.purge import finish_purges
 from epmstore.care.switch import (
     collecting,
     condemned,
@@ -69,7 +70,8 @@ class Survey(msgspec.Struct, frozen=True):
 
 
 def collect(store: Store, *, dry_run: bool = False, progress: Progress = SILENT) -> GcResult:
-    """Free what no version needs that is not forgotten. On a full disk the reserve is given up for
+    """Free what no version needs that is not forgotten; first of all what was purged and is there
+    again. On a full disk the reserve is given up for
     it, and made again at the end.
 
     Raises DamagedError (repair first: nobody knows what a damaged table needs), BusyError, OSError.
@@ -77,6 +79,7 @@ def collect(store: Store, *, dry_run: bool = False, progress: Progress = SILENT)
     if dry_run:
         with store.keep_packs():
             return _expected(survey(store))
+    with_reserve(store.path, lambda: finish_purges(store, progress))
     result = with_reserve(store.path, _Collector(store, progress).run)
     make_reserve(store.path)
     return result

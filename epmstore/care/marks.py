@@ -1,15 +1,22 @@
 """What a collection must not take, and what came after it looked: roots, not yet what they lean on.
 
-From the catalogs: every content of every version that is not forgotten. From open journals: every
-content that they name, everything that any version of their application has, and every content that
-no version names at all, because it may be about to be named.
+From the catalogs: every content of every version that is not forgotten, unless it was purged. From
+open journals: every content that they name, everything that any version of their application has,
+and every content that no version names at all, because it may be about to be named.
 """
 
 from collections.abc import Mapping
 
 import msgspec
 
-from epmstore.care.needs import Need, committed, named_in, open_journals, witnesses
+from epmstore.care.needs import (
+    Need,
+    committed,
+    named_in,
+    open_journals,
+    purged_contents,
+    witnesses,
+)
 from epmstore.catalog.model import Position, UnforgetRecord, VersionPart
 from epmstore.digest import Sha256
 from epmstore.record.store import Store
@@ -44,6 +51,7 @@ def mark(
             needed |= witnesses(need.needed(without=(without or {}).get(app, frozenset())))
     for path in journals:
         needed |= named_in(path)
+    needed -= witnesses(purged_contents(needs.values()))
     positions = {app: need.position for app, need in needs.items()}
     return Marks(
         frozenset(needed),

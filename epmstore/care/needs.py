@@ -18,7 +18,7 @@ from epmstore.catalog.format import decode_line
 from epmstore.catalog.history import Read
 from epmstore.catalog.model import START, Position, VersionPart, VersionRecord
 from epmstore.catalog.state import CatalogState, reduce
-from epmstore.digest import BlobInfo, Sha256
+from epmstore.digest import BlobInfo, Digest, Sha256, parse_digest
 from epmstore.errors import DamagedError
 from epmstore.record.store import Store, is_refcat
 from epmstore.relpath import RelPath
@@ -85,6 +85,18 @@ def all_needs(store: Store) -> dict[str, Need]:
         if fault is not None:
             raise fault
     return needs
+
+
+def purged_digests(needs: Iterable[Need]) -> set[Digest]:
+    """The addresses of all contents that were purged, by whichever catalog."""
+    said = (record.digest for need in needs for record in need.state.purged)
+    return {parse_digest(digest) for digest in said if digest is not None}
+
+
+def purged_contents(needs: Collection[Need]) -> set[BlobInfo]:
+    """The contents that some catalog names and that were purged: nobody needs them any more."""
+    purged = purged_digests(needs)
+    return {info for need in needs for info in need.spans if info.digest in purged}
 
 
 def committed(store: Store, app: str) -> Position:

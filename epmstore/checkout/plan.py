@@ -20,7 +20,7 @@ import msgspec
 
 from epmstore.catalog.classes import Class
 from epmstore.catalog.model import Counts
-from epmstore.digest import BlobInfo
+from epmstore.digest import BlobInfo, Digest
 from epmstore.errors import ConflictError
 from epmstore.relpath import RelPath, join, parents, sort_paths, split
 from epmstore.scan.databases import COMPANIONS, Database
@@ -71,12 +71,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What the look at the root showed beside entries: paths that were not observed, and why;
-    ignored ones; FIFOs, sockets and devices; databases.
+    ignored ones; FIFOs, sockets and devices; databases. `purged` are addresses of contents that
+    were destroyed.
     """
 
     unobserved: Mapping[RelPath, str] = {}
     ignored: Collection[RelPath] = frozenset()
     special: Collection[RelPath] = frozenset()
+    purged: Collection[Digest] = frozenset()
     databases: tuple[Database, ...] = ()
 
 
@@ -203,6 +205,7 @@ def is_within(path: str, tops: Collection[str]) -> bool:
 
 
 NEVER_STORED = "secret: its content is never stored"
+PURGED = "its content was purged"
 _NO_CONTENT = "only its metadata was recorded"
 _FIELDS = ("mode", "uid", "gid", "xattrs")
 
@@ -295,11 +298,16 @@ class _Planner:
                 return self._give("not restored", d.path, NEVER_STORED)
             if wanted.content is None:
                 return self._give("not restored", d.path, _NO_CONTENT)
+            if wanted.content.digest in self._around.purged:
+                return self._give("not restored", d.path, PURGED)
         return op
 
     def _judge_removal(self, d: Difference, op: Op, path_class: Class, *, forced: bool) -> _Verdict:
         if path_class == "secret" and not forced:
             return self._give("kept", d.path, "secret: it could not be brought back")
+        is_purged = d.found is not None and self._is_purged(d.found)
+        if is_purged and not forced:
+            return self._give("kept", d.path, "purged: it could not be brought back")
         if d.by_change or self._options.exact or self._in_unit(d.path):
             return op
         return self._give("kept", d.path, "no change or release had put it there")
@@ -344,7 +352,12 @@ class _Planner:
 
     def _put_anew(self, path: RelPath) -> None:
         wanted = self._wanted[path]
-        if wanted is None or wanted.content is None or wanted.path_class == "secret":
+        if (
+            wanted is None
+            or wanted.content is None
+            or wanted.path_class == "secret"
+            or self._is_purged(wanted)
+        ):
             why = "other names of the same file would change with it"
             self._verdicts[path] = self._give("not restored", path, why)
         else:
@@ -375,6 +388,9 @@ class _Planner:
     def _give(self, verdict: _Verdict, path: RelPath, why: str) -> _Verdict:
         self._whys[path] = why
         return verdict
+
+    def _is_purged(self, entry: Entry) -> bool:
+        return entry.content is not None and entry.content.digest in self._around.purged
 
     def _is_edited(self, d: Difference) -> bool:
         return self._options.config == "keep" and d.edited_by == "drift"

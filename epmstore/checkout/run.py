@@ -186,6 +186,7 @@ class Checkout:
             unobserved={p.path: p.why for p in look.changes.problems},
             ignored=frozenset(look.found.ignored),
             special=frozenset(p.path for p in look.found.skipped),
+            purged=self._store.contents.purged(),
             databases=tuple(databases(listings, folders)),
         )
 

@@ -9,7 +9,7 @@ import os
 import secrets
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,8 +19,9 @@ from epmstore import fsio
 from epmstore.atomic import directory
 from epmstore.blobs.interface import BlobReader
 from epmstore.checkout.contents import Write, write_contents
+from epmstore.checkout.plan import PURGED
 from epmstore.checkout.stage import Refused
-from epmstore.digest import BlobInfo
+from epmstore.digest import BlobInfo, Digest
 from epmstore.errors import ConflictError, UsageError
 from epmstore.progress import Progress
 from epmstore.relpath import STAGE_PREFIX, RelPath, parents, split
@@ -33,7 +34,9 @@ PRIVATE = 0o700
 
 
 class Exported(msgspec.Struct, frozen=True):
-    """`kept` are entries that have no stored content (classes state and secret), with why."""
+    """`kept` are entries that have no stored content (classes state and secret), with why; of those
+    in `refused` something could not be restored, or their content was purged.
+    """
 
     files: int
     kept: list[tuple[RelPath, str]]
@@ -41,16 +44,23 @@ class Exported(msgspec.Struct, frozen=True):
 
 
 def export(
-    target: Path, entries: Iterable[Entry], blobs: BlobReader, progress: Progress
+    target: Path,
+    entries: Iterable[Entry],
+    blobs: BlobReader,
+    progress: Progress,
+    purged: Collection[Digest] = frozenset(),
 ) -> Exported:
-    """Raises ConflictError if `target` is there and not an empty folder, OSError, DamagedError."""
+    """`purged` are the addresses of contents that were destroyed: named, not written.
+
+    Raises ConflictError if `target` is there and not an empty folder, OSError, DamagedError.
+    """
     _check_target(target)
     name = f"{STAGE_PREFIX}{secrets.token_hex(8)}"
     with directory(target.parent) as parent:
         fsio.make_directory(name, parent, PRIVATE)
         fd = fsio.open_directory(name, parent)
         try:
-            exporter = _Exporter(fd, list(entries), blobs, progress)
+            exporter = _Exporter(fd, list(entries), blobs, progress, purged)
             exported = exporter.run()
             fsio.sync_filesystem(fd)
             fsio.rename(name, parent, target.name, parent)
@@ -76,13 +86,19 @@ def _check_target(target: Path) -> None:
 
 class _Exporter:
     def __init__(
-        self, fd: int, entries: list[Entry], blobs: BlobReader, progress: Progress
+        self,
+        fd: int,
+        entries: list[Entry],
+        blobs: BlobReader,
+        progress: Progress,
+        purged: Collection[Digest],
     ) -> None:
         self._fd = fd
         self._blobs = blobs
         self._progress = progress
         self._privileged = os.geteuid() == 0
         self._lock = threading.Lock()
+        self._purged = purged
         self.kept: list[tuple[RelPath, str]] = []
         self.refused: list[Refused] = []
         self._entries = [entry for entry in entries if self._has_content(entry)]
@@ -90,6 +106,9 @@ class _Exporter:
     def _has_content(self, entry: Entry) -> bool:
         if entry.kind == "file" and (entry.content is None or entry.path_class == "secret"):
             self.kept.append((entry.path, f"{entry.path_class}: no content is stored"))
+            return False
+        if entry.content is not None and entry.content.digest in self._purged:
+            self.refused.append(Refused(entry.path, (PURGED,)))
             return False
         return True
 

@@ -87,6 +87,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "rebuild": Row("store", "rebuild", "Make the index anew from packs and catalogs."),
         "forget": Row("store", "forget", "Let the contents of old versions go."),
         "unforget": Row("store", "unforget", "Take a forget back, before gc."),
+        "purge": Row("purge", "purge", "Destroy a recorded secret, everywhere in the store."),
         "gc": Row("store", "gc", "Free the space of what no version needs."),
         "stats": Row("store", "stats", "Show how much is stored."),
         "store copy": Row("store", "copy", "Copy the store to another directory."),

@@ -3,7 +3,9 @@
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
-from epmstore.digest import BlobInfo, Digest, Sha256
+import msgspec
+
+from epmstore.digest import BlobInfo, Digest, Sha256, parse_digest
 from epmstore.group import NO_FRAME, BlobRow, Group, Place
 from epmstore.index.database import Database, Interned
 from epmstore.seal import Kind
@@ -14,6 +16,15 @@ BATCH = 500
 """Contents that one query looks up."""
 
 _KINDS = {kind.value.decode(): kind for kind in Kind}
+
+
+class _Purge(msgspec.Struct, frozen=True):
+    """What a purge record says of a content."""
+
+    digest: str | None = None
+
+
+_purge_decoder = msgspec.json.Decoder(_Purge)
 
 
 class Contents:
@@ -41,6 +52,13 @@ class Contents:
                 (digest[:PREFIX], digest),
             ).fetchall()
         return [BlobInfo(digest, Sha256(sha256), size) for sha256, size in rows]
+
+    def purged(self) -> frozenset[Digest]:
+        """The addresses that any catalog says were purged."""
+        with self.database.read() as db:
+            rows = db.execute("SELECT form FROM records WHERE type = 'purge'").fetchall()
+        said = (_purge_decoder.decode(form).digest for (form,) in rows)
+        return frozenset(parse_digest(digest) for digest in said if digest is not None)
 
     def places(self, wanted: Sequence[Sha256]) -> dict[Sha256, Place]:
         """Where contents (and parts) lie; what is not stored is left out."""

@@ -88,9 +88,12 @@ class Shelf:
         self.collided: list[RelPath] = []
         self._claims: Claims = claims or OwnClaims()
         self._empty = contents.is_empty()
+        self._purged = contents.purged()
 
     def claim(self, info: BlobInfo, path: RelPath) -> bool:
-        """Whether the caller is the one to store this content."""
+        """Whether the caller is the one to store this content; what was purged nobody stores."""
+        if info.digest in self._purged:
+            return False
         if not self._empty:
             known = self.contents.with_digest(info.digest)
             if any(other.sha256 != info.sha256 for other in known):

@@ -46,13 +46,19 @@ class Blobs:
     def put(self, path: Path) -> BlobInfo:
         """Store the content of a file that holds still, unless it is stored.
 
-        Raises CollisionError if another content has its SHA-1, UnreadError, OSError.
+        Raises CollisionError if another content has its SHA-1, ConflictError if it was purged,
+        UnreadError, OSError.
         """
         store = self._store
         with store.keep_packs(), GroupWriter(store.packs) as writer:
             with _open(path) as stream:
                 info = self._give(writer, stream)
             store.blobs.check_no_collision(info)
+            if info.digest in store.contents.purged():
+                raise ConflictError(
+                    f"the content {info.digest.hex()} was purged, and is not stored again",
+                    digest=info.digest.hex(),
+                )
             if store.blobs.has(info):
                 return info
             written = writer.finish()
@@ -137,6 +143,10 @@ class Blobs:
     def _find(self, digest: Digest) -> BlobInfo:
         found = self._store.contents.with_digest(digest)
         if not found:
+            if digest in self._store.contents.purged():
+                raise BlobNotFoundError(
+                    f"the content {digest.hex()} was purged", digest=digest.hex()
+                )
             raise BlobNotFoundError(
                 f"no content {digest.hex()} is stored",
                 hint="`epmstore gc` takes what no version needs",

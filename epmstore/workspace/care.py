@@ -1,6 +1,6 @@
 """`ws.care`: looking after the store as a whole. Thin: each verb names its use case."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from epmstore.care.copy import CopyResult, copy_store
@@ -10,12 +10,15 @@ from epmstore.care.forget import Forgotten, forget, unforget
 from epmstore.care.fsck import fsck
 from epmstore.care.gc import GcResult, collect
 from epmstore.care.heal import repair as mend
+from epmstore.care.purge import Purged, digests_of, purge
 from epmstore.care.stats import Stats, collect_stats
 from epmstore.catalog.model import Actor
 from epmstore.catalog.retention import DEFAULT, Policy
+from epmstore.digest import Digest
 from epmstore.progress import Progress
 from epmstore.record.replay import rebuild
 from epmstore.record.store import Store
+from epmstore.relpath import RelPath
 from epmstore.workspace.apps import Apps
 
 
@@ -58,6 +61,35 @@ class Care:
         VersionNotFoundError, NotRestorableError (contents are gone), OSError.
         """
         return unforget(self._store, self._app(key), versions, actor=self._actor)
+
+    def purge(
+        self,
+        digests: Collection[Digest],
+        *,
+        path: RelPath | None = None,
+        reason: str | None = None,
+        dry_run: bool = False,
+    ) -> Purged:
+        """Destroy contents everywhere in the store; the fact that they were recorded stays, and
+        everything else of the versions that had them. `path` is only noted.
+
+        Raises BlobNotFoundError, ConflictError, DamagedError, BusyError, OSError.
+        """
+        return purge(
+            self._store,
+            digests,
+            path=path,
+            reason=reason,
+            dry_run=dry_run,
+            actor=self._actor,
+            progress=self._progress,
+        )
+
+    def digests_of(self, key: str, path: RelPath) -> tuple[Digest, ...]:
+        """The addresses of all contents that a path ever had. Raises AppNotFoundError,
+        PathNotFoundError.
+        """
+        return digests_of(self._store, self._app(key), path)
 
     def gc(self, *, dry_run: bool = False) -> GcResult:
         """Free the space of what no version needs that is not forgotten. Raises DamagedError,

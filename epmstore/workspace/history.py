@@ -14,7 +14,13 @@ from epmstore.catalog.selector import Resolved, parse_selector, resolve
 from epmstore.catalog.state import CatalogState, VersionInfo, reduce
 from epmstore.checkout.differences import recorded_pairs
 from epmstore.digest import Digest
-from epmstore.errors import DamagedError, NotRestorableError, PathNotFoundError, UsageError
+from epmstore.errors import (
+    BlobNotFoundError,
+    DamagedError,
+    NotRestorableError,
+    PathNotFoundError,
+    UsageError,
+)
 from epmstore.index.entries import Position, Span
 from epmstore.record.changes import in_order
 from epmstore.record.store import Store
@@ -100,6 +106,11 @@ class History:
             raise self._no_path(path, version)
         if entry.content is None:
             raise UsageError(f"no content is recorded of {path!r} ({_what(entry)})")
+        if entry.content.digest in self._store.contents.purged():
+            raise BlobNotFoundError(
+                f"the content of {path!r} in version {version} was purged",
+                digest=entry.content.digest.hex(),
+            )
         return self._stream(entry)
 
     def _checked_tree(self, version: int) -> list[Entry]:

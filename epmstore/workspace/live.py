@@ -115,7 +115,8 @@ class Live(History):
         entries = self._checked_tree(version)
         wanted = [entry for entry in entries if is_within(entry.path, paths)]
         with self._store.keep_packs():
-            return export(target.absolute(), wanted, self._store.blobs, self._progress)
+            purged = self._store.contents.purged()
+            return export(target.absolute(), wanted, self._store.blobs, self._progress, purged)
 
     def recover(self, *, wait: float = WAIT_SECONDS) -> Result | None:
         """Finish or take back an interrupted checkout. Null if there was none, or it was taken

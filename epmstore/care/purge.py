@@ -1,0 +1,294 @@
+"""Purging: a content that should never have been recorded is gone from the store, the fact stays.
+
+Order, each durable before the next: the record in every catalog that names the content (from then
+on nobody stores it again, and no version needs it); packs and logs written without it, what leaned
+on it stored in full; the index switched; the old files removed; the quarantine cleared of whatever
+holds it or cannot be read. Interrupted, it is finished by purging once more, or by the next
+collection.
+
+What is removed is removed as files are: the blocks of a disk, snapshots of file systems and copies
+made before are out of reach here.
+"""
+
+import os
+from collections.abc import Collection, Iterator
+from contextlib import closing
+
+import msgspec
+
+from epmstore.atomic import remove_file
+from epmstore.blobs.erase import Sought, is_listed, look, write_without
+from epmstore.blobs.pack import discard_written, publish_pack
+from epmstore.blobs.store import PackStore
+from epmstore.care.needs import index_state, key_of, open_journals
+from epmstore.care.switch import collecting, refresh, switch_files
+from epmstore.care.tables import Tables, read_tables
+from epmstore.catalog.model import Actor, PurgeRecord
+from epmstore.clock import to_rfc3339
+from epmstore.digest import Digest, Sha256
+from epmstore.errors import BlobNotFoundError, ConflictError, DamagedError, PathNotFoundError
+from epmstore.group import NO_FRAME
+from epmstore.index.entries import Span
+from epmstore.progress import SILENT, Progress
+from epmstore.record.commit import commit_fact
+from epmstore.record.replay import catch_up
+from epmstore.record.store import Store
+from epmstore.relpath import RelPath
+
+REPAIR = "run `epmstore fsck --read-data --repair` first"
+TRIES = 5
+
+
+class Purged(msgspec.Struct, frozen=True, kw_only=True):
+    """`paths` are (key of an application, path) that ever had one of the contents, `live` those
+    that have one in the newest version. `rewritten` packs and logs were written anew (some to
+    nothing), `cleared` files taken from the quarantine.
+    """
+
+    digests: tuple[Digest, ...]
+    paths: tuple[tuple[str, RelPath], ...] = ()
+    live: tuple[tuple[str, RelPath], ...] = ()
+    versions: tuple[tuple[str, int], ...] = ()
+    rewritten: tuple[str, ...] = ()
+    cleared: tuple[str, ...] = ()
+    dry_run: bool = False
+
+
+def digests_of(store: Store, app: str, path: RelPath) -> tuple[Digest, ...]:
+    """Every content that a path ever had. Raises PathNotFoundError."""
+    spans = store.entries.history(app, path)
+    contents = [span.entry.content for span in spans if span.entry.content is not None]
+    if not contents:
+        raise PathNotFoundError(f"no content of {path!r} was ever recorded", path=path)
+    return tuple(dict.fromkeys(content.digest for content in contents))
+
+
+def purge(
+    store: Store,
+    digests: Collection[Digest],
+    *,
+    path: RelPath | None = None,
+    reason: str | None = None,
+    dry_run: bool = False,
+    actor: Actor | None = None,
+    progress: Progress = SILENT,
+) -> Purged:
+    """Destroy contents. `path` is the one that they were asked for by.
+
+    Raises BlobNotFoundError for what nobody ever recorded, ConflictError (a checkout was
+    interrupted; it is a part of something else), DamagedError (repair first), BusyError, OSError.
+    """
+    with store.lock_write():
+        catch_up(store)
+    found = _survey(store, tuple(dict.fromkeys(digests)), dry_run)
+    if dry_run:
+        with store.keep_packs():
+            tables = _tables(store)
+            sought = _sought(store, tables, found.digests, spare=False)
+            return msgspec.structs.replace(
+                found,
+                rewritten=tuple(_tainted(store, tables, sought)),
+                cleared=tuple(_in_quarantine(store, sought)),
+            )
+    if open_journals(store):
+        raise ConflictError("a checkout has not ended", hint="`epmstore recover`")
+    with store.keep_packs():  # refused before anything is said
+        _sought(store, _tables(store), found.digests, spare=False)
+    _record(store, found, path, reason, actor)
+    rewritten, cleared = _destroy(store, found.digests, progress)
+    return msgspec.structs.replace(found, rewritten=rewritten, cleared=cleared)
+
+
+def finish_purges(store: Store, progress: Progress = SILENT) -> None:
+    """Destroy what was purged and is still (or again) there. Raises as `purge`."""
+    left = [digest for digest in store.contents.purged() if store.contents.with_digest(digest)]
+    if left:
+        _destroy(store, left, progress)
+
+
+# What it is about.
+
+
+def _survey(store: Store, digests: tuple[Digest, ...], dry_run: bool) -> Purged:
+    paths: dict[tuple[str, RelPath], bool] = {}
+    versions: set[tuple[str, int]] = set()
+    for digest in digests:
+        spans = store.entries.with_content(digest)
+        if not spans and not store.contents.with_digest(digest):
+            raise BlobNotFoundError(
+                f"no content {digest.hex()} was ever recorded",
+                hint="`epmstore find` and `epmstore history` show digests",
+                digest=digest.hex(),
+            )
+        for app, span in spans:
+            where = (key_of(store, app), span.entry.path)
+            paths[where] = paths.get(where, False) or span.until is None
+            versions.update((where[0], version) for version in _versions(store, app, span))
+    return Purged(
+        digests=digests,
+        paths=tuple(paths),
+        live=tuple(where for where, is_live in paths.items() if is_live),
+        versions=tuple(sorted(versions)),
+        dry_run=dry_run,
+    )
+
+
+def _versions(store: Store, app: str, span: Span) -> Iterator[int]:
+    """The restorable versions that have an entry."""
+    for found in index_state(store, app).versions:
+        is_after = span.until is not None and found.version >= span.until
+        if found.restorable and span.since <= found.version and not is_after:
+            yield found.version
+
+
+def _record(
+    store: Store, found: Purged, path: RelPath | None, reason: str | None, actor: Actor | None
+) -> None:
+    """One record a content in every history that names it, unless it is said already."""
+    for app in store.recorded_apps():
+        said = {record.digest for record in index_state(store, app).purged}
+        for digest in found.digests:
+            names = {name for name, _ in store.entries.with_content(digest)}
+            if app in names and digest.hex() not in said:
+                fact = PurgeRecord(
+                    time=to_rfc3339(store.clock.now()),
+                    actor=actor,
+                    digest=digest.hex(),
+                    path=path,
+                    reason=reason,
+                )
+                commit_fact(store, app, fact)
+
+
+def _sought(store: Store, tables: Tables, digests: Collection[Digest], *, spare: bool) -> Sought:
+    """The contents with these addresses, stored or only named, and the parts that nothing else is
+    made of. One that is a part of something that stays is left out, if asked for. Raises
+    ConflictError else.
+    """
+    wanted = set(digests)
+    infos = {info for digest in digests for info in store.contents.seen(digest)}
+    gone: dict[Sha256, int] = {info.sha256: info.size for info in infos}
+    rows = [copy.row for file in tables.groups for copy in tables.rows(file)]
+    gone.update((row.sha256, row.size) for row in rows if row.digest in wanted)
+    large = [row for row in rows if row.frame == NO_FRAME]
+    kept = {part for row in large if row.sha256 not in gone for part in row.parts}
+    for sha256 in kept & gone.keys():
+        if spare:
+            del gone[sha256]
+            continue
+        raise ConflictError(
+            f"the content with the SHA-256 {sha256.hex()} is a part of a larger one that stays",
+            hint="purge that one, too",
+        )
+    named = {row.sha256 for row in rows if row.digest is not None and row.digest not in wanted}
+    own = {part for row in large if row.sha256 in gone for part in row.parts} - kept - named
+    gone.update((row.sha256, row.size) for row in rows if row.sha256 in own)
+    return Sought(frozenset(gone), frozenset(gone.values()))
+
+
+def _tables(store: Store) -> Tables:
+    """Raises DamagedError if what a file holds cannot be known."""
+    tables = read_tables(store)
+    _check(tables)
+    return tables
+
+
+def _check(tables: Tables) -> None:
+    for file, error in tables.faults.items():
+        raise DamagedError(f"packs/{file}: {error.message}", hint=REPAIR, file=file)
+
+
+# Destroying it.
+
+
+def _destroy(
+    store: Store, digests: Collection[Digest], progress: Progress
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(files that were written anew, files that went from the quarantine)."""
+    rewritten: list[str] = []
+    with collecting(store, "purge"):
+        with store.keep_packs():  # the long look, beside everybody else
+            tables = _tables(store)
+            sought = _sought(store, tables, digests, spare=True)
+            known = _tainted(store, tables, sought, progress)
+            looked_at = dict(tables.sizes)
+        with store.lock_packs(), store.lock_write():
+            catch_up(store)
+            for _ in range(TRIES):
+                refresh(store, tables)
+                _check(tables)
+                new = {f for f, size in tables.sizes.items() if looked_at.get(f) != size}
+                known = {f: at for f, at in known.items() if f in tables.groups and f not in new}
+                known |= _tainted(store, tables, sought, only=new)
+                looked_at = dict(tables.sizes)
+                if not known:
+                    break
+                rewritten += known
+                _replace(store, tables, sought, known)
+            else:
+                raise DamagedError("a purged content cannot be taken out", hint=REPAIR)
+        cleared = _in_quarantine(store, sought)
+        for file in cleared:
+            remove_file(store.quarantine / file)
+    return tuple(sorted(set(rewritten))), tuple(cleared)
+
+
+def _tainted(
+    store: Store,
+    tables: Tables,
+    sought: Sought,
+    progress: Progress = SILENT,
+    *,
+    only: Collection[str] | None = None,
+) -> dict[str, frozenset[int]]:
+    """Each file that holds some of it or leans on it, with the frames that do. Raises
+    DamagedError, OSError.
+    """
+    files = [file for file in tables.groups if only is None or file in only]
+    progress.begin("looking", size=sum(tables.sizes[file] for file in files))
+    found: dict[str, frozenset[int]] = {}
+    for file in files:
+        seen = look(store.packs / file, sought)
+        scan = tables.logs.get(file)
+        if not seen.is_sound and (scan is None or scan.damage):
+            raise DamagedError(f"packs/{file} is damaged", hint=REPAIR, file=file)
+        groups = (located.group for located in tables.groups[file])
+        has_tail = not seen.is_sound  # what a crash left behind may be anything
+        if seen.frames or has_tail or is_listed(groups, sought.contents):
+            found[file] = seen.frames
+        progress.advance(size=tables.sizes[file])
+    progress.end()
+    return found
+
+
+def _replace(
+    store: Store, tables: Tables, sought: Sought, tainted: dict[str, frozenset[int]]
+) -> None:
+    """Under both locks: new files without it, the index switched, the old ones removed."""
+    if store.packlog.file in tainted:
+        store.packlog.begin_next()
+    with closing(PackStore(store.packs, tables)) as blobs:
+        for file, at in tainted.items():
+            groups = [(located.start, located.group) for located in tables.groups[file]]
+            written = write_without(store.packs, file, groups, sought, at, blobs.read)
+            if written.group.blobs:
+                publish_pack(store.packs, written)
+            else:
+                discard_written(written)
+    refresh(store, tables)
+    switch_files(store, tables, set(tainted))
+    with store.database.write(durable=True):
+        for sha256 in sought.contents:
+            store.contents.forget_large(sha256)
+
+
+def _in_quarantine(store: Store, sought: Sought) -> list[str]:
+    """Files there that hold it, or of which nobody can say; catalogs hold no contents."""
+    found = []
+    for name in sorted(os.listdir(store.quarantine)):
+        if ".syscat" in name or ".refcat" in name:
+            continue
+        seen = look(store.quarantine / name, sought, guess=True)
+        if seen.frames or not seen.is_sound:
+            found.append(name)
+    return found
