@@ -80,6 +80,10 @@ class DamagedError(EpmError):
     code = "damaged"
 
 
+class OutdatedIndexError(DamagedError):
+    """The index was made by an earlier release: nothing is lost, it is to be made anew."""
+
+
 class TornError(DamagedError):
     """The bytes end before the record does: what a crash in the middle of an append leaves."""
 

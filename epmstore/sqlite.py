@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from epmstore import fsio
 from epmstore.atomic import directory
-from epmstore.errors import DamagedError
+from epmstore.errors import DamagedError, OutdatedIndexError
 
 APPLICATION_ID = 0x45504D53
 """`EPMS`: what `file` shows for our databases."""
@@ -58,10 +58,16 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def check(connection: sqlite3.Connection, *, user_version: int) -> None:
-    """Raises DamagedError unless the file is our database of exactly this schema."""
-    found = (_pragma(connection, "application_id"), _pragma(connection, "user_version"))
-    if found != (APPLICATION_ID, user_version):
+    """Raises DamagedError unless the file is our database of exactly this schema;
+    OutdatedIndexError if it is one of an earlier release.
+    """
+    found = _pragma(connection, "user_version")
+    if _pragma(connection, "application_id") != APPLICATION_ID or found > user_version:
         raise DamagedError("the index is of another schema", hint="run `epmstore rebuild`")
+    if found < user_version:
+        raise OutdatedIndexError(
+            "the index is of an earlier release", hint="run `epmstore rebuild`"
+        )
 
 
 def stamp(connection: sqlite3.Connection, *, user_version: int) -> None:

@@ -13,7 +13,8 @@ from typing import TypeAlias
 import msgspec
 
 from epmstore.index.database import Database
-from epmstore.index.entries import Reader, app_number, row_path
+from epmstore.index.entries import app_number
+from epmstore.index.entryrows import Reader, row_path
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 
@@ -90,7 +91,7 @@ class Comparison:
     def meta(self, number: int) -> Entry:
         """What a meta says, as an entry of no path."""
         with self._database.read() as db:
-            return Reader(db).entry(RelPath(""), (None, None, None, number, None))
+            return Reader(db).unchecked(RelPath(""), (None, None, None), number, None)
 
     def pairs(self, rows: Iterable[Row]) -> list[Pair]:
         """The entries of some rows."""
@@ -154,7 +155,7 @@ class _Maker:
             return None
         content, meta, mtime = side
         path = row_path(self._folder(row.folder), row.name)
-        return self._reader.entry(path, (*self._content(content), meta, mtime))
+        return self._reader.unchecked(path, self._content(content), meta, mtime)
 
     def _folder(self, number: int) -> bytes:
         found = self._folders.get(number)

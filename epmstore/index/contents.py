@@ -8,6 +8,7 @@ import msgspec
 from epmstore.digest import BlobInfo, Digest, Sha256, parse_digest
 from epmstore.group import NO_FRAME, BlobRow, Group, Place
 from epmstore.index.database import Database, Interned
+from epmstore.index.rowsum import content_sum
 from epmstore.seal import Kind
 
 PREFIX = 8
@@ -208,19 +209,24 @@ def intern(
         else:
             known.half.add(sha256)
     db.executemany(
-        "INSERT INTO contents VALUES (?, ?, ?, ?)",
-        ((first + n, info.digest or None, info.sha256, info.size) for n, info in enumerate(fresh)),
+        "INSERT INTO contents VALUES (?, ?, ?, ?, ?)",
+        ((first + n, *_content_row(info)) for n, info in enumerate(fresh)),
     )
     return found
 
 
 def _complete(db: sqlite3.Connection, row: int, info: BlobInfo | BlobRow) -> None:
-    """Add what a half-known content lacked."""
+    """Add what a half-known content lacked: its address, and perhaps its size."""
     if info.size != UNKNOWN_SIZE:
         db.execute(
-            "UPDATE contents SET sha1 = coalesce(sha1, ?), size = ? WHERE id = ?",
-            (info.digest or None, info.size, row),
+            "UPDATE contents SET sha1 = ?, sha256 = ?, size = ?, sum = ? WHERE id = ?",
+            (*_content_row(info), row),
         )
+
+
+def _content_row(info: BlobInfo | BlobRow) -> tuple[bytes | None, bytes, int, int]:
+    sha1 = info.digest or None
+    return sha1, info.sha256, info.size, content_sum(sha1, info.sha256, info.size)
 
 
 def unnamed(sha256: Sha256, size: int = UNKNOWN_SIZE) -> BlobInfo:

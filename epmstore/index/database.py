@@ -24,7 +24,7 @@ from epmstore import fsio, sqlite
 from epmstore.atomic import directory, remove_file
 from epmstore.errors import BusyError, DamagedError, DiskFullError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 VENDOR = "/refcat"
 """What the name of a vendor's catalog ends with; that of a host's is the UUID of the app alone."""
 
@@ -37,7 +37,8 @@ STRICT; CREATE TABLE frames (
     head INTEGER NOT NULL, body INTEGER NOT NULL, plain INTEGER NOT NULL) STRICT;
 CREATE INDEX frames_by_pack ON frames (pack);
 CREATE TABLE contents (
-    id INTEGER PRIMARY KEY, sha1 BLOB, sha256 BLOB NOT NULL, size INTEGER NOT NULL) STRICT;
+    id INTEGER PRIMARY KEY, sha1 BLOB, sha256 BLOB NOT NULL, size INTEGER NOT NULL,
+    sum INTEGER NOT NULL) STRICT;
 CREATE INDEX contents_by_address ON contents (substr(sha1, 1, 8)) WHERE sha1 IS NOT NULL;
 CREATE INDEX contents_by_witness ON contents (substr(sha256, 1, 8));
 CREATE TABLE stored (
@@ -54,18 +55,18 @@ CREATE TABLE apps (
     head TEXT NOT NULL, seq INTEGER NOT NULL) STRICT;
 CREATE TABLE records (
     app INTEGER NOT NULL, seq INTEGER NOT NULL, type TEXT NOT NULL, version INTEGER,
-    form BLOB NOT NULL, PRIMARY KEY (app, seq)) STRICT, WITHOUT ROWID;
+    form BLOB NOT NULL, sum INTEGER NOT NULL, PRIMARY KEY (app, seq)) STRICT, WITHOUT ROWID;
 CREATE TABLE folders (id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE) STRICT;
 CREATE TABLE metas (id INTEGER PRIMARY KEY, form BLOB NOT NULL UNIQUE) STRICT;
 CREATE TABLE live (
     app INTEGER NOT NULL, folder INTEGER NOT NULL, name BLOB NOT NULL, since INTEGER NOT NULL,
-    content INTEGER, meta INTEGER NOT NULL, mtime INTEGER,
+    content INTEGER, meta INTEGER NOT NULL, mtime INTEGER, sum INTEGER NOT NULL,
     PRIMARY KEY (app, folder, name)) STRICT, WITHOUT ROWID;
 CREATE INDEX live_since ON live (app, since) WHERE since > 0;
 CREATE TABLE past (
     app INTEGER NOT NULL, folder INTEGER NOT NULL, name BLOB NOT NULL, since INTEGER NOT NULL,
     until INTEGER NOT NULL, content INTEGER, meta INTEGER NOT NULL, mtime INTEGER,
-    PRIMARY KEY (app, folder, name, since)) STRICT, WITHOUT ROWID;
+    sum INTEGER NOT NULL, PRIMARY KEY (app, folder, name, since)) STRICT, WITHOUT ROWID;
 CREATE INDEX past_since ON past (app, since);
 CREATE INDEX past_until ON past (app, until);
 
@@ -74,7 +75,8 @@ CREATE INDEX past_shipped ON past (content) WHERE app < 0;
 
 CREATE TEMP TABLE incoming (
     folder INTEGER NOT NULL, name BLOB NOT NULL, content INTEGER, keep INTEGER NOT NULL,
-    meta INTEGER, mtime INTEGER, PRIMARY KEY (folder, name)) STRICT, WITHOUT ROWID;
+    meta INTEGER, mtime INTEGER, sum INTEGER NOT NULL,
+    PRIMARY KEY (folder, name)) STRICT, WITHOUT ROWID;
 """
 
 TEMPORARY_TABLES = SCHEMA[SCHEMA.index("CREATE TEMP TABLE") :]

@@ -2,26 +2,35 @@
 
 Entries go in version by version (`apply`), and come out as trees, differences and histories.
 Records are kept as the bytes they were given as; what they mean is the business of
-epmstore/catalog.
+epmstore/catalog. Every row of an entry has a sum over what it says (rowsum.py), which is checked
+whenever an entry is made of it: what is recorded next is computed from that.
 """
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from operator import attrgetter
 from typing import Any, TypeAlias
 
 import msgspec
 
-from epmstore.digest import BlobInfo, Digest, Sha256
-from epmstore.errors import AppNotFoundError, DamagedError
-from epmstore.index.contents import PREFIX, intern
-from epmstore.index.database import VENDOR, Database, Interned
+from epmstore.digest import Digest, Sha256
+from epmstore.errors import AppNotFoundError
+from epmstore.index.contents import PREFIX
+from epmstore.index.database import VENDOR, Database
+from epmstore.index.entryrows import (
+    BATCH,
+    COLUMNS,
+    CONTENT_JOIN,
+    EntryRow,
+    Key,
+    Reader,
+    Writer,
+    damaged_index,
+    row_path,
+)
+from epmstore.index.rowsum import CONTENT_STEP, is_sound_record, record_sum
 from epmstore.relpath import RelPath, from_bytes, join, split, to_bytes
 from epmstore.tree import Entry
-
-CONTENT_JOIN = "LEFT JOIN contents c ON c.id = e.content"
-
 
 Position: TypeAlias = tuple[int, str, int]
 """How far a catalog has been entered: its length in bytes, the hash of its last line (hex), and the
@@ -29,8 +38,6 @@ number of records up to there.
 """
 
 
-BATCH = 4096
-"""Entries that are made rows of at a time."""
 FEW = 16
 """Names of a folder that are cheaper to ask for than the whole folder."""
 
@@ -63,39 +70,6 @@ class Shipped(msgspec.Struct, frozen=True, gc=False):
     until: int | None
 
 
-class _Meta(msgspec.Struct, frozen=True, array_like=True):
-    """What entries share: everything but path, content and mtime."""
-
-    kind: str
-    mode: int
-    uid: int
-    gid: int
-    user: str | None
-    group: str | None
-    target: bytes | None
-    xattrs: tuple[tuple[bytes, bytes], ...]
-    same_as: bytes | None
-    sparse: bool
-    path_class: str
-
-
-_shared_fields = attrgetter(
-    "kind",
-    "mode",
-    "uid",
-    "gid",
-    "user",
-    "group",
-    "target",
-    "xattrs",
-    "same_as",
-    "sparse",
-    "path_class",
-)
-_encode_meta = msgspec.msgpack.Encoder().encode
-_decode_meta = msgspec.msgpack.Decoder(_Meta).decode
-
-
 class Entries:
     """The entry tables of one index. Reading methods may be called from any thread."""
 
@@ -116,11 +90,11 @@ class Entries:
         """All records of an app in order."""
         with self.database.read() as db:
             rows = db.execute(
-                "SELECT r.seq, type, version, form FROM records r JOIN apps a ON a.id = r.app"
+                "SELECT r.seq, type, version, form, sum FROM records r JOIN apps a ON a.id = r.app"
                 " WHERE a.uuid = ? ORDER BY r.seq",
                 (app,),
             ).fetchall()
-        return [Record(*row) for row in rows]
+        return [_record(row) for row in rows]
 
     def last_version(self, app: str) -> Record | None:
         """The record of the newest version (of its first line, if it has several)."""
@@ -138,19 +112,19 @@ class Entries:
     def _one_record(self, app: str, where: str, arguments: tuple[object, ...]) -> Record | None:
         with self.database.read() as db:
             row = db.execute(
-                "SELECT r.seq, type, version, form FROM records r JOIN apps a ON a.id = r.app"
+                "SELECT r.seq, type, version, form, sum FROM records r JOIN apps a ON a.id = r.app"
                 f" WHERE a.uuid = ? AND {where}",
                 (app, *arguments),
             ).fetchone()
-        return None if row is None else Record(*row)
+        return None if row is None else _record(row)
 
     def add_records(self, app: str, records: Iterable[Record], position: Position) -> None:
         """Enter records that are durable in the catalog, up to `position`."""
         with self.database.write() as db:
             number = app_number(db, app, create=True)
             db.executemany(
-                "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)",
-                [(number, r.seq, r.type, r.version, r.form) for r in records],
+                "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)",
+                [(number, *_record_row(r)) for r in records],
             )
             db.execute(
                 "UPDATE apps SET length = ?, head = ?, seq = ? WHERE id = ?",
@@ -175,15 +149,17 @@ class Entries:
         """
         with self.database.write() as db:
             number = app_number(db, app, create=True)
-            writer = _Writer(db, self.database.interned)
+            writer = Writer(db, self.database.interned)
             if _has_none(db, number):
-                insert = f"INSERT OR REPLACE INTO live VALUES ({number}, ?, ?, {version}, ?, ?, ?)"
+                insert = (
+                    f"INSERT OR REPLACE INTO live VALUES ({number}, ?, ?, {version}, ?, ?, ?, ?)"
+                )
                 writer.insert(insert, entries)
                 writer.insert(insert, meta)
                 return
-            insert = "INSERT OR REPLACE INTO incoming VALUES (?, ?, ?, {}, ?, ?)"
+            insert = "INSERT OR REPLACE INTO incoming VALUES (?, ?, ?, {}, ?, ?, ?)"
             writer.insert(insert.format(0), entries)
-            writer.insert(insert.format(1), meta)
+            writer.insert(insert.format(1), map(_without_content, meta))
             _merge_incoming(db, number, version)
             _remove(db, number, version, [writer.key(path) for path in removed])
 
@@ -200,7 +176,7 @@ class Entries:
         with self.database.read() as db:
             reader = Reader(db)
             rows = db.execute(
-                f"SELECT e.name, {_ENTRY} FROM live e {CONTENT_JOIN} WHERE {where}",
+                f"SELECT e.name, {COLUMNS} FROM live e {CONTENT_JOIN} WHERE {where}",
                 (app_number(db, app), to_bytes(folder), *few),
             )
             return {
@@ -223,7 +199,7 @@ class Entries:
         with self.database.read() as db:
             return list(
                 Reader(db).entries(
-                    f"SELECT f.path, e.name, {_ENTRY} FROM folders f JOIN live e"
+                    f"SELECT f.path, e.name, {COLUMNS} FROM folders f JOIN live e"
                     f" ON e.folder = f.id AND e.app = ? {CONTENT_JOIN}"
                     " WHERE f.path = ? OR (f.path > ? AND f.path < ?)",
                     (app_number(db, app), prefix, prefix + b"/", prefix + b"0"),
@@ -235,12 +211,12 @@ class Entries:
         with self.database.read() as db:
             number = app_number(db, app)
             yield from Reader(db).entries(
-                f"SELECT f.path, e.name, {_ENTRY} FROM live e JOIN folders f ON f.id = e.folder"
+                f"SELECT f.path, e.name, {COLUMNS} FROM live e JOIN folders f ON f.id = e.folder"
                 f" {CONTENT_JOIN} WHERE app = ? AND since <= ?",
                 (number, version),
             )
             yield from Reader(db).entries(
-                f"SELECT f.path, e.name, {_ENTRY} FROM past e JOIN folders f ON f.id = e.folder"
+                f"SELECT f.path, e.name, {COLUMNS} FROM past e JOIN folders f ON f.id = e.folder"
                 f" {CONTENT_JOIN} WHERE app = ? AND until > ? AND since <= ?",
                 (number, version, version),
             )
@@ -260,9 +236,9 @@ class Entries:
             number, reader = app_number(db, app), Reader(db)
             where = "app = ? AND folder = (SELECT id FROM folders WHERE path = ?) AND name = ?"
             rows = db.execute(
-                f"SELECT since, until, {_ENTRY} FROM past e {CONTENT_JOIN} WHERE {where}"
-                f" UNION ALL SELECT since, NULL, {_ENTRY} FROM live e {CONTENT_JOIN} WHERE {where}"
-                " ORDER BY since",
+                f"SELECT since, until, {COLUMNS} FROM past e {CONTENT_JOIN} WHERE {where}"
+                f" UNION ALL SELECT since, NULL, {COLUMNS} FROM live e {CONTENT_JOIN}"
+                f" WHERE {where} ORDER BY since",
                 (number, *key, number, *key),
             )
             return [Span(reader.entry(path, row[2:]), row[0], row[1]) for row in rows]
@@ -319,9 +295,10 @@ class Entries:
         with self.database.read() as db:
             reader = Reader(db)
             rows = db.execute(
-                f"SELECT a.uuid, f.path, e.name, e.since, e.until, {_ENTRY} FROM"
-                " (SELECT app, folder, name, since, NULL AS until, content, meta, mtime FROM live"
-                " UNION ALL SELECT app, folder, name, since, until, content, meta, mtime FROM past)"
+                f"SELECT a.uuid, f.path, e.name, e.since, e.until, {COLUMNS} FROM"
+                " (SELECT app, folder, name, since, NULL AS until, content, meta, mtime, sum"
+                " FROM live UNION ALL"
+                " SELECT app, folder, name, since, until, content, meta, mtime, sum FROM past)"
                 f" e JOIN apps a ON a.id = e.app JOIN folders f ON f.id = e.folder {CONTENT_JOIN}"
                 " WHERE c.sha1 = ? ORDER BY a.uuid, f.path, e.name, e.since",
                 (digest,),
@@ -354,132 +331,21 @@ class Entries:
             db.execute("DELETE FROM apps WHERE uuid = ?", (app,))
 
 
-_Key: TypeAlias = tuple[bytes, bytes]
-"""(folder, name)"""
-_Row: TypeAlias = tuple[object, ...]
-"""What _ENTRY selects; equal rows are equal entries, because what they share is interned."""
-
-_ENTRY = "c.sha1, c.sha256, c.size, e.meta, e.mtime"
+def _record_row(record: Record) -> tuple[int, str, int | None, bytes, int]:
+    total = record_sum(record.type, record.version, record.form)
+    return record.seq, record.type, record.version, record.form, total
 
 
-class _Writer:
-    """Interns what entries share, within one transaction."""
-
-    def __init__(self, db: sqlite3.Connection, interned: Interned) -> None:
-        self._db = db
-        self._interned = interned
-        self._folders: dict[str, int] = {}
-        self._metas: dict[tuple[object, ...], int] = {}
-
-    def insert(self, statement: str, entries: Iterable[Entry]) -> None:
-        """Give every entry to a statement, as folder, name, content, meta, mtime."""
-        left = iter(entries)
-        while batch := list(islice(left, BATCH)):
-            self._db.executemany(statement, self._rows(batch))
-
-    def _rows(self, entries: Sequence[Entry]) -> list[tuple[object, ...]]:
-        named = [entry.content for entry in entries if entry.content is not None]
-        contents = intern(self._db, named, self._interned)
-        return [
-            (
-                *self.key(entry.path),
-                None if entry.content is None else contents[entry.content.sha256],
-                self._meta(entry),
-                entry.mtime_ns,
-            )
-            for entry in entries
-        ]
-
-    def key(self, path: str) -> tuple[int, bytes]:
-        folder, _, name = path.rpartition("/")
-        number = self._folders.get(folder)
-        if number is None:
-            number = self._folders[folder] = self._row("folders", "path", to_bytes(folder))
-        return number, to_bytes(name)
-
-    def _meta(self, entry: Entry) -> int:
-        key = _shared_fields(entry)
-        number = self._metas.get(key)
-        if number is None:
-            number = self._metas[key] = self._row("metas", "form", _encode_meta(_make_meta(entry)))
-        return number
-
-    def _row(self, table: str, column: str, value: bytes) -> int:
-        found = self._db.execute(f"SELECT id FROM {table} WHERE {column} = ?", (value,)).fetchone()
-        if found is not None:
-            return int(found[0])
-        row = self._db.execute(f"INSERT INTO {table} ({column}) VALUES (?)", (value,)).lastrowid
-        assert row is not None
-        return row
+def _record(row: Sequence[Any]) -> Record:
+    *fields, total = row
+    if not is_sound_record(fields[1:], total):
+        raise damaged_index()
+    return Record(*fields)
 
 
-class Reader:
-    """Makes entries of rows, keeping what they share for as long as one query runs."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-        self._metas: dict[int, dict[str, object]] = {}
-
-    def entries(self, query: str, arguments: Sequence[object]) -> Iterator[Entry]:
-        for row in self._db.execute(query, arguments):
-            yield self.entry(row_path(row[0], row[1]), row[2:])
-
-    def entry(self, path: RelPath, row: Sequence[object]) -> Entry:
-        sha1, sha256, size, number, mtime = row
-        content = None if sha256 is None else BlobInfo(sha1 or b"", sha256, size)  # type: ignore[arg-type]
-        return Entry(path=path, content=content, mtime_ns=mtime, **self._shared(number))  # type: ignore[arg-type]
-
-    def entry_of(self, key: _Key, row: _Row | None) -> Entry | None:
-        return None if row is None else self.entry(row_path(*key), row)
-
-    def _shared(self, number: object) -> dict[str, object]:
-        assert isinstance(number, int)
-        found = self._metas.get(number)
-        if found is None:
-            row = self._db.execute("SELECT form FROM metas WHERE id = ?", (number,)).fetchone()
-            found = self._metas[number] = _meta_fields(read_meta(row))
-        return found
-
-
-def _make_meta(entry: Entry) -> _Meta:
-    return _Meta(
-        entry.kind,
-        entry.mode,
-        entry.uid,
-        entry.gid,
-        entry.user,
-        entry.group,
-        None if entry.target is None else to_bytes(entry.target),
-        tuple((to_bytes(name), value) for name, value in entry.xattrs),
-        None if entry.same_as is None else to_bytes(entry.same_as),
-        entry.sparse,
-        entry.path_class,
-    )
-
-
-def read_meta(row: tuple[bytes] | None) -> _Meta:
-    try:
-        if row is not None:
-            return _decode_meta(row[0])
-    except msgspec.DecodeError:
-        pass
-    raise DamagedError("the index is damaged", hint="run `epmstore rebuild`")
-
-
-def _meta_fields(meta: _Meta) -> dict[str, object]:
-    return {
-        "kind": meta.kind,
-        "mode": meta.mode,
-        "uid": meta.uid,
-        "gid": meta.gid,
-        "user": meta.user,
-        "group": meta.group,
-        "target": None if meta.target is None else str(from_bytes(meta.target)),
-        "xattrs": tuple((str(from_bytes(name)), value) for name, value in meta.xattrs),
-        "same_as": None if meta.same_as is None else from_bytes(meta.same_as),
-        "sparse": meta.sparse,
-        "path_class": meta.path_class,
-    }
+def _without_content(entry: Entry) -> Entry:
+    """Its content is the one that the path has, and so is the sum that goes with it."""
+    return entry if entry.content is None else msgspec.structs.replace(entry, content=None)
 
 
 def _has_none(db: sqlite3.Connection, app: int) -> bool:
@@ -494,14 +360,16 @@ def _merge_incoming(db: sqlite3.Connection, app: int, version: int) -> None:
         " AND l.folder = incoming.folder AND l.name = incoming.name) WHERE keep",
         (app,),
     )
+    db.execute(f"UPDATE incoming SET sum = sum + {CONTENT_STEP} * coalesce(content, 0) WHERE keep")
     db.execute(
         "INSERT OR REPLACE INTO past SELECT l.app, l.folder, l.name, l.since, ?, l.content,"
-        " l.meta, l.mtime FROM incoming i JOIN live l ON l.app = ? AND l.folder = i.folder"
+        " l.meta, l.mtime, l.sum FROM incoming i JOIN live l ON l.app = ? AND l.folder = i.folder"
         " AND l.name = i.name WHERE l.since < ?",
         (version, app, version),
     )
     db.execute(
-        "INSERT OR REPLACE INTO live SELECT ?, folder, name, ?, content, meta, mtime FROM incoming",
+        "INSERT OR REPLACE INTO live"
+        " SELECT ?, folder, name, ?, content, meta, mtime, sum FROM incoming",
         (app, version),
     )
     db.execute("DELETE FROM incoming")
@@ -512,7 +380,8 @@ def _remove(
 ) -> None:
     where = "app = ? AND folder = ? AND name = ?"
     db.executemany(
-        "INSERT OR REPLACE INTO past SELECT app, folder, name, since, ?, content, meta, mtime"
+        "INSERT OR REPLACE INTO past"
+        " SELECT app, folder, name, since, ?, content, meta, mtime, sum"
         f" FROM live WHERE since < ? AND {where}",
         [(version, version, app, *key) for key in keys],
     )
@@ -521,7 +390,7 @@ def _remove(
 
 def _changed_side(
     db: sqlite3.Connection, app: int, low: int, high: int, *, at: int
-) -> dict[_Key, _Row]:
+) -> dict[Key, EntryRow]:
     """The rows at version `at` of all paths that changed after `low` and up to `high`."""
     touched = (
         "SELECT folder, name FROM live WHERE app = :app AND since > 0"
@@ -530,10 +399,10 @@ def _changed_side(
         " UNION SELECT folder, name FROM past WHERE app = :app AND until > :low AND until <= :high"
     )
     arguments = {"app": app, "low": low, "high": high, "at": at}
-    found: dict[_Key, _Row] = {}
+    found: dict[Key, EntryRow] = {}
     for table, alive in (("live", "TRUE"), ("past", "e.until > :at")):
         rows = db.execute(
-            f"SELECT f.path, e.name, {_ENTRY} FROM ({touched}) t JOIN {table} e ON e.app = :app"
+            f"SELECT f.path, e.name, {COLUMNS} FROM ({touched}) t JOIN {table} e ON e.app = :app"
             " AND e.folder = t.folder AND e.name = t.name JOIN folders f ON f.id = e.folder"
             f" {CONTENT_JOIN} WHERE e.since <= :at AND {alive}",
             arguments,
@@ -572,10 +441,6 @@ def _add_shipped(known: list[Shipped], row: tuple[Any, ...]) -> None:
         known[-1] = msgspec.structs.replace(last, until=until)
     else:
         known.append(span)
-
-
-def row_path(folder: bytes, name: bytes) -> RelPath:
-    return from_bytes(folder + b"/" + name if folder else name)
 
 
 def app_number(db: sqlite3.Connection, uuid: str, *, create: bool = False) -> int:

@@ -1,7 +1,8 @@
 """Which paths of the newest version are hard links of others, asked of the whole tree at once."""
 
 from epmstore.index.database import Database
-from epmstore.index.entries import app_number, read_meta, row_path
+from epmstore.index.entries import app_number
+from epmstore.index.entryrows import read_meta, row_path
 from epmstore.relpath import RelPath, from_bytes
 
 

@@ -155,6 +155,9 @@ class Observer:
         for folder, paths in by_folder.items():
             names = [split(path)[1] for path in paths]
             recorded = self._entries.live_folder(self._app, folder, names)
+            if not recorded.keys() >= set(names):
+                # one that is new, or whose row is damaged: reading the whole folder would tell
+                recorded = self._entries.live_folder(self._app, folder)
             found += [
                 Candidate(path, *wanted[path], recorded.get(split(path)[1])) for path in paths
             ]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from epmstore.atomic import remove_file
 from epmstore.clock import Clock
-from epmstore.errors import ConflictError, UsageError
+from epmstore.errors import ConflictError, OutdatedIndexError, UsageError
 from epmstore.progress import Progress
 from epmstore.record import identity
 from epmstore.record.replay import catch_up, is_behind, rebuild
@@ -54,13 +54,28 @@ def open_store(path: Path, clock: Clock, progress: Progress, *, owner: str = "")
     identity.check_machine(path, found, machine())
     store = Store(path, found, clock, owner=owner)
     try:
-        if is_behind(store):
+        if _is_behind(store, progress):
             with store.lock_write():
                 with_reserve(path, lambda: catch_up(store, progress))
     except BaseException:
         store.close()
         raise
     return store
+
+
+def _is_behind(store: Store, progress: Progress) -> bool:
+    """Whether there is something to enter. An index of an earlier release is made anew first."""
+    try:
+        return is_behind(store)
+    except OutdatedIndexError:
+        with store.lock_packs(), store.lock_write():
+            rebuild(store, progress)
+        return False
+
+
+def _drop_index(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        remove_file(path / f"{INDEX}{suffix}")
 
 
 def rebuild_index(path: Path, clock: Clock, progress: Progress) -> list[str]:
@@ -76,5 +91,4 @@ def adopt_store(path: Path, *, new_store: bool) -> None:
     identity.adopt(path, machine(), new_store=new_store)
     if new_store:
         # The index names the store that it belongs to; a new name means a new index.
-        for suffix in ("", "-wal", "-shm"):
-            remove_file(path / f"{INDEX}{suffix}")
+        _drop_index(path)

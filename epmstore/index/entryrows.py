@@ -1,0 +1,206 @@
+"""Rows of the entry tables, made of entries and read back: what most entries share is interned, and
+every row has a sum (rowsum.py), which is checked when an entry is made of it.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from operator import attrgetter
+from typing import Any, TypeAlias
+
+import msgspec
+
+from epmstore.digest import BlobInfo, Digest
+from epmstore.errors import DamagedError
+from epmstore.index.contents import intern
+from epmstore.index.database import Interned
+from epmstore.index.rowsum import entry_sum, is_sound, meta_sum
+from epmstore.relpath import RelPath, from_bytes, to_bytes
+from epmstore.tree import Entry
+
+BATCH = 4096
+"""Entries that are made rows of at a time."""
+CONTENT_JOIN = "LEFT JOIN contents c ON c.id = e.content"
+Key: TypeAlias = tuple[bytes, bytes]
+"""(folder, name)"""
+EntryRow: TypeAlias = tuple[object, ...]
+"""What COLUMNS selects; equal rows are equal entries, because what they share is interned."""
+
+COLUMNS = "c.sha1, c.sha256, c.size, c.sum, e.content, e.meta, e.mtime, e.sum"
+
+
+class _Meta(msgspec.Struct, frozen=True, array_like=True):
+    """What entries share: everything but path, content and mtime."""
+
+    kind: str
+    mode: int
+    uid: int
+    gid: int
+    user: str | None
+    group: str | None
+    target: bytes | None
+    xattrs: tuple[tuple[bytes, bytes], ...]
+    same_as: bytes | None
+    sparse: bool
+    path_class: str
+
+
+_shared_fields = attrgetter(
+    "kind",
+    "mode",
+    "uid",
+    "gid",
+    "user",
+    "group",
+    "target",
+    "xattrs",
+    "same_as",
+    "sparse",
+    "path_class",
+)
+_encode_meta = msgspec.msgpack.Encoder().encode
+_decode_meta = msgspec.msgpack.Decoder(_Meta).decode
+
+
+class Writer:
+    """Interns what entries share, within one transaction."""
+
+    def __init__(self, db: sqlite3.Connection, interned: Interned) -> None:
+        self._db = db
+        self._interned = interned
+        self._folders: dict[str, int] = {}
+        self._metas: dict[tuple[object, ...], tuple[int, int]] = {}
+        """Row and sum of each."""
+
+    def insert(self, statement: str, entries: Iterable[Entry]) -> None:
+        """Give every entry to a statement, as folder, name, content, meta, mtime, sum."""
+        left = iter(entries)
+        while batch := list(islice(left, BATCH)):
+            self._db.executemany(statement, self._rows(batch))
+
+    def _rows(self, entries: Sequence[Entry]) -> list[tuple[object, ...]]:
+        named = [entry.content for entry in entries if entry.content is not None]
+        contents = intern(self._db, named, self._interned)
+        return [
+            self._row_of(entry, None if entry.content is None else contents[entry.content.sha256])
+            for entry in entries
+        ]
+
+    def _row_of(self, entry: Entry, content: int | None) -> tuple[object, ...]:
+        meta, shared = self._meta(entry)
+        mtime = entry.mtime_ns
+        total = entry_sum(to_bytes(entry.path), shared, mtime, content)
+        return (*self.key(entry.path), content, meta, mtime, total)
+
+    def key(self, path: str) -> tuple[int, bytes]:
+        folder, _, name = path.rpartition("/")
+        number = self._folders.get(folder)
+        if number is None:
+            number = self._folders[folder] = self._row("folders", "path", to_bytes(folder))
+        return number, to_bytes(name)
+
+    def _meta(self, entry: Entry) -> tuple[int, int]:
+        key = _shared_fields(entry)
+        found = self._metas.get(key)
+        if found is None:
+            form = _encode_meta(_make_meta(entry))
+            found = self._metas[key] = (self._row("metas", "form", form), meta_sum(form))
+        return found
+
+    def _row(self, table: str, column: str, value: bytes) -> int:
+        found = self._db.execute(f"SELECT id FROM {table} WHERE {column} = ?", (value,)).fetchone()
+        if found is not None:
+            return int(found[0])
+        row = self._db.execute(f"INSERT INTO {table} ({column}) VALUES (?)", (value,)).lastrowid
+        assert row is not None
+        return row
+
+
+class Reader:
+    """Makes entries of rows, keeping what they share for as long as one query runs.
+
+    Raises DamagedError for a row that no longer says what it said when it was written.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._metas: dict[object, tuple[dict[str, object], int]] = {}
+
+    def entries(self, query: str, arguments: Sequence[object]) -> Iterator[Entry]:
+        for row in self._db.execute(query, arguments):
+            yield self.entry(row_path(row[0], row[1]), row[2:])
+
+    def entry(self, path: RelPath, row: Sequence[Any]) -> Entry:
+        *blob, content, meta, mtime, total = row
+        if not is_sound(to_bytes(path), self._shared(meta)[1], mtime, content, total, blob):
+            raise damaged_index()
+        return self.unchecked(path, blob[:3], meta, mtime)
+
+    def unchecked(
+        self, path: RelPath, blob: Sequence[Any], meta: object, mtime: int | None
+    ) -> Entry:
+        """Of values (sha1, sha256 and size; meta; mtime) without the sums that go with them."""
+        sha1, sha256, size = blob
+        info = None if sha256 is None else BlobInfo(sha1 or Digest(b""), sha256, size)
+        fields = self._shared(meta)[0]
+        return Entry(path=path, content=info, mtime_ns=mtime, **fields)  # type: ignore[arg-type]
+
+    def entry_of(self, key: Key, row: EntryRow | None) -> Entry | None:
+        return None if row is None else self.entry(row_path(*key), row)
+
+    def _shared(self, number: object) -> tuple[dict[str, object], int]:
+        found = self._metas.get(number)
+        if found is None:
+            row = self._db.execute("SELECT form FROM metas WHERE id = ?", (number,)).fetchone()
+            meta = read_meta(row)
+            found = self._metas[number] = (_meta_fields(meta), meta_sum(row[0]))
+        return found
+
+
+def _make_meta(entry: Entry) -> _Meta:
+    return _Meta(
+        entry.kind,
+        entry.mode,
+        entry.uid,
+        entry.gid,
+        entry.user,
+        entry.group,
+        None if entry.target is None else to_bytes(entry.target),
+        tuple((to_bytes(name), value) for name, value in entry.xattrs),
+        None if entry.same_as is None else to_bytes(entry.same_as),
+        entry.sparse,
+        entry.path_class,
+    )
+
+
+def read_meta(row: tuple[bytes] | None) -> _Meta:
+    try:
+        if row is not None:
+            return _decode_meta(row[0])
+    except msgspec.DecodeError:
+        pass
+    raise damaged_index()
+
+
+def damaged_index() -> DamagedError:
+    return DamagedError("the index is damaged", hint="run `epmstore rebuild`")
+
+
+def _meta_fields(meta: _Meta) -> dict[str, object]:
+    return {
+        "kind": meta.kind,
+        "mode": meta.mode,
+        "uid": meta.uid,
+        "gid": meta.gid,
+        "user": meta.user,
+        "group": meta.group,
+        "target": None if meta.target is None else str(from_bytes(meta.target)),
+        "xattrs": tuple((str(from_bytes(name)), value) for name, value in meta.xattrs),
+        "same_as": None if meta.same_as is None else from_bytes(meta.same_as),
+        "sparse": meta.sparse,
+        "path_class": meta.path_class,
+    }
+
+
+def row_path(folder: bytes, name: bytes) -> RelPath:
+    return from_bytes(folder + b"/" + name if folder else name)
