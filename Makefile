@@ -10,13 +10,14 @@ ARGS ?=
 PYTHON ?= $(shell for p in python3 python3.15 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help setup check test faults demo bench clean
+.PHONY: help setup check test faults storms demo bench clean
 
 help:
 	@echo "make setup   prepare .venv (the others do it by themselves)"
 	@echo "make demo    record, upgrade, damage, roll back and undo a real tree"
 	@echo "make test    the tests            (make test ARGS='tests/blobs -x' for some of them)"
 	@echo "make faults  kills, flips, full disks and power cuts (root) in full figures: an hour"
+	@echo "make storms  the daemon under storms and kills (root) in full figures: half an hour"
 	@echo "make check   format, lint and types"
 	@echo "make bench   measure against other tools on real trees: minutes, gigabytes"
 	@echo "make clean   remove .venv and caches"
@@ -52,6 +53,14 @@ faults: export EPM_TEST_STEP = 64
 faults: export EPM_TEST_CUTS = 1000
 faults: $(STAMP)
 	@$(BIN)/python -m pytest -q -n $(JOBS) --timeout 3600 tests/acceptance tests/faults $(ARGS)
+
+storms: export EPM_STORM_SECONDS = 30
+storms: export EPM_STORM_ROUNDS = 20
+storms: export EPM_STORM_KILLS = 100
+storms: export EPM_STORM_RATE = 20000
+storms: export TMPDIR := $(if $(wildcard /dev/shm/.),/dev/shm,$(TMPDIR))
+storms: $(STAMP)
+	@$(BIN)/python -m pytest -q -rP --timeout 3600 tests/daemon/test_storms.py $(ARGS)
 
 demo: $(STAMP)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" demo/run.sh
