@@ -13,9 +13,18 @@ class Clock(Protocol):
         ...
 
 
+class SteadyClock(Protocol):
+    def uptime(self) -> float:
+        """Seconds since this host was started, asleep or awake, whatever the clock is set to."""
+        ...
+
+
 class SystemClock:
     def now(self) -> float:
         return time.time()
+
+    def uptime(self) -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class FixedClock:
@@ -23,12 +32,26 @@ class FixedClock:
 
     def __init__(self, start: float = 1_790_000_000.0) -> None:
         self._now = start
+        self._uptime = 1000.0
 
     def now(self) -> float:
         return self._now
 
+    def uptime(self) -> float:
+        return self._uptime
+
     def advance(self, seconds: float) -> None:
         self._now += seconds
+        self._uptime += seconds
+
+    def set(self, now: float) -> None:
+        """As an administrator or a time server does it: no time has passed."""
+        self._now = now
+
+    def restart(self, seconds: float = 0.0) -> None:
+        """As a reboot does it, which takes so long."""
+        self._now += seconds
+        self._uptime = 10.0
 
 
 def to_rfc3339(seconds: float) -> str:

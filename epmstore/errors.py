@@ -1,6 +1,6 @@
 """Every error that epmstore raises on purpose, as one tree.
 
-EpmError                    exit 4    the operation failed
+EpmError                    exit 4    the operation failed: DiskFullError, HookError
   UsageError                exit 2    bad arguments or configuration
   IncompleteError           exit 3    done in part; the rest is named
   NotFoundError             exit 5    AppNotFoundError, VersionNotFoundError, PathNotFoundError,
@@ -34,6 +34,14 @@ class EpmError(Exception):
 
 class DiskFullError(EpmError):
     code = "disk_full"
+
+
+class HookError(EpmError):
+    """A command that stops, starts or checks an application failed. `data["report"]` are lines that
+    say what happened, one after the other; `hint` says what state everything is in.
+    """
+
+    code = "hook"
 
 
 class UsageError(EpmError):

@@ -40,6 +40,24 @@ def hold(
         os.close(fd)
 
 
+def is_held(folder: Path, name: str) -> bool:
+    """Whether somebody holds the lock exclusively now. Taking it for a moment to find out, so
+    whoever wants it must be ready to try twice, as `hold` is.
+    """
+    try:
+        fd = os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)
+
+
 def _open(folder: Path, name: str) -> int:
     with directory(folder) as parent:
         try:

@@ -181,11 +181,14 @@ class LabelRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class HoldRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """The application is not to be upgraded, until a time or until `held` is false again."""
+    """Automation leaves the application as it is, until a time or until `held` is false again.
+    `version` is the one that the hold came with (a rollback); undoing it ends the hold.
+    """
 
     held: bool
     until: str | None = None
     reason: str | None = None
+    version: int | None = None
 
 
 class SettingsRecord(Record, frozen=True, kw_only=True, omit_defaults=True):

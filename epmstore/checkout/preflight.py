@@ -34,16 +34,25 @@ HELD_FAST = ("mapped", "executing")
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What the caller takes upon itself. `live`: running programs may be replaced under their
-    processes.
+    processes. `hooks`: the application is stopped, started and checked, if it says how, within
+    these limits unless it has its own. `confirm`: seconds until it is undone unless somebody
+    confirms it. `unattended`: nobody looks on, so an application that is held is left alone.
     """
 
     live: bool = False
     allow_network: bool = False
+    hooks: bool = True
+    hook_timeout: float = 60.0
+    health_timeout: float = 30.0
+    confirm: float | None = None
+    unattended: bool = False
 
 
-def preflight(root_fd: int, plan: Plan, blobs: BlobReader, terms: Terms) -> None:
+def preflight(
+    root_fd: int, plan: Plan, blobs: BlobReader, terms: Terms, *, in_use: bool = True
+) -> None:
     """Raises the first trouble there is: RootError, DiskFullError, EpmError, NotRestorableError,
-    InUseError.
+    InUseError. Who uses the files is left for later without `in_use`.
     """
     if not plan.steps:
         return
@@ -52,7 +61,8 @@ def preflight(root_fd: int, plan: Plan, blobs: BlobReader, terms: Terms) -> None
     _check_space(root_fd, plan.steps)
     _check_folders(root_fd, plan.steps)
     identities = _check_files(root_fd, plan.steps)
-    _check_holders(identities, terms)
+    if in_use:
+        _check_holders(identities, terms)
 
 
 def _check_filesystem(root_fd: int, terms: Terms) -> None:

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from epmstore.catalog.hooks import HookRun
 from epmstore.catalog.model import Reason, VersionKind, VersionRecord
 from epmstore.catalog.state import CatalogState
 from epmstore.checkout.apply import Applied, Applier
@@ -49,7 +50,7 @@ REASONS: dict[CheckoutAction, Reason] = {
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for: the content of version `of`, for the paths in `scope` (null: all).
     `within` are two versions: only paths that differ between them are touched, and only while they
-    are as in the second.
+    are as in the second, or, with `overwrite`, whatever became of them since.
     """
 
     action: CheckoutAction
@@ -58,6 +59,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     exact: bool = False
     config: ConfigPolicy = "keep"
     within: tuple[int, int] | None = None
+    overwrite: bool = False
     label: str | None = None
 
 
@@ -70,13 +72,17 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """A request carried out. `applied` is null if nothing was to do."""
+    """A request carried out. `applied` is null if nothing was to do. `hooks` ran around it;
+    `confirm_by` is when it is undone unless somebody confirms it.
+    """
 
     prepared: Prepared
     before: int | None
     safety: int | None
     look: Look
     applied: Applied | None
+    hooks: tuple[HookRun, ...] = ()
+    confirm_by: str | None = None
 
 
 class Checkout:
@@ -101,8 +107,27 @@ class Checkout:
         fresh = overlay(pairs, look.changes)
         return self._plan(request, look, newest, pairs, fresh)
 
-    def run(self, request: Request, terms: Terms, expected: Prepared | None = None) -> Done:
-        """Carry it out. With `expected`, only if what is to do is still that plan.
+    def check(self, request: Request, terms: Terms, expected: Prepared | None = None) -> Prepared:
+        """Everything that can be known without stopping anybody. Writes nothing. Raises as `run`,
+        but not because files are in use.
+        """
+        prepared = self.plan(request)
+        if expected is not None:
+            prepared = _as_expected(prepared, expected)
+        check_databases(prepared.plan)
+        preflight(self._root.fd, prepared.plan, self._store.blobs, terms, in_use=False)
+        return prepared
+
+    def run(
+        self,
+        request: Request,
+        terms: Terms,
+        expected: Prepared | None = None,
+        *,
+        txid: str | None = None,
+    ) -> Done:
+        """Carry it out. With `expected`, only if what is to do is still that plan. `txid` is the
+        one of the version that it makes.
 
         Raises ConflictError (and its kin) with nothing changed; OSError, DamagedError.
         """
@@ -117,7 +142,7 @@ class Checkout:
         applied = None
         if prepared.plan.steps:
             safety = newest.version if recorded.is_new else None
-            header = self._header(prepared, newest, safety)
+            header = self._header(prepared, newest, safety, txid or new_txid())
             applied = Applier(self._recorder, self._root, self._progress).apply(
                 header, prepared.plan.steps
             )
@@ -141,7 +166,7 @@ class Checkout:
         self._check_scope(scope)
         options = Options(exact=request.exact, config=request.config, scope=scope)
         if request.within is not None:
-            pairs = self._within(pairs, request.within, newest)
+            pairs = self._within(pairs, request.within, newest, overwrite=request.overwrite)
             options = Options(exact=True, config="restore")
         rows = self._rows(newest) or {}
         with FolderCache(self._root.fd) as folders:
@@ -191,13 +216,20 @@ class Checkout:
         )
 
     def _within(
-        self, pairs: dict[RelPath, Pair], within: tuple[int, int], newest: VersionRecord
+        self,
+        pairs: dict[RelPath, Pair],
+        within: tuple[int, int],
+        newest: VersionRecord,
+        *,
+        overwrite: bool,
     ) -> dict[RelPath, Pair]:
-        """The paths that an operation touched. Raises ChangedError if one of them changed since."""
+        """The paths that an operation touched. Raises ChangedError if one of them changed since,
+        unless that is to be overwritten.
+        """
         entries, app = self._store.entries, self._app.uuid
         paths = set(map(path_of, entries.changed(app, *within)))
         changed = paths & set(map(path_of, entries.changed(app, within[1], newest.version)))
-        if changed:
+        if changed and not overwrite:
             first = sorted(changed)[0]
             raise ChangedError(
                 f"{len(changed)} of the paths changed since, {first!r} for one",
@@ -228,10 +260,12 @@ class Checkout:
             self._store.live(self._app.uuid), self._store.entries, self._app.uuid, now
         )
 
-    def _header(self, prepared: Prepared, newest: VersionRecord, safety: int | None) -> Header:
+    def _header(
+        self, prepared: Prepared, newest: VersionRecord, safety: int | None, txid: str
+    ) -> Header:
         request = prepared.request
         return Header(
-            txid=secrets.token_hex(16),
+            txid=txid,
             app=self._app.uuid,
             key=self._app.key,
             root=self._app.root,
@@ -254,6 +288,10 @@ class Checkout:
         if info is None:
             raise DamagedError(f"version {number} is not in the index", hint="epmstore rebuild")
         return info.record
+
+
+def new_txid() -> str:
+    return secrets.token_hex(16)
 
 
 def _newest(look: Look) -> VersionRecord:

@@ -15,6 +15,10 @@ def closing_line(result: Result, *, with_app: bool) -> str:
     parts = [_versions(result), *_counts(result)]
     if result.verified:
         parts.append("verified")
+    if result.hooks and result.hooks[-1].ok:
+        parts.append(
+            {"stop": "stopped", "start": "started", "health": "healthy"}[result.hooks[-1].hook]
+        )
     undo = result.undo or ""
     if not with_app:
         undo = undo.removesuffix(f" --app {result.app}")
@@ -36,6 +40,8 @@ def _versions(result: Result) -> str:
 def _unchanged(result: Result) -> str:
     if result.action in RECORDING:
         return f"nothing has changed since version {result.version}"
+    if result.action == "recover":
+        return f"what was owed is done, version {result.version} is live"
     if result.of is not None:
         return f"nothing to do for the content of version {result.of}"
     return "nothing to do"

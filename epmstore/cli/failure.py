@@ -106,6 +106,7 @@ def _usage(error: click.UsageError) -> UsageError:
 def as_text(error: EpmError) -> str:
     """`epmstore: message` and `  hint: ...`, safe for a terminal."""
     text = f"epmstore: {safe_text(error.message)}\n"
+    text += "".join(f"  {safe_text(line)}\n" for line in error.data.get("report", ()))
     return text + (f"  hint: {safe_text(error.hint)}\n" if error.hint else "")
 
 

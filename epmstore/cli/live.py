@@ -1,13 +1,15 @@
-"""Commands about the live root: status, plan, apply, checkout, rollback, undo, redo, recover."""
+"""Commands about the live root: status, plan, apply, checkout, rollback, undo, redo."""
 
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from epmstore.atomic import read_file, replace_file
+from epmstore.catalog.hooks import NONE, hooks_of
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.planfile import decode_plan, encode_plan
 from epmstore.checkout.run import Prepared
@@ -21,10 +23,15 @@ from epmstore.cli.planned import confirm, show_plan
 from epmstore.cli.session import Session
 from epmstore.cli.summary import INCOMPLETE, finish, titled
 from epmstore.errors import UsageError
+from epmstore.measures import parse_duration
 from epmstore.record.result import Result
 from epmstore.relpath import RelPath
 from epmstore.workspace import AppHandle
+from epmstore.workspace.live import TermsGiven
+from epmstore.workspace.settings import load_settings
 
+SHORTEST = 10.0
+"""Seconds of the shortest wait for a confirmation: nobody types faster."""
 PLAN_LIMIT = 1 << 30
 """Bytes of the largest plan file that is read: some millions of steps."""
 
@@ -56,12 +63,38 @@ config_option = click.option(
 )
 
 
+TERMS = {
+    "--live": "Replace programs and libraries that are running, too.",
+    "--allow-network": "Even if the root is on a network file system.",
+    "--no-hooks": "Do not stop, start or check the application.",
+    "--unattended": "For scripts: refused while the application is held.",
+}
+
+
 def terms_options(function: Callback) -> Callback:
     """What the caller takes upon himself."""
-    live = "Replace programs and libraries that are running, too."
-    network = "Even if the root is on a network file system."
-    function = click.option("--allow-network", is_flag=True, help=network)(function)
-    return click.option("--live", is_flag=True, help=live)(function)
+    confirm = "Undo it after so long (5m) unless `epmstore confirm` comes."
+    function = click.option("--confirm", metavar="DURATION", help=confirm)(function)
+    for option, text in reversed(TERMS.items()):
+        function = click.option(option, is_flag=True, help=text)(function)
+    return function
+
+
+def terms_of(session: Session, given: dict[str, Any]) -> TermsGiven:
+    """As the library takes them, with the limits that are configured. Raises UsageError."""
+    limits = load_settings(session.store_path, os.environ).config.checkout
+    wait = None if given["confirm"] is None else parse_duration(given["confirm"])
+    if wait is not None and wait < SHORTEST:
+        raise UsageError(f"--confirm {given['confirm']} is too short", hint="give it 10s or more")
+    return {
+        "live": given["live"],
+        "allow_network": given["allow_network"],
+        "hooks": not given["no_hooks"],
+        "unattended": given["unattended"],
+        "confirm": wait,
+        "hook_timeout": limits.hook_timeout,
+        "health_timeout": limits.health_timeout,
+    }
 
 
 @command(
@@ -97,7 +130,7 @@ def plan(
     made = handle.plan(selector(version), wanted, exact=exact, config=config)
     if output is not None:
         replace_file(Path(os.path.abspath(output)), encode_plan(made), 0o600)
-    show_plan(session.out, made)
+    show_plan(session.out, made, hooks_of(handle.app))
 
 
 @command(
@@ -108,14 +141,15 @@ def plan(
 )
 @terms_options
 @click.argument("file", type=PATH)
-def apply(session: Session, file: str, **terms: bool) -> int:
+def apply(session: Session, file: str, **given: Any) -> int:
     """Carry out a plan file.
 
     The file was written by `epmstore plan -o`. The state that is found is recorded first.
     """
     made = decode_plan(read_file(Path(file), PLAN_LIMIT))
     handle = session.handle()
-    return _carry_out(session, lambda: made, lambda: handle.apply(made, **terms))
+    terms = terms_of(session, given)
+    return _carry_out(session, handle, terms, lambda: made, lambda: handle.apply(made, **terms))
 
 
 @command(
@@ -142,7 +176,7 @@ def checkout(
     target: str | None,
     exact: bool,
     config: ConfigPolicy,
-    **terms: bool,
+    **given: Any,
 ) -> int:
     """Bring a version back.
 
@@ -154,11 +188,14 @@ def checkout(
     wanted = scope(paths, handle.app.root)
     chosen = selector(version)
     if target is not None:
-        if exact or config != "keep" or any(terms.values()):
+        if exact or config != "keep" or any(given.values()):
             raise UsageError("with --target only VERSION and PATHs apply: it writes a copy")
         return _export(session, handle, chosen, Path(os.path.abspath(target)), wanted)
+    terms = terms_of(session, given)
     return _carry_out(
         session,
+        handle,
+        terms,
         lambda: handle.plan(chosen, wanted, exact=exact, config=config),
         lambda: handle.checkout(chosen, wanted, exact=exact, config=config, **terms),
     )
@@ -204,7 +241,7 @@ def _export(
 )
 @config_option
 @terms_options
-def rollback(session: Session, config: ConfigPolicy, **terms: bool) -> int:
+def rollback(session: Session, config: ConfigPolicy, **given: Any) -> int:
     """Go back to the last good state.
 
     If something has drifted since the last change, back to that change; else to the change before
@@ -212,8 +249,11 @@ def rollback(session: Session, config: ConfigPolicy, **terms: bool) -> int:
     it.
     """
     handle = session.handle()
+    terms = terms_of(session, given)
     return _carry_out(
         session,
+        handle,
+        terms,
         lambda: handle.plan_rollback(config=config),
         lambda: handle.rollback(config=config, **terms),
     )
@@ -226,14 +266,15 @@ def rollback(session: Session, config: ConfigPolicy, **terms: bool) -> int:
     examples=[("epmstore undo", "as if the last checkout or rollback had not been")],
 )
 @terms_options
-def undo(session: Session, **terms: bool) -> int:
+def undo(session: Session, **given: Any) -> int:
     """Reverse the last operation.
 
     Only paths that the operation touched are touched, and it is refused if one of them has changed
     since. Repeating it goes further back; `epmstore redo` goes forward again.
     """
     handle = session.handle()
-    return _carry_out(session, handle.plan_undo, lambda: handle.undo(**terms))
+    terms = terms_of(session, given)
+    return _carry_out(session, handle, terms, handle.plan_undo, lambda: handle.undo(**terms))
 
 
 @command(
@@ -243,51 +284,27 @@ def undo(session: Session, **terms: bool) -> int:
     examples=[("epmstore redo", "on third thoughts")],
 )
 @terms_options
-def redo(session: Session, **terms: bool) -> int:
+def redo(session: Session, **given: Any) -> int:
     """Do again what was undone.
 
     Reverses the last `epmstore undo`, as long as nothing else has happened since.
     """
     handle = session.handle()
-    return _carry_out(session, handle.plan_redo, lambda: handle.redo(**terms))
+    terms = terms_of(session, given)
+    return _carry_out(session, handle, terms, handle.plan_redo, lambda: handle.redo(**terms))
 
 
 def _carry_out(
     session: Session,
+    handle: AppHandle,
+    terms: TermsGiven,
     make_plan: Callable[[], Prepared],
     act: Callable[[], Result],
 ) -> int:
     """Show the plan (--dry-run), or ask about it on a terminal, and do it."""
     if session.dry_run:
-        show_plan(session.out, make_plan())
+        show_plan(session.out, make_plan(), hooks_of(handle.app) if terms["hooks"] else NONE)
         return 0
     if not session.yes and sys.stdin.isatty() and sys.stderr.isatty():
         confirm(session, make_plan())
     return finish(session, act())
-
-
-@command(
-    app=True,
-    changes=True,
-    examples=[("epmstore recover", "after a crash, before the application starts")],
-)
-def recover(session: Session) -> int:
-    """Finish or take back an interrupted checkout.
-
-    Every command that opens the store does this by itself; a boot unit does it before the
-    application starts. Does nothing if nothing was interrupted.
-    """
-    if session.dry_run:
-        session.out.note("would finish or take back what was interrupted, if anything was")
-        return 0
-    code = 0
-    for handle in session.handles(recover=False):
-        interrupted = handle.is_interrupted
-        result = handle.recover()
-        if result is not None:
-            code = max(code, finish(session, result))
-        else:
-            what = "taken back" if interrupted else "nothing was interrupted"
-            shape = {"type": "recovery", "app": handle.app.key, "taken_back": interrupted}
-            session.out.outcome(shape, f"{handle.app.key}: {what}")
-    return code

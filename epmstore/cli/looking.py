@@ -22,7 +22,9 @@ def look(session: Session, handles: "Sequence[AppHandle]") -> int:
     for handle in handles:
         try:
             standing = handle.standing()
-            found.append(shapes.status(standing.status, standing=standing))
+            found.append(
+                shapes.status(standing.status, standing=standing, after=handle.aftermath())
+            )
         except EpmError as error:
             session.key = session.key or handle.app.key
             failed.append(error)

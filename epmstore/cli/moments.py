@@ -53,6 +53,17 @@ def parse(text: str, now: float | None = None) -> float:
         ) from None
 
 
+def parse_ahead(text: str, now: float | None = None) -> float:
+    """Like `parse`, but a duration is one from now on. Raises UsageError for a time in the past."""
+    present = time.time() if now is None else now
+    moment = parse(text, present)
+    if _DURATION.fullmatch(text):
+        moment = present + (present - moment)
+    if moment <= present:
+        raise UsageError(f"{text!r} is in the past", hint="write 12h, 3d, or 2026-10-03T14:00")
+    return moment
+
+
 def selector(text: str) -> str:
     """A version as the library takes it: times (`@...`) in UTC, everything else as it is."""
     if not text.startswith("@"):

@@ -1,5 +1,6 @@
 """A plan, before it is carried out: shown, and asked about."""
 
+from epmstore.catalog.hooks import HOOKS, NONE, Hooks, show_command
 from epmstore.checkout.plan import Plan
 from epmstore.checkout.planfile import plan_to_form
 from epmstore.checkout.run import Prepared
@@ -19,11 +20,12 @@ WORDS = {
 REMOVING = ("unlink", "rmdir")
 
 
-def show_plan(out: Output, prepared: Prepared) -> None:
-    """Every step, what is kept and why, and all of it in one line."""
+def show_plan(out: Output, prepared: Prepared, hooks: Hooks = NONE) -> None:
+    """Every step, what is kept and why, the hooks, and all of it in one line."""
     plan = prepared.plan
     if out.as_json:
-        out.shape(plan_to_form(prepared))
+        commands = {hook: hooks.command(hook) for hook in HOOKS}
+        out.shape({**plan_to_form(prepared), "hooks": commands})
         return
     lines = [f"{out.paint(*WORDS[step.op])} {name(step.path)}" for step in plan.steps]
     for line in out.some(lines, indent=""):
@@ -36,6 +38,8 @@ def show_plan(out: Output, prepared: Prepared) -> None:
             say(titled(out, title, [f"{name(path)} ({why})" for path, why in named]))
     if plan.databases:
         out.warn(f"databases without a class: {', '.join(map(name, plan.databases))}")
+    for hook, words in hooks.commands.items() if plan.steps else ():
+        out.line(f"{hook + ':':<7} {name(show_command(words))}")
     out.line(plan_line(plan))
 
 

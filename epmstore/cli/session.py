@@ -74,6 +74,11 @@ class Session:
             self.out.note(
                 f"an interrupted checkout was finished: {closing_line(result, with_app=True)}"
             )
+        for owed in workspace.owing:
+            self.out.warn(
+                f"{owed.key}: a checkout did not come to its end, and the application may be down:"
+                f" epmstore recover --app {owed.key}"
+            )
         return workspace
 
     def _with_system_store(self, error: NoStoreError) -> NoStoreError:

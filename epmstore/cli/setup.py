@@ -4,16 +4,19 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
+from epmstore.catalog.hooks import HOOKS, hooks_of, parse_command, show_command, unit_of
 from epmstore.cli import shapes
 from epmstore.cli.command import PATH, Callback, command
 from epmstore.cli.moments import local
 from epmstore.cli.output import name, paint
 from epmstore.cli.session import Session
 from epmstore.errors import UsageError
+from epmstore.measures import format_duration, parse_duration
 from epmstore.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -142,7 +145,15 @@ def app_shape(app: "App") -> shapes.Shape:
         "follow": app.follow,
         "cross_mounts": app.cross_mounts,
         "created": app.created,
+        "hooks": _hooks_shape(app),
+        "unit": unit_of(app),
     }
+
+
+def _hooks_shape(app: "App") -> shapes.Shape:
+    hooks = hooks_of(app)
+    found: shapes.Shape = {hook: hooks.command(hook) for hook in HOOKS}
+    return {**found, "timeout": hooks.timeout, "health_timeout": hooks.health_timeout}
 
 
 @command(
@@ -183,8 +194,35 @@ def _print_app(session: Session, app: "App") -> None:
     rows = [("key", app.key), ("root", name(app.root)), ("uuid", app.uuid)]
     rows.append(("added", local(app.created)))
     rows += [(kind, pattern) for kind in CLASSES for pattern in getattr(app.patterns, kind)]
+    hooks = hooks_of(app)
+    rows += [(f"{hook} hook", show_command(words)) for hook, words in hooks.commands.items()]
+    rows += [("hook timeout", format_duration(hooks.timeout))] if hooks.timeout else []
+    rows += (
+        [("health timeout", format_duration(hooks.health_timeout))] if hooks.health_timeout else []
+    )
+    rows += [("unit", unit)] if (unit := unit_of(app)) else []
     rows += [("option", "follow")] * app.follow + [("option", "cross-mounts")] * app.cross_mounts
     session.out.table(rows)
+
+
+HOOK_HELP = {
+    "stop": "Command that stops the application before a checkout; '' for none.",
+    "start": "Command that starts it again.",
+    "health": "Command that exits with 0 when it works; else the checkout is undone.",
+}
+
+
+def hook_options(function: Callback) -> Callback:
+    """--stop, --start and --health, their limits, and --unit."""
+    unit = "Its systemd unit, which is to wait for recovery at boot; '' for none."
+    health = "How long it may take to become healthy."
+    limit = "The time limit of each hook."
+    function = click.option("--unit", metavar="NAME", help=unit)(function)
+    function = click.option("--health-timeout", metavar="DURATION", help=health)(function)
+    function = click.option("--hook-timeout", metavar="DURATION", help=limit)(function)
+    for hook, text in reversed(HOOK_HELP.items()):
+        function = click.option(f"--{hook}", metavar="COMMAND", help=text)(function)
+    return function
 
 
 @command(
@@ -192,25 +230,54 @@ def _print_app(session: Session, app: "App") -> None:
     examples=[
         ("epmstore app set crm --state 'var/'", "from the next snapshot on"),
         ("epmstore app set crm --no-ignore '*.bak'", "take a pattern back"),
+        (
+            "epmstore app set crm --stop 'systemctl stop crm' --start 'systemctl start crm'",
+            "around every checkout from now on",
+        ),
+        (
+            "epmstore app set crm --health 'curl -fsS http://localhost:8080/health'",
+            "undo a checkout after which it does not work",
+        ),
+        ("epmstore app set crm --unit crm.service", "at boot: recover first, then start crm"),
     ],
 )
 @class_options
 @take_back_options
+@hook_options
 @click.argument("key")
-def app_set(session: Session, key: str, **patterns: tuple[str, ...]) -> None:
+def app_set(session: Session, key: str, **given: Any) -> None:
     """Change the rules of an application.
 
     Patterns are added to the lists or taken back from them; they hold from the next snapshot on.
+    Hooks are commands without a shell; what needs one says so: "sh -c '...'". They run around
+    every checkout, rollback, undo, redo and apply.
     """
-    add = {kind: list(patterns[kind]) for kind in CLASSES if patterns[kind]}
-    take = {kind: list(patterns[f"no_{kind}"]) for kind in CLASSES if patterns[f"no_{kind}"]}
-    if not add and not take:
+    add = {kind: list(given[kind]) for kind in CLASSES if given[kind]}
+    take = {kind: list(given[f"no_{kind}"]) for kind in CLASSES if given[f"no_{kind}"]}
+    hooks = _changed_hooks(given)
+    if not add and not take and not hooks and given["unit"] is None:
         raise UsageError("nothing to change", hint="see: epmstore app set --help")
+    app = session.workspace.apps.get(key)
+    wanted = msgspec.structs.replace(hooks_of(app), **hooks) if hooks else None
     if session.dry_run:
-        session.workspace.apps.get(key)
         session.out.note(f"would change the rules of {key}")
         return
-    _print_app(session, session.workspace.apps.set(key, add=add, remove=take))
+    _print_app(
+        session,
+        session.workspace.apps.set(key, add=add, remove=take, hooks=wanted, unit=given["unit"]),
+    )
+
+
+def _changed_hooks(given: dict[str, Any]) -> dict[str, Any]:
+    """The fields of Hooks that were given; an empty text takes one away. Raises UsageError."""
+    found: dict[str, Any] = {}
+    for hook in HOOKS:
+        if given[hook] is not None:
+            found[hook] = parse_command(given[hook]) if given[hook] else None
+    for option, field in (("hook_timeout", "timeout"), ("health_timeout", "health_timeout")):
+        if given[option] is not None:
+            found[field] = parse_duration(given[option]) if given[option] else None
+    return found
 
 
 @command(

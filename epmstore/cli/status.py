@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from epmstore.cli.moments import local
 from epmstore.cli.output import Output, counted, name, number
+from epmstore.measures import format_duration
 from epmstore.relpath import text_from_json
 
 Shape: TypeAlias = dict[str, Any]
@@ -74,8 +75,39 @@ def _summary(shape: Shape) -> str:
     if shape["version"] is None:
         return f"nothing recorded, {counted(len(shape['added']), 'path')} found"
     text = "clean" if shape["clean"] else _totals(shape)
+    text = "; ".join([text, *_marks(shape)])
     unseen = len(shape["unstable"]) + len(shape["unobserved"])
     return f"{text}; {counted(unseen, 'path')} not seen" if unseen else text
+
+
+def _marks(shape: Shape) -> list[str]:
+    """What is to come, in one word each; the daemon of an older release says nothing of it."""
+    pairs = (("unfinished", "not started"), ("confirm", "to be confirmed"), ("hold", "held"))
+    return [word for key, word in pairs if shape.get(key)]
+
+
+def _aftermath(shape: Shape) -> list[str]:
+    """What is still to come of its checkouts, and the command that is wanted."""
+    key, lines = shape["app"], []
+    unfinished, pending, hold = (shape.get(key) for key in ("unfinished", "confirm", "hold"))
+    if unfinished:
+        lines.append(
+            f"the checkout of {unfinished['of']} of {local(unfinished['time'])} did not come to its"
+            f" end, and the application may be down: epmstore recover --app {key}"
+        )
+    if pending:
+        lines.append(
+            f"version {pending['version']} is undone in {format_duration(pending['seconds'])}"
+            f" ({local(pending['until'])}) unless: epmstore confirm --app {key}"
+        )
+    if hold:
+        why = f": {name(hold['reason'])}" if hold["reason"] else ""
+        until = f" until {local(hold['until'])}" if hold["until"] else ""
+        lines.append(
+            f"held since {local(hold['since'])}{until}{why}; automation leaves it alone until:"
+            f" epmstore unhold {key}"
+        )
+    return lines
 
 
 def _daemon(shape: Shape) -> str:
@@ -107,6 +139,8 @@ def _print(out: Output, shape: Shape) -> None:
             out.line(line)
     out.line("nothing has changed" if shape["clean"] else _totals(shape))
     _print_deviations(out, shape)
+    for line in _aftermath(shape):
+        out.line(line)
     if shape["daemon"] is not None:
         out.note(f"the daemon says so: {_daemon(shape)}; epmstore status --scan looks again")
 

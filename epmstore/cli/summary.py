@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 
+from epmstore.catalog.hooks import show_command
+from epmstore.checkout.report import report
 from epmstore.cli.closing import RECORDING, closing_line
+from epmstore.cli.moments import local
 from epmstore.cli.output import Output, name
 from epmstore.cli.session import Session
 from epmstore.cli.shapes import result as result_shape
 from epmstore.record.result import Result
 
 INCOMPLETE = 3
+FAILED = 4
 
 
 def finish(session: Session, result: Result) -> int:
@@ -22,6 +26,8 @@ def finish(session: Session, result: Result) -> int:
         if not out.quiet:
             out.line(closing_line(result, with_app=session.app is not None))
         _name_the_rest(out, result)
+    if any(not run.ok and run.hook != "stop" for run in result.hooks):
+        return FAILED
     return INCOMPLETE if result.incomplete else 0
 
 
@@ -36,6 +42,29 @@ def _name_the_rest(out: Output, result: Result) -> None:
     _warn(out, "changing all the time, not recorded", [name(path) for path in result.unstable])
     _warn(out, "not restored", result.not_restored)
     _warn(out, "another content has the same SHA-1", [name(path) for path in result.collisions])
+    _around(out, result)
+
+
+def _around(out: Output, result: Result) -> None:
+    """What the hooks left to say, and what is to be done now."""
+    failed = [run for run in result.hooks if not run.ok]
+    _warn(out, "failed", report(failed))
+    held = [f"{run.hook}: {show_command(run.command)}" for run in result.hooks if run.held]
+    title = "left a process that still writes to epmstore, and will find no reader (redirect it)"
+    _warn(out, title, held)
+    if result.packages:
+        owners = ", ".join(map(name, result.packages))
+        out.note(
+            f"installed packages own what was changed ({owners}): the system's package manager does"
+            " not know, and their next upgrade replaces it"
+        )
+    if result.held:
+        out.note(f"held: automation leaves it alone until: epmstore unhold {result.app}")
+    if result.confirm_by is not None:
+        out.note(
+            f"to be undone at {local(result.confirm_by)} unless:"
+            f" epmstore confirm --app {result.app}"
+        )
 
 
 HARMLESS = ("special", "mount", "ignored")

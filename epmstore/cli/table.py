@@ -59,7 +59,10 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "rollback": Row("live", "rollback", "Go back to the last good state."),
         "undo": Row("live", "undo", "Reverse the last operation."),
         "redo": Row("live", "redo", "Do again what was undone."),
-        "recover": Row("live", "recover", "Finish or take back an interrupted checkout."),
+        "recover": Row("around", "recover", "Finish or take back an interrupted checkout."),
+        "confirm": Row("around", "confirm", "Keep what a checkout with --confirm has done."),
+        "hold": Row("around", "hold", "Keep automation from changing an application."),
+        "unhold": Row("around", "unhold", "Let automation change an application again."),
     },
     "Vendor": {
         "verify": Row("verify", "verify", "Tell each file by the release it is from."),

@@ -4,6 +4,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from epmstore.catalog.hooks import HookRun
 from epmstore.relpath import RelPath
 from epmstore.scan.problem import Problem
 
@@ -17,7 +18,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     whose content was brought back, `safety` the one recorded just before.
 
     `kept` pairs a path with why it was neither written nor removed. `unobserved` paths could not be
-    looked at; `not_restored` names what the privilege at hand did not allow.
+    looked at; `not_restored` names what the privilege at hand did not allow. `hooks` ran around it;
+    `confirm_by` is when it is undone unless somebody confirms it; `packages` of the system own
+    paths that it changed; `held` says that automation leaves the application alone from now on.
     """
 
     app: str
@@ -40,6 +43,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     verified: bool | None = None
     undo: str | None = None
     exit_status: int | None = None
+    hooks: tuple[HookRun, ...] = ()
+    confirm_by: str | None = None
+    packages: tuple[str, ...] = ()
+    held: bool = False
 
     @property
     def incomplete(self) -> bool:

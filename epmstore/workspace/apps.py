@@ -12,6 +12,7 @@ from epmstore.atomic import directory, retire
 from epmstore.catalog import appcat
 from epmstore.catalog.appcat import App, AppCat, RootIdentity
 from epmstore.catalog.classes import LISTS, Patterns
+from epmstore.catalog.hooks import Hooks, with_hooks, with_unit
 from epmstore.clock import to_rfc3339
 from epmstore.errors import RootError, UsageError
 from epmstore.record.recorder import Recorder
@@ -95,9 +96,11 @@ class Apps:
         *,
         add: Mapping[str, Sequence[str]] | None = None,
         remove: Mapping[str, Sequence[str]] | None = None,
+        hooks: Hooks | None = None,
+        unit: str | None = None,
     ) -> App:
         """Add and remove patterns; both map a class (`ignore`, `secret`, `state`, `config`) to
-        patterns.
+        patterns. `hooks` and `unit` (empty: none) replace those it has.
 
         Takes effect with the next look at the root. Raises AppNotFoundError, UsageError.
         """
@@ -115,6 +118,8 @@ class Apps:
             given += [p for p in (add or {}).get(name, ()) if p not in given]
             patterns = msgspec.structs.replace(patterns, **{name: tuple(given)})
         new = msgspec.structs.replace(old, patterns=patterns)
+        new = new if hooks is None else with_hooks(new, hooks)
+        new = new if unit is None else with_unit(new, unit)
         self._change(lambda cat: cat.change(new))
         return new
 

@@ -3,10 +3,17 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal, TypeAlias, TypedDict, Unpack
 
 from epmstore.catalog.appcat import App
-from epmstore.checkout.apply import Applied, Applier
+from epmstore.catalog.hooks import HookRun, hooks_of
+from epmstore.catalog.model import HoldRecord
+from epmstore.checkout.apply import Applier
+from epmstore.checkout.around import Around, with_limits
+from epmstore.checkout.hooks import Commands, Runner
 from epmstore.checkout.journal import Journal
+from epmstore.checkout.owed import Owed, owed_file
+from epmstore.checkout.packages import owners
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.preflight import Terms
 from epmstore.checkout.run import Checkout, CheckoutAction, Done, Prepared, Request
@@ -19,24 +26,52 @@ from epmstore.checkout.undo import (
     rollback_target,
     undo_target,
 )
+from epmstore.clock import from_rfc3339, to_rfc3339
 from epmstore.errors import ConflictError, UsageError
 from epmstore.locks import WAIT_SECONDS
 from epmstore.progress import Progress
+from epmstore.record.commit import commit_fact
 from epmstore.record.recorder import Look, Recorder
 from epmstore.record.result import Result
 from epmstore.record.root import Root, open_root
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
 from epmstore.workspace.history import History, is_within
+from epmstore.workspace.results import done_result, recovered_result
+
+Recovery: TypeAlias = Literal["all", "boot", "tree"]
+"""What a recovery does beside ending a journal: everything that is owed, with hooks; everything
+that can be done before applications are started, without; nothing.
+"""
+
+
+class TermsGiven(TypedDict, total=False):
+    """The fields of Terms, as keywords."""
+
+    live: bool
+    allow_network: bool
+    hooks: bool
+    hook_timeout: float
+    health_timeout: float
+    confirm: float | None
+    unattended: bool
 
 
 class Live(History):
     """Plans and changes of one application's root."""
 
-    def __init__(self, store: Store, app: App, recorder: Recorder, progress: Progress) -> None:
+    def __init__(
+        self,
+        store: Store,
+        app: App,
+        recorder: Recorder,
+        progress: Progress,
+        runner: Runner | None = None,
+    ) -> None:
         super().__init__(store, app)
         self._recorder = recorder
         self._progress = progress
+        self._runner = runner or Commands()
 
     def plan(
         self,
@@ -68,44 +103,43 @@ class Live(History):
         *,
         exact: bool = False,
         config: ConfigPolicy = "keep",
-        live: bool = False,
-        allow_network: bool = False,
+        **terms: Unpack[TermsGiven],
     ) -> Result:
         """Bring the root, or some paths of it, to a version: recorded first, journaled, verified,
-        undoable.
+        undoable; with the application's hooks around it.
 
         Raises VersionNotFoundError, NotRestorableError, PathNotFoundError, ConflictError and its
-        kin, DiskFullError, BusyError: then the root is as it was.
+        kin, DiskFullError, BusyError: then the root is as it was. HookError says what state it is
+        in.
         """
         request = self._request(selector, paths, exact=exact, config=config)
-        return self._carry_out(request, Terms(live=live, allow_network=allow_network))
+        return self._carry_out(request, Terms(**terms))
 
-    def apply(self, plan: Prepared, *, live: bool = False, allow_network: bool = False) -> Result:
+    def apply(self, plan: Prepared, **terms: Unpack[TermsGiven]) -> Result:
         """Carry out a plan made earlier. Raises ChangedError if what it is about changed."""
         if plan.app != self.app.uuid:
             raise UsageError(f"the plan is for another application than {self.app.key}")
         self.restorable(str(plan.request.of))
-        terms = Terms(live=live, allow_network=allow_network)
-        return self._carry_out(plan.request, terms, expected=plan)
+        return self._carry_out(plan.request, Terms(**terms), expected=plan)
 
-    def rollback(
-        self, *, config: ConfigPolicy = "keep", live: bool = False, allow_network: bool = False
-    ) -> Result:
-        """To the last change if that brings something back, else to the one before what is live."""
+    def rollback(self, *, config: ConfigPolicy = "keep", **terms: Unpack[TermsGiven]) -> Result:
+        """To the last change if that brings something back, else to the one before what is live.
+        From then on the application is held.
+        """
         with self._locked_root() as root:
             look = self._recorder.status(root)
             request = self._rollback_request(root, look, config)
-            return self._run(root, request, Terms(live=live, allow_network=allow_network))
+            return self._run(root, request, Terms(**terms))
 
-    def undo(self, *, live: bool = False, allow_network: bool = False) -> Result:
+    def undo(self, **terms: Unpack[TermsGiven]) -> Result:
         """Reverse the last checkout, rollback or repair. Raises NotFoundError, ChangedError."""
         request = _reversal("undo", undo_target(self.versions()))
-        return self._carry_out(request, Terms(live=live, allow_network=allow_network))
+        return self._carry_out(request, Terms(**terms))
 
-    def redo(self, *, live: bool = False, allow_network: bool = False) -> Result:
+    def redo(self, **terms: Unpack[TermsGiven]) -> Result:
         """Do again what was undone last. Raises NotFoundError, ChangedError."""
         request = _reversal("redo", redo_target(self.versions()))
-        return self._carry_out(request, Terms(live=live, allow_network=allow_network))
+        return self._carry_out(request, Terms(**terms))
 
     def export(self, selector: str, target: Path, paths: Sequence[RelPath] = ()) -> Exported:
         """A version, or some paths of it, as a folder of its own. Never looks at the live root."""
@@ -118,18 +152,43 @@ class Live(History):
             purged = self._store.contents.purged()
             return export(target.absolute(), wanted, self._store.blobs, self._progress, purged)
 
-    def recover(self, *, wait: float = WAIT_SECONDS) -> Result | None:
-        """Finish or take back an interrupted checkout. Null if there was none, or it was taken
-        back. Raises BusyError if one is still running after `wait` seconds, RootError.
+    def recover(self, *, wait: float = WAIT_SECONDS, what: Recovery = "all") -> Result | None:
+        """Finish or take back an interrupted checkout, and do what is owed around it. Null if there
+        was none, or it was taken back and nobody had to be started.
+
+        Raises BusyError if one is still running after `wait` seconds, RootError, HookError.
         """
         with self._store.lock_app(self.app.uuid, wait=wait), open_root(self.app) as root:
             applied = Applier(self._recorder, root, self._progress).recover()
-        return None if applied is None else self._recovered(applied)
+            hooks = self._pay(root, what)
+        if applied is not None:
+            return recovered_result(self.app.key, applied, hooks or ())
+        if hooks is None:
+            return None
+        head = self.versions()[-1].version
+        return Result(app=self.app.key, action="recover", changed=False, version=head, hooks=hooks)
 
     @property
     def is_interrupted(self) -> bool:
         """Whether a journal lies there."""
         return Journal(self._store.journal(self.app.uuid)).path.exists()
+
+    @property
+    def owed(self) -> Owed | None:
+        """What a checkout has still to do, or waits for. Raises DamagedError."""
+        return owed_file(self._store, self.app.uuid).load()
+
+    def _pay(self, root: Root, what: Recovery) -> tuple[HookRun, ...] | None:
+        """Do what is owed; the hooks that ran, null if there was nothing to do."""
+        owed = self.owed
+        if owed is None or what == "tree":
+            return None
+        around = self._around(root)
+        if what == "boot" and around.is_same_boot(owed):
+            return None  # the application may run, and without hooks nobody can stop it
+        if owed.phase == "CONFIRMING" and around.seconds_left(owed) > 0:
+            return None
+        return tuple(around.recover(owed, hooks=what == "all").runs)
 
     def _request(
         self, selector: str, paths: Sequence[RelPath], *, exact: bool, config: ConfigPolicy
@@ -169,7 +228,93 @@ class Live(History):
         self, root: Root, request: Request, terms: Terms, expected: Prepared | None = None
     ) -> Result:
         action: CheckoutAction = "apply" if expected is not None else request.action
-        return self._done(action, self._checkout(root).run(request, terms, expected))
+        self._check_hold(terms)
+        waiting = self._check_owed(request)
+        hooks = with_limits(hooks_of(self.app), terms)
+        done = self._around(root).run(request, terms, hooks, expected)
+        if waiting and done.confirm_by is None:
+            owed_file(self._store, self.app.uuid).drop()
+        held = self._hold_after(request, done)
+        return done_result(self.app.key, action, done, owners(self.app.root, done), held=held)
+
+    def _check_owed(self, request: Request) -> bool:
+        """Whether a confirmation is waited for that this decides: the undo of what it is about.
+        Raises ConflictError for anything else that is owed.
+        """
+        owed = self.owed
+        if owed is None:
+            return False
+        if owed.phase != "CONFIRMING":
+            raise ConflictError(
+                f"a checkout of {self.app.key} to {owed.of} did not come to its end: the"
+                " application may have to be started",
+                hint=f"`epmstore recover --app {self.app.key}`",
+            )
+        if request.action == "undo" and request.within == (owed.from_, owed.version):
+            return True
+        raise ConflictError(
+            f"version {owed.version} of {self.app.key} waits to be confirmed",
+            hint=f"`epmstore confirm --app {self.app.key}`, or `epmstore undo` takes it back",
+        )
+
+    def _check_hold(self, terms: Terms) -> None:
+        """Raises ConflictError if nobody looks on and the application is to be left alone."""
+        automatic = terms.unattended or (self._recorder.actor or {}).get("via") == "daemon"
+        hold = self.hold_in_force() if automatic else None
+        if hold is not None:
+            raise ConflictError(
+                f"{self.app.key} is held since {hold.time}: {hold.reason or 'no reason given'}",
+                hint=f"`epmstore unhold {self.app.key}` lets automation go on",
+                reason=hold.reason,
+            )
+
+    def hold_in_force(self) -> HoldRecord | None:
+        """The hold that keeps automation from moving this application now, if there is one."""
+        hold = self.state().hold
+        if hold is None or hold.until is None:
+            return hold
+        return hold if self._store.clock.now() < from_rfc3339(hold.until) else None
+
+    def _hold_after(self, request: Request, done: Done) -> bool:
+        """A rollback holds the application; an undo of that rollback ends it."""
+        if done.applied is None:
+            return False
+        hold = self.state().hold
+        undone = request.within[1] if request.action == "undo" and request.within else None
+        if request.action == "rollback":
+            reason = f"rolled back to the content of {request.of}"
+            self._commit_hold(held=True, reason=reason, version=done.applied.version.version)
+            return True
+        if hold is not None and hold.version is not None and hold.version == undone:
+            self._commit_hold(held=False)
+        return False
+
+    def _commit_hold(
+        self,
+        *,
+        held: bool,
+        reason: str | None = None,
+        until: str | None = None,
+        version: int | None = None,
+    ) -> None:
+        fact = HoldRecord(
+            time=to_rfc3339(self._store.clock.now()),
+            actor=self._recorder.actor,
+            held=held,
+            until=until,
+            reason=reason,
+            version=version,
+        )
+        commit_fact(self._store, self.app.uuid, fact)
+
+    def _around(self, root: Root) -> Around:
+        return Around(
+            self._store,
+            self.app,
+            self._runner,
+            lambda: self._checkout(root),
+            self._recorder.actor,
+        )
 
     def _checkout(self, root: Root) -> Checkout:
         return Checkout(self._recorder, root, self.state(), self._progress)
@@ -182,55 +327,6 @@ class Live(History):
                     f"a checkout of {self.app.key} was interrupted", hint="`epmstore recover`"
                 )
             yield root
-
-    def _done(self, action: CheckoutAction, done: Done) -> Result:
-        plan, applied, found = done.prepared.plan, done.applied, done.look
-        left = tuple(applied.left.items()) if applied is not None else ()
-        counts = applied.version.counts if applied is not None else plan.counts
-        return Result(
-            app=self.app.key,
-            action=action,
-            changed=applied is not None,
-            from_=plan.from_,
-            version=plan.from_ if applied is None else applied.version.version,
-            of=plan.of,
-            safety=done.safety,
-            added=counts.added,
-            modified=counts.modified,
-            removed=counts.removed,
-            kept=(*plan.kept, *left),
-            skipped=tuple(found.found.skipped),
-            unobserved=tuple(p for p in found.changes.problems if p.kind != "ignored"),
-            not_restored=(
-                *(f"{path}: {why}" for path, why in (*plan.refused, *plan.not_restored)),
-                *_refused(applied),
-            ),
-            verified=None if applied is None else applied.verified,
-            undo=None if applied is None else f"epmstore undo --app {self.app.key}",
-        )
-
-    def _recovered(self, applied: Applied) -> Result:
-        counts = applied.version.counts
-        return Result(
-            app=self.app.key,
-            action="recover",
-            changed=True,
-            from_=applied.version.from_,
-            version=applied.version.version,
-            of=applied.version.of,
-            added=counts.added,
-            modified=counts.modified,
-            removed=counts.removed,
-            kept=tuple(applied.left.items()),
-            not_restored=tuple(_refused(applied)),
-            verified=applied.verified,
-            undo=f"epmstore undo --app {self.app.key}",
-        )
-
-
-def _refused(applied: Applied | None) -> Iterator[str]:
-    for one in applied.refused if applied is not None else ():
-        yield f"{one.path}: {', '.join(one.what)}"
 
 
 def _reversal(action: CheckoutAction, found: Reversal) -> Request:

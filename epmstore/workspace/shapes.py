@@ -12,6 +12,7 @@ from epmstore.care.findings import Finding, FsckReport
 from epmstore.care.gc import GcResult
 from epmstore.catalog.diff import Change
 from epmstore.catalog.state import VersionInfo
+from epmstore.checkout.report import hook_shapes
 from epmstore.entryform import entry_to_form
 from epmstore.record.result import Result
 from epmstore.record.status import Status
@@ -19,6 +20,7 @@ from epmstore.relpath import text_to_json, to_json
 from epmstore.scan.problem import Problem
 from epmstore.tree import Entry
 from epmstore.vendor.explain import Explanation
+from epmstore.workspace.owing import Aftermath
 from epmstore.workspace.standing import Deviation, Standing
 
 Shape: TypeAlias = dict[str, Any]
@@ -69,12 +71,22 @@ def result(value: Result) -> Shape:
         "verified": value.verified,
         "undo": value.undo,
         "exit_status": value.exit_status,
+        "hooks": hook_shapes(value.hooks),
+        "confirm_by": value.confirm_by,
+        "packages": list(value.packages),
+        "held": value.held,
     }
 
 
-def status(value: Status, daemon: Shape | None = None, standing: Standing | None = None) -> Shape:
+def status(
+    value: Status,
+    daemon: Shape | None = None,
+    standing: Standing | None = None,
+    after: Aftermath | None = None,
+) -> Shape:
     """`daemon`: what the daemon adds, where it is the one who answers. Without a `standing` nobody
-    has compared the root with its baseline.
+    has compared the root with its baseline; without `after` nobody asked what is still to come of
+    its checkouts.
     """
     known = Standing(status=value, baseline=None) if standing is None else standing
     return {
@@ -98,6 +110,28 @@ def status(value: Status, daemon: Shape | None = None, standing: Standing | None
         "accepted": known.accepted,
         "deviations": None if standing is None else [*map(deviation, known.deviations)],
         "since": known.since,
+        **_aftermath(after or Aftermath()),
+    }
+
+
+def _aftermath(value: Aftermath) -> Shape:
+    pending, hold, unfinished = value.pending, value.hold, value.unfinished
+    return {
+        "confirm": None
+        if pending is None
+        else {
+            "from": pending.from_,
+            "version": pending.version,
+            "of": pending.of,
+            "until": pending.until,
+            "seconds": round(pending.seconds),
+        },
+        "hold": None
+        if hold is None
+        else {"since": hold.time, "until": hold.until, "reason": hold.reason},
+        "unfinished": None
+        if unfinished is None
+        else {"of": unfinished.of, "time": unfinished.time, "phase": unfinished.phase.lower()},
     }
 
 

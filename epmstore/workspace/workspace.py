@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from epmstore.catalog.model import Actor
+from epmstore.checkout.owed import Owed
 from epmstore.clock import Clock, SystemClock
 from epmstore.errors import BusyError, DamagedError, RootError
 from epmstore.progress import SILENT, Progress
@@ -42,6 +43,10 @@ class Workspace:
         self.apps = Apps(store)
         self.recovered: list[Result] = []
         """Interrupted checkouts that were finished when the store was opened."""
+        self.owing: list[Owed] = []
+        """Checkouts that did not come to their end: the application may have to be started, which
+        `AppHandle.recover` does.
+        """
         self.blobs = Blobs(store)
 
     @cached_property
@@ -116,19 +121,27 @@ class Workspace:
         app = self.apps.get(key)
         return AppHandle(self._store, app, actor=self._actor, progress=self._progress)
 
+    def expired_confirmations(self) -> list[str]:
+        """The keys of applications whose checkout was not confirmed in time. For whoever runs all
+        the time: `app(key).undo_unconfirmed()` takes each back. Cheap if nothing waits.
+        """
+        return [app.key for app in self.apps.list() if self.app(app.key).is_expired]
+
     def _recover(self) -> None:
         """Finish or take back every interrupted checkout.
 
         One that is still running holds its lock, and is not interrupted. What cannot be finished
         now (the root is not there, the journal is damaged) must not keep anybody from reading the
-        log: whatever needs that root will say so.
+        log: whatever needs that root will say so. No hook is run: nobody asked for that.
         """
         for app in self.apps.list():
             handle = self.app(app.key)
-            if handle.is_interrupted:
-                with contextlib.suppress(BusyError, RootError, DamagedError, OSError):
-                    result = handle.recover(wait=0)
+            with contextlib.suppress(BusyError, RootError, DamagedError, OSError):
+                if handle.is_interrupted:
+                    result = handle.recover(wait=0, what="tree")
                     self.recovered += [] if result is None else [result]
+                owed = handle.left_behind()
+                self.owing += [] if owed is None else [owed]
 
     def close(self) -> None:
         self._store.close()

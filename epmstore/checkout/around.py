@@ -1,0 +1,328 @@
+"""A checkout with what is around it: stop the application, bring the tree, start it, see that it is
+well; and if it is not, undo all of that.
+
+Everything that can be known before is looked at before anybody is stopped. From the first command
+on an Owed file says what is still to be done, so that whoever comes after a crash can do it. Under
+the app's lock; the caller has ended any earlier journal and owes nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from epmstore import locks
+from epmstore.catalog.appcat import App
+from epmstore.catalog.format import decode_line
+from epmstore.catalog.hooks import HookRun, Hooks
+from epmstore.catalog.model import Actor, HoldRecord, VersionPart
+from epmstore.checkout.hooks import Runner
+from epmstore.checkout.journal import Journal
+from epmstore.checkout.owed import Moment, Owed, moment, owed_file, seconds_left
+from epmstore.checkout.preflight import Terms
+from epmstore.checkout.report import hook_error, hook_shapes, report
+from epmstore.checkout.run import Checkout, Done, Prepared, Request, new_txid
+from epmstore.checkout.series import Phase, Series
+from epmstore.clock import to_rfc3339
+from epmstore.errors import ConflictError, EpmError, HookError
+from epmstore.index.entries import Record
+from epmstore.places import DAEMON_LOCK
+from epmstore.record.commit import commit_fact
+from epmstore.record.store import Store
+
+NO_HOOKS_HINT: Final = "`epmstore app set` changes hooks; --no-hooks goes without them"
+
+
+class Around:
+    """What is around the checkouts of one application. `make` gives a Checkout of its root that
+    knows the history as it is at the time.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        app: App,
+        runner: Runner,
+        make: Callable[[], Checkout],
+        actor: Actor | None,
+    ) -> None:
+        self._store = store
+        self._app = app
+        self._runner = runner
+        self._make = make
+        self._actor = actor
+        self._file = owed_file(store, app.uuid)
+
+    # Forward.
+
+    def run(
+        self, request: Request, terms: Terms, hooks: Hooks, expected: Prepared | None = None
+    ) -> Done:
+        """Carry out a request; `hooks` have their limits. Raises as Checkout.run, with the
+        application running as before; HookError, whose hint says what state everything is in.
+        """
+        if terms.confirm is not None:
+            self._check_daemon()
+        checkout = self._make()
+        if not hooks.commands and terms.confirm is None:
+            return checkout.run(request, terms, expected)
+        prepared = checkout.check(request, terms, expected)
+        if not prepared.plan.steps:
+            return checkout.run(request, terms, prepared)
+        assert prepared.plan.from_ is not None, "there is a version to go to"
+        series = self._series(hooks, "checkout", prepared.plan.from_, request.of)
+        self._check_programs(series)
+        owed = self._file.save(self._owed(request, terms, hooks, prepared.plan.from_))
+        try:
+            self._stop(series)
+            done = checkout.run(request, terms, expected, txid=owed.txid)
+        except HookError:
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            self._after_error(series, error)
+            raise
+        return self._after(owed, done, series)
+
+    def _after(self, owed: Owed, done: Done, series: Series) -> Done:
+        """The tree is as it is to be: start, check, and wait for a confirmation."""
+        if done.applied is None:  # what was to do is not to be done any more
+            series.start()
+            self._file.drop()
+            return replace(done, hooks=tuple(series.runs))
+        version = done.applied.version
+        assert version.from_ is not None, "a checkout follows a version"
+        owed = replace(owed, phase="STARTING", version=version.version, from_=version.from_)
+        self._file.save(owed)
+        failed = series.start()
+        if failed is not None:
+            raise self._undone(owed, failed, series.runs)
+        return replace(done, hooks=tuple(series.runs), confirm_by=self._wait_for_confirmation(owed))
+
+    def _wait_for_confirmation(self, owed: Owed) -> str | None:
+        """Until when, if one is asked for; else nothing is owed any more."""
+        if owed.confirm is None:
+            self._file.drop()
+            return None
+        now = self.now()
+        self._file.save(replace(owed, phase="CONFIRMING", since=now))
+        return to_rfc3339(now.wall + owed.confirm)
+
+    def _stop(self, series: Series) -> None:
+        """Raises HookError; then the application was started again."""
+        failed = series.stop()
+        if failed is None or failed.ok:
+            return
+        again = series.start()
+        self._file.drop()
+        end = "and was started again" if again is None else f"and {again.hook} failed as well"
+        raise hook_error(
+            self._app.key,
+            f"stop failed ({failed.why}), so nothing was changed",
+            series.runs,
+            hint=f"{self._app.key} was told to stop, {end}; {NO_HOOKS_HINT}",
+            undone=None,
+        )
+
+    def _after_error(self, series: Series, error: BaseException) -> None:
+        """The tree is as before, unless there is a journal: then `recover` has to end it first."""
+        if self._journal.path.exists():
+            return
+        series.start()
+        self._file.drop()
+        failed = [run for run in series.runs if not run.ok]
+        if isinstance(error, EpmError):
+            error.data["hooks"] = hook_shapes(series.runs)
+            error.data["report"] = report(series.runs) if failed else ()
+
+    # Back.
+
+    def take_back(self, owed: Owed, why: str, *, hooks: bool = True) -> tuple[Done, Series]:
+        """Undo a checkout, whatever became of its paths since. Raises EpmError, OSError; then it is
+        still owed.
+        """
+        assert owed.version is not None, "it has made a version"
+        owed = replace(owed, phase="UNDOING", txid=new_txid(), why=why)
+        self._file.save(owed)
+        return self._take_back(owed, hooks=hooks)
+
+    def _take_back(self, owed: Owed, *, hooks: bool) -> tuple[Done, Series]:
+        assert owed.version is not None, "it has made a version"
+        known = owed.hooks if hooks else Hooks()
+        series = self._series(known, "undo", owed.version, owed.from_)
+        series.stop()  # what is broken may refuse to stop: that must not keep the tree from it
+        request = Request(
+            action="undo",
+            of=owed.from_,
+            within=(owed.from_, owed.version),
+            overwrite=True,
+            label=f"undone by itself: {owed.why}",
+        )
+        terms = Terms(live=True, allow_network=owed.allow_network)
+        done = self._make().run(request, terms, txid=owed.txid)
+        series.start()
+        self._hold(request)
+        self._file.drop()
+        return replace(done, hooks=tuple(series.runs)), series
+
+    def _hold(self, request: Request) -> None:
+        """Whoever tried this must not try it again before somebody has looked."""
+        fact = HoldRecord(
+            time=to_rfc3339(self._store.clock.now()),
+            actor=self._actor,
+            held=True,
+            reason=request.label,
+        )
+        commit_fact(self._store, self._app.uuid, fact)
+
+    def _undone(self, owed: Owed, failed: HookRun, before: Sequence[HookRun]) -> HookError:
+        """The error that says what failed, and that it was undone, if it was."""
+        why = f"{failed.hook} failed"
+        said = f"{failed.hook} failed after the checkout of {owed.of} ({failed.why})"
+        try:
+            done, series = self.take_back(owed, why)
+        except (EpmError, OSError) as error:
+            return hook_error(
+                self._app.key,
+                f"{said}, and it could not be undone: {error}",
+                before,
+                hint=f"the root is at version {owed.version} (content of {owed.of}), and"
+                f" {self._app.key} may be down; `epmstore recover` tries to undo it again",
+                undone=False,
+                version=owed.version,
+            )
+        number = done.prepared.plan.from_ if done.applied is None else done.applied.version.version
+        bad = [run for run in series.runs if not run.ok]
+        state = (
+            f"{self._app.key} is as it was before, and runs"
+            if not bad
+            else f"the root is as it was before, but {bad[-1].hook} failed again ({bad[-1].why})"
+        )
+        return hook_error(
+            self._app.key,
+            f"{said}; undone: version {owed.version} -> {number} (content of {owed.from_})",
+            [*before, *series.runs],
+            hint=f"{state}; `epmstore redo` brings {owed.of} back once the cause is found",
+            undone=True,
+            version=number,
+        )
+
+    # After a crash.
+
+    def recover(self, owed: Owed, *, hooks: bool) -> Series:
+        """Do what is still owed; there is no journal any more. Raises HookError."""
+        done = self._store.entries.version_of_txid(self._app.uuid, owed.txid)
+        number = None if done is None else done.version
+        match owed.phase:
+            case "STOPPING" if number is None:
+                return self._restart(owed, hooks=hooks)
+            case "STOPPING" | "STARTING":
+                if done is not None:
+                    owed = self._completed(owed, done)
+                return self._start_late(owed, hooks=hooks)
+            case "UNDOING" if number is None:
+                return self._take_back(owed, hooks=hooks)[1]
+            case "UNDOING":
+                return self._restart(owed, hooks=hooks)
+            case "CONFIRMING":
+                return self.take_back(owed, "not confirmed in time", hooks=hooks)[1]
+
+    def _completed(self, owed: Owed, done: Record) -> Owed:
+        """With what the version says that the checkout has made."""
+        _, part = decode_line(done.form)
+        assert isinstance(part, VersionPart) and part.header.from_ is not None, "a checkout made it"
+        header = part.header
+        owed = replace(owed, phase="STARTING", version=header.version, from_=header.from_)
+        return self._file.save(owed)
+
+    def _restart(self, owed: Owed, *, hooks: bool) -> Series:
+        """The tree is the old one: only the start is owed."""
+        wanted = owed.hooks if hooks and self.is_same_boot(owed) else Hooks()
+        series = self._series(wanted, "recover", owed.of, owed.from_)
+        failed = series.start()
+        self._file.drop()
+        if failed is not None:
+            raise hook_error(
+                self._app.key,
+                f"{failed.hook} failed after an interrupted checkout was taken back ({failed.why})",
+                series.runs,
+                hint=f"the root is as it was before, version {owed.from_}",
+                undone=True,
+            )
+        return series
+
+    def _start_late(self, owed: Owed, *, hooks: bool) -> Series:
+        """The tree is the new one. After a restart of the host, it is the host that starts."""
+        wanted = owed.hooks if hooks and self.is_same_boot(owed) else Hooks()
+        series = self._series(wanted, "recover", owed.from_, owed.of)
+        failed = series.start()
+        if failed is not None:
+            raise self._undone(owed, failed, series.runs)
+        self._wait_for_confirmation(owed)
+        return series
+
+    def is_same_boot(self, owed: Owed) -> bool:
+        return owed.since.boot == self.now().boot
+
+    def now(self) -> Moment:
+        return moment(self._store.clock)
+
+    def seconds_left(self, owed: Owed) -> float:
+        """Until what waits for a confirmation is to be undone."""
+        return seconds_left(owed, self.now())
+
+    # Parts.
+
+    @property
+    def _journal(self) -> Journal:
+        return Journal(self._store.journal(self._app.uuid))
+
+    def _series(self, hooks: Hooks, phase: Phase, from_: int, to: int) -> Series:
+        return Series(self._runner, self._app, hooks, phase, from_=from_, to=to)
+
+    def _owed(self, request: Request, terms: Terms, hooks: Hooks, from_: int) -> Owed:
+        now = self.now()
+        return Owed(
+            app=self._app.uuid,
+            key=self._app.key,
+            phase="STOPPING",
+            action=request.action,
+            txid=new_txid(),
+            from_=from_,
+            of=request.of,
+            hooks=hooks,
+            confirm=terms.confirm,
+            since=now,
+            time=to_rfc3339(now.wall),
+            allow_network=terms.allow_network,
+            actor=self._actor,
+        )
+
+    def _check_daemon(self) -> None:
+        if not locks.is_held(self._store.path / "locks", DAEMON_LOCK):
+            raise ConflictError(
+                "nobody would undo it: no epmstored runs for this store",
+                hint="start it (`systemctl start epmstored`, or `epmstored run`), or leave out"
+                " --confirm",
+            )
+
+    def _check_programs(self, series: Series) -> None:
+        missing = series.missing()
+        if missing:
+            raise hook_error(
+                self._app.key,
+                f"the {missing[0].hook} hook cannot be run: {missing[0].why}",
+                missing,
+                hint=f"nothing was changed; {NO_HOOKS_HINT}",
+                undone=None,
+            )
+
+
+def with_limits(hooks: Hooks, terms: Terms) -> Hooks:
+    """Hooks that all have limits: their own, else those of the terms; none if none are wanted."""
+    if not terms.hooks:
+        return Hooks()
+    return replace(
+        hooks,
+        timeout=hooks.timeout or terms.hook_timeout,
+        health_timeout=hooks.health_timeout or terms.health_timeout,
+    )

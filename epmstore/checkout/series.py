@@ -1,0 +1,113 @@
+"""The hooks of one application, run in order; what came of them is kept. No decision is made here.
+
+Each sees what the checkout is about: EPMSTORE_APP, EPMSTORE_ROOT, EPMSTORE_HOOK (its own name), and
+EPMSTORE_FROM and EPMSTORE_TO, the versions whose contents are to be left and to be reached.
+"""
+
+from typing import Final, Literal, TypeAlias
+
+from epmstore.catalog.appcat import App
+from epmstore.catalog.hooks import Command, HookName, HookRun, Hooks
+from epmstore.checkout.hooks import Ran, Runner
+
+HEALTH_PAUSE: Final = 0.5
+"""Seconds between two tries of a health check."""
+DEFAULT_TIMEOUT: Final = 60.0
+DEFAULT_HEALTH: Final = 30.0
+Phase: TypeAlias = Literal["checkout", "undo", "recover"]
+
+
+class Series:
+    """Runs hooks on the way from one version to another."""
+
+    def __init__(
+        self, runner: Runner, app: App, hooks: Hooks, phase: Phase, *, from_: int, to: int
+    ) -> None:
+        self.runs: list[HookRun] = []
+        self._runner = runner
+        self._hooks = hooks
+        self._phase: Phase = phase
+        self._environment = {
+            "EPMSTORE_APP": app.key,
+            "EPMSTORE_ROOT": app.root,
+            "EPMSTORE_FROM": str(from_),
+            "EPMSTORE_TO": str(to),
+        }
+
+    def missing(self) -> list[HookRun]:
+        """The hooks whose programs are not there: known before anything is stopped for nothing."""
+        return [
+            HookRun(hook=name, phase=self._phase, command=command, outcome="missing")
+            for name, command in self._hooks.commands.items()
+            if not self._runner.find(command[0])
+        ]
+
+    def stop(self) -> HookRun | None:
+        """Null if there is no such hook."""
+        return self._once("stop")
+
+    def start(self) -> HookRun | None:
+        """Start, then wait for health: the one that failed, null if all is well."""
+        started = self._once("start")
+        if started is not None and not started.ok:
+            return started
+        healthy = self._health()
+        return healthy if healthy is not None and not healthy.ok else None
+
+    def _once(self, name: HookName) -> HookRun | None:
+        command = self._hooks.command(name)
+        if command is None:
+            return None
+        limit = self._hooks.timeout or DEFAULT_TIMEOUT
+        begun = self._runner.now()
+        ran = self._run(name, command, limit)
+        return self._keep(name, command, ran, begun, 1)
+
+    def _health(self) -> HookRun | None:
+        """Again and again, until it is well or the time is over."""
+        command = self._hooks.health
+        if command is None:
+            return None
+        begun = self._runner.now()
+        deadline = begun + (self._hooks.health_timeout or DEFAULT_HEALTH)
+        attempts = 0
+        while True:
+            attempts += 1
+            left = max(0.1, deadline - self._runner.now())
+            ran = self._run("health", command, min(left, self._hooks.timeout or DEFAULT_TIMEOUT))
+            left = deadline - self._runner.now()
+            if ran is None or ran.status == 0 or left <= 0:
+                return self._keep("health", command, ran, begun, attempts)
+            self._runner.wait(min(HEALTH_PAUSE, left))
+
+    def _run(self, name: HookName, command: Command, limit: float) -> Ran | None:
+        """Null if it cannot be started."""
+        try:
+            return self._runner.run(command, {**self._environment, "EPMSTORE_HOOK": name}, limit)
+        except OSError:
+            return None
+
+    def _keep(
+        self, name: HookName, command: Command, ran: Ran | None, begun: float, attempts: int
+    ) -> HookRun:
+        run = HookRun(
+            hook=name,
+            phase=self._phase,
+            command=command,
+            outcome=_outcome(ran),
+            status=None if ran is None else ran.status,
+            attempts=attempts,
+            seconds=round(self._runner.now() - begun, 3),
+            output="" if ran is None else ran.output.decode(errors="replace"),
+            held=ran is not None and ran.held,
+        )
+        self.runs.append(run)
+        return run
+
+
+def _outcome(ran: Ran | None) -> Literal["ok", "failed", "timeout", "missing"]:
+    if ran is None:
+        return "missing"
+    if ran.status is None:
+        return "timeout"
+    return "ok" if ran.status == 0 else "failed"

@@ -1,0 +1,125 @@
+"""Commands about what is around a checkout: recover, confirm, hold, unhold."""
+
+import click
+
+from epmstore.cli import failure
+from epmstore.cli.command import command
+from epmstore.cli.moments import local, parse_ahead
+from epmstore.cli.session import Session
+from epmstore.cli.summary import finish
+from epmstore.clock import to_rfc3339
+from epmstore.errors import EpmError
+from epmstore.workspace import AppHandle
+from epmstore.workspace.live import Recovery
+
+
+@command(
+    app=True,
+    changes=True,
+    examples=[
+        ("epmstore recover", "after a crash: the trees first, then the applications"),
+        ("epmstore recover --all --boot", "what epmstore-recover.service does"),
+    ],
+)
+@click.option("--all", "everything", is_flag=True, help="All applications, wherever this is run.")
+@click.option("--boot", is_flag=True, help="Before applications are started: run no hooks.")
+def recover(session: Session, everything: bool, boot: bool) -> int:
+    """Finish or take back an interrupted checkout.
+
+    Every command that opens the store brings the root to its old or its new tree by itself; a boot
+    unit does so before the application starts. This command also does what was owed around it: it
+    starts the application that was stopped, checks it, and undoes what does not work or was not
+    confirmed in time. Does nothing if nothing was interrupted.
+    """
+    if session.dry_run:
+        session.out.note("would finish or take back what was interrupted, if anything was")
+        return 0
+    if everything:
+        workspace = session.open(recover=False)
+        handles = [workspace.app(app.key) for app in workspace.apps.list()]
+    else:
+        handles = session.handles(recover=False)
+    return max(
+        (_recover(session, handle, "boot" if boot else "all") for handle in handles), default=0
+    )
+
+
+def _recover(session: Session, handle: AppHandle, what: Recovery) -> int:
+    """One of them; what is wrong with it must not keep the others from being recovered."""
+    interrupted = handle.is_interrupted
+    try:
+        result = handle.recover(what=what)
+    except (EpmError, OSError) as error:
+        return failure.report(error, as_json=session.json, app=handle.app.key)
+    if result is not None:
+        return finish(session, result)
+    text = "taken back" if interrupted else "nothing was interrupted"
+    shape = {"type": "recovery", "app": handle.app.key, "taken_back": interrupted}
+    session.out.outcome(shape, f"{handle.app.key}: {text}")
+    return 0
+
+
+@command(
+    app=True,
+    changes=True,
+    examples=[("epmstore confirm", "it works: do not undo it")],
+)
+def confirm(session: Session) -> None:
+    """Keep what a checkout with --confirm has done.
+
+    Without it the checkout is undone by epmstored when its time is over. Exits with 5 if nothing
+    waits to be confirmed.
+    """
+    handle = session.handle()
+    if session.dry_run:
+        pending = handle.pending
+        state = "nothing waits" if pending is None else f"version {pending.version} waits"
+        session.out.note(f"{handle.app.key}: {state} to be confirmed")
+        return
+    version = handle.confirm()
+    shape = {"type": "confirmation", "app": handle.app.key, "version": version}
+    session.out.outcome(shape, f"{handle.app.key}: version {version} is confirmed, and stays")
+
+
+@command(
+    changes=True,
+    examples=[
+        ("epmstore hold crm -m 'audit until friday'", "automation leaves crm as it is"),
+        ("epmstore hold crm --until 2026-10-09", "until then; 12h is twelve hours from now"),
+    ],
+)
+@click.option("-m", "--message", metavar="TEXT", help="Why, for whoever finds it held.")
+@click.option("--until", metavar="TIME", help="When the hold ends by itself.")
+@click.argument("key")
+def hold(session: Session, key: str, message: str | None, until: str | None) -> None:
+    """Keep automation from changing an application.
+
+    What the daemon starts, and what is run with --unattended, is refused while an application is
+    held; people are not. A rollback holds it by itself, and so does a checkout that was undone by
+    itself.
+    """
+    end = None if until is None else to_rfc3339(parse_ahead(until))
+    handle = session.workspace.app(key)
+    if not session.dry_run:
+        handle.hold(message, end)
+    shape = {"type": "hold", "app": key, "held": True, "until": end, "reason": message}
+    word = "would be held" if session.dry_run else "held"
+    session.out.outcome(shape, f"{key}: {word}" + (f" until {local(end)}" if end else ""))
+
+
+@command(
+    changes=True,
+    examples=[("epmstore unhold crm", "automation may go on")],
+)
+@click.argument("key")
+def unhold(session: Session, key: str) -> None:
+    """Let automation change an application again.
+
+    Exits with 5 if it is not held.
+    """
+    handle = session.workspace.app(key)
+    if not session.dry_run:
+        handle.unhold()
+    shape = {"type": "hold", "app": key, "held": False, "until": None, "reason": None}
+    word = "would not be held any more" if session.dry_run else "not held any more"
+    session.out.outcome(shape, f"{key}: {word}")

@@ -1,0 +1,68 @@
+"""What a checkout came to, as the Result that callers get. Pure."""
+
+from collections.abc import Iterator, Sequence
+
+from epmstore.catalog.hooks import HookRun
+from epmstore.checkout.apply import Applied
+from epmstore.checkout.run import CheckoutAction, Done
+from epmstore.record.result import Result
+
+
+def done_result(
+    key: str, action: CheckoutAction, done: Done, packages: Sequence[str] = (), *, held: bool
+) -> Result:
+    """Of a request that was carried out."""
+    plan, applied, found = done.prepared.plan, done.applied, done.look
+    left = tuple(applied.left.items()) if applied is not None else ()
+    counts = applied.version.counts if applied is not None else plan.counts
+    return Result(
+        app=key,
+        action=action,
+        changed=applied is not None,
+        from_=plan.from_,
+        version=plan.from_ if applied is None else applied.version.version,
+        of=plan.of,
+        safety=done.safety,
+        added=counts.added,
+        modified=counts.modified,
+        removed=counts.removed,
+        kept=(*plan.kept, *left),
+        skipped=tuple(found.found.skipped),
+        unobserved=tuple(p for p in found.changes.problems if p.kind != "ignored"),
+        not_restored=(
+            *(f"{path}: {why}" for path, why in (*plan.refused, *plan.not_restored)),
+            *_refused(applied),
+        ),
+        verified=None if applied is None else applied.verified,
+        undo=None if applied is None else f"epmstore undo --app {key}",
+        hooks=done.hooks,
+        confirm_by=done.confirm_by,
+        packages=tuple(packages),
+        held=held,
+    )
+
+
+def recovered_result(key: str, applied: Applied, hooks: Sequence[HookRun] = ()) -> Result:
+    """Of an interrupted checkout that was finished."""
+    counts = applied.version.counts
+    return Result(
+        app=key,
+        action="recover",
+        changed=True,
+        from_=applied.version.from_,
+        version=applied.version.version,
+        of=applied.version.of,
+        added=counts.added,
+        modified=counts.modified,
+        removed=counts.removed,
+        kept=tuple(applied.left.items()),
+        not_restored=tuple(_refused(applied)),
+        verified=applied.verified,
+        undo=f"epmstore undo --app {key}",
+        hooks=tuple(hooks),
+    )
+
+
+def _refused(applied: Applied | None) -> Iterator[str]:
+    for one in applied.refused if applied is not None else ():
+        yield f"{one.path}: {', '.join(one.what)}"
