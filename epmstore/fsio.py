@@ -11,6 +11,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import socket
 import struct
 from collections.abc import Callable
 from typing import TypeAlias
@@ -225,6 +226,20 @@ def set_link_owner(name: str | bytes, parent: DirFd, uid: int, gid: int) -> None
     """Of a symlink itself."""
     _before("chown", name, uid, gid)
     os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)
+
+
+def bind_socket(listener: socket.socket, name: str, parent: DirFd) -> None:
+    """Give a Unix socket its name, however long the path of `parent` is. Raises FileExistsError as
+    OSError with EADDRINUSE.
+    """
+    _before("bind", name)
+    listener.bind(f"/proc/self/fd/{parent}/{name}")
+
+
+def set_socket_mode(name: str, parent: DirFd, mode: int) -> None:
+    """Whom a socket of ours lets in. In a folder of ours alone: it would follow a symlink."""
+    _before("chmod", name, mode)
+    os.chmod(name, mode, dir_fd=parent)
 
 
 def set_times(fd: int, mtime_ns: int) -> None:

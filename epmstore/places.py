@@ -14,6 +14,16 @@ APPS: Final = "apps.d"
 DAEMON_LOCK: Final = "daemon"
 """The name in `locks/` of the lock that the one daemon of a store holds as long as it runs."""
 
+SYSTEM_SOCKET: Final = Path("/run/epmstore/epmstored.sock")
+SOCKET: Final = "epmstored.sock"
+
+
+def socket_path(store: Path) -> Path:
+    """Where the daemon of a store listens. May be longer than an address of a Unix socket can be:
+    it is reached by a descriptor of its folder.
+    """
+    return SYSTEM_SOCKET if store == SYSTEM_STORE else store / SOCKET
+
 
 def config_folder(store: Path) -> Path:
     """The folder of `config.toml` and `apps.d/` of a store."""

@@ -12,8 +12,11 @@ import sys
 from pathlib import Path
 
 from epmstore import __version__
+from epmstore.config import DaemonConfig
 from epmstore.errors import EpmError, UsageError
+from epmstore.workspace.settings import load_settings
 from epmstored.clock import SystemDaemonClock
+from epmstored.logs import JsonFormatter, TextFormatter
 from epmstored.notify import Notifier
 from epmstored.rhythm import Rhythm
 from epmstored.service import Service
@@ -25,9 +28,6 @@ SYSTEM_STORE = Path("/var/lib/epmstore")
 def main(args: list[str] | None = None) -> int:
     """Run until a signal; the exit code."""
     options = _parser().parse_args(args)
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="epmstored: %(levelname)s: %(message)s"
-    )
     try:
         asyncio.run(_service(options.store).run())
     except EpmError as error:
@@ -42,14 +42,34 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _service(option: str | None) -> Service:
-    store, clock, rhythm = _store(option), SystemDaemonClock(), Rhythm()
+    store, clock = _store(option), SystemDaemonClock()
+    config = load_settings(store, os.environ).config
+    rhythm = rhythm_of(config.daemon)
+    _log(config.daemon)
     return Service(
         store,
         clock=clock,
         rhythm=rhythm,
         watch=chooser(store, clock, rhythm.poll),
         notifier=Notifier.from_environment(os.environ, os.getpid()),
+        config=config,
     )
+
+
+def rhythm_of(config: DaemonConfig) -> Rhythm:
+    return Rhythm(
+        settle=config.settle,
+        longest=config.settle_max,
+        poll=config.poll,
+        reconcile=config.reconcile,
+    )
+
+
+def _log(config: DaemonConfig) -> None:
+    """To stderr, where systemd and everybody else reads it."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if config.log == "json" else TextFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def _parser() -> argparse.ArgumentParser:

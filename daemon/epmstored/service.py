@@ -12,11 +12,13 @@ from pathlib import Path
 
 from epmstore import locks
 from epmstore.clock import to_rfc3339
+from epmstore.config import Config
 from epmstore.errors import BusyError, EpmError
 from epmstore.progress import SILENT
 from epmstore.workspace import Workspace
 from epmstored.apprecorder import WatcherFactory
 from epmstored.clock import DaemonClock
+from epmstored.control import Control
 from epmstored.notify import Notifier
 from epmstored.rhythm import Rhythm
 from epmstored.supervisor import Supervisor
@@ -39,8 +41,10 @@ class Service:
         rhythm: Rhythm,
         watch: WatcherFactory,
         notifier: Notifier,
+        config: Config = Config(),  # noqa: B008 - frozen
     ) -> None:
         self.store = store
+        self._config = config
         self._clock = clock
         self._rhythm = rhythm
         self._watch = watch
@@ -76,6 +80,7 @@ class Service:
         self.supervisor = Supervisor(
             self.open_workspace, clock=self._clock, rhythm=self._rhythm, watch=self._watch
         )
+        control = Control(self.store, self.supervisor, self.open_workspace, self._config.daemon)
         self._end = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -85,11 +90,14 @@ class Service:
                 tasks.create_task(self.supervisor.run(), name="supervisor")
                 loop.add_signal_handler(signal.SIGHUP, lambda: tasks.create_task(self.reload()))
                 beat = tasks.create_task(self._beat(), name="heartbeat")
+                asked = tasks.create_task(control.run(), name="control")
                 tasks.create_task(self._announce(), name="ready")
                 await self._end.wait()
                 log.info("stopping")
                 self._notifier.stopping()
                 beat.cancel()
+                asked.cancel()
+                await asyncio.wait([asked])
                 self.supervisor.stop()
         finally:
             await self.supervisor.close()

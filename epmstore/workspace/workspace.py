@@ -127,6 +127,10 @@ class Workspace:
         """
         return [app.key for app in self.apps.list() if self.app(app.key).is_expired]
 
+    def for_actor(self, actor: Actor, progress: Progress = SILENT) -> "Workspace":
+        """The same open store, on behalf of somebody else. Lasts as long as this one."""
+        return Workspace(self._store, progress=progress, actor=actor)
+
     def _recover(self) -> None:
         """Finish or take back every interrupted checkout.
 

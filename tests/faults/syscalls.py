@@ -29,7 +29,7 @@ ANNOUNCED = {
     "rmdir": {"rmdir", "unlinkat"},
     "symlink": {"symlink", "symlinkat"},
     "link": {"link", "linkat"},
-    "chmod": {"fchmod"},
+    "chmod": {"fchmod", "fchmodat"},
     "chown": {"fchown", "fchownat"},
     "utime": {"utimensat"},
     "setxattr": {"fsetxattr", "lsetxattr", "setxattr"},
@@ -37,7 +37,7 @@ ANNOUNCED = {
 }
 """What `fsio` calls it, and what the kernel may see of it."""
 OTHERS = {
-    "chmod", "chown", "copy_file_range", "creat", "fchmodat", "fchmodat2", "io_uring_enter",
+    "chmod", "chown", "copy_file_range", "creat", "fchmodat2", "io_uring_enter",
     "lchown", "mknod", "mknodat", "mount", "pwritev", "pwritev2", "sendfile", "splice", "sync",
     "sync_file_range", "truncate", "utime", "utimes", "writev", "futimesat", "open",
 }  # fmt: skip

@@ -2,6 +2,7 @@ import ast
 import errno
 import inspect
 import os
+import socket
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -71,6 +72,11 @@ def place(tmp_path: Path) -> Iterator[Place]:
     found.close()
 
 
+def bind(parent: int) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        fsio.bind_socket(listener, "new", parent)
+
+
 Call = Callable[[Place], object]
 # Every mutating call: how it shows to a fault, and one use of it.
 CALLS: dict[str, tuple[str, Call]] = {
@@ -94,6 +100,8 @@ CALLS: dict[str, tuple[str, Call]] = {
     "set_mode": ("chmod", lambda p: fsio.set_mode(p.file, 0o711)),
     "set_owner": ("chown", lambda p: fsio.set_owner(p.file, 12, 34)),
     "set_link_owner": ("chown", lambda p: fsio.set_link_owner("link", p.fd, 12, 34)),
+    "bind_socket": ("bind", lambda p: bind(p.fd)),
+    "set_socket_mode": ("chmod", lambda p: fsio.set_socket_mode("file", p.fd, 0o711)),
     "set_times": ("utime", lambda p: fsio.set_times(p.file, 1)),
     "set_link_times": ("utime", lambda p: fsio.set_link_times("link", p.fd, 1)),
     "set_xattr": ("setxattr", lambda p: fsio.set_xattr(p.file, "user.new", b"value")),

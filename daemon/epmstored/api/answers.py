@@ -1,0 +1,122 @@
+"""What is read for clients: values and shapes out of a workspace. In a reader's thread."""
+
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from epmstore.atomic import make_directories
+from epmstore.digest import parse_digest
+from epmstore.errors import EpmError, UsageError
+from epmstore.record.store import SYSCAT
+from epmstore.relpath import from_json
+from epmstore.workspace import Workspace, shapes
+from epmstored.api.core import Proofs, scratch_folder
+from epmstored.api.forms import DiffQuery, VersionsQuery
+from epmstored.state import AppState
+
+Shape: TypeAlias = dict[str, Any]
+
+
+def status(workspace: Workspace, app: str) -> Shape:
+    """By a scan."""
+    standing = workspace.app(app).standing()
+    return shapes.status(standing.status, standing=standing)
+
+
+def recorded(workspace: Workspace, app: str) -> object:
+    """Differs after every record of an application, and after every change of rules or releases."""
+    uuid = workspace.apps.get(app).uuid
+    found = []
+    for entry in os.scandir(workspace.path / "catalogs"):
+        if entry.name.startswith(uuid) or not entry.name.endswith(SYSCAT):
+            facts = entry.stat()
+            found.append((entry.name, facts.st_ino, facts.st_size, facts.st_mtime_ns))
+    return sorted(found)
+
+
+def versions(workspace: Workspace, app: str, query: VersionsQuery) -> Shape:
+    """One page of the log, newest first; `next` is the `before` of the next page."""
+    known = workspace.app(app).versions()
+    wanted = [
+        found
+        for found in reversed(known)
+        if (query.before is None or found.version < query.before)
+        and (query.all or found.kind == "change")
+    ]
+    page = wanted[: query.limit]
+    return {
+        "type": "versions",
+        "app": app,
+        "versions": [shapes.version(app, found) for found in page],
+        "next": page[-1].version if len(wanted) > len(page) else None,
+    }
+
+
+def diff(workspace: Workspace, app: str, query: DiffQuery) -> Shape:
+    """One page of what differs, in byte order; `next` is the `after` of the next page."""
+    handle = workspace.app(app)
+    changes = handle.diff(query.from_, query.to)
+    counts = {
+        kind: sum(one.change == kind for one in changes)
+        for kind in ("added", "modified", "removed")
+    }
+    if query.after is not None:
+        after = from_json(query.after).encode(errors="surrogateescape")
+        changes = [one for one in changes if one.path.encode(errors="surrogateescape") > after]
+    page = changes[: query.limit]
+    found = [shapes.change(app, one) for one in page]
+    return {
+        "type": "diff",
+        "app": app,
+        "from": handle.resolve(query.from_),
+        "to": handle.resolve(query.to),
+        "clean": not any(counts.values()),
+        **counts,
+        "changes": found,
+        "next": found[-1]["path"] if len(changes) > len(page) else None,
+    }
+
+
+def fetch_blob(workspace: Workspace, digest: str) -> Path:
+    """A checked copy of a content, which the caller removes. Raises UsageError, NotFoundError,
+    DamagedError, OSError.
+    """
+    try:
+        wanted = parse_digest(digest)
+    except (EpmError, ValueError):
+        raise UsageError(f"{digest[:80]!r} is no SHA-1", hint="40 hexadecimal digits") from None
+    folder = scratch_folder(workspace.path)
+    make_directories(folder)
+    path = folder / f"blob-{secrets.token_hex(8)}"
+    workspace.blobs.get(wanted, path)
+    return path
+
+
+def app_row(state: AppState, proofs: Proofs) -> Shape:
+    """What the daemon knows of one application."""
+    proven = proofs.proven(state.uuid)
+    return {
+        "type": "app_state",
+        "app": state.app,
+        "uuid": state.uuid,
+        "root": shapes.text(state.root),
+        "state": state.phase,
+        "degraded": list(state.degraded),
+        "held": state.held,
+        "error": state.error,
+        "queue": state.queue,
+        "lag": round(state.lag, 3),
+        "watched": state.watched,
+        "version": state.version,
+        "recorded": state.recorded,
+        "looked": state.looked,
+        "unstable": shapes.paths(state.unstable),
+        "noisy": shapes.paths(state.noisy),
+        "proven": None if proven is None else {"version": proven[0], "time": proven[1]},
+    }
+
+
+def rows(states: Sequence[AppState], proofs: Proofs) -> list[Shape]:
+    return [app_row(state, proofs) for state in states]

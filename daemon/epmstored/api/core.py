@@ -1,0 +1,52 @@
+"""What the API needs of the daemon around it, and what it is given to work with."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from epmstore.workspace import Workspace
+from epmstored.state import AppState
+
+T = TypeVar("T")
+
+
+class Core(Protocol):
+    """The daemon, as far as the API knows it (epmstored.supervisor). Only from the event loop."""
+
+    def states(self) -> Sequence[AppState]:
+        """Of every application, in order of keys. Quick."""
+        ...
+
+    def pause(self, key: str) -> None:
+        """Record an application no more. Raises AppNotFoundError."""
+        ...
+
+    def resume(self, key: str) -> None:
+        """Record it again, with what changed meanwhile. Raises AppNotFoundError."""
+        ...
+
+
+class Runner(Protocol):
+    """A thread with a workspace (epmstored.bridge.Bridge)."""
+
+    async def run(self, call: Callable[[Workspace], T]) -> T:
+        """The result of `call`, or what it raised."""
+        ...
+
+
+class Proofs(Protocol):
+    """What care has proven of each application."""
+
+    def proven(self, uuid: str) -> tuple[int, str] | None:
+        """The newest version that was restored into a scratch folder and compared, and when."""
+        ...
+
+
+class NoProofs:
+    def proven(self, uuid: str) -> tuple[int, str] | None:
+        return None
+
+
+def scratch_folder(store: Path) -> Path:
+    """Where files lie that nobody needs after a crash."""
+    return store / "scratch"

@@ -1,0 +1,234 @@
+"""What each path of the table does. A handler gets a Call, whose values are read and checked."""
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Set
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from epmstore import __version__
+from epmstore.clock import Clock, from_rfc3339, to_rfc3339
+from epmstore.errors import AppNotFoundError
+from epmstored.api import answers, metrics
+from epmstored.api.connection import Limits
+from epmstored.api.core import Core, Proofs
+from epmstored.api.forms import (
+    DiffQuery,
+    JobSpec,
+    Scope,
+    StatusQuery,
+    VersionsQuery,
+)
+from epmstored.api.hub import Event, Hub, Shape
+from epmstored.api.jobs import Jobs
+from epmstored.api.openapi import document
+from epmstored.api.peers import Peer, Right, actor_of
+from epmstored.api.readers import Readers
+from epmstored.api.refusals import PROTOCOL, UnknownPathError
+from epmstored.api.streams import EventStream, send_file
+from epmstored.state import AppState
+
+STATES = ("queued", "running", "done", "failed", "cancelled")
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One authorised request. `query` and `body` are what was authorised, and what is done."""
+
+    request: web.Request
+    peer: Peer
+    rights: Set[Right]
+    names: dict[str, str]
+    query: Any
+    body: Any
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What handlers work with. `readers` are for what is quick, `lookers` for live roots."""
+
+    store: Path
+    core: Core
+    readers: Readers
+    lookers: Readers
+    jobs: Jobs
+    hub: Hub
+    proofs: Proofs
+    clock: Clock
+    limits: Limits
+    with_metrics: bool
+    requests: Counter[tuple[str, int]]
+
+
+class Handlers:
+    """One method for each row of the table of routes."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._started = time.monotonic()
+        self._seen: dict[str, tuple[object, Shape]] = {}
+
+    async def health(self, call: Call) -> web.StreamResponse:
+        states = self._parts.core.states()
+        is_ready = all(state.phase != "starting" for state in states)
+        return answer(
+            {
+                "type": "health",
+                "app": None,
+                "ok": is_ready and not any(s.phase in ("gone", "error") for s in states),
+                "release": __version__,
+                "protocol": PROTOCOL,
+                "store": os.fsencode(self._parts.store).decode(errors="backslashreplace"),
+                "uptime": round(time.monotonic() - self._started, 3),
+                "apps": len(states),
+                "jobs": self._parts.jobs.count("running"),
+            }
+        )
+
+    async def openapi(self, call: Call) -> web.StreamResponse:
+        return answer(document())
+
+    async def states(self, call: Call) -> web.StreamResponse:
+        return answer(self._states())
+
+    async def status(self, call: Call) -> web.StreamResponse:
+        """From what is known, if nothing at all has happened since; else by a scan."""
+        query: StatusQuery = call.query
+        app = call.names["app"]
+        before = await self._token(app)
+        known = self._seen.get(app)
+        if query.scan or before is None or known is None or known[0] != before:
+            shape = await self._parts.lookers.run(lambda ws: answers.status(ws, app))
+            if before is not None and before == await self._token(app):
+                self._seen[app] = (before, shape)
+        else:
+            shape = known[1]
+        row = answers.app_row(self._state(app), self._parts.proofs)
+        return answer({**shape, "daemon": row})
+
+    async def versions(self, call: Call) -> web.StreamResponse:
+        query: VersionsQuery = call.query
+        app = call.names["app"]
+        return answer(await self._parts.readers.run(lambda ws: answers.versions(ws, app, query)))
+
+    async def diff(self, call: Call) -> web.StreamResponse:
+        query: DiffQuery = call.query
+        app = call.names["app"]
+        is_live = "now" in (query.from_, query.to)
+        pool = self._parts.lookers if is_live else self._parts.readers
+        return answer(await pool.run(lambda ws: answers.diff(ws, app, query)))
+
+    async def blob(self, call: Call) -> web.StreamResponse:
+        digest = call.names["digest"]
+        async with asyncio.timeout(self._parts.limits.request):
+            path = await self._parts.readers.run(lambda ws: answers.fetch_blob(ws, digest))
+        return await send_file(call.request, path, stall=self._parts.limits.stall)
+
+    async def jobs(self, call: Call) -> web.StreamResponse:
+        found = [job.shape() for job in self._parts.jobs.list()]
+        return answer({"type": "jobs", "app": None, "jobs": found})
+
+    async def start(self, call: Call) -> web.StreamResponse:
+        spec: JobSpec = call.body
+        job = await self._parts.jobs.submit(spec, actor_of(call.peer))
+        return answer(job.shape(), status=202)
+
+    async def job(self, call: Call) -> web.StreamResponse:
+        return answer(self._parts.jobs.get(call.names["job"]).shape())
+
+    async def cancel(self, call: Call) -> web.StreamResponse:
+        return answer((await self._parts.jobs.cancel(call.names["job"])).shape())
+
+    async def follow(self, call: Call) -> web.StreamResponse:
+        job = self._parts.jobs.get(call.names["job"])
+        stream = EventStream(call.request, call.rights, stall=self._parts.limits.stall)
+        with self._parts.hub.subscribe() as subscription:
+            response = await stream.begin()
+            await stream.send(Event("job", job.shape(), Right.ACT, job.id))
+            if not job.has_ended:
+                await stream.forward(
+                    subscription, ends=lambda _: job.has_ended, wanted=lambda e: e.job == job.id
+                )
+        return response
+
+    async def pause(self, call: Call) -> web.StreamResponse:
+        scope: Scope = call.body
+        for app in self._chosen(scope):
+            self._parts.core.pause(app)
+        return answer(self._states())
+
+    async def resume(self, call: Call) -> web.StreamResponse:
+        scope: Scope = call.body
+        for app in self._chosen(scope):
+            self._parts.core.resume(app)
+        return answer(self._states())
+
+    async def events(self, call: Call) -> web.StreamResponse:
+        stream = EventStream(call.request, call.rights, stall=self._parts.limits.stall)
+        with self._parts.hub.subscribe() as subscription:
+            response = await stream.begin()
+            for row in answers.rows(self._parts.core.states(), self._parts.proofs):
+                await stream.send(Event("state", row, Right.LOOK))
+            for job in self._parts.jobs.list():
+                if not job.has_ended:
+                    await stream.send(Event("job", job.shape(), Right.ACT, job.id))
+            await stream.forward(subscription, ends=lambda _: False, wanted=lambda _: True)
+        return response
+
+    async def metrics(self, call: Call) -> web.StreamResponse:
+        if not self._parts.with_metrics:
+            raise UnknownPathError("metrics are off", hint="set metrics = true under [daemon]")
+        parts, states = self._parts, self._parts.core.states()
+        found = {state.app: parts.proofs.proven(state.uuid) for state in states}
+        proven = {app: from_rfc3339(proof[1]) for app, proof in found.items() if proof is not None}
+        process = metrics.of_process(
+            parts.store,
+            uptime=time.monotonic() - self._started,
+            jobs={state: parts.jobs.count(state) for state in STATES},  # type: ignore[arg-type]
+            requests=parts.requests,
+        )
+        text = metrics.render([*metrics.of_apps(states, proven), *process])
+        return web.Response(body=text.encode(), headers={"Content-Type": metrics.CONTENT_TYPE})
+
+    async def _token(self, app: str) -> object | None:
+        """Equal tokens mean that nothing has happened in between, neither to the root nor to what
+        is recorded of it nor to its rules; null: nobody can say.
+        """
+        if is_unsure(self._state(app)):
+            return None
+        recorded = await self._parts.readers.run(lambda ws: answers.recorded(ws, app))
+        state = self._state(app)
+        if is_unsure(state):
+            return None
+        counters = state.counters
+        return (recorded, counters.looks, counters.reconciles, counters.overflows, state.looked)
+
+    def _chosen(self, scope: Scope) -> list[str]:
+        return [s.app for s in self._parts.core.states()] if scope.app is None else [scope.app]
+
+    def _states(self) -> Shape:
+        rows = answers.rows(self._parts.core.states(), self._parts.proofs)
+        now = to_rfc3339(self._parts.clock.now())
+        return {"type": "states", "app": None, "time": now, "apps": rows}
+
+    def _state(self, app: str) -> AppState:
+        for state in self._parts.core.states():
+            if state.app == app:
+                return state
+        raise AppNotFoundError(
+            f"the daemon knows no application {app!r}", hint="see: epmstore daemon status"
+        )
+
+
+def is_unsure(state: AppState) -> bool:
+    """Whether anything may have changed that is not recorded yet."""
+    troubled = state.held or state.error or state.degraded or state.unstable
+    return state.phase != "watching" or state.queue > 0 or bool(troubled)
+
+
+def answer(shape: Shape, *, status: int = 200) -> web.Response:
+    body = msgspec.json.encode(shape) + b"\n"
+    return web.Response(status=status, body=body, content_type="application/json")

@@ -1,0 +1,79 @@
+"""Events for whoever listens: each has a queue of its own, and one who does not read loses his.
+
+Only from the event loop.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import msgspec
+
+from epmstore.errors import BusyError
+from epmstored.api.peers import Right
+
+Shape: TypeAlias = dict[str, Any]
+QUEUE = 256
+LISTENERS = 32
+
+
+class Event(msgspec.Struct, frozen=True):
+    """`name` is that of the server-sent event; `right` who may see it; `job` whose it is."""
+
+    name: str
+    data: Shape
+    right: Right
+    job: str | None = None
+
+
+class Subscription:
+    """Events in order. `lost` is true once one did not fit: then there are no more."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE)
+        self.lost = False
+
+    def put(self, event: Event) -> None:
+        if self.lost:
+            return
+        try:
+            self._queue.put_nowait(event)
+        except asyncio.QueueFull:
+            self.lost = True
+
+    async def next(self) -> Event:
+        return await self._queue.get()
+
+
+class Hub:
+    def __init__(self) -> None:
+        self._subscriptions: set[Subscription] = set()
+        self._some = asyncio.Event()
+
+    @contextlib.contextmanager
+    def subscribe(self) -> Iterator[Subscription]:
+        """Raises BusyError if too many listen already."""
+        if len(self._subscriptions) >= LISTENERS:
+            raise BusyError(f"{LISTENERS} clients listen already", hint="try again later")
+        subscription = Subscription()
+        self._subscriptions.add(subscription)
+        self._some.set()
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+            if not self._subscriptions:
+                self._some.clear()
+
+    def publish(self, event: Event) -> None:
+        for subscription in self._subscriptions:
+            subscription.put(event)
+
+    @property
+    def has_listeners(self) -> bool:
+        return bool(self._subscriptions)
+
+    async def somebody(self) -> None:
+        """Returns when anybody listens."""
+        await self._some.wait()

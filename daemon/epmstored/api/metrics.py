@@ -1,0 +1,107 @@
+"""Metrics in the text format of Prometheus: https://prometheus.io/docs/instrumenting/exposition_formats
+
+Written by hand: a client library keeps registries and threads' locks for what is asked once a
+minute here, and takes longer to import than the rest of the API.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from epmstore import __version__
+from epmstored.state import AppState
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Sample(msgspec.Struct, frozen=True):
+    labels: Mapping[str, str]
+    value: float
+
+
+class Family(msgspec.Struct, frozen=True):
+    """One metric with all its samples."""
+
+    name: str
+    kind: str
+    help: str
+    samples: Sequence[Sample]
+
+    def lines(self) -> Iterable[str]:
+        yield f"# HELP {self.name} {self.help}"
+        yield f"# TYPE {self.name} {self.kind}"
+        for sample in self.samples:
+            labels = ",".join(f'{key}="{_escape(text)}"' for key, text in sample.labels.items())
+            yield f"{self.name}{{{labels}}} {sample.value:.17g}"
+
+
+def render(families: Iterable[Family]) -> str:
+    return "\n".join(line for family in families for line in family.lines()) + "\n"
+
+
+def of_apps(states: Sequence[AppState], proven: Mapping[str, float]) -> list[Family]:
+    """`proven`: by application, when a version was last proven restorable (seconds since 1970)."""
+
+    def family(name: str, help: str, values: Mapping[str, float], kind: str = "gauge") -> Family:
+        samples = [Sample({"app": app}, float(value)) for app, value in values.items()]
+        return Family(f"epmstored_app_{name}", kind, help, samples)
+
+    known = {s.app: s.version for s in states if s.version is not None}
+    return [
+        family("version", "Newest version.", {app: float(v) for app, v in known.items()}),
+        family("queue", "Folders that wait to be looked at.", {s.app: s.queue for s in states}),
+        family("lag_seconds", "Age of the oldest unrecorded hint.", {s.app: s.lag for s in states}),
+        family("watched", "Folders watched by the kernel.", {s.app: s.watched for s in states}),
+        family("degraded", "1 if less is recorded than should be.", _degraded(states)),
+        family(
+            "drift_versions_total", "Drift versions recorded since the start.",
+            {s.app: s.counters.drift_versions for s in states}, "counter",
+        ),
+        family(
+            "overflows_total", "Times that events were lost, and all was looked at.",
+            {s.app: s.counters.overflows for s in states}, "counter",
+        ),
+        family("proven_timestamp_seconds", "When a version was last proven restorable.", proven),
+    ]  # fmt: skip
+
+
+def _degraded(states: Sequence[AppState]) -> dict[str, float]:
+    return {s.app: float(bool(s.degraded or s.error or s.phase == "gone")) for s in states}
+
+
+def of_process(
+    store: Path, *, uptime: float, jobs: Mapping[str, int], requests: Counter[tuple[str, int]]
+) -> list[Family]:
+    used = os.times()
+    room = os.statvfs(store)
+    with open("/proc/self/statm", encoding="ascii") as file:
+        resident = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return [
+        _one("epmstored_info", "The release that runs.", 1, version=__version__),
+        _one("epmstored_uptime_seconds", "Since the start.", uptime),
+        _one("epmstored_cpu_seconds_total", "Used.", used.user + used.system, kind="counter"),
+        _one("epmstored_resident_bytes", "Memory.", resident),
+        _one("epmstored_store_free_bytes", "Room beside the store.", room.f_bavail * room.f_frsize),
+        Family(
+            "epmstored_jobs", "gauge", "Jobs that are remembered.",
+            [Sample({"state": state}, count) for state, count in jobs.items()],
+        ),
+        Family(
+            "epmstored_requests_total", "counter", "Requests answered.",
+            [
+                Sample({"path": path, "status": str(status)}, count)
+                for (path, status), count in sorted(requests.items())
+            ],
+        ),
+    ]  # fmt: skip
+
+
+def _one(name: str, help: str, value: float, *, kind: str = "gauge", **labels: str) -> Family:
+    return Family(name, kind, help, [Sample(labels, float(value))])
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,86 @@
+"""Answers that last: contents, and events as they happen (text/event-stream)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Set
+from pathlib import Path
+
+import aiofiles
+import aiofiles.os
+import msgspec
+from aiohttp import web
+
+from epmstore.atomic import remove_file
+from epmstored.api.hub import Event, Subscription
+from epmstored.api.peers import Right
+
+PIECE = 1 << 20
+BEAT_SECONDS = 15.0
+
+Wanted = Callable[[Event], bool]
+
+
+async def send_file(request: web.Request, path: Path, *, stall: float) -> web.StreamResponse:
+    """Send a file of ours, which has no name any more from then on. A client that does not read is
+    given up after `stall` seconds. Raises OSError.
+    """
+    async with aiofiles.open(path, "rb") as file:
+        remove_file(path)
+        size = (await aiofiles.os.stat(file.fileno())).st_size
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": "application/octet-stream",
+                "Content-Disposition": "attachment",
+                "X-Content-Type-Options": "nosniff",
+                "Content-Length": str(size),
+            }
+        )
+        await response.prepare(request)
+        while piece := await file.read(PIECE):
+            await _patiently(response.write(piece), stall)
+        await _patiently(response.write_eof(), stall)
+    return response
+
+
+class EventStream:
+    """Server-sent events to one client."""
+
+    def __init__(self, request: web.Request, rights: Set[Right], *, stall: float) -> None:
+        self._request = request
+        self._rights = rights
+        self._stall = stall
+        self._response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+        )
+
+    async def begin(self) -> web.StreamResponse:
+        await self._response.prepare(self._request)
+        return self._response
+
+    async def send(self, event: Event) -> None:
+        """Raises TimeoutError if the client does not read, ConnectionError if it is gone."""
+        if event.right in self._rights:
+            data = msgspec.json.encode(event.data).decode()
+            await self._write(f"event: {event.name}\ndata: {data}\n\n")
+
+    async def forward(self, subscription: Subscription, ends: Wanted, wanted: Wanted) -> None:
+        """Send what comes until `ends` says so, or until events were lost."""
+        while not subscription.lost:
+            try:
+                async with asyncio.timeout(BEAT_SECONDS):
+                    event = await subscription.next()
+            except TimeoutError:
+                await self._write(": still here\n\n")
+                continue
+            if wanted(event):
+                await self.send(event)
+                if ends(event):
+                    return
+        await self._write("event: lost\ndata: {}\n\n")
+
+    async def _write(self, text: str) -> None:
+        await _patiently(self._response.write(text.encode()), self._stall)
+
+
+async def _patiently(write: Awaitable[None], stall: float) -> None:
+    async with asyncio.timeout(stall):
+        await write

@@ -1,0 +1,57 @@
+"""The control API in the life of the daemon: its threads, its start and its end.
+
+Recording does not depend on it: a socket that cannot be made is said, and nothing more.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from epmstore.config import DaemonConfig
+from epmstore.errors import EpmError
+from epmstore.workspace import Workspace
+from epmstored.api.core import Core, NoProofs, Proofs
+from epmstored.api.server import ControlApi, Runners
+from epmstored.bridge import Bridge
+
+log = logging.getLogger("epmstored.api")
+
+CLOSE_SECONDS = 10.0
+
+
+class Control:
+    """Within a running event loop."""
+
+    def __init__(
+        self,
+        store: Path,
+        core: Core,
+        open_workspace: Callable[[], Workspace],
+        config: DaemonConfig,
+        proofs: Proofs | None = None,
+    ) -> None:
+        def bridges(name: str, count: int) -> list[Bridge]:
+            return [Bridge(f"{name}-{number}", open_workspace) for number in range(count)]
+
+        self._readers, self._lookers = bridges("reader", 2), bridges("looker", 1)
+        self._workers = bridges("job", 2)
+        self.api = ControlApi(
+            store,
+            core,
+            Runners(readers=self._readers, lookers=self._lookers, workers=self._workers),
+            group=config.group,
+            with_metrics=config.metrics,
+            proofs=proofs or NoProofs(),
+        )
+
+    async def run(self) -> None:
+        """Answer until cancelled: then what runs may end, and nothing new begins."""
+        try:
+            log.info("listening at %s", self.api.path)
+            await self.api.run()
+        except (EpmError, OSError) as error:
+            log.error("nobody can ask this daemon: %s", error)
+        finally:
+            everything = [*self._readers, *self._lookers, *self._workers]
+            await asyncio.gather(*(bridge.close(CLOSE_SECONDS) for bridge in everything))

@@ -1,0 +1,189 @@
+"""What the API says, over a real store."""
+
+import asyncio
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from epmstore.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tests.daemon.api.conftest import Server, Start
+
+
+async def test_health(server: "Server") -> None:
+    found = await server.get("/v1/health")
+    assert found.status == 200
+    assert found.headers["epmstore-protocol"] == "1"
+    assert found.shape["ok"] is True and found.shape["apps"] == 1
+    server.core.set("crm", phase="gone")
+    assert (await server.get("/v1/health")).shape["ok"] is False
+
+
+async def test_status_of_all(server: "Server") -> None:
+    server.core.set("crm", queue=3, lag=1.5, degraded=("no more watches",))
+    [row] = (await server.get("/v1/status")).shape["apps"]
+    assert (row["app"], row["state"], row["queue"], row["lag"]) == ("crm", "watching", 3, 1.5)
+    assert row["degraded"] == ["no more watches"]
+
+
+async def test_status_says_what_a_scan_says(server: "Server") -> None:
+    (server.root / "new").write_bytes(b"")
+    found = (await server.get("/v1/apps/crm/status")).shape
+    assert (found["clean"], found["added"], found["version"]) == (False, ["new"], 0)
+    assert found["daemon"]["state"] == "watching"
+
+
+async def test_a_known_status_is_not_scanned_for_again(server: "Server") -> None:
+    assert (await server.get("/v1/apps/crm/status")).shape["clean"] is True
+    (server.root / "new").write_bytes(b"")  # which this supervisor does not notice
+    assert (await server.get("/v1/apps/crm/status")).shape["clean"] is True
+    assert (await server.get("/v1/apps/crm/status?scan=true")).shape["clean"] is False
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"queue": 1}, {"phase": "polling"}, {"held": "run"}, {"error": "x"}, {"degraded": ("x",)}],
+)
+async def test_where_something_may_have_happened_it_is_looked_at(
+    server: "Server", change: dict[str, object]
+) -> None:
+    assert (await server.get("/v1/apps/crm/status")).shape["clean"] is True
+    (server.root / "new").write_bytes(b"")
+    server.core.set("crm", **change)
+    assert (await server.get("/v1/apps/crm/status")).shape["clean"] is False
+
+
+async def test_a_version_that_somebody_else_recorded_is_noticed(server: "Server") -> None:
+    assert (await server.get("/v1/apps/crm/status")).shape["version"] == 0
+    (server.root / "new").write_bytes(b"")
+    with Workspace.open(server.store) as workspace:
+        workspace.app("crm").snapshot()
+    assert (await server.get("/v1/apps/crm/status")).shape["version"] == 1
+
+
+async def test_versions_come_in_pages(server: "Server") -> None:
+    with Workspace.open(server.store) as workspace:
+        for number in range(5):
+            (server.root / "new").write_text(str(number))
+            workspace.app("crm").snapshot(f"number {number}")
+    first = (await server.get("/v1/apps/crm/versions?limit=4")).shape
+    assert [v["version"] for v in first["versions"]] == [5, 4, 3, 2]
+    second = (await server.get(f"/v1/apps/crm/versions?limit=4&before={first['next']}")).shape
+    assert [v["version"] for v in second["versions"]] == [1, 0]
+    assert second["next"] is None
+
+
+async def test_diff_comes_in_pages(server: "Server") -> None:
+    for name in ("a", "b", "c"):
+        (server.root / name).write_bytes(b"")
+    first = (await server.get("/v1/apps/crm/diff?limit=2")).shape
+    assert [c["path"] for c in first["changes"]] == ["a", "b"]
+    assert (first["added"], first["clean"], first["to"]) == (3, False, "now")
+    second = (await server.get(f"/v1/apps/crm/diff?limit=2&after={first['next']}")).shape
+    assert [c["path"] for c in second["changes"]] == ["c"]
+
+
+async def test_a_content(server: "Server") -> None:
+    data = (server.root / "bin" / "crmd").read_bytes()
+    found = await server.get(f"/v1/blobs/{hashlib.sha1(data).hexdigest()}")
+    assert (found.status, found.body) == (200, data)
+    assert found.headers["content-disposition"] == "attachment"
+    assert os.listdir(server.store / "scratch") == []
+
+
+async def test_a_large_content_comes_in_pieces(server: "Server") -> None:
+    data = os.urandom(9 << 20)
+    (server.root / "large").write_bytes(data)
+    with Workspace.open(server.store) as workspace:
+        workspace.app("crm").snapshot()
+    found = await server.get(f"/v1/blobs/{hashlib.sha1(data).hexdigest()}")
+    assert found.body == data
+
+
+async def test_no_byte_of_a_damaged_content_is_sent(server: "Server") -> None:
+    data = (server.root / "bin" / "crmd").read_bytes()
+    for pack in (server.store / "packs").rglob("*"):
+        if pack.is_file():
+            flip(pack)
+    found = await server.get(f"/v1/blobs/{hashlib.sha1(data).hexdigest()}")
+    assert found.status == 500
+    assert (found.shape["error"], found.shape["exit_code"]) == ("damaged", 6)
+    assert b"program" not in found.body
+    assert os.listdir(server.store / "scratch") == []
+
+
+def flip(pack: Path) -> None:
+    """One bit in every 16 bytes: whatever is read of it is damaged."""
+    data = bytearray(pack.read_bytes())
+    for place in range(8, len(data), 16):
+        data[place] ^= 1
+    pack.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "error"),
+    [
+        (f"/v1/blobs/{'0' * 40}", 404, "blob_not_found"),
+        ("/v1/blobs/xyz", 400, "usage"),
+        ("/v1/blobs/..%2f..%2fetc%2fpasswd", 400, "usage"),
+        ("/v1/apps/erp/status", 404, "app_not_found"),
+        ("/v1/apps/erp/versions", 404, "app_not_found"),
+        ("/v1/apps/crm/diff?from=77", 404, "version_not_found"),
+        ("/v1/apps/crm/diff?from=%20", 400, "usage"),
+        ("/v1/apps/crm/versions?limit=0", 400, "usage"),
+        ("/v1/apps/crm/versions?limit=100000", 400, "usage"),
+        ("/v1/apps/crm/versions?frob=1", 400, "usage"),
+        ("/v1/apps/crm/versions?limit=1&limit=2", 400, "usage"),
+        ("/v1/jobs/zzz", 404, "job_not_found"),
+        ("/v1/nothing", 404, "no_such_path"),
+        ("/", 404, "no_such_path"),
+    ],
+)
+async def test_errors_have_one_shape(server: "Server", path: str, status: int, error: str) -> None:
+    found = await server.get(path)
+    assert (found.status, found.shape["error"]) == (status, error)
+    assert set(found.shape) == {"type", "app", "error", "exit_code", "message", "hint", "data"}
+
+
+async def test_pause_and_resume(server: "Server") -> None:
+    [row] = (await server.post("/v1/pause", {"app": "crm"})).shape["apps"]
+    assert row["state"] == "paused"
+    [row] = (await server.post("/v1/resume", {})).shape["apps"]
+    assert row["state"] == "watching"
+    assert (await server.post("/v1/pause", {"app": "erp"})).status == 404
+
+
+async def test_metrics(server: "Server") -> None:
+    server.core.set("crm", version=7, queue=2)
+    await server.get("/v1/health")
+    found = await server.get("/metrics")
+    lines = found.body.decode().splitlines()
+    assert 'epmstored_app_version{app="crm"} 7' in lines
+    assert 'epmstored_app_queue{app="crm"} 2' in lines
+    assert 'epmstored_requests_total{path="/v1/health",status="200"} 1' in lines
+    for line in lines:
+        assert (
+            line.startswith("# ")
+            or line.rpartition(" ")[2].replace(".", "").replace("e+", "").isdigit()
+        ), line
+
+
+async def test_metrics_can_be_off(start: "Start") -> None:
+    async with start(with_metrics=False) as server:
+        assert (await server.get("/metrics")).status == 404
+
+
+async def test_events_tell_of_changes(server: "Server") -> None:
+    reader, writer = await server.connect()
+    writer.write(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+    assert b'"state":"watching"' in await reader.readuntil(b"\n\n")
+    server.core.set("crm", phase="paused")
+    async with asyncio.timeout(20):
+        while b'"state":"paused"' not in await reader.readuntil(b"\n\n"):
+            pass
+    writer.close()
