@@ -35,7 +35,7 @@ _TYPES: dict[str, Schema] = {
 
 
 def _shape(text: str) -> Schema:
-    """`key:s key:[s] key:Status? ...`: every key is always there, `?` may be null."""
+    """`key:s key:[s] key:Status? ...`: every key is always there, `?` may be null; more may come."""
     properties = {}
     for part in text.split():
         key, _, kind = part.partition(":")
@@ -69,7 +69,7 @@ SHAPES: dict[str, Schema] = {
     "Deviation": _shape("path:s what:s class:s release:i? since:i? time:s? window:[s]?"),
     "Version": _shape(
         "type:s app:s version:i kind:s time:s reason:s of:i? label:s? window:[s]? actor:o? added:i"
-        " modified:i removed:i exit_status:i? tags:[s] pinned:b restorable:b"
+        " modified:i removed:i exit_status:i? tags:[s] pinned:b restorable:b explanation:o?"
     ),
     "Versions": _shape("type:s app:s versions:[Version] next:i?"),
     "Change": _shape("type:s app:s path:s change:s fields:[s] old:o? new:o?"),

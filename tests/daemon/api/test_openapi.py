@@ -20,7 +20,7 @@ def resolve(schema: dict[str, Any], within: dict[str, Any]) -> dict[str, Any]:
 
 
 def fits(value: object, schema: dict[str, Any], within: dict[str, Any]) -> bool:
-    """As much of JSON Schema as the document uses for what comes back."""
+    """As much of JSON Schema as the document uses for what comes back. Keys may be added."""
     schema = resolve(schema, within)
     if "anyOf" in schema:
         return any(fits(value, one, within) for one in schema["anyOf"])
@@ -31,8 +31,7 @@ def fits(value: object, schema: dict[str, Any], within: dict[str, Any]) -> bool:
             return False
         known = schema.get("properties")
         return known is None or (
-            set(value) == set(known)
-            and all(fits(one, known[key], within) for key, one in value.items())
+            set(value) >= set(known) and all(fits(value[key], known[key], within) for key in known)
         )
     if schema["type"] == "array":
         return isinstance(value, list) and all(fits(v, schema["items"], within) for v in value)
@@ -88,10 +87,9 @@ async def test_answers_are_what_it_says(server: "Server") -> None:
     assert fits(error.shape, found["components"]["schemas"]["Error"], found)
 
 
-def test_a_key_too_many_or_too_few_is_noticed() -> None:
+def test_a_key_too_few_is_noticed() -> None:
     found = document()
     schema = found["components"]["schemas"]["Proof"]
     assert fits({"version": 1, "time": "x"}, schema, found)
     assert not fits({"version": 1}, schema, found)
-    assert not fits({"version": 1, "time": "x", "y": 1}, schema, found)
     assert not fits({"version": "1", "time": "x"}, schema, found)
