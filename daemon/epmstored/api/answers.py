@@ -38,7 +38,8 @@ def recorded(workspace: Workspace, app: str) -> object:
 
 def versions(workspace: Workspace, app: str, query: VersionsQuery) -> Shape:
     """One page of the log, newest first; `next` is the `before` of the next page."""
-    known = workspace.app(app).versions()
+    handle = workspace.app(app)
+    known, reasons = handle.versions(), handle.explanations()
     wanted = [
         found
         for found in reversed(known)
@@ -49,7 +50,7 @@ def versions(workspace: Workspace, app: str, query: VersionsQuery) -> Shape:
     return {
         "type": "versions",
         "app": app,
-        "versions": [shapes.version(app, found) for found in page],
+        "versions": [shapes.version(app, found, reasons.get(found.version)) for found in page],
         "next": page[-1].version if len(wanted) > len(page) else None,
     }
 
