@@ -4,6 +4,7 @@ Nothing escapes: whatever is raised below becomes one line on stderr, a hint, an
 docs/cli.md promises. 1 is never among those: it means "differences found".
 """
 
+import gc
 import io
 import os
 import sys
@@ -15,6 +16,10 @@ from epmstore.cli.command import program
 from epmstore.cli.session import Session
 
 COMPLETE = "_EPMSTORE_COMPLETE"
+COLLECT = (100_000, 20, 100)
+"""When Python looks for garbage in cycles, of which a command makes next to none: looking through
+the entries of a large tree, as often as Python would, costs a tenth of a snapshot.
+"""
 BROKEN_PIPE = 141
 """128 + SIGPIPE: what a shell shows for any tool whose reader went away."""
 
@@ -22,6 +27,7 @@ BROKEN_PIPE = 141
 def run(args: list[str]) -> int:
     """The exit code of one command line."""
     _prepare_streams()
+    gc.set_threshold(*COLLECT)
     session = Session()
     try:
         code = _complete(args) if COMPLETE in os.environ else _execute(args, session)
