@@ -1,7 +1,8 @@
 """Reading what changed: candidates in, entries out, new contents compressed on the way.
 
 Candidates go in slices of neighbouring paths to workers, each of which reads, hashes, compresses
-and writes a group of its own and waits for nobody. Rules: a content is stored once, whoever meets
+and writes a group of its own and waits for nobody: not even for the walk that finds the candidates,
+where nothing is recorded yet. Rules: a content is stored once, whoever meets
 it first; a file is stored only if it held still; small work is done here, large work in processes.
 """
 
@@ -10,8 +11,11 @@ import stat
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Self
 
 import msgspec
 
@@ -65,7 +69,7 @@ class Ingested(msgspec.Struct, frozen=True):
 
 def ingest(
     root_fd: int,
-    candidates: Sequence[Candidate],
+    candidates: Iterable[Candidate],
     shelf: Shelf | None,
     *,
     progress: Progress = SILENT,
@@ -75,16 +79,9 @@ def ingest(
 
     Raises OSError (of the store, or when descriptors run out), DamagedError; then nothing is left.
     """
-    ordered = sorted(candidates, key=_in_bytes)
-    slices = list(_slices(ordered))
-    total = sum(part.size for part in slices)
-    progress.begin("reading files", files=len(ordered), size=total)
-    job = _Job(root_fd, slices, shelf, progress)
-    small = total < POOL_FROM and len(ordered) < POOL_FROM_FILES
-    cores = len(os.sched_getaffinity(0)) if sys.executable else 1  # what embeds us may have none
-    job.run(1 if small else min(workers, cores, len(slices)))
-    progress.end()
-    return Ingested(job.examined, job.groups, sorted({*job.collided, *_collided(job.examined)}))
+    with Ingestion(root_fd, shelf, progress=progress, workers=workers) as ingestion:
+        ingestion.feed(in_order(candidates))
+        return ingestion.finish()
 
 
 class _Slice(msgspec.Struct, frozen=True):
@@ -97,55 +94,111 @@ class _Slice(msgspec.Struct, frozen=True):
         return list(map(_task, self.candidates))
 
 
-class _Job:
+class Ingestion:
+    """Reading that may begin before all candidates are known. A context manager: what is not
+    finished when the block is left is undone.
+
+    Contents come to lie in the store about in the order in which their candidates are fed.
+    """
+
     def __init__(
         self,
         root_fd: int,
-        slices: list[_Slice],
         shelf: Shelf | None,
-        progress: Progress,
+        *,
+        progress: Progress = SILENT,
+        workers: int = WORKERS,
     ) -> None:
         self._root_fd = root_fd
-        self._count = sum(len(part.candidates) for part in slices)
-        self._slices = iter(slices)
         self._shelf = shelf
         self._progress = progress
+        cores = (
+            len(os.sched_getaffinity(0)) if sys.executable else 1
+        )  # what embeds us may have none
+        self._count = min(workers, cores)
         self._lock = threading.Lock()
         self._owners = Owners()
-        self.examined: list[Examined] = []
-        self.groups: list[WrittenGroup] = []
-        self.collided: list[RelPath] = []
+        self._waiting: list[Candidate] = []
+        self._waiting_size = 0
+        self._slices: SimpleQueue[_Slice | None] = SimpleQueue()
+        self._fed = self._fed_files = self._fed_size = 0
+        self._done_files = self._done_size = 0
+        self._stack = ExitStack()
+        self._workers: list[Worker] = []
+        self._futures: list[Future[None]] = []
+        self._examined: list[Examined] = []
+        self._groups: list[WrittenGroup] = []
+        self._collided: list[RelPath] = []
+        self._is_finished = False
 
-    def run(self, workers: int) -> None:
-        try:
-            if workers == 1:
-                self._work()
-            else:
-                self._pool(workers)
-        except BaseException:
-            for group in self.groups:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._is_finished:
+            for worker in self._workers:
+                worker.stop()
+                self._slices.put(None)
+        self._stack.close()
+        if not self._is_finished:
+            for group in self._groups:
                 discard_written(group)
-            raise
 
-    def _pool(self, count: int) -> None:
-        """In processes, each served by a thread that mostly waits."""
-        claims = SharedClaims.create(self._count)
-        with ExitStack() as stack:
-            stack.callback(claims.close)
-            workers = [
-                stack.enter_context(Worker(self._root_fd, self._shelf, claims))
-                for _ in range(count)
-            ]
-            pool = stack.enter_context(ThreadPoolExecutor(count))
-            futures = [pool.submit(self._serve, worker) for worker in workers]
-            try:
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-                for future in done:
-                    future.result()
-            except BaseException:
-                for worker in workers:
-                    worker.stop()
-                raise
+    def feed(self, candidates: Iterable[Candidate]) -> None:
+        """More to read. As soon as there is enough for several readers, they begin."""
+        for candidate in candidates:
+            self._waiting.append(candidate)
+            if stat.S_ISREG(candidate.stat.st_mode):
+                self._waiting_size += candidate.stat.st_size
+            if self._waiting_size >= SLICE_BYTES or len(self._waiting) >= SLICE_FILES:
+                self._cut()
+
+    def finish(self) -> Ingested:
+        """Everything that was fed, read. Raises as `ingest`."""
+        if self._waiting:
+            self._cut()
+        self._progress.begin("reading files", files=self._fed_files, size=self._fed_size)
+        if self._futures:
+            self._progress.advance(files=self._done_files, size=self._done_size)
+        for _ in self._futures or (None,):
+            self._slices.put(None)
+        if not self._futures:
+            self._work()
+        finished, _ = wait(self._futures, return_when=FIRST_EXCEPTION)
+        for future in finished:
+            future.result()
+        self._progress.end()
+        self._is_finished = True
+        collided = {*self._collided, *_collided(self._examined)}
+        return Ingested(self._examined, self._groups, sorted(collided))
+
+    def _cut(self) -> None:
+        """What waits becomes a slice."""
+        part = _Slice(self._waiting, self._waiting_size)
+        self._waiting, self._waiting_size = [], 0
+        self._fed += 1
+        self._fed_files += len(part.candidates)
+        self._fed_size += part.size
+        self._slices.put(part)
+        is_large = self._fed_size >= POOL_FROM or self._fed_files >= POOL_FROM_FILES
+        if not self._futures and self._fed > 1 and self._count > 1 and is_large:
+            self._start()
+
+    def _start(self) -> None:
+        """Processes read from now on, each served by a thread that mostly waits."""
+        self._progress.begin("reading files")
+        claims = SharedClaims.create()
+        self._stack.callback(claims.close)
+        for _ in range(self._count):
+            worker = Worker(self._root_fd, self._shelf, claims)
+            self._workers.append(self._stack.enter_context(worker))
+        pool = self._stack.enter_context(ThreadPoolExecutor(self._count))
+        self._futures = [pool.submit(self._serve, worker) for worker in self._workers]
 
     def _serve(self, worker: Worker) -> None:
         self._finish(worker.work(self._parts(), _Slice.tasks, self._take))
@@ -159,27 +212,25 @@ class _Job:
             self._finish(Finished(reader.finish(), collided))
 
     def _parts(self) -> Iterator[_Slice]:
-        while True:
-            with self._lock:
-                part = next(self._slices, None)
-            if part is None:
-                return
+        while (part := self._slices.get()) is not None:
             yield part
 
     def _finish(self, finished: Finished) -> None:
         with self._lock:
-            self.collided += finished.collided
+            self._collided += finished.collided
             if finished.group is not None:
-                self.groups.append(finished.group)
+                self._groups.append(finished.group)
 
     def _take(self, part: _Slice, seen: Sequence[Seen]) -> None:
         """Make entries of what was read."""
-        found = list(map(self._examined, part.candidates, seen))
+        found = list(map(self._examine, part.candidates, seen))
         with self._lock:
-            self.examined += found
+            self._examined += found
+            self._done_files += len(found)
+            self._done_size += part.size
         self._progress.advance(files=len(found), size=part.size)
 
-    def _examined(self, candidate: Candidate, seen: Seen) -> Examined:
+    def _examine(self, candidate: Candidate, seen: Seen) -> Examined:
         stats = candidate.stat if seen.stat is None else seen.stat
         if seen.problem is not None:
             return Examined(candidate, None, stats, seen.problem)
@@ -220,19 +271,6 @@ def _collided(examined: Iterable[Examined]) -> Iterator[RelPath]:
         yield one.candidate.path
 
 
-def _in_bytes(candidate: Candidate) -> bytes:
-    return to_bytes(candidate.path)
-
-
-def _slices(ordered: Sequence[Candidate]) -> Iterator[_Slice]:
-    part: list[Candidate] = []
-    size = 0
-    for candidate in ordered:
-        part.append(candidate)
-        if stat.S_ISREG(candidate.stat.st_mode):
-            size += candidate.stat.st_size
-        if size >= SLICE_BYTES or len(part) >= SLICE_FILES:
-            yield _Slice(part, size)
-            part, size = [], 0
-    if part:
-        yield _Slice(part, size)
+def in_order(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """By the bytes of their paths."""
+    return sorted(candidates, key=lambda one: to_bytes(one.path))

@@ -14,7 +14,7 @@ finds all begin with this. Rules:
 import itertools
 import os
 import stat
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeAlias, cast
 
 import msgspec
@@ -39,6 +39,9 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     stat: os.stat_result
     path_class: PathClass
     recorded: Entry | None
+
+
+Feed: TypeAlias = Callable[[Iterable[Candidate]], None]
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -89,14 +92,16 @@ class Observer:
         *,
         recorded: bool,
         only: Collection[str] | None = None,
+        feed: Feed | None = None,
     ) -> Observation:
         """`cached` are the rows that are valid for the newest version (null: none are); `recorded`
         says whether there is a newest version. `only` limits the look to these folders, for which
-        `cached` has the rows, and for those above them.
+        `cached` has the rows, and for those above them. Where nothing is recorded yet, `feed` gets
+        the candidates as they are found.
 
         Raises OSError if the root itself cannot be looked at.
         """
-        look = _Look(cached, recorded)
+        look = _Look(cached, None if recorded else feed)
         self._walk(look, only)
         candidates = self._candidates(look.wanted) if recorded else look.fresh()
         if only is not None and (new := _new_folders(look, candidates)):
@@ -230,9 +235,9 @@ class _Stat(msgspec.Struct, frozen=True, gc=False):
 class _Look:
     """Gathers what one walk shows."""
 
-    def __init__(self, cached: dict[bytes, bytes] | None, recorded: bool) -> None:
+    def __init__(self, cached: dict[bytes, bytes] | None, feed: Feed | None) -> None:
         self._cached = cached or {}
-        self._recorded = recorded
+        self._feed = feed
         self.cold = cached is None
         self.files = 0
         self.listings: dict[str, Listing] = {}
@@ -287,6 +292,7 @@ class _Look:
         wanted, cached = self.wanted, self._cached
         if own and folder and folder not in wanted:
             wanted[RelPath(folder)] = (listing.own, "program")
+        fresh: list[Candidate] = []
         prefix = f"{folder}/" if folder else ""
         classes: Iterable[PathClass] = listing.classes or itertools.repeat("program")
         # one of `names` and `stats` is as long as the other; `classes` may go on for ever
@@ -295,10 +301,14 @@ class _Look:
                 continue
             path = RelPath(prefix + name)
             wanted[path] = (found, path_class)
+            if self._feed is not None:
+                fresh.append(Candidate(path, found, path_class, None))
             if names is not None:
                 self.changed.add(path)
             if cached and not stat.S_ISDIR(found.st_mode) and to_bytes(path) in cached:
                 self.replaced_folders.append(path)
+        if self._feed is not None:
+            self._feed(fresh)
 
     def _slim(self, found: os.stat_result) -> os.stat_result:
         common = self._common.setdefault
@@ -317,7 +327,9 @@ class _Look:
         return cast(os.stat_result, slim)  # all of it that anybody looks at
 
     def fresh(self) -> list[Candidate]:
-        """Everything, where nothing is recorded yet."""
+        """Everything, where nothing is recorded yet, that was not fed."""
+        if self._feed is not None:
+            return []
         return [Candidate(path, *found, None) for path, found in self.wanted.items()]
 
     def vanished_folders(self, lost: Iterable[Entry], *, whole: bool) -> list[str]:

@@ -30,8 +30,8 @@ from epmstore.index.live import LiveState
 from epmstore.progress import SILENT, Progress
 from epmstore.record.changes import Changes, is_metadata_only, judge_changes, paths_of
 from epmstore.record.commit import Head, commit_fact, commit_version, read_head
-from epmstore.record.ingest import Ingested, ingest
-from epmstore.record.observe import Observation, Observer, known_rows
+from epmstore.record.ingest import Ingested, Ingestion, in_order, ingest
+from epmstore.record.observe import Feed, Observation, Observer, known_rows
 from epmstore.record.root import Root
 from epmstore.record.rows import fresh_rows
 from epmstore.record.shelf import Shelf
@@ -112,9 +112,11 @@ class Recorder:
         with store.keep_packs():
             head = read_head(store, self.app.uuid)
             settled = probe_clock(root.fd).settled_ns()
-            found, stale = self._observe(root, head, only)
             shelf = Shelf(store.packs, store.contents, store.blobs)
-            ingested = ingest(root.fd, found.candidates, shelf, progress=self._progress)
+            with Ingestion(root.fd, shelf, progress=self._progress) as ingestion:
+                found, stale = self._observe(root, head, only, ingestion.feed)
+                ingestion.feed(in_order(found.candidates))
+                ingested = ingestion.finish()
             changes = judge_changes(found, ingested.examined)
             look = Look(head, found, changes)
             version, is_new, is_labelled = self._commit(look, ingested, intent)
@@ -141,7 +143,7 @@ class Recorder:
         return LiveState(version.version, version.txid, self.rules.digest(), root.stat.st_ino)
 
     def _observe(
-        self, root: Root, head: Head, only: Collection[str] | None
+        self, root: Root, head: Head, only: Collection[str] | None, feed: Feed | None = None
     ) -> tuple[Observation, frozenset[bytes]]:
         """(what there is to look at, folders whose rows in the live cache do not hold any more)."""
         store, app = self.store, self.app
@@ -160,7 +162,10 @@ class Recorder:
             cross_mounts=app.cross_mounts,
         )
         found = observer.observe(
-            None if known is None else known.valid, recorded=head.version is not None, only=only
+            None if known is None else known.valid,
+            recorded=head.version is not None,
+            only=only,
+            feed=feed,
         )
         if only is not None and self._has_links(found):
             return self._observe(root, head, None)

@@ -17,6 +17,10 @@ from epmstore.relpath import RelPath
 
 _SLOT = 32
 _FREE = bytes(_SLOT)
+_TABLES = (1 << 17, 1 << 20, 1 << 23)
+"""Slots: enough for any tree that is recorded here; of more, some contents are stored twice."""
+_NEAR = 64
+"""Slots that a digest may lie behind its own."""
 
 
 class Claims(Protocol):
@@ -41,33 +45,42 @@ class OwnClaims:
 
 
 class SharedClaims:
-    """A hash table in memory that processes share: whole digests, open addressing, no lock.
+    """Hash tables in memory that processes share: whole digests, open addressing, no lock.
 
     Two that write one slot in the same instant may both be told that they are the first: then a
     content is stored twice, which costs space. It cannot get lost: only who finds all bytes of a
     digest leaves it to the other.
+
+    How many there will be is not known when the first is taken. So there are several tables, each
+    larger than the one before, and a digest that finds no place near its own goes to the next: what
+    is not used of a table takes no memory.
     """
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._table = mmap.mmap(fd, 0)
-        self._mask = len(self._table) // _SLOT - 1
 
     @classmethod
-    def create(cls, count: int) -> Self:
-        """For at most `count` contents. Raises OSError."""
+    def create(cls) -> Self:
+        """Raises OSError."""
         fd = os.memfd_create("epmstore-claims", os.MFD_CLOEXEC)
-        fsio.truncate(fd, _SLOT << (2 * count).bit_length())
+        fsio.truncate(fd, _SLOT * sum(_TABLES))
         return cls(fd)
 
     def take(self, sha256: Sha256) -> bool:
-        slot = int.from_bytes(sha256[:8]) & self._mask
-        while (found := self._table[slot * _SLOT : (slot + 1) * _SLOT]) != sha256:
-            if found == _FREE:
-                self._table[slot * _SLOT : (slot + 1) * _SLOT] = sha256
-                return True
-            slot = (slot + 1) & self._mask
-        return False
+        number = int.from_bytes(sha256[:8])
+        start = 0
+        for size in _TABLES:
+            for step in range(_NEAR):
+                at = _SLOT * (start + (number + step) % size)
+                found = self._table[at : at + _SLOT]
+                if found == sha256:
+                    return False
+                if found == _FREE:
+                    self._table[at : at + _SLOT] = sha256
+                    return True
+            start += size
+        return True
 
     def close(self) -> None:
         self._table.close()
