@@ -23,6 +23,7 @@ from epmstore.workspace import AppHandle, Workspace
 from epmstored.bridge import Bridge
 from epmstored.clock import DaemonClock
 from epmstored.debounce import Batch, Debounce
+from epmstored.noise import Noise
 from epmstored.outcome import Outcome, record
 from epmstored.rhythm import Rhythm
 from epmstored.state import AppState, Phase
@@ -47,7 +48,9 @@ class AppRecorder:
         clock: DaemonClock,
         rhythm: Rhythm,
         watch: WatcherFactory,
+        first_reason: Reason = "startup-scan",
     ) -> None:
+        """`first_reason` is what the first look is for."""
         self.app = app
         self.bridge = bridge
         self.ready = asyncio.Event()
@@ -61,9 +64,13 @@ class AppRecorder:
         self._debounce = Debounce(rhythm.settle, rhythm.longest)
         self._watching: Watching | None = None
         self._state = AppState(app=app.key, uuid=app.uuid, root=app.root)
+        self._noise = Noise()
         self._random = Random(app.uuid)
+        self._known: AppHandle | None = None
+        """Of the bridge's workspace."""
         self._paused = False
         self._stopping = False
+        self._first_reason = first_reason
         self._started = False
         self._is_stale = False
         """Whether the watcher says that it cannot go on."""
@@ -79,7 +86,8 @@ class AppRecorder:
         return msgspec.structs.replace(
             self._state,
             phase=self._phase(),
-            degraded=() if watching is None else watching.degraded,
+            degraded=self._degraded(),
+            noisy=self.app.noisy,
             watched=0 if watching is None else watching.watcher.watched,
             queue=self._debounce.queue,
             lag=self._debounce.lag(self._clock.monotonic()),
@@ -94,9 +102,10 @@ class AppRecorder:
         self._paused = False
         self._wake.set()
 
-    def stop(self) -> None:
+    def stop(self, *, record: bool = True) -> None:
         """`run` records what is dirty, and returns."""
         self._stopping = True
+        self._paused = self._paused or not record
         self._wake.set()
 
     def reconcile_soon(self) -> None:
@@ -200,7 +209,7 @@ class AppRecorder:
         except (RootError, OSError) as error:
             await self._gone(error)
             return
-        reason: Reason = "scan" if self._started else "startup-scan"
+        reason: Reason = "scan" if self._started else self._first_reason
         self._set(phase="starting" if not self._started else "watching", error=None)
         self._debounce.add_whole(reason, now=self._clock.monotonic() - self._rhythm.settle)
 
@@ -230,11 +239,25 @@ class AppRecorder:
         self._failures = 0
         self._started = True
         self._note(outcome, batch, now)
+        if outcome.is_new and (noisy := self._noise.note(outcome.written)):
+            await self._quieten(noisy)
         if outcome.unstable:
             self._failures = 1
             again = Batch(frozenset(map(folder_of, outcome.unstable)), None, batch.first)
             self._debounce.give_back(again, not_before=now + self._rhythm.settle)
         self.ready.set()
+
+    async def _quieten(self, noisy: list[str]) -> None:
+        """Record no contents of these any more. The appcat says so, which makes a new recorder."""
+        log.warning(
+            "%s: changes all the time and is recorded without content until it has a class: %s",
+            self.app.key,
+            ", ".join(noisy),
+        )
+        try:
+            await self.bridge.run(lambda ws: ws.apps.add_noisy(self.app.key, noisy))
+        except (EpmError, OSError) as error:
+            self._complain(error)
 
     def _look(self, workspace: Workspace, batch: Batch) -> Outcome:
         """In the worker's thread."""
@@ -244,7 +267,11 @@ class AppRecorder:
         return record(self._handle(workspace), batch.reason, only)
 
     def _handle(self, workspace: Workspace) -> AppHandle:
-        return workspace.app(self.app.key)
+        """Raises AppNotFoundError for an app that was removed meanwhile."""
+        found = workspace.apps.get(self.app.key)
+        if self._known is None or self._known.app != found:
+            self._known = workspace.app(self.app.key)
+        return self._known
 
     async def _failed(self, batch: Batch, error: Exception) -> None:
         """Nothing was recorded: what to say of it, and when to try again."""
@@ -286,7 +313,7 @@ class AppRecorder:
         self._next_reconcile = self._reconcile_after()
         batch = Batch(frozenset(), "scan", self._clock.monotonic())
         try:
-            outcome = await self._slow.run(lambda ws: self._look(ws, batch))
+            outcome = await self._slow.run(lambda ws: record(ws.app(self.app.key), "scan", None))
         except Exception as error:
             await self._failed(batch, error)
             return
@@ -334,6 +361,13 @@ class AppRecorder:
         if phase == "watching" and self._watching is not None and self._watching.is_polling:
             return "polling"
         return phase
+
+    def _degraded(self) -> tuple[str, ...]:
+        found = () if self._watching is None else self._watching.degraded
+        if self.app.noisy:
+            count = len(self.app.noisy)
+            return (*found, f"{count} files change all the time: recorded without content")
+        return found
 
     def _set(self, **fields: object) -> None:
         self._state = msgspec.structs.replace(self._state, **fields)

@@ -37,13 +37,13 @@ OpenScope: TypeAlias = Callable[[], AbstractContextManager[Scope]]
 """Opens the root as it is now. Raises RootError."""
 
 _C = InotifyConstants
-_APPEARED: Final = _C.IN_CREATE | _C.IN_MOVED_TO
+APPEARED: Final = _C.IN_CREATE | _C.IN_MOVED_TO
 _LEFT: Final = _C.IN_DELETE | _C.IN_MOVED_FROM
 _WRITTEN: Final = _C.IN_MODIFY | _C.IN_CLOSE_WRITE
 _ROOT_GONE: Final = _C.IN_UNMOUNT | _C.IN_DELETE_SELF | _C.IN_MOVE_SELF
 _NOT_THERE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ESTALE)
 MASK: Final = Mask(
-    _APPEARED | _LEFT | _WRITTEN | _C.IN_ATTRIB | _C.IN_DELETE_SELF | _C.IN_MOVE_SELF
+    APPEARED | _LEFT | _WRITTEN | _C.IN_ATTRIB | _C.IN_DELETE_SELF | _C.IN_MOVE_SELF
     | _C.IN_ONLYDIR | _C.IN_EXCL_UNLINK
 )  # fmt: skip
 PAUSE: Final = 0.01
@@ -104,7 +104,7 @@ class _Noticed:
         return hints
 
 
-class _Queue(InotifyFD):
+class Queue(InotifyFD):
     """A kernel queue, and the thread that hands on what is in it. Watches are kept by their owner,
     so watchdog's own table of them stays empty.
     """
@@ -119,9 +119,9 @@ class _Queue(InotifyFD):
                 self._handle(events)
                 self.stopped_event.wait(PAUSE)
 
-    def watch(self, fd: int) -> WatchDescriptor:
+    def watch(self, fd: int, mask: int) -> WatchDescriptor:
         """Watch an open directory. Raises OSError."""
-        wd = inotify_add_watch(self._inotify_fd, b"/proc/self/fd/%d" % fd, MASK)
+        wd = inotify_add_watch(self._inotify_fd, b"/proc/self/fd/%d" % fd, Mask(mask))
         if wd == -1:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
@@ -131,6 +131,12 @@ class _Queue(InotifyFD):
         """No error if it is gone already."""
         inotify_rm_watch(self._inotify_fd, wd)
 
+    def end(self) -> None:
+        """Stop, and wait for the thread."""
+        self.stop()
+        if self.is_alive():
+            self.join()
+
 
 class InotifyWatcher:
     """Watches one root with a kernel queue and a thread of its own."""
@@ -138,7 +144,7 @@ class InotifyWatcher:
     def __init__(self, open_scope: OpenScope, clock: DaemonClock, notify: Notify) -> None:
         """Raises WatchLimitError if the host does not allow another queue."""
         try:
-            self._queue = _Queue(self._handle)
+            self._queue = Queue(self._handle)
         except OSError as error:
             raise _limit(error) from None
         self._open_scope = open_scope
@@ -172,9 +178,7 @@ class InotifyWatcher:
                 self._forget(folder)
 
     def close(self) -> None:
-        self._queue.stop()
-        if self._queue.is_alive():
-            self._queue.join()
+        self._queue.end()
 
     @property
     def watched(self) -> int:
@@ -226,7 +230,7 @@ class InotifyWatcher:
         if path_class == "ignore":
             return
         self._touched.add(folder.path)
-        if mask & _APPEARED and path_class != "state":
+        if mask & APPEARED and path_class != "state":
             pending: list[_Place] = [(folder, path)]
             while pending:
                 place = pending.pop()
@@ -265,7 +269,7 @@ class InotifyWatcher:
     def _watch(self, parent: _Folder | None, path: str, fd: int) -> _Folder:
         """Watch an open folder, whichever name it was watched under before."""
         try:
-            wd = self._queue.watch(fd)
+            wd = self._queue.watch(fd, MASK)
         except OSError as error:
             raise _limit(error) from None
         folder = self._by_wd.get(wd)

@@ -14,6 +14,7 @@ from pathlib import Path
 from epmstore import __version__
 from epmstore.config import DaemonConfig
 from epmstore.errors import EpmError, UsageError
+from epmstore.places import SYSTEM_STORE
 from epmstore.workspace.settings import load_settings
 from epmstored.clock import SystemDaemonClock
 from epmstored.logs import JsonFormatter, TextFormatter
@@ -21,8 +22,6 @@ from epmstored.notify import Notifier
 from epmstored.rhythm import Rhythm
 from epmstored.service import Service
 from epmstored.watching import chooser
-
-SYSTEM_STORE = Path("/var/lib/epmstore")
 
 
 def main(args: list[str] | None = None) -> int:
@@ -44,7 +43,7 @@ def main(args: list[str] | None = None) -> int:
 def _service(option: str | None) -> Service:
     store, clock = _store(option), SystemDaemonClock()
     config = load_settings(store, os.environ).config
-    rhythm = rhythm_of(config.daemon)
+    rhythm = Rhythm.of(config.daemon)
     _log(config.daemon)
     return Service(
         store,
@@ -53,15 +52,6 @@ def _service(option: str | None) -> Service:
         watch=chooser(store, clock, rhythm.poll),
         notifier=Notifier.from_environment(os.environ, os.getpid()),
         config=config,
-    )
-
-
-def rhythm_of(config: DaemonConfig) -> Rhythm:
-    return Rhythm(
-        settle=config.settle,
-        longest=config.settle_max,
-        poll=config.poll,
-        reconcile=config.reconcile,
     )
 
 

@@ -9,13 +9,15 @@ from epmstore.workspace import AppHandle
 
 class Outcome(msgspec.Struct, frozen=True):
     """`version` is the newest one now; `made` are the paths that came, changed or went in it if it
-    is new. `unstable` and `unread` could not be read.
+    is new; `written` those of them that are files of class `program` with another content.
+    `unstable` did not hold still, or vanished under the look; `unread` could not be read.
     """
 
     version: VersionRecord
     is_new: bool
     is_first: bool
     made: tuple[str, ...]
+    written: tuple[str, ...]
     unstable: tuple[str, ...]
     unread: tuple[str, ...]
 
@@ -29,15 +31,22 @@ def outcome_of(recorded: Recorded) -> Outcome:
     changes = recorded.look.changes
     is_first = recorded.before is None
     made: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
     if recorded.is_new and not is_first:
         gone = [*changes.removed, *changes.left]
         changed = [*changes.added, *(new for _, new in changes.modified)]
         made = tuple(entry.path for entry in [*changed, *gone])
+        written = tuple(
+            new.path
+            for old, new in changes.modified
+            if new.kind == "file" and new.path_class == "program" and new.content != old.content
+        )
     return Outcome(
         version=recorded.version,
         is_new=recorded.is_new,
         is_first=is_first,
         made=made,
-        unstable=tuple(p.path for p in changes.problems if p.kind == "unstable"),
+        written=written,
+        unstable=tuple(p.path for p in changes.problems if p.kind in ("unstable", "vanished")),
         unread=tuple(p.path for p in changes.problems if p.kind == "unreadable"),
     )

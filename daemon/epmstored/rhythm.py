@@ -2,6 +2,8 @@
 
 import msgspec
 
+from epmstore.config import DaemonConfig
+
 
 class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
     """`settle`: how long a root must have been quiet before a change is recorded; `longest`: how
@@ -18,4 +20,12 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
     root: float = 30.0
     retry: float = 1.0
     retry_longest: float = 60.0
-    stop: float = 20.0
+
+    @classmethod
+    def of(cls, config: DaemonConfig) -> "Rhythm":
+        return cls(
+            settle=config.settle,
+            longest=config.settle_max,
+            poll=config.poll,
+            reconcile=config.reconcile,
+        )

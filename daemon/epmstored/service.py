@@ -14,8 +14,10 @@ from epmstore import locks
 from epmstore.clock import to_rfc3339
 from epmstore.config import Config
 from epmstore.errors import BusyError, EpmError
+from epmstore.places import DAEMON_LOCK
 from epmstore.progress import SILENT
 from epmstore.workspace import Workspace
+from epmstored.appcatwatch import AppcatWatch
 from epmstored.apprecorder import WatcherFactory
 from epmstored.clock import DaemonClock
 from epmstored.control import Control
@@ -24,9 +26,6 @@ from epmstored.rhythm import Rhythm
 from epmstored.supervisor import Supervisor
 
 log = logging.getLogger("epmstored")
-
-LOCK = "daemon"
-"""The name in `locks/` of the lock that the one daemon of a store holds."""
 ACTOR: dict[str, object] = {"via": "daemon", "command": "epmstored"}
 
 
@@ -59,10 +58,10 @@ class Service:
         """Until a signal. Raises BusyError if a daemon runs already, NoStoreError, DamagedError."""
         self._first_opening()
         try:
-            with locks.hold(self.store / "locks", LOCK, wait=0, owner="(epmstored)"):
+            with locks.hold(self.store / "locks", DAEMON_LOCK, wait=0, owner="(epmstored)"):
                 await self._run()
         except BusyError as error:
-            if error.data.get("lock") != LOCK:
+            if error.data.get("lock") != DAEMON_LOCK:
                 raise
             raise BusyError(
                 f"a daemon runs for this store already: {error.data.get('holder')}",
@@ -89,15 +88,18 @@ class Service:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.supervisor.run(), name="supervisor")
                 loop.add_signal_handler(signal.SIGHUP, lambda: tasks.create_task(self.reload()))
-                beat = tasks.create_task(self._beat(), name="heartbeat")
-                asked = tasks.create_task(control.run(), name="control")
-                tasks.create_task(self._announce(), name="ready")
+                helpers = [
+                    tasks.create_task(self._beat(), name="heartbeat"),
+                    tasks.create_task(control.run(), name="control"),
+                    tasks.create_task(self._announce(), name="ready"),
+                    tasks.create_task(self._follow_appcat(), name="appcat"),
+                ]
                 await self._end.wait()
                 log.info("stopping")
                 self._notifier.stopping()
-                beat.cancel()
-                asked.cancel()
-                await asyncio.wait([asked])
+                for task in helpers:
+                    task.cancel()
+                await asyncio.wait(helpers)
                 self.supervisor.stop()
         finally:
             await self.supervisor.close()
@@ -114,6 +116,16 @@ class Service:
         except (EpmError, OSError) as error:
             log.error("the appcat was not reloaded: %s", error)
         self._notifier.ready(self._summary())
+
+    async def _follow_appcat(self) -> None:
+        """What the command line changes in the appcat is noticed without a signal."""
+        watch = AppcatWatch(self.store / "catalogs")
+        try:
+            while True:
+                await watch.changed()
+                await self.reload()
+        finally:
+            await asyncio.to_thread(watch.close)
 
     async def _announce(self) -> None:
         await self.supervisor.ready()

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 
 from epmstore.catalog.appcat import App
+from epmstore.catalog.model import Reason
 from epmstore.errors import AppNotFoundError
 from epmstore.workspace import Workspace
 from epmstored.apprecorder import AppRecorder, WatcherFactory
@@ -76,7 +77,7 @@ class Supervisor:
         """Until `stop`: then everything is recorded that can be."""
         async with asyncio.TaskGroup() as tasks:
             self._group = tasks
-            await self.reload()
+            await self.reload(first=True)
             self._loaded.set()
             await self._stopping.wait()
             for recorder in self._recorders.values():
@@ -96,19 +97,19 @@ class Supervisor:
         bridges = [self.store, self.slow, *(r.bridge for r in self._recorders.values())]
         await asyncio.gather(*(bridge.close(wait=1.0) for bridge in bridges))
 
-    async def reload(self) -> None:
+    async def reload(self, *, first: bool = False) -> None:
         """Watch what the appcat has now. Raises DamagedError."""
         async with self._reloading:
             apps = await self.store.run(lambda workspace: workspace.apps.list())
             wanted = {app.uuid: app for app in apps}
             for uuid, recorder in list(self._recorders.items()):
                 if wanted.get(uuid) != recorder.app:
-                    await self._remove(uuid)
+                    await self._remove(uuid, is_gone=uuid not in wanted)
             for uuid, app in wanted.items():
                 if uuid not in self._recorders:
-                    self._add(app)
+                    self._add(app, "startup-scan" if first else "scan")
 
-    def _add(self, app: App) -> None:
+    def _add(self, app: App, reason: Reason) -> None:
         log.info("%s: watching %s", app.key, app.root)
         recorder = AppRecorder(
             app,
@@ -117,15 +118,17 @@ class Supervisor:
             clock=self._clock,
             rhythm=self._rhythm,
             watch=self._watch,
+            first_reason=reason,
         )
         self._recorders[app.uuid] = recorder
         self._tasks[app.uuid] = self._group.create_task(recorder.run(), name=app.key)
 
-    async def _remove(self, uuid: str) -> None:
-        """Without a last recording: it may be gone from the appcat."""
+    async def _remove(self, uuid: str, *, is_gone: bool) -> None:
+        """An app that is gone, or that is about to be watched by other rules."""
         recorder = self._recorders.pop(uuid)
-        log.info("%s: watched no more as it was", recorder.app.key)
-        recorder.stop()
+        if is_gone:
+            log.info("%s: watched no more", recorder.app.key)
+        recorder.stop(record=False)
         await self._tasks.pop(uuid)
         await recorder.bridge.close(wait=5.0)
 

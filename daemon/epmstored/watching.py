@@ -9,7 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from epmstore.catalog.appcat import App
-from epmstore.catalog.classes import Patterns, Rules
+from epmstore.catalog.classes import Rules
 from epmstore.catalog.model import Reason
 from epmstore.record.root import open_root
 from epmstore.scan.mounts import FilesystemInfo, filesystem
@@ -83,7 +83,7 @@ def identity_of(found: os.stat_result) -> Identity:
 
 def open_scope(app: App, rules: Rules, skip: frozenset[Identity]) -> OpenScope:
     """What is watched of an app: what a look at it goes into."""
-    classify = None if app.patterns == Patterns() else rules.classify
+    classify = None if rules.is_plain else rules.classify
 
     @contextmanager
     def opened() -> Iterator[Scope]:
@@ -99,7 +99,7 @@ def open_scope(app: App, rules: Rules, skip: frozenset[Identity]) -> OpenScope:
 def _inotify(
     app: App, skip: frozenset[Identity], clock: DaemonClock, notify: Notify
 ) -> InotifyWatcher:
-    watcher = InotifyWatcher(open_scope(app, Rules(app.patterns), skip), clock, notify)
+    watcher = InotifyWatcher(open_scope(app, Rules(app.patterns, app.noisy), skip), clock, notify)
     try:
         watcher.start()
     except BaseException:

@@ -47,8 +47,9 @@ class App(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `follow` says what is recorded if the root is a symlink: what it points to at the time, or the
     target that it had when the application was added (`root` is then that target). `cross_mounts`
-    goes into other file systems below the root. `options` are settings by name. `other` holds the
-    keys that this release does not know.
+    goes into other file systems below the root. `noisy` are files that changed all the time and
+    have no class yet: their contents are not recorded. `options` are settings by name. `other`
+    holds the keys that this release does not know.
     """
 
     uuid: str
@@ -58,6 +59,7 @@ class App(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     identity: RootIdentity | None = None
     patterns: Patterns = Patterns()
     cross_mounts: bool = False
+    noisy: tuple[str, ...] = ()
     created: str | None = None
     options: dict[str, object] = {}
     other: dict[str, object] = {}
@@ -212,9 +214,11 @@ def _from_object(found: dict[str, object]) -> App:
     known = {key: value for key, value in found.items() if key in _KNOWN}
     other = {key: value for key, value in found.items() if key not in _KNOWN}
     app = msgspec.convert(known, App)
-    return msgspec.structs.replace(app, root=text_from_json(app.root), other=other)
+    noisy = tuple(map(text_from_json, app.noisy))
+    return msgspec.structs.replace(app, root=text_from_json(app.root), noisy=noisy, other=other)
 
 
 def _to_object(app: App) -> dict[str, object]:
-    plain = msgspec.structs.replace(app, root=text_to_json(app.root), other={})
+    noisy = tuple(map(text_to_json, app.noisy))
+    plain = msgspec.structs.replace(app, root=text_to_json(app.root), noisy=noisy, other={})
     return {**msgspec.to_builtins(plain), **app.other}

@@ -3,11 +3,13 @@
 - Patterns are those of gitignore(5), one list for each class; the root is the folder they are
   relative to. Inside a list the last pattern that matches decides, and `!` takes back.
 - What is below a matched folder is matched too, and a `!` does not reach in there.
-- Between lists: ignore before secret before state before config; what no list matches is program.
+- Between lists: ignore before secret before state before config; what no list matches is program,
+  or state if it is known to be noisy.
 """
 
 import hashlib
 import re
+from collections.abc import Collection
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -49,9 +51,12 @@ class Patterns(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Rules:
     """Patterns made ready to be asked about very many paths; for one thread at a time."""
 
-    def __init__(self, patterns: Patterns) -> None:
-        """Raises UsageError for a pattern that is none, or that no path can match."""
+    def __init__(self, patterns: Patterns, noisy: Collection[str] = ()) -> None:
+        """`noisy` are files that change all the time and are `state` unless a pattern says what
+        they are. Raises UsageError for a pattern that is none, or that no path can match.
+        """
         self.patterns = patterns
+        self._noisy = frozenset(noisy)
         lists = [_compile(getattr(patterns, name)) for name in LISTS]
         self._lists = [(1 << n, rules) for n, rules in enumerate(lists) if rules]
         rules = [rule for _, found in self._lists for rule in found]
@@ -64,6 +69,17 @@ class Rules:
 
     def classify(self, path: str, is_dir: bool = False) -> Class:
         """The class of a path below the root, whether or not the folders above it were asked."""
+        if self._noisy and not is_dir and path in self._noisy:
+            found = self._by_patterns(path, is_dir)
+            return "state" if found == "program" else found
+        return self._by_patterns(path, is_dir)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether everything is `program`."""
+        return not self._lists and not self._noisy
+
+    def _by_patterns(self, path: str, is_dir: bool) -> Class:
         if not self._lists:
             return "program"
         folder, name = split(path)

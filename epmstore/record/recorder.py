@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 import msgspec
 
 from epmstore.catalog.appcat import App
-from epmstore.catalog.classes import Patterns, Rules
+from epmstore.catalog.classes import Rules
 from epmstore.catalog.format import decode_line
 from epmstore.catalog.model import (
     Actor,
@@ -89,7 +89,7 @@ class Recorder:
     ) -> None:
         self.store = store
         self.app = app
-        self.rules = Rules(app.patterns)
+        self.rules = Rules(app.patterns, app.noisy)
         self.actor = actor
         self._progress = progress
 
@@ -136,7 +136,7 @@ class Recorder:
 
     @property
     def _classify(self) -> Classify | None:
-        return None if self.app.patterns == Patterns() else self.rules.classify
+        return None if self.rules.is_plain else self.rules.classify
 
     def live_state(self, version: VersionRecord, root: Root) -> LiveState:
         """What the live cache is valid for when `version` is the newest."""

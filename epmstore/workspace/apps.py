@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -102,7 +102,8 @@ class Apps:
         """Add and remove patterns; both map a class (`ignore`, `secret`, `state`, `config`) to
         patterns. `hooks` and `unit` (empty: none) replace those it has.
 
-        Takes effect with the next look at the root. Raises AppNotFoundError, UsageError.
+        Takes effect with the next look at the root; what was found noisy until then is judged anew.
+        Raises AppNotFoundError, UsageError.
         """
         old = self.get(key)
         patterns = old.patterns
@@ -117,11 +118,24 @@ class Apps:
                 given.remove(pattern)
             given += [p for p in (add or {}).get(name, ()) if p not in given]
             patterns = msgspec.structs.replace(patterns, **{name: tuple(given)})
-        new = msgspec.structs.replace(old, patterns=patterns)
+        noisy = old.noisy if patterns == old.patterns else ()
+        new = msgspec.structs.replace(old, patterns=patterns, noisy=noisy)
         new = new if hooks is None else with_hooks(new, hooks)
         new = new if unit is None else with_unit(new, unit)
         self._change(lambda cat: cat.change(new))
         return new
+
+    def add_noisy(self, key: str, paths: Iterable[str]) -> None:
+        """From now on the contents of these files are not recorded, unless a pattern gives them a
+        class. For whoever watches them change all the time. Raises AppNotFoundError.
+        """
+
+        def add(cat: AppCat) -> AppCat:
+            old = cat.find(key)
+            noisy = tuple(sorted({*old.noisy, *paths}))
+            return cat.change(msgspec.structs.replace(old, noisy=noisy))
+
+        self._change(add)
 
     def move(self, key: str, root: Path) -> App:
         """The application lives elsewhere now; its UUID, history and numbers stay.

@@ -1,0 +1,252 @@
+"""One application, step by step: no loops, no waiting, a clock that is told."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from epmstore.relpath import RelPath
+from epmstore.workspace import Workspace
+from epmstored.noise import RUNNING
+from tests.daemon.fakes import RHYTHM, Host
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    host = Host(tmp_path)
+    (host.root / "bin").mkdir()
+    (host.root / "bin/tool").write_text("one")
+    return host
+
+
+async def test_the_first_look_is_the_baseline(host: Host) -> None:
+    async with host.recorder() as recorder:
+        assert recorder.state.phase == "starting"
+        await recorder.step()
+        state = recorder.state
+    assert host.versions() == [("drift", "startup-scan")]
+    assert (state.phase, state.version, state.queue, state.lag) == ("watching", 0, 0, 0)
+    assert state.looked is not None
+    assert recorder.ready.is_set()
+
+
+async def test_a_change_is_recorded_when_it_has_settled(host: Host) -> None:
+    async with host.recorder() as recorder:
+        await recorder.step()
+        (host.root / "bin/tool").write_text("two")
+        host.watcher.say("bin")
+        await recorder.step()
+        assert recorder.state.queue == 1
+        host.clock.advance(RHYTHM.settle - 0.1)
+        await recorder.step()
+        assert len(host.versions()) == 1
+        host.clock.advance(0.1)
+        await recorder.step()
+        state = recorder.state
+    assert host.versions()[1:] == [("drift", "event")]
+    assert (state.version, state.counters.drift_versions, state.queue) == (1, 1, 0)
+
+
+async def test_only_what_was_named_is_looked_at(host: Host) -> None:
+    async with host.recorder() as recorder:
+        await recorder.step()
+        (host.root / "unnoticed").write_text("x")
+        (host.root / "bin/tool").write_text("two")
+        host.watcher.say("bin")
+        await host.settle(recorder)
+        assert "unnoticed" not in host.newest()
+        host.clock.advance(1.2 * 86_400)
+        await recorder.step()
+        counters = recorder.state.counters
+    assert "unnoticed" in host.newest()
+    assert host.versions()[-1] == ("drift", "scan")
+    assert (counters.reconciles, counters.found_by_reconcile) == (1, 1)
+
+
+async def test_a_hint_of_nothing_makes_no_version(host: Host) -> None:
+    async with host.recorder() as recorder:
+        await recorder.step()
+        host.watcher.say("bin", "not/there")
+        await host.settle(recorder)
+        assert recorder.state.counters.looks == 2
+    assert len(host.versions()) == 1
+
+
+async def test_after_an_overflow_everything_is_looked_at(host: Host) -> None:
+    async with host.recorder() as recorder:
+        await recorder.step()
+        (host.root / "somewhere").write_text("x")
+        host.watcher.say(lost=True)
+        await host.settle(recorder)
+        state = recorder.state
+    assert host.versions()[1:] == [("drift", "after-overflow")]
+    assert state.counters.overflows == 1
+    assert host.watcher.renewed == 2, "before each whole look"
+
+
+async def test_a_pause_remembers_what_changed(host: Host) -> None:
+    async with host.recorder() as recorder:
+        await recorder.step()
+        recorder.pause()
+        (host.root / "bin/tool").write_text("two")
+        host.watcher.say("bin")
+        await host.settle(recorder)
+        assert (recorder.state.phase, recorder.state.queue) == ("paused", 1)
+        assert len(host.versions()) == 1
+        recorder.resume()
+        await recorder.step()
+        assert recorder.state.phase == "watching"
+    assert len(host.versions()) == 2
+
+
+async def test_an_open_change_is_left_alone_and_recorded_once(host: Host) -> None:
+    async with host.recorder() as recorder:
+        await recorder.step()
+        with Workspace.open(host.store) as workspace:
+            workspace.app("crm").change_begin("patch 41")
+            (host.root / "bin/tool").write_text("two")
+            host.watcher.say("bin")
+            await host.settle(recorder)
+            state = recorder.state
+            assert (state.phase, state.queue) == ("held", 1)
+            assert state.held is not None
+            assert "patch 41" in state.held
+            workspace.app("crm").change_end()
+        host.clock.advance(5.0)
+        await recorder.step()
+        assert (recorder.state.phase, recorder.state.held) == ("watching", None)
+    assert host.versions() == [("drift", "startup-scan"), ("change", "run")]
+
+
+async def test_whoever_holds_the_app_goes_first(host: Host) -> None:
+    async with host.recorder() as recorder:
+        await recorder.step()
+        (host.root / "bin/tool").write_text("two")
+        host.watcher.say("bin")
+        with (
+            Workspace.open(host.store) as workspace,
+            workspace._store.lock_app(workspace.apps.get("crm").uuid),
+        ):
+            await host.settle(recorder)
+            assert recorder.state.phase == "held"
+        host.clock.advance(5.0)
+        await recorder.step()
+    assert host.versions()[1:] == [("drift", "event")]
+
+
+async def test_a_root_that_vanishes_is_gone_and_not_empty(host: Host, tmp_path: Path) -> None:
+    async with host.recorder() as recorder:
+        await recorder.step()
+        host.root.rename(tmp_path / "elsewhere")
+        host.watcher.say("", root=True)
+        await host.settle(recorder)
+        state = recorder.state
+        assert state.phase == "gone"
+        assert state.error is not None
+        assert "cannot be opened" in state.error
+        assert host.watcher.closed
+        (tmp_path / "elsewhere/new").write_text("made while it was away")
+        (tmp_path / "elsewhere").rename(host.root)
+        host.clock.advance(RHYTHM.root)
+        await recorder.step()
+        assert (recorder.state.phase, recorder.state.error) == ("watching", None)
+    assert host.versions() == [("drift", "startup-scan"), ("drift", "scan")]
+    assert host.newest() == {"bin", "bin/tool", "new"}
+
+
+async def test_another_directory_in_the_place_of_the_root_is_not_recorded(
+    host: Host, tmp_path: Path
+) -> None:
+    async with host.recorder() as recorder:
+        await recorder.step()
+        host.root.rename(tmp_path / "elsewhere")
+        host.root.mkdir()
+        host.clock.advance(RHYTHM.root)
+        await recorder.step()
+        assert recorder.state.phase == "gone"
+        assert "was replaced" in (recorder.state.error or "")
+    assert len(host.versions()) == 1
+
+
+async def test_an_emptied_root_is_believed(host: Host) -> None:
+    async with host.recorder() as recorder:
+        await recorder.step()
+        shutil.rmtree(host.root / "bin")
+        host.watcher.say("")
+        await host.settle(recorder)
+    assert host.newest() == set()
+
+
+async def test_a_failure_is_shown_and_tried_again(host: Host) -> None:
+    async with host.recorder() as recorder:
+        await recorder.step()
+        catalogs = host.store / "catalogs"
+        catalog = next(catalogs.glob("*.syscat.zst"))
+        catalog.rename(catalogs / "away")
+        (host.root / "bin/tool").write_text("two")
+        host.watcher.say("bin")
+        await host.settle(recorder)
+        assert recorder.state.phase == "error"
+        assert recorder.state.queue == 1
+        (catalogs / "away").rename(catalog)
+        host.clock.advance(RHYTHM.retry)
+        await recorder.step()
+        assert (recorder.state.phase, recorder.state.error) == ("watching", None)
+    assert len(host.versions()) == 2
+
+
+async def test_what_is_dirty_is_recorded_at_the_end(host: Host) -> None:
+    async with host.recorder() as recorder:
+        await recorder.step()
+        (host.root / "bin/tool").write_text("two")
+        host.watcher.say("bin")
+        await recorder.finish()
+        assert host.watcher.closed
+    assert host.versions()[1:] == [("drift", "event")]
+
+
+async def test_a_file_that_always_changes_is_recorded_without_content(host: Host) -> None:
+    log = host.root / "bin/server.out"
+    log.write_text("begin\n")
+    async with host.recorder() as recorder:
+        await recorder.step()
+        for number in range(RUNNING):
+            log.write_text(f"{number}\n")
+            host.watcher.say("bin")
+            await host.settle(recorder)
+        with Workspace.open(host.store) as workspace:
+            assert workspace.apps.get("crm").noisy == ("bin/server.out",)
+    versions = len(host.versions())
+    async with host.recorder() as recorder:  # as a reload makes it
+        await recorder.step()
+        assert recorder.state.noisy == ("bin/server.out",)
+        assert "1 files change all the time" in recorder.state.degraded[0]
+        for number in range(3):
+            log.write_text(f"again {number}\n")
+            host.watcher.say("bin")
+            await host.settle(recorder)
+    assert len(host.versions()) == versions + 1, "that it is state now, and nothing after"
+    with Workspace.open(host.store) as workspace:
+        (entry,) = workspace.app("crm").ls("latest", RelPath("bin/server.out"))
+        assert (entry.path_class, entry.content) == ("state", None)
+        assert workspace.app("crm").status().clean
+        workspace.apps.set("crm", add={"config": ["*.out"]})
+        assert workspace.apps.get("crm").noisy == ()
+
+
+async def test_a_checkout_that_was_killed_is_recovered(host: Host) -> None:
+    """The journal of one that got nowhere is enough."""
+    async with host.recorder() as recorder:
+        await recorder.step()
+        (host.root / "bin/tool").write_text("two")
+        host.watcher.say("bin")
+        with Workspace.open(host.store) as workspace:
+            journal = workspace._store.journal(workspace.apps.get("crm").uuid)
+        journal.write_bytes(b"")
+        await host.settle(recorder)
+        assert not journal.exists()
+        host.clock.advance(RHYTHM.retry)
+        await recorder.step()
+    assert host.versions()[1:] == [("drift", "event")]
