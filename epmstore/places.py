@@ -9,6 +9,7 @@ from typing import Final
 
 SYSTEM_STORE: Final = Path("/var/lib/epmstore")
 SYSTEM_CONFIG: Final = Path("/etc/epmstore")
+SYSTEM_UNITS: Final = Path("/etc/systemd/system")
 CONFIG: Final = "config.toml"
 APPS: Final = "apps.d"
 DAEMON_LOCK: Final = "daemon"

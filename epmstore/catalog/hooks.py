@@ -134,7 +134,7 @@ def with_hooks(app: App, hooks: Hooks) -> App:
     """The application with these hooks instead of its own."""
     options = {key: value for key, value in app.options.items() if key != OPTION}
     if hooks != NONE:
-        options[OPTION] = msgspec.to_builtins(hooks)
+        options[OPTION] = msgspec.json.decode(msgspec.json.encode(hooks))  # as it reads back
     return msgspec.structs.replace(app, options=options)
 
 

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from epmstore.catalog.hooks import HOOKS, hooks_of, parse_command, show_command, unit_of
-from epmstore.cli import shapes
+from epmstore.cli import failure, shapes
 from epmstore.cli.command import PATH, Callback, command
 from epmstore.cli.moments import local
 from epmstore.cli.output import name, paint
@@ -266,6 +266,8 @@ def app_set(session: Session, key: str, **given: Any) -> None:
         session,
         session.workspace.apps.set(key, add=add, remove=take, hooks=wanted, unit=given["unit"]),
     )
+    if given["unit"] is not None:
+        session.out.note("next: systemctl daemon-reload")
 
 
 def _changed_hooks(given: dict[str, Any]) -> dict[str, Any]:
@@ -278,6 +280,34 @@ def _changed_hooks(given: dict[str, Any]) -> dict[str, Any]:
         if given[option] is not None:
             found[field] = parse_duration(given[option]) if given[option] else None
     return found
+
+
+@command(
+    changes=True,
+    examples=[
+        (
+            "epmstore app apply",
+            "after configuration management wrote /etc/epmstore/apps.d/crm.toml",
+        ),
+        ("epmstore app apply --dry-run", "what would be added or changed"),
+    ],
+)
+def app_apply(session: Session) -> int:
+    """Register the applications that files declare.
+
+    Reads the files KEY.toml of apps.d: in /etc/epmstore for the store /var/lib/epmstore, inside the
+    store for any other. Doing it again changes nothing; applications without a file stay as they
+    are. epmstored does the same when it starts and when it is told to reload.
+    """
+    code = 0
+    for one in session.workspace.apps.apply_declared(dry_run=session.dry_run):
+        if one.error is not None:
+            code = code or failure.report(one.error, as_json=session.json, app=one.key)
+            continue
+        shape = {"type": "declared", "app": one.key, "action": one.action}
+        would = "would be " if session.dry_run and one.action != "unchanged" else ""
+        session.out.outcome(shape, f"{one.key}: {would}{one.action}")
+    return code
 
 
 @command(

@@ -29,6 +29,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "app list": Row("setup", "app_list", "List the applications of this store."),
         "app show": Row("setup", "app_show", "Show one application and its rules."),
         "app set": Row("setup", "app_set", "Change the rules of an application."),
+        "app apply": Row("setup", "app_apply", "Register the applications that files declare."),
         "app move": Row("setup", "app_move", "Say that an application has another root now."),
         "app remove": Row("setup", "app_remove", "Stop recording an application."),
         "doctor": Row("setup", "doctor", "Check whether this host and this store are in order."),

@@ -4,6 +4,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -12,15 +13,17 @@ from epmstore.atomic import directory, retire
 from epmstore.catalog import appcat
 from epmstore.catalog.appcat import App, AppCat, RootIdentity
 from epmstore.catalog.classes import LISTS, Patterns
-from epmstore.catalog.hooks import Hooks, with_hooks, with_unit
+from epmstore.catalog.hooks import Hooks, unit_of, with_hooks, with_unit
 from epmstore.clock import to_rfc3339
-from epmstore.errors import RootError, UsageError
+from epmstore.errors import EpmError, RootError, UsageError
 from epmstore.record.recorder import Recorder
 from epmstore.record.root import open_root
 from epmstore.record.store import Store
 from epmstore.scan.detect import Proposal, propose
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.mounts import filesystem
+from epmstore.workspace.declarations import Declarations, Units
+from epmstore.workspace.declared import Declared
 
 FILE = "appcat.json"
 
@@ -35,11 +38,21 @@ class AddedApp(msgspec.Struct, frozen=True):
     notes: Sequence[str]
 
 
+class AppliedApp(msgspec.Struct, frozen=True):
+    """What came of one file of `apps.d`."""
+
+    key: str
+    action: Literal["added", "changed", "unchanged", "failed"]
+    error: EpmError | None = None
+
+
 class Apps:
     """Every change is durable when it returns."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, declarations: Declarations, units: Units) -> None:
         self._store = store
+        self._declarations = declarations
+        self._units = units
 
     def add(
         self,
@@ -58,9 +71,7 @@ class Apps:
         A root that is a symlink is pinned to what it points to now, unless `follow` is set. Raises
         UsageError, ConflictError, RootError.
         """
-        where = os.path.abspath(root)
-        if not follow:
-            where = os.path.realpath(where)
+        where = self._resolved(str(root), follow=follow)
         app = App(
             uuid=uuid.uuid4().hex,
             key=key,
@@ -73,8 +84,9 @@ class Apps:
             cross_mounts=cross_mounts,
             created=to_rfc3339(self._store.clock.now()),
         )
-        self._check_root(app)
-        self._change(lambda cat: cat.add(app))
+        self._declarations.check_free(key)
+        self._register(app)
+        self._declarations.write(app)
         return AddedApp(app, *self._advise(app))
 
     def list(self) -> Sequence[App]:
@@ -106,6 +118,8 @@ class Apps:
         Raises AppNotFoundError, UsageError.
         """
         old = self.get(key)
+        self._declarations.check_ours(key)
+        self._units.check(unit or "")
         patterns = old.patterns
         for name in LISTS:
             given = list(getattr(patterns, name))
@@ -122,7 +136,8 @@ class Apps:
         new = msgspec.structs.replace(old, patterns=patterns, noisy=noisy)
         new = new if hooks is None else with_hooks(new, hooks)
         new = new if unit is None else with_unit(new, unit)
-        self._change(lambda cat: cat.change(new))
+        self._replace(old, new)
+        self._declarations.write(new)
         return new
 
     def add_noisy(self, key: str, paths: Iterable[str]) -> None:
@@ -143,15 +158,10 @@ class Apps:
         Raises RootError unless the new root resembles what was recorded.
         """
         old = self.get(key)
-        where = os.path.abspath(root)
-        where = where if old.follow else os.path.realpath(where)
-        new = msgspec.structs.replace(
-            old, root=where, identity=None if old.follow else self._identity(where)
-        )
-        self._check_root(new)
-        self._check_overlap(new)
-        self._change(lambda cat: cat.change(new))
-        self._store.live(new.uuid).drop()
+        self._declarations.check_ours(key)
+        new = self._at(old, str(root), follow=old.follow)
+        self._replace(old, new)
+        self._declarations.write(new)
         return new
 
     def remove(self, key: str, *, forget: bool = False) -> None:
@@ -159,13 +169,90 @@ class Apps:
         then its catalog goes to the quarantine, and `gc` frees what only it needed.
         """
         app = self.get(key)
+        self._declarations.check_ours(key)
         with self._store.lock_app(app.uuid):
             self._change(lambda cat: cat.remove(app.uuid))
+            self._release(app)
+            self._declarations.remove(key)
             self._store.live(app.uuid).drop()
             if forget:
                 with self._store.lock_write():
                     retire(self._store.catalog(app.uuid).path, self._store.quarantine)
                     self._store.entries.forget_app(app.uuid)
+
+    def apply_declared(self, *, dry_run: bool = False) -> Sequence[AppliedApp]:
+        """Make the appcat what the files of `apps.d` say; what has no file stays as it is. Doing it
+        again changes nothing. A file that is wrong does not keep the others from being applied.
+        Raises OSError.
+        """
+        return [self._apply(key, dry_run=dry_run) for key in self._declarations.declared()]
+
+    def _apply(self, key: str, *, dry_run: bool) -> AppliedApp:
+        try:
+            return self._applied(self._declarations.read(key), dry_run=dry_run)
+        except EpmError as error:
+            return AppliedApp(key, "failed", error)
+
+    def _applied(self, wanted: Declared, *, dry_run: bool) -> AppliedApp:
+        self._units.check(wanted.unit)
+        old = next((app for app in self._load().apps if app.key == wanted.key), None)
+        base = old or App(
+            uuid=uuid.uuid4().hex,
+            key=wanted.key,
+            root="/",
+            created=to_rfc3339(self._store.clock.now()),
+        )
+        new = msgspec.structs.replace(
+            with_unit(with_hooks(base, wanted.hooks), wanted.unit),
+            patterns=wanted.patterns,
+            cross_mounts=wanted.cross_mounts,
+        )
+        where = self._resolved(wanted.root, follow=wanted.follow)
+        if old is None or (where, wanted.follow) != (old.root, old.follow):
+            new = self._at(new, wanted.root, follow=wanted.follow)
+        if new == old:
+            return AppliedApp(wanted.key, "unchanged")
+        if not dry_run and old is None:
+            self._register(new)
+        elif not dry_run and old is not None:
+            self._replace(old, new)
+        return AppliedApp(wanted.key, "added" if old is None else "changed")
+
+    def _register(self, app: App) -> None:
+        self._check_root(app)
+        self._change(lambda cat: cat.add(app))
+        self._bind(app)
+
+    def _replace(self, old: App, new: App) -> None:
+        """Raises RootError unless a new root resembles what was recorded."""
+        if (old.root, old.follow) != (new.root, new.follow):
+            self._check_root(new)
+            self._check_overlap(new)
+        self._change(lambda cat: cat.change(new))
+        if (old.root, old.follow) != (new.root, new.follow):
+            self._store.live(new.uuid).drop()
+        if unit_of(old) != unit_of(new):
+            self._release(old)
+        self._bind(new)
+
+    def _bind(self, app: App) -> None:
+        unit = unit_of(app)
+        if unit is not None:
+            self._units.bind(app, unit)
+
+    def _release(self, app: App) -> None:
+        unit = unit_of(app)
+        if unit is not None:
+            self._units.release(unit, [unit_of(one) for one in self.list()])
+
+    def _at(self, app: App, root: str, *, follow: bool) -> App:
+        where = self._resolved(root, follow=follow)
+        identity = None if follow else self._identity(where)
+        return msgspec.structs.replace(app, root=where, follow=follow, identity=identity)
+
+    @staticmethod
+    def _resolved(root: str, *, follow: bool) -> str:
+        return os.path.abspath(root) if follow else os.path.realpath(root)
 
     def _load(self) -> AppCat:
         return appcat.load(self._path)

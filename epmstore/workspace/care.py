@@ -12,6 +12,7 @@ from epmstore.care.gc import GcResult, collect
 from epmstore.care.heal import repair as mend
 from epmstore.care.purge import Purged, digests_of, purge
 from epmstore.care.stats import Stats, collect_stats
+from epmstore.catalog import appcat
 from epmstore.catalog.model import Actor
 from epmstore.catalog.retention import DEFAULT, Policy
 from epmstore.digest import Digest
@@ -19,7 +20,7 @@ from epmstore.progress import Progress
 from epmstore.record.replay import rebuild
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
-from epmstore.workspace.apps import Apps
+from epmstore.workspace.apps import FILE
 
 
 class Care:
@@ -119,4 +120,4 @@ class Care:
         """Bring the store to the newest format. There is only one so far: nothing happens."""
 
     def _app(self, key: str) -> str:
-        return Apps(self._store).get(key).uuid
+        return appcat.load(self._store.catalogs / FILE).find(key).uuid

@@ -19,11 +19,13 @@ from epmstore.catalog.model import Actor
 from epmstore.checkout.owed import Owed
 from epmstore.clock import Clock, SystemClock
 from epmstore.errors import BusyError, DamagedError, RootError
+from epmstore.places import SYSTEM_STORE, SYSTEM_UNITS, config_folder
 from epmstore.progress import SILENT, Progress
 from epmstore.record.result import Result
 from epmstore.record.store import Store
 from epmstore.workspace.apps import Apps
 from epmstore.workspace.blobs import Blobs
+from epmstore.workspace.declarations import Declarations, Units
 from epmstore.workspace.handle import AppHandle
 from epmstore.workspace.opening import adopt_store, make_store, open_store, rebuild_index
 
@@ -36,11 +38,26 @@ if TYPE_CHECKING:
 class Workspace:
     """Holds an open store; a context manager. `apps` is the facet for registering applications."""
 
-    def __init__(self, store: Store, *, progress: Progress, actor: Actor | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        progress: Progress,
+        actor: Actor | None,
+        config: Path | None = None,
+        units: Path | None = None,
+    ) -> None:
         self._store = store
         self._progress = progress
         self._actor = actor
-        self.apps = Apps(store)
+        is_system = store.path == SYSTEM_STORE
+        self.apps = Apps(
+            store,
+            Declarations(
+                config or config_folder(store.path), writes=config is not None or is_system
+            ),
+            Units(SYSTEM_UNITS if units is None and is_system else units),
+        )
         self.recovered: list[Result] = []
         """Interrupted checkouts that were finished when the store was opened."""
         self.owing: list[Owed] = []
@@ -85,15 +102,18 @@ class Workspace:
         clock: Clock | None = None,
         actor: Actor | None = None,
         recover: bool = True,
+        config: Path | None = None,
+        units: Path | None = None,
     ) -> Self:
-        """Open a store; `actor` says who asks and goes into what is recorded.
+        """Open a store; `actor` says who asks and goes into what is recorded. `config` and `units`
+        are the folders of its configuration and of systemd's units, if not the usual ones.
 
         A checkout that was interrupted is finished first, unless `recover` is false. Raises
         NoStoreError, ConflictError (a store of another machine), DamagedError, BusyError, OSError.
         """
         owner = f"({(actor or {}).get('command', 'Python')})"
         store = open_store(path.absolute(), clock or SystemClock(), progress, owner=owner)
-        workspace = cls(store, progress=progress, actor=actor)
+        workspace = cls(store, progress=progress, actor=actor, config=config, units=units)
         if recover:
             workspace._recover()
         return workspace

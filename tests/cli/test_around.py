@@ -197,3 +197,19 @@ def test_recover_says_that_there_was_nothing(cli: "Cli", two: Path) -> None:
 def test_recover_all_without_applications_is_fine_at_boot(cli: "Cli") -> None:
     cli.ok("init")
     assert cli.ok("recover", "--all", "--boot").out == ""
+
+
+def test_declared_applications_are_registered(cli: "Cli", two: Path, tmp_path: Path) -> None:
+    (tmp_path / "erp").mkdir()
+    folder = cli.store / "apps.d"
+    folder.mkdir()
+    (folder / "erp.toml").write_text(f"root = '{tmp_path / 'erp'}'\n[hooks]\nstop = 'true'\n")
+    assert cli.ok("app", "apply", "--dry-run").out == "erp: would be added\n"
+    [shape] = cli.ok("app", "apply", "--json").shapes
+    check(shape)
+    assert cli.ok("app", "apply").out == "erp: unchanged\n"
+    (folder / "bad.toml").write_text("rot = '/'\n")
+    found = cli("app", "apply")
+    assert found.code == 2 and "'root'" in found.err and "erp: unchanged" in found.out
+    assert cli("app", "set", "erp", "--stop", "").code == 7
+    assert cli("app", "set", "crm", "--unit", "crm.service").code == 2
