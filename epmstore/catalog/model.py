@@ -100,7 +100,8 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     `app` is the UUID of the application and `key` its name at the time. `txid` is the same in the
     journal: a commit that is replayed is not a second version. `window` is the span in which the
-    change can have happened. `of` is the version whose content was brought back, `scope` the paths
+    change can have happened. `of` is the version whose content was brought back, `release` the
+    vendor's release if it was one, `scope` the paths
     of a partial checkout (null: all), `safety` the version recorded before it, `from_` the version
     that was live. `exit_status` is that of the command that `run` ran. `ignored` is the digest of
     the rules in force, `unobserved` pairs of path and why. `tree` is the sum of the whole tree at
@@ -119,6 +120,7 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     label: str | None = None
     window: tuple[str, str] | None = None
     of: int | None = None
+    release: int | None = None
     scope: tuple[RelPath, ...] | None = None
     safety: int | None = None
     from_: int | None = msgspec.field(default=None, name="from")

@@ -357,6 +357,7 @@ def _draft(
         label=None if is_rescue else header.label,
         actor=header.actor,
         of=None if is_rescue else header.of,
+        release=None if is_rescue else header.release,
         scope=None if is_rescue else header.scope,
         safety=None if is_rescue else header.safety,
         from_=head.version.version,

@@ -70,9 +70,10 @@ class Around:
         if not prepared.plan.steps:
             return checkout.run(request, terms, prepared)
         assert prepared.plan.from_ is not None, "there is a version to go to"
-        series = self._series(hooks, "checkout", prepared.plan.from_, request.of)
+        owed = self._owed(request, terms, hooks, prepared.plan.from_)
+        series = self._series(hooks, "checkout", owed.from_, owed.goal)
         self._check_programs(series)
-        owed = self._file.save(self._owed(request, terms, hooks, prepared.plan.from_))
+        self._file.save(owed)
         try:
             self._stop(series)
             done = checkout.run(request, terms, expected, txid=owed.txid)
@@ -177,7 +178,7 @@ class Around:
     def _undone(self, owed: Owed, failed: HookRun, before: Sequence[HookRun]) -> HookError:
         """The error that says what failed, and that it was undone, if it was."""
         why = f"{failed.hook} failed"
-        said = f"{failed.hook} failed after the checkout of {owed.of} ({failed.why})"
+        said = f"{failed.hook} failed after the checkout of {owed.goal} ({failed.why})"
         try:
             done, series = self.take_back(owed, why)
         except (EpmError, OSError) as error:
@@ -185,7 +186,7 @@ class Around:
                 self._app.key,
                 f"{said}, and it could not be undone: {error}",
                 before,
-                hint=f"the root is at version {owed.version} (content of {owed.of}), and"
+                hint=f"the root is at version {owed.version} (content of {owed.goal}), and"
                 f" {self._app.key} may be down; `epmstore recover` tries to undo it again",
                 undone=False,
                 version=owed.version,
@@ -201,7 +202,7 @@ class Around:
             self._app.key,
             f"{said}; undone: version {owed.version} -> {number} (content of {owed.from_})",
             [*before, *series.runs],
-            hint=f"{state}; `epmstore redo` brings {owed.of} back once the cause is found",
+            hint=f"{state}; `epmstore redo` brings {owed.goal} back once the cause is found",
             undone=True,
             version=number,
         )
@@ -237,7 +238,7 @@ class Around:
     def _restart(self, owed: Owed, *, hooks: bool) -> Series:
         """The tree is the old one: only the start is owed."""
         wanted = owed.hooks if hooks and self.is_same_boot(owed) else Hooks()
-        series = self._series(wanted, "recover", owed.of, owed.from_)
+        series = self._series(wanted, "recover", owed.goal, owed.from_)
         failed = series.start()
         self._file.drop()
         if failed is not None:
@@ -253,7 +254,7 @@ class Around:
     def _start_late(self, owed: Owed, *, hooks: bool) -> Series:
         """The tree is the new one. After a restart of the host, it is the host that starts."""
         wanted = owed.hooks if hooks and self.is_same_boot(owed) else Hooks()
-        series = self._series(wanted, "recover", owed.from_, owed.of)
+        series = self._series(wanted, "recover", owed.from_, owed.goal)
         failed = series.start()
         if failed is not None:
             raise self._undone(owed, failed, series.runs)
@@ -276,7 +277,7 @@ class Around:
     def _journal(self) -> Journal:
         return Journal(self._store.journal(self._app.uuid))
 
-    def _series(self, hooks: Hooks, phase: Phase, from_: int, to: int) -> Series:
+    def _series(self, hooks: Hooks, phase: Phase, from_: int | str, to: int | str) -> Series:
         return Series(self._runner, self._app, hooks, phase, from_=from_, to=to)
 
     def _owed(self, request: Request, terms: Terms, hooks: Hooks, from_: int) -> Owed:
@@ -289,6 +290,7 @@ class Around:
             txid=new_txid(),
             from_=from_,
             of=request.of,
+            release=request.release,
             hooks=hooks,
             confirm=terms.confirm,
             since=now,

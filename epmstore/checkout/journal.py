@@ -55,6 +55,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     label: str | None
     actor: Actor | None
     rules: str
+    release: int | None = None
 
     @property
     def stage(self) -> str:
@@ -220,7 +221,8 @@ def _header_form(header: Header) -> dict[str, Any]:
 
 def _header_from_form(form: dict[str, Any]) -> Header:
     scope = form["scope"]
-    known = {name: form[name] for name in Header.__struct_fields__}
+    optional = {"release"}  # what journals of older releases lack
+    known = {n: form[n] for n in Header.__struct_fields__ if n in form or n not in optional}
     known["root"] = text_from_json(form["root"])
     known["scope"] = None if scope is None else tuple(from_json(path) for path in scope)
     return Header(**known)

@@ -45,8 +45,9 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 
 class Owed(msgspec.Struct, frozen=True, kw_only=True):
     """`txid` is that of the version that the checkout, or the undo, makes. `from_` was live before,
-    `of` is whose content it is, `version` the new one, as far as it is known. `confirm` is how many
-    seconds there are from `since` on. `why` is what an undo is for.
+    `of` is whose content it is (null: that of a vendor's `release`), `version` the new one, as far
+    as it is known. `confirm` is how many seconds there are from `since` on. `why` is what an undo
+    is for.
     """
 
     app: str
@@ -55,7 +56,7 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     txid: str
     from_: int = msgspec.field(name="from")
-    of: int
+    of: int | None
     version: int | None = None
     hooks: Hooks = Hooks()
     confirm: float | None = None
@@ -64,6 +65,12 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     why: str | None = None
     allow_network: bool = False
     actor: Actor | None = None
+    release: int | None = None
+
+    @property
+    def goal(self) -> int | str:
+        """What was to be reached: a version, or a vendor's release."""
+        return f"release:{self.release}" if self.of is None else self.of
 
 
 class OwedFile:

@@ -50,6 +50,7 @@ def plan_to_form(prepared: Prepared) -> dict[str, Any]:
             "config": request.config,
             "within": request.within,
             "label": request.label,
+            "release": request.release,
         },
         "steps": [step_to_form(step) for step in plan.steps],
     }
@@ -78,7 +79,8 @@ def _from_form(form: dict[str, Any]) -> Prepared:
         scope = tuple(from_json(path) for path in asked["scope"])
     request = Request(
         action=form["action"],
-        of=int(form["of"]),
+        of=None if form["of"] is None else int(form["of"]),
+        release=asked.get("release"),
         scope=scope,
         exact=bool(asked["exact"]),
         config=asked["config"],

@@ -5,7 +5,7 @@ record what is there (the safety version), difference, plan, preflight, then the
 """
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -30,6 +30,7 @@ from epmstore.checkout.preflight import Terms, preflight
 from epmstore.clock import to_rfc3339
 from epmstore.errors import ChangedError, DamagedError, PathNotFoundError
 from epmstore.progress import Progress
+from epmstore.record.changes import Changes
 from epmstore.record.observe import valid_rows
 from epmstore.record.recorder import SAFETY, Look, Recorder
 from epmstore.record.root import Root
@@ -37,30 +38,37 @@ from epmstore.relpath import RelPath, parents, sort_paths, to_bytes
 from epmstore.scan.databases import databases, may_hold_databases
 from epmstore.scan.folders import FolderCache
 
-CheckoutAction: TypeAlias = Literal["checkout", "rollback", "undo", "redo", "apply"]
+CheckoutAction: TypeAlias = Literal["checkout", "rollback", "undo", "redo", "apply", "repair"]
 REASONS: dict[CheckoutAction, Reason] = {
     "checkout": "checkout",
     "rollback": "checkout",
     "undo": "undo",
     "redo": "undo",
     "apply": "checkout",
+    "repair": "repair",
 }
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked for: the content of version `of`, for the paths in `scope` (null: all).
+    """What is asked for: the content of version `of`, or of a vendor's `release` (one of the two),
+    for the paths in `scope` (null: all).
     `within` are two versions: only paths that differ between them are touched, and only while they
     are as in the second, or, with `overwrite`, whatever became of them since.
     """
 
     action: CheckoutAction
-    of: int
+    of: int | None = None
+    release: int | None = None
     scope: tuple[RelPath, ...] | None = None
     exact: bool = False
     config: ConfigPolicy = "keep"
     within: tuple[int, int] | None = None
     overwrite: bool = False
     label: str | None = None
+
+
+Released: TypeAlias = Callable[[Request, Look], dict[RelPath, Pair]]
+"""Path to (entry found by a look, entry that a release wants there), for all that are to change."""
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,13 +97,21 @@ class Checkout:
     """Plans and carries out requests for one open root."""
 
     def __init__(
-        self, recorder: Recorder, root: Root, state: CatalogState, progress: Progress
+        self,
+        recorder: Recorder,
+        root: Root,
+        state: CatalogState,
+        progress: Progress,
+        released: Released | None = None,
     ) -> None:
-        """`state` is the history as it is before anything is done."""
+        """`state` is the history as it is before anything is done; `released` answers requests for
+        a release.
+        """
         self._recorder = recorder
         self._root = root
         self._state = state
         self._progress = progress
+        self._released = released
         self._store = recorder.store
         self._app = recorder.app
 
@@ -103,8 +119,11 @@ class Checkout:
         """What would be done now. Writes nothing. Raises ConflictError, PathNotFoundError."""
         look = look or self._recorder.status(self._root)
         newest = _newest(look)
-        pairs = recorded_pairs(self._store, self._app.uuid, newest, self._version(request.of))
-        fresh = overlay(pairs, look.changes)
+        pairs = self._pairs(request, look, newest)
+        if request.release is None:
+            fresh: Collection[RelPath] = overlay(pairs, look.changes)
+        else:
+            fresh = {entry.path for entry in look.changes.come()}
         return self._plan(request, look, newest, pairs, fresh)
 
     def check(self, request: Request, terms: Terms, expected: Prepared | None = None) -> Prepared:
@@ -133,7 +152,8 @@ class Checkout:
         """
         recorded = self._recorder.snapshot(self._root, SAFETY)
         newest = recorded.version
-        pairs = recorded_pairs(self._store, self._app.uuid, newest, self._version(request.of))
+        now = _just_recorded(recorded.look, newest)
+        pairs = self._pairs(request, now, newest)
         prepared = self._plan(request, recorded.look, newest, pairs, ())
         if expected is not None:
             prepared = _as_expected(prepared, expected)
@@ -163,11 +183,14 @@ class Checkout:
         fresh: Collection[RelPath],
     ) -> Prepared:
         scope = request.scope or ()
-        self._check_scope(scope)
+        if request.release is None:
+            self._check_scope(scope)
         options = Options(exact=request.exact, config=request.config, scope=scope)
         if request.within is not None:
             pairs = self._within(pairs, request.within, newest, overwrite=request.overwrite)
             options = Options(exact=True, config="restore")
+        elif request.release is not None:  # what is to be kept is in no pair
+            options = Options(exact=True, config="restore", scope=scope)
         rows = self._rows(newest) or {}
         with FolderCache(self._root.fd) as folders:
             judge = Judge(
@@ -188,6 +211,15 @@ class Checkout:
                 of=request.of,
             )
         return Prepared(app=self._app.uuid, request=request, plan=plan)
+
+    def _pairs(self, request: Request, look: Look, newest: VersionRecord) -> dict[RelPath, Pair]:
+        """What is recorded beside what is wanted; of a release, what was found."""
+        if request.release is not None:
+            assert self._released is not None, "whoever asks for a release says what it is"
+            return self._released(request, look)
+        assert request.of is not None, "a request is for a version or for a release"
+        wanted = self._version(request.of)
+        return recorded_pairs(self._store, self._app.uuid, newest, wanted)
 
     def _surroundings(
         self,
@@ -275,6 +307,7 @@ class Checkout:
             time=to_rfc3339(self._store.clock.now()),
             base=newest.version,
             of=request.of,
+            release=request.release,
             from_=newest.version,
             safety=safety,
             scope=request.scope,
@@ -297,6 +330,12 @@ def new_txid() -> str:
 def _newest(look: Look) -> VersionRecord:
     assert look.head.version is not None, "there is a version to go to, so there is a newest one"
     return look.head.version
+
+
+def _just_recorded(look: Look, newest: VersionRecord) -> Look:
+    """The same look at a root, now that what it found is the newest version."""
+    changes = Changes([], [], [], [], look.changes.problems)
+    return replace(look, head=replace(look.head, version=newest), changes=changes)
 
 
 def _as_expected(prepared: Prepared, expected: Prepared) -> Prepared:

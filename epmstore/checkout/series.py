@@ -21,7 +21,14 @@ class Series:
     """Runs hooks on the way from one version to another."""
 
     def __init__(
-        self, runner: Runner, app: App, hooks: Hooks, phase: Phase, *, from_: int, to: int
+        self,
+        runner: Runner,
+        app: App,
+        hooks: Hooks,
+        phase: Phase,
+        *,
+        from_: int | str,
+        to: int | str,
     ) -> None:
         self.runs: list[HookRun] = []
         self._runner = runner

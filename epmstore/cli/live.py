@@ -28,10 +28,12 @@ from epmstore.record.result import Result
 from epmstore.relpath import RelPath
 from epmstore.workspace import AppHandle
 from epmstore.workspace.live import TermsGiven
+from epmstore.workspace.repairing import RepairOptions
 from epmstore.workspace.settings import load_settings
 
 SHORTEST = 10.0
 """Seconds of the shortest wait for a confirmation: nobody types faster."""
+RELEASE = "release:"
 PLAN_LIMIT = 1 << 30
 """Bytes of the largest plan file that is read: some millions of steps."""
 
@@ -160,6 +162,7 @@ def apply(session: Session, file: str, **given: Any) -> int:
         ("epmstore checkout 117", "the whole root as it was at version 117"),
         ("epmstore checkout latest~1 bin lib/x.so", "only these paths"),
         ("epmstore checkout @2026-10-03T14:00 --dry-run", "what it would do"),
+        ("epmstore checkout release:41", "what the vendor released, edited configuration kept"),
         ("epmstore checkout 0 --target /tmp/crm-0", "elsewhere; the live root is not looked at"),
     ],
 )
@@ -192,6 +195,12 @@ def checkout(
             raise UsageError("with --target only VERSION and PATHs apply: it writes a copy")
         return _export(session, handle, chosen, Path(os.path.abspath(target)), wanted)
     terms = terms_of(session, given)
+    release = _release(chosen)
+    if release is not None:
+        from epmstore.cli.repair import bring_to_release  # noqa: PLC0415 - it needs this module
+
+        options = RepairOptions(release, wanted, exact=exact, config=config, action="checkout")
+        return bring_to_release(session, handle, options, terms)
     return _carry_out(
         session,
         handle,
@@ -199,6 +208,12 @@ def checkout(
         lambda: handle.plan(chosen, wanted, exact=exact, config=config),
         lambda: handle.checkout(chosen, wanted, exact=exact, config=config, **terms),
     )
+
+
+def _release(text: str) -> int | None:
+    """The release that `release:41` names."""
+    number = text.removeprefix(RELEASE)
+    return int(number) if text.startswith(RELEASE) and number.isdecimal() else None
 
 
 def _export(

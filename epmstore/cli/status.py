@@ -33,6 +33,10 @@ def show_status(out: Output, found: Sequence[Shape], *, table: bool = False) -> 
     return max(map(exit_code, found), default=CLEAN)
 
 
+def _goal(unfinished: Shape) -> str:
+    return "a release" if unfinished["of"] is None else str(unfinished["of"])
+
+
 def exit_code(shape: Shape) -> int:
     if shape["unstable"] or shape["unobserved"]:
         return INCOMPLETE
@@ -92,7 +96,7 @@ def _aftermath(shape: Shape) -> list[str]:
     unfinished, pending, hold = (shape.get(key) for key in ("unfinished", "confirm", "hold"))
     if unfinished:
         lines.append(
-            f"the checkout of {unfinished['of']} of {local(unfinished['time'])} did not come to its"
+            f"the checkout of {_goal(unfinished)} of {local(unfinished['time'])} did not come to its"
             f" end, and the application may be down: epmstore recover --app {key}"
         )
     if pending:

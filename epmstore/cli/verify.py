@@ -64,26 +64,25 @@ def verify(session: Session, release: int | None, subset: bool, app: str | None)
             session.out.shape(vendorshapes.finding(handle.app.key, one, accepted=accepted))
         session.out.shape(vendorshapes.verified(handle.app.key, verified, clean=clean))
     else:
-        _print(session, handle, verified, findings, subset=subset)
+        print_verified(session, handle, verified, strangers=findings if subset else None)
     if any(problem.kind != "ignored" for problem in verified.unseen):
         return INCOMPLETE
     return 0 if clean else 1
 
 
-def _print(
+def print_verified(
     session: Session,
     handle: "AppHandle",
     verified: Verified,
-    findings: list[Finding],
     *,
-    subset: bool,
+    strangers: list[Finding] | None = None,
 ) -> None:
-    out = session.out
+    """The headline and the findings; of `--subset`, only the `strangers`."""
+    out, findings = session.out, verified.findings if strangers is None else strangers
     where = f"{handle.app.key} at {name(handle.app.root)}"
-    if subset:
-        strangers = len(findings)
+    if strangers is not None:
         out.line(
-            f"{where}: {number(verified.files - strangers)} of"
+            f"{where}: {number(verified.files - len(strangers))} of"
             f" {counted(verified.files, 'file')} are components of its catalog"
         )
     else:

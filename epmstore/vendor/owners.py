@@ -43,6 +43,8 @@ class Owners:
         counts: dict[Owner, Counter[Owner]] = defaultdict(Counter)
         for (found, wanted), count in pairs.items():
             counts[wanted][found] += count
+        all_found = sum(counts.values(), Counter[Owner]())
+        self._most = all_found.most_common(1)[0][0] if all_found else None
         self._stand_in = {wanted: found.most_common(1)[0][0] for wanted, found in counts.items()}
 
     def differ(self, found: Entry, wanted: Entry) -> bool:
@@ -51,6 +53,13 @@ class Owners:
         if same_owner(owner, released):
             return False
         return self.as_released or owner != self._stand_in.get(released, owner)
+
+    def here(self, wanted: Entry) -> Owner:
+        """Who is to own a path on this host: whoever stands for the release's owner; for an owner
+        that is not found here at all, whoever owns the most.
+        """
+        owner = owner_of(wanted)
+        return self._stand_in.get(owner, owner if self.as_released else self._most or owner)
 
     def stand_ins(self) -> list[tuple[Owner, Owner]]:
         """(owner in the release, who that is here), for those that are another; for a note."""

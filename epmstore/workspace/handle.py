@@ -27,13 +27,13 @@ from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 from epmstore.workspace.history import changes_of, path_of
 from epmstore.workspace.owing import Owing
-from epmstore.workspace.verifying import Verifying
+from epmstore.workspace.repairing import Repairing
 
 BEFORE = Intent(kind="drift", reason="scan")
 """What is recorded before a change begins."""
 
 
-class AppHandle(Verifying, Owing):
+class AppHandle(Repairing, Owing):
     """One application of an open workspace."""
 
     def __init__(self, store: Store, app: App, *, actor: Actor | None, progress: Progress) -> None:

@@ -119,7 +119,8 @@ class Live(History):
         """Carry out a plan made earlier. Raises ChangedError if what it is about changed."""
         if plan.app != self.app.uuid:
             raise UsageError(f"the plan is for another application than {self.app.key}")
-        self.restorable(str(plan.request.of))
+        if plan.request.of is not None:
+            self.restorable(str(plan.request.of))
         return self._carry_out(plan.request, Terms(**terms), expected=plan)
 
     def rollback(self, *, config: ConfigPolicy = "keep", **terms: Unpack[TermsGiven]) -> Result:
@@ -246,7 +247,7 @@ class Live(History):
             return False
         if owed.phase != "CONFIRMING":
             raise ConflictError(
-                f"a checkout of {self.app.key} to {owed.of} did not come to its end: the"
+                f"a checkout of {self.app.key} to {owed.goal} did not come to its end: the"
                 " application may have to be started",
                 hint=f"`epmstore recover --app {self.app.key}`",
             )

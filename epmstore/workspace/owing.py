@@ -21,7 +21,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
 
     from_: int = msgspec.field(name="from")
     version: int | None
-    of: int
+    of: int | None
     until: str
     seconds: float
 

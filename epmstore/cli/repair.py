@@ -1,0 +1,82 @@
+"""Bringing a root to a vendor's release: repair, and what `checkout release:N` does."""
+
+import sys
+from typing import Any
+
+import click
+
+from epmstore.catalog.hooks import NONE, hooks_of
+from epmstore.checkout.plan import ConfigPolicy
+from epmstore.cli.command import command
+from epmstore.cli.live import config_option, exact_option, terms_of, terms_options
+from epmstore.cli.output import name
+from epmstore.cli.paths import scope
+from epmstore.cli.planned import show_plan
+from epmstore.cli.session import Session
+from epmstore.cli.summary import finish, titled
+from epmstore.cli.verify import print_verified
+from epmstore.workspace import AppHandle, vendorshapes
+from epmstore.workspace.live import TermsGiven
+from epmstore.workspace.repairing import RepairOptions
+
+
+@command(
+    app=True,
+    changes=True,
+    asks=True,
+    examples=[
+        ("epmstore repair --dry-run", "what would be brought back"),
+        ("epmstore repair", "everything that deviates from the release that explains the root"),
+        ("epmstore repair --release 41 bin lib/x.so", "these paths, to release 41"),
+    ],
+)
+@click.option("--release", type=click.IntRange(min=0), metavar="N", help="To release N.")
+@exact_option
+@config_option
+@terms_options
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
+def repair(
+    session: Session,
+    release: int | None,
+    paths: tuple[str, ...],
+    exact: bool,
+    config: ConfigPolicy,
+    **given: Any,
+) -> int:
+    """Bring what deviates back to the release.
+
+    Without --release, to the one that best explains the root. The state that is found is recorded
+    first, so that `epmstore undo` can bring it back. Files that no release has at their path, paths
+    that were accepted, and configuration that was edited here are kept and named, unless they are
+    named as PATH or asked for. Ends with a fresh verify, whose result and exit code it has.
+    """
+    handle = session.handle()
+    wanted = scope(paths, handle.app.root)
+    asked = RepairOptions(release, wanted, exact=exact, config=config)
+    return bring_to_release(session, handle, asked, terms_of(session, given))
+
+
+def bring_to_release(
+    session: Session, handle: AppHandle, asked: RepairOptions, terms: TermsGiven
+) -> int:
+    """Show the plan, ask on a terminal, carry it out, and verify anew."""
+    asks = not session.yes and sys.stdin.isatty() and sys.stderr.isatty()
+    if session.dry_run or asks:
+        plan = handle.plan_repair(asked)
+        hooks = hooks_of(handle.app) if terms["hooks"] else NONE
+        show_plan(session.out, plan.prepared, hooks)
+        left = [f"{name(path)} ({why})" for path, why in plan.left]
+        if left and not session.json:
+            session.out.note(titled(session.out, "kept", left))
+        if session.dry_run:
+            return 0
+        if plan.prepared.plan.steps:
+            session.confirm("Go on?")
+    code = finish(session, handle.repair(asked, **terms))
+    verified = handle.verify(asked.release)
+    clean = not verified.deviations
+    if session.json:
+        session.out.shape(vendorshapes.verified(handle.app.key, verified, clean=clean))
+    else:
+        print_verified(session, handle, verified)
+    return code or int(not clean)

@@ -1,0 +1,162 @@
+"""The verbs that bring a root to a release: repair, and checkout of a release."""
+
+from typing import Literal, TypeAlias, Unpack
+
+import msgspec
+
+from epmstore.checkout.differences import Pair
+from epmstore.checkout.plan import ConfigPolicy
+from epmstore.checkout.preflight import Terms
+from epmstore.checkout.run import Checkout, Prepared, Request
+from epmstore.digest import BlobInfo
+from epmstore.errors import NotFoundError, NotRestorableError
+from epmstore.record.recorder import Look
+from epmstore.record.result import Result
+from epmstore.record.root import Root, open_root
+from epmstore.relpath import RelPath, split
+from epmstore.tree import Entry
+from epmstore.vendor.repair import Repair, Surroundings, plan_repair
+from epmstore.workspace.live import TermsGiven
+from epmstore.workspace.verifying import Verifying
+
+RepairAction: TypeAlias = Literal["repair", "checkout"]
+
+
+class RepairOptions(msgspec.Struct, frozen=True):
+    """What is asked for: a release (null: the one that best explains the root), and for which paths
+    (empty: all). `exact`: what no release has at its path goes, too. `config`: what becomes of
+    configuration that was edited here.
+    """
+
+    release: int | None = None
+    paths: tuple[RelPath, ...] = ()
+    exact: bool = False
+    config: ConfigPolicy = "keep"
+    action: RepairAction = "repair"
+
+
+class Repaired(msgspec.Struct, frozen=True):
+    """What was done, or would be: the paths that were left alone are in `left`, with why."""
+
+    prepared: Prepared
+    left: tuple[tuple[RelPath, str], ...]
+
+
+ALL = RepairOptions()
+
+
+class Repairing(Verifying):
+    """Brings one application back to what its vendor released."""
+
+    def plan_repair(self, asked: RepairOptions = ALL) -> Repaired:
+        """What `repair` would do now. Writes nothing. Raises as it does."""
+        with open_root(self.app) as root:
+            look = self._recorder.status(root)
+            if look.head.version is None:
+                raise NotFoundError(
+                    f"nothing is recorded of {self.app.key} yet",
+                    hint="record it first: epmstore snapshot",
+                )
+            request = self._repair_request(look, asked)
+            prepared = self._checkout(root).plan(request, look)
+            return Repaired(prepared, tuple(self._repair(request, look).left))
+
+    def repair(self, asked: RepairOptions = ALL, **terms: Unpack[TermsGiven]) -> Result:
+        """Bring the root (or some paths) to a release: the one that best explains it, unless one is
+        named. What is found is recorded first; `undo` reverses it. Files that no release has at
+        their path are kept, unless `exact`, and so is edited configuration, unless `config` is
+        `restore`.
+
+        Raises NotFoundError without a refcat; NotRestorableError if contents are not stored here;
+        ConflictError and its kin.
+        """
+        with self._locked_root() as root:
+            look = self._recorder.status(root)
+            request = self._repair_request(look, asked)
+            repair = self._repair(request, look)
+            self._check_contents(request, repair, look)
+            result = self._run(root, request, Terms(**terms))
+        label = request.label if result.changed else None
+        return msgspec.structs.replace(result, kept=(*result.kept, *repair.left), label=label)
+
+    def _repair_request(self, look: Look, asked: RepairOptions) -> Request:
+        verified = self._verifier().verify(look, asked.release)
+        chosen = verified.release
+        label = f"release {chosen.version}" + (f" ({chosen.label})" if chosen.label else "")
+        return Request(
+            action=asked.action,
+            release=chosen.version,
+            scope=asked.paths or None,
+            exact=asked.exact,
+            config=asked.config,
+            label=label,
+        )
+
+    def _checkout(self, root: Root) -> Checkout:
+        return Checkout(self._recorder, root, self.state(), self._progress, self._released)
+
+    def _released(self, request: Request, look: Look) -> dict[RelPath, Pair]:
+        return self._repair(request, look).pairs
+
+    def _repair(self, request: Request, look: Look) -> Repair:
+        release = request.release
+        assert release is not None, "a repair is to a release"
+        catalog, entries, uuid = self.releases.catalog, self._store.entries, self.app.uuid
+        now: dict[RelPath, Entry | None] = {entry.path: entry for entry in look.changes.come()}
+        now.update({entry.path: None for entry in look.changes.removed})
+        newest = look.head.number
+
+        def found(path: RelPath) -> Entry | None:
+            if path in now:
+                return now[path]
+            return None if newest is None else entries.at(uuid, newest, path)
+
+        def children(folder: RelPath) -> set[RelPath]:
+            recorded = {} if newest is None else entries.live_folder(uuid, folder)
+            paths = {entry.path for entry in recorded.values()}
+            paths.update(path for path in now if split(path)[0] == folder)
+            return {path for path in paths if now.get(path, path) is not None}
+
+        def had_mode(path: RelPath, bits: int) -> bool:
+            if look.head.number is None:
+                return False
+            return any(span.entry.mode & bits == bits for span in entries.history(uuid, path))
+
+        around = Surroundings(
+            released=lambda path: entries.at(catalog, release, path),
+            found=found,
+            children=children,
+            had_mode=had_mode,
+            now_ns=int(self._store.clock.now() * 1e9),
+        )
+        return plan_repair(
+            self._verifier().verify(look, release),
+            around,
+            scope=request.scope or (),
+            config=request.config,
+            exact=request.exact,
+        )
+
+    def _check_contents(self, request: Request, repair: Repair, look: Look) -> None:
+        """Raises NotRestorableError if contents are neither stored nor about to be recorded."""
+        wanted = {
+            two.content
+            for one, two in repair.pairs.values()
+            if two is not None and two.content is not None and (one is None or _differ(one, two))
+        }
+        about: set[BlobInfo | None] = {entry.content for entry in look.changes.come()}
+        missing = set(self._store.blobs.missing(wanted)) - about
+        if missing:
+            raise NotRestorableError(
+                f"{len(missing)} of {len(wanted)} contents of release {request.release} are not"
+                " in the store: neither released with them here, nor in any recorded version",
+                hint="bring them from the vendor: `epmstore release add` of that release's files,"
+                " or `epmstore blob put FILE` for single ones; then repair again",
+                app=self.app.key,
+                missing=len(missing),
+                digests=sorted(info.digest.hex() for info in missing)[:100],
+            )
+
+
+def _differ(one: Entry, two: Entry) -> bool:
+    return one.content != two.content

@@ -1,0 +1,132 @@
+"""repair and checkout release:N: what comes back, what is kept, and that it is verified anew."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.cli.test_json import check
+from tests.cli.test_verify import RELEASES, findings, root, text, write
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
+
+__all__ = ["root"]  # a fixture
+
+
+def put(cli: "Cli", tmp_path: Path, *releases: int) -> None:
+    """Store the contents of releases, as whoever brings them from the vendor does."""
+    for release in releases:
+        write(tmp_path / f"r{release}", RELEASES[release])
+        for path in RELEASES[release]:
+            cli.ok("blob", "put", str(tmp_path / f"r{release}" / path))
+
+
+def tree(root: Path) -> dict[str, tuple[bytes, int]]:
+    files = [path for path in root.rglob("*") if path.is_file()]
+    return {str(p.relative_to(root)): (p.read_bytes(), p.stat().st_mode & 0o7777) for p in files}
+
+
+def test_everything_that_deviates_comes_back(cli: "Cli", root: Path) -> None:
+    before = tree(root)
+    (root / "bin/crmd").write_bytes(text("tampered"))
+    (root / "lib/b.so").rename(root / "lib/c.so")
+    (root / "lib/a.so").chmod(0o666)
+    shutil.rmtree(root / "doc")
+    (root / "mine").write_bytes(text("mine"))
+    found = cli("repair", "--yes")
+    assert tree(root) == {
+        **before,
+        "lib/c.so": before["lib/b.so"],
+        "mine": (text("mine"), 0o644),
+    }
+    lines = found.out.splitlines()
+    assert lines[0].startswith("crm: version 1 -> 2 'release 2 (1.2)', 4 files brought back, 2 ")
+    assert ", verified; undo: epmstore undo" in lines[0]
+    assert lines[1] == f"crm at {root}: 6 of 8 files = release 2 (1.2)"
+    assert found.code == 1  # two files are still nobody's: kept, and named
+    assert "lib/c.so (no release has it here)" in found.err
+    assert findings(cli) == {"lib/c.so": "foreign", "mine": "unknown"}
+    cli.ok("undo")
+    assert (root / "bin/crmd").read_bytes() == text("tampered")
+    cli.ok("redo")
+    assert cli.ok("repair", "--exact", "--yes").code == 0
+    assert tree(root) == before
+    cli.ok("verify")
+
+
+def test_dry_run_changes_nothing_and_names_what_is_kept(cli: "Cli", root: Path) -> None:
+    (root / "bin/crmd").write_bytes(text("tampered"))
+    (root / "mine").write_bytes(b"mine")
+    before = tree(root)
+    found = cli.ok("repair", "--dry-run")
+    assert "write  bin/crmd" in found.out
+    assert "mine (no release has it here)" in found.err
+    assert tree(root) == before
+    [plan] = cli.ok("repair", "--dry-run", "--json").shapes
+    check(plan)
+    assert plan["action"] == "repair"
+
+
+def test_edited_configuration_is_kept_unless_asked_for(cli: "Cli", root: Path) -> None:
+    (root / "etc/crm.conf").write_bytes(b"port = 2\n")
+    (root / "bin/crmd").unlink()
+    found = cli("repair", "--yes")
+    assert "etc/crm.conf (configuration that was edited here)" in found.err
+    assert (root / "etc/crm.conf").read_bytes() == b"port = 2\n"
+    assert (root / "bin/crmd").read_bytes() == RELEASES[2]["bin/crmd"]
+    result, summary = cli("repair", "--yes", "--json").shapes
+    check(result)
+    check(summary, "Verified")
+    assert not result["changed"]
+    cli.ok("repair", "--config=restore", "--yes")
+    assert (root / "etc/crm.conf").read_bytes() == RELEASES[2]["etc/crm.conf"]
+
+
+def test_what_was_accepted_stays(cli: "Cli", root: Path) -> None:
+    (root / "bin/crmd").write_bytes(text("hardened"))
+    cli.ok("snapshot")
+    cli.ok("accept", "latest", "bin/crmd")
+    cli.ok("repair", "--yes")
+    assert (root / "bin/crmd").read_bytes() == text("hardened")
+    cli.ok("repair", "bin/crmd", "--yes")
+    assert (root / "bin/crmd").read_bytes() == RELEASES[2]["bin/crmd"]
+
+
+def test_paths_limit_it(cli: "Cli", root: Path) -> None:
+    for path in ("bin/crmd", "lib/a.so"):
+        (root / path).write_bytes(text("tampered"))
+    assert cli("repair", "lib", "--yes").code == 1
+    assert findings(cli) == {"bin/crmd": "local"}
+
+
+def test_contents_that_are_not_here_are_counted_and_nothing_is_changed(
+    cli: "Cli", root: Path, tmp_path: Path
+) -> None:
+    before = tree(root)
+    found = cli("repair", "--release", "0", "--yes")
+    assert found.code == 5
+    assert "2 of 2 contents of release 0 are not in the store" in found.err
+    assert tree(root) == before
+    put(cli, tmp_path, 0)
+    cli.ok("repair", "--release", "0", "--yes")
+    assert {path: data for path, (data, _) in tree(root).items()} == RELEASES[0]
+
+
+def test_checkout_of_a_release_goes_there_and_rollback_comes_back(
+    cli: "Cli", root: Path, tmp_path: Path
+) -> None:
+    put(cli, tmp_path, 1)
+    before = tree(root)
+    (root / "mine").write_bytes(b"mine")
+    assert cli("checkout", "release:1", "--yes").code == 1
+    assert {path: data for path, (data, _) in tree(root).items()} == {
+        **RELEASES[1],
+        "mine": b"mine",
+    }
+    assert cli("verify", "--json").shapes[-1]["release"] == 1
+    assert "release 1 (1.1)" in cli.ok("log").out.splitlines()[0]
+    cli.ok("rollback", "--yes")
+    assert {**before, "mine": (b"mine", 0o644)} == tree(root)
+    assert cli("checkout", "release:9", "--yes").code == 5
+    os.unlink(root / "mine")
