@@ -86,8 +86,10 @@ class _Repair:
         if why is not None:
             self.left.append((finding.path, why))
             return
-        wanted = None if finding.expected is None else self._here(finding.expected, finding.found)
-        self.pairs[finding.path] = (finding.found, wanted)
+        # asked for anew: these rows of the index vouch for themselves, those of a survey do not
+        found = self._around.found(finding.path)
+        wanted = self._around.released(finding.path)
+        self.pairs[finding.path] = (found, None if wanted is None else self._here(wanted, found))
 
     def _bring_home(self, finding: Finding) -> None:
         """What was moved away is missing where it belongs, and has no finding there."""
