@@ -96,8 +96,8 @@ def _aftermath(shape: Shape) -> list[str]:
     unfinished, pending, hold = (shape.get(key) for key in ("unfinished", "confirm", "hold"))
     if unfinished:
         lines.append(
-            f"the checkout of {_goal(unfinished)} of {local(unfinished['time'])} did not come to its"
-            f" end, and the application may be down: epmstore recover --app {key}"
+            f"the checkout of {_goal(unfinished)} of {local(unfinished['time'])} did not come to"
+            f" its end, and the application may be down: epmstore recover --app {key}"
         )
     if pending:
         lines.append(
