@@ -14,25 +14,23 @@ from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.planfile import decode_plan, encode_plan
 from epmstore.checkout.run import Prepared
 from epmstore.cli import shapes
-from epmstore.cli.command import PATH, Callback, command
+from epmstore.cli.command import PATH, command
 from epmstore.cli.looking import look
 from epmstore.cli.moments import selector
 from epmstore.cli.output import counted, name
 from epmstore.cli.paths import scope
 from epmstore.cli.planned import confirm, show_plan
+from epmstore.cli.repair import bring_to_release
 from epmstore.cli.session import Session
 from epmstore.cli.summary import INCOMPLETE, finish, titled
+from epmstore.cli.terms import config_option, exact_option, terms_of, terms_options
 from epmstore.errors import UsageError
-from epmstore.measures import parse_duration
 from epmstore.record.result import Result
 from epmstore.relpath import RelPath
 from epmstore.workspace import AppHandle
 from epmstore.workspace.live import TermsGiven
 from epmstore.workspace.repairing import RepairOptions
-from epmstore.workspace.settings import load_settings
 
-SHORTEST = 10.0
-"""Seconds of the shortest wait for a confirmation: nobody types faster."""
 RELEASE = "release:"
 PLAN_LIMIT = 1 << 30
 """Bytes of the largest plan file that is read: some millions of steps."""
@@ -52,51 +50,6 @@ def status(session: Session) -> int:
     any root and without --app, all applications are shown.
     """
     return look(session, session.handles())
-
-
-exact_option = click.option(
-    "--exact", is_flag=True, help="Remove also what no change or release ever recorded."
-)
-config_option = click.option(
-    "--config",
-    type=click.Choice(["keep", "restore"]),
-    default="keep",
-    help="What to do with edited configuration files. Default: keep.",
-)
-
-
-TERMS = {
-    "--live": "Replace programs and libraries that are running, too.",
-    "--allow-network": "Even if the root is on a network file system.",
-    "--no-hooks": "Do not stop, start or check the application.",
-    "--unattended": "For scripts: refused while the application is held.",
-}
-
-
-def terms_options(function: Callback) -> Callback:
-    """What the caller takes upon himself."""
-    confirm = "Undo it after so long (5m) unless `epmstore confirm` comes."
-    function = click.option("--confirm", metavar="DURATION", help=confirm)(function)
-    for option, text in reversed(TERMS.items()):
-        function = click.option(option, is_flag=True, help=text)(function)
-    return function
-
-
-def terms_of(session: Session, given: dict[str, Any]) -> TermsGiven:
-    """As the library takes them, with the limits that are configured. Raises UsageError."""
-    limits = load_settings(session.store_path, os.environ).config.checkout
-    wait = None if given["confirm"] is None else parse_duration(given["confirm"])
-    if wait is not None and wait < SHORTEST:
-        raise UsageError(f"--confirm {given['confirm']} is too short", hint="give it 10s or more")
-    return {
-        "live": given["live"],
-        "allow_network": given["allow_network"],
-        "hooks": not given["no_hooks"],
-        "unattended": given["unattended"],
-        "confirm": wait,
-        "hook_timeout": limits.hook_timeout,
-        "health_timeout": limits.health_timeout,
-    }
 
 
 @command(
@@ -197,8 +150,6 @@ def checkout(
     terms = terms_of(session, given)
     release = _release(chosen)
     if release is not None:
-        from epmstore.cli.repair import bring_to_release  # noqa: PLC0415 - it needs this module
-
         options = RepairOptions(release, wanted, exact=exact, config=config, action="checkout")
         return bring_to_release(session, handle, options, terms)
     return _carry_out(

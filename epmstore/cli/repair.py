@@ -8,13 +8,13 @@ import click
 from epmstore.catalog.hooks import NONE, hooks_of
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.cli.command import command
-from epmstore.cli.live import config_option, exact_option, terms_of, terms_options
+from epmstore.cli.findings import print_verified
 from epmstore.cli.output import name
 from epmstore.cli.paths import scope
 from epmstore.cli.planned import show_plan
 from epmstore.cli.session import Session
 from epmstore.cli.summary import finish, titled
-from epmstore.cli.verify import print_verified
+from epmstore.cli.terms import config_option, exact_option, terms_of, terms_options
 from epmstore.workspace import AppHandle, vendorshapes
 from epmstore.workspace.live import TermsGiven
 from epmstore.workspace.repairing import RepairOptions
