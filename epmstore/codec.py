@@ -2,8 +2,8 @@
 
 Rules: every frame states its content size and carries zstd's own checksum; what comes out of a
 decoder is exactly as long as the caller said it would be, and the size that a frame states is
-checked before a byte is allocated; frames may not have anything behind them. Contexts are kept per
-thread.
+checked before a byte is allocated, and bounded; frames may not have anything behind them. Contexts
+are kept per thread.
 
 `zstandard` does the blobs. It cannot make a frame against a prefix, so deltas are written by
 `backports.zstd` (in the standard library from 3.14) and read by either.
@@ -31,6 +31,9 @@ A tenth of the time for a hundredth of the size. Text full of digests would lose
 """
 MAX_WINDOW_LOG = 27
 DELTA_MAX_WINDOW = 1 << 31
+LARGEST = 1 << 30
+"""Plain bytes that one frame may have; whoever knows of less says so before."""
+LARGEST_DELTA = 128 << 20
 LONG_MATCH_FROM = 1 << 19
 """Deltas of contents from this size on look for long matches; below, the tables cost more than they
 find.
@@ -123,6 +126,8 @@ def decompress_delta(frame: bytes | memoryview, base: bytes, size: int) -> bytes
     """The inverse of `compress_delta`. Raises DamagedError."""
     if len(base) < SHORTEST_BASE:
         return decompress(frame, size)
+    if size > LARGEST_DELTA:
+        raise _damaged(f"a difference may not make {size} bytes")
     _check_size(frame, size)
     prefix = zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     context = zstandard.ZstdDecompressor(dict_data=prefix, max_window_size=DELTA_MAX_WINDOW)
@@ -138,6 +143,8 @@ def _check_size(frame: bytes | memoryview, size: int) -> None:
         stated = zstandard.get_frame_parameters(frame).content_size
     except zstandard.ZstdError as error:
         raise _damaged(str(error)) from None
+    if size > LARGEST:
+        raise _damaged(f"a frame may not have {size} bytes")
     if stated != size:
         raise _damaged(f"frame states {stated} bytes, {size} were recorded")
 

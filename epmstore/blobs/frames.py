@@ -27,6 +27,10 @@ FRAME_SIZE = 1 << 20
 PART_SIZE = 4 << 20
 DELTA_BODY = 1 << 20
 DELTA_COUNT = 256
+LARGEST = 128 << 20
+"""Plain bytes of a frame, at most: twice what the largest content has that is not in parts. More is
+a bomb, and is not decoded.
+"""
 PREFIX = 8
 PLAIN = frozenset({Kind.SOLID, Kind.STORED, Kind.PART})
 HELD = PLAIN | {Kind.DELTA}
@@ -89,6 +93,8 @@ def trailer(footer: Seal) -> Frame:
 
 def plain_bytes(found: Seal, body: bytes | memoryview) -> bytes:
     """What a solid, part or stored frame holds. Raises DamagedError."""
+    if found.number > LARGEST:
+        raise _malformed(found)
     if found.kind is not Kind.STORED:
         return codec.decompress(body, found.number)
     if len(body) != found.number:

@@ -1,0 +1,246 @@
+"""Points: one task, one mutating call of it that goes wrong, and the verdict afterwards.
+
+    python -m tests.faults.points --how kill --every 1 --out kills.jsonl
+
+A scenario begins from a template (a store and a root), is carried out in a process of its own, and
+at one call it is killed, torn, or failed (once, or from then on), with one of several errors. Then
+another process opens the store, which recovers, and judges. One JSON line a point; with `--out`
+points that are in the file already are not tried again. No root, no mounts: what a disk forgets is
+the business of campaign.py.
+"""
+
+import argparse
+import errno
+import json
+import os
+import pickle
+import random
+import shutil
+import subprocess
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from epmstore.checkout.journal import Journal
+from epmstore.errors import EpmError
+from epmstore.record import reserve
+from tests.faults.scenarios import SCENARIOS, Ack, Scenario, Stage
+from tests.faults.shim import LOG, Fault, Shim
+from tests.faults.verdict import judge
+
+ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EACCES", "EROFS", "EMFILE", "EINTR")
+Answer: TypeAlias = dict[str, Any]
+
+
+class Point(NamedTuple):
+    """Before which call of which scenario what goes wrong. `recovery`: the recovery is killed too,
+    before that call of its own.
+    """
+
+    scenario: str
+    how: str
+    at: int
+    error: str = ""
+    sticky: bool = False
+    recovery: int = 0
+
+    @property
+    def fault(self) -> Fault:
+        code = getattr(errno, self.error) if self.error else 0
+        how: Any = self.how
+        return Fault(how, self.at, code, self.sticky)
+
+
+class Runner:
+    """Tries points of one scenario, in one place."""
+
+    def __init__(self, place: Path, scenario: Scenario, seed: int) -> None:
+        self._scenario = scenario
+        self._template = place / "template"
+        self._stage = Stage(place / "here", random.Random(seed))
+        self._stage.root.mkdir(parents=True)
+        answer = in_process(lambda: {"stage": prepared(scenario, self._stage)})
+        self._stage.take(answer["stage"])
+        self._template.mkdir()
+        run(f"cp -a {self._stage.place}/. {self._template}/")
+        self.calls = 0
+        counted = self._act(LOG)
+        assert "error" not in counted, counted
+        self.names: list[str] = counted["calls"]
+        self.calls = len(self.names)
+
+    def try_point(self, point: Point) -> dict[str, object]:
+        """What came of it, as the line to print."""
+        self._restore()
+        answer = self._act(point.fault)
+        state = journal_state(self._stage.store)
+        if point.recovery:
+            in_process(lambda: recover(self._stage, Fault("kill", point.recovery)))
+        verdict = in_process(
+            lambda: {"problems": judge(self._stage, self._scenario, answer.get("done", Ack()))}
+        )
+        problems = verdict.get("problems", [f"the judge died: {verdict}"])
+        if "unexpected" in answer:
+            problems.append(answer["unexpected"])
+        name = self.names[point.at - 1] if point.at <= self.calls else "none"
+        return {
+            **point._asdict(),
+            "call": name,
+            "journal": state,
+            "ended": "done" if "done" in answer else answer.get("error", "killed"),
+            "verdict": problems or "ok",
+        }
+
+    def _restore(self) -> None:
+        """The folders themselves stay: an application knows its root by the inode."""
+        here, template = self._stage.place, self._template
+        run(
+            f"find {here} -mindepth 2 -delete; find {here} -mindepth 1 -maxdepth 1 "
+            f"! -name root -exec rm -rf {{}} +; cp -a {template}/. {here}/"
+        )
+
+    def _act(self, fault: Fault) -> Answer:
+        return in_process(lambda: act(self._stage, self._scenario, fault))
+
+
+def prepared(scenario: Scenario, stage: Stage) -> Stage:
+    scenario.prepare(stage)
+    return stage
+
+
+def act(stage: Stage, scenario: Scenario, fault: Fault) -> Answer:
+    """Carry out a task; what it promised, or the error that it ended with."""
+    shim = Shim(fault)
+    answer: Answer = {}
+    try:
+        with shim:
+            answer["done"] = scenario.act(stage)
+    except (EpmError, OSError) as error:
+        answer["error"] = type(error).__name__
+    except Exception:
+        answer["error"] = "unexpected"
+        answer["unexpected"] = traceback.format_exc(limit=-4)
+    answer["calls"] = [call.name for call in shim.calls]
+    return answer
+
+
+def recover(stage: Stage, fault: Fault) -> Answer:
+    with Shim(fault), stage.open():
+        return {}
+
+
+def in_process(work: Callable[[], Answer]) -> Answer:
+    """What a function returns in a process of its own; nothing if it was killed."""
+    read_fd, write_fd = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.close(read_fd)
+        try:
+            answer = work()
+        except BaseException:
+            answer = {"problems": [traceback.format_exc(limit=-6)], "error": "died"}
+        with os.fdopen(write_fd, "wb") as pipe:
+            pickle.dump(answer, pipe)
+        os._exit(0)
+    os.close(write_fd)
+    with os.fdopen(read_fd, "rb") as pipe:
+        data = pipe.read()
+    os.waitpid(process, 0)
+    found: Answer = pickle.loads(data) if data else {}
+    return found
+
+
+def journal_state(store: Path) -> str:
+    """How far an interrupted checkout came."""
+    found = [*(store / "journals").glob("*.journal")] if store.is_dir() else []
+    if not found:
+        return "none"
+    loaded = Journal(found[0]).load()
+    return "begun" if loaded is None else loaded.state or "begun"
+
+
+def run(script: str) -> None:
+    subprocess.run(["sh", "-ec", script], check=True)
+
+
+def points(scenario: str, calls: int, how: str, every: int, rng: random.Random) -> Iterator[Point]:
+    """Every `every`-th of all that there are, beginning somewhere."""
+    found: list[Point] = []
+    for at in range(1, calls + 1):
+        if how == "kill":
+            found.append(Point(scenario, how, at))
+        elif how == "again":
+            found.append(Point(scenario, "kill", at, recovery=rng.randrange(1, calls - at + 20)))
+        elif how == "tear":
+            found += [Point(scenario, how, at), Point(scenario, how, at, "EIO")]
+        else:
+            found += [
+                Point(scenario, how, at, error, sticky)
+                for error in ERRORS
+                for sticky in (False, True)
+            ]
+    yield from found[rng.randrange(every) :: every]
+
+
+class Out:
+    """Lines on standard output, and in a file, from which done points are known."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._done: set[str] = set()
+        if path is not None and path.exists():
+            self._done = {key(json.loads(line)) for line in path.read_text().splitlines()}
+
+    def has(self, point: Point) -> bool:
+        return key(point._asdict()) in self._done
+
+    def add(self, line: dict[str, object]) -> None:
+        text = json.dumps(line)
+        if self._path is None:
+            sys.stdout.write(text + "\n")
+        else:
+            with self._path.open("a") as file:
+                file.write(text + "\n")
+
+
+def key(line: dict[str, Any]) -> str:
+    return json.dumps([line[name] for name in Point._fields])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--how", default="kill", choices=["kill", "again", "tear", "fail"])
+    parser.add_argument("--scenario", action="append", choices=list(SCENARIOS))
+    parser.add_argument("--every", type=int, default=1, help="one of so many points")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--shard", default="0/1", help="this one of so many")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--place", type=Path, default=Path("/dev/shm"))
+    options = parser.parse_args()
+    reserve.SIZE = 1 << 16
+    shard, shards = map(int, options.shard.split("/"))
+    out, counts = Out(options.out), Counter[str]()
+    for name in options.scenario or SCENARIOS:
+        place = options.place / f"epm-points-{os.getpid()}"
+        try:
+            runner = Runner(place, SCENARIOS[name], options.seed)
+            rng = random.Random(f"{options.seed}/{name}/{options.how}")
+            found = [*points(name, runner.calls, options.how, options.every, rng)]
+            for point in found[shard::shards]:
+                if out.has(point):
+                    continue
+                line = {**runner.try_point(point), "seed": options.seed}
+                out.add(line)
+                counts["ok" if line["verdict"] == "ok" else "failed"] += 1
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+    summary = {"seed": options.seed, "how": options.how, **counts}
+    sys.stderr.write(json.dumps(summary) + "\n")
+    return 1 if counts["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,270 @@
+"""What is tried at every point: tasks of a workspace, what they begin with, and what they promise.
+
+`prepare` makes store and root once; `act` is the task, and returns what it acknowledged: the
+version that it recorded, if it did.
+"""
+
+import os
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from epmstore.checkout.target import Exported
+from epmstore.digest import Digest, identify
+from epmstore.record import commit
+from epmstore.record.result import Result
+from epmstore.workspace import AppHandle, Workspace
+from tests.acceptance.host import Picture, picture
+from tests.acceptance.trees import make_new, make_old
+
+KEY = "crm"
+FILES = 24
+SECRET = b"the key " * 200
+
+
+@dataclass
+class Stage:
+    """A store and a root below `place`, and what is known of them before the task begins."""
+
+    place: Path
+    rng: random.Random
+    versions: dict[int, Picture] = field(default_factory=dict)
+    roots: list[Picture] = field(default_factory=list)
+    """What the root may be afterwards."""
+    purged: list[Digest] = field(default_factory=list)
+
+    @property
+    def store(self) -> Path:
+        return self.place / "store"
+
+    @property
+    def root(self) -> Path:
+        return self.place / "root"
+
+    def open(self) -> Workspace:
+        return Workspace.open(self.store)
+
+    def take(self, other: "Stage") -> None:
+        """What a process learned that prepared it."""
+        self.versions, self.roots, self.purged = other.versions, other.roots, other.purged
+
+    def record(self) -> int:
+        with self.open() as workspace:
+            version = workspace.app(KEY).snapshot("prepared").version
+        assert version is not None
+        self.versions[version] = picture(self.root)
+        self.roots = [self.versions[version]]
+        return version
+
+
+class Ack(NamedTuple):
+    """What a task promised: a version, but for the paths that it named."""
+
+    version: int | None = None
+    named: frozenset[bytes] = frozenset()
+
+
+class Scenario(NamedTuple):
+    """`makes` says what an unacknowledged version that is there all the same must be: `old` (the
+    root as it was), `new` (the last of the roots), or anything.
+    """
+
+    prepare: Callable[[Stage], None]
+    act: Callable[[Stage], Ack]
+    makes: str = "old"
+
+
+def two_versions(stage: Stage) -> None:
+    """As delivered, and upgraded: every kind of difference."""
+    Workspace.init(stage.store).close()
+    make_old(stage.root, FILES, stage.rng)
+    with stage.open() as workspace:
+        workspace.apps.add(KEY, stage.root)
+    stage.record()
+    make_new(stage.root, FILES, stage.rng)
+    stage.record()
+
+
+def edited(stage: Stage) -> None:
+    """Something changed since."""
+    two_versions(stage)
+    (stage.root / "d1/e1/f1").write_bytes(b"by hand")
+    (stage.root / "fresh").mkdir()
+    (stage.root / "fresh/file").write_bytes(b"fresh" * 100)
+    stage.roots = [picture(stage.root)]
+
+
+def in_packs(prepare: Callable[[Stage], None]) -> Callable[[Stage], None]:
+    def prepared(stage: Stage) -> None:
+        commit.LOG_LIMIT = 0
+        prepare(stage)
+
+    return prepared
+
+
+def going_back(stage: Stage) -> None:
+    two_versions(stage)
+    stage.roots.append(stage.versions[0])
+
+
+def drifted_and_back(stage: Stage) -> None:
+    edited(stage)
+    stage.roots.append(stage.versions[0])
+
+
+def went_back(stage: Stage) -> None:
+    """A checkout that can be undone."""
+    two_versions(stage)
+    before = picture(stage.root)
+    with stage.open() as workspace:
+        version = workspace.app(KEY).checkout("0", exact=True).version
+    assert version is not None
+    stage.versions[version] = picture(stage.root)
+    stage.roots = [stage.versions[version], before]
+
+
+def with_dead_contents(stage: Stage) -> None:
+    two_versions(stage)
+    for number in range(3):
+        for name in stage.rng.sample(range(FILES), 8):
+            path = stage.root / f"d{name % 9}/e{name % 4}/f{name}"
+            if path.exists():
+                path.write_bytes(stage.rng.randbytes(3000) + b"%d" % number)
+        stage.record()
+    with stage.open() as workspace:
+        workspace.care.forget(KEY, [0, 1, 2])
+    for version in (0, 1, 2):
+        del stage.versions[version]
+
+
+def leaked(stage: Stage) -> None:
+    two_versions(stage)
+    (stage.root / "key").write_bytes(SECRET)
+    stage.record()
+    (stage.root / "key").write_bytes(SECRET + b"edited")
+    stage.record()
+    (stage.root / "key").unlink()
+    version = stage.record()
+    stage.purged = [identify(SECRET).digest]
+    stage.versions = {v: p for v, p in stage.versions.items() if v != version - 2}
+
+
+def with_a_bad_frame(stage: Stage) -> None:
+    """Damage that live files can mend."""
+    going_back(stage)
+    stage.roots = stage.roots[:1]
+    (log,) = (stage.store / "packs/log").iterdir()
+    data = bytearray(log.read_bytes())
+    data[-len(data) // 8] ^= 1
+    log.write_bytes(data)
+    stage.versions.pop(0)
+
+
+def with_a_copy(stage: Stage) -> None:
+    two_versions(stage)
+    with stage.open() as workspace:
+        workspace.care.copy(stage.place / "copy")
+    (stage.root / "more").write_bytes(b"more" * 50)
+    stage.record()
+
+
+def handle(workspace: Workspace) -> AppHandle:
+    return workspace.app(KEY)
+
+
+def with_workspace(work: Callable[[Workspace, Stage], object]) -> Callable[[Stage], Ack]:
+    def act(stage: Stage) -> Ack:
+        with stage.open() as workspace:
+            return acknowledged(work(workspace, stage))
+
+    return act
+
+
+def acknowledged(found: object) -> Ack:
+    """What a verb returned, as a promise."""
+    if isinstance(found, Result):
+        kept = [path for path, _ in found.kept]
+        named = [*kept, *(text.rsplit(": ", 1)[0] for text in found.not_restored)]
+        return Ack(found.version, frozenset(map(os.fsencode, named)))
+    if isinstance(found, Exported):
+        return Ack(None, frozenset(os.fsencode(one.path) for one in found.refused))
+    return Ack()
+
+
+def _run(workspace: Workspace, stage: Stage) -> Result:
+    return handle(workspace).run(["true"], "nothing")
+
+
+def _gc(workspace: Workspace, stage: Stage) -> None:
+    workspace.care.gc()
+
+
+def _reindex(stage: Stage) -> Ack:
+    for path in stage.store.glob("index.sqlite*"):
+        path.unlink()
+    stage.open().close()
+    return Ack()
+
+
+def _export(workspace: Workspace, stage: Stage) -> Exported:
+    return handle(workspace).export("0", stage.place / "exported")
+
+
+def _put(workspace: Workspace, stage: Stage) -> None:
+    loose = stage.place / "loose"
+    loose.write_bytes(b"loose" * 500)
+    info = workspace.blobs.put(loose)
+    workspace.blobs.get(info.digest, stage.place / "got")
+    shutil.rmtree(stage.place / "none", ignore_errors=True)
+
+
+def _copy(workspace: Workspace, stage: Stage) -> None:
+    workspace.care.copy(stage.place / "copy")
+
+
+def _init(stage: Stage) -> Ack:
+    Workspace.init(stage.place / "second").close()
+    return Ack()
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "snapshot": Scenario(edited, with_workspace(lambda w, s: handle(w).snapshot("acted"))),
+    "snapshot, packs": Scenario(
+        in_packs(edited), with_workspace(lambda w, s: handle(w).snapshot("acted"))
+    ),
+    "run": Scenario(edited, with_workspace(_run)),
+    "checkout": Scenario(
+        going_back, with_workspace(lambda w, s: handle(w).checkout("0", exact=True)), "new"
+    ),
+    "checkout over drift": Scenario(
+        drifted_and_back,
+        with_workspace(lambda w, s: handle(w).checkout("0", exact=True)),
+        "any",
+    ),
+    "undo": Scenario(went_back, with_workspace(lambda w, s: handle(w).undo()), "new"),
+    "export": Scenario(two_versions, with_workspace(_export)),
+    "forget": Scenario(
+        two_versions, with_workspace(lambda w, s: w.care.forget(KEY, [0])), "forgets"
+    ),
+    "gc": Scenario(with_dead_contents, with_workspace(_gc)),
+    "gc, packs": Scenario(in_packs(with_dead_contents), with_workspace(_gc)),
+    "purge": Scenario(leaked, with_workspace(lambda w, s: w.care.purge(s.purged)), "purges"),
+    "repair": Scenario(
+        with_a_bad_frame,
+        with_workspace(lambda w, s: w.care.fsck(1.0, repair=True, seed=1)),
+        "repairs",
+    ),
+    "rebuild": Scenario(two_versions, with_workspace(lambda w, s: w.care.rebuild())),
+    "lost index": Scenario(two_versions, _reindex),
+    "patterns": Scenario(
+        two_versions,
+        with_workspace(lambda w, s: w.apps.set(KEY, add={"ignore": ["/none"]})),
+    ),
+    "tag": Scenario(two_versions, with_workspace(lambda w, s: handle(w).tag("x", "0"))),
+    "blob": Scenario(two_versions, with_workspace(_put)),
+    "copy": Scenario(with_a_copy, with_workspace(_copy)),
+    "init": Scenario(two_versions, _init),
+}

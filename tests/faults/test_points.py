@@ -1,0 +1,62 @@
+"""Whatever call goes wrong, in whatever task: what was promised is there, and nothing is half done.
+
+A share of all points by default: EPM_TEST_EVERY=1 tries them all, EPM_TEST_SEED says which trees.
+"""
+
+import random
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from epmstore.record import reserve
+from tests.acceptance.host import SEED, amount
+from tests.faults.points import Point, Runner, in_process, points
+from tests.faults.scenarios import SCENARIOS
+
+EVERY = amount("EPM_TEST_EVERY", 80)
+HOWS = {"kill": 1, "again": 2, "tear": 3, "fail": 9}
+"""The share of each: there are fourteen times as many ways to fail."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120 + 60_000 // EVERY)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_point(
+    tmp_path: Path,
+    scenario: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reserve, "SIZE", 1 << 16)
+    place = tmp_path / "points"
+    runner = Runner(place, SCENARIOS[scenario], SEED)
+    tried, wrong = 0, []
+    for how, share in HOWS.items():
+        rng = random.Random(f"{SEED}/{scenario}/{how}")
+        every = EVERY * share if EVERY > 1 else 1
+        for point in points(scenario, runner.calls, how, every, rng):
+            line = runner.try_point(point)
+            tried += 1
+            wrong += [line] if line["verdict"] != "ok" else []
+    shutil.rmtree(place)
+    with capsys.disabled():
+        sys.stdout.write(f"\nseed {SEED}, {scenario}: {tried} points of {runner.calls} calls\n")
+    assert wrong == []
+
+
+def test_a_point_hits_the_call_that_it_names(tmp_path: Path) -> None:
+    runner = Runner(tmp_path, SCENARIOS["checkout"], SEED)
+    at = runner.names.index("exchange") + 1
+    line = runner.try_point(Point("checkout", "kill", at))
+    assert (line["call"], line["journal"], line["ended"]) == ("exchange", "STAGED", "killed")
+    line = runner.try_point(Point("checkout", "fail", at, "EIO"))
+    assert line["ended"] in ("OSError", "DiskFullError"), line
+    line = runner.try_point(Point("checkout", "kill", runner.calls + 1))
+    assert (line["call"], line["ended"]) == ("none", "done")
+
+
+def test_what_dies_answers_nothing() -> None:
+    assert in_process(lambda: {"x": 1}) == {"x": 1}
+    assert "Error" in in_process(lambda: {"x": 1 // 0})["problems"][0]

@@ -1,0 +1,148 @@
+"""The verdict on a point: what was promised is there, nothing is half done, and work goes on."""
+
+import os
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from epmstore import fsio
+from epmstore.catalog.state import VersionInfo
+from epmstore.errors import EpmError
+from epmstore.workspace import AppHandle, Workspace
+from tests.acceptance.host import Picture, differences, picture
+from tests.faults.scenarios import KEY, Ack, Scenario, Stage, acknowledged
+
+
+def judge(stage: Stage, scenario: Scenario, done: Ack) -> list[str]:
+    """What is wrong. `done` is what was acknowledged; what it names may be as it is, and so may
+    what the recovery names.
+    """
+    return [*_judged(stage, scenario, done), *_beside(stage, done.named)]
+
+
+def unlike(found: Picture, allowed: Sequence[Picture], named: Collection[bytes]) -> list[bytes]:
+    """In what a picture differs from the nearest of those that it may be, named paths apart."""
+    tops = {path.split(b"/")[0] for path in named}
+    wrong = [
+        [path for path in differences(found, one) if path not in named and path not in tops]
+        for one in allowed
+    ]
+    return min(wrong, key=len)[:5]
+
+
+def _judged(stage: Stage, scenario: Scenario, done: Ack) -> Iterator[str]:
+    with stage.open() as workspace:
+        handle = workspace.app(KEY)
+        for result in workspace.recovered:
+            done = done._replace(named=done.named | acknowledged(result).named)
+        if scenario.makes == "repairs":
+            workspace.care.fsck(1.0, repair=True, seed=1)
+        root = picture(stage.root)
+        if wrong := unlike(root, stage.roots, done.named):
+            yield f"the root is no state it may be in: {wrong}"
+        yield from _leftovers(stage)
+        yield from _versions(stage, scenario, handle, root, done)
+        if scenario.makes == "purges" and handle.state().purged:
+            workspace.care.gc()
+        report = workspace.care.fsck(1.0, seed=1)
+        if not report.clean:
+            yield f"fsck: {report.findings}"
+    yield from _second_opening(stage)
+    with stage.open() as workspace:
+        handle = workspace.app(KEY)
+        handle.snapshot("afterwards")
+        if not handle.status().clean:
+            yield "a snapshot left something unrecorded"
+
+
+def _leftovers(stage: Stage) -> Iterator[str]:
+    left = [name for name in os.listdir(stage.root) if name.startswith(".epm-")]
+    left += [name for name in os.listdir(stage.store / "journals") if name.endswith(".journal")]
+    if left:
+        yield f"left over: {left}"
+
+
+def _versions(
+    stage: Stage, scenario: Scenario, handle: AppHandle, root: Picture, done: Ack
+) -> Iterator[str]:
+    infos = handle.versions()
+    numbers = [info.version for info in infos]
+    if numbers != list(range(len(numbers))):
+        yield f"versions {numbers}"
+    lost = ({*stage.versions} | ({done.version} - {None})) - {*numbers}
+    if lost:
+        yield f"lost acknowledged versions {lost}"
+    for info in infos:
+        expected = stage.versions.get(info.version)
+        if expected is not None:
+            yield from _compared(stage, scenario, handle, info, expected)
+    newest = max(stage.versions)
+    for info in infos:
+        if info.version > newest:
+            yield from _unacknowledged(stage, handle, info, root, done.named)
+
+
+def _compared(
+    stage: Stage, scenario: Scenario, handle: AppHandle, info: VersionInfo, expected: Picture
+) -> Iterator[str]:
+    if not info.restorable:
+        if scenario.makes != "forgets":
+            yield f"version {info.version} cannot be restored"
+        return
+    wrong = differences(export(stage, handle, info.version), expected)[:5]
+    if wrong:
+        yield f"version {info.version} is wrong in {wrong}"
+
+
+def _unacknowledged(
+    stage: Stage, handle: AppHandle, info: VersionInfo, root: Picture, named: Collection[bytes]
+) -> Iterator[str]:
+    """A version of the task itself, whether or not anybody was told of it."""
+    found = export(stage, handle, info.version)
+    if wrong := unlike(found, stage.roots, named):
+        yield f"version {info.version} ({info.record.reason}) is no state of the root: {wrong}"
+    if info.record.reason in ("checkout", "undo") and unlike(found, [root], named):
+        yield "the history says that the checkout is done, the root says that it is not"
+
+
+def export(stage: Stage, handle: AppHandle, version: int) -> Picture:
+    target = stage.place / "judged"
+    handle.export(str(version), target)
+    found = picture(target)
+    shutil.rmtree(target)
+    return found
+
+
+def _second_opening(stage: Stage) -> Iterator[str]:
+    calls: list[str] = []
+    fsio.install_fault(lambda call, arguments: calls.append(call))
+    with stage.open() as workspace:
+        if workspace.recovered:
+            yield "recovered twice"
+    fsio.install_fault(None)
+    if calls:
+        yield f"opening once more did {calls}"
+
+
+def _beside(stage: Stage, named: Collection[bytes]) -> Iterator[str]:
+    """What the task made elsewhere is whole or not there."""
+    exported, copy, second = (stage.place / name for name in ("exported", "copy", "second"))
+    if exported.exists() and (wrong := unlike(picture(exported), [stage.versions[0]], named)):
+        yield f"an export is there and not whole: {wrong}"
+    if (copy / "FORMAT").exists():
+        yield from _copied(stage, copy)
+    if (second / "FORMAT").exists():
+        Workspace.open(second).close()
+
+
+def _copied(stage: Stage, copy: Path) -> Iterator[str]:
+    """An older copy stays one at any moment."""
+    try:
+        with Workspace.open(copy) as workspace:
+            report = workspace.care.fsck(1.0, seed=1)
+            known = {info.version for info in workspace.app(KEY).versions()}
+    except EpmError as error:
+        yield f"the copy cannot be opened: {error}"
+        return
+    if not report.clean or not known >= {0, 1}:
+        yield f"the copy is damaged: {report.findings}, {known}"
