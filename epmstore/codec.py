@@ -30,6 +30,9 @@ TABLES = {"hash_log": 15, "chain_log": 15}
 A tenth of the time for a hundredth of the size. Text full of digests would lose a fifth by them.
 """
 MAX_WINDOW_LOG = 27
+STREAM_STEP = 2048
+"""Compressed bytes that a stream decodes at a time: the most that they may hold fits into memory.
+"""
 DELTA_MAX_WINDOW = 1 << 31
 LARGEST = 1 << 30
 """Plain bytes that one frame may have; whoever knows of less says so before."""
@@ -90,20 +93,44 @@ def open_stream(file: IO[bytes]) -> IO[bytes]:
 
 
 class _Stream(io.RawIOBase):
-    """What `open_stream` gives: reads forward only."""
+    """What `open_stream` gives: reads forward only, in bounded memory."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        decoder = zstandard.ZstdDecompressor(max_window_size=1 << MAX_WINDOW_LOG)
-        self._reader = decoder.stream_reader(file, read_across_frames=True, closefd=False)
+        self._file = file
+        self._decoder: zstandard.ZstdDecompressionObj | None = None
+        self._left = b""  # compressed, behind the end of a frame
+        self._plain = memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         try:
-            return self._reader.readinto(buffer)
+            while not self._plain and self._more():
+                pass
         except zstandard.ZstdError as error:
             raise DamagedError(f"compressed data is damaged: {error}") from None
+        count = min(len(buffer), len(self._plain))
+        buffer[:count] = self._plain[:count]
+        self._plain = self._plain[count:]
+        return count
+
+    def _more(self) -> bool:
+        """Decode a little more; whether there was any."""
+        data = self._left or self._file.read(STREAM_STEP)
+        self._left = b""
+        if not data:
+            if self._decoder is not None:
+                raise DamagedError("compressed data ends too early")
+            return False
+        if self._decoder is None:
+            context = zstandard.ZstdDecompressor(max_window_size=1 << MAX_WINDOW_LOG)
+            self._decoder = context.decompressobj()
+        self._plain = memoryview(self._decoder.decompress(data))
+        if self._decoder.eof:
+            self._left = self._decoder.unused_data
+            self._decoder = None
+        return True
 
 
 def compress_delta(data: bytes, base: bytes, level: int = DELTA_LEVEL) -> bytes:

@@ -6,8 +6,10 @@ EpmError                    exit 4    the operation failed: DiskFullError, HookE
   NotFoundError             exit 5    AppNotFoundError, VersionNotFoundError, PathNotFoundError,
                                       BlobNotFoundError, NotRestorableError
   DamagedError              exit 6    bytes on disk are not what was written: TornError,
-                                      DigestMismatchError, InvalidNameError
-  ConflictError             exit 7    CollisionError, ChangedError, RootError, InUseError
+                                      DigestMismatchError, InvalidNameError, BadCatalogError
+  ConflictError             exit 7    CollisionError, ChangedError, RootError, InUseError,
+                                      ForkError, NeedsError
+  TrustError                exit 8    BadSignatureError, UntrustedError, OlderError
   NoStoreError              exit 10   no store here, or none that this release understands
   BusyError                 exit 11   somebody else holds the lock
 
@@ -108,6 +110,12 @@ class InvalidNameError(DamagedError):
     code = "invalid_name"
 
 
+class BadCatalogError(DamagedError):
+    """A catalog from elsewhere is not one; `line` says where."""
+
+    code = "bad_catalog"
+
+
 class ConflictError(EpmError):
     exit_code = 7
     code = "conflict"
@@ -135,6 +143,43 @@ class InUseError(ConflictError):
     """Processes hold paths that a plan would replace."""
 
     code = "in_use"
+
+
+class ForkError(ConflictError):
+    """Two catalogs of one application have the same release with another content."""
+
+    code = "fork"
+
+
+class NeedsError(ConflictError):
+    """What a release needs is not there."""
+
+    code = "needs"
+
+
+class TrustError(EpmError):
+    """Who made something is not who may, or it cannot be told."""
+
+    exit_code = 8
+    code = "trust"
+
+
+class BadSignatureError(TrustError):
+    """A signature is there, and it is not one of these bytes."""
+
+    code = "bad_signature"
+
+
+class UntrustedError(TrustError):
+    """The signature that is wanted is missing, or made by a key that is not trusted."""
+
+    code = "untrusted"
+
+
+class OlderError(TrustError):
+    """What came is older than what is here: nothing ever goes back."""
+
+    code = "older"
 
 
 class NoStoreError(EpmError):

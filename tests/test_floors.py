@@ -55,6 +55,7 @@ OWNERS = {
     "zstandard": {"epmstore.codec", STANDALONE},
     "backports.zstd": {"epmstore.codec"},
     "compression.zstd": {"epmstore.codec"},
+    "pysequoia": {"epmstore.vendor.signature"},
     "click": {"epmstore.cli"},
     "rich": {"epmstore.cli"},
     "logging": {"epmstored"},

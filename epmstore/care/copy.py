@@ -36,7 +36,7 @@ from epmstore.errors import ConflictError, DamagedError, UsageError
 from epmstore.progress import SILENT, Progress
 from epmstore.record import identity
 from epmstore.record.replay import catch_up, pack_files
-from epmstore.record.store import INDEX, Store, catalog_file, prepare
+from epmstore.record.store import INDEX, TRUST, Store, catalog_file, prepare
 
 MARK = "COPYING"
 """Says whose copy a folder is that has no FORMAT yet."""
@@ -52,11 +52,14 @@ class CopyResult(msgspec.Struct, frozen=True):
 
 
 class _Extent(msgspec.Struct, frozen=True):
-    """What there is to copy: files below the store and their acknowledged lengths."""
+    """What there is to copy: files below the store and their acknowledged lengths, and the contents
+    of small ones.
+    """
 
     packs: dict[str, int]
     catalogs: dict[str, int]
     appcat: bytes | None
+    trust: dict[str, bytes]
     format: bytes
 
 
@@ -94,7 +97,11 @@ def _extent(store: Store) -> _Extent:
     appcat = None
     with contextlib.suppress(FileNotFoundError):
         appcat = read_file(store.catalogs / APPCAT, MAX_SIZE)
-    return _Extent(packs, catalogs, appcat, read_file(store.path / identity.FILE, identity.LIMIT))
+    folder = store.path / TRUST
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    trust = {name: read_file(folder / name, MAX_SIZE) for name in names}
+    format_ = read_file(store.path / identity.FILE, identity.LIMIT)
+    return _Extent(packs, catalogs, appcat, trust, format_)
 
 
 class _Copier:
@@ -115,6 +122,9 @@ class _Copier:
                 self._copy_file(self._store.catalogs / name, target / "catalogs" / name, size)
         if extent.appcat is not None:
             replace_file(target / "catalogs" / APPCAT, extent.appcat)
+        for name, data in extent.trust.items():
+            make_directories(target / TRUST)
+            replace_file(target / TRUST / name, data)
         self._drop_index()
         self._drop_others(extent)
         replace_file(target / identity.FILE, extent.format)
@@ -166,9 +176,10 @@ class _Copier:
         """What the original has no more, and what an interrupted copy left."""
         wanted = {f"packs/{file}" for file in extent.packs}
         wanted |= {f"catalogs/{name}" for name in (*extent.catalogs, APPCAT)}
+        wanted |= {f"{TRUST}/{name}" for name in extent.trust}
         for path in self._target.glob(f"{TEMPORARY}*"):
             remove_file(path)
-        for folder in ("packs", "catalogs"):
+        for folder in ("packs", "catalogs", TRUST):
             for path in sorted((self._target / folder).rglob("*")):
                 if path.is_file() and str(path.relative_to(self._target)) not in wanted:
                     remove_file(path)

@@ -87,10 +87,15 @@ def encode(records: Iterable[Written], after: Position) -> Iterator[tuple[bytes,
     position = after
     for record in chain.from_iterable(map(_split, records)):
         plain = encode_line(record, position)
-        body = codec.compress(plain)
-        stored = seal(SealKind.LINE, body, number=len(plain)) + body
+        stored = seal_line(plain)
         position = position_behind(position, plain, len(stored))
         yield stored, position
+
+
+def seal_line(plain: bytes) -> bytes:
+    """A plain line as it is stored."""
+    body = codec.compress(plain)
+    return seal(SealKind.LINE, body, number=len(plain)) + body
 
 
 def position_behind(before: Position, plain: bytes, stored_length: int) -> Position:
@@ -106,6 +111,11 @@ def encode_line(record: Written, after: Position) -> bytes:
         return _object(envelope, _with_paths(record.header, to_json), write_sections(record))
     envelope = Envelope(seq=after.seq, prev=after.head, type=_NAMES[type(record)])
     return _object(envelope, _with_paths(record, to_json))
+
+
+def encode_envelope(envelope: Envelope) -> bytes:
+    """A line that says no more than where it stands: of a record that is not understood."""
+    return _object(envelope)
 
 
 def _object(*structs: msgspec.Struct) -> bytes:
@@ -169,7 +179,7 @@ def decode_line(plain: bytes) -> tuple[Envelope, Decoded]:
                 hint="use a newer release of epmstore",
             )
         return envelope, _decode(envelope.type, plain)
-    except (msgspec.DecodeError, InvalidNameError, UsageError, RecursionError) as error:
+    except (ValueError, InvalidNameError, UsageError, RecursionError) as error:
         raise DamagedError(f"not a catalog line: {error}") from None
 
 

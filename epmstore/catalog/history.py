@@ -17,7 +17,7 @@ import contextlib
 import hashlib
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -95,7 +95,15 @@ class CatalogFile:
         DamagedError if the file is not one that ends with `after`, OSError. After an error the file
         ends where it did, as far as that can be had.
         """
-        lines = list(encode(records, after))
+        return self.append_lines(list(encode(records, after)), after, quarantine)
+
+    def append_lines(
+        self,
+        lines: Sequence[tuple[bytes, Position]],
+        after: Position,
+        quarantine: Path | None = None,
+    ) -> Position:
+        """As `append`, for lines that are sealed: each with the position behind it."""
         self._cut(after, quarantine)
         if not lines:
             return after

@@ -26,6 +26,7 @@ EXIT_CODES = {
     5: "Not found: application, version, path or content; or not restorable any more.",
     6: "Stored data is damaged.",
     7: "Conflict: something changed meanwhile, is in use, or is another's.",
+    8: "Signature or trust: not signed by a trusted key, or older than what is here.",
     10: "There is no store, or none that this release understands.",
     11: "Busy: another command holds the lock.",
     130: "Interrupted.",

@@ -17,6 +17,7 @@ GROUPS = {
     "app": "The applications of this host, and the rules for their paths.",
     "change": "Record the start and the end of a change made by hand.",
     "release": "What a vendor released: reference catalogs.",
+    "catalog": "Reference catalogs on the move, and whom to believe.",
     "blob": "Single contents of the store, by SHA-1.",
     "store": "The store as a whole.",
     "config": "The settings in force.",
@@ -79,6 +80,13 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "release diff": Row("release", "diff", "Show what differs between two releases."),
         "release revoke": Row(
             "release", "revoke", "Withdraw a release, or one component wherever it is."
+        ),
+        "catalog export": Row("catalog", "export", "Write a catalog out, to be given to others."),
+        "catalog import": Row("catalog", "import_", "Take over what is new of a vendor's catalog."),
+        "catalog verify": Row("catalog", "verify", "Check a catalog file without importing it."),
+        "catalog clone": Row("catalog", "clone", "Take a catalog over from another store."),
+        "catalog trust": Row(
+            "catalog", "trust", "List the keys that vouch for catalogs, or change them."
         ),
     },
     "Contents": {

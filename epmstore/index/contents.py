@@ -61,6 +61,24 @@ class Contents:
         said = (_purge_decoder.decode(form).digest for (form,) in rows)
         return frozenset(parse_digest(digest) for digest in said if digest is not None)
 
+    def colliding(self, infos: Sequence[BlobInfo]) -> list[BlobInfo]:
+        """Those whose address is that of another content which is stored or recorded."""
+        found: list[BlobInfo] = []
+        with self.database.read() as db:
+            for start in range(0, len(infos), BATCH):
+                batch = {info.digest: info for info in infos[start : start + BATCH]}
+                marks = ", ".join("?" * len(batch))
+                rows = db.execute(
+                    f"SELECT sha1, sha256 FROM contents WHERE substr(sha1, 1, 8) IN ({marks})"
+                    " AND sha1 IS NOT NULL",
+                    [digest[:PREFIX] for digest in batch],
+                )
+                for sha1, sha256 in rows:
+                    info = batch.get(sha1)
+                    if info is not None and info.sha256 != sha256:
+                        found.append(info)
+        return found
+
     def places(self, wanted: Sequence[Sha256]) -> dict[Sha256, Place]:
         """Where contents (and parts) lie; what is not stored is left out."""
         found: dict[Sha256, Place] = {}

@@ -12,7 +12,7 @@ from itertools import islice
 from epmstore.atomic import remove_file
 from epmstore.blobs.packlog import read_groups
 from epmstore.blobs.records import load_group
-from epmstore.catalog.format import encode_line
+from epmstore.catalog.format import encode_envelope, encode_line
 from epmstore.catalog.history import Read
 from epmstore.catalog.model import START, Position, UnknownRecord, VersionPart
 from epmstore.errors import DamagedError
@@ -45,7 +45,7 @@ def catch_up(store: Store, progress: Progress = SILENT) -> None:
         tail = store.catalog(app).tail(committed)
         if tail.replay:
             enter_packs(store, progress)
-            _enter_records(store, app, store.catalog(app).read(committed, tail.valid.length))
+            enter_records(store, app, store.catalog(app).read(committed, tail.valid.length))
 
 
 def rebuild(store: Store, progress: Progress = SILENT) -> list[str]:
@@ -70,7 +70,7 @@ def catch_up_app(store: Store, app: str) -> None:
     """Enter what the index lacks of one catalog. Raises DamagedError."""
     committed = _committed(store, app)
     tail = store.catalog(app).tail(committed)
-    _enter_records(store, app, store.catalog(app).read(committed, tail.valid.length))
+    enter_records(store, app, store.catalog(app).read(committed, tail.valid.length))
 
 
 def enter_packs(store: Store, progress: Progress = SILENT) -> list[str]:
@@ -109,7 +109,8 @@ def _enter_file(store: Store, file: str, known: int) -> None:
         store.contents.add_group(file, 0, load_group(store.packs / file))
 
 
-def _enter_records(store: Store, app: str, found: Iterator[Read]) -> None:
+def enter_records(store: Store, app: str, found: Iterator[Read]) -> None:
+    """Enter records that are durable in a catalog. Under the `write` lock."""
     with store.database.write():
         while batch := list(islice(found, BATCH)):
             for read in batch:
@@ -135,7 +136,7 @@ def index_record(read: Read) -> Record:
     """What the index keeps of a record: the line without its entries."""
     record = read.record
     if isinstance(record, UnknownRecord):
-        return Record(read.before.seq, record.type, None, b"")
+        return Record(read.before.seq, record.type, None, encode_envelope(read.envelope))
     if isinstance(record, VersionPart):
         form = encode_line(VersionPart(record.header), read.before)
         return Record(read.before.seq, "version", record.header.version, form)

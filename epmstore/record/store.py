@@ -31,6 +31,8 @@ from epmstore.scan.fsclock import boot_id
 
 FOLDERS = ("packs", "packs/log", "catalogs", "journals", "quarantine", "locks", "live")
 INDEX = "index.sqlite"
+TRUST = "trust"
+"""Keys that vouch for catalogs from elsewhere, and what is known of those; made when needed."""
 SYSCAT = ".syscat.zst"
 REFCAT = ".refcat.zst"
 

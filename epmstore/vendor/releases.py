@@ -89,6 +89,16 @@ class Releases:
         found = self._store.entries.position(self.catalog)
         return None if found is None else found[1]
 
+    def heads(self) -> list[tuple[int, str]]:
+        """(number, SHA-256) of the last line of each record, in order."""
+        position = self._store.entries.position(self.catalog)
+        if position is None:
+            return []
+        lines = self._store.entries.records(self.catalog)
+        ends = [*(line.seq - 1 for line in lines[1:]), position[2] - 1]
+        forms = [decode_line(line.form)[0] for line in lines[1:]]
+        return list(zip(ends, [*(one.prev for one in forms), position[1]], strict=True))
+
     def numbers(self) -> list[Release]:
         """All of them, oldest first."""
         return self._read()[2]
@@ -191,7 +201,7 @@ class Releases:
         if position is None:
             return (0, "", 0), CatalogState(), []
         if self._known is None or self._known[0] != position:
-            lines = [r for r in self._store.entries.records(self.catalog) if r.form]
+            lines = self._store.entries.records(self.catalog)
             decoded = [decode_line(line.form) for line in lines]
             state = reduce(record for _, record in decoded)
             heads = _heads([envelope for envelope, _ in decoded], position[1])

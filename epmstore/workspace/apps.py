@@ -4,7 +4,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -14,6 +14,7 @@ from epmstore.catalog import appcat
 from epmstore.catalog.appcat import App, AppCat, RootIdentity
 from epmstore.catalog.classes import LISTS, Patterns
 from epmstore.catalog.hooks import Hooks, unit_of, with_hooks, with_unit
+from epmstore.catalog.model import AboutRecord
 from epmstore.clock import to_rfc3339
 from epmstore.errors import EpmError, RootError, UsageError
 from epmstore.record.recorder import Recorder
@@ -22,10 +23,14 @@ from epmstore.record.store import Store
 from epmstore.scan.detect import Proposal, propose
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.mounts import filesystem
+from epmstore.tree import PathClass
+from epmstore.vendor.catalogs import all_refcats
+from epmstore.vendor.releases import REFCAT_OPTION
 from epmstore.workspace.declarations import Declarations, Units
 from epmstore.workspace.declared import Declared
 
 FILE = "appcat.json"
+CLASSES: Final[tuple[PathClass, ...]] = ("secret", "state", "config")
 
 
 class AddedApp(msgspec.Struct, frozen=True):
@@ -85,9 +90,11 @@ class Apps:
             created=to_rfc3339(self._store.clock.now()),
         )
         self._declarations.check_free(key)
-        self._register(app)
+        app = self._register(app)
         self._declarations.write(app)
-        return AddedApp(app, *self._advise(app))
+        proposals, notes = self._advise(app)
+        word = _vendors_word(self._refcat(key), app.patterns)
+        return AddedApp(app, [*word, *proposals], notes)
 
     def list(self) -> Sequence[App]:
         """In order of keys. Raises DamagedError."""
@@ -151,6 +158,13 @@ class Apps:
             return cat.change(msgspec.structs.replace(old, noisy=noisy))
 
         self._change(add)
+
+    def bind(self, key: str, refcat: str) -> App:
+        """Compare it with this refcat (UUID) from now on. Raises AppNotFoundError."""
+        old = self.get(key)
+        new = msgspec.structs.replace(old, options={**old.options, REFCAT_OPTION: refcat})
+        self._change(lambda cat: cat.change(new))
+        return new
 
     def move(self, key: str, root: Path) -> App:
         """The application lives elsewhere now; its UUID, history and numbers stay.
@@ -218,10 +232,18 @@ class Apps:
             self._replace(old, new)
         return AppliedApp(wanted.key, "added" if old is None else "changed")
 
-    def _register(self, app: App) -> None:
+    def _register(self, app: App) -> App:
+        """With the refcat of its key, if there is one here."""
+        about = self._refcat(app.key)
+        if about is not None:
+            app = msgspec.structs.replace(app, options={**app.options, REFCAT_OPTION: about.app})
         self._check_root(app)
         self._change(lambda cat: cat.add(app))
         self._bind(app)
+        return app
+
+    def _refcat(self, key: str) -> AboutRecord | None:
+        return next((one for one in all_refcats(self._store) if one.key == key), None)
 
     def _replace(self, old: App, new: App) -> None:
         """Raises RootError unless a new root resembles what was recorded."""
@@ -313,3 +335,15 @@ class Apps:
             with FolderCache(root.fd) as folders:
                 proposals = propose(recorder.walk(root), folders)
         return proposals, notes
+
+
+def _vendors_word(about: AboutRecord | None, patterns: Patterns) -> list[Proposal]:
+    """The classes that the vendor says, and the application does not have yet."""
+    if about is None:
+        return []
+    return [
+        Proposal(pattern, path_class, "its vendor says so")
+        for path_class in CLASSES
+        for pattern in getattr(about.patterns, path_class)
+        if pattern not in getattr(patterns, path_class)
+    ]

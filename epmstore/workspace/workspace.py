@@ -32,6 +32,7 @@ from epmstore.workspace.opening import adopt_store, make_store, open_store, rebu
 if TYPE_CHECKING:
     from epmstore.vendor.identify import Identifier
     from epmstore.workspace.care import Care
+    from epmstore.workspace.catalogs import Catalogs
     from epmstore.workspace.vendors import Vendors
 
 
@@ -79,6 +80,13 @@ class Workspace:
         from epmstore.vendor.identify import Identifier  # noqa: PLC0415 - start-up: seldom needed
 
         return Identifier(self._store)
+
+    @cached_property
+    def catalogs(self) -> "Catalogs":
+        """Reference catalogs on the move, and who is believed."""
+        from epmstore.workspace.catalogs import Catalogs  # noqa: PLC0415 - start-up: seldom needed
+
+        return Catalogs(self._store, self.apps, progress=self._progress)
 
     @cached_property
     def vendors(self) -> "Vendors":
@@ -135,6 +143,10 @@ class Workspace:
     @property
     def path(self) -> Path:
         return self._store.path
+
+    def now(self) -> float:
+        """The time by the store's clock, in seconds since 1970."""
+        return self._store.clock.now()
 
     def app(self, key: str) -> AppHandle:
         """Raises AppNotFoundError."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from epmstore.digest import identify
+from epmstore.vendor.trust import Standing
 from tests.vendor.vendors import CRM, Vendor, releases
 
 
@@ -57,10 +58,15 @@ def test_a_torn_tail_is_cut_by_the_next_release(vendor: Vendor) -> None:
 
 def test_a_copy_has_the_releases(vendor: Vendor, tmp_path: Path) -> None:
     with vendor.open() as ws:
+        (tmp_path / "file").write_bytes(b"".join(ws.catalogs.export("crm")))
+        ws.catalogs.import_(tmp_path / "file")
+        known = ws.catalogs.standing("crm")
+        ws.care.copy(tmp_path / "copy")
         ws.care.copy(tmp_path / "copy")
     vendor.path = tmp_path / "copy"
     with vendor.open() as ws:
         assert len(releases(ws._store).numbers()) == 2
+        assert ws.catalogs.standing("crm") == known != Standing()
         assert ws.care.fsck(read_data=1.0).clean
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from epmstore.workspace import AppHandle, Workspace
 from epmstore.workspace.care import Care
+from epmstore.workspace.catalogs import Catalogs
 from epmstore.workspace.vendors import Vendors
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
@@ -29,6 +30,7 @@ def test_every_verb_in_the_table_is_there() -> None:
         "workspace.app(key)": AppHandle,
         "workspace.care": Care,
         "workspace.vendors": Vendors,
+        "workspace.catalogs": Catalogs,
         "Workspace.init(path)": Workspace,
     }
     for name, owner in owners.items():

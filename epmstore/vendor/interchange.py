@@ -1,0 +1,306 @@
+"""Refcats on the move: out as plain lines, and in again without trust.
+
+Order of an import, and nothing is changed before all of it is right: the file is read once, within
+limits; its signature is checked over these very bytes; then every line of it (checker.py); then it
+is compared with what is here. What is here and in the file must be the same; more is appended, a
+few releases at a time, each step a whole catalog. It never goes back, and a fork is refused.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from epmstore import codec
+from epmstore.catalog.format import decode_line, position_behind, seal_line
+from epmstore.catalog.model import START, AboutRecord, Position
+from epmstore.clock import to_rfc3339
+from epmstore.digest import BlobInfo
+from epmstore.errors import (
+    BadCatalogError,
+    ChangedError,
+    CollisionError,
+    ConflictError,
+    DamagedError,
+    EpmError,
+    ForkError,
+    OlderError,
+    UntrustedError,
+)
+from epmstore.progress import Progress
+from epmstore.record.replay import catch_up, enter_records
+from epmstore.record.store import Store, refcat
+from epmstore.vendor.catalogs import all_refcats, needs_of_others
+from epmstore.vendor.checker import Checked, Checker
+from epmstore.vendor.releases import Releases
+from epmstore.vendor.signature import LIMIT, Key, check_signature
+from epmstore.vendor.strict import MAX_LINE
+from epmstore.vendor.trust import Import, Trust
+
+MAX_FILE = 1 << 30
+"""Bytes of a catalog as it comes."""
+MAX_PLAIN = 8 << 30
+STEP = 4 << 20
+"""Sealed bytes that are appended at a time: so long others wait."""
+SUFFIX = ".asc"
+_FRAME, _SKIPPABLE = b"\x28\xb5\x2f\xfd", b"\x2a\x4d\x18"
+"""How zstd's frames begin, and those that it skips (after a first byte): seals are such."""
+
+
+class Incoming(msgspec.Struct, frozen=True, kw_only=True):
+    """A catalog from elsewhere that was checked. `lines` are sealed, each with the position behind
+    it; `new` is the index of the first that is not here. `signer` vouches for all of it.
+    """
+
+    about: AboutRecord
+    releases: Sequence[Checked]
+    head: str
+    lines: Sequence[tuple[bytes, Position]]
+    new: int
+    known: int
+    """Releases that are here already."""
+    signer: Key | None = None
+
+
+class Exported(msgspec.Struct, frozen=True, kw_only=True):
+    """What was written: up to which release, how many lines and plain bytes."""
+
+    about: AboutRecord
+    release: int | None
+    head: str
+    lines: int
+    size: int
+
+
+def export_lines(store: Store, releases: Releases) -> Iterator[bytes]:
+    """The plain lines of a refcat: what is signed, imported and read by people. Raises
+    DamagedError.
+    """
+    position = store.entries.position(releases.catalog)
+    end = 0 if position is None else position[0]
+    for line in store.catalog(releases.catalog).lines(end=end):
+        yield line.plain
+
+
+def read_source(path: Path) -> bytes:
+    """A catalog file as it is. Raises OSError, BadCatalogError for one beyond all limits."""
+    with path.open("rb") as file:
+        data = file.read(MAX_FILE + 1)
+    if len(data) > MAX_FILE:
+        raise BadCatalogError(f"{path} is larger than {MAX_FILE:,} bytes", line=0)
+    return data
+
+
+def read_signature(path: Path, given: Path | None) -> bytes | None:
+    """The signature that lies beside a catalog, or the one that was named; null if there is none.
+
+    Raises OSError, BadCatalogError.
+    """
+    where = given or path.with_name(path.name + SUFFIX)
+    if given is None and not where.exists():
+        return None
+    with where.open("rb") as file:
+        data = file.read(LIMIT + 1)
+    if len(data) > LIMIT:
+        raise BadCatalogError(f"{where} is larger than {LIMIT:,} bytes", line=0)
+    return data
+
+
+def check_catalog(
+    store: Store,
+    data: bytes,
+    signature: bytes | None,
+    progress: Progress,
+    *,
+    allow_unsigned: bool = False,
+) -> Incoming:
+    """Everything that can be said of a catalog from elsewhere, and of it beside what is here.
+
+    Changes nothing. Raises BadCatalogError, TrustError and its kin, ForkError, ConflictError.
+    """
+    trust = Trust(store.path)
+    signer = None
+    if signature is not None:
+        signer = check_signature(data, signature, trust.keys(), store.clock.now())
+    first = next(_plain_lines(data), b"")
+    app = _app_of(first)
+    checker = Checker(needs_of_others(store, app) if app else {})
+    lines: list[tuple[bytes, Position]] = []
+    position = START
+    progress.begin("checking the catalog", size=len(data))
+    for plain in _plain_lines(data):
+        checker.add(plain)
+        stored = seal_line(plain)
+        position = position_behind(position, plain, len(stored))
+        lines.append((stored, position))
+        progress.advance(size=len(stored))
+    progress.end()
+    about = checker.finish()
+    if signer is None and not allow_unsigned and trust.standing(about.app).signed:
+        raise UntrustedError(
+            f"the catalog of {about.key} came signed before, and now has no signature",
+            hint="get the .asc file that belongs to it; --allow-unsigned if you know better",
+        )
+    _check_key(store, about)
+    _check_collisions(store, checker.contents)
+    incoming = Incoming(
+        about=about,
+        releases=checker.releases,
+        head=checker.head,
+        lines=lines,
+        new=len(lines),
+        known=0,
+        signer=signer,
+    )
+    return _beside(store, incoming)
+
+
+def import_catalog(store: Store, incoming: Incoming, source: str, progress: Progress) -> None:
+    """Append what is new of a catalog that was checked. Raises ChangedError, DamagedError, OSError;
+    then it is here up to some release.
+    """
+    name = refcat(incoming.about.app)
+    with store.lock_app(incoming.about.app), store.keep_packs():
+        progress.begin("importing", files=len(incoming.lines) - incoming.new)
+        before = incoming.lines[incoming.new - 1][1] if incoming.new else START
+        start = incoming.new
+        for end in _steps(incoming):
+            _append(store, name, incoming.lines[start:end], before)
+            progress.advance(files=end - start)
+            before, start = incoming.lines[end - 1][1], end
+        progress.end()
+    trust = Trust(store.path)
+    release = incoming.releases[-1].version if incoming.releases else None
+    signer = None if incoming.signer is None else incoming.signer.fingerprint
+    time = to_rfc3339(store.clock.now())
+    note = Import(time, source, release, incoming.head, signer)
+    trust.remember(incoming.about.app, trust.standing(incoming.about.app).after(note))
+
+
+def _append(
+    store: Store, name: str, lines: Sequence[tuple[bytes, Position]], before: Position
+) -> None:
+    with store.lock_write():
+        catch_up(store)
+        found = store.entries.position(name)
+        here = START if found is None else Position(*found)
+        if (here.seq, here.head) != (before.seq, before.head):
+            raise ChangedError("the catalog changed meanwhile", hint="import it again")
+        # it may have been compressed otherwise here: the same lines, of another length
+        shift = here.length - before.length
+        moved = [
+            (stored, msgspec.structs.replace(p, length=p.length + shift)) for stored, p in lines
+        ]
+        catalog = store.catalog(name)
+        end = catalog.append_lines(moved, here, store.quarantine)
+        enter_records(store, name, catalog.read(here, end.length))
+
+
+def _steps(incoming: Incoming) -> Iterator[int]:
+    """Where to stop for a moment: at ends of records, every few megabytes."""
+    ends = {checked.lines for checked in incoming.releases}
+    size = 0
+    for number in range(incoming.new, len(incoming.lines)):
+        size += len(incoming.lines[number][0])
+        if (size >= STEP and number + 1 in ends) or number + 1 == len(incoming.lines):
+            yield number + 1
+            size = 0
+
+
+def _beside(store: Store, incoming: Incoming) -> Incoming:
+    """Where the catalog goes on from what is here. Raises ForkError, OlderError."""
+    releases = Releases(store, incoming.about.app)
+    here = releases.heads()
+    for seq, head in here:
+        if seq >= len(incoming.lines):
+            break
+        if incoming.lines[seq][1].head != head:
+            raise _fork(releases, incoming, seq)
+    count = here[-1][0] + 1 if here else 0
+    if count > len(incoming.lines):
+        latest = releases.latest()
+        theirs = f"release {incoming.releases[-1].version}" if incoming.releases else "no release"
+        ours = f"release {latest.version}" if latest is not None else "no release"
+        raise OlderError(
+            f"the catalog of {incoming.about.key} in the file ends with {theirs} and line"
+            f" {len(incoming.lines)}; here are {ours} and {count} lines",
+            hint="nothing ever goes back; get the newer catalog",
+        )
+    return msgspec.structs.replace(incoming, new=count, known=len(releases.numbers()))
+
+
+def _fork(releases: Releases, incoming: Incoming, seq: int) -> ForkError:
+    """Names the first release that is another one here."""
+    mine = {one.version: one for one in releases.numbers()}
+    for theirs in incoming.releases:
+        one = mine.get(theirs.version)
+        if one is not None and one.digest != theirs.digest:
+            return ForkError(
+                f"line {seq + 1}: release {theirs.version} of {incoming.about.key} is another one"
+                f" here: {_named(one.label)}{one.digest[:16]} here, {_named(theirs.label)}"
+                f"{theirs.digest[:16]} in the file",
+                hint="one of the two is not its vendor's: a published release never changes",
+                line=seq + 1,
+                release=theirs.version,
+                here=one.digest,
+                there=theirs.digest,
+            )
+    return ForkError(
+        f"line {seq + 1} of the catalog of {incoming.about.key} is another one here",
+        hint="one of the two is not its vendor's: a catalog only grows",
+        line=seq + 1,
+    )
+
+
+def _named(label: str | None) -> str:
+    return f"{label}, " if label else ""
+
+
+def _check_key(store: Store, about: AboutRecord) -> None:
+    for known in all_refcats(store):
+        if known.key == about.key and known.app != about.app:
+            raise ConflictError(
+                f"there is a catalog of another application {about.key!r} here: {known.app}",
+                hint="two vendors have one name for different things",
+            )
+
+
+def _check_collisions(store: Store, contents: Sequence[BlobInfo]) -> None:
+    """Raises CollisionError if a SHA-1 stands for another content here."""
+    for info in store.contents.colliding(contents):
+        raise CollisionError(
+            f"the SHA-1 {info.digest.hex()} stands for another content here",
+            hint="this does not happen by accident: find out who made the file",
+            digest=info.digest.hex(),
+        )
+
+
+def _plain_lines(data: bytes) -> Iterator[bytes]:
+    """The lines of a catalog as it comes: plain, compressed, or sealed like a store's own."""
+    file: IO[bytes] = io.BytesIO(data)
+    if data[:4] == _FRAME or data[1:4] == _SKIPPABLE:
+        file = codec.open_stream(file)
+    total = 0
+    number = 0
+    while True:
+        number += 1
+        try:
+            line = file.readline(MAX_LINE + 2)
+        except DamagedError as error:
+            raise BadCatalogError(f"line {number}: {error.message}", line=number) from None
+        if not line:
+            return
+        total += len(line)
+        if total > MAX_PLAIN:
+            raise BadCatalogError(f"it has more than {MAX_PLAIN:,} bytes", line=number)
+        yield line
+
+
+def _app_of(first: bytes) -> str | None:
+    try:
+        _, record = decode_line(first)
+    except EpmError:  # the checker will say
+        return None
+    return record.app if isinstance(record, AboutRecord) else None

@@ -1,0 +1,130 @@
+"""Detached OpenPGP signatures, as `gpg --armor --detach-sign` makes and `gpg --verify` reads them.
+
+The only file that imports an OpenPGP library. Rules: a key is what its bytes are (the fingerprint),
+never what it is called; a key that is revoked or has run out vouches for nothing, whenever the
+signature says that it was made; what cannot be understood is a bad signature and never none.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import msgspec
+from pysequoia import Cert, Sig, SignatureMode, Tsk, sign, verify
+from pysequoia.packet import PacketPile
+
+from epmstore.errors import BadSignatureError, UntrustedError, UsageError
+
+LIMIT = 1 << 20
+"""Bytes of a signature or a key."""
+Fingerprint: TypeAlias = str
+_SECRET = b"PRIVATE KEY BLOCK"
+
+
+class Key(msgspec.Struct, frozen=True):
+    """A public key: its fingerprint, who it says that it is, and whether it still counts.
+    `expires` in seconds since 1970.
+    """
+
+    fingerprint: Fingerprint
+    names: tuple[str, ...]
+    data: bytes
+    revoked: bool = False
+    expires: float | None = None
+
+    def why_not(self, now: float) -> str | None:
+        """Why it vouches for nothing (any more); null if it does."""
+        if self.revoked:
+            return "it is revoked"
+        if self.expires is not None and self.expires <= now:
+            return f"it ran out on {time.strftime('%Y-%m-%d', time.gmtime(self.expires))}"
+        return None
+
+
+def read_key(data: bytes) -> Key:
+    """A public key, armored or not. Raises UsageError for anything else, and for a secret one."""
+    if _SECRET in data:
+        raise UsageError(
+            "this is a secret key: only the public one belongs here",
+            hint="gpg --armor --export KEY writes it",
+        )
+    try:
+        cert = Cert.from_bytes(data)
+    except (RuntimeError, ValueError):
+        raise UsageError(
+            "this is no OpenPGP key", hint="gpg --armor --export KEY writes one"
+        ) from None
+    expires = cert.expiration
+    return Key(
+        fingerprint=cert.fingerprint.lower(),
+        names=tuple(str(user) for user in cert.user_ids),
+        data=data,
+        revoked=bool(cert.is_revoked),
+        expires=None if expires is None else expires.timestamp(),
+    )
+
+
+def check_signature(data: bytes, signature: bytes, keys: Sequence[Key], now: float) -> Key:
+    """The key that vouches for `data`. Raises BadSignatureError, UntrustedError."""
+    try:
+        parsed = Sig.from_bytes(signature)
+        issuer = (parsed.issuer_fingerprint or parsed.issuer_key_id or "").lower()
+    except (RuntimeError, ValueError):
+        raise BadSignatureError("the signature cannot be read", hint=_ASK) from None
+    usable = [key for key in keys if key.why_not(now) is None]
+    found = _verified(data, parsed, usable)
+    if found is not None:
+        return found
+    named = next((key for key in keys if _may_be(key, issuer)), None)
+    if named is None:
+        raise UntrustedError(
+            f"it is signed by a key that is not trusted: {issuer or 'nobody says which'}",
+            hint="if that is its vendor's: `epmstore catalog trust FILE` with the public key",
+            fingerprint=issuer,
+        )
+    why = named.why_not(now)
+    if why is not None:
+        raise UntrustedError(
+            f"it is signed by {named.fingerprint}, and of that key {why}",
+            hint="`epmstore catalog trust FILE` with the key that its vendor uses now",
+            fingerprint=named.fingerprint,
+        )
+    raise BadSignatureError(
+        f"the signature by {named.fingerprint} is not one of these bytes",
+        hint=f"{_ASK} (a key that was renewed since has to sign anew)",
+    )
+
+
+def make_signature(data: bytes, secret: bytes) -> bytes:
+    """An armored detached signature. Raises UsageError for what is no secret key that is open."""
+    try:
+        signer = Tsk.from_bytes(secret).signer()
+    except (RuntimeError, ValueError, TypeError):
+        raise UsageError(
+            "this is no secret key that can sign, or it has a passphrase",
+            hint="gpg can sign instead: gpg --armor --detach-sign FILE",
+        ) from None
+    return bytes(sign(signer, data, mode=SignatureMode.DETACHED))
+
+
+_ASK = "nothing was changed; ask its vendor for the catalog and its signature again"
+
+
+def _verified(data: bytes, signature: Sig, keys: Sequence[Key]) -> Key | None:
+    """The one of these keys that made the signature, over these bytes."""
+    if not keys:
+        return None
+    certs = [Cert.from_bytes(key.data) for key in keys]
+    try:
+        found = verify(bytes=data, store=lambda _: certs, signature=signature)
+    except (RuntimeError, ValueError):
+        return None
+    signers = {one.certificate.lower() for one in found.valid_sigs}
+    return next((key for key in keys if key.fingerprint in signers), None)
+
+
+def _may_be(key: Key, issuer: str) -> bool:
+    """Whether the issuer that a signature names is a key, or a subkey of it."""
+    packets = PacketPile.from_bytes(bytes(Cert.from_bytes(key.data)))
+    found = {packet.fingerprint for packet in packets} | {packet.key_id for packet in packets}
+    return issuer in {text.lower() for text in found if text}

@@ -1,0 +1,187 @@
+"""`ws.catalogs`: reference catalogs on the move, and who is believed. Thin: each verb names its use
+case.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from epmstore.catalog.model import AboutRecord
+from epmstore.errors import ConflictError, NoStoreError
+from epmstore.progress import Progress
+from epmstore.record import identity
+from epmstore.record.replay import is_behind
+from epmstore.record.store import Store
+from epmstore.vendor.catalogs import find_refcat
+from epmstore.vendor.contents import copy_contents
+from epmstore.vendor.interchange import (
+    Incoming,
+    check_catalog,
+    export_lines,
+    import_catalog,
+    read_signature,
+    read_source,
+)
+from epmstore.vendor.releases import Release, Releases, refcat_of
+from epmstore.vendor.signature import Key, make_signature
+from epmstore.vendor.trust import Standing, Trust
+from epmstore.workspace.apps import Apps
+
+
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import came to: `before` and `latest` are the newest releases before and after it,
+    `bound` the applications of this host that are compared with it from now on.
+    """
+
+    about: AboutRecord
+    before: int | None
+    latest: Release | None
+    lines: int
+    signer: Key | None
+    bound: tuple[str, ...] = ()
+    revoked: tuple[Release, ...] = ()
+
+
+class Cloned(msgspec.Struct, frozen=True, kw_only=True):
+    """A catalog that was cloned; contents that were copied, and that its store lacks as well."""
+
+    imported: Imported
+    contents: int
+    size: int
+    missing: int
+
+
+class Catalogs:
+    """Of one open store."""
+
+    def __init__(self, store: Store, apps: Apps, *, progress: Progress) -> None:
+        self._store = store
+        self._apps = apps
+        self._progress = progress
+        self._trust = Trust(store.path)
+
+    def export(self, key: str) -> Iterator[bytes]:
+        """The plain lines of a catalog. Raises AppNotFoundError, DamagedError."""
+        return export_lines(self._store, find_refcat(self._store, key))
+
+    def check(
+        self, file: Path, *, signature: Path | None = None, allow_unsigned: bool = False
+    ) -> Incoming:
+        """Everything that an import would check. Changes nothing. Raises BadCatalogError,
+        TrustError and its kin, ForkError, ConflictError, OSError.
+        """
+        data, signed = read_source(file), read_signature(file, signature)
+        return self._check(data, signed, allow_unsigned=allow_unsigned)
+
+    def import_(
+        self,
+        file: Path,
+        *,
+        signature: Path | None = None,
+        app: str | None = None,
+        allow_unsigned: bool = False,
+    ) -> Imported:
+        """Take over what is new of a catalog; `app` is compared with it from now on, and so is an
+        application of its key that has none. Raises as `check`, AppNotFoundError.
+        """
+        known = None if app is None else self._apps.get(app)
+        incoming = self.check(file, signature=signature, allow_unsigned=allow_unsigned)
+        return self._import(incoming, str(file), None if known is None else known.key)
+
+    def clone(
+        self,
+        place: Path,
+        key: str,
+        *,
+        contents: Sequence[str] = (),
+        allow_unsigned: bool = False,
+    ) -> Cloned:
+        """Take a catalog over from another store, and the contents of some of its releases (`all`:
+        of every one). Raises NoStoreError, AppNotFoundError, VersionNotFoundError, as `check`.
+        """
+        with open_foreign(place, self._store) as source:
+            theirs = find_refcat(source, key)
+            chosen = _chosen(theirs, contents)
+            data = b"".join(export_lines(source, theirs))
+            incoming = self._check(data, None, allow_unsigned=allow_unsigned)
+            imported = self._import(incoming, str(place), None)
+            wanted = (
+                entry.content
+                for release in chosen
+                for entry in theirs.tree(release)
+                if entry.content is not None and entry.path_class != "secret"
+            )
+            copied, size, lost = copy_contents(source, self._store, wanted, self._progress)
+        return Cloned(imported=imported, contents=copied, size=size, missing=lost)
+
+    def sign(self, data: bytes, secret: bytes) -> bytes:
+        """An armored detached signature. Raises UsageError."""
+        return make_signature(data, secret)
+
+    def trusted(self) -> list[Key]:
+        """The public keys that vouch for catalogs. Raises DamagedError."""
+        return self._trust.keys()
+
+    def trust(self, key: bytes) -> Key:
+        """Let a public key vouch for catalogs. Raises UsageError, OSError."""
+        return self._trust.add(key)
+
+    def distrust(self, fingerprint: str) -> Key:
+        """It vouches for nothing any more. Raises NotFoundError."""
+        return self._trust.remove(fingerprint)
+
+    def standing(self, key: str) -> Standing:
+        """What is known of a catalog beside its lines: who signed it, when it was imported."""
+        return self._trust.standing(find_refcat(self._store, key).app)
+
+    def _check(self, data: bytes, signed: bytes | None, *, allow_unsigned: bool) -> Incoming:
+        return check_catalog(
+            self._store, data, signed, self._progress, allow_unsigned=allow_unsigned
+        )
+
+    def _import(self, incoming: Incoming, source: str, app: str | None) -> Imported:
+        releases = Releases(self._store, incoming.about.app)
+        before = releases.latest()
+        import_catalog(self._store, incoming, source, self._progress)
+        return Imported(
+            about=incoming.about,
+            before=None if before is None else before.version,
+            latest=releases.latest(),
+            lines=len(incoming.lines) - incoming.new,
+            signer=incoming.signer,
+            bound=tuple(self._bind(incoming.about, app)),
+            revoked=tuple(r for r in releases.numbers() if r.revoked is not None),
+        )
+
+    def _bind(self, about: AboutRecord, named: str | None) -> Iterable[str]:
+        """Keys of the applications that this catalog is for from now on."""
+        for app in self._apps.list():
+            has_own = refcat_of(app) == about.app
+            is_meant = app.key == named or (named is None and app.key == about.key)
+            if is_meant and not has_own:
+                if app.key != named and Releases.of(self._store, app).exists():
+                    continue  # it is compared with another catalog, and somebody wanted that
+                self._apps.bind(app.key, about.app)
+                yield app.key
+
+
+def open_foreign(place: Path, own: Store) -> Store:
+    """Another store, to read: perhaps of another machine. Raises NoStoreError, ConflictError."""
+    if place.resolve() == own.path.resolve():
+        raise ConflictError("that is this store itself")
+    store = Store(place.absolute(), identity.read(place), own.clock)
+    if not is_behind(store):
+        return store
+    store.close()
+    raise NoStoreError(
+        f"the index of the store at {place} is not up to date",
+        hint="run any command on it where it lives, `epmstore stats` for one",
+    )
+
+
+def _chosen(releases: Releases, names: Sequence[str]) -> list[int]:
+    """The releases of which contents are wanted. Raises VersionNotFoundError."""
+    if "all" in names:
+        return [one.version for one in releases.numbers()]
+    return [releases.resolve(name) for name in names]
