@@ -1,8 +1,8 @@
 """Reading what changed: candidates in, entries out, new contents compressed on the way.
 
 Candidates go in slices of neighbouring paths to workers, each of which reads, hashes, compresses
-and writes a group of its own and waits for nobody: not even for the walk that finds the candidates,
-where nothing is recorded yet. Rules: a content is stored once, whoever meets
+and writes a group of its own and waits for nobody, not even for the end of the walk that finds the
+candidates. Rules: a content is stored once, whoever meets
 it first; a file is stored only if it held still; small work is done here, large work in processes.
 """
 
@@ -80,7 +80,7 @@ def ingest(
     Raises OSError (of the store, or when descriptors run out), DamagedError; then nothing is left.
     """
     with Ingestion(root_fd, shelf, progress=progress, workers=workers) as ingestion:
-        ingestion.feed(in_order(candidates))
+        ingestion.feed(sorted(candidates, key=_in_bytes))
         return ingestion.finish()
 
 
@@ -271,6 +271,5 @@ def _collided(examined: Iterable[Examined]) -> Iterator[RelPath]:
         yield one.candidate.path
 
 
-def in_order(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """By the bytes of their paths."""
-    return sorted(candidates, key=lambda one: to_bytes(one.path))
+def _in_bytes(candidate: Candidate) -> bytes:
+    return to_bytes(candidate.path)

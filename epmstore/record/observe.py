@@ -96,24 +96,28 @@ class Observer:
     ) -> Observation:
         """`cached` are the rows that are valid for the newest version (null: none are); `recorded`
         says whether there is a newest version. `only` limits the look to these folders, for which
-        `cached` has the rows, and for those above them. Where nothing is recorded yet, `feed` gets
-        the candidates as they are found.
+        `cached` has the rows, and for those above them. `feed` gets the candidates as they are
+        found, while the walk still goes on.
 
         Raises OSError if the root itself cannot be looked at.
         """
-        look = _Look(cached, None if recorded else feed)
-        self._walk(look, only)
-        candidates = self._candidates(look.wanted) if recorded else look.fresh()
+        look = _Look(cached)
+        candidates: list[Candidate] = []
+
+        def note(wanted: Mapping[RelPath, _Wanted]) -> None:
+            found = self._candidates(wanted, recorded=recorded)
+            candidates.extend(found)
+            if feed is not None:
+                feed(found)
+
+        self._walk(look, only, note)
         if only is not None and (new := _new_folders(look, candidates)):
-            known = set(look.wanted)
-            self._walk(look, (), new)
-            later = {path: found for path, found in look.wanted.items() if path not in known}
-            candidates += self._candidates(later)
+            self._walk(look, (), note, new)
         if recorded:
             look.replaced_folders += _replaced_folders(candidates)
         same_as = group_links(look.links)
         if recorded and only is None:
-            candidates += self._candidates(self._relinked(look, same_as))
+            note(self._relinked(look, same_as))
         gone, left = self._departed(look, whole=only is None) if recorded else ([], [])
         return Observation(
             candidates,
@@ -130,7 +134,11 @@ class Observer:
         )
 
     def _walk(
-        self, look: "_Look", only: Collection[str] | None, below: Collection[str] = ()
+        self,
+        look: "_Look",
+        only: Collection[str] | None,
+        note: "Callable[[Mapping[RelPath, _Wanted]], None]",
+        below: Collection[str] = (),
     ) -> None:
         """Look at folders; of `only`, those that are not there are looked for in those above."""
         while only is None or only or below:
@@ -146,25 +154,30 @@ class Observer:
                 if only is not None and (path := _vanished(listing)) is not None:
                     missing.add(split(path)[0])
                 elif listing.folder not in look.visited:
-                    look.add(listing)
+                    note(look.add(listing))
             if only is None:
                 return
             only, below = missing - look.visited, ()
 
-    def _candidates(self, wanted: "Mapping[RelPath, _Wanted]") -> list[Candidate]:
-        """The paths to look at, each with its recorded entry: one query a folder."""
+    def _candidates(
+        self, wanted: "Mapping[RelPath, _Wanted]", *, recorded: bool
+    ) -> list[Candidate]:
+        """The paths to look at, each with its recorded entry, if any are: one query a folder."""
+        if not recorded:
+            return [Candidate(path, *found, None) for path, found in wanted.items()]
         found: list[Candidate] = []
         by_folder: dict[str, list[RelPath]] = {}
         for path in wanted:
             by_folder.setdefault(split(path)[0], []).append(path)
         for folder, paths in by_folder.items():
             names = [split(path)[1] for path in paths]
-            recorded = self._entries.live_folder(self._app, folder, names)
-            if not recorded.keys() >= set(names):
+            entries = self._entries.live_folder(self._app, folder, names)
+            if not entries.keys() >= set(names):
                 # one that is new, or whose row is damaged: reading the whole folder would tell
-                recorded = self._entries.live_folder(self._app, folder)
+                entries = self._entries.live_folder(self._app, folder)
             found += [
-                Candidate(path, *wanted[path], recorded.get(split(path)[1])) for path in paths
+                Candidate(path, *wanted[path], entries.get(name))
+                for path, name in zip(paths, names, strict=True)
             ]
         return found
 
@@ -235,9 +248,8 @@ class _Stat(msgspec.Struct, frozen=True, gc=False):
 class _Look:
     """Gathers what one walk shows."""
 
-    def __init__(self, cached: dict[bytes, bytes] | None, feed: Feed | None) -> None:
+    def __init__(self, cached: dict[bytes, bytes] | None) -> None:
         self._cached = cached or {}
-        self._feed = feed
         self.cold = cached is None
         self.files = 0
         self.listings: dict[str, Listing] = {}
@@ -256,14 +268,15 @@ class _Look:
         self._common: dict[int, int] = {}
         """One object for each number that many stats have."""
 
-    def add(self, listing: Listing) -> None:
+    def add(self, listing: Listing) -> "Mapping[RelPath, _Wanted]":
+        """What is to be looked at because of it."""
         folder = listing.folder
         self.skipped += listing.skipped
         self.unobserved += listing.unobserved
         self.ignored += listing.ignored
         if not listing.listed:
             self._unlisted.add(folder)
-            return
+            return {}
         self.visited.add(folder)
         self.files += len(listing.names)
         self.links += [
@@ -273,26 +286,27 @@ class _Look:
         ]
         before = self._cached.get(to_bytes(folder))
         if before is None:
-            self._want(listing, own=True, names=None)
             self.gone[folder] = None
-            return
+            return self._want(listing, own=True, names=None)
         packed = pack_stats(listing.names, listing.stats, listing.own)
         if packed == before:
-            return
+            return {}
         difference = compare_stats(before, packed)
         names = {*difference.come, *difference.changed}
-        self._want(listing, own=difference.own, names=names)
         self.gone[folder] = difference.gone
+        return self._want(listing, own=difference.own, names=names)
 
-    def _want(self, listing: Listing, *, own: bool, names: Collection[str] | None) -> None:
+    def _want(
+        self, listing: Listing, *, own: bool, names: Collection[str] | None
+    ) -> "Mapping[RelPath, _Wanted]":
         """Look at the folder itself and at these names (null: all) in it."""
         folder = listing.folder
         stats = list(map(self._slim, listing.stats))
         listing = self.listings[folder] = msgspec.structs.replace(listing, stats=stats)
-        wanted, cached = self.wanted, self._cached
-        if own and folder and folder not in wanted:
+        wanted: dict[RelPath, _Wanted] = {}
+        cached = self._cached
+        if own and folder and folder not in self.wanted:
             wanted[RelPath(folder)] = (listing.own, "program")
-        fresh: list[Candidate] = []
         prefix = f"{folder}/" if folder else ""
         classes: Iterable[PathClass] = listing.classes or itertools.repeat("program")
         # one of `names` and `stats` is as long as the other; `classes` may go on for ever
@@ -301,14 +315,12 @@ class _Look:
                 continue
             path = RelPath(prefix + name)
             wanted[path] = (found, path_class)
-            if self._feed is not None:
-                fresh.append(Candidate(path, found, path_class, None))
             if names is not None:
                 self.changed.add(path)
             if cached and not stat.S_ISDIR(found.st_mode) and to_bytes(path) in cached:
                 self.replaced_folders.append(path)
-        if self._feed is not None:
-            self._feed(fresh)
+        self.wanted.update(wanted)
+        return wanted
 
     def _slim(self, found: os.stat_result) -> os.stat_result:
         common = self._common.setdefault
@@ -325,12 +337,6 @@ class _Look:
             found.st_ctime_ns,
         )
         return cast(os.stat_result, slim)  # all of it that anybody looks at
-
-    def fresh(self) -> list[Candidate]:
-        """Everything, where nothing is recorded yet, that was not fed."""
-        if self._feed is not None:
-            return []
-        return [Candidate(path, *found, None) for path, found in self.wanted.items()]
 
     def vanished_folders(self, lost: Iterable[Entry], *, whole: bool) -> list[str]:
         """Folders that may have rows in the cache, and are no more."""

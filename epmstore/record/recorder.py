@@ -30,7 +30,7 @@ from epmstore.index.live import LiveState
 from epmstore.progress import SILENT, Progress
 from epmstore.record.changes import Changes, is_metadata_only, judge_changes, paths_of
 from epmstore.record.commit import Head, commit_fact, commit_version, read_head
-from epmstore.record.ingest import Ingested, Ingestion, in_order, ingest
+from epmstore.record.ingest import Ingested, Ingestion
 from epmstore.record.observe import Feed, Observation, Observer, known_rows
 from epmstore.record.root import Root
 from epmstore.record.rows import fresh_rows
@@ -96,8 +96,9 @@ class Recorder:
     def status(self, root: Root) -> Look:
         """What a snapshot would record now. Writes nothing."""
         head = read_head(self.store, self.app.uuid)
-        found, _ = self._observe(root, head, None)
-        ingested = ingest(root.fd, found.candidates, None, progress=self._progress)
+        with Ingestion(root.fd, None, progress=self._progress) as ingestion:
+            found, _ = self._observe(root, head, None, ingestion.feed)
+            ingested = ingestion.finish()
         return Look(head, found, judge_changes(found, ingested.examined))
 
     def snapshot(
@@ -115,7 +116,6 @@ class Recorder:
             shelf = Shelf(store.packs, store.contents, store.blobs)
             with Ingestion(root.fd, shelf, progress=self._progress) as ingestion:
                 found, stale = self._observe(root, head, only, ingestion.feed)
-                ingestion.feed(in_order(found.candidates))
                 ingested = ingestion.finish()
             changes = judge_changes(found, ingested.examined)
             look = Look(head, found, changes)
@@ -143,7 +143,7 @@ class Recorder:
         return LiveState(version.version, version.txid, self.rules.digest(), root.stat.st_ino)
 
     def _observe(
-        self, root: Root, head: Head, only: Collection[str] | None, feed: Feed | None = None
+        self, root: Root, head: Head, only: Collection[str] | None, feed: Feed
     ) -> tuple[Observation, frozenset[bytes]]:
         """(what there is to look at, folders whose rows in the live cache do not hold any more)."""
         store, app = self.store, self.app
@@ -165,10 +165,12 @@ class Recorder:
             None if known is None else known.valid,
             recorded=head.version is not None,
             only=only,
-            feed=feed,
+            feed=feed if only is None else None,
         )
-        if only is not None and self._has_links(found):
-            return self._observe(root, head, None)
+        if only is not None:
+            if self._has_links(found):
+                return self._observe(root, head, None, feed)
+            feed(found.candidates)
         return found, frozenset() if known is None else known.stale
 
     def _has_links(self, found: Observation) -> bool:
