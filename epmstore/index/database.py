@@ -67,7 +67,7 @@ CREATE TABLE past (
     app INTEGER NOT NULL, folder INTEGER NOT NULL, name BLOB NOT NULL, since INTEGER NOT NULL,
     until INTEGER NOT NULL, content INTEGER, meta INTEGER NOT NULL, mtime INTEGER,
     sum INTEGER NOT NULL, PRIMARY KEY (app, folder, name, since)) STRICT, WITHOUT ROWID;
-CREATE INDEX past_since ON past (app, since);
+CREATE INDEX past_since ON past (app, since) WHERE since > 0;
 CREATE INDEX past_until ON past (app, until);
 
 CREATE INDEX live_shipped ON live (content) WHERE app < 0;

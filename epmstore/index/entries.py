@@ -395,7 +395,8 @@ def _changed_side(
     touched = (
         "SELECT folder, name FROM live WHERE app = :app AND since > 0"
         " AND since > :low AND since <= :high"
-        " UNION SELECT folder, name FROM past WHERE app = :app AND since > :low AND since <= :high"
+        " UNION SELECT folder, name FROM past WHERE app = :app AND since > 0"
+        " AND since > :low AND since <= :high"
         " UNION SELECT folder, name FROM past WHERE app = :app AND until > :low AND until <= :high"
     )
     arguments = {"app": app, "low": low, "high": high, "at": at}
