@@ -17,15 +17,20 @@ from epmstore.errors import BusyError, EpmError
 from epmstore.places import DAEMON_LOCK
 from epmstore.progress import SILENT
 from epmstore.workspace import Workspace
+from epmstored.aftermath import Aftermath
 from epmstored.appcatwatch import AppcatWatch
 from epmstored.apprecorder import WatcherFactory
+from epmstored.bridge import Bridge
 from epmstored.clock import DaemonClock
 from epmstored.control import Control
+from epmstored.elsewhere import Systemd
 from epmstored.notify import Notifier
 from epmstored.rhythm import Rhythm
 from epmstored.supervisor import Supervisor
 
 log = logging.getLogger("epmstored")
+PATIENCE = 1.0
+"""Seconds: whoever only asks whether there is a daemon takes its lock for a moment."""
 ACTOR: dict[str, object] = {"via": "daemon", "command": "epmstored"}
 
 
@@ -58,7 +63,7 @@ class Service:
         """Until a signal. Raises BusyError if a daemon runs already, NoStoreError, DamagedError."""
         self._first_opening()
         try:
-            with locks.hold(self.store / "locks", DAEMON_LOCK, wait=0, owner="(epmstored)"):
+            with locks.hold(self.store / "locks", DAEMON_LOCK, wait=PATIENCE, owner="(epmstored)"):
                 await self._run()
         except BusyError as error:
             if error.data.get("lock") != DAEMON_LOCK:
@@ -74,6 +79,7 @@ class Service:
         with Workspace.open(self.store, actor=ACTOR) as workspace:
             for result in workspace.recovered:
                 log.warning("%s: an interrupted checkout was finished", result.app)
+            apply_declared(workspace)
 
     async def _run(self) -> None:
         self.supervisor = Supervisor(
@@ -87,12 +93,13 @@ class Service:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.supervisor.run(), name="supervisor")
-                loop.add_signal_handler(signal.SIGHUP, lambda: tasks.create_task(self.reload()))
+                loop.add_signal_handler(signal.SIGHUP, lambda: tasks.create_task(self.reapply()))
                 helpers = [
                     tasks.create_task(self._beat(), name="heartbeat"),
                     tasks.create_task(control.run(), name="control"),
                     tasks.create_task(self._announce(), name="ready"),
                     tasks.create_task(self._follow_appcat(), name="appcat"),
+                    tasks.create_task(self._keep_promises(), name="aftermath"),
                 ]
                 await self._end.wait()
                 log.info("stopping")
@@ -108,8 +115,16 @@ class Service:
         """As SIGTERM does."""
         self._end.set()
 
+    async def reapply(self) -> None:
+        """As SIGHUP does: apply what files declare, then watch what the appcat has."""
+        try:
+            await self.supervisor.store.run(apply_declared)
+        except (EpmError, OSError) as error:
+            log.error("what is declared was not applied: %s", error)
+        await self.reload()
+
     async def reload(self) -> None:
-        """As SIGHUP does: watch what the appcat has now. What cannot be read is said and left."""
+        """Watch what the appcat has now. What cannot be read is said and left."""
         self._notifier.reloading(self._clock.monotonic())
         try:
             await self.supervisor.reload()
@@ -126,6 +141,14 @@ class Service:
                 await self.reload()
         finally:
             await asyncio.to_thread(watch.close)
+
+    async def _keep_promises(self) -> None:
+        """Checkouts that nobody confirmed are undone, those that a crash left are ended."""
+        bridge = Bridge("aftermath", self.open_workspace)
+        try:
+            await Aftermath(self.store, bridge, self._clock, Systemd()).run()
+        finally:
+            await bridge.close(wait=1.0)
 
     async def _announce(self) -> None:
         await self.supervisor.ready()
@@ -144,3 +167,12 @@ class Service:
         troubled = [state.app for state in states if state.phase in ("gone", "error")]
         text = f"{len(states)} applications are watched"
         return f"{text}; trouble with {', '.join(troubled)}" if troubled else text
+
+
+def apply_declared(workspace: Workspace) -> None:
+    """Register what the files of apps.d declare; what is wrong with one is said. Raises OSError."""
+    for one in workspace.apps.apply_declared():
+        if one.error is not None:
+            log.error("%s was not applied: %s", one.key, one.error)
+        elif one.action != "unchanged":
+            log.info("%s: %s, as declared", one.key, one.action)

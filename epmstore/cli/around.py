@@ -8,7 +8,7 @@ from epmstore.cli.moments import local, parse_ahead
 from epmstore.cli.session import Session
 from epmstore.cli.summary import finish
 from epmstore.clock import to_rfc3339
-from epmstore.errors import EpmError
+from epmstore.errors import EpmError, RootError
 from epmstore.workspace import AppHandle
 from epmstore.workspace.live import Recovery
 
@@ -49,6 +49,11 @@ def _recover(session: Session, handle: AppHandle, what: Recovery) -> int:
     interrupted = handle.is_interrupted
     try:
         result = handle.recover(what=what)
+    except RootError as error:
+        if interrupted or what != "boot":
+            return failure.report(error, as_json=session.json, app=handle.app.key)
+        session.out.note(f"{handle.app.key}: {error.message}; nothing was interrupted there")
+        return 0
     except (EpmError, OSError) as error:
         return failure.report(error, as_json=session.json, app=handle.app.key)
     if result is not None:

@@ -99,9 +99,11 @@ def plan(
 def apply(session: Session, file: str, **given: Any) -> int:
     """Carry out a plan file.
 
-    The file was written by `epmstore plan -o`. The state that is found is recorded first.
+    The file was written by `epmstore plan -o`, and says which application it is for. The state that
+    is found is recorded first.
     """
     made = decode_plan(read_file(Path(file), PLAN_LIMIT))
+    session.app = session.app or made.plan.app
     handle = session.handle()
     terms = terms_of(session, given)
     return _carry_out(session, handle, terms, lambda: made, lambda: handle.apply(made, **terms))

@@ -90,8 +90,10 @@ class Apps:
             created=to_rfc3339(self._store.clock.now()),
         )
         self._declarations.check_free(key)
-        app = self._register(app)
+        self._check_root(app)
+        self._load().add(app)  # before the file: whoever applies files must never find a bad one
         self._declarations.write(app)
+        app = self._register(app)
         proposals, notes = self._advise(app)
         word = _vendors_word(self._refcat(key), app.patterns)
         return AddedApp(app, [*word, *proposals], notes)
@@ -174,8 +176,11 @@ class Apps:
         old = self.get(key)
         self._declarations.check_ours(key)
         new = self._at(old, str(root), follow=old.follow)
-        self._replace(old, new)
+        self._check_root(new)
+        self._check_overlap(new)
+        self._load().change(new)
         self._declarations.write(new)
+        self._replace(old, new)
         return new
 
     def remove(self, key: str, *, forget: bool = False) -> None:
@@ -185,9 +190,9 @@ class Apps:
         app = self.get(key)
         self._declarations.check_ours(key)
         with self._store.lock_app(app.uuid):
+            self._declarations.remove(key)  # first, or it might be applied again
             self._change(lambda cat: cat.remove(app.uuid))
             self._release(app)
-            self._declarations.remove(key)
             self._store.live(app.uuid).drop()
             if forget:
                 with self._store.lock_write():

@@ -39,6 +39,8 @@ from epmstore.relpath import RelPath
 from epmstore.workspace.history import History, is_within
 from epmstore.workspace.results import done_result, recovered_result
 
+AUTOMATIC = ("daemon", "api")
+"""What stands behind whoever asks without a person: see `hold`."""
 Recovery: TypeAlias = Literal["all", "boot", "tree"]
 """What a recovery does beside ending a journal: everything that is owed, with hooks; everything
 that can be done before applications are started, without; nothing.
@@ -260,7 +262,7 @@ class Live(History):
 
     def _check_hold(self, terms: Terms) -> None:
         """Raises ConflictError if nobody looks on and the application is to be left alone."""
-        automatic = terms.unattended or (self._recorder.actor or {}).get("via") == "daemon"
+        automatic = terms.unattended or (self._recorder.actor or {}).get("via") in AUTOMATIC
         hold = self.hold_in_force() if automatic else None
         if hold is not None:
             raise ConflictError(
