@@ -1,7 +1,7 @@
 """How people name versions: `117`, `latest~1`, `now`, `@2026-10-03T14:00`, a tag. Pure.
 
     selector  BASE | BASE~N         N versions before (`~` alone: one); not with `now`
-    BASE      digits | latest | now | @TIME | release:N | TAG
+    BASE      digits | latest | now | @TIME | release:N | release:latest | TAG
     TIME      date, or date T hours:minutes with seconds and offset if wanted; UTC without one
     in a tree SELECTOR:PATH         nothing after the colon: the whole tree
     range     SELECTOR..SELECTOR    nothing after the dots: latest
@@ -31,7 +31,7 @@ _SELECTOR = re.compile(
           | @(?P<time> [0-9]{4}-[0-9]{2}-[0-9]{2}
                 (?: T[0-9]{2}:[0-9]{2} (?: :[0-9]{2} (?: \.[0-9]{1,6} )? )?
                     (?: Z | [+-][0-9]{2}:[0-9]{2} )? )? )
-          | release:(?P<release> [0-9]{1,15} )
+          | release:(?P<release> [0-9]{1,15} | latest )
           | (?P<tag> [^\s:@~]+ )
         )
         (?: ~(?P<back> [0-9]{0,15} ) )?

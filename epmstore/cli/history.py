@@ -148,6 +148,7 @@ def _changes(versions: Sequence[VersionInfo]) -> str:
     examples=[
         ("epmstore ls latest", "everything in the newest version"),
         ("epmstore ls 117:bin", "a folder as it was"),
+        ("epmstore ls release:41:bin", "as its vendor released it"),
         ("epmstore ls @2026-10-03T14:00:etc/crm.conf", "one file, at a time"),
     ],
 )
@@ -211,6 +212,7 @@ def cat(session: Session, what: str) -> None:
         ("epmstore diff", "the newest version and the live root"),
         ("epmstore diff 117..latest bin", "what became of bin since 117"),
         ("epmstore diff latest~1..latest --content", "line by line"),
+        ("epmstore diff release:41..now", "what is not as its vendor released it"),
         ("epmstore diff golden..now --exit-code", "1 if anything differs, for scripts"),
     ],
 )
@@ -238,12 +240,18 @@ def diff(
         else:
             _print_change(session.out, change, text)
     if session.json:
-        ends = {"from": handle.resolve(a), "to": handle.resolve(b), "clean": not changes}
+        ends = {"from": _end(handle, a), "to": _end(handle, b), "clean": not changes}
         session.out.shape({"type": "summary", "app": handle.app.key, **ends, **counts})
     else:
         totals = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
         session.out.note(totals or "no difference")
     return 1 if changes and exit_code else 0
+
+
+def _end(handle: "AppHandle", version: str) -> int | str:
+    """A version, `now`, or `release:41`."""
+    release = handle.release(version)
+    return handle.resolve(version) if release is None else f"release:{release.version}"
 
 
 def _print_change(out: Output, change: Change, text: str | None) -> None:

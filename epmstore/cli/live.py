@@ -31,7 +31,6 @@ from epmstore.workspace import AppHandle
 from epmstore.workspace.live import TermsGiven
 from epmstore.workspace.repairing import RepairOptions
 
-RELEASE = "release:"
 PLAN_LIMIT = 1 << 30
 """Bytes of the largest plan file that is read: some millions of steps."""
 
@@ -150,9 +149,11 @@ def checkout(
             raise UsageError("with --target only VERSION and PATHs apply: it writes a copy")
         return _export(session, handle, chosen, Path(os.path.abspath(target)), wanted)
     terms = terms_of(session, given)
-    release = _release(chosen)
+    release = handle.release(chosen)
     if release is not None:
-        options = RepairOptions(release, wanted, exact=exact, config=config, action="checkout")
+        options = RepairOptions(
+            release.version, wanted, exact=exact, config=config, action="checkout"
+        )
         return bring_to_release(session, handle, options, terms)
     return _carry_out(
         session,
@@ -163,17 +164,13 @@ def checkout(
     )
 
 
-def _release(text: str) -> int | None:
-    """The release that `release:41` names."""
-    number = text.removeprefix(RELEASE)
-    return int(number) if text.startswith(RELEASE) and number.isdecimal() else None
-
-
 def _export(
     session: Session, handle: AppHandle, version: str, target: Path, paths: tuple[RelPath, ...]
 ) -> int:
-    number = handle.version(version)
-    where = f"{name(str(target))} (content of {number})"
+    release = handle.release(version)
+    number = handle.version(version) if release is None else release.version
+    of = number if release is None else f"release {number}"
+    where = f"{name(str(target))} (content of {of})"
     if session.dry_run:
         session.out.note(f"{handle.app.key}: would be written to {where}")
         return 0
@@ -182,7 +179,8 @@ def _export(
     shape = {
         "type": "export",
         "app": handle.app.key,
-        "version": number,
+        "version": number if release is None else None,
+        "release": None if release is None else number,
         "target": shapes.text(str(target)),
         "files": found.files,
         "kept": shapes.paths(path for path, _ in found.kept),

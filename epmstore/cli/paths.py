@@ -22,6 +22,7 @@ from epmstore.relpath import RelPath, parse_relpath
 _TIME = re.compile(
     r"@(\d{4}-\d\d-\d\d(?:[T ]\d\d(?::\d\d(?::\d\d(?:\.\d+)?)?)?(?:Z|[+-]\d\d:?\d\d)?)?)"
 )
+_RELEASE = re.compile(r"release:(?:\d+|latest)")
 
 
 def relative(text: str, root: str, cwd: Path | None) -> RelPath | None:
@@ -67,9 +68,11 @@ def scope(texts: Iterable[str], root: str) -> tuple[RelPath, ...]:
 
 
 def split_version(text: str) -> tuple[str, str | None]:
-    """`117:bin/a` as version and path; no colon, no path. A time may have colons of its own."""
-    time = _TIME.match(text)
-    start = time.end() if time else 0
+    """`117:bin/a` as version and path; no colon, no path. A time or a release has colons of its
+    own.
+    """
+    whole = _TIME.match(text) or _RELEASE.match(text)
+    start = whole.end() if whole else 0
     version, colon, path = text[start:].partition(":")
     if colon and not path:
         path = "."

@@ -1,7 +1,6 @@
 """A plan, before it is carried out: shown, and asked about."""
 
 from epmstore.catalog.hooks import HOOKS, NONE, Hooks, show_command
-from epmstore.checkout.plan import Plan
 from epmstore.checkout.planfile import plan_to_form
 from epmstore.checkout.run import Prepared
 from epmstore.cli.closing import counts
@@ -40,12 +39,14 @@ def show_plan(out: Output, prepared: Prepared, hooks: Hooks = NONE) -> None:
         out.warn(f"databases without a class: {', '.join(map(name, plan.databases))}")
     for hook, words in hooks.commands.items() if plan.steps else ():
         out.line(f"{hook + ':':<7} {name(show_command(words))}")
-    out.line(plan_line(plan))
+    out.line(plan_line(prepared))
 
 
-def plan_line(plan: Plan) -> str:
+def plan_line(prepared: Prepared) -> str:
     """What a plan would do."""
-    ends = f"{plan.app}: version {plan.from_} -> content of {plan.of}"
+    plan, release = prepared.plan, prepared.request.release
+    to = f"content of {plan.of}" if release is None else f"release {release}"
+    ends = f"{plan.app}: version {plan.from_} -> {to}"
     if not plan.steps:
         return f"{ends}: nothing to do"
     parts = counts(
@@ -62,5 +63,5 @@ def confirm(session: Session, prepared: Prepared) -> None:
     out, plan = session.out, prepared.plan
     gone = [name(step.path) for step in plan.steps if step.op in REMOVING]
     if gone:
-        out.note("\n".join(["to be removed:", *out.some(gone), plan_line(plan)]))
+        out.note("\n".join(["to be removed:", *out.some(gone), plan_line(prepared)]))
         session.confirm("Go on?")

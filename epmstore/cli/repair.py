@@ -56,10 +56,24 @@ def repair(
     return bring_to_release(session, handle, asked, terms_of(session, given))
 
 
+def _warn(session: Session, handle: AppHandle, number: int | None) -> None:
+    """What its vendor would say of a release that is asked for."""
+    if number is None:
+        return
+    release = handle.releases.get(number)
+    if release.revoked is not None:
+        reason = f": {release.revoked}" if release.revoked else ""
+        session.out.warn(f"release {number} is withdrawn by its vendor{reason}")
+    for one in handle.unmet(number):
+        kind = "optional: " if one.requirement.optional else ""
+        session.out.warn(f"release {number} needs what is not there: {kind}{one.why}")
+
+
 def bring_to_release(
     session: Session, handle: AppHandle, asked: RepairOptions, terms: TermsGiven
 ) -> int:
     """Show the plan, ask on a terminal, carry it out, and verify anew."""
+    _warn(session, handle, asked.release)
     asks = not session.yes and sys.stdin.isatty() and sys.stderr.isatty()
     if session.dry_run or asks:
         plan = handle.plan_repair(asked)

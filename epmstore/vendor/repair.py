@@ -4,8 +4,9 @@
 - Configuration that was edited here is left, and named, unless it is asked for or named itself.
 - What the release lacks goes if an earlier or a later release had put it there. What no release has
   at this path is left, and named, unless everything that is not the release's is to go.
-- Owners are those that stand for the release's owners here. Setuid, setgid and sticky bits come
-  back only where this host has recorded them: a catalog alone gives nobody rights.
+- Owners are those that stand for the release's owners here. Setuid, setgid and sticky bits, and
+  the right of group and others to write, come back only where this host has recorded them: a
+  catalog alone gives nobody rights. Nor does a link that was released lead out of the root.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -17,9 +18,11 @@ from epmstore.checkout.plan import ConfigPolicy, is_within
 from epmstore.relpath import RelPath, parents, sort_paths
 from epmstore.tree import Entry
 from epmstore.vendor.classify import PRIVILEGE, Finding, Pair
+from epmstore.vendor.hygiene import leads_outside
 from epmstore.vendor.verify import Verified
 
-RIGHTS = 0o7000
+RIGHTS = 0o7022
+"""Setuid, setgid, sticky; writing by group and by others."""
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +104,8 @@ class _Repair:
 
     def _why_left(self, finding: Finding) -> str | None:
         path = finding.path
+        if self._leads_away(path):
+            return "the link that was released leads out of the root"
         if path in self._scope:
             return None
         if path in self._verified.accepted:
@@ -111,6 +116,13 @@ class _Repair:
         if finding.expected is None and finding.what not in ("stale", "ahead") and not self._exact:
             return "no release has it here"
         return None
+
+    def _leads_away(self, path: RelPath) -> bool:
+        """Whether a release would put a link here that leaves the root."""
+        wanted = self._around.released(path)
+        return (
+            wanted is not None and wanted.target is not None and leads_outside(path, wanted.target)
+        )
 
     def add_folders(self) -> None:
         """The folders that what is brought back has to lie in."""

@@ -27,13 +27,13 @@ from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 from epmstore.workspace.history import changes_of, path_of
 from epmstore.workspace.owing import Owing
-from epmstore.workspace.repairing import Repairing
+from epmstore.workspace.releasing import Releasing
 
 BEFORE = Intent(kind="drift", reason="scan")
 """What is recorded before a change begins."""
 
 
-class AppHandle(Repairing, Owing):
+class AppHandle(Releasing, Owing):
     """One application of an open workspace."""
 
     def __init__(self, store: Store, app: App, *, actor: Actor | None, progress: Progress) -> None:
@@ -107,6 +107,8 @@ class AppHandle(Repairing, Owing):
 
     def diff(self, one: str, two: str, paths: Sequence[RelPath] = ()) -> list[Change]:
         """What leads from one version to another; either may be `now`, the live root."""
+        if self.release(one) is not None or self.release(two) is not None:
+            return self.diff_releases(one, two, paths)
         first, second = self.resolve(one), self.resolve(two)
         if first != "now" and second != "now":
             return super().diff(one, two, paths)

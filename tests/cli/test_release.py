@@ -111,3 +111,34 @@ def test_errors_name_the_remedy(
     found = cli("release", *args, "--json")
     assert found.code == code and says in found.error["message"] + str(found.error["hint"])
     assert json.dumps(found.error)
+
+
+def test_a_release_is_named_like_a_version(cli: "Cli", build: Path, tmp_path: Path) -> None:
+    cli.ok("app", "add", "crm", str(build))
+    cli.ok("snapshot")
+    assert "bin/tool" in cli.ok("ls", "release:0:bin").out
+    assert cli.ok("cat", "release:0:bin/tool").out == "one\n"
+    assert cli.ok("cat", "release:latest:bin/tool").out == "two\n"
+    found = cli.ok("diff", "release:0..release:1", "--content").out
+    assert "M bin/tool" in found and "-one" in found and "+two" in found
+    assert cli("diff", "release:1..now", "--exit-code").code == 0
+    *_, summary = cli.ok("diff", "release:0..now", "--json").shapes
+    assert (summary["from"], summary["to"], summary["modified"]) == ("release:0", "now", 1)
+    assert "crm: version 0 -> release 0: 1 file to replace" in cli.ok("plan", "release:0").out
+    cli.ok("plan", "release:0", "-o", "back.plan")
+    target = str(tmp_path / "out")
+    [copied] = cli.ok("checkout", "release:0", "--target", target, "--json").shapes
+    check(copied)
+    assert (copied["version"], copied["release"]) == (None, 0)
+    cli.ok("apply", "back.plan")
+    assert (build / "bin/tool").read_text() == "one\n"
+
+
+def test_a_release_that_was_withdrawn_is_warned_of(cli: "Cli", build: Path) -> None:
+    cli.ok("app", "add", "crm", str(build))
+    cli.ok("snapshot")
+    cli.ok("release", "revoke", "crm", "0", "--reason", "loses orders")
+    found = cli("checkout", "release:0")
+    assert "release 0 is withdrawn by its vendor: loses orders" in found.err
+    found = cli("checkout", "release:1", "--dry-run")
+    assert "optional: the component" in found.err

@@ -1,0 +1,47 @@
+"""What needs are held against: the applications of this host, their releases and their files."""
+
+from collections.abc import Iterable
+
+from epmstore.catalog import appcat
+from epmstore.catalog.appcat import App
+from epmstore.digest import parse_digest
+from epmstore.index.comparison import Comparison
+from epmstore.record.store import Store, is_refcat
+from epmstore.vendor.catalogs import APPCAT
+from epmstore.vendor.fit import best_fit
+from epmstore.vendor.releases import Releases, refcat_of
+
+
+class StoreHost:
+    """A Host (requires.py): what one store knows of its host, as it was recorded last."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def is_installed(self, app: str) -> bool:
+        return self._find(app) is not None
+
+    def release_of(self, app: str) -> int | None:
+        found = self._find(app)
+        releases = Releases(self._store, app)
+        if found is None or not releases.exists():
+            return None
+        comparison = Comparison(self._store.database, found.uuid, releases.catalog)
+        numbers = [one.version for one in releases.numbers()]
+        fit = best_fit(comparison.matches(), comparison.sizes(), numbers)
+        return None if fit is None else fit.release
+
+    def has(self, digests: Iterable[str]) -> set[str]:
+        there = set()
+        for text in digests:
+            spans = self._store.entries.with_content(parse_digest(text))
+            if any(not is_refcat(app) and span.until is None for app, span in spans):
+                there.add(text)
+        return there
+
+    def _find(self, app: str) -> App | None:
+        """The installed application that is compared with this refcat."""
+        for one in appcat.load(self._store.catalogs / APPCAT).apps:
+            if refcat_of(one) == app and self._store.entries.position(one.uuid) is not None:
+                return one
+        return None

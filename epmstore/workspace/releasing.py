@@ -1,0 +1,260 @@
+"""`release:41` wherever a version is meant: to list, read, compare, plan, and write out elsewhere.
+
+The tree of a release is its vendor's word, and not this host's: owners and times of the two are not
+compared, and what is written of a release is masked (vendor/hygiene.py).
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Unpack
+
+import msgspec
+from msgspec.structs import replace
+
+from epmstore.catalog.diff import Change
+from epmstore.catalog.selector import parse_selector
+from epmstore.checkout.plan import ConfigPolicy
+from epmstore.checkout.run import Prepared
+from epmstore.checkout.target import Exported, export
+from epmstore.errors import (
+    BlobNotFoundError,
+    NeedsError,
+    NotFoundError,
+    NotRestorableError,
+    PathNotFoundError,
+    UsageError,
+)
+from epmstore.record.changes import in_order
+from epmstore.record.result import Result
+from epmstore.record.root import open_root
+from epmstore.relpath import RelPath, parents, sort_paths
+from epmstore.tree import Entry
+from epmstore.vendor.host import StoreHost
+from epmstore.vendor.hygiene import leads_outside, mask
+from epmstore.vendor.releases import Release
+from epmstore.vendor.requires import Unmet, unmet
+from epmstore.workspace.history import changes_of, is_within
+from epmstore.workspace.live import TermsGiven
+from epmstore.workspace.repairing import ALL, Repaired, Repairing, RepairOptions
+
+OUTSIDE = "the link leads out of the tree"
+
+
+class Releasing(Repairing):
+    """One application, with the releases of its vendor."""
+
+    def release(self, selector: str) -> Release | None:
+        """The release that a selector names; null if it names no release at all.
+
+        Raises UsageError, VersionNotFoundError.
+        """
+        found = parse_selector(selector)
+        if found.base != "release":
+            return None
+        releases = self.releases
+        if not releases.exists():
+            raise NotFoundError(
+                f"{self.app.key} has no reference catalog",
+                hint="its vendor publishes it: `epmstore catalog import FILE`",
+            )
+        number = releases.resolve(found.value)
+        return releases.get(number - found.back)
+
+    def ls(self, selector: str, path: RelPath | None = None) -> list[Entry]:
+        release = self.release(selector)
+        if release is None:
+            return super().ls(selector, path)
+        entries = self.releases.tree(release.version)
+        found = [e for e in entries if path is None or is_within(e.path, (path,))]
+        if not found and path is not None:
+            raise self._not_released(path, release)
+        return found
+
+    def cat(self, selector: str, path: RelPath) -> Iterator[bytes]:
+        release = self.release(selector)
+        if release is None:
+            return super().cat(selector, path)
+        entry = next(iter(self.ls(selector, path)))
+        if entry.path != path or entry.content is None:
+            raise UsageError(f"no content is released of {path!r} (a {entry.kind})")
+        if self.releases.missing([entry]):
+            raise BlobNotFoundError(
+                f"the content of {path!r} in release {release.version} is not stored here",
+                hint="`epmstore catalog clone STORE KEY --contents RELEASE` brings it",
+                digest=entry.content.digest.hex(),
+            )
+        return self._stream(entry)
+
+    def diff_releases(self, one: str, two: str, paths: Sequence[RelPath] = ()) -> list[Change]:
+        """What leads from one tree to another, at least one of which is a release. Owners, times
+        and attributes are compared between releases only.
+        """
+        first, second = self.release(one), self.release(two)
+        if first is not None and second is not None:
+            return changes_of(self.releases.changed(first.version, second.version), paths)
+        old, new = self._tree(one, first), self._tree(two, second)
+        pairs = [
+            _alike(old.get(path), new.get(path), released_first=first is not None)
+            for path in sort_paths({*old, *new})
+        ]
+        return changes_of(pairs, paths)
+
+    def plan(
+        self,
+        selector: str,
+        paths: Sequence[RelPath] = (),
+        *,
+        exact: bool = False,
+        config: ConfigPolicy = "keep",
+    ) -> Prepared:
+        release = self.release(selector)
+        if release is None:
+            return super().plan(selector, paths, exact=exact, config=config)
+        return self.plan_repair(_asked(release, paths, exact=exact, config=config)).prepared
+
+    def checkout(
+        self,
+        selector: str,
+        paths: Sequence[RelPath] = (),
+        *,
+        exact: bool = False,
+        config: ConfigPolicy = "keep",
+        **terms: Unpack[TermsGiven],
+    ) -> Result:
+        release = self.release(selector)
+        if release is None:
+            return super().checkout(selector, paths, exact=exact, config=config, **terms)
+        return self.repair(_asked(release, paths, exact=exact, config=config), **terms)
+
+    def plan_repair(self, asked: RepairOptions = ALL) -> Repaired:
+        self._check_needs(asked)
+        return super().plan_repair(asked)
+
+    def repair(self, asked: RepairOptions = ALL, **terms: Unpack[TermsGiven]) -> Result:
+        self._check_needs(asked)
+        return super().repair(asked, **terms)
+
+    def unmet(self, release: int) -> list[Unmet]:
+        """What a release needs and this host, as it was recorded last, does not have."""
+        requires = self.releases.get(release).requires
+        if not requires:
+            return []
+        tree = {entry.path: entry for entry in self.releases.tree(release)}
+        return unmet(requires, tree, StoreHost(self._store))
+
+    def export(self, selector: str, target: Path, paths: Sequence[RelPath] = ()) -> Exported:
+        release = self.release(selector)
+        if release is None:
+            return super().export(selector, target, paths)
+        found = self.ls(selector)
+        for path in paths:
+            if not any(is_within(entry.path, (path,)) for entry in found):
+                raise self._not_released(path, release)
+        chosen = [entry for entry in found if is_within(entry.path, paths)]
+        self._check_stored(chosen, release)
+        kept = [e.path for e in chosen if e.target and leads_outside(e.path, e.target)]
+        wanted = {entry.path: mask(entry) for entry in chosen if entry.path not in set(kept)}
+        with self._store.keep_packs():
+            done = export(
+                target.absolute(),
+                in_order(_as_mine(_with_folders(wanted)).values()),
+                self._store.blobs,
+                self._progress,
+                self._store.contents.purged(),
+            )
+        return replace(done, kept=[*done.kept, *((path, OUTSIDE) for path in kept)])
+
+    def _tree(self, selector: str, release: Release | None) -> dict[RelPath, Entry]:
+        if release is not None:
+            return {entry.path: entry for entry in self.releases.tree(release.version)}
+        if self.resolve(selector) != "now":
+            return {entry.path: entry for entry in super().ls(selector)}
+        with open_root(self.app) as root:
+            look = self._recorder.status(root)
+        newest = look.head.number
+        tree = {} if newest is None else {e.path: e for e in super().ls(str(newest))}
+        for entry in look.changes.gone():
+            tree.pop(entry.path, None)
+        tree.update((entry.path, entry) for entry in look.changes.come())
+        return tree
+
+    def _check_needs(self, asked: RepairOptions) -> None:
+        """Raises NeedsError if a checkout of a release needs what is not there."""
+        if asked.action != "checkout" or asked.release is None or asked.paths:
+            return
+        found = [one for one in self.unmet(asked.release) if not one.requirement.optional]
+        if found:
+            raise NeedsError(
+                f"release {asked.release} of {self.app.key} needs what is not there:"
+                f" {'; '.join(one.why for one in found)}",
+                hint=f"`epmstore repair --release {asked.release}` goes there nevertheless",
+                unmet=[one.why for one in found],
+            )
+
+    def _check_stored(self, entries: Sequence[Entry], release: Release) -> None:
+        needed = [entry for entry in entries if entry.path_class != "secret"]
+        missing = self.releases.missing(needed)
+        if missing:
+            raise NotRestorableError(
+                f"{len(missing)} contents of release {release.version} are not stored here,"
+                f" that of {missing[0].path!r} for one",
+                hint="`epmstore catalog clone STORE KEY --contents RELEASE` brings them",
+                missing=len(missing),
+            )
+
+    def _not_released(self, path: RelPath, release: Release) -> PathNotFoundError:
+        return PathNotFoundError(
+            f"{path!r} is not in release {release.version} of {self.app.key}",
+            hint=f"`epmstore ls release:{release.version}` lists what is",
+            path=path,
+        )
+
+
+def _asked(
+    release: Release, paths: Sequence[RelPath], *, exact: bool, config: ConfigPolicy
+) -> RepairOptions:
+    return RepairOptions(
+        release.version, tuple(paths), exact=exact, config=config, action="checkout"
+    )
+
+
+def _alike(
+    old: Entry | None, new: Entry | None, *, released_first: bool
+) -> tuple[Entry | None, Entry | None]:
+    """The two with what a release says of owners, times, attributes and links made the host's."""
+    if old is None or new is None:
+        return old, new
+    host = new if released_first else old
+    said = {
+        name: getattr(host, name)
+        for name in ("uid", "gid", "user", "group", "mtime_ns", "xattrs", "same_as", "sparse")
+    }
+    if released_first:
+        return msgspec.structs.replace(old, **said), new
+    return old, msgspec.structs.replace(new, **said)
+
+
+def _with_folders(tree: Mapping[RelPath, Entry]) -> dict[RelPath, Entry]:
+    """With the folders that the paths lie in, where the release does not name them."""
+    whole = dict(tree)
+    for path in tree:
+        for above in map(RelPath, parents(path)):
+            whole.setdefault(above, Entry(path=above, kind="directory", mode=0o755))
+    return whole
+
+
+def _as_mine(tree: Mapping[RelPath, Entry]) -> dict[RelPath, Entry]:
+    """Owned by whoever writes it, with hard links only to what is written, too."""
+    uid, gid = os.geteuid(), os.getegid()
+    return {
+        path: replace(
+            entry,
+            uid=uid,
+            gid=gid,
+            user=None,
+            group=None,
+            same_as=entry.same_as if entry.same_as in tree else None,
+        )
+        for path, entry in tree.items()
+    }
