@@ -10,7 +10,7 @@ ARGS ?=
 PYTHON ?= $(shell for p in python3 python3.15 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help setup check test faults storms demo bench clean
+.PHONY: help setup check test faults storms lock demo bench clean
 
 help:
 	@echo "make setup   prepare .venv (the others do it by themselves)"
@@ -20,19 +20,25 @@ help:
 	@echo "make storms  the daemon under storms and kills (root) in full figures: half an hour"
 	@echo "make check   format, lint and types"
 	@echo "make bench   measure against other tools on real trees: minutes, gigabytes"
+	@echo "make lock    pin all dependencies anew, with hashes, in requirements.lock"
 	@echo "make clean   remove .venv and caches"
 
 setup: $(STAMP)
 
-# pip first: the one that comes with the interpreter may be too old for dependency groups.
-$(STAMP): pyproject.toml
+# pip first: the one that comes with the interpreter may be too old for dependency groups. Then what
+# requirements.lock names, hashes checked, and only then what pyproject.toml wants beyond it: nothing,
+# unless the lock is behind (tests/test_lock.py says so).
+$(STAMP): pyproject.toml requirements.lock
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (make PYTHON=...)" >&2; exit 1; }
 	@test -x $(BIN)/python || echo "setting up .venv with $(PYTHON)" >&2
 	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 \
 		|| $(PYTHON) -m venv --clear .venv \
 		|| { echo "venv failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
+		--editable . --group dev
 	@touch $(STAMP)
 
 check: $(STAMP)
@@ -61,6 +67,13 @@ storms: export EPM_STORM_RATE = 20000
 storms: export TMPDIR := $(if $(wildcard /dev/shm/.),/dev/shm,$(TMPDIR))
 storms: $(STAMP)
 	@$(BIN)/python -m pytest -q -rP --timeout 3600 tests/daemon/test_storms.py $(ARGS)
+
+# Pins everything anew, from PyPI alone.
+lock:
+	@$(PYTHON) -m venv .venv/lock && .venv/lock/bin/python -m pip install --quiet uv
+	@UV_NO_CONFIG=1 .venv/lock/bin/uv pip compile --quiet --universal --generate-hashes --no-header \
+		--python-version 3.11 --group build --group dev --upgrade \
+		--default-index https://pypi.org/simple pyproject.toml --output-file requirements.lock
 
 demo: $(STAMP)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" demo/run.sh
