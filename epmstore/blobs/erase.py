@@ -16,7 +16,7 @@ import msgspec
 from epmstore.blobs import frames
 from epmstore.blobs.pack import GroupWriter, WrittenGroup
 from epmstore.blobs.records import Damage, Record, open_pack, read_record, walk
-from epmstore.digest import BlobInfo, Sha256
+from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.errors import DamagedError
 from epmstore.group import NO_FRAME, BlobRow, Group
 from epmstore.seal import SIZE, Kind
@@ -170,13 +170,19 @@ class _Eraser:
 
     def _copy_deltas(self, record: Record, rows: Iterable[BlobRow]) -> None:
         for row in rows:
-            assert row.base is not None and row.digest is not None, "it lies in a delta frame"
-            info = BlobInfo(row.digest, row.sha256, row.size)
             if row.base in self._gone:
-                self._writer.add(info, self._read(info))
-                continue
-            held = bytes(record.body[row.offset : row.offset + row.length])
-            self._writer.copy_delta(info, frames.Delta(row.base, held, row.size))
+                self._add_in_full(row)
+            else:
+                held = bytes(record.body[row.offset : row.offset + row.length])
+                self._writer.copy_delta(row, held)
+
+    def _add_in_full(self, row: BlobRow) -> None:
+        info = BlobInfo(row.digest or Digest(b""), row.sha256, row.size)
+        data = self._read(info)
+        if row.digest is None:
+            self._writer.add_part(row.sha256, data)
+        else:
+            self._writer.add(info, data)
 
     def _copy_contents(self, record: Record, rows: Iterable[BlobRow]) -> None:
         plain = frames.plain_bytes(record.seal, record.body)

@@ -170,13 +170,13 @@ def _seal(
 
 def _add(writer: GroupWriter, row: BlobRow, held: bytes) -> None:
     """Give a content of another group to the writer: its delta, or its bytes."""
-    assert row.digest is not None, "a part is copied with its frame"
-    info = BlobInfo(row.digest, row.sha256, row.size)
     if row.base is not None:
-        writer.copy_delta(info, frames.Delta(row.base, held, row.size))
-    else:
-        check(held, info)
-        writer.add(info, held)
+        writer.copy_delta(row, held)
+        return
+    assert row.digest is not None, "a part that is no delta is copied with its frame"
+    info = BlobInfo(row.digest, row.sha256, row.size)
+    check(held, info)
+    writer.add(info, held)
 
 
 def _log_rows(file: str, groups: Sequence[LogGroup]) -> dict[Sha256, tuple[BlobRow, Place]]:

@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self, TypeAlias
 
 import msgspec
 
@@ -40,6 +40,22 @@ class WrittenGroup(msgspec.Struct, frozen=True):
     temporary: Path | None
 
 
+Base: TypeAlias = tuple[Sha256, bytes]
+"""A content (or part) that is stored in full, and its bytes."""
+
+
+class PartBases(Protocol):
+    """What the parts of a large content may be made deltas against: those of an older one."""
+
+    def met(self, number: int, sha256: Sha256) -> None:
+        """Part `number` of the new content is stored already."""
+        ...
+
+    def base(self, number: int) -> Base | None:
+        """What part `number` is likely to be alike. Raises DamagedError."""
+        ...
+
+
 class GroupWriter:
     """Makes one group. A context manager: leaving the block unfinished discards."""
 
@@ -60,7 +76,7 @@ class GroupWriter:
         self._unnamed: dict[Sha256, int] = {}
         self._pending: list[tuple[BlobInfo, bytes]] = []
         self._pending_size = 0
-        self._deltas: list[tuple[BlobInfo, frames.Delta]] = []
+        self._deltas: list[tuple[BlobRow, bytes]] = []
         self._deltas_size = 0
 
     def __enter__(self) -> Self:
@@ -113,15 +129,18 @@ class GroupWriter:
         if not _is_worth_it(frame, data):
             self.add(info, data)
             return False
-        self.copy_delta(info, frames.Delta(base, frame, len(data)))
+        self.copy_delta(_delta_row(info.digest, info.sha256, len(data), base), frame)
         return True
 
     def add_large(
-        self, chunks: Iterable[bytes], has_part: Callable[[Sha256], bool] = lambda _: False
+        self,
+        chunks: Iterable[bytes],
+        has_part: Callable[[Sha256], bool] = lambda _: False,
+        bases: PartBases | None = None,
     ) -> BlobInfo:
         """Store a content of any size in bounded memory, in parts if it is larger than one; those
-        that `has_part` says are stored are not written again (keep them from being collected).
-        Raises OSError.
+        that `has_part` says are stored are not written again (keep them from being collected), and
+        others become deltas against `bases` where that pays. Raises OSError, DamagedError.
         """
         pieces = _pieces(chunks, self._part_size)
         first = next(pieces, b"")
@@ -133,25 +152,40 @@ class GroupWriter:
             return info
         whole = Hasher()
         parts: list[Sha256] = []
-        for data in itertools.chain((first, second), pieces):
+        for number, data in enumerate(itertools.chain((first, second), pieces)):
             whole.update(data)
             sha256 = Sha256(hashlib.sha256(data).digest())
             parts.append(sha256)
-            if not has_part(sha256) and not self._is_known(sha256):
-                frame = self._write(frames.part(data))
-                self._enter(BlobRow(None, sha256, len(data), frame, 0, len(data)))
+            if has_part(sha256):
+                if bases is not None:
+                    bases.met(number, sha256)
+            elif not self.has(sha256):
+                self.add_part(sha256, data, None if bases is None else bases.base(number))
         info = whole.info()
         self.copy_large(
             BlobRow(info.digest, info.sha256, info.size, NO_FRAME, 0, 0, None, (*parts,))
         )
         return info
 
-    def copy_delta(self, info: BlobInfo, delta: frames.Delta) -> None:
-        """Store a delta that is already made. Raises OSError."""
-        if self._is_known(info.sha256, info.digest):
+    def add_part(self, sha256: Sha256, data: bytes, base: Base | None = None) -> None:
+        """Store a part of a large content. Raises OSError."""
+        if base is not None:
+            frame = codec.compress_delta(data, base[1])
+            if _is_worth_it(frame, data):
+                self.copy_delta(_delta_row(None, sha256, len(data), base[0]), frame)
+                return
+        if not self._is_known(sha256):
+            number = self._write(frames.part(data))
+            self._enter(BlobRow(None, sha256, len(data), number, 0, len(data)))
+
+    def copy_delta(self, row: BlobRow, frame: bytes) -> None:
+        """Store a delta that is already made; where `row` says that it lies does not count. Raises
+        OSError.
+        """
+        if self._is_known(row.sha256, row.digest):
             return
-        self._deltas.append((info, delta))
-        self._deltas_size += len(delta.frame)
+        self._deltas.append((row, frame))
+        self._deltas_size += len(frame)
         if self._deltas_size >= frames.DELTA_BODY or len(self._deltas) >= frames.DELTA_COUNT:
             self._flush_deltas()
 
@@ -212,13 +246,11 @@ class GroupWriter:
     def _flush_deltas(self) -> None:
         if not self._deltas:
             return
-        row = self._write(frames.deltas([delta for _, delta in self._deltas]))
+        number = self._write(frames.deltas([_delta(row, frame) for row, frame in self._deltas]))
         offset = 0
-        for info, delta in self._deltas:
-            length = len(delta.frame)
-            self._enter(
-                BlobRow(info.digest, info.sha256, info.size, row, offset, length, delta.base)
-            )
+        for row, frame in self._deltas:
+            length = len(frame)
+            self._enter(msgspec.structs.replace(row, frame=number, offset=offset, length=length))
             offset += length
         self._deltas = []
         self._deltas_size = 0
@@ -279,6 +311,16 @@ def _write_pack(packs: Path, written: WrittenGroup) -> Path:
     except BaseException:
         temporary.discard()
         raise
+
+
+def _delta_row(digest: Digest | None, sha256: Sha256, size: int, base: Sha256) -> BlobRow:
+    """Of a delta whose place is not known yet."""
+    return BlobRow(digest, sha256, size, NO_FRAME, 0, 0, base)
+
+
+def _delta(row: BlobRow, frame: bytes) -> frames.Delta:
+    assert row.base is not None, "it is a delta"
+    return frames.Delta(row.base, frame, row.size)
 
 
 def _is_worth_it(frame: bytes, data: bytes) -> bool:

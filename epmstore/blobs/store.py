@@ -11,9 +11,9 @@ from typing import Self, TypeAlias
 
 from epmstore import codec
 from epmstore.blobs.interface import BlobTable
-from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter
+from epmstore.blobs.pack import PART_THRESHOLD, Base, GroupWriter
 from epmstore.blobs.reader import FrameReader
-from epmstore.digest import BlobInfo, Sha256, check_no_collision, identify
+from epmstore.digest import BlobInfo, Digest, Sha256, check_no_collision, identify
 from epmstore.errors import BlobNotFoundError, DamagedError, DigestMismatchError, UsageError
 from epmstore.group import Place
 from epmstore.seal import Kind
@@ -131,6 +131,11 @@ class PackStore:
                 found[info] = place
         return found
 
+    def part_bases(self, info: BlobInfo) -> "OldParts | None":
+        """What parts of a new version of a large content may be made deltas against."""
+        place = self._table.places([info.sha256]).get(info.sha256)
+        return None if place is None or not place.parts else OldParts(self, place.parts)
+
     def put_checked(self, writer: GroupWriter, data: bytes) -> BlobInfo:
         """Give `data` to a writer unless it is stored. For contents of no live root: raises
         CollisionError where recording would have to go on.
@@ -219,6 +224,32 @@ class PackStore:
                 hint="run `epmstore fsck`",
             )
         return self._reader.frame(base)[base.offset : base.offset + base.length]
+
+
+class OldParts:
+    """The parts of an older version of a large content: see PartBases. A part is likely to be like
+    the one at its place; once one was met elsewhere, all that follow have moved as far.
+    """
+
+    def __init__(self, store: PackStore, parts: Sequence[Sha256]) -> None:
+        self._store = store
+        self._parts = parts
+        self._places = {sha256: number for number, sha256 in enumerate(parts)}
+        self._moved = 0
+
+    def met(self, number: int, sha256: Sha256) -> None:
+        if sha256 in self._places:
+            self._moved = number - self._places[sha256]
+
+    def base(self, number: int) -> Base | None:
+        if not 0 <= number - self._moved < len(self._parts):
+            return None
+        old = BlobInfo(Digest(b""), self._parts[number - self._moved], 0)
+        place = self._store.base_for(old)
+        if place is None:
+            return None
+        ((_, data),) = self._store.read_places([place])
+        return place.sha256, data
 
 
 def stored_share(place: Place) -> int:

@@ -17,7 +17,6 @@ import msgspec
 
 from epmstore import fsio
 from epmstore.atomic import directory
-from epmstore.blobs import frames
 from epmstore.blobs.pack import SUFFIX, GroupWriter, WrittenGroup, discard_written, publish_pack
 from epmstore.blobs.records import open_pack, read_at
 from epmstore.care.findings import Finding, FsckReport
@@ -222,13 +221,7 @@ def _copy_frame(writer: GroupWriter, fd: int, frame: FrameRow, rows: list[BlobRo
         return
     body = record[SIZE + frame.head_length :]
     for row in rows:
-        _copy_delta(writer, row, body[row.offset : row.offset + row.length])
-
-
-def _copy_delta(writer: GroupWriter, row: BlobRow, held: bytes) -> None:
-    assert row.base is not None and row.digest is not None, "it lies in a delta frame"
-    info = BlobInfo(row.digest, row.sha256, row.size)
-    writer.copy_delta(info, frames.Delta(row.base, held, row.size))
+        writer.copy_delta(row, body[row.offset : row.offset + row.length])
 
 
 def _leaning(tables: Tables, lost: set[Sha256]) -> set[Sha256]:

@@ -133,7 +133,9 @@ class Reader:
                 if self._shelf is None or self._writer is None or task.path_class == "secret":
                     info = identify_stream(stream.chunks())
                 else:
-                    info = self._writer.add_large(stream.chunks(), self._shelf.has_part)
+                    shelf, before = self._shelf, task.before
+                    bases = None if before is None else shelf.blobs.part_bases(before)
+                    info = self._writer.add_large(stream.chunks(), shelf.has_part, bases)
                 return Seen(info, None, xattrs, stream.stat)
         except UnreadError as error:
             return Seen(problem=error.problem(task.path))

@@ -167,6 +167,24 @@ def test_rewriting_deltas_and_large_contents(shelf: Shelf) -> None:
     assert not shelf.store.has(identify(base + noise(9, 4)))
 
 
+def test_parts_that_are_deltas_are_merged_sealed_and_rewritten(shelf: Shelf) -> None:
+    old = noise(3000, 1)
+    with shelf.writer(part_size=1000) as writer:
+        first = writer.add_large([old])
+        base_file = shelf.publish(writer.finish())
+    new = b"0123456789" + old
+    with shelf.writer(part_size=1000) as writer:
+        second = writer.add_large([new], bases=shelf.store.part_bases(first))
+        file = shelf.publish(writer.finish())
+    parts = shelf.table.found[second.sha256].parts
+    live = {second.sha256, *parts, *filter(None, (shelf.table.found[p].base for p in parts))}
+    replace(shelf, [file], rewrite(shelf.packs, file, live.__contains__))
+    assert shelf.store.read(second) == new
+    replace(shelf, [base_file], rewrite(shelf.packs, base_file, live.__contains__))
+    assert shelf.store.read(second) == new
+    assert not shelf.store.has(first)
+
+
 def test_nothing_is_left_of_a_dead_pack(shelf: Shelf) -> None:
     file = fill(shelf, text(50), base=text(50), large=noise(700))
     written = rewrite(shelf.packs, file, lambda _: False)

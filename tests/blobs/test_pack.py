@@ -154,6 +154,45 @@ def test_parts_that_are_stored_are_not_written_again(shelf: Shelf) -> None:
     assert b"".join(shelf.store.stream(info)) == grown
 
 
+def keep_edit(shelf: Shelf, before: BlobInfo, data: bytes) -> tuple[BlobInfo, WrittenGroup]:
+    with shelf.writer(part_size=1000) as writer:
+        info = writer.add_large(
+            [data], lambda part: part in shelf.table.found, shelf.store.part_bases(before)
+        )
+        written = writer.finish()
+    shelf.publish(written)
+    assert b"".join(shelf.store.stream(info)) == data
+    return info, written
+
+
+def test_parts_of_a_new_version_are_deltas(shelf: Shelf) -> None:
+    old = b"".join(noise(1000, n) for n in range(6))
+    with shelf.writer(part_size=1000) as writer:
+        first = writer.add_large([old])
+        shelf.publish(writer.finish())
+    second, shifted = keep_edit(shelf, first, b"0123456789" + old)
+    assert {row.base for row in shifted.group.blobs if row.size == 1000} <= set(
+        shelf.table.found[first.sha256].parts
+    )
+    assert kinds(shifted) == "RD"  # the rest is what was pushed out at the end
+    assert sum(frame.body_length for frame in shifted.group.frames) < 700
+    # as deep as that: what is made of a delta is made of its base
+    third, _ = keep_edit(shelf, second, b"012345678" + old)
+    bases = [shelf.table.found[part].base for part in shelf.table.found[third.sha256].parts]
+    assert set(bases[:6]) <= set(shelf.table.found[first.sha256].parts)
+
+
+def test_parts_that_moved_are_compared_with_those_they_were(shelf: Shelf) -> None:
+    old = b"".join(noise(1000, n) for n in range(6))
+    with shelf.writer(part_size=1000) as writer:
+        first = writer.add_large([old])
+        shelf.publish(writer.finish())
+    edited = noise(2000, 9) + old[:2000] + b"!" + old[2001:4100] + b"?" + old[4101:]
+    _, written = keep_edit(shelf, first, edited)
+    deltas = [row for row in written.group.blobs if row.base is not None]
+    assert len(deltas) == 2 and all(row.length < 60 for row in deltas)
+
+
 def test_a_part_that_repeats_is_written_once(shelf: Shelf) -> None:
     with shelf.writer(part_size=1000) as writer:
         info = writer.add_large([bytes(10_000)])
