@@ -124,6 +124,7 @@ def test_every_version_is_the_same(
     make_new(root, 60, rng)
     for edit in (b"x", b"yy"):
         (root / "slow").write_bytes(slow[:500] + edit + slow[500:])
+        (root / "large").write_bytes(edit + (root / "large").read_bytes())
         versions.append(snapshot(store))
     if layout == "merged":
         with Workspace.open(store) as workspace:
