@@ -20,8 +20,10 @@ from epmstore.cli.moments import selector
 from epmstore.cli.output import counted, name
 from epmstore.cli.paths import scope
 from epmstore.cli.planned import confirm, show_plan
+from epmstore.cli.quick import ask_status
 from epmstore.cli.repair import bring_to_release
 from epmstore.cli.session import Session
+from epmstore.cli.status import show_status
 from epmstore.cli.summary import INCOMPLETE, finish, titled
 from epmstore.cli.terms import config_option, exact_option, terms_of, terms_options
 from epmstore.errors import UsageError
@@ -40,14 +42,20 @@ PLAN_LIMIT = 1 << 30
     examples=[
         ("epmstore status", "exit code 0: clean, 1: something has changed"),
         ("epmstore status --app crm --json", "the same for a program"),
+        ("epmstore status --scan", "look at the root, whatever the daemon knows"),
     ],
 )
-def status(session: Session) -> int:
+@click.option("--scan", is_flag=True, help="Do not ask the daemon.")
+def status(session: Session, scan: bool) -> int:
     """Show what has changed since the last version.
 
-    Looks at the live root, records nothing, and exits with 1 if there are differences. Outside of
-    any root and without --app, all applications are shown.
+    Looks at the live root, records nothing, and exits with 1 if there are differences. A daemon
+    that runs is asked, which is quicker: it has looked at the root after the last event. Outside of
+    any root and without --app, all applications are shown, one row each.
     """
+    found = None if scan else ask_status(session.store_path, session.app, session.out)
+    if found is not None:
+        return show_status(session.out, found, table=len(found) > 1)
     return look(session, session.handles())
 
 

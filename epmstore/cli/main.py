@@ -1,7 +1,8 @@
 """Where the program begins.
 
-`--version` is answered before anything else is imported, and everything else is left to
-epmstore/cli/program.py: what a command does not need, it must not wait for.
+`--version` is answered before anything else is imported, `status` by a daemon where one runs, and
+everything else is left to epmstore/cli/program.py: what a command does not need, it must not wait
+for.
 """
 
 import sys
@@ -16,6 +17,12 @@ def main(args: list[str] | None = None) -> int:
         sys.stdout.write(f"epmstore {__version__}\n")
         return 0
     try:
+        if words[:1] == ["status"]:
+            from epmstore.cli.quick import quick_status  # noqa: PLC0415 - see above
+
+            code = quick_status(words[1:])
+            if code is not None:
+                return code
         from epmstore.cli import program  # noqa: PLC0415 - see above
 
         return program.run(words)

@@ -14,19 +14,17 @@ from click.exceptions import Exit
 from epmstore.cli import failure
 from epmstore.cli.command import program
 from epmstore.cli.session import Session
+from epmstore.cli.streams import BROKEN_PIPE, COMPLETE, prepare_streams
 
-COMPLETE = "_EPMSTORE_COMPLETE"
 COLLECT = (100_000, 20, 100)
 """When Python looks for garbage in cycles, of which a command makes next to none: looking through
 the entries of a large tree, as often as Python would, costs a tenth of a snapshot.
 """
-BROKEN_PIPE = 141
-"""128 + SIGPIPE: what a shell shows for any tool whose reader went away."""
 
 
 def run(args: list[str]) -> int:
     """The exit code of one command line."""
-    _prepare_streams()
+    prepare_streams()
     gc.set_threshold(*COLLECT)
     session = Session()
     try:
@@ -39,20 +37,6 @@ def run(args: list[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         return failure.report(error, as_json=session.json or asks_for_json(args), app=session.key)
     return code
-
-
-def _prepare_streams() -> None:
-    """No file of a store may ever get the number of a closed standard stream."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDONLY)
-    sys.stdout = sys.stdout or io.TextIOWrapper(io.BytesIO())
-    sys.stderr = sys.stderr or io.TextIOWrapper(io.BytesIO())
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def _execute(args: list[str], session: Session) -> int:

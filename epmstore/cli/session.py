@@ -14,6 +14,7 @@ import click
 from epmstore.cli.failure import DeclinedError
 from epmstore.cli.meter import Meter
 from epmstore.cli.output import Output
+from epmstore.cli.where import STORE, find_store, working_directory
 from epmstore.errors import NoStoreError, UsageError
 from epmstore.places import SYSTEM_STORE
 from epmstore.progress import SILENT, Progress
@@ -21,7 +22,7 @@ from epmstore.progress import SILENT, Progress
 if TYPE_CHECKING:
     from epmstore.workspace import AppHandle, Workspace
 
-STORE = "EPMSTORE_STORE"
+__all__ = ["STORE", "Session", "actor", "find_store", "keys_for_completion", "working_directory"]
 
 
 class Session:
@@ -131,40 +132,6 @@ class Session:
             return
         if not click.confirm(question, err=True):
             raise DeclinedError("nothing was changed")
-
-
-def find_store(option: str | None) -> tuple[Path, str]:
-    """Where the store is, and who says so: `--store`, a variable, or the default."""
-    if option is not None:
-        return _absolute(option, "--store"), "--store"
-    named = os.environ.get(STORE)
-    if named is not None:
-        return _absolute(named, STORE), STORE
-    if os.geteuid() == 0:
-        return SYSTEM_STORE, "default"
-    data = os.environ.get("XDG_DATA_HOME")
-    if data:
-        if not data.startswith("/"):
-            raise UsageError(f"XDG_DATA_HOME is not an absolute path: {data!r}")
-        return Path(data, "epmstore"), "default"
-    home = os.environ.get("HOME")
-    if not home or not home.startswith("/"):
-        raise UsageError("there is no home directory", hint=f"name the store: --store or {STORE}")
-    return Path(home, ".local/share/epmstore"), "default"
-
-
-def _absolute(text: str, origin: str) -> Path:
-    if not text or "\0" in text:
-        raise UsageError(f"{origin} does not name a directory: {text!r}")
-    return Path(os.path.abspath(text))
-
-
-def working_directory() -> Path | None:
-    """None if it was removed."""
-    try:
-        return Path.cwd()
-    except FileNotFoundError:
-        return None
 
 
 def actor() -> dict[str, object]:

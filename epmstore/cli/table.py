@@ -21,6 +21,7 @@ GROUPS = {
     "blob": "Single contents of the store, by SHA-1.",
     "store": "The store as a whole.",
     "config": "The settings in force.",
+    "daemon": "The daemon that records by itself.",
 }
 
 SECTIONS: dict[str, dict[str, Row]] = {
@@ -107,6 +108,13 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "store adopt": Row("store", "adopt", "Take over a store from another machine."),
         "store upgrade": Row("store", "upgrade", "Bring the store to the newest format."),
         "config show": Row("config", "config_show", "Show each setting and where it comes from."),
+    },
+    "Daemon": {
+        "daemon status": Row("daemon", "status", "Show what the daemon knows and does."),
+        "daemon watch": Row("daemon", "watch", "Show what happens, as it happens."),
+        "daemon pause": Row("daemon", "pause", "Let the daemon record nothing for a while."),
+        "daemon resume": Row("daemon", "resume", "Let the daemon record again."),
+        "daemon jobs": Row("daemon", "jobs", "List, follow or stop the daemon's jobs."),
     },
 }
 

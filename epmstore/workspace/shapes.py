@@ -110,11 +110,11 @@ def status(
         "accepted": known.accepted,
         "deviations": None if standing is None else [*map(deviation, known.deviations)],
         "since": known.since,
-        **_aftermath(after or Aftermath()),
+        **aftermath(after or Aftermath()),
     }
 
 
-def _aftermath(value: Aftermath) -> Shape:
+def aftermath(value: Aftermath) -> Shape:
     pending, hold, unfinished = value.pending, value.hold, value.unfinished
     return {
         "confirm": None

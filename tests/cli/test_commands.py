@@ -93,6 +93,7 @@ def test_what_changes_something_can_be_tried_dry() -> None:
     harmless = {
         "app list", "app show", "doctor", "completion", "log", "ls", "cat", "diff", "history",
         "find", "status", "plan", "blob compare", "blob stat", "stats", "config show",
+        "daemon status", "daemon watch",
         "verify", "identify", "blame",
         "release list", "release show", "release diff", "catalog verify",
     }  # fmt: skip

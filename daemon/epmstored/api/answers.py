@@ -2,9 +2,11 @@
 
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any, TypeAlias
+
+import msgspec
 
 from epmstore.atomic import make_directories
 from epmstore.digest import parse_digest
@@ -25,15 +27,28 @@ def status(workspace: Workspace, app: str) -> Shape:
     return shapes.status(standing.status, standing=standing)
 
 
-def recorded(workspace: Workspace, app: str) -> object:
-    """Differs after every record of an application, and after every change of rules or releases."""
-    uuid = workspace.apps.get(app).uuid
+class Recorded(msgspec.Struct, frozen=True):
+    """What may change without the root changing. `token` differs after every record of an
+    application and after every change of rules or releases; `after` is part of its status.
+    """
+
+    token: object
+    after: Shape
+
+
+def recorded(workspace: Workspace, app: str) -> Recorded:
+    handle = workspace.app(app)
     found = []
     for entry in os.scandir(workspace.path / "catalogs"):
-        if entry.name.startswith(uuid) or not entry.name.endswith(SYSCAT):
+        if entry.name.startswith(handle.app.uuid) or not entry.name.endswith(SYSCAT):
             facts = entry.stat()
             found.append((entry.name, facts.st_ino, facts.st_size, facts.st_mtime_ns))
-    return sorted(found)
+    return Recorded(sorted(found), shapes.aftermath(handle.aftermath()))
+
+
+def apps(workspace: Workspace) -> Set[tuple[str, str, str]]:
+    """(UUID, key, root) of all that are registered."""
+    return {(app.uuid, app.key, app.root) for app in workspace.apps.list()}
 
 
 def versions(workspace: Workspace, app: str, query: VersionsQuery) -> Shape:

@@ -25,6 +25,10 @@ class Core(Protocol):
         """Record it again, with what changed meanwhile. Raises AppNotFoundError."""
         ...
 
+    async def reload(self) -> None:
+        """Watch the applications that there are now. Raises DamagedError."""
+        ...
+
 
 class Runner(Protocol):
     """A thread with a workspace (epmstored.bridge.Bridge)."""

@@ -92,22 +92,28 @@ class Handlers:
         return answer(document())
 
     async def states(self, call: Call) -> web.StreamResponse:
+        """Never without an application that was registered a moment ago."""
+        states = self._parts.core.states()
+        registered = await self._parts.readers.run(answers.apps)
+        if registered != {(state.uuid, state.app, state.root) for state in states}:
+            await self._parts.core.reload()
         return answer(self._states())
 
     async def status(self, call: Call) -> web.StreamResponse:
         """From what is known, if nothing at all has happened since; else by a scan."""
         query: StatusQuery = call.query
         app = call.names["app"]
-        before = await self._token(app)
+        before, after = await self._look(app)
         known = self._seen.get(app)
         if query.scan or before is None or known is None or known[0] != before:
             shape = await self._parts.lookers.run(lambda ws: answers.status(ws, app))
-            if before is not None and before == await self._token(app):
+            now, after = await self._look(app)
+            if before is not None and before == now:
                 self._seen[app] = (before, shape)
         else:
             shape = known[1]
         row = answers.app_row(self._state(app), self._parts.proofs)
-        return answer({**shape, "daemon": row})
+        return answer({**shape, **after, "daemon": row})
 
     async def versions(self, call: Call) -> web.StreamResponse:
         query: VersionsQuery = call.query
@@ -193,18 +199,19 @@ class Handlers:
         text = metrics.render([*metrics.of_apps(states, proven), *process])
         return web.Response(body=text.encode(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
-    async def _token(self, app: str) -> object | None:
-        """Equal tokens mean that nothing has happened in between, neither to the root nor to what
-        is recorded of it nor to its rules; null: nobody can say.
+    async def _look(self, app: str) -> tuple[object | None, Shape]:
+        """A token, and what is always asked for anew. Equal tokens mean that nothing has happened
+        in between, neither to the root nor to what is recorded of it nor to its rules; null: nobody
+        can say.
         """
-        if is_unsure(self._state(app)):
-            return None
-        recorded = await self._parts.readers.run(lambda ws: answers.recorded(ws, app))
+        was_unsure = is_unsure(self._state(app))
+        found = await self._parts.readers.run(lambda ws: answers.recorded(ws, app))
         state = self._state(app)
-        if is_unsure(state):
-            return None
+        if was_unsure or is_unsure(state):
+            return None, found.after
         counters = state.counters
-        return (recorded, counters.looks, counters.reconciles, counters.overflows, state.looked)
+        looks = (counters.looks, counters.reconciles, counters.overflows, state.looked)
+        return (found.token, looks), found.after
 
     def _chosen(self, scope: Scope) -> list[str]:
         return [s.app for s in self._parts.core.states()] if scope.app is None else [scope.app]

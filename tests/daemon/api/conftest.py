@@ -39,6 +39,7 @@ class FakeCore:
 
     def __init__(self) -> None:
         self.apps: dict[str, AppState] = {}
+        self.reloads = 0
 
     def states(self) -> list[AppState]:
         return [self.apps[key] for key in sorted(self.apps)]
@@ -48,6 +49,9 @@ class FakeCore:
 
     def resume(self, key: str) -> None:
         self.set(key, phase="watching")
+
+    async def reload(self) -> None:
+        self.reloads += 1
 
     def set(self, key: str, **fields: object) -> None:
         if key not in self.apps:

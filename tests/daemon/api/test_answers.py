@@ -30,6 +30,17 @@ async def test_status_of_all(server: "Server") -> None:
     assert row["degraded"] == ["no more watches"]
 
 
+async def test_an_application_that_was_just_registered_is_looked_for(server: "Server") -> None:
+    await server.get("/v1/status")
+    assert server.core.reloads == 0
+    other = server.root.parent / "erp"
+    other.mkdir()
+    with Workspace.open(server.store) as workspace:
+        workspace.apps.add("erp", other)
+    await server.get("/v1/status")
+    assert server.core.reloads == 1
+
+
 async def test_status_says_what_a_scan_says(server: "Server") -> None:
     (server.root / "new").write_bytes(b"")
     found = (await server.get("/v1/apps/crm/status")).shape

@@ -1,0 +1,174 @@
+"""Asking the daemon: HTTP over its Unix socket, with the standard library and no more of it than
+needed, because `status` must be quick.
+
+The server is believed only if root, this user, or the owner of the socket's folder runs it.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from epmstore.errors import ConflictError, EpmError
+from epmstore.places import socket_path
+
+Shape: TypeAlias = dict[str, Any]
+
+PROTOCOL = "1"
+CONNECT_SECONDS = 2.0
+ANSWER_SECONDS = 60.0
+_LIMIT = 256 << 20
+
+
+class NoDaemonError(EpmError):
+    """Nobody listens. `died`: there is a socket, so somebody did."""
+
+    code = "no_daemon"
+
+    @property
+    def died(self) -> bool:
+        return bool(self.data.get("died"))
+
+
+class DaemonError(EpmError):
+    """What the daemon answered is an error; it has the code and exit code that the daemon says."""
+
+    code = "daemon"
+
+
+class Daemon:
+    """The daemon of one store."""
+
+    def __init__(self, store: Path) -> None:
+        self.path = socket_path(store)
+
+    def get(self, path: str, *, wait: float = ANSWER_SECONDS) -> Shape:
+        """Raises NoDaemonError, DaemonError, OSError (TimeoutError after `wait` seconds)."""
+        return self._ask("GET", path, None, wait)
+
+    def post(self, path: str, body: Shape, *, wait: float = ANSWER_SECONDS) -> Shape:
+        """Raises as `get`."""
+        return self._ask("POST", path, body, wait)
+
+    def events(self, path: str) -> Iterator[tuple[str, Shape]]:
+        """Name and data of each event, until the daemon ends the stream. Raises as `get`."""
+        with self._connect() as connection:
+            connection.sendall(_request("GET", path, None))
+            connection.settimeout(None)
+            with connection.makefile("rb") as lines:
+                _check_status(lines.readline())
+                while lines.readline().strip():
+                    pass
+                yield from _events(lines)
+
+    def _ask(self, method: str, path: str, body: Shape | None, wait: float) -> Shape:
+        with self._connect() as connection:
+            connection.settimeout(wait)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                # one who refuses may have answered already, and says why
+                connection.sendall(_request(method, path, body))
+            data = bytearray()
+            while piece := connection.recv(1 << 18):
+                data += piece
+                if len(data) > _LIMIT:
+                    raise DaemonError("the daemon's answer does not end")
+        return _answer(bytes(data))
+
+    def _connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(CONNECT_SECONDS)
+        try:
+            self._connect_to(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _connect_to(self, connection: socket.socket) -> None:
+        try:
+            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            raise self._nobody(died=False) from None
+        try:
+            connection.connect(f"/proc/self/fd/{folder}/{self.path.name}")
+            owner = os.fstat(folder).st_uid
+        except FileNotFoundError:
+            raise self._nobody(died=False) from None
+        except ConnectionRefusedError:
+            raise self._nobody(died=True) from None
+        finally:
+            os.close(folder)
+        _, uid, _ = struct.unpack(
+            "=iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        )
+        if uid not in (0, os.geteuid(), owner):
+            raise ConflictError(f"{self.path} belongs to somebody else's process", uid=uid)
+
+    def _nobody(self, *, died: bool) -> NoDaemonError:
+        return NoDaemonError(
+            f"no daemon listens at {self.path}" + (": the one that did has died" if died else ""),
+            hint="start it: systemctl start epmstored, or epmstored run",
+            died=died,
+        )
+
+
+def _request(method: str, path: str, body: Shape | None) -> bytes:
+    """HTTP/1.0: the answer ends where the connection does."""
+    data = b"" if body is None else json.dumps(body).encode()
+    lines = [f"{method} {path} HTTP/1.0", "Host: localhost", f"Epmstore-Protocol: {PROTOCOL}"]
+    if body is not None:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(data)}"]
+    return "\r\n".join([*lines, "", ""]).encode() + data
+
+
+def _answer(data: bytes) -> Shape:
+    head, _, body = data.partition(b"\r\n\r\n")
+    status = _status_of(head.partition(b"\r\n")[0])
+    try:
+        shape = json.loads(body)
+    except ValueError:
+        raise DaemonError("the daemon's answer breaks off", status=status) from None
+    if not isinstance(shape, dict):
+        raise DaemonError("the daemon's answer is none", status=status)
+    if status >= 400:
+        raise error_of(shape)
+    return shape
+
+
+def error_of(shape: Shape) -> DaemonError:
+    """An error of the daemon as one of ours."""
+    kind = type(
+        "RemoteError",
+        (DaemonError,),
+        {"code": str(shape.get("error")), "exit_code": int(shape.get("exit_code") or 4)},
+    )
+    found = kind(str(shape.get("message")), hint=shape.get("hint"), **(shape.get("data") or {}))
+    assert isinstance(found, DaemonError)
+    return found
+
+
+def _check_status(line: bytes) -> None:
+    status = _status_of(line)
+    if status >= 400:
+        raise DaemonError(f"the daemon refused ({status})", status=status)
+
+
+def _status_of(line: bytes) -> int:
+    words = line.split(b" ", 2)
+    if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
+        raise DaemonError("what listens is no daemon of ours")
+    return int(words[1])
+
+
+def _events(lines: "Iterator[bytes]") -> Iterator[tuple[str, Shape]]:
+    name = ""
+    for raw in lines:
+        field, _, value = raw.decode().rstrip("\n").partition(": ")
+        if field == "event":
+            name = value
+        elif field == "data":
+            yield name, json.loads(value)
