@@ -74,6 +74,7 @@ class AppRecorder:
         self._started = False
         self._is_stale = False
         """Whether the watcher says that it cannot go on."""
+        self._looking = False
         self._failures = 0
         self._next_root = clock.monotonic()
         self._next_reconcile = self._reconcile_after()
@@ -89,9 +90,15 @@ class AppRecorder:
             degraded=self._degraded(),
             noisy=self.app.noisy,
             watched=0 if watching is None else watching.watcher.watched,
+            quiet=self._is_quiet(),
             queue=self._debounce.queue,
             lag=self._debounce.lag(self._clock.monotonic()),
         )
+
+    def _is_quiet(self) -> bool:
+        watching = self._watching
+        busy = watching is None or self._looking or bool(self._debounce)
+        return not busy and watching is not None and watching.watcher.is_quiet()
 
     def pause(self) -> None:
         """Record nothing until `resume`; what changes meanwhile is remembered."""
@@ -123,6 +130,13 @@ class AppRecorder:
 
     async def step(self) -> None:
         """Everything that is due now."""
+        self._looking = True
+        try:
+            await self._step()
+        finally:
+            self._looking = False
+
+    async def _step(self) -> None:
         self._take_hints()
         if self._clock.monotonic() >= self._next_root:
             await self._check_root()

@@ -9,9 +9,12 @@ moves is let go under its old name and watched anew, as a new one, under the new
 for is not queued (no opens, no reads). Folders are reached by descriptors, never through a symlink.
 """
 
+import array
 import ctypes
 import errno
+import fcntl
 import os
+import termios
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -103,6 +106,10 @@ class _Noticed:
             hints, self._hints = self._hints, Hints()
         return hints
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._hints
+
 
 class Queue(InotifyFD):
     """A kernel queue, and the thread that hands on what is in it. Watches are kept by their owner,
@@ -112,12 +119,31 @@ class Queue(InotifyFD):
     def __init__(self, handle: Callable[[list[InotifyEvent]], None]) -> None:
         super().__init__()
         self._handle = handle
+        self._is_handling = False
 
     def run(self) -> None:
         while self.should_keep_running():
             if events := self.read_events():
                 self._handle(events)
+                self._is_handling = False
                 self.stopped_event.wait(PAUSE)
+
+    def _check_inotify_fd(self) -> bool:
+        """Waits for events; called by watchdog right before it takes them out of the queue."""
+        self._is_handling = False
+        self._is_handling = super()._check_inotify_fd()
+        return self._is_handling
+
+    def is_quiet(self) -> bool:
+        """Whether nothing is in the kernel's queue, and what was is handled. From any thread."""
+        if self._is_handling:
+            return False
+        waiting = array.array("i", [0])
+        try:
+            fcntl.ioctl(self._inotify_fd, termios.FIONREAD, waiting)
+        except OSError:
+            return False
+        return waiting[0] == 0 and not self._is_handling
 
     def watch(self, fd: int, mask: int) -> WatchDescriptor:
         """Watch an open directory. Raises OSError."""
@@ -176,6 +202,9 @@ class InotifyWatcher:
         with self._lock:
             for folder in [f for f in self._by_wd.values() if f.generation < self._generation]:
                 self._forget(folder)
+
+    def is_quiet(self) -> bool:
+        return self._queue.is_quiet() and self._noticed.is_empty
 
     def close(self) -> None:
         self._queue.end()

@@ -35,7 +35,8 @@ class AppState(msgspec.Struct, frozen=True, kw_only=True):
     `queue`: folders that wait to be looked at; `lag`: seconds since the oldest of them changed.
     `version` is the newest one known to the daemon and `recorded` its time; `looked` is when the
     whole root was last looked at. `unstable` did not hold still when they were read last; `noisy`
-    are recorded without content until they are given a class.
+    are recorded without content until they are given a class. `quiet`: nothing has happened that
+    was not looked at, and nothing is being looked at.
     """
 
     app: str
@@ -45,6 +46,7 @@ class AppState(msgspec.Struct, frozen=True, kw_only=True):
     degraded: tuple[str, ...] = ()
     held: str | None = None
     error: str | None = None
+    quiet: bool = False
     queue: int = 0
     lag: float = 0.0
     watched: int = 0

@@ -58,7 +58,8 @@ class WatchLimitError(EpmError):
 
 
 class Watcher(Protocol):
-    """Watches one root. All methods may take long and belong into a thread, except `take`."""
+    """Watches one root. All methods may take long and belong into a thread, except `take`
+    and `is_quiet`."""
 
     def start(self) -> None:
         """Watch everything that is there now. Raises OSError; WatchLimitError if the host does not
@@ -68,6 +69,10 @@ class Watcher(Protocol):
 
     def take(self) -> Hints:
         """What was noticed since the last call. Quick."""
+        ...
+
+    def is_quiet(self) -> bool:
+        """Whether everything that has happened up to now was noticed, and taken. Quick."""
         ...
 
     def renew(self) -> None:

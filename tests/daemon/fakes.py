@@ -39,6 +39,9 @@ class FakeWatcher:
     def start(self) -> None:
         """Nothing to hold."""
 
+    def is_quiet(self) -> bool:
+        return not self._hints
+
     def take(self) -> Hints:
         hints, self._hints = self._hints, NOTHING
         return hints

@@ -122,6 +122,7 @@ def app_row(state: AppState, proofs: Proofs) -> Shape:
         "degraded": list(state.degraded),
         "held": state.held,
         "error": state.error,
+        "quiet": state.quiet,
         "queue": state.queue,
         "lag": round(state.lag, 3),
         "watched": state.watched,

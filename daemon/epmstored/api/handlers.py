@@ -25,7 +25,7 @@ from epmstored.api.forms import (
     VersionsQuery,
 )
 from epmstored.api.hub import Event, Hub, Shape
-from epmstored.api.jobs import Jobs
+from epmstored.api.jobs import Job, Jobs
 from epmstored.api.openapi import document
 from epmstored.api.peers import Peer, Right, actor_of
 from epmstored.api.readers import Readers
@@ -61,6 +61,51 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     with_metrics: bool
     requests: Counter[tuple[str, int]]
+
+
+class Everything:
+    """All states, as they change, and all jobs: for one client."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._told: dict[str, Shape] = {}
+
+    def news(self) -> list[Event]:
+        rows = answers.rows(self._parts.core.states(), self._parts.proofs)
+        found = [row for row in rows if self._told.get(row["app"]) != row]
+        self._told = {row["app"]: row for row in rows}
+        return [Event("state", row, Right.LOOK) for row in found]
+
+    def jobs(self) -> list[Event]:
+        """Those that run or wait now."""
+        running = [job for job in self._parts.jobs.list() if not job.has_ended]
+        return [Event("job", job.shape(), Right.ACT, job.id) for job in running]
+
+    def wants(self, event: Event) -> bool:
+        return True
+
+    def has_ended(self) -> bool:
+        return False
+
+
+class OneJob:
+    """One job, until it ends."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._has_ended = False
+
+    def news(self) -> list[Event]:
+        return []
+
+    def wants(self, event: Event) -> bool:
+        is_mine = event.job == self._job.id
+        self._has_ended |= is_mine and event.data["state"] not in ("queued", "running")
+        return is_mine
+
+    def has_ended(self) -> bool:
+        """Not before its last event was seen."""
+        return self._has_ended
 
 
 class Handlers:
@@ -155,9 +200,7 @@ class Handlers:
             response = await stream.begin()
             await stream.send(Event("job", job.shape(), Right.ACT, job.id))
             if not job.has_ended:
-                await stream.forward(
-                    subscription, ends=lambda _: job.has_ended, wanted=lambda e: e.job == job.id
-                )
+                await stream.forward(subscription, OneJob(job))
         return response
 
     async def pause(self, call: Call) -> web.StreamResponse:
@@ -174,14 +217,12 @@ class Handlers:
 
     async def events(self, call: Call) -> web.StreamResponse:
         stream = EventStream(call.request, call.rights, stall=self._parts.limits.stall)
+        source = Everything(self._parts)
         with self._parts.hub.subscribe() as subscription:
             response = await stream.begin()
-            for row in answers.rows(self._parts.core.states(), self._parts.proofs):
-                await stream.send(Event("state", row, Right.LOOK))
-            for job in self._parts.jobs.list():
-                if not job.has_ended:
-                    await stream.send(Event("job", job.shape(), Right.ACT, job.id))
-            await stream.forward(subscription, ends=lambda _: False, wanted=lambda _: True)
+            for event in [*source.news(), *source.jobs()]:
+                await stream.send(event)
+            await stream.forward(subscription, source)
         return response
 
     async def metrics(self, call: Call) -> web.StreamResponse:
@@ -233,7 +274,7 @@ class Handlers:
 def is_unsure(state: AppState) -> bool:
     """Whether anything may have changed that is not recorded yet."""
     troubled = state.held or state.error or state.degraded or state.unstable
-    return state.phase != "watching" or state.queue > 0 or bool(troubled)
+    return state.phase != "watching" or not state.quiet or bool(troubled)
 
 
 def answer(shape: Shape, *, status: int = 200) -> web.Response:

@@ -49,7 +49,6 @@ class Subscription:
 class Hub:
     def __init__(self) -> None:
         self._subscriptions: set[Subscription] = set()
-        self._some = asyncio.Event()
 
     @contextlib.contextmanager
     def subscribe(self) -> Iterator[Subscription]:
@@ -58,22 +57,11 @@ class Hub:
             raise BusyError(f"{LISTENERS} clients listen already", hint="try again later")
         subscription = Subscription()
         self._subscriptions.add(subscription)
-        self._some.set()
         try:
             yield subscription
         finally:
             self._subscriptions.discard(subscription)
-            if not self._subscriptions:
-                self._some.clear()
 
     def publish(self, event: Event) -> None:
         for subscription in self._subscriptions:
             subscription.put(event)
-
-    @property
-    def has_listeners(self) -> bool:
-        return bool(self._subscriptions)
-
-    async def somebody(self) -> None:
-        """Returns when anybody listens."""
-        await self._some.wait()

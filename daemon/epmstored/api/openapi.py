@@ -56,8 +56,8 @@ SHAPES: dict[str, Schema] = {
     "Health": _shape("type:s app:s? ok:b release:s protocol:i store:s uptime:n apps:i jobs:i"),
     "Proof": _shape("version:i time:s"),
     "AppState": _shape(
-        "type:s app:s uuid:s root:s state:s degraded:[s] held:s? error:s? queue:i lag:n watched:i"
-        " version:i? recorded:s? looked:s? unstable:[s] noisy:[s] proven:Proof?"
+        "type:s app:s uuid:s root:s state:s degraded:[s] held:s? error:s? quiet:b queue:i lag:n"
+        " watched:i version:i? recorded:s? looked:s? unstable:[s] noisy:[s] proven:Proof?"
     ),
     "States": _shape("type:s app:s? time:s apps:[AppState]"),
     "Problem": _shape("path:s kind:s why:s"),

@@ -28,14 +28,14 @@ from epmstore.clock import Clock, SystemClock
 from epmstore.errorform import from_system
 from epmstore.errors import EpmError
 from epmstore.places import socket_path
-from epmstored.api import answers, gate, listening
+from epmstored.api import gate, listening
 from epmstored.api.connection import Connection, Guests, Limits, error_response
 from epmstored.api.core import Core, NoProofs, Proofs, Runner, scratch_folder
 from epmstored.api.forms import read_body, read_query
 from epmstored.api.handlers import Call, Handlers, Parts
-from epmstored.api.hub import Event, Hub
+from epmstored.api.hub import Hub
 from epmstored.api.jobs import Jobs, Perform
-from epmstored.api.peers import Access, Right, gid_of
+from epmstored.api.peers import Access, gid_of
 from epmstored.api.readers import Readers
 from epmstored.api.refusals import (
     PROTOCOL,
@@ -50,7 +50,6 @@ from epmstored.api.refusals import (
 from epmstored.api.routes import ROUTES, Route
 from epmstored.api.work import perform
 
-POLL_SECONDS = 0.25
 GRACE_SECONDS = 5.0
 
 log = logging.getLogger("epmstored.api")
@@ -129,7 +128,6 @@ class ControlApi:
         )
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._publish_states())
                 for worker in self._runners.workers:
                     tasks.create_task(self.jobs.work(worker))
                 self.ready.set()
@@ -233,18 +231,6 @@ class ControlApi:
                 return await handle(call)
 
         return endpoint
-
-    async def _publish_states(self) -> None:
-        """While anybody listens: what differs from what was told last."""
-        while True:
-            await self._hub.somebody()
-            told: dict[str, answers.Shape] = {}
-            while self._hub.has_listeners:
-                for row in answers.rows(self._core.states(), self._proofs):
-                    if told.get(row["app"], row) != row:
-                        self._hub.publish(Event("state", row, Right.LOOK))
-                    told[row["app"]] = row
-                await asyncio.sleep(POLL_SECONDS)
 
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,8 +1,10 @@
 """Answers that last: contents, and events as they happen (text/event-stream)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Set
+import time
+from collections.abc import Awaitable, Set
 from pathlib import Path
+from typing import Protocol
 
 import aiofiles
 import aiofiles.os
@@ -16,7 +18,19 @@ from epmstored.api.peers import Right
 PIECE = 1 << 20
 BEAT_SECONDS = 15.0
 
-Wanted = Callable[[Event], bool]
+POLL_SECONDS = 0.25
+
+
+class Source(Protocol):
+    """What one client is told of."""
+
+    def news(self) -> list[Event]:
+        """What differs from what it was told last."""
+        ...
+
+    def wants(self, event: Event) -> bool: ...
+
+    def has_ended(self) -> bool: ...
 
 
 async def send_file(request: web.Request, path: Path, *, stall: float) -> web.StreamResponse:
@@ -62,20 +76,31 @@ class EventStream:
             data = msgspec.json.encode(event.data).decode()
             await self._write(f"event: {event.name}\ndata: {data}\n\n")
 
-    async def forward(self, subscription: Subscription, ends: Wanted, wanted: Wanted) -> None:
-        """Send what comes until `ends` says so, or until events were lost."""
+    async def forward(self, subscription: Subscription, source: Source) -> None:
+        """Send what the subscription brings and what `source` finds each time it is asked, until
+        it says that this is the end, or until events were lost.
+        """
+        beat = time.monotonic() + BEAT_SECONDS
         while not subscription.lost:
-            try:
-                async with asyncio.timeout(BEAT_SECONDS):
-                    event = await subscription.next()
-            except TimeoutError:
+            event = await self._next(subscription)
+            found = [*([] if event is None else [event]), *source.news()]
+            for one in found:
+                if source.wants(one):
+                    await self.send(one)
+                    beat = time.monotonic() + BEAT_SECONDS
+            if source.has_ended():
+                return
+            if time.monotonic() >= beat:
                 await self._write(": still here\n\n")
-                continue
-            if wanted(event):
-                await self.send(event)
-                if ends(event):
-                    return
+                beat = time.monotonic() + BEAT_SECONDS
         await self._write("event: lost\ndata: {}\n\n")
+
+    async def _next(self, subscription: Subscription) -> Event | None:
+        try:
+            async with asyncio.timeout(POLL_SECONDS):
+                return await subscription.next()
+        except TimeoutError:
+            return None
 
     async def _write(self, text: str) -> None:
         await _patiently(self._response.write(text.encode()), self._stall)

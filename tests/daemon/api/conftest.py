@@ -181,7 +181,9 @@ def start(recorded: tuple[Path, Path]) -> Start:
         core = FakeCore()
         with Workspace.open(store) as workspace:
             app = workspace.apps.get("crm")
-        core.apps["crm"] = AppState(app="crm", uuid=app.uuid, root=app.root, phase="watching")
+        core.apps["crm"] = AppState(
+            app="crm", uuid=app.uuid, root=app.root, phase="watching", quiet=True
+        )
         bridges = [Bridge(f"test-{n}", lambda: Workspace.open(store)) for n in range(5)]
         runners = Runners(readers=bridges[:2], lookers=bridges[2:3], workers=bridges[3:])
         api = ControlApi(store, core, runners, **options)

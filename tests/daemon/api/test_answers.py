@@ -57,7 +57,7 @@ async def test_a_known_status_is_not_scanned_for_again(server: "Server") -> None
 
 @pytest.mark.parametrize(
     "change",
-    [{"queue": 1}, {"phase": "polling"}, {"held": "run"}, {"error": "x"}, {"degraded": ("x",)}],
+    [{"quiet": False}, {"phase": "polling"}, {"held": "run"}, {"error": "x"}, {"degraded": ("x",)}],
 )
 async def test_where_something_may_have_happened_it_is_looked_at(
     server: "Server", change: dict[str, object]
