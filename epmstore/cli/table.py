@@ -86,6 +86,9 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "catalog import": Row("catalog", "import_", "Take over what is new of a vendor's catalog."),
         "catalog verify": Row("catalog", "verify", "Check a catalog file without importing it."),
         "catalog clone": Row("catalog", "clone", "Take a catalog over from another store."),
+        "catalog convert": Row(
+            "convert", "convert", "Read a catalog of the founding documents' forms."
+        ),
         "catalog trust": Row(
             "catalog", "trust", "List the keys that vouch for catalogs, or change them."
         ),

@@ -61,6 +61,23 @@ class Contents:
         said = (_purge_decoder.decode(form).digest for (form,) in rows)
         return frozenset(parse_digest(digest) for digest in said if digest is not None)
 
+    def beginning(self, digits: str) -> list[BlobInfo]:
+        """Stored or recorded contents whose address begins with these digits (lower-case hex)."""
+        even = digits[: len(digits) // 2 * 2]
+        low = bytes.fromhex(even)[:PREFIX]
+        high = low + b"\xff" * (PREFIX + 1 - len(low))
+        with self.database.read() as db:
+            rows = db.execute(
+                "SELECT sha1, sha256, size FROM contents WHERE substr(sha1, 1, 8) >= ?"
+                " AND substr(sha1, 1, 8) <= ? AND sha1 IS NOT NULL",
+                (low, high),
+            ).fetchall()
+        return [
+            BlobInfo(Digest(sha1), Sha256(sha256), size)
+            for sha1, sha256, size in rows
+            if sha1.hex().startswith(digits)
+        ]
+
     def colliding(self, infos: Sequence[BlobInfo]) -> list[BlobInfo]:
         """Those whose address is that of another content which is stored or recorded."""
         found: list[BlobInfo] = []

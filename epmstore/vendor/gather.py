@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from epmstore import fsio
 from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup, discard_written
 from epmstore.catalog.classes import Rules
-from epmstore.digest import BlobInfo, identify, identify_stream
+from epmstore.digest import BlobInfo, Digest, identify, identify_stream
 from epmstore.errors import CollisionError, ConflictError, EpmError, InvalidNameError, UsageError
 from epmstore.progress import Progress
 from epmstore.record.ingest import Ingested, ingest
@@ -75,6 +75,7 @@ class Gatherer:
         self._lost = frozenset(lost)
         self._shelf = Shelf(store.packs, store.contents, store.blobs)
         self._entries: dict[RelPath, Entry] = {}
+        self._contents: dict[Digest, BlobInfo] = {}
         self._groups: list[WrittenGroup] = []
         self._skipped: list[tuple[RelPath, str]] = []
 
@@ -86,6 +87,20 @@ class Gatherer:
         check_folders(self._entries, leaves)
         order = sorted(self._entries.values(), key=lambda entry: os.fsencode(entry.path))
         return Gathered(order, self._groups, self._skipped)
+
+    @property
+    def contents(self) -> Mapping[Digest, BlobInfo]:
+        """Every content that was met, whether or not it was new."""
+        return self._contents
+
+    def forget_paths(self) -> None:
+        """What was added so far is there for its contents alone; the next source begins anew."""
+        self._entries.clear()
+
+    def hand_over(self) -> list[WrittenGroup]:
+        """The contents that are not published yet are the caller's from now on."""
+        groups, self._groups = self._groups, []
+        return groups
 
     def discard(self) -> None:
         Gathered([], self._groups, []).discard()
@@ -221,6 +236,8 @@ class Gatherer:
 
     def _take(self, entry: Entry) -> None:
         check_name(entry.path)
+        if entry.content is not None:
+            self._contents[entry.content.digest] = entry.content
         known = self._entries.get(entry.path)
         if known is None:
             self._entries[entry.path] = entry

@@ -25,6 +25,8 @@ from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 from epmstore.vendor.archives import deb_version
 from epmstore.vendor.catalogs import KnownVendors, all_refcats, find_refcat, needs_of_others
+from epmstore.vendor.converting import publish_founding
+from epmstore.vendor.founding import Version
 from epmstore.vendor.gather import Gathered, Gatherer
 from epmstore.vendor.publish import Draft, make_delta, publish_delta, say
 from epmstore.vendor.releases import Release, Releases
@@ -152,6 +154,14 @@ class Vendors:
             files=sum(entry.kind == "file" for entry in gathered.entries),
             skipped=tuple(gathered.skipped),
         )
+
+    def convert(self, key: str, versions: Sequence[Version], sources: Sequence[Path]) -> list[int]:
+        """Publish the versions of a founding catalog; the contents are stored here already, or are
+        in the folders and archives `sources`. Raises NotFoundError if one is not; then nothing is
+        published.
+        """
+        found = find_refcat(self._store, key)
+        return publish_founding(self._store, _about(found), versions, sources, self._progress)
 
     def tree(self, key: str, release: int) -> list[Entry]:
         """A whole release in byte order of paths. Raises AppNotFoundError, VersionNotFoundError."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pysequoia import Tsk
 
+from epmstore.digest import identify
 from tests.cli.test_json import check
 
 if TYPE_CHECKING:
@@ -152,3 +153,22 @@ def test_errors_name_the_remedy(
     Path("junk").write_text("junk\n")
     found = cli("catalog", *args, "--json")
     assert found.code == code and says in found.error["message"] + str(found.error["hint"])
+
+
+def test_a_founding_catalog(cli: "Cli", vendor: Vendor) -> None:
+    Path("old.refcat").write_text('{"version": 0 "components": {"a5e22878": ["path1"]}}')
+    found = cli.ok("catalog", "convert", "old.refcat")
+    assert found.shapes == [{"version": 0, "components": {"a5e22878": ["path1"]}}]
+    assert "line 1: a comma is missing" in found.err
+    *_, shape = cli.ok("catalog", "convert", "old.refcat", "--json").shapes
+    check(shape)
+    cli.ok("release", "init", "old")
+    found = cli("catalog", "convert", "old.refcat", "--into", "old")
+    assert found.code == 5 and "not at hand" in found.err
+    cli.ok("catalog", "convert", "old.refcat", "--into", "old", "--dry-run")
+    digest = identify(b"one\n").digest.hex()
+    Path("old.refcat").write_text(f'{{"version": 0, "components": {{"{digest[:9]}": ["t"]}}}}')
+    (vendor.build / "tool").write_text("one\n")
+    line = cli.ok("catalog", "convert", "old.refcat", "--into", "old", "--from", str(vendor.build))
+    assert "1 version read, 1 release published" in line.out
+    assert cli("catalog", "convert", "old.refcat", "--from", ".").code == 2
