@@ -33,6 +33,7 @@ ASIDE = ".old"
 PRIVATE = 0o700
 NOT_SUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+FORBIDDEN = "not permitted"
 TAKEN = "something else took its name meanwhile"
 WRITTEN = "somebody wrote to it meanwhile"
 
@@ -100,7 +101,7 @@ class _Switcher:
         try:
             self._do(number, parent, split(step.path)[1], step)
         except PermissionError:  # asked before, and still: going back is not possible any more
-            self.left[step.path] = "not permitted"
+            self.left[step.path] = FORBIDDEN
 
     def finish_folder(self, step: Step) -> None:
         """What a folder finally looks like: its owner may shut us out, so it comes last, deepest

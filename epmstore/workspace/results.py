@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 from epmstore.catalog.hooks import HookRun
 from epmstore.checkout.apply import Applied
 from epmstore.checkout.run import CheckoutAction, Done
+from epmstore.checkout.switch import FORBIDDEN
 from epmstore.record.result import Result
+from epmstore.relpath import RelPath
 
 
 def done_result(
@@ -13,7 +15,6 @@ def done_result(
 ) -> Result:
     """Of a request that was carried out."""
     plan, applied, found = done.prepared.plan, done.applied, done.look
-    left = tuple(applied.left.items()) if applied is not None else ()
     counts = applied.version.counts if applied is not None else plan.counts
     return Result(
         app=key,
@@ -26,7 +27,7 @@ def done_result(
         added=counts.added,
         modified=counts.modified,
         removed=counts.removed,
-        kept=(*plan.kept, *left),
+        kept=(*plan.kept, *_left(applied)),
         skipped=tuple(found.found.skipped),
         unobserved=tuple(p for p in found.changes.problems if p.kind != "ignored"),
         not_restored=(
@@ -55,7 +56,7 @@ def recovered_result(key: str, applied: Applied, hooks: Sequence[HookRun] = ()) 
         added=counts.added,
         modified=counts.modified,
         removed=counts.removed,
-        kept=tuple(applied.left.items()),
+        kept=tuple(_left(applied)),
         not_restored=tuple(_refused(applied)),
         verified=applied.verified,
         undo=f"epmstore undo --app {key}",
@@ -63,6 +64,17 @@ def recovered_result(key: str, applied: Applied, hooks: Sequence[HookRun] = ()) 
     )
 
 
+def _left(applied: Applied | None) -> Iterator[tuple[RelPath, str]]:
+    """What somebody else had changed meanwhile: it stays as that."""
+    for path, why in applied.left.items() if applied is not None else ():
+        if why != FORBIDDEN:
+            yield path, why
+
+
 def _refused(applied: Applied | None) -> Iterator[str]:
+    """What the privilege did not allow, of a path or altogether."""
+    for path, why in applied.left.items() if applied is not None else ():
+        if why == FORBIDDEN:
+            yield f"{path}: {why}"
     for one in applied.refused if applied is not None else ():
         yield f"{one.path}: {', '.join(one.what)}"

@@ -1,5 +1,6 @@
 """Somebody writes to the root while a checkout is under way: nothing that they wrote is lost."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -193,4 +194,26 @@ def test_a_vanished_folder_does_not_stop_the_rest(tmp_path: Path) -> None:
             result = bench.live.checkout("0")
         assert (bench.root / "a").read_bytes() == b"1"
         assert RelPath("d/f") in dict(result.kept)
+        assert bench.leftovers() == []
+
+
+def test_what_is_not_permitted_at_the_last_moment_was_not_restored(tmp_path: Path) -> None:
+    """It is done in part, and not called kept: who asked must not go on as if all was well."""
+    with Bench(tmp_path) as bench:
+        bench.recorded({"a": File(b"old"), "b": File(b"old")})
+        bench.recorded({"a": File(b"new"), "b": File(b"new")})
+
+        def forbid(name: str, arguments: tuple[object, ...]) -> None:
+            if name in ("exchange", "rename") and "a" in arguments[:2]:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+        with faults(forbid):
+            result = bench.live.checkout("0")
+        assert result.incomplete
+        assert result.not_restored == ("a: not permitted",)
+        assert "a" not in dict(result.kept)
+        assert ((bench.root / "a").read_bytes(), (bench.root / "b").read_bytes()) == (
+            b"new",
+            b"old",
+        )
         assert bench.leftovers() == []

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -28,7 +28,7 @@ from epmstore.checkout.journal import Journal
 from epmstore.errors import EpmError
 from epmstore.record import reserve
 from tests.faults.scenarios import SCENARIOS, Ack, Scenario, Stage
-from tests.faults.shim import LOG, Fault, Shim
+from tests.faults.shim import LOG, SYNCS, Fault, Shim
 from tests.faults.verdict import judge
 
 ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EACCES", "EROFS", "EMFILE", "EINTR")
@@ -57,8 +57,12 @@ class Point(NamedTuple):
 class Runner:
     """Tries points of one scenario, in one place."""
 
-    def __init__(self, place: Path, scenario: Scenario, seed: int) -> None:
+    def __init__(
+        self, place: Path, scenario: Scenario, seed: int, bug: Callable[[], None] = lambda: None
+    ) -> None:
+        """`bug` is brought about in the process of the task, and in no other."""
         self._scenario = scenario
+        self._bug = bug
         self._template = place / "template"
         self._stage = Stage(place / "here", random.Random(seed))
         self._stage.root.mkdir(parents=True)
@@ -68,7 +72,6 @@ class Runner:
         run(f"cp -a {self._stage.place}/. {self._template}/")
         self.calls = 0
         counted = self._act(LOG)
-        assert "error" not in counted, counted
         self.names: list[str] = counted["calls"]
         self.calls = len(self.names)
 
@@ -103,7 +106,7 @@ class Runner:
         )
 
     def _act(self, fault: Fault) -> Answer:
-        return in_process(lambda: act(self._stage, self._scenario, fault))
+        return in_process(lambda: act(self._stage, self._scenario, fault, self._bug))
 
 
 def prepared(scenario: Scenario, stage: Stage) -> Stage:
@@ -111,8 +114,9 @@ def prepared(scenario: Scenario, stage: Stage) -> Stage:
     return stage
 
 
-def act(stage: Stage, scenario: Scenario, fault: Fault) -> Answer:
+def act(stage: Stage, scenario: Scenario, fault: Fault, bug: Callable[[], None]) -> Answer:
     """Carry out a task; what it promised, or the error that it ended with."""
+    bug()
     shim = Shim(fault)
     answer: Answer = {}
     try:
@@ -166,16 +170,21 @@ def run(script: str) -> None:
     subprocess.run(["sh", "-ec", script], check=True)
 
 
-def points(scenario: str, calls: int, how: str, every: int, rng: random.Random) -> Iterator[Point]:
-    """Every `every`-th of all that there are, beginning somewhere."""
+def points(
+    scenario: str, names: Sequence[str], how: str, every: int, rng: random.Random
+) -> Iterator[Point]:
+    """Every `every`-th of all that there are, beginning somewhere; `names` are the calls."""
     found: list[Point] = []
-    for at in range(1, calls + 1):
+    calls = len(names)
+    for at, name in enumerate(names, 1):
         if how == "kill":
             found.append(Point(scenario, how, at))
         elif how == "again":
             found.append(Point(scenario, "kill", at, recovery=rng.randrange(1, calls - at + 20)))
         elif how == "tear":
             found += [Point(scenario, how, at), Point(scenario, how, at, "EIO")]
+        elif how == "drop":
+            found += [Point(scenario, how, at, "EIO")] if name in SYNCS else []
         else:
             found += [
                 Point(scenario, how, at, error, sticky)
@@ -212,7 +221,7 @@ def key(line: dict[str, Any]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--how", default="kill", choices=["kill", "again", "tear", "fail"])
+    parser.add_argument("--how", default="kill", choices=["kill", "again", "tear", "drop", "fail"])
     parser.add_argument("--scenario", action="append", choices=list(SCENARIOS))
     parser.add_argument("--every", type=int, default=1, help="one of so many points")
     parser.add_argument("--seed", type=int, default=1)
@@ -228,7 +237,7 @@ def main() -> int:
         try:
             runner = Runner(place, SCENARIOS[name], options.seed)
             rng = random.Random(f"{options.seed}/{name}/{options.how}")
-            found = [*points(name, runner.calls, options.how, options.every, rng)]
+            found = [*points(name, runner.names, options.how, options.every, rng)]
             for point in found[shard::shards]:
                 if out.has(point):
                     continue

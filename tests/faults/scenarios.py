@@ -22,7 +22,7 @@ from tests.acceptance.trees import make_new, make_old
 
 KEY = "crm"
 FILES = 24
-SECRET = b"the key " * 200
+SECRET = random.Random(7).randbytes(2000).hex().encode()
 
 
 @dataclass

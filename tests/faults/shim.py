@@ -5,7 +5,8 @@ failed, torn or made the last.
 
 The call `at` (from 1; 0: none) is hit, and with `sticky` every one after it. `only` narrows what is
 counted to some calls. Of a torn write half of the bytes arrive, then the process is killed, or with
-`error` the call fails: so it is with short writes and with power cuts alike.
+`error` the call fails: so it is with short writes and with power cuts alike. `drop` is a sync that
+fails as disks do it: what was written since is gone, and the next sync knows nothing of it.
 """
 
 import os
@@ -17,7 +18,8 @@ from typing import Literal, NamedTuple, Self, TypeAlias
 
 from epmstore import fsio
 
-How: TypeAlias = Literal["log", "fail", "tear", "kill"]
+How: TypeAlias = Literal["log", "fail", "tear", "kill", "drop"]
+SYNCS = frozenset({"fsync", "fdatasync"})
 
 
 class Fault(NamedTuple):
@@ -44,6 +46,7 @@ class Shim:
         self.hits: list[Call] = []
         self._fault = fault
         self._lock = threading.Lock()
+        self._written: dict[int, list[tuple[int, int]]] = {}
 
     @property
     def counts(self) -> Counter[str]:
@@ -64,11 +67,15 @@ class Shim:
     def _see(self, name: str, arguments: tuple[object, ...]) -> None:
         fault, call = self._fault, Call(name, arguments)
         with self._lock:
-            if fault.only and name not in fault.only:
-                return
-            self.calls.append(call)
+            if name == "write":
+                self._note(call)
+            is_counted = not fault.only or name in fault.only
+            self.calls += [call] if is_counted else []
             number = len(self.calls)
-            if not fault.at or number < fault.at or (number > fault.at and not fault.sticky):
+            is_hit = fault.at and (number == fault.at or (number > fault.at and fault.sticky))
+            if not (is_counted and is_hit):
+                if name in SYNCS:
+                    self._written.pop(_inode(call), None)
                 return
             self.hits.append(call)
         self._spoil(call)
@@ -79,8 +86,29 @@ class Shim:
             tear(call)
         if fault.how == "kill" or (fault.how == "tear" and not fault.error):
             os.kill(os.getpid(), signal.SIGKILL)
-        if fault.how in ("fail", "tear"):
+        if fault.how == "drop":
+            self._drop(call)
+        if fault.how in ("fail", "tear", "drop"):
             raise OSError(fault.error, os.strerror(fault.error))
+
+    def _note(self, call: Call) -> None:
+        """Keep what of a file was written since it was synced."""
+        fd, data, offset = call.arguments
+        assert isinstance(fd, int) and isinstance(data, bytes | bytearray | memoryview)
+        at = offset if isinstance(offset, int) else os.lseek(fd, 0, os.SEEK_CUR)
+        self._written.setdefault(_inode(call), []).append((at, len(data)))
+
+    def _drop(self, call: Call) -> None:
+        fd = call.arguments[0]
+        assert isinstance(fd, int)
+        for at, length in self._written.pop(_inode(call), []):
+            os.pwrite(fd, bytes(length), at)
+
+
+def _inode(call: Call) -> int:
+    fd = call.arguments[0]
+    assert isinstance(fd, int)
+    return os.fstat(fd).st_ino
 
 
 def tear(call: Call) -> None:

@@ -25,6 +25,7 @@ ROOM = 400 << 20
 """Address space beyond what an idle process has."""
 PEAK = 64 << 20
 MIB = 1 << 20
+TOO_LARGE = frames.LARGEST + 1
 TIB = 1 << 40
 
 
@@ -160,7 +161,7 @@ def test_what_is_sound_is_accepted() -> None:
 @pytest.mark.parametrize("kind", [Kind.SOLID, Kind.PART, Kind.STORED])
 def test_frames_have_a_largest_size(kind: Kind) -> None:
     """A frame that says the truth, and would fill the memory all the same."""
-    size = frames.LARGEST + 1
+    size = TOO_LARGE
     body = bytes(size) if kind is Kind.STORED else compressed(bytes(size))
     with pytest.raises(DamagedError):
         frames.plain_bytes(sealed(kind, body, size), body)

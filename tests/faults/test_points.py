@@ -16,7 +16,7 @@ from tests.faults.points import Point, Runner, in_process, points
 from tests.faults.scenarios import SCENARIOS
 
 EVERY = amount("EPM_TEST_EVERY", 80)
-HOWS = {"kill": 1, "again": 2, "tear": 3, "fail": 9}
+HOWS = {"kill": 1, "again": 2, "tear": 3, "drop": 0.2, "fail": 9}
 """The share of each: there are fourteen times as many ways to fail."""
 
 
@@ -35,8 +35,8 @@ def test_every_point(
     tried, wrong = 0, []
     for how, share in HOWS.items():
         rng = random.Random(f"{SEED}/{scenario}/{how}")
-        every = EVERY * share if EVERY > 1 else 1
-        for point in points(scenario, runner.calls, how, every, rng):
+        every = max(1, int(EVERY * share)) if EVERY > 1 else 1
+        for point in points(scenario, runner.names, how, every, rng):
             line = runner.try_point(point)
             tried += 1
             wrong += [line] if line["verdict"] != "ok" else []

@@ -1,0 +1,190 @@
+"""Bugs to be found: for each rule of durability, order, path, lock or limit one that breaks it.
+
+Each is brought about in the process of a task alone, and `caught_by` names the scenario, what goes
+wrong there, and at which calls (null: any): a campaign that does not notice would prove nothing.
+The syncs are left out in `test_power_cut.py`, links followed in `test_races.py`.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from epmstore import atomic, fsio
+from epmstore.blobs import erase
+from epmstore.blobs.pack import WrittenGroup
+from epmstore.care import gc, marks, purge, switch
+from epmstore.checkout import apply, journal
+from epmstore.record import commit
+from epmstore.record.recorder import SAFETY, Recorder
+from epmstore.record.store import Store
+
+
+class Bug(NamedTuple):
+    rule: str
+    make: Callable[[], None]
+    scenario: str
+    how: str = "kill"
+    call: str | None = None
+
+
+def put(owner: object, name: str, value: object) -> None:
+    """In the place of a function of the program."""
+    setattr(owner, name, value)
+
+
+def contents_after_the_line() -> None:
+    place = commit._place
+
+    class Later:
+        def __init__(self, store: Store, groups: Sequence[WrittenGroup]) -> None:
+            self._then = (store, groups)
+
+        def __iter__(self) -> Iterator[Any]:
+            return iter(place(*self._then))
+
+    put(commit, "_place", Later)
+
+
+def removed_before_it_is_replaced() -> None:
+    rename = fsio.rename
+
+    def bad(old: str | bytes, one: int, new: str | bytes, two: int) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            fsio.unlink(new, two)
+        rename(old, one, new, two)
+
+    put(fsio, "rename", bad)
+
+
+def half_a_write() -> None:
+    def bad(fd: int, data: bytes | memoryview, offset: int) -> None:
+        fsio._before("write", fd, data, offset)
+        os.pwrite(fd, memoryview(data)[: len(data) // 2], offset)
+
+    put(fsio, "write_at", bad)
+
+
+def errors_of_syncs_ignored() -> None:
+    sync = fsio.sync_data
+
+    def bad(fd: int) -> None:
+        with contextlib.suppress(OSError):
+            sync(fd)
+
+    put(fsio, "sync_data", bad)
+
+
+def nothing_said_before_the_switch() -> None:
+    reach = journal.Journal.reach
+
+    def bad(self: journal.Journal, state: journal.State, **said: Any) -> None:
+        if state != "STAGED":
+            reach(self, state, **said)
+
+    put(journal.Journal, "reach", bad)
+
+
+def journal_dropped_before_the_end() -> None:
+    finish = apply.Applier._finish
+
+    def bad(self: apply.Applier, *args: Any, **said: Any) -> Any:
+        os.unlink(self._journal.path)
+        self._journal.path.write_bytes(b"")
+        return finish(self, *args, **said)
+
+    put(apply.Applier, "_finish", bad)
+
+
+def no_safety_version() -> None:
+    snapshot = Recorder.snapshot
+
+    def bad(self: Recorder, root: Any, intent: Any, **said: Any) -> Any:
+        found = snapshot(self, root, intent, **said)
+        if intent is SAFETY and found.is_new:
+            catalog = self.store.catalog(self.app.uuid).path
+            os.truncate(catalog, catalog.stat().st_size // 2)
+        return found
+
+    put(Recorder, "snapshot", bad)
+
+
+def nothing_is_needed() -> None:
+    def bad(*args: Any, **said: Any) -> marks.Marks:
+        found = marks.mark(*args, **said)
+        return marks.Marks(frozenset(), found.named, found.positions, found.journals)
+
+    put(gc, "mark", bad)
+
+
+def unlinked_before_the_index_knows() -> None:
+    def bad(store: Store, tables: Any, gone: Any, **said: Any) -> None:
+        for file in gone:
+            atomic.remove_file(store.packs / file)
+        switch.switch_files(store, tables, gone, **said)
+
+    put(gc, "switch_files", bad)
+
+
+def purged_before_it_is_said() -> None:
+    record, destroy = purge._record, purge._destroy
+
+    def bad(store: Store, digests: Any, progress: Any) -> Any:
+        found = destroy(store, digests, progress)
+        for then in later:
+            record(*then)
+        return found
+
+    later: list[Any] = []
+    put(purge, "_record", lambda *args: later.append(args))
+    put(purge, "_destroy", bad)
+
+
+def deltas_on_what_is_purged_stay() -> None:
+    copy = erase._Eraser._copy_deltas
+
+    def bad(self: erase._Eraser, record: Any, rows: Any) -> None:
+        self._gone = frozenset()
+        copy(self, record, rows)
+
+    put(erase._Eraser, "_copy_deltas", bad)
+
+
+def what_was_staged_stays() -> None:
+    put(apply, "remove_stage", lambda root_fd, name: None)
+
+
+def no_temporary() -> None:
+    def bad(path: Path, data: bytes, mode: int = 0o600) -> None:
+        with atomic.directory(path.parent) as parent:
+            with contextlib.suppress(FileNotFoundError):
+                fsio.unlink(path.name, parent)
+            fd = fsio.create(path.name, parent, mode)
+            fsio.write(fd, data)
+            fsio.sync_file(fd)
+            os.close(fd)
+
+    put(atomic, "replace_file", bad)
+
+
+def metadata_forgotten() -> None:
+    put(fsio, "set_times", lambda fd, mtime_ns: None)
+
+
+BUGS: dict[str, Bug] = {
+    "contents after the line": Bug("D4", contents_after_the_line, "snapshot"),
+    "removed before it is replaced": Bug("D2", removed_before_it_is_replaced, "patterns"),
+    "no temporary": Bug("D2", no_temporary, "patterns"),
+    "half a write": Bug("D2", half_a_write, "snapshot"),
+    "errors of syncs ignored": Bug("D7", errors_of_syncs_ignored, "snapshot", "drop", "fdatasync"),
+    "nothing said before the switch": Bug("J6", nothing_said_before_the_switch, "checkout"),
+    "journal dropped before the end": Bug("J5", journal_dropped_before_the_end, "checkout"),
+    "no safety version": Bug("J3", no_safety_version, "checkout over drift"),
+    "nothing is needed": Bug("D5", nothing_is_needed, "gc, packs"),
+    "unlinked before the index knows": Bug("D5", unlinked_before_the_index_knows, "gc, packs"),
+    "purged before it is said": Bug("D5", purged_before_it_is_said, "purge"),
+    "deltas on what is purged stay": Bug("D5", deltas_on_what_is_purged_stay, "purge"),
+    "what was staged stays": Bug("J8", what_was_staged_stays, "checkout"),
+    "metadata forgotten": Bug("J9", metadata_forgotten, "checkout"),
+}
