@@ -18,6 +18,7 @@ from epmstore.places import SYSTEM_STORE
 from epmstore.workspace.settings import load_settings
 from epmstored.clock import SystemDaemonClock
 from epmstored.logs import JsonFormatter, TextFormatter
+from epmstored.memory import limit_arenas
 from epmstored.notify import Notifier
 from epmstored.rhythm import Rhythm
 from epmstored.service import Service
@@ -27,6 +28,7 @@ from epmstored.watching import chooser
 def main(args: list[str] | None = None) -> int:
     """Run until a signal; the exit code."""
     options = _parser().parse_args(args)
+    limit_arenas()
     try:
         asyncio.run(_service(options.store).run())
     except EpmError as error:

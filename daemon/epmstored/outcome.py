@@ -5,6 +5,7 @@ import msgspec
 from epmstore.catalog.model import Reason, VersionRecord
 from epmstore.record.recorder import Recorded
 from epmstore.workspace import AppHandle
+from epmstored.memory import give_back
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -24,7 +25,10 @@ class Outcome(msgspec.Struct, frozen=True):
 
 def record(handle: AppHandle, reason: Reason, only: frozenset[str] | None) -> Outcome:
     """Raises as `record_drift`."""
-    return outcome_of(handle.record_drift(reason, only=only, wait=0))
+    outcome = outcome_of(handle.record_drift(reason, only=only, wait=0))
+    if only is None:
+        give_back()
+    return outcome
 
 
 def outcome_of(recorded: Recorded) -> Outcome:
