@@ -120,6 +120,18 @@ class AppRecorder:
         self._next_reconcile = self._clock.monotonic()
         self._wake.set()
 
+    def follow(self, rhythm: Rhythm) -> None:
+        """From now on, in another rhythm; and watch again what could not be watched."""
+        if rhythm.reconcile != self._rhythm.reconcile:
+            self._rhythm = rhythm
+            self._next_reconcile = self._reconcile_after()
+        self._rhythm = rhythm
+        self._debounce.settle, self._debounce.longest = rhythm.settle, rhythm.longest
+        if self._watching is not None and self._watching.is_polling:
+            self._is_stale = True
+            self._next_root = self._clock.monotonic()
+        self._wake.set()
+
     # The loop.
 
     async def run(self) -> None:
@@ -199,8 +211,10 @@ class AppRecorder:
             self._is_stale = True
             self._next_root = self._clock.monotonic()
         if hints.lost:
-            self._debounce.add_whole(self._watching.lost_reason, now=hints.last)
-        if hints:
+            # Of a poll nobody knows how long it has been quiet; the next one must not put it off.
+            quiet = self._rhythm.settle if self._watching.is_polling else 0.0
+            self._debounce.add_whole(self._watching.lost_reason, now=hints.last - quiet)
+        if hints.folders:
             self._debounce.add(
                 hints.folders,
                 first=hints.first,
@@ -223,6 +237,8 @@ class AppRecorder:
         except (RootError, OSError) as error:
             await self._gone(error)
             return
+        for trouble in self._watching.degraded:
+            log.warning("%s: %s", self.app.key, trouble)
         reason: Reason = "scan" if self._started else self._first_reason
         self._set(phase="starting" if not self._started else "watching", error=None)
         self._debounce.add_whole(reason, now=self._clock.monotonic() - self._rhythm.settle)

@@ -8,6 +8,7 @@ Being killed loses nothing: what was not recorded is found by the next start.
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from epmstore import locks
@@ -15,11 +16,11 @@ from epmstore.clock import to_rfc3339
 from epmstore.config import Config
 from epmstore.errors import BusyError, EpmError
 from epmstore.places import DAEMON_LOCK
-from epmstore.progress import SILENT
 from epmstore.workspace import Workspace
 from epmstored.aftermath import Aftermath
 from epmstored.appcatwatch import AppcatWatch
 from epmstored.apprecorder import WatcherFactory
+from epmstored.brake import Brake
 from epmstored.bridge import Bridge
 from epmstored.clock import DaemonClock
 from epmstored.control import Control
@@ -31,6 +32,8 @@ from epmstored.supervisor import Supervisor
 log = logging.getLogger("epmstored")
 PATIENCE = 1.0
 """Seconds: whoever only asks whether there is a daemon takes its lock for a moment."""
+DRAIN = 10.0
+"""Seconds that recording has at the end, and then once more for what hangs."""
 ACTOR: dict[str, object] = {"via": "daemon", "command": "epmstored"}
 
 
@@ -46,18 +49,22 @@ class Service:
         watch: WatcherFactory,
         notifier: Notifier,
         config: Config = Config(),  # noqa: B008 - frozen
+        read_rhythm: Callable[[], Rhythm] | None = None,
     ) -> None:
+        """`read_rhythm` reads the settings again. Raises UsageError, OSError."""
         self.store = store
         self._config = config
         self._clock = clock
         self._rhythm = rhythm
+        self._brake = Brake()
+        self._read_rhythm = read_rhythm or (lambda: rhythm)
         self._watch = watch
         self._notifier = notifier
         self.started = to_rfc3339(clock.now())
 
     def open_workspace(self) -> Workspace:
         """For a thread of its own."""
-        return Workspace.open(self.store, progress=SILENT, actor=ACTOR, recover=False)
+        return Workspace.open(self.store, progress=self._brake, actor=ACTOR, recover=False)
 
     async def run(self) -> None:
         """Until a signal. Raises BusyError if a daemon runs already, NoStoreError, DamagedError."""
@@ -92,7 +99,7 @@ class Service:
             loop.add_signal_handler(number, self._end.set)
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self.supervisor.run(), name="supervisor")
+                supervised = tasks.create_task(self.supervisor.run(), name="supervisor")
                 loop.add_signal_handler(signal.SIGHUP, lambda: tasks.create_task(self.reapply()))
                 helpers = [
                     tasks.create_task(self._beat(), name="heartbeat"),
@@ -107,16 +114,32 @@ class Service:
                 for task in helpers:
                     task.cancel()
                 await asyncio.wait(helpers)
-                self.supervisor.stop()
+                await self._drain(supervised)
         finally:
             await self.supervisor.close()
+
+    async def _drain(self, supervised: asyncio.Task[None]) -> None:
+        """Let what is dirty be recorded, for a while; then stop what reports, then what hangs."""
+        self.supervisor.stop()
+        for give_up in (self._brake.pull, supervised.cancel):
+            _, late = await asyncio.wait({supervised}, timeout=DRAIN)
+            if not late:
+                return
+            log.warning("not everything could be recorded in time; the next start goes on")
+            give_up()
 
     def stop(self) -> None:
         """As SIGTERM does."""
         self._end.set()
 
     async def reapply(self) -> None:
-        """As SIGHUP does: apply what files declare, then watch what the appcat has."""
+        """As SIGHUP does: read the settings, apply what files declare, and watch what the appcat
+        has, also what could not be watched before.
+        """
+        try:
+            self.supervisor.follow(await asyncio.to_thread(self._read_rhythm))
+        except (EpmError, OSError) as error:
+            log.error("the settings were not read again: %s", error)
         try:
             await self.supervisor.store.run(apply_declared)
         except (EpmError, OSError) as error:

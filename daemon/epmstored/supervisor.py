@@ -109,6 +109,12 @@ class Supervisor:
                 if uuid not in self._recorders:
                     self._add(app, "startup-scan" if first else "scan")
 
+    def follow(self, rhythm: Rhythm) -> None:
+        """Settings may have changed, or what the host allows."""
+        self._rhythm = rhythm
+        for recorder in self._recorders.values():
+            recorder.follow(rhythm)
+
     def _add(self, app: App, reason: Reason) -> None:
         log.info("%s: watching %s", app.key, app.root)
         recorder = AppRecorder(

@@ -16,11 +16,12 @@ STARTS = [sys.executable, "-c", "import sys; from epmstored.main import main; sy
 class Daemon:
     """Runs until `stop` or `kill`; what it says is kept line by line."""
 
-    def __init__(self, store: Path, **environ: str) -> None:
+    def __init__(self, store: Path, *before: str, **environ: str) -> None:
+        """`before` is a command that is given ours."""
         self.lines: list[str] = []
         self._more = threading.Condition()
         self.process = subprocess.Popen(
-            [*STARTS, "run", "--store", str(store)],
+            [*before, *STARTS, "run", "--store", str(store)],
             stderr=subprocess.PIPE,
             env={**os.environ, **environ},
             text=True,
@@ -69,9 +70,9 @@ class Daemon:
 
 
 @contextmanager
-def running(store: Path, **environ: str) -> Iterator[Daemon]:
+def running(store: Path, *before: str, **environ: str) -> Iterator[Daemon]:
     """A daemon that is ready; killed at the end if it still runs."""
-    daemon = Daemon(store, **environ)
+    daemon = Daemon(store, *before, **environ)
     try:
         daemon.wait_for("INFO: ready")
         yield daemon

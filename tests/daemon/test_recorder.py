@@ -5,9 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from epmstore.catalog.appcat import App
 from epmstore.relpath import RelPath
 from epmstore.workspace import Workspace
+from epmstored.brake import Brake
+from epmstored.bridge import Bridge
 from epmstored.noise import RUNNING
+from epmstored.polling import PollingWatcher
+from epmstored.watcher import Notify
+from epmstored.watching import Watching, identity_of
 from tests.daemon.fakes import RHYTHM, Host
 
 pytestmark = pytest.mark.slow
@@ -177,6 +183,51 @@ async def test_an_emptied_root_is_believed(host: Host) -> None:
         host.watcher.say("")
         await host.settle(recorder)
     assert host.newest() == set()
+
+
+async def test_what_cannot_be_watched_is_looked_at_and_tried_again_when_asked(host: Host) -> None:
+    limited = [True]
+
+    def watch(app: App, notify: Notify) -> Watching:
+        if not limited[0]:
+            return host.watch(app, notify)
+        watcher = PollingWatcher(host.clock, 60.0)
+        watcher.start()
+        return Watching(watcher, identity_of(host.root.stat()), ("no more watches",))
+
+    async with host.recorder(watch) as recorder:
+        await recorder.step()
+        assert (recorder.state.phase, recorder.state.degraded) == ("polling", ("no more watches",))
+        (host.root / "new").write_text("x")
+        host.clock.advance(60.0)
+        await host.settle(recorder)
+        assert host.versions()[1:] == [("drift", "scan")]
+        limited[0] = False
+        recorder.follow(RHYTHM)
+        await recorder.step()
+        assert (recorder.state.phase, recorder.state.degraded) == ("watching", ())
+
+
+async def test_more_folders_than_the_host_allows_are_polled(host: Host) -> None:
+    async with host.recorder() as recorder:
+        await recorder.step()
+        (host.root / "one too many").mkdir()
+        host.watcher.say("", limit=True)
+        await recorder.step()
+        assert len(host.watchers) == 2, "what watches it is chosen anew"
+    assert host.watchers[0].closed
+
+
+async def test_a_recording_can_be_stopped(host: Host) -> None:
+    brake = Brake()
+    brake.pull()
+    async with host.recorder() as recorder:
+        stopped = Bridge("s", lambda: Workspace.open(host.store, progress=brake, recover=False))
+        recorder.bridge = stopped
+        await recorder.step()
+        assert recorder.state.error == "the daemon ends"
+        assert await stopped.close(wait=60)
+    assert host.versions() == []
 
 
 async def test_a_failure_is_shown_and_tried_again(host: Host) -> None:

@@ -1,5 +1,6 @@
 """The daemon's life, as a process."""
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -90,3 +91,48 @@ def test_systemd_is_told(store: Path, tmp_path: Path) -> None:
             daemon.process.send_signal(signal.SIGHUP)
             assert listener.recv(4096).decode().startswith("RELOADING=1")
             assert daemon.stop() == 0
+
+
+def test_a_host_that_allows_too_few_watches(store: Path, root: Path) -> None:
+    limit = 'echo 1 > /proc/sys/user/max_inotify_watches && exec "$@"'
+    limited = ["unshare", "-Ur", "sh", "-c", limit, "sh"]
+    if shutil.which("unshare") is None or subprocess.run([*limited, "true"]).returncode:
+        pytest.skip("needs user namespaces (unshare -Ur)")
+    with running(store, *limited, EPMSTORE_DAEMON_POLL="1s") as daemon:
+        daemon.wait_for(r"max_user_watches\).* looked at every 1 s")
+        (root / "bin/tool").write_text("two")
+        daemon.wait_for(r"version 1 \(scan\), 1 paths")
+        assert daemon.stop() == 0
+
+
+def test_apps_come_and_go_without_a_signal(store: Path, root: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    with running(store) as daemon, Workspace.open(store) as workspace:
+        workspace.apps.add("erp", other)
+        daemon.wait_for("erp: version 0 is the baseline")
+        (other / "file").write_text("x")
+        daemon.wait_for(r"erp: version 1 \(event\), 1 paths")
+        workspace.apps.remove("erp")
+        daemon.wait_for("erp: watched no more")
+        (root / "bin/tool").write_text("two")
+        daemon.wait_for(r"crm: version 1 \(event\), 1 paths")
+        assert daemon.stop() == 0
+        assert not [line for line in daemon.lines if "ERROR" in line]
+
+
+def test_commands_beside_it_are_recorded_once(store: Path, root: Path) -> None:
+    with running(store) as daemon, Workspace.open(store) as workspace:
+        crm = workspace.app("crm")
+        crm.run(["sh", "-c", f"echo a > {root}/a; sync; echo b > {root}/b"], "patch")
+        (root / "bin/tool").write_text("by hand")
+        daemon.wait_for(r"version 2 \(event\), 1 paths")
+        assert crm.rollback().of == 1
+        assert daemon.stop() == 0
+        assert [info.record.reason for info in crm.versions()] == [
+            "startup-scan",
+            "run",
+            "event",
+            "checkout",
+        ]
+    assert (root / "bin/tool").read_text() == "one"
