@@ -12,12 +12,15 @@ from typing import NamedTuple
 
 
 class Contestant(NamedTuple):
-    """`stored` names what counts as its store, as globs below `$home`, part by part."""
+    """`stored` names what counts as its store, as globs below `$home`, part by part. What is done
+    `before` and `after` a stage is not measured.
+    """
 
     name: str
     install: str
     stages: dict[str, str]
     setup: str = ""
+    before: dict[str, str] = {}  # noqa: RUF012
     after: dict[str, str] = {}  # noqa: RUF012 (a NamedTuple's default; nobody changes it)
     env: dict[str, str] = {}  # noqa: RUF012
     stored: dict[str, tuple[str, ...]] = {}  # noqa: RUF012
@@ -54,6 +57,10 @@ EPMSTORE = Contestant(
         "full": "epmstore checkout 0 --target $out",
         "tenth": "epmstore snapshot -m cold",
         "huge": "epmstore snapshot -m huge",
+        "random": "epmstore snapshot -m random",
+        "ahead": "epmstore snapshot -m ahead",
+        "before": "epmstore snapshot -m before",
+        "behind": "epmstore snapshot -m behind",
         "start": "exec epmstore --version",
     },
     stored={
@@ -126,9 +133,16 @@ RESTIC = Contestant(
         "again": "restic backup -q .",
         "patch": "restic backup -q .",
         "touched": "restic backup -q .",
+        "huge": "restic backup -q .",
+        "random": "restic backup -q .",
+        "ahead": "restic backup -q .",
+        "before": "restic backup -q .",
+        "behind": "restic backup -q .",
         "back": "restic restore -q latest --tag cold --target $root",
         "full": "restic restore -q latest --tag cold --target $out",
     },
+    # this release cannot write a symlink where there is one
+    before={"back": "find $root -type l -delete"},
     stored={"repository": ("repository",)},
     version="version",
 )
@@ -148,6 +162,11 @@ BORG = Contestant(
         "again": "borg create -C zstd,1 ::again .",
         "patch": "borg create -C zstd,1 ::patch .",
         "touched": "borg create -C zstd,1 ::touched .",
+        "huge": "borg create -C zstd,1 ::huge .",
+        "random": "borg create -C zstd,1 ::random .",
+        "ahead": "borg create -C zstd,1 ::ahead .",
+        "before": "borg create -C zstd,1 ::before .",
+        "behind": "borg create -C zstd,1 ::behind .",
         "full": "cd $out && borg extract ::cold",
     },
     stored={"repository": ("repository",)},

@@ -1,8 +1,9 @@
 """Measure epmstore against the tools that are installed, and write a report: `make bench`.
 
-Contestants take turns within each stage (A, B, A, B), each on its own copy of the tree and with its
-own store, all on one file system. Work is in benchmarks/.cache/work. What a checkout wrote is
-compared with the original, outside the measured time: a quick wrong answer is a failure.
+Contestants take turns within each stage (A, B, A, B; another one begins in each round), each on its
+own copy of the tree and with its own store, all on one file system, which as root is a new one for
+each chain. Work is in benchmarks/.cache/work. What a checkout wrote is compared with the original,
+outside the measured time: a quick wrong answer is a failure.
 
     make bench                               kernel source, all chains, five rounds
     make bench ARGS='--rounds 1 --tree small'           try whether everything works
@@ -16,12 +17,15 @@ import sys
 from pathlib import Path
 from string import Template
 
-from benchmarks import trees
+from benchmarks import queries, trees
 from benchmarks.contestants import ALL, Contestant
 from benchmarks.measure import CommandError, apparent_bytes, timed, untimed
 from benchmarks.report import Results, overview, write_report
+from benchmarks.scratch import Scratch
 from benchmarks.stages import (
     CHAINS,
+    EDITS,
+    HUGE,
     Release,
     Stage,
     apply_release,
@@ -84,22 +88,23 @@ class Bench:
         self.older = older
         self.release = release
         self.original = facts(older)
+        self.scratch = Scratch(WORK)
 
-    def run_chain(self, chain: str, results: Results) -> None:
+    def run_chain(self, chain: str, results: Results, turn: int) -> None:
         stages = CHAINS[chain]
+        self.scratch.renew()
+        results.place = self.scratch.kind
+        first = turn % len(self.contestants)
+        ordered = self.contestants[first:] + self.contestants[:first]
         tree = self.tree_of(chain)
         taking_part = [
-            Place(one, tree)
-            for one in self.contestants
-            if {s.name for s in stages} & set(one.stages)
+            Place(one, tree) for one in ordered if {s.name for s in stages} & set(one.stages)
         ]
         ready = [place for place in taking_part if self.prepare(chain, place, results)]
         for stage in stages:
             for place in ready:
                 if stage.name in place.contestant.stages:
                     self.run_stage(stage, place, results)
-        for place in taking_part:
-            place.clear()
 
     def prepare(self, chain: str, place: Place, results: Results) -> bool:
         """Whether the contestant is ready for the chain; why not is noted."""
@@ -129,7 +134,12 @@ class Bench:
             apply_release(place.root, self.release)
         if stage.name == "full":
             place.out.mkdir()
+        if stage.name in EDITS:
+            shutil.copy2(place.older / HUGE, place.root / HUGE)
+            EDITS[stage.name](place.root / HUGE)
         try:
+            if stage.name in one.before:
+                untimed(place.text(one.before[stage.name]), place.root, place.env)
             sample = timed(place.text(one.stages[stage.name]), place.root, place.env)
             if stage.name in one.after:
                 untimed(place.text(one.after[stage.name]), place.root, place.env)
@@ -159,6 +169,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tree", choices=[*trees.SOURCES, "small"], default="linux")
     parser.add_argument("--chain", action="append", choices=list(CHAINS), help="default: all")
     parser.add_argument("--peers", help="names with commas between them (default: all installed)")
+    parser.add_argument(
+        "--no-queries", dest="queries", action="store_false", help="leave out the index (P8)"
+    )
     parser.add_argument("--out", type=Path, default=REPORT, help="default: benchmarks/report.md")
     return parser.parse_args()
 
@@ -188,10 +201,12 @@ def main() -> int:
     for number in range(options.rounds):
         for chain in options.chain or CHAINS:
             if chain == "huge" and number:
-                continue  # only its memory counts
+                continue  # only sizes and memory count
             print(f"round {number + 1}, {chain}", file=sys.stderr, flush=True)
-            bench.run_chain(chain, results)
-    shutil.rmtree(WORK, ignore_errors=True)
+            bench.run_chain(chain, results, number)
+    bench.scratch.remove()
+    if options.queries:
+        results.queries = queries.measure(trees.CACHE / "queries")
     write_report(results, options.out)
     print(overview(results))
     print(f"wrote {options.out}")

@@ -6,7 +6,7 @@ import os
 import random
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,15 +31,22 @@ MAIN = (
 )
 TOUCHED = (Stage("touched", "P3b", "record the next release, every mtime changed"),)
 TENTH = (Stage("tenth", "P9", "record every tenth file of the tree for the first time"),)
-HUGE = (Stage("huge", "P9", "record one file of 1 GiB"),)
+LARGE = (
+    Stage("huge", "P9", "record one file of 1 GiB"),
+    Stage("random", "P11", "record it with 1 % of it overwritten, 4 KiB here and there"),
+    Stage("ahead", "P11", "record it with 10 bytes inserted at its head"),
+    Stage("before", "P11", "record it with 16 MiB inserted at its head"),
+    Stage("behind", "P11", "record it with 1 MB appended"),
+)
 START = (Stage("start", "P10", "start and print the version"),)
-CHAINS = {"main": MAIN, "touched": TOUCHED, "tenth": TENTH, "huge": HUGE, "start": START}
+CHAINS = {"main": MAIN, "touched": TOUCHED, "tenth": TENTH, "huge": LARGE, "start": START}
 
 
 class Target(NamedTuple):
     """`ours` of epmstore at a stage against `theirs`; measure: seconds, stored, grown or peak.
 
-    Without an opponent the limit is absolute. An opponent `stage:NAME` is epmstore at that stage.
+    Without an opponent the limit is absolute. An opponent `stage:NAME` is epmstore at that stage;
+    of `A|B` the better one counts.
     `per_file` is added to an absolute limit for each file of the tree.
     """
 
@@ -75,6 +82,10 @@ TARGETS = (
     Target("P9", "cold", "seconds", "tenth:epmstore", 11),
     Target("P9", "cold", "peak", None, 150 * MILLION, per_file=400),
     Target("P9", "huge", "peak", None, 64 * MILLION + (4 << 20)),
+    *(
+        Target("P11", stage, "grown", "restic|borg", 1.1)
+        for stage in ("random", "ahead", "before", "behind")
+    ),
     Target("P10", "start", "seconds", "python", 6),
 )
 
@@ -152,9 +163,12 @@ def make_tenth(older: Path, target: Path) -> Path:
     return target
 
 
+HUGE = "huge.bin"
+
+
 def make_huge(target: Path, size: int) -> Path:
     """One file that compresses to about half."""
-    file = target / "huge.bin"
+    file = target / HUGE
     if not file.is_file():
         target.mkdir(parents=True, exist_ok=True)
         dice = random.Random(1)
@@ -162,6 +176,37 @@ def make_huge(target: Path, size: int) -> Path:
             for _ in range(size >> 20):
                 out.write(dice.randbytes(1 << 19) + dice.randbytes(64) * (1 << 13))
     return target
+
+
+def _overwrite(file: Path) -> None:
+    dice = random.Random(3)
+    size = file.stat().st_size
+    with file.open("r+b") as out:
+        for block in dice.sample(range(size >> 12), max(1, (size >> 12) // 100)):
+            out.seek(block << 12)
+            out.write(dice.randbytes(1 << 12))
+
+
+def _insert(file: Path, data: bytes) -> None:
+    fresh = file.with_name("new")
+    with file.open("rb") as source, fresh.open("wb") as out:
+        out.write(data)
+        shutil.copyfileobj(source, out, 1 << 22)
+    fresh.replace(file)
+
+
+def _append(file: Path) -> None:
+    with file.open("ab") as out:
+        out.write(random.Random(6).randbytes(MILLION))
+
+
+EDITS: dict[str, Callable[[Path], None]] = {
+    "random": _overwrite,
+    "ahead": lambda file: _insert(file, random.Random(4).randbytes(10)),
+    "before": lambda file: _insert(file, random.Random(5).randbytes(16 << 20)),
+    "behind": _append,
+}
+"""What happens to the large file before a stage; each begins with the file as it was at first."""
 
 
 def make_small(cache: Path) -> tuple[Path, Path]:
