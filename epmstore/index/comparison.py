@@ -15,7 +15,7 @@ import msgspec
 from epmstore.index.database import Database
 from epmstore.index.entries import app_number
 from epmstore.index.entryrows import Reader, row_path
-from epmstore.relpath import RelPath
+from epmstore.relpath import RelPath, to_bytes
 from epmstore.tree import Entry
 
 Interval: TypeAlias = tuple[int, int | None, int]
@@ -99,15 +99,15 @@ class Comparison:
             makers = _Maker(db)
             return [(makers.entry(r, r.one), makers.entry(r, r.two)) for r in rows]
 
-    def paths_below(self) -> set[RelPath]:
-        """Every folder that holds anything in the newest version."""
+    def holds(self, folder: RelPath) -> bool:
+        """Whether a folder holds anything in the newest version."""
         with self._database.read() as db:
-            rows = db.execute(
-                "SELECT path FROM folders WHERE id IN (SELECT DISTINCT folder FROM live"
-                " WHERE app = ?)",
-                (app_number(db, self._one),),
-            )
-            return {row_path(b"", row[0]) for row in rows}
+            row = db.execute(
+                "SELECT EXISTS (SELECT 1 FROM live WHERE app = ?"
+                " AND folder = (SELECT id FROM folders WHERE path = ?))",
+                (app_number(db, self._one), to_bytes(folder)),
+            ).fetchone()
+        return bool(row[0])
 
     def _both(self, db: sqlite3.Connection, version: int) -> Iterator[Row]:
         numbers = self._numbers(db)

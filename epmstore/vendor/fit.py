@@ -28,14 +28,18 @@ def best_fit(
     matched: Iterable[Interval], sizes: Iterable[Interval], releases: Sequence[int]
 ) -> Fit | None:
     """Of `releases`, in ascending order; null if no file of the root is as any of them has it."""
-    hits, files = _running(matched, releases), _running(sizes, releases)
+    return best_of(running(matched, releases), running(sizes, releases), releases)
+
+
+def best_of(hits: Sequence[int], files: Sequence[int], releases: Sequence[int]) -> Fit | None:
+    """The same, of how many files are as each release has them, and how many each has."""
     fits = [
         Fit(one, hit, size) for one, hit, size in zip(releases, hits, files, strict=True) if hit
     ]
     return max(fits, key=lambda fit: (2 * fit.matched - fit.size, fit.release), default=None)
 
 
-def _running(intervals: Iterable[Interval], releases: Sequence[int]) -> list[int]:
+def running(intervals: Iterable[Interval], releases: Sequence[int]) -> list[int]:
     """How many files there are at each release."""
     steps: Counter[int] = Counter()
     for since, until, files in intervals:

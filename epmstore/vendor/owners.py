@@ -38,6 +38,7 @@ class Owners:
 
     def __init__(self, pairs: Mapping[tuple[Owner, Owner], int]) -> None:
         """(owner found, owner in the release) to how many paths have the two."""
+        self.pairs = dict(pairs)
         exact = sum(count for (found, wanted), count in pairs.items() if same_owner(found, wanted))
         self.as_released = exact * 2 >= sum(pairs.values())
         counts: dict[Owner, Counter[Owner]] = defaultdict(Counter)

@@ -24,7 +24,7 @@ MANY = 500
 class Survey(msgspec.Struct, frozen=True):
     """The paths that may not be as in `release`, and how many others are (`same`: files and links).
 
-    `below` are the folders that hold something.
+    `below` are folders that hold something beyond what the newest version says.
     """
 
     release: int
@@ -42,8 +42,7 @@ def survey_recorded(comparison: Comparison, release: int) -> Survey:
     harmless, rest = _sift(rows, metas, owners)
     pairs = comparison.pairs([*rows.unlike, *rest])
     same = sum(count for meta, count in (rows.equal + harmless).items() if metas.counts(meta))
-    below = comparison.paths_below()
-    return Survey(release, {_path(pair): pair for pair in pairs}, same, owners, frozenset(below))
+    return Survey(release, {path_of(pair): pair for pair in pairs}, same, owners, frozenset())
 
 
 def survey_nothing(release: int, wanted: Iterable[Entry], found: Iterable[Entry]) -> Survey:
@@ -69,7 +68,7 @@ def lay_over(
     now += [(old, new) for old, new in changes.modified]
     now += [(entry, None) for entry in (*changes.removed, *changes.left)]
     for old, new in now:
-        path = _path((old, new))
+        path = path_of((old, new))
         if old is not None and path not in pairs and _is_counted(old):
             same -= 1
         pair = (new, wanted(path))
@@ -126,7 +125,8 @@ def _sift(rows: Rows, metas: _Metas, owners: Owners) -> tuple[Counter[int], list
     return harmless, rest
 
 
-def _path(pair: Pair) -> RelPath:
+def path_of(pair: Pair) -> RelPath:
+    """The path that a pair of entries is about."""
     entry = pair[0] or pair[1]
     assert entry is not None, "a pair has at least one side"
     return entry.path

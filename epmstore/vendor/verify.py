@@ -7,6 +7,7 @@ one that best explains what is recorded.
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import add
 
 import msgspec
 
@@ -26,11 +27,12 @@ from epmstore.vendor.classify import (
     deviating_fields,
     same_state,
 )
-from epmstore.vendor.fit import Fit, Interval, best_fit
+from epmstore.vendor.fit import Fit, Interval, best_of, running
 from epmstore.vendor.knowledge import Knowledge
+from epmstore.vendor.memory import Counted, Memory, Remembered, digest_of
 from epmstore.vendor.owners import Owner, Owners
 from epmstore.vendor.releases import Release, Releases
-from epmstore.vendor.survey import MANY, Survey, lay_over, survey_nothing, survey_recorded
+from epmstore.vendor.survey import MANY, Survey, lay_over, path_of, survey_nothing, survey_recorded
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +90,8 @@ class Verifier:
         self._app = recorder.app
         self._releases = releases
         self._accepted = accepted
+        self._just_counted: tuple[tuple[object, ...], Counted] | None = None
+        self._memory = Memory(recorder.store.path / "live" / f"{recorder.app.uuid}.survey")
         self._classify = merged_rules(recorder.rules, Rules(releases.patterns()))
 
     def verify(self, look: Look, release: int | None = None) -> Verified:
@@ -110,7 +114,7 @@ class Verifier:
                 release=survey.release,
                 owners=survey.owners,
                 classify=self._classify,
-                holds=survey.below.__contains__,
+                holds=lambda path: path in survey.below or self._holds(look, path),
             )
             unseen = {problem.path for problem in look.changes.problems}
             pairs = [p for path, p in survey.pairs.items() if not _is_within(path, unseen)]
@@ -130,13 +134,52 @@ class Verifier:
         numbers = [one.version for one in self._releases.numbers()]
         if not numbers:
             return None
-        comparison = self._comparison()
-        matched = [] if look.head.version is None else comparison.matches()
+        counted = self._counted(look, numbers)
         changes = look.changes
-        matched += self._matches(changes.come(), 1)
+        beyond = self._matches(changes.come(), 1)
         if look.head.version is not None:
-            matched += self._matches(changes.gone(), -1)
-        return best_fit(matched, comparison.sizes(), numbers)
+            beyond += self._matches(changes.gone(), -1)
+        hits = map(add, counted.hits, running(beyond, numbers))
+        return best_of([*hits], counted.sizes, numbers)
+
+    def _counted(self, look: Look, numbers: Sequence[int]) -> Counted:
+        """Of the newest version, and of the releases."""
+        known = self._memory.load(self._key(look))
+        if known is not None:
+            return known.counted
+        if self._just_counted is None or self._just_counted[0] != self._key(look):
+            comparison = self._comparison()
+            matched = [] if look.head.version is None else comparison.matches()
+            found = Counted(running(matched, numbers), running(comparison.sizes(), numbers))
+            self._just_counted = (self._key(look), found)
+        return self._just_counted[1]
+
+    def _key(self, look: Look) -> tuple[object, ...]:
+        """What a survey of the newest version depends on."""
+        version = look.head.version
+        return (None if version is None else version.txid, self._releases.head())
+
+    def _recorded(self, look: Look, release: int, *, keep: bool) -> Survey:
+        """The newest version beside a release."""
+        known = self._memory.load(self._key(look))
+        if known is not None and known.release == release:
+            owners = Owners({(one, two): count for one, two, count in known.owners})
+            pairs = {path_of(pair): pair for pair in known.pairs}
+            return Survey(release, pairs, known.same, owners, frozenset())
+        survey = survey_recorded(self._comparison(), release)
+        if keep:
+            numbers = [one.version for one in self._releases.numbers()]
+            self._memory.save(
+                Remembered(
+                    key=digest_of(self._key(look)),
+                    counted=self._counted(look, numbers),
+                    release=release,
+                    pairs=[*survey.pairs.values()],
+                    same=survey.same,
+                    owners=[(*pair, count) for pair, count in survey.owners.pairs.items()],
+                )
+            )
+        return survey
 
     def _matches(self, entries: Iterable[Entry], sign: int) -> list[Interval]:
         """The releases that have what these paths have, or had: counted, or taken off again."""
@@ -150,6 +193,7 @@ class Verifier:
         ]
 
     def _survey(self, look: Look, release: int | None) -> Survey:
+        keep = release is None
         if release is None:
             fit = self.fit(look)
             latest = self._releases.latest()
@@ -157,7 +201,7 @@ class Verifier:
             release = latest.version if fit is None else fit.release
         if look.head.version is None:
             return survey_nothing(release, self._releases.tree(release), look.changes.added)
-        survey = survey_recorded(self._comparison(), release)
+        survey = self._recorded(look, release, keep=keep)
         return lay_over(survey, look.changes, self._wanted(look, release))
 
     def _wanted(self, look: Look, release: int) -> Callable[[RelPath], Entry | None]:
@@ -189,6 +233,9 @@ class Verifier:
             return False
         then = self._store.entries.at(self._app.uuid, record.version, finding.path)
         return is_same(then, finding.found)
+
+    def _holds(self, look: Look, path: RelPath) -> bool:
+        return look.head.version is not None and self._comparison().holds(path)
 
     def _comparison(self) -> Comparison:
         return Comparison(self._store.database, self._app.uuid, self._releases.catalog)

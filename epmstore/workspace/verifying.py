@@ -1,6 +1,7 @@
 """The verbs of one application that need to know what is right: verify, accept, standing."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from epmstore.catalog.classes import Rules
 from epmstore.catalog.model import AcceptRecord
@@ -28,7 +29,7 @@ from epmstore.workspace.standing import Deviation, Standing, of_changes, since_o
 class Verifying(Live):
     """Compares the root of one application with what it should be."""
 
-    @property
+    @cached_property
     def releases(self) -> Releases:
         """Those that the application is compared with; none, if it has no refcat."""
         return Releases.of(self._store, self.app)

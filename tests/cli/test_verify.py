@@ -218,3 +218,20 @@ def test_accept_can_be_tried_dry(cli: "Cli", root: Path) -> None:
     assert "would be accepted" in cli.ok("accept", "--dry-run").out
     assert cli("accept", "9").code == 5
     assert cli("accept", "latest", "no/such").code == 5
+
+
+def test_the_same_with_or_without_what_was_surveyed_before(cli: "Cli", root: Path) -> None:
+    (root / "bin/crmd").write_bytes(text("crmd 1"))
+    (root / "new").write_bytes(b"new")
+    cli.ok("snapshot")
+    (root / "lib/a.so").write_bytes(text("a 0"))
+    first = cli("verify", "--json").out
+    [cache] = (cli.store / "live").glob("*.survey")
+    assert cli("verify", "--json").out == first
+    cache.write_bytes(cache.read_bytes()[:-1] + b"?")
+    assert cli("verify", "--json").out == first
+    with Workspace.open(cli.store) as ws:  # a release that explains it better
+        app = ws.apps.get("crm").uuid
+        newest = {**RELEASES[2], "bin/crmd": text("crmd 1"), "new": b"new"}
+        publish_all(ws._store, app, [newest])
+    assert cli("verify", "--json").shapes[-1]["release"] == 3
