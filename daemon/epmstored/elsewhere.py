@@ -4,16 +4,33 @@ Under its own unit the daemon sees every root read-only. Whether that is so is a
 and not of a setting: a daemon that an ordinary user runs in a terminal does everything itself.
 """
 
+import json
 import os
+import secrets
 import subprocess
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+from epmstore.atomic import make_directories, read_file, remove_file, replace_file
+from epmstore.checkout.planfile import encode_plan
+from epmstore.checkout.run import Prepared
 from epmstore.errors import EpmError
 
 SYSTEMD: Final = Path("/run/systemd/system")
 """There where systemd is what runs the host."""
 SECONDS: Final = 30.0
+APPLY: Final = "epmstore-apply@{}.service"
+PLANS: Final = Path("/run/epmstore/apply")
+"""Where that unit looks for its plan, and leaves what came of it."""
+LIMIT: Final = 64 << 20
+
+
+class ElsewhereError(EpmError):
+    """What the command that a unit ran ended with: its code, its exit code."""
+
+    def __init__(self, said: dict[str, Any]) -> None:
+        super().__init__(said["message"], hint=said.get("hint"), **said.get("data", {}))
+        self.__dict__.update(code=str(said["error"]), exit_code=int(said["exit_code"]))
 
 
 class Elsewhere(Protocol):
@@ -52,3 +69,46 @@ class Systemd:
                 f"{unit} failed: {said or f'exit status {done.returncode}'}",
                 hint=f"`systemctl status {unit}`",
             )
+
+
+def apply_elsewhere(
+    plan: Prepared, elsewhere: Elsewhere, *, live: bool = False, folder: Path = PLANS
+) -> dict[str, Any]:
+    """Have a plan carried out by a unit: the `result` of docs/json.md. Raises EpmError, OSError."""
+    job = secrets.token_hex(8)
+    make_directories(folder)
+    files = {kind: folder / f"{job}.{kind}" for kind in ("env", "plan", "out", "err")}
+    try:
+        replace_file(files["env"], b"OPTIONS=--live\n" if live else b"OPTIONS=\n")
+        replace_file(files["plan"], encode_plan(plan))
+        failure: EpmError | None = None
+        try:
+            elsewhere.start(APPLY.format(job), wait=True)
+        except EpmError as error:
+            failure = error
+        result = _last_object(files["out"], "result")
+        if result is not None:  # exit code 3 fails a unit, and is a result
+            return result
+        said = _last_object(files["err"], "error")
+        if said is not None:
+            raise ElsewhereError(said)
+        raise failure or EpmError(f"{APPLY.format(job)} said nothing")
+    finally:
+        for path in files.values():
+            remove_file(path)
+
+
+def _last_object(path: Path, kind: str) -> dict[str, Any] | None:
+    """The last line of a file that is a JSON object of this type."""
+    try:
+        lines = read_file(path, LIMIT).decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return None
+    for line in reversed(lines):
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(found, dict) and found.get("type") == kind:
+            return found
+    return None

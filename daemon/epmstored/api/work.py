@@ -6,7 +6,9 @@ from epmstore.checkout.plan import ConfigPolicy
 from epmstore.relpath import from_json
 from epmstore.workspace import Workspace, shapes
 from epmstored.api.forms import Checkout, Fsck, JobSpec, Snapshot
+from epmstored.elsewhere import Elsewhere, Systemd, apply_elsewhere
 
+SYSTEMD = Systemd()
 FINDINGS = 1000
 """More than so many are counted only."""
 
@@ -24,12 +26,14 @@ def perform(spec: JobSpec, workspace: Workspace) -> dict[str, Any]:
     return shapes.gc(workspace.care.gc(dry_run=spec.dry_run))
 
 
-def _checkout(spec: Checkout, workspace: Workspace) -> dict[str, Any]:
-    done = workspace.app(spec.app).checkout(
-        spec.version,
-        [from_json(path) for path in spec.paths],
-        exact=spec.exact,
-        config=cast(ConfigPolicy, spec.config),
-        live=spec.live,
-    )
+def _checkout(
+    spec: Checkout, workspace: Workspace, elsewhere: Elsewhere = SYSTEMD
+) -> dict[str, Any]:
+    handle = workspace.app(spec.app)
+    paths = [from_json(path) for path in spec.paths]
+    config = cast(ConfigPolicy, spec.config)
+    if elsewhere.is_needed(handle.app.root):
+        plan = handle.plan(spec.version, paths, exact=spec.exact, config=config)
+        return apply_elsewhere(plan, elsewhere, live=spec.live)
+    done = handle.checkout(spec.version, paths, exact=spec.exact, config=config, live=spec.live)
     return shapes.result(done)
