@@ -8,8 +8,10 @@ catalog's position in one transaction; what the index knows already is not read 
 import os
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
-from epmstore.atomic import remove_file
+from epmstore import fsio
+from epmstore.atomic import directory, remove_file
 from epmstore.blobs.packlog import read_groups
 from epmstore.blobs.records import load_group
 from epmstore.catalog.format import encode_envelope, encode_line
@@ -18,8 +20,11 @@ from epmstore.catalog.model import START, Position, UnknownRecord, VersionPart
 from epmstore.errors import DamagedError
 from epmstore.index.entries import Record
 from epmstore.progress import SILENT, Progress
-from epmstore.record.store import Store
+from epmstore.record.store import INDEX, Store
 
+REBUILT = ".rebuilt"
+BESIDE = ("-wal", "-shm")
+"""What SQLite puts beside an index."""
 BATCH = 16
 """Catalog lines that are held in memory at once."""
 
@@ -49,21 +54,38 @@ def catch_up(store: Store, progress: Progress = SILENT) -> None:
 
 
 def rebuild(store: Store, progress: Progress = SILENT) -> list[str]:
-    """Make the index anew. Under the `write` lock and with nobody else reading. Names what is
-    damaged.
+    """Make the index anew, aside, and put it in the place of the old one when it is whole: who
+    reads meanwhile sees the old one. Under the `write` lock, with nobody else using packs. Names
+    what is damaged. Raises OSError: then the old one is still there.
     """
+    aside = store.path / f"{INDEX}{REBUILT}"
+    _remove(aside, "", *BESIDE)
+    with Store(store.path, store.identity, store.clock, index=aside.name) as fresh:
+        findings = enter_packs(fresh, progress)
+        progress.begin("reading catalogs")
+        for app in fresh.all_catalogs():
+            try:
+                catch_up_app(fresh, app)
+            except DamagedError as error:
+                findings.append(error.message)
+        progress.end()
     store.database.close()
-    for suffix in ("", "-wal", "-shm"):
-        remove_file(store.path / f"{store.database.path.name}{suffix}")
-    findings = enter_packs(store, progress)
-    progress.begin("reading catalogs")
-    for app in store.all_catalogs():
+    with directory(store.path) as parent:
+        fd = fsio.open_append(aside.name, parent)
         try:
-            catch_up_app(store, app)
-        except DamagedError as error:
-            findings.append(error.message)
-    progress.end()
+            fsio.sync_file(fd)
+        finally:
+            os.close(fd)
+        _remove(aside, *BESIDE)
+        _remove(store.database.path, *BESIDE)
+        fsio.rename(aside.name, parent, INDEX, parent)
+        fsio.sync_directory(parent)
     return findings
+
+
+def _remove(path: Path, *suffixes: str) -> None:
+    for suffix in suffixes:
+        remove_file(path.with_name(f"{path.name}{suffix}"))
 
 
 def catch_up_app(store: Store, app: str) -> None:

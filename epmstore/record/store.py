@@ -40,7 +40,10 @@ REFCAT = ".refcat.zst"
 class Store:
     """Holds what is open; a context manager."""
 
-    def __init__(self, path: Path, identity: Identity, clock: Clock, *, owner: str = "") -> None:
+    def __init__(
+        self, path: Path, identity: Identity, clock: Clock, *, owner: str = "", index: str = INDEX
+    ) -> None:
+        """`index` is the name of the index: another one for who makes it anew."""
         self.path = path
         self.identity = identity
         self.clock = clock
@@ -48,7 +51,7 @@ class Store:
         self.quarantine = path / "quarantine"
         self.journals = path / "journals"
         self.catalogs = path / "catalogs"
-        self.database = Database(path / INDEX, identity.uuid)
+        self.database = Database(path / index, identity.uuid)
         self.contents = Contents(self.database)
         self.entries = Entries(self.database)
         self.blobs = PackStore(self.packs, self.contents)

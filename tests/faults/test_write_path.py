@@ -16,7 +16,7 @@ from tests.acceptance.host import SEED, Host
 from tests.acceptance.trees import make_new, make_old
 from tests.faults.syscalls import ANNOUNCED, MARKED, Change, changes, missing, trace
 
-SQLITE = re.compile(r"\.sqlite(\.new|\.tmp-\w+)?(-wal|-shm|-journal)?[\">]")
+SQLITE = re.compile(r"\.sqlite(\.new|\.rebuilt)*(-wal|-shm|-journal)?[\">]")
 """What SQLite writes by itself: the index and the live caches, which may be lost."""
 SQLITE_FOLDER = re.compile(r"/store(/live)?>\) = 0$")
 """It syncs the folders that they are in as well."""
