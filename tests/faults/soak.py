@@ -82,7 +82,7 @@ class Worker:
                     handle.recover()
         about = next((n for n in reversed(self.notes.lines()) if "about" in n), None)
         found = digest(self.root)
-        if about is not None and found not in about["about"]:
+        if about is not None and about["about"] and found not in about["about"]:
             self.notes.add(problem="the root is neither old nor new", kind=about["kind"])
 
     def _turn(self) -> None:
