@@ -75,11 +75,22 @@ class AppRecorder:
         self._is_stale = False
         """Whether the watcher says that it cannot go on."""
         self._looking = False
+        self.why_full: str | None = None
         self._failures = 0
         self._next_root = clock.monotonic()
         self._next_reconcile = self._reconcile_after()
 
     # What others see and ask.
+
+    def set_room(self, *, why_full: str | None) -> None:
+        """Record no contents while the store is full, and all that were missed once it is not."""
+        was_full, self.why_full = self.is_full, why_full
+        if was_full and not self.is_full:
+            self.reconcile_soon()
+
+    @property
+    def is_full(self) -> bool:
+        return self.why_full is not None
 
     @property
     def state(self) -> AppState:
@@ -294,7 +305,7 @@ class AppRecorder:
         if batch.whole is not None and self._watching is not None:
             self._watching.watcher.renew()
         only = None if batch.whole is not None else batch.folders
-        return record(self._handle(workspace), batch.reason, only)
+        return record(self._handle(workspace), batch.reason, only, contents=not self.is_full)
 
     def _handle(self, workspace: Workspace) -> AppHandle:
         """Raises AppNotFoundError for an app that was removed meanwhile."""
@@ -343,7 +354,9 @@ class AppRecorder:
         self._next_reconcile = self._reconcile_after()
         batch = Batch(frozenset(), "scan", self._clock.monotonic())
         try:
-            outcome = await self._slow.run(lambda ws: record(ws.app(self.app.key), "scan", None))
+            outcome = await self._slow.run(
+                lambda ws: record(ws.app(self.app.key), "scan", None, contents=not self.is_full)
+            )
         except Exception as error:
             await self._failed(batch, error)
             return
@@ -394,6 +407,8 @@ class AppRecorder:
 
     def _degraded(self) -> tuple[str, ...]:
         found = () if self._watching is None else self._watching.degraded
+        if self.why_full is not None:
+            found = (*found, f"recorded without contents: {self.why_full}")
         if self.app.noisy:
             count = len(self.app.noisy)
             return (*found, f"{count} files change all the time: recorded without content")

@@ -6,7 +6,6 @@ stop what the thread is doing: nothing here is left half done by a cancel.
 """
 
 import asyncio
-import os
 import queue
 import threading
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 from epmstore.workspace import Workspace
+from epmstored.priority import give_way
 
 T = TypeVar("T")
 
@@ -61,8 +61,8 @@ class Bridge:
         return await asyncio.to_thread(self._ended.wait, wait)
 
     def _work(self) -> None:
-        if self._niceness:  # of this thread alone: Linux gives each its own
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)
+        if self._niceness:
+            give_way(self._niceness)
         try:
             while (job := self._jobs.get()) is not None:
                 job.do(self._workspace_now)

@@ -23,9 +23,11 @@ class Outcome(msgspec.Struct, frozen=True):
     unread: tuple[str, ...]
 
 
-def record(handle: AppHandle, reason: Reason, only: frozenset[str] | None) -> Outcome:
+def record(
+    handle: AppHandle, reason: Reason, only: frozenset[str] | None, *, contents: bool = True
+) -> Outcome:
     """Raises as `record_drift`."""
-    outcome = outcome_of(handle.record_drift(reason, only=only, wait=0))
+    outcome = outcome_of(handle.record_drift(reason, only=only, contents=contents, wait=0))
     if only is None:
         give_back()
     return outcome

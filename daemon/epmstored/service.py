@@ -22,6 +22,7 @@ from epmstored.appcatwatch import AppcatWatch
 from epmstored.apprecorder import WatcherFactory
 from epmstored.brake import Brake
 from epmstored.bridge import Bridge
+from epmstored.care import Carer
 from epmstored.clock import DaemonClock
 from epmstored.control import Control
 from epmstored.elsewhere import Systemd
@@ -92,7 +93,12 @@ class Service:
         self.supervisor = Supervisor(
             self.open_workspace, clock=self._clock, rhythm=self._rhythm, watch=self._watch
         )
-        control = Control(self.store, self.supervisor, self.open_workspace, self._config.daemon)
+        carer = Carer(
+            self.store, self.supervisor, self.open_workspace, config=self._config, clock=self._clock
+        )
+        control = Control(
+            self.store, self.supervisor, self.open_workspace, self._config.daemon, carer
+        )
         self._end = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -107,6 +113,7 @@ class Service:
                     tasks.create_task(self._announce(), name="ready"),
                     tasks.create_task(self._follow_appcat(), name="appcat"),
                     tasks.create_task(self._keep_promises(), name="aftermath"),
+                    tasks.create_task(carer.run(), name="care"),
                 ]
                 await self._end.wait()
                 log.info("stopping")

@@ -41,6 +41,7 @@ class Supervisor:
         self._watch = watch
         self._recorders: dict[str, AppRecorder] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._why_full: str | None = None
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._loaded = asyncio.Event()
@@ -62,6 +63,12 @@ class Supervisor:
     def resume(self, key: str) -> None:
         """Raises AppNotFoundError."""
         self._find(key).resume()
+
+    def set_room(self, *, why_full: str | None) -> None:
+        """While there is a reason, no contents are recorded."""
+        self._why_full = why_full
+        for recorder in self._recorders.values():
+            recorder.set_room(why_full=why_full)
 
     def reconcile(self, key: str) -> None:
         """Look at the whole root as soon as possible. Raises AppNotFoundError."""
@@ -126,6 +133,7 @@ class Supervisor:
             watch=self._watch,
             first_reason=reason,
         )
+        recorder.set_room(why_full=self._why_full)
         self._recorders[app.uuid] = recorder
         self._tasks[app.uuid] = self._group.create_task(recorder.run(), name=app.key)
 

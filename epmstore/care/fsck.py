@@ -40,18 +40,24 @@ from epmstore.tree import tree_sum
 
 
 def fsck(
-    store: Store, read_data: float = 0.0, *, seed: int | None = None, progress: Progress = SILENT
+    store: Store,
+    read_data: float = 0.0,
+    *,
+    seed: int | None = None,
+    start: float = 0.0,
+    progress: Progress = SILENT,
 ) -> FsckReport:
     """Check a store. `read_data` is the share of frames (0 to 1) that are read and decoded, and
     whose contents are compared with their digests; `seed` chooses them (null: another share each
-    time).
+    time), and `start` where the share begins: those from 0, 0.1, 0.2
+    ... of one seed are all there is.
 
     Raises OSError; damage is a finding.
     """
     if seed is None:
         seed = int(store.clock.now() * 1000)
     with store.keep_packs():
-        return _Check(store, Choice(read_data, seed), progress).run()
+        return _Check(store, Choice(read_data, seed, start), progress).run()
 
 
 class Acknowledged(msgspec.Struct, frozen=True):

@@ -38,16 +38,20 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """Which frames are read: a share of all, the same ones for the same seed."""
+    """Which frames are read: a share of all, the same ones for the same seed. Shares of one seed
+    that begin where others end have no frame in common.
+    """
 
     share: float
     seed: int
+    start: float = 0.0
 
     def takes(self, file: str, offset: int) -> bool:
         if self.share >= 1:
             return True
         mark = hashlib.sha256(f"{self.seed}:{file}:{offset}".encode()).digest()
-        return int.from_bytes(mark[:8]) < self.share * (1 << 64)
+        place = int.from_bytes(mark[:8]) / (1 << 64)
+        return self.start <= place < self.start + self.share
 
 
 class Inspector:

@@ -26,7 +26,7 @@ def status(session: Session) -> int:
 
     For each application its newest version, what the daemon is doing about it, what waits to be
     looked at, why less is recorded than should be, and the newest version that was proven
-    restorable. Exits with 3 if the daemon has trouble with any.
+    restorable. Exits with 3 if the daemon has trouble with any, or with the store.
     """
     daemon = Daemon(session.store_path)
     health, found = daemon.get("/v1/health"), daemon.get("/v1/status")
@@ -39,10 +39,18 @@ def status(session: Session) -> int:
         for one in found["apps"]:
             if one["error"]:
                 session.out.warn(f"{one['app']}: {one['error']}")
+        if health["room_why"]:
+            session.out.warn(health["room_why"])
+        if health["damage"]:
+            session.out.warn(
+                f"the last check found {counted(health['damage'], 'damage', 'damages')} in the"
+                " store: epmstore fsck"
+            )
         running = f"epmstored {health['release']}, up {_age(health['uptime'])}"
         count = counted(health["apps"], "application")
         session.out.note(f"{running}, {count}, {counted(health['jobs'], 'job')} running")
-    return 3 if any(one["state"] in TROUBLED for one in found["apps"]) else 0
+    troubled = health["damage"] or health["room"] == "full"
+    return 3 if troubled or any(one["state"] in TROUBLED for one in found["apps"]) else 0
 
 
 def _age(seconds: float) -> str:

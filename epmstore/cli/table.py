@@ -101,6 +101,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
     },
     "Store": {
         "fsck": Row("store", "fsck", "Check the store for damage."),
+        "drill": Row("drill", "drill", "Prove that a version can be restored."),
         "rebuild": Row("store", "rebuild", "Make the index anew from packs and catalogs."),
         "forget": Row("store", "forget", "Let the contents of old versions go."),
         "unforget": Row("store", "unforget", "Take a forget back, before gc."),

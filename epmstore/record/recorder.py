@@ -31,7 +31,7 @@ from epmstore.progress import SILENT, Progress
 from epmstore.record.changes import Changes, is_metadata_only, judge_changes, paths_of
 from epmstore.record.commit import Head, commit_fact, commit_version, read_head
 from epmstore.record.ingest import Ingested, Ingestion
-from epmstore.record.observe import Feed, Observation, Observer, known_rows
+from epmstore.record.observe import Candidate, Feed, Observation, Observer, known_rows
 from epmstore.record.root import Root
 from epmstore.record.rows import fresh_rows
 from epmstore.record.shelf import Shelf
@@ -102,10 +102,16 @@ class Recorder:
         return Look(head, found, judge_changes(found, ingested.examined))
 
     def snapshot(
-        self, root: Root, intent: Intent, *, only: Collection[str] | None = None
+        self,
+        root: Root,
+        intent: Intent,
+        *,
+        only: Collection[str] | None = None,
+        contents: bool = True,
     ) -> Recorded:
         """Record the root, or some folders of it. Under the app's lock. `only` is a hint: where it
-        does not suffice, everything is looked at.
+        does not suffice, everything is looked at. Without `contents`, files that changed are
+        recorded as if they were `state`, until a look with contents finds them so.
 
         Raises OSError, DamagedError; nothing is lost.
         """
@@ -115,7 +121,8 @@ class Recorder:
             settled = probe_clock(root.fd).settled_ns()
             shelf = Shelf(store.packs, store.contents, store.blobs)
             with Ingestion(root.fd, shelf, progress=self._progress) as ingestion:
-                found, stale = self._observe(root, head, only, ingestion.feed)
+                feed = ingestion.feed if contents else _without_contents(ingestion.feed)
+                found, stale = self._observe(root, head, only, feed)
                 ingested = ingestion.finish()
             changes = judge_changes(found, ingested.examined)
             look = Look(head, found, changes)
@@ -295,3 +302,19 @@ def _without_content(entry: Entry) -> Entry:
 def is_failure(problem: Problem) -> bool:
     """Whether a problem means that something which should have been recorded was not."""
     return problem.kind in ("unreadable", "unstable")
+
+
+def _without_contents(feed: Feed) -> Feed:
+    return lambda candidates: feed(map(_spared, candidates))
+
+
+def _spared(one: Candidate) -> Candidate:
+    """A file whose content may be new, as one of which no content is stored."""
+    if not stat.S_ISREG(one.stat.st_mode) or one.path_class not in ("program", "config"):
+        return one
+    old = one.recorded
+    if old is not None and old.content is not None:
+        before = (old.content.size, old.mtime_ns)
+        if before == (one.stat.st_size, one.stat.st_mtime_ns):
+            return one
+    return msgspec.structs.replace(one, path_class="state")

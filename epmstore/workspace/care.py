@@ -3,8 +3,12 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from msgspec import structs
+
+from epmstore.care import ledger
 from epmstore.care.copy import CopyResult, copy_store
 from epmstore.care.doctor import Check, examine
+from epmstore.care.drill import Drill, drill
 from epmstore.care.findings import FsckReport
 from epmstore.care.forget import Forgotten, forget, unforget
 from epmstore.care.fsck import fsck
@@ -15,12 +19,15 @@ from epmstore.care.stats import Stats, collect_stats
 from epmstore.catalog import appcat
 from epmstore.catalog.model import Actor
 from epmstore.catalog.retention import DEFAULT, Policy
+from epmstore.clock import to_rfc3339
 from epmstore.digest import Digest
+from epmstore.errors import NotFoundError
 from epmstore.progress import Progress
 from epmstore.record.replay import rebuild
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
 from epmstore.workspace.apps import FILE
+from epmstore.workspace.history import History
 
 
 class Care:
@@ -45,6 +52,48 @@ class Care:
         """
         check = mend if repair else fsck
         return check(self._store, read_data, seed=seed, progress=self._progress)
+
+    def fsck_on(self, share: float) -> FsckReport:
+        """Check the store, and read the next share of its contents (0 to 1): where the last such
+        check ended, the next one goes on, until everything was read; then from the beginning.
+
+        Raises OSError, BusyError; damage is a finding.
+        """
+        rolling = ledger.load(self._store.path).data
+        report = fsck(
+            self._store,
+            share,
+            seed=rolling.seed,
+            start=rolling.position,
+            progress=self._progress,
+        )
+        found = len(report.findings)
+        damage = ledger.Damage(self._now(), found) if found else None
+        ledger.change(
+            self._store.path,
+            lambda old: structs.replace(old, data=_rolled(rolling, share), damage=damage),
+        )
+        return report
+
+    def drill(self, key: str, version: int | None = None) -> tuple[int, Drill]:
+        """Prove that a version (null: the newest that is kept) can be restored: write it into a
+        scratch folder of the store and compare. (version, what came of it); what is proven is
+        remembered.
+
+        Raises AppNotFoundError, NotFoundError, VersionNotFoundError, NotRestorableError,
+        DiskFullError, DamagedError, OSError.
+        """
+        app = appcat.load(self._store.catalogs / FILE).find(key)
+        history = History(self._store, app)
+        chosen = _newest(history) if version is None else history.restorable(str(version))
+        done = drill(self._store, history.ls(str(chosen)), progress=self._progress)
+        if done.is_proven:
+            ledger.prove(self._store.path, history.app.uuid, chosen, self._now())
+        return chosen, done
+
+    def remembered(self) -> ledger.Ledger:
+        """What care was done and proven, and when. Raises OSError."""
+        return ledger.load(self._store.path)
 
     def forget(
         self, key: str, chosen: Policy | Sequence[int] = DEFAULT, *, dry_run: bool = False
@@ -119,5 +168,25 @@ class Care:
     def upgrade(self) -> None:
         """Bring the store to the newest format. There is only one so far: nothing happens."""
 
+    def _now(self) -> str:
+        return to_rfc3339(self._store.clock.now())
+
     def _app(self, key: str) -> str:
         return appcat.load(self._store.catalogs / FILE).find(key).uuid
+
+
+def _rolled(old: ledger.Rolling, share: float) -> ledger.Rolling:
+    """Where the next share begins; another order for each round."""
+    position = old.position + share
+    if position >= 1 - 1e-9:
+        return ledger.Rolling(seed=old.seed + 1, round=old.round + 1)
+    return structs.replace(old, position=position)
+
+
+def _newest(history: History) -> int:
+    kept = [info.version for info in history.versions() if info.restorable]
+    if not kept:
+        raise NotFoundError(
+            f"no version of {history.app.key} is kept", hint="record one: epmstore snapshot"
+        )
+    return kept[-1]

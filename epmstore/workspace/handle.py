@@ -53,16 +53,23 @@ class AppHandle(Releasing, Owing):
             return make_result(self.app, "snapshot", self._recorder.snapshot(root, intent))
 
     def record_drift(
-        self, reason: Reason, *, only: Collection[str] | None = None, wait: float = WAIT_SECONDS
+        self,
+        reason: Reason,
+        *,
+        only: Collection[str] | None = None,
+        contents: bool = True,
+        wait: float = WAIT_SECONDS,
     ) -> Recorded:
         """Record what nobody announced, in the folders `only` or in the whole root, as drift. For
-        whoever watches the root: a change that is open is left alone.
+        whoever watches the root: a change that is open is left alone. Without `contents` for a
+        store that has no room: what changed is recorded as if it were `state`, until it has.
 
         Raises ChangeOpenError, BusyError after `wait` seconds, and as `snapshot`.
         """
         with self._locked_root(wait) as root:
             change.check_closed(self._store, self.app.uuid)
-            return self._recorder.snapshot(root, Intent(kind="drift", reason=reason), only=only)
+            intent = Intent(kind="drift", reason=reason)
+            return self._recorder.snapshot(root, intent, only=only, contents=contents)
 
     def run(self, command: Sequence[str], label: str | None = None) -> Result:
         """Record what is there, run a command in this process's terminal, and record what it did as

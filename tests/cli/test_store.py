@@ -153,3 +153,11 @@ def test_doctor_says_what_it_looked_at(cli: "Cli", recorded: Path) -> None:
 def test_upgrade_has_nothing_to_do(cli: "Cli", recorded: Path) -> None:
     cli.ok("store", "upgrade", "--dry-run")
     assert "newest format" in cli.ok("store", "upgrade").out
+
+
+def test_drill(cli: "Cli", recorded: Path) -> None:
+    assert "would restore" in cli.ok("drill", "--dry-run").err
+    assert "crm: version 0 can be restored: 2 files" in cli.ok("drill").out
+    [shape] = cli.ok("drill", "0", "--json").shapes
+    assert (shape["type"], shape["proven"], shape["differs"]) == ("drill", True, [])
+    assert cli("drill", "7").code == 5

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from epmstore.workspace import Workspace
+from epmstored.room import AMPLE, Room
 from epmstored.state import AppState
 
 T = TypeVar("T")
@@ -39,7 +40,17 @@ class Runner(Protocol):
 
 
 class Proofs(Protocol):
-    """What care has proven of each application."""
+    """What care knows of the store (epmstored.care)."""
+
+    @property
+    def room(self) -> Room:
+        """How much room there is for recording."""
+        ...
+
+    @property
+    def damage(self) -> int:
+        """Findings of the last check of the store."""
+        ...
 
     def proven(self, uuid: str) -> tuple[int, str] | None:
         """The newest version that was restored into a scratch folder and compared, and when."""
@@ -47,6 +58,11 @@ class Proofs(Protocol):
 
 
 class NoProofs:
+    """Nobody looks after the store."""
+
+    room = AMPLE
+    damage = 0
+
     def proven(self, uuid: str) -> tuple[int, str] | None:
         return None
 

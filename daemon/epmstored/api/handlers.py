@@ -119,17 +119,23 @@ class Handlers:
     async def health(self, call: Call) -> web.StreamResponse:
         states = self._parts.core.states()
         is_ready = all(state.phase != "starting" for state in states)
+        proofs = self._parts.proofs
+        is_sound = not proofs.damage and proofs.room.level != "full"
+        trouble = any(state.phase in ("gone", "error") for state in states)
         return answer(
             {
                 "type": "health",
                 "app": None,
-                "ok": is_ready and not any(s.phase in ("gone", "error") for s in states),
+                "ok": is_ready and is_sound and not trouble,
                 "release": __version__,
                 "protocol": PROTOCOL,
                 "store": os.fsencode(self._parts.store).decode(errors="backslashreplace"),
                 "uptime": round(time.monotonic() - self._started, 3),
                 "apps": len(states),
                 "jobs": self._parts.jobs.count("running"),
+                "room": proofs.room.level,
+                "room_why": proofs.room.why or None,
+                "damage": proofs.damage,
             }
         )
 
@@ -236,6 +242,7 @@ class Handlers:
             uptime=time.monotonic() - self._started,
             jobs={state: parts.jobs.count(state) for state in STATES},  # type: ignore[arg-type]
             requests=parts.requests,
+            damage=parts.proofs.damage,
         )
         text = metrics.render([*metrics.of_apps(states, proven), *process])
         return web.Response(body=text.encode(), headers={"Content-Type": metrics.CONTENT_TYPE})

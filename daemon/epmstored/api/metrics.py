@@ -73,7 +73,12 @@ def _degraded(states: Sequence[AppState]) -> dict[str, float]:
 
 
 def of_process(
-    store: Path, *, uptime: float, jobs: Mapping[str, int], requests: Counter[tuple[str, int]]
+    store: Path,
+    *,
+    uptime: float,
+    jobs: Mapping[str, int],
+    requests: Counter[tuple[str, int]],
+    damage: int,
 ) -> list[Family]:
     used = os.times()
     room = os.statvfs(store)
@@ -85,6 +90,7 @@ def of_process(
         _one("epmstored_cpu_seconds_total", "Used.", used.user + used.system, kind="counter"),
         _one("epmstored_resident_bytes", "Memory.", resident),
         _one("epmstored_store_free_bytes", "Room beside the store.", room.f_bavail * room.f_frsize),
+        _one("epmstored_store_damage", "Findings of the last check of the store.", damage),
         Family(
             "epmstored_jobs", "gauge", "Jobs that are remembered.",
             [Sample({"state": state}, count) for state, count in jobs.items()],

@@ -53,7 +53,10 @@ def _kind(text: str) -> Schema:
 
 SHAPES: dict[str, Schema] = {
     "Error": _shape("type:s app:s? error:s exit_code:i message:s hint:s? data:o"),
-    "Health": _shape("type:s app:s? ok:b release:s protocol:i store:s uptime:n apps:i jobs:i"),
+    "Health": _shape(
+        "type:s app:s? ok:b release:s protocol:i store:s uptime:n apps:i jobs:i"
+        " room:s room_why:s? damage:i"
+    ),
     "Proof": _shape("version:i time:s"),
     "AppState": _shape(
         "type:s app:s uuid:s root:s state:s degraded:[s] held:s? error:s? quiet:b queue:i lag:n"

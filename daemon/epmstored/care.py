@@ -1,0 +1,206 @@
+"""Looking after the store on schedule: room, retention, collection, a rolling check, proofs.
+
+One thing at a time, in a thread that gives way to everybody, and never while a checkout or a change
+that somebody makes is under way. `step` is what is due now, and is what tests call. What was done
+is remembered by the library (epmstore/care/ledger.py), so that a restart repeats nothing.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from epmstore.care import drill, ledger
+from epmstore.catalog.retention import Policy
+from epmstore.config import Config, RetentionConfig
+from epmstore.errors import BusyError, DiskFullError, EpmError, NotFoundError
+from epmstore.workspace import Workspace
+from epmstored import room, schedule
+from epmstored.bridge import Bridge
+from epmstored.clock import DaemonClock
+from epmstored.room import AMPLE, Room
+
+log = logging.getLogger("epmstored.care")
+
+PERIOD: Final = 60.0
+"""Seconds between two looks at room and schedule."""
+UNDER_WAY: Final = (".journal", ".change", ".owed")
+"""Ends of names in `journals/` of what must not be disturbed."""
+LINES: Final = 10
+
+
+class Recording(Protocol):
+    """What is told of the room there is (epmstored.supervisor)."""
+
+    def set_room(self, *, why_full: str | None) -> None:
+        """While there is a reason, no contents are recorded."""
+        ...
+
+
+class Carer:
+    """For one store."""
+
+    def __init__(
+        self,
+        store: Path,
+        recording: Recording,
+        open_workspace: Callable[[], Workspace],
+        *,
+        config: Config,
+        clock: DaemonClock,
+    ) -> None:
+        self._store = store
+        self._recording = recording
+        self._config = config
+        self._clock = clock
+        self._since = clock.now()
+        self._bridge = Bridge("care", open_workspace, niceness=19)
+        self._known = ledger.load(store)
+        self.room = AMPLE
+
+    async def run(self) -> None:
+        """Until cancelled. What has begun ends with its thread, or is begun anew later."""
+        try:
+            await self._bridge.run(lambda _: drill.clear(self._store))
+            while True:
+                await self.step()
+                await asyncio.sleep(PERIOD)
+        finally:
+            await self._bridge.close(wait=1.0)
+
+    async def step(self) -> schedule.Task | None:
+        """What is due now; its name if there was anything. Raises nothing that care can meet."""
+        with contextlib.suppress(OSError):  # a store that is gone is the recorders' to say
+            await self._look_at_room()
+        if self._is_anything_under_way():
+            return None
+        attempts = {n: schedule.Attempts(d.done, d.tried) for n, d in self._known.tasks.items()}
+        task = schedule.due(
+            attempts,
+            self._config,
+            now=self._clock.now(),
+            seed=str(self._store),
+            since=self._since,
+        )
+        if task is not None:
+            await self._try(task)
+        return task
+
+    def proven(self, uuid: str) -> tuple[int, str] | None:
+        """The newest version that was proven restorable, and when."""
+        proof = self._known.proofs.get(uuid)
+        return None if proof is None else (proof.version, proof.time)
+
+    @property
+    def damage(self) -> int:
+        """Findings of the last check of the store."""
+        return 0 if self._known.damage is None else self._known.damage.findings
+
+    async def _look_at_room(self) -> None:
+        usage = await self._bridge.run(lambda _: room.measure(self._store))
+        found = room.judge(usage, self._config.store, self.room)
+        if found.level != self.room.level:
+            self._say(found)
+        self.room = found
+        self._recording.set_room(why_full=found.why if found.level == "full" else None)
+
+    def _say(self, found: Room) -> None:
+        if found.level == "full":
+            log.error(
+                "%s: changes are recorded without contents until there is room;"
+                " `epmstore forget` and `epmstore gc` make some", found.why
+            )  # fmt: skip
+        elif found.level == "scarce":
+            log.warning("room is getting scarce: %s", found.why)
+        else:
+            log.info("there is room again")
+
+    def _is_anything_under_way(self) -> bool:
+        try:
+            return any(name.endswith(UNDER_WAY) for name in os.listdir(self._store / "journals"))
+        except OSError:
+            return True
+
+    async def _try(self, task: schedule.Task) -> None:
+        work = {
+            "forget": self._forget, "gc": self._gc, "data": self._read, "drill": self._drill,
+        }[task]  # fmt: skip
+        await self._note(task, done=False)
+        try:
+            await self._bridge.run(work)
+        except BusyError as error:
+            log.info("%s waits: %s", task, error)
+        except (EpmError, OSError) as error:
+            log.error("%s failed: %s", task, error)
+        except Exception:
+            log.exception("%s failed", task)
+        else:
+            await self._note(task, done=True)
+
+    async def _note(self, task: schedule.Task, *, done: bool) -> None:
+        now = self._clock.now()
+
+        def edit(old: ledger.Ledger) -> ledger.Ledger:
+            before = old.tasks.get(task, ledger.Done())
+            new = ledger.Done(now if done else before.done, now)
+            return msgspec.structs.replace(old, tasks={**old.tasks, task: new})
+
+        try:
+            self._known = await self._bridge.run(lambda _: ledger.change(self._store, edit))
+        except (EpmError, OSError) as error:
+            log.error("what was done cannot be written down: %s", error)
+            self._known = edit(self._known)  # or it would be tried every minute
+
+    # The tasks, in the thread.
+
+    def _forget(self, workspace: Workspace) -> None:
+        policy = policy_of(self._config.retention)
+        for app in workspace.apps.list():
+            found = workspace.care.forget(app.key, policy)
+            if found.versions:
+                log.info("%s: %d versions are forgotten", app.key, len(found.versions))
+
+    def _gc(self, workspace: Workspace) -> None:
+        found = workspace.care.gc()
+        if found.freed or found.rewritten:
+            log.info("%d bytes are freed, %d written anew", found.freed, found.rewritten)
+
+    def _read(self, workspace: Workspace) -> None:
+        report = workspace.care.fsck_on(self._config.care.fsck_percent / 100)
+        for finding in report.findings[:LINES]:
+            log.error("%s: %s: %s", finding.kind, finding.file, finding.detail)
+        if report.findings:
+            count = len(report.findings)
+            log.error("the store is damaged (%d findings): epmstore fsck --repair", count)
+
+    def _drill(self, workspace: Workspace) -> None:
+        """One application after the other; what fails for one is no reason to leave the next."""
+        failed: list[Exception] = []
+        for app in workspace.apps.list():
+            try:
+                version, done = workspace.care.drill(app.key)
+            except NotFoundError:
+                continue  # nothing is recorded yet
+            except DiskFullError as error:
+                log.warning("%s: not proven: %s", app.key, error)
+                continue
+            except (EpmError, OSError) as error:
+                log.error("%s: cannot be restored: %s", app.key, error)
+                failed.append(error)
+                continue
+            if done.is_proven:
+                log.info("%s: version %d is proven restorable", app.key, version)
+            for path, what in done.differs[:LINES]:
+                log.error("%s: version %d: %s %s", app.key, version, path, what)
+        if failed:
+            raise failed[0]
+
+
+def policy_of(config: RetentionConfig) -> Policy:
+    names = RetentionConfig.__struct_fields__[1:]
+    return Policy(**{name: getattr(config, name) for name in names})

@@ -1,0 +1,73 @@
+"""Which care is due. Pure: times and settings in, names of tasks out.
+
+Every task has a period, of which a part is left to chance, but the same for one store and task: so
+that a hundred hosts on one array do not all begin at three o'clock.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from epmstore.config import Config
+
+Task: TypeAlias = Literal["forget", "gc", "data", "drill"]
+ORDER: Final[tuple[Task, ...]] = ("forget", "gc", "data", "drill")
+"""What makes room comes first."""
+DAY: Final = 86_400.0
+JITTER: Final = 0.1
+"""A period is longer or shorter by up to this share."""
+FIRST: Final = 600.0
+"""Seconds after the first start of a daemon until care that never was done begins."""
+
+
+class Attempts(msgspec.Struct, frozen=True):
+    """When a task was done last and tried last, in seconds since 1970; null: never."""
+
+    done: float | None = None
+    tried: float | None = None
+
+
+RETRY: Final = 3600.0
+"""Seconds until what failed is tried again."""
+
+
+def period_of(task: Task, config: Config) -> float | None:
+    """Null: never."""
+    if task == "forget":
+        return DAY if config.retention.enabled else None
+    if task == "data":
+        return DAY if config.care.fsck_percent else None
+    return config.care.drill if task == "drill" else DAY
+
+
+def jitter(seed: str, task: Task) -> float:
+    """Between -JITTER and JITTER, always the same for a store and a task."""
+    mark = hashlib.sha256(f"{seed}:{task}".encode()).digest()
+    return (int.from_bytes(mark[:4]) / (1 << 32) * 2 - 1) * JITTER
+
+
+def next_time(
+    task: Task, attempts: Attempts, config: Config, *, seed: str, since: float
+) -> float | None:
+    """When a task is due; null: never. `since` is when this daemon was started."""
+    period = period_of(task, config)
+    if period is None:
+        return None
+    spread = 1 + jitter(seed, task)
+    due = since + FIRST * spread if attempts.done is None else attempts.done + period * spread
+    if attempts.tried is not None:
+        due = max(due, attempts.tried + min(RETRY, period) * spread)
+    return due
+
+
+def due(
+    found: Mapping[str, Attempts], config: Config, *, now: float, seed: str, since: float
+) -> Task | None:
+    """The first task that is due now."""
+    for task in ORDER:
+        when = next_time(task, found.get(task, Attempts()), config, seed=seed, since=since)
+        if when is not None and now >= when:
+            return task
+    return None

@@ -1,0 +1,109 @@
+"""What care remembers: when what was done last, what was proven, how far a rolling check has come.
+
+    care.json  {"format":1, "tasks":{name:{"done":t,"tried":t}}, "proofs":{uuid:{"version","time"}},
+                "data":{"seed","position","round"}, "damage":{"time","findings"} or null, "sum":hex}
+
+`sum` is the SHA-256 over the compact JSON of the other keys. A file that is lost or damaged costs
+nothing but work that is done again; it says nothing about what is stored. Unknown keys are kept.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from epmstore import locks
+from epmstore.atomic import read_file, replace_file
+from epmstore.errors import DamagedError
+
+FILE = "care.json"
+FORMAT = 1
+LIMIT = 16 << 20
+
+
+class Done(msgspec.Struct, frozen=True):
+    """When a task was done and tried last, in seconds since 1970; null: never."""
+
+    done: float | None = None
+    tried: float | None = None
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """A version of an application that was restored and compared, and when (RFC 3339)."""
+
+    version: int
+    time: str
+
+
+class Rolling(msgspec.Struct, frozen=True):
+    """How far the contents were read in this round: the share from 0 to `position`."""
+
+    seed: int = 0
+    position: float = 0.0
+    round: int = 0
+
+
+class Damage(msgspec.Struct, frozen=True):
+    """What the last check found."""
+
+    time: str
+    findings: int
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole of it."""
+
+    format: int = FORMAT
+    tasks: dict[str, Done] = {}
+    proofs: dict[str, Proof] = {}
+    data: Rolling = Rolling()
+    damage: Damage | None = None
+
+
+def load(store: Path) -> Ledger:
+    """An empty one if there is none, or none that can be believed. Raises OSError."""
+    return _parse(_read(store))
+
+
+def change(store: Path, edit: Callable[[Ledger], Ledger]) -> Ledger:
+    """Durable. Raises OSError, BusyError."""
+    with locks.hold(store / "locks", "care"):
+        document = _read(store)
+        new = edit(_parse(document))
+        document.update(msgspec.to_builtins(new))
+        document["sum"] = _sum(document)
+        replace_file(store / FILE, json.dumps(document).encode() + b"\n")
+    return new
+
+
+def prove(store: Path, uuid: str, version: int, time: str) -> Ledger:
+    """Remember that a version was proven restorable."""
+    proof = Proof(version, time)
+    return change(
+        store, lambda old: msgspec.structs.replace(old, proofs={**old.proofs, uuid: proof})
+    )
+
+
+def _read(store: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(read_file(store / FILE, LIMIT))
+    except (FileNotFoundError, ValueError, DamagedError):
+        return {}
+    if not isinstance(document, dict) or document.get("sum") != _sum(document):
+        return {}
+    return document if document.get("format") == FORMAT else {}
+
+
+def _parse(document: dict[str, Any]) -> Ledger:
+    try:
+        return msgspec.convert(document, Ledger)
+    except msgspec.ValidationError:
+        return Ledger()
+
+
+def _sum(document: dict[str, Any]) -> str:
+    rest = {key: value for key, value in document.items() if key != "sum"}
+    return hashlib.sha256(json.dumps(rest, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,56 @@
+"""The command `drill`."""
+
+import click
+
+from epmstore.cli import shapes
+from epmstore.cli.command import command
+from epmstore.cli.output import counted, name, size
+from epmstore.cli.session import Session
+
+DAMAGED = 6
+
+
+@command(
+    app=True,
+    changes=True,
+    examples=[
+        ("epmstore drill", "the newest version of each application"),
+        ("epmstore drill 117 --app crm", "an older one"),
+    ],
+)
+@click.argument("version", required=False)
+def drill(session: Session, version: str | None) -> int:
+    """Prove that a version can be restored.
+
+    Writes the version into a scratch folder of the store, reads every file back, compares it with
+    what was recorded, and takes it away again. The live root is not looked at. What is proven is
+    remembered, and shown by `epmstore daemon status`. Exits with 6 if a path is not as recorded.
+    """
+    handles = session.handles() if version is None else [session.handle()]
+    code = 0
+    for handle in handles:
+        number = None if version is None else handle.restorable(version)
+        if session.dry_run:
+            what = "the newest version" if number is None else f"version {number}"
+            session.out.note(f"would restore {what} of {handle.app.key} and compare")
+            continue
+        chosen, done = session.workspace.care.drill(handle.app.key, number)
+        shape = {
+            "type": "drill",
+            "app": handle.app.key,
+            "version": chosen,
+            "proven": done.is_proven,
+            "files": done.files,
+            "bytes": done.size,
+            "differs": shapes.reasons(done.differs),
+        }
+        text = f"{handle.app.key}: version {chosen} can be restored"
+        text += f": {counted(done.files, 'file')}, {size(done.size)}"
+        if not done.is_proven:
+            code = DAMAGED
+            text = f"{handle.app.key}: version {chosen} is not restored as it was recorded"
+        session.out.outcome(shape, text)
+        if not session.json:
+            for line in session.out.some([f"{name(p)}: {why}" for p, why in done.differs]):
+                session.out.line(line)
+    return code
