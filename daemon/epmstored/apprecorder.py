@@ -20,9 +20,11 @@ from epmstore.errors import BusyError, ConflictError, EpmError, RootError
 from epmstore.record.change import ChangeOpenError
 from epmstore.record.root import open_root
 from epmstore.workspace import AppHandle, Workspace
+from epmstored.aftermath import UNIT
 from epmstored.bridge import Bridge
 from epmstored.clock import DaemonClock
 from epmstored.debounce import Batch, Debounce
+from epmstored.elsewhere import Elsewhere, Systemd
 from epmstored.noise import Noise
 from epmstored.outcome import Outcome, record
 from epmstored.rhythm import Rhythm
@@ -49,8 +51,9 @@ class AppRecorder:
         rhythm: Rhythm,
         watch: WatcherFactory,
         first_reason: Reason = "startup-scan",
+        elsewhere: Elsewhere | None = None,
     ) -> None:
-        """`first_reason` is what the first look is for."""
+        """`first_reason` is what the first look is for; `elsewhere` recovers what we may not."""
         self.app = app
         self.bridge = bridge
         self.ready = asyncio.Event()
@@ -70,8 +73,11 @@ class AppRecorder:
         """Of the bridge's workspace."""
         self._paused = False
         self._stopping = False
+        self._elsewhere = elsewhere or Systemd()
         self._first_reason = first_reason
         self._started = False
+        self._was_away = False
+        """Whether the root was gone since it was looked at."""
         self._is_stale = False
         """Whether the watcher says that it cannot go on."""
         self._looking = False
@@ -138,7 +144,7 @@ class AppRecorder:
             self._next_reconcile = self._reconcile_after()
         self._rhythm = rhythm
         self._debounce.settle, self._debounce.longest = rhythm.settle, rhythm.longest
-        if self._watching is not None and self._watching.is_polling:
+        if self._watching is None or self._watching.is_polling:
             self._is_stale = True
             self._next_root = self._clock.monotonic()
         self._wake.set()
@@ -218,6 +224,7 @@ class AppRecorder:
         if self._watching is None:
             return
         hints = self._watching.watcher.take()
+        self._was_away = self._was_away or hints.root
         if hints.root or hints.limit:
             self._is_stale = True
             self._next_root = self._clock.monotonic()
@@ -244,6 +251,10 @@ class AppRecorder:
                 return
             self._is_stale = False
             await self._let_go()
+            if self._was_away:
+                # Roots of file systems have the same few inodes: an empty disk is not our root.
+                await self.bridge.run(lambda ws: ws.apps.check_resembles(self.app))
+                self._was_away = False
             self._watching = await self.bridge.run(lambda _: self._watch(self.app, self._notify))
         except (RootError, OSError) as error:
             await self._gone(error)
@@ -255,9 +266,10 @@ class AppRecorder:
         self._debounce.add_whole(reason, now=self._clock.monotonic() - self._rhythm.settle)
 
     async def _gone(self, error: Exception) -> None:
+        self._was_away = self._started
         await self._let_go()
         self._debounce.take_all()  # once it is back, everything is looked at
-        if self._state.phase != "gone":
+        if (self._state.phase, self._state.error) != ("gone", str(error)):
             log.warning("%s: %s", self.app.key, error)
         self._set(phase="gone", error=str(error))
         self.ready.set()
@@ -336,11 +348,20 @@ class AppRecorder:
     async def _recover(self, found: ConflictError) -> None:
         """Somebody's checkout was killed while we watched."""
         try:
-            await self.bridge.run(lambda ws: self._handle(ws).recover(wait=0))
+            who = await self.bridge.run(self._recover_now)
         except Exception as error:
             self._complain(error)
         else:
-            log.warning("%s: %s; it was recovered", self.app.key, found.message)
+            log.warning("%s: %s; recovered by %s", self.app.key, found.message, who)
+
+    def _recover_now(self, workspace: Workspace) -> str:
+        """Who did it, or does. In the worker's thread."""
+        if self._elsewhere.is_needed(self.app.root):
+            unit = UNIT.format(self.app.key)
+            self._elsewhere.start(unit, wait=False)
+            return unit
+        self._handle(workspace).recover(wait=0)
+        return "the daemon"
 
     def _complain(self, error: Exception) -> None:
         message = error.message if isinstance(error, EpmError) else f"{error!r}"

@@ -177,11 +177,26 @@ class Apps:
         self._declarations.check_ours(key)
         new = self._at(old, str(root), follow=old.follow)
         self._check_root(new)
-        self._check_overlap(new)
+        self.check_resembles(new)
         self._load().change(new)
         self._declarations.write(new)
         self._replace(old, new)
         return new
+
+    def check_resembles(self, app: App) -> None:
+        """Raises RootError unless at least half of the recorded top-level names are at the root, if
+        any are recorded.
+        """
+        if self._store.entries.position(app.uuid) is None:
+            return
+        recorded = set(self._store.entries.live_folder(app.uuid, ""))
+        found = recorded.intersection(os.listdir(app.root))
+        if recorded and len(found) * 2 < len(recorded):
+            raise RootError(
+                f"{app.root} does not look like {app.key}: {len(found)} of {len(recorded)} recorded"
+                " names are there",
+                hint="`epmstore app add` it as another application",
+            )
 
     def remove(self, key: str, *, forget: bool = False) -> None:
         """Watch and record it no more. Its root is not touched, nor its history, unless `forget`:
@@ -254,7 +269,7 @@ class Apps:
         """Raises RootError unless a new root resembles what was recorded."""
         if (old.root, old.follow) != (new.root, new.follow):
             self._check_root(new)
-            self._check_overlap(new)
+            self.check_resembles(new)
         self._change(lambda cat: cat.change(new))
         if (old.root, old.follow) != (new.root, new.follow):
             self._store.live(new.uuid).drop()
@@ -308,21 +323,6 @@ class Apps:
             raise RootError(
                 f"{app.root} lies in the store",
                 hint="a store cannot record itself: name another root",
-            )
-
-    def _check_overlap(self, app: App) -> None:
-        """That at least half of the recorded top-level names are at the new root, if any are
-        recorded.
-        """
-        if self._store.entries.position(app.uuid) is None:
-            return
-        recorded = set(self._store.entries.live_folder(app.uuid, ""))
-        found = recorded.intersection(os.listdir(app.root))
-        if recorded and len(found) * 2 < len(recorded):
-            raise RootError(
-                f"{app.root} does not look like {app.key}: {len(found)} of {len(recorded)} recorded"
-                " names are there",
-                hint="`epmstore app add` it as another application",
             )
 
     def _advise(self, app: App) -> tuple[Sequence[Proposal], Sequence[str]]:

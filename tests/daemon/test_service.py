@@ -136,3 +136,35 @@ def test_commands_beside_it_are_recorded_once(store: Path, root: Path) -> None:
             "checkout",
         ]
     assert (root / "bin/tool").read_text() == "one"
+
+
+@pytest.mark.root
+def test_a_file_system_that_goes_and_another_that_comes(tmp_path: Path) -> None:
+    """Two of tmpfs: their roots have one inode."""
+    root = tmp_path / "mounted"
+    root.mkdir()
+    mount = ["mount", "-t", "tmpfs", "none", str(root)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs to mount")
+    mounts = 1
+    try:
+        for name in ("bin", "lib"):
+            (root / name).write_text(name)
+        with Workspace.init(tmp_path / "store") as workspace:
+            workspace.apps.add("crm", root)
+        with running(tmp_path / "store") as daemon:
+            subprocess.run(["umount", root], check=True)
+            mounts -= 1
+            seen = daemon.wait_for("WARNING: crm: the root of crm was replaced")
+            subprocess.run(mount, check=True)
+            mounts += 1
+            daemon.process.send_signal(signal.SIGHUP)
+            seen = daemon.wait_for("WARNING: crm: .* does not look like crm", after=seen)
+            (root / "bin").write_text("back")
+            (root / "lib").write_text("lib")
+            daemon.process.send_signal(signal.SIGHUP)
+            daemon.wait_for(r"version 1 \(scan\), 2 paths", after=seen)
+            assert daemon.stop() == 0
+    finally:
+        for _ in range(mounts):
+            subprocess.run(["umount", "-l", root], check=True)

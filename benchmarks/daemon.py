@@ -1,0 +1,177 @@
+"""What the daemon costs and how late it is, over real roots at once.
+
+    python -m benchmarks.daemon COPY [COPY ...] [--idle 60] [--changes 1000] [--soak MINUTES]
+
+The roots are changed (lines are added to their files): give copies. Measured are the start over a
+known root, CPU while nothing happens, memory, and for single changes further apart than the settle
+time, how long after it each is recorded, and that each became a version of its own with its path.
+`--soak` goes on changing files and fits a line through memory; descriptors must not grow.
+"""
+
+import argparse
+import os
+import random
+import re
+import stat
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from epmstore.workspace import Workspace
+
+SETTLE = 2.0
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Daemon:
+    """A process, what it says and when, and what it uses."""
+
+    def __init__(self, store: Path) -> None:
+        command = [str(Path(sys.executable).with_name("epmstored")), "run", "--store", str(store)]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.begun = time.monotonic()
+        self.lines: list[tuple[float, str]] = []
+        self._more = threading.Condition()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def wait_for(self, pattern: str, after: int = 0, timeout: float = 600) -> tuple[int, float]:
+        """(number of lines so far, when it was said)."""
+        deadline = time.monotonic() + timeout
+        with self._more:
+            while True:
+                for number, (at, line) in enumerate(self.lines[after:], after + 1):
+                    if re.search(pattern, line):
+                        return number, at
+                if not self._more.wait(deadline - time.monotonic()):
+                    raise SystemExit(f"never said: {pattern}; {self.lines[-5:]}")
+
+    def cpu(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def memory(self, name: str = "VmRSS") -> float:
+        """MiB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (found,) = [line for line in status.splitlines() if line.startswith(name)]
+        return int(found.split()[1]) / 1024
+
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def stop(self) -> None:
+        self.process.terminate()
+        if self.process.wait(120):
+            raise SystemExit(f"ended with {self.process.returncode}: {self.lines[-5:]}")
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._more:
+                self.lines.append((time.monotonic(), line.rstrip()))
+                self._more.notify_all()
+
+
+def say(what: str, value: str) -> None:
+    print(f"{what:<34}{value}", flush=True)
+
+
+def files_of(root: Path) -> list[Path]:
+    """Regular files with one name."""
+    found = []
+    for folder, _, names in os.walk(root):
+        for name in names:
+            stats = os.lstat(os.path.join(folder, name))
+            if stat.S_ISREG(stats.st_mode) and stats.st_nlink == 1:
+                found.append(Path(folder, name))
+    return found
+
+
+def changes(roots: dict[str, Path]) -> Iterator[tuple[str, str]]:
+    """(key, path) of one file after the other that a line was added to."""
+    chance = random.Random(7)
+    files = {key: files_of(root) for key, root in roots.items()}
+    while True:
+        key = chance.choice(sorted(roots))
+        path = chance.choice(files[key])
+        with path.open("a") as file:
+            file.write("\n")
+        yield key, str(path.relative_to(roots[key]))
+
+
+def measure_changes(daemon: Daemon, store: Path, roots: dict[str, Path], count: int) -> None:
+    late, made, seen, cpu = [], [], len(daemon.lines), daemon.cpu()
+    for key, path in changes(roots):
+        changed = time.monotonic()
+        seen, at = daemon.wait_for(rf"{key}: version (\d+) \(event\), 1 paths", seen)
+        late.append((at - changed - SETTLE) * 1000)
+        made.append((key, path, re.findall(r"version (\d+)", daemon.lines[seen - 1][1])[0]))
+        if len(late) >= count:
+            break
+    with Workspace.open(store) as workspace:
+        for key, path, version in made:
+            found = [one.path for one in workspace.app(key).diff(str(int(version) - 1), version)]
+            if found != [path]:
+                raise SystemExit(f"{key} {version} is {found} and not {path}")
+    late.sort()
+    say("changes, each a version of its own", str(count))
+    say("  after the settle time, ms", f"median {statistics.median(late):.0f}, "
+        f"p99 {late[max(0, len(late) * 99 // 100 - 1)]:.0f}, most {late[-1]:.0f}")  # fmt: skip
+    say("  CPU for each, ms", f"{(daemon.cpu() - cpu) / count * 1000:.0f}")
+
+
+def soak(daemon: Daemon, roots: dict[str, Path], minutes: float) -> None:
+    """A change every half second; the first third is left out of the line, as warming up."""
+    samples: list[tuple[float, float, int]] = []
+    end, begun = time.monotonic() + minutes * 60, time.monotonic()
+    for _ in changes(roots):
+        time.sleep(0.5)
+        samples.append((time.monotonic() - begun, daemon.memory(), daemon.descriptors()))
+        if time.monotonic() > end:
+            break
+    rest = samples[len(samples) // 3 :]
+    slope = statistics.linear_regression([s[0] for s in rest], [s[1] for s in rest]).slope
+    say("soak, minutes", f"{minutes:.0f}")
+    say(
+        "  memory, MiB an hour", f"{slope * 3600:+.2f} (from {rest[0][1]:.1f} to {rest[-1][1]:.1f})"
+    )
+    say("  descriptors", f"{min(s[2] for s in rest)} to {max(s[2] for s in rest)}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Measure the daemon on copies of real trees.")
+    parser.add_argument("roots", nargs="+", type=Path)
+    parser.add_argument("--idle", type=float, default=60, help="seconds of watching nothing")
+    parser.add_argument("--changes", type=int, default=1000)
+    parser.add_argument("--soak", type=float, default=0, help="minutes")
+    options = parser.parse_args()
+    roots = {f"root{number}": root.absolute() for number, root in enumerate(options.roots)}
+    with tempfile.TemporaryDirectory(dir=options.roots[0].absolute().parent) as scratch:
+        store = Path(scratch, "store")
+        with Workspace.init(store) as workspace:
+            for key, root in roots.items():
+                workspace.apps.add(key, root)
+                say(f"{root.name}, files", f"{workspace.app(key).snapshot('base').added:,}")
+        daemon = Daemon(store)
+        say("start, s", f"{daemon.wait_for('INFO: ready')[1] - daemon.begun:.1f}")
+        cpu = daemon.cpu()
+        time.sleep(options.idle)
+        say(f"CPU in {options.idle:.0f} s of nothing, ms", f"{(daemon.cpu() - cpu) * 1000:.0f}")
+        say("memory, MiB", f"{daemon.memory():.0f} (most {daemon.memory('VmHWM'):.0f})")
+        measure_changes(daemon, store, roots, options.changes)
+        if options.soak:
+            soak(daemon, roots, options.soak)
+        say("memory at the end, MiB", f"{daemon.memory():.0f} (most {daemon.memory('VmHWM'):.0f})")
+        daemon.stop()
+        troubles = [line for _, line in daemon.lines if "WARNING" in line or "ERROR" in line]
+        say("warnings and errors", str(len(troubles)))
+        print("\n".join(troubles[:5]))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
