@@ -24,6 +24,10 @@ from epmstore.group import NO_FRAME, BlobRow, FrameRow, Group
 
 PART_THRESHOLD = 64 << 20
 """Contents above this many bytes are added with `add_large`."""
+PART_DELTA_LEVEL = 1
+"""Of a part, nearly all is in the one before, and long matches find it; higher levels look for short
+ones first, which makes a tenth of a per mille several.
+"""
 SPILL = 8 << 20
 """Stored bytes that a writer holds in memory before it makes a file."""
 SUFFIX = ".pack"
@@ -170,7 +174,7 @@ class GroupWriter:
     def add_part(self, sha256: Sha256, data: bytes, base: Base | None = None) -> None:
         """Store a part of a large content. Raises OSError."""
         if base is not None:
-            frame = codec.compress_delta(data, base[1])
+            frame = codec.compress_delta(data, base[1], PART_DELTA_LEVEL)
             if _is_worth_it(frame, data):
                 self.copy_delta(_delta_row(None, sha256, len(data), base[0]), frame)
                 return
