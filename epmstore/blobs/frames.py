@@ -47,7 +47,11 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
     def sealed(self) -> bytes:
         """The record as it stands in a file."""
-        return seal(self.kind, self.body, number=self.number, head=self.head) + self.body
+        return self.sealed_head() + self.body
+
+    def sealed_head(self) -> bytes:
+        """What stands before the body in the record."""
+        return seal(self.kind, self.body, number=self.number, head=self.head)
 
 
 class Delta(msgspec.Struct, frozen=True, gc=False):

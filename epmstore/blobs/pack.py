@@ -25,8 +25,8 @@ from epmstore.group import NO_FRAME, BlobRow, FrameRow, Group
 PART_THRESHOLD = 64 << 20
 """Contents above this many bytes are added with `add_large`."""
 PART_DELTA_LEVEL = 1
-"""Of a part, nearly all is in the one before, and long matches find it; higher levels look for short
-ones first, which makes a tenth of a per mille several.
+"""Of a part, nearly all is in the one before, and long matches find it; higher levels look for
+short ones first, which makes several per mille of a tenth of one.
 """
 SPILL = 8 << 20
 """Stored bytes that a writer holds in memory before it makes a file."""
@@ -156,7 +156,9 @@ class GroupWriter:
             return info
         whole = Hasher()
         parts: list[Sha256] = []
-        for number, data in enumerate(itertools.chain((first, second), pieces)):
+        pieces = itertools.chain((first, second), pieces)
+        del first, second  # or they would be held as long as all the others pass by
+        for number, data in enumerate(pieces):
             whole.update(data)
             sha256 = Sha256(hashlib.sha256(data).digest())
             parts.append(sha256)
@@ -269,10 +271,11 @@ class GroupWriter:
 
     def _write(self, frame: frames.Frame) -> int:
         row = FrameRow(frame.kind, self.stored, len(frame.head), len(frame.body), frame.number)
-        return self._append(row, frame.sealed())
+        return self._append(row, frame.sealed_head(), frame.body)
 
-    def _append(self, row: FrameRow, record: bytes) -> int:
-        self._output.append(record)
+    def _append(self, row: FrameRow, *record: bytes) -> int:
+        for piece in record:
+            self._output.append(piece)
         self._frames.append(row)
         return len(self._frames) - 1
 
@@ -338,6 +341,9 @@ def _pieces(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
     """The same bytes in pieces of exactly `size`, the last one excepted."""
     buffer = bytearray()
     for chunk in chunks:
+        if len(chunk) == size and not buffer:  # most are: nothing is copied
+            yield chunk
+            continue
         buffer += chunk
         while len(buffer) >= size:
             yield bytes(memoryview(buffer)[:size])

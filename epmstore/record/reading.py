@@ -13,6 +13,7 @@ from typing import Self
 
 import msgspec
 
+from epmstore.blobs.frames import PART_SIZE
 from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup
 from epmstore.digest import BlobInfo, identify, identify_stream
 from epmstore.record.shelf import Shelf
@@ -135,7 +136,8 @@ class Reader:
                 else:
                     shelf, before = self._shelf, task.before
                     bases = None if before is None else shelf.blobs.part_bases(before)
-                    info = self._writer.add_large(stream.chunks(), shelf.has_part, bases)
+                    chunks = stream.chunks(PART_SIZE)
+                    info = self._writer.add_large(chunks, shelf.has_part, bases)
                 return Seen(info, None, xattrs, stream.stat)
         except UnreadError as error:
             return Seen(problem=error.problem(task.path))
