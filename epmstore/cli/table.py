@@ -71,6 +71,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "verify": Row("verify", "verify", "Tell each file by the release it is from."),
         "accept": Row("verify", "accept", "Declare a recorded version right."),
         "repair": Row("repair", "repair", "Bring what deviates back to the release."),
+        "report": Row("report", "report", "Report on an application, to pass on; or read one."),
         "identify": Row("origin", "identify", "Say who ever shipped a file, and when."),
         "blame": Row("origin", "blame", "Show who changed a path, when, and to what."),
         "release init": Row("release", "init", "Begin the reference catalog of an application."),

@@ -28,12 +28,13 @@ from epmstore.tree import Entry
 from epmstore.workspace.history import changes_of, path_of
 from epmstore.workspace.owing import Owing
 from epmstore.workspace.releasing import Releasing
+from epmstore.workspace.reporting import Reporting
 
 BEFORE = Intent(kind="drift", reason="scan")
 """What is recorded before a change begins."""
 
 
-class AppHandle(Releasing, Owing):
+class AppHandle(Releasing, Reporting, Owing):
     """One application of an open workspace."""
 
     def __init__(self, store: Store, app: App, *, actor: Actor | None, progress: Progress) -> None:

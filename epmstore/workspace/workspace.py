@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from epmstore.vendor.identify import Identifier
     from epmstore.workspace.care import Care
     from epmstore.workspace.catalogs import Catalogs
+    from epmstore.workspace.reporting import ReadReport
     from epmstore.workspace.vendors import Vendors
 
 
@@ -94,6 +95,14 @@ class Workspace:
         from epmstore.workspace.vendors import Vendors  # noqa: PLC0415 - start-up: seldom needed
 
         return Vendors(self._store, actor=self._actor, progress=self._progress)
+
+    def read_report(self, form: object) -> "ReadReport":
+        """A report that was made elsewhere, beside the catalog here. Raises UsageError,
+        VersionNotFoundError, ConflictError.
+        """
+        from epmstore.workspace.reporting import ReadReport  # noqa: PLC0415 - start-up
+
+        return ReadReport(self._store, form)
 
     @classmethod
     def init(cls, path: Path, *, clock: Clock | None = None) -> Self:

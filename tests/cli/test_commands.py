@@ -94,7 +94,7 @@ def test_what_changes_something_can_be_tried_dry() -> None:
         "app list", "app show", "doctor", "completion", "log", "ls", "cat", "diff", "history",
         "find", "status", "plan", "blob compare", "blob stat", "stats", "config show",
         "daemon status", "daemon watch",
-        "verify", "identify", "blame",
+        "verify", "identify", "blame", "report",
         "release list", "release show", "release diff", "catalog verify",
     }  # fmt: skip
     dry = {words for words in COMMANDS if any(o.name == "dry_run" for o in load(words)[0].common)}
