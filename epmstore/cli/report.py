@@ -59,9 +59,9 @@ def report(
         return _read(session, Path(words[1]))
     kind = _kind(output, session.json)
     handle = session.handle()
-    form = handle.report(platform.node(), release, redact=redact)
+    form = handle.report(platform.node(), release, redact=redact and not preview)
     if preview:
-        _preview(session.out, form)
+        _preview(session.out, form, redact=redact)
     elif output is None:
         if kind == "json":
             session.out.shape(form)
@@ -133,29 +133,31 @@ def _deviation(one: Form) -> str:
     return f"{one['what']:<8} {name(one['path'])}  ({since}{release}{accepted})"
 
 
-def _told(form: Form) -> str:
+def _told(form: Form, *, hashed: bool = False) -> str:
     own = sum(one["what"] in PRIVATE for one in form["files"])
-    hashed = " (hashed)" if form["redacted"] else ""
+    by_hash = " (as hashes)" if hashed or form["redacted"] else ""
     return (
         f"{counted(len(form['files']), 'path')} with digest, size and mode, {number(own)} of them"
-        f" not the vendor's{hashed}; no contents"
+        f" not the vendor's{by_hash}; no contents"
     )
 
 
-def _preview(out: Output, form: Form) -> None:
-    """What would leave the host."""
+def _preview(out: Output, form: Form, *, redact: bool) -> None:
+    """What would leave the host; of what is to be redacted, the names that are to be hashed."""
     own = [one["path"] for one in form["files"] if one["what"] in PRIVATE]
     if out.as_json:
         shape = {"type": "preview", "app": form["app"], "host": form["host"], "root": form["root"]}
-        out.shape({**shape, "files": len(form["files"]), "own": own, "contents": 0})
+        counts = {"files": len(form["files"]), "contents": 0}
+        out.shape({**shape, **counts, "own": own, "redacted": redact})
         return
-    out.line(f"host and root: {name(form['host'])}, {name(form['root'])}")
+    how = ", as hashes" if redact else ""
+    out.line(f"host and root: {name(form['host'])}, {name(form['root'])}{how}")
     out.line(
         f"digests of catalog and history; {counted(len(form['versions']), 'version')}, no labels"
     )
-    out.line(_told(form))
+    out.line(_told(form, hashed=redact))
     if own:
-        out.line(f"paths that are this host's own ({number(len(own))}):")
+        out.line(f"paths that are this host's own ({number(len(own))}){how}:")
         for line in out.some([name(path) for path in own]):
             out.line(line)
 
