@@ -14,6 +14,7 @@ from epmstore.care.needs import Need, committed, index_state, open_journals, rea
 from epmstore.catalog.model import Actor, ForgetRecord, UnforgetRecord
 from epmstore.catalog.retention import DEFAULT, Policy, forgettable, points, reasons
 from epmstore.catalog.state import CatalogState
+from epmstore.checkout.owed import owed_file
 from epmstore.clock import from_rfc3339, to_rfc3339
 from epmstore.digest import Sha256
 from epmstore.errors import ConflictError, NotRestorableError, VersionNotFoundError
@@ -105,18 +106,26 @@ def _chosen(
         if why:
             raise ConflictError(
                 f"version {version} may not be forgotten: {', '.join(why)}",
-                hint="`epmstore unpin` and `epmstore tag --delete` let go of a version",
+                hint=ENDS if barrier else LETS_GO,
                 version=version,
             )
     return wanted
+
+
+LETS_GO = "`epmstore unpin` and `epmstore tag --delete` let go of a version"
+ENDS = "`epmstore unhold` ends a hold, `epmstore confirm` or `epmstore recover` a checkout"
 
 
 def _barrier(store: Store, app: str, state: CatalogState) -> str | None:
     """What keeps every version of an app."""
     if any(path.name == store.journal(app).name for path in open_journals(store)):
         return "a checkout has not ended"
+    if owed_file(store, app).path.exists():
+        return "a checkout waits to be confirmed, or has not come to its end"
     hold = state.hold
-    if hold is not None and (hold.until is None or from_rfc3339(hold.until) > store.clock.now()):
+    if hold is None or hold.version is not None:  # one that nobody asked for
+        return None
+    if hold.until is None or from_rfc3339(hold.until) > store.clock.now():
         return "the application is on hold"
     return None
 

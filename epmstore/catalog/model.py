@@ -184,7 +184,8 @@ class LabelRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 class HoldRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Automation leaves the application as it is, until a time or until `held` is false again.
-    `version` is the one that the hold came with (a rollback); undoing it ends the hold.
+    `version` is what the hold came with: a rollback, whose undo ends the hold, or a checkout that
+    was undone by itself.
     """
 
     held: bool

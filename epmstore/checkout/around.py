@@ -161,17 +161,18 @@ class Around:
         terms = Terms(live=True, allow_network=owed.allow_network)
         done = self._make().run(request, terms, txid=owed.txid)
         series.start()
-        self._hold(request)
+        self._hold(request, owed)
         self._file.drop()
         return replace(done, hooks=tuple(series.runs)), series
 
-    def _hold(self, request: Request) -> None:
+    def _hold(self, request: Request, owed: Owed) -> None:
         """Whoever tried this must not try it again before somebody has looked."""
         fact = HoldRecord(
             time=to_rfc3339(self._store.clock.now()),
             actor=self._actor,
             held=True,
             reason=request.label,
+            version=owed.version,
         )
         commit_fact(self._store, self._app.uuid, fact)
 

@@ -188,7 +188,8 @@ class Checkout:
         options = Options(exact=request.exact, config=request.config, scope=scope)
         if request.within is not None:
             pairs = self._within(pairs, request.within, newest, overwrite=request.overwrite)
-            options = Options(exact=True, config="restore")
+            # what the operation was allowed to touch is named: state as well
+            options = Options(exact=True, config="restore", scope=tuple(sort_paths(pairs)))
         elif request.release is not None:  # what is to be kept is in no pair
             options = Options(exact=True, config="restore", scope=scope)
         rows = self._rows(newest) or {}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from epmstore import locks
 from epmstore.catalog.model import HoldRecord
 from epmstore.catalog.retention import Policy
 from epmstore.clock import to_rfc3339
@@ -13,6 +14,7 @@ from epmstore.errors import (
     NotRestorableError,
     VersionNotFoundError,
 )
+from epmstore.places import DAEMON_LOCK
 from epmstore.record.commit import commit_fact
 from tests.care.stores import DAY, Host
 
@@ -101,6 +103,23 @@ def test_an_app_on_hold_or_in_a_checkout_forgets_nothing(host: Host) -> None:
             ws.care.forget("crm", [0])
         journal.unlink()
         assert ws.care.forget("crm", [0]).versions == (0,)
+
+
+def test_a_hold_that_nobody_asked_for_does_not_stop_retention(host: Host) -> None:
+    with host.open() as ws:
+        ws.app("crm").rollback()
+        assert ws.app("crm").hold_in_force() is not None
+        assert ws.care.forget("crm", [0]).versions == (0,)
+
+
+def test_what_an_undo_may_need_is_kept_while_a_confirmation_is_waited_for(host: Host) -> None:
+    with host.open() as ws:
+        with locks.hold(host.path / "locks", DAEMON_LOCK):
+            ws.app("crm").checkout("0", confirm=60.0)
+        with pytest.raises(ConflictError, match="waits to be confirmed"):
+            ws.care.forget("crm", [1])
+        ws.app("crm").confirm()
+        assert ws.care.forget("crm", [1]).versions == (1,)
 
 
 def test_unforget_works_until_the_contents_are_gone(host: Host) -> None:

@@ -306,6 +306,19 @@ class TestBackAndForth:
             bench.live.undo()
             assert (read(bench, "a"), read(bench, "b")) == (b"2", b"later")
 
+    def test_undo_reverses_what_was_named_even_if_it_is_state(self, tmp_path: Path) -> None:
+        with Bench(tmp_path) as bench:
+            bench.recorded({"data/db": File(b"then"), "data/log": File(b"then")})
+            bench.recorded({"data/db": File(b"now"), "data/log": File(b"now")})
+        with Bench(tmp_path, state=("data/",)) as bench:
+            bench.live.checkout("0", [RelPath("data/db")])
+            assert (bench.root / "data/db").read_bytes() == b"then"
+            bench.live.undo()
+            assert (bench.root / "data/db").read_bytes() == b"now"
+            assert (bench.root / "data/log").read_bytes() == b"now"
+            bench.live.redo()
+            assert (bench.root / "data/db").read_bytes() == b"then"
+
     def test_undo_is_refused_for_what_changed_since(self, tmp_path: Path) -> None:
         with Bench(tmp_path) as bench:
             bench.recorded({"a": File(b"1")})
