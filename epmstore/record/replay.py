@@ -5,6 +5,7 @@ Rules: groups are entered before the records that name their contents; a record 
 catalog's position in one transaction; what the index knows already is not read again.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from itertools import islice
@@ -51,6 +52,16 @@ def catch_up(store: Store, progress: Progress = SILENT) -> None:
         if tail.replay:
             enter_packs(store, progress)
             enter_records(store, app, store.catalog(app).read(committed, tail.valid.length))
+        elif tail.torn:
+            _cut_torn(store, app, committed)
+
+
+def _cut_torn(store: Store, app: str, committed: Position) -> None:
+    """What a crash left of an append goes to the quarantine now: else everybody who comes would
+    take the lock to look at it, until somebody appends. It stays if that cannot be.
+    """
+    with contextlib.suppress(OSError, DamagedError):
+        store.catalog(app).append([], committed, store.quarantine)
 
 
 def rebuild(store: Store, progress: Progress = SILENT) -> list[str]:
