@@ -27,9 +27,10 @@ from epmstored.debounce import Batch, Debounce
 from epmstored.elsewhere import Elsewhere, Systemd
 from epmstored.noise import Noise
 from epmstored.outcome import Outcome, record
+from epmstored.report import Report, folder_of
 from epmstored.rhythm import Rhythm
 from epmstored.state import AppState, Phase
-from epmstored.watcher import Notify
+from epmstored.watcher import Notify, WatchLimitError
 from epmstored.watching import Watching
 
 log = logging.getLogger("epmstored")
@@ -66,7 +67,7 @@ class AppRecorder:
         self._wake = asyncio.Event()
         self._debounce = Debounce(rhythm.settle, rhythm.longest)
         self._watching: Watching | None = None
-        self._state = AppState(app=app.key, uuid=app.uuid, root=app.root)
+        self._report = Report(app)
         self._noise = Noise()
         self._random = Random(app.uuid)
         self._known: AppHandle | None = None
@@ -83,6 +84,10 @@ class AppRecorder:
         self._looking = False
         self.why_full: str | None = None
         self._failures = 0
+        self._restless = 0
+        self._again: frozenset[str] = frozenset()
+        """Folders in which something did not hold still, and when they are looked at again."""
+        self._next_again = 0.0
         self._next_root = clock.monotonic()
         self._next_reconcile = self._reconcile_after()
 
@@ -102,10 +107,9 @@ class AppRecorder:
     def state(self) -> AppState:
         watching = self._watching
         return msgspec.structs.replace(
-            self._state,
+            self._report.state,
             phase=self._phase(),
             degraded=self._degraded(),
-            noisy=self.app.noisy,
             watched=0 if watching is None else watching.watcher.watched,
             quiet=self._is_quiet(),
             queue=self._debounce.queue,
@@ -114,7 +118,7 @@ class AppRecorder:
 
     def _is_quiet(self) -> bool:
         watching = self._watching
-        busy = watching is None or self._looking or bool(self._debounce)
+        busy = watching is None or self._looking or bool(self._debounce or self._again)
         return not busy and watching is not None and watching.watcher.is_quiet()
 
     def pause(self) -> None:
@@ -172,6 +176,9 @@ class AppRecorder:
         now = self._clock.monotonic()
         if self._watching is None or self._paused:
             return
+        if self._again and now >= self._next_again:
+            self._debounce.add(self._again, first=now, last=now - self._rhythm.settle)
+            self._again = frozenset()
         if (batch := self._debounce.take(now)) is not None:
             await self._record(batch)
         elif self._next_reconcile is not None and now >= self._next_reconcile:
@@ -190,6 +197,7 @@ class AppRecorder:
         times = [self._next_root]
         if self._watching is not None and not self._paused:
             times += [t for t in (self._debounce.due(), self._next_reconcile) if t is not None]
+            times += [self._next_again] if self._again else []
             times += [] if self._watching.due is None else [self._watching.due]
         return min(times)
 
@@ -259,19 +267,16 @@ class AppRecorder:
         except (RootError, OSError) as error:
             await self._gone(error)
             return
-        for trouble in self._watching.degraded:
-            log.warning("%s: %s", self.app.key, trouble)
         reason: Reason = "scan" if self._started else self._first_reason
-        self._set(phase="starting" if not self._started else "watching", error=None)
+        phase: Phase = "watching" if self._started else "starting"
+        self._report.watched(phase, self._watching.degraded)
         self._debounce.add_whole(reason, now=self._clock.monotonic() - self._rhythm.settle)
 
     async def _gone(self, error: Exception) -> None:
         self._was_away = self._started
         await self._let_go()
         self._debounce.take_all()  # once it is back, everything is looked at
-        if (self._state.phase, self._state.error) != ("gone", str(error)):
-            log.warning("%s: %s", self.app.key, error)
-        self._set(phase="gone", error=str(error))
+        self._report.gone(str(error))
         self.ready.set()
 
     async def _let_go(self) -> None:
@@ -280,10 +285,8 @@ class AppRecorder:
             await asyncio.to_thread(watching.watcher.close)
 
     async def _record(self, batch: Batch) -> None:
-        now = self._clock.monotonic()
         if batch.reason == "after-overflow":
-            self._count(overflows=1)
-            log.warning("%s: events were lost; everything is looked at", self.app.key)
+            self._report.overflowed()
         try:
             outcome = await self.bridge.run(lambda ws: self._look(ws, batch))
         except Exception as error:
@@ -291,26 +294,29 @@ class AppRecorder:
             return
         self._failures = 0
         self._started = True
-        self._note(outcome, batch, now)
+        self._note(outcome, batch)
         if outcome.is_new and (noisy := self._noise.note(outcome.written)):
             await self._quieten(noisy)
-        if outcome.unstable:
-            self._failures = 1
-            again = Batch(frozenset(map(folder_of, outcome.unstable)), None, batch.first)
-            self._debounce.give_back(again, not_before=now + self._rhythm.settle)
+        self._come_again(outcome)
         self.ready.set()
+
+    def _come_again(self, outcome: Outcome) -> None:
+        """What did not hold still is looked at again, less and less often; the rest does not wait
+        for it.
+        """
+        self._restless = self._restless + 1 if outcome.unstable else 0
+        if outcome.unstable:
+            wait = self._rhythm.settle * 2 ** min(self._restless - 1, 10)
+            self._again = frozenset(map(folder_of, outcome.unstable))
+            self._next_again = self._clock.monotonic() + min(wait, self._rhythm.retry_longest)
 
     async def _quieten(self, noisy: list[str]) -> None:
         """Record no contents of these any more. The appcat says so, which makes a new recorder."""
-        log.warning(
-            "%s: changes all the time and is recorded without content until it has a class: %s",
-            self.app.key,
-            ", ".join(noisy),
-        )
+        self._report.noisy(noisy)
         try:
             await self.bridge.run(lambda ws: ws.apps.add_noisy(self.app.key, noisy))
         except (EpmError, OSError) as error:
-            self._complain(error)
+            self._report.failed(error)
 
     def _look(self, workspace: Workspace, batch: Batch) -> Outcome:
         """In the worker's thread."""
@@ -331,18 +337,19 @@ class AppRecorder:
         self._failures += 1
         now = self._clock.monotonic()
         wait = min(self._rhythm.retry * 2 ** (self._failures - 1), self._rhythm.retry_longest)
-        if isinstance(error, RootError):
+        if isinstance(error, RootError | WatchLimitError):
+            self._is_stale = self._is_stale or isinstance(error, WatchLimitError)
             self._next_root = now
             self._debounce.give_back(batch, not_before=now + wait)
             return
         self.ready.set()
         if isinstance(error, BusyError | ChangeOpenError):
             wait = min(wait, 5.0)
-            self._set(phase="held", held=error.message)
+            self._report.held(error.message)
         elif isinstance(error, ConflictError):
             await self._recover(error)
         else:
-            self._complain(error)
+            self._report.failed(error)
         self._debounce.give_back(batch, not_before=now + wait)
 
     async def _recover(self, found: ConflictError) -> None:
@@ -350,7 +357,7 @@ class AppRecorder:
         try:
             who = await self.bridge.run(self._recover_now)
         except Exception as error:
-            self._complain(error)
+            self._report.failed(error)
         else:
             log.warning("%s: %s; recovered by %s", self.app.key, found.message, who)
 
@@ -362,13 +369,6 @@ class AppRecorder:
             return unit
         self._handle(workspace).recover(wait=0)
         return "the daemon"
-
-    def _complain(self, error: Exception) -> None:
-        message = error.message if isinstance(error, EpmError) else f"{error!r}"
-        if message != self._state.error:
-            expected = isinstance(error, EpmError | OSError)
-            log.error("%s: %s", self.app.key, message, exc_info=None if expected else error)
-        self._set(phase="error", error=message)
 
     async def _reconcile(self) -> None:
         """Look at everything, for what no event told of."""
@@ -383,41 +383,19 @@ class AppRecorder:
             return
         self._take_hints()
         unexpected = [p for p in outcome.made if not self._debounce.has(folder_of(p))]
-        self._note(outcome, batch, self._clock.monotonic())
-        self._count(reconciles=1, found_by_reconcile=len(unexpected))
-        if unexpected:
-            log.warning("%s: %d paths changed unnoticed", self.app.key, len(unexpected))
+        self._note(outcome, batch)
+        self._report.reconciled(len(unexpected))
 
-    def _note(self, outcome: Outcome, batch: Batch, now: float) -> None:
-        version = outcome.version
-        self._count(looks=1, drift_versions=int(outcome.is_new and not outcome.is_first))
-        if outcome.is_first and outcome.is_new:
-            log.info("%s: version %d is the baseline", self.app.key, version.version)
-        elif outcome.is_new:
-            log.info(
-                "%s: version %d (%s), %d paths",
-                self.app.key,
-                version.version,
-                batch.reason,
-                len(outcome.made),
-            )
-        looked = self._state.looked
-        if batch.whole is not None:
-            looked = to_rfc3339(self._clock.now())
-        self._set(
-            phase="watching",
-            held=None,
-            error=None,
-            version=version.version,
-            recorded=version.time,
-            looked=looked,
-            unstable=outcome.unstable,
-        )
+    def _note(self, outcome: Outcome, batch: Batch) -> None:
+        is_whole = batch.whole is not None
+        looked = to_rfc3339(self._clock.now()) if is_whole else None
+        only = None if is_whole else batch.folders
+        self._report.recorded(outcome, batch.reason, looked=looked, only=only)
 
     # The state.
 
     def _phase(self) -> Phase:
-        phase = self._state.phase
+        phase = self._report.state.phase
         if phase in ("gone", "error"):
             return phase
         if self._paused:
@@ -430,18 +408,7 @@ class AppRecorder:
         found = () if self._watching is None else self._watching.degraded
         if self.why_full is not None:
             found = (*found, f"recorded without contents: {self.why_full}")
-        if self.app.noisy:
-            count = len(self.app.noisy)
-            return (*found, f"{count} files change all the time: recorded without content")
-        return found
-
-    def _set(self, **fields: object) -> None:
-        self._state = msgspec.structs.replace(self._state, **fields)
-
-    def _count(self, **more: int) -> None:
-        counters = self._state.counters
-        new = {name: getattr(counters, name) + number for name, number in more.items()}
-        self._set(counters=msgspec.structs.replace(counters, **new))
+        return (*found, *self._report.degraded())
 
     def _reconcile_after(self) -> float | None:
         if self._rhythm.reconcile is None:
@@ -453,7 +420,3 @@ def identify_root(app: App) -> tuple[int, int]:
     """(st_dev, st_ino) of the root. Raises RootError."""
     with open_root(app) as root:
         return root.stat.st_dev, root.stat.st_ino
-
-
-def folder_of(path: str) -> str:
-    return path.rpartition("/")[0]

@@ -1,8 +1,11 @@
 """One application, step by step: no loops, no waiting, a clock that is told."""
 
+import fcntl
 import shutil
+import signal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from epmstore.catalog.appcat import App
@@ -11,7 +14,9 @@ from epmstore.workspace import Workspace
 from epmstored.brake import Brake
 from epmstored.bridge import Bridge
 from epmstored.noise import RUNNING
+from epmstored.outcome import record
 from epmstored.polling import PollingWatcher
+from epmstored.report import Report
 from epmstored.watcher import Notify
 from epmstored.watching import Watching, identity_of
 from tests.daemon.fakes import RHYTHM, Host
@@ -301,3 +306,50 @@ async def test_a_checkout_that_was_killed_is_recovered(host: Host) -> None:
         host.clock.advance(RHYTHM.retry)
         await recorder.step()
     assert host.versions()[1:] == [("drift", "event")]
+
+
+async def test_what_does_not_hold_still_is_tried_again_and_nothing_waits_for_it(
+    host: Host,
+) -> None:
+    """A lease keeps others from opening a file, as long as its holder likes."""
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    busy = host.root / "bin/busy"
+    try:
+        async with host.recorder() as recorder:
+            await recorder.step()
+            with busy.open("w") as file:
+                file.write("x")
+                file.flush()
+                fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+                host.watcher.say("bin")
+                await host.settle(recorder)
+                assert recorder.state.unstable == ("bin/busy",)
+                assert len(host.versions()) == 1
+                host.clock.advance(RHYTHM.settle)
+                await recorder.step()
+                assert recorder.state.counters.looks == 3
+                (host.root / "other").write_text("x")
+                host.watcher.say("")
+                await host.settle(recorder)
+                assert recorder.state.unstable == ("bin/busy",)
+                assert len(host.versions()) == 2, "recorded while the other is waited for"
+                fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+            host.clock.advance(RHYTHM.retry_longest)
+            await recorder.step()
+            assert not recorder.state.unstable
+        assert host.newest() >= {"bin/busy", "other"}
+    finally:
+        signal.signal(signal.SIGIO, before)
+
+
+def test_what_cannot_be_read_is_said(host: Host) -> None:
+    report = Report(App(uuid="0" * 32, key="crm", root="/opt/crm"))
+    with Workspace.open(host.store) as workspace:
+        outcome = record(workspace.app("crm"), "event", None)
+    unread = msgspec.structs.replace(outcome, unread=("lib/x", "lib/y"))
+    report.recorded(unread, "scan", looked="now", only=None)
+    assert report.degraded() == ("cannot be read: lib/x and 1 others",)
+    report.recorded(outcome, "event", looked=None, only=frozenset({"bin"}))
+    assert len(report.degraded()) == 1
+    report.recorded(outcome, "event", looked=None, only=frozenset({"lib"}))
+    assert report.degraded() == ()

@@ -1,0 +1,118 @@
+"""What is said of one application: its state as others see it, and what goes to the log."""
+
+import logging
+from collections.abc import Iterable
+
+import msgspec
+
+from epmstore.catalog.appcat import App
+from epmstore.catalog.model import Reason
+from epmstore.errors import EpmError
+from epmstored.outcome import Outcome
+from epmstored.state import AppState, Phase
+
+log = logging.getLogger("epmstored")
+
+
+class Report:
+    """Told by an AppRecorder what happens. `state` is what is known so far; what only its owner
+    knows at the moment of asking (queue, lag, watches) is added there.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._key = app.key
+        self._unread: frozenset[str] = frozenset()
+        self.state = AppState(app=app.key, uuid=app.uuid, root=app.root, noisy=app.noisy)
+
+    def watched(self, phase: Phase, degraded: tuple[str, ...]) -> None:
+        """A watcher was started."""
+        for trouble in degraded:
+            log.warning("%s: %s", self._key, trouble)
+        self._set(phase=phase, error=None)
+
+    def recorded(
+        self, outcome: Outcome, reason: Reason, *, looked: str | None, only: frozenset[str] | None
+    ) -> None:
+        """`looked` is when everything was looked at, null if only the folders `only` were."""
+        version = outcome.version
+        self.count(looks=1, drift_versions=int(outcome.is_new and not outcome.is_first))
+        if outcome.is_first and outcome.is_new:
+            log.info("%s: version %d is the baseline", self._key, version.version)
+        elif outcome.is_new:
+            made = len(outcome.made)
+            log.info("%s: version %d (%s), %d paths", self._key, version.version, reason, made)
+        self._unread = frozenset({*_not_in(only, self._unread), *outcome.unread})
+        unstable = {*_not_in(only, self.state.unstable), *outcome.unstable}
+        self._set(
+            phase="watching",
+            held=None,
+            error=None,
+            version=version.version,
+            recorded=version.time,
+            looked=looked or self.state.looked,
+            unstable=tuple(sorted(unstable)),
+        )
+
+    def overflowed(self) -> None:
+        self.count(overflows=1)
+        log.warning("%s: events were lost; everything is looked at", self._key)
+
+    def reconciled(self, unexpected: int) -> None:
+        self.count(reconciles=1, found_by_reconcile=unexpected)
+        if unexpected:
+            log.warning("%s: %d paths changed unnoticed", self._key, unexpected)
+
+    def gone(self, why: str) -> None:
+        if (self.state.phase, self.state.error) != ("gone", why):
+            log.warning("%s: %s", self._key, why)
+        self._set(phase="gone", error=why)
+
+    def held(self, by: str) -> None:
+        self._set(phase="held", held=by)
+
+    def failed(self, error: Exception) -> None:
+        """Said once, however often it is tried again."""
+        message = error.message if isinstance(error, EpmError) else f"{error!r}"
+        if message != self.state.error:
+            expected = isinstance(error, EpmError | OSError)
+            log.error("%s: %s", self._key, message, exc_info=None if expected else error)
+        self._set(phase="error", error=message)
+
+    def noisy(self, paths: list[str]) -> None:
+        log.warning(
+            "%s: changes all the time and is recorded without content until it has a class: %s",
+            self._key,
+            ", ".join(paths),
+        )
+
+    def degraded(self) -> tuple[str, ...]:
+        """Why less is seen than should be, as far as it is known here."""
+        found: list[str] = []
+        if self._unread:
+            found.append(f"cannot be read: {_some(self._unread)}")
+        if self.state.noisy:
+            count = len(self.state.noisy)
+            found.append(f"{count} files change all the time: recorded without content")
+        return tuple(found)
+
+    def count(self, **more: int) -> None:
+        counters = self.state.counters
+        new = {name: getattr(counters, name) + number for name, number in more.items()}
+        self._set(counters=msgspec.structs.replace(counters, **new))
+
+    def _set(self, **fields: object) -> None:
+        self.state = msgspec.structs.replace(self.state, **fields)
+
+
+def folder_of(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _not_in(only: frozenset[str] | None, paths: Iterable[str]) -> list[str]:
+    """Those that a look at the folders `only` says nothing about."""
+    return [] if only is None else [path for path in paths if folder_of(path) not in only]
+
+
+def _some(paths: frozenset[str]) -> str:
+    first = min(paths)
+    return first if len(paths) == 1 else f"{first} and {len(paths) - 1} others"
