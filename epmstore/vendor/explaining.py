@@ -120,7 +120,11 @@ class Explainer:
         done = counts.added + counts.modified + counts.removed
         first = state.versions[0].version
         release = before
-        if record.scope is None and record.of is not None and 0 <= record.of - first < len(earlier):
+        if record.release is not None and record.scope is None:
+            release = record.release
+        elif (
+            record.scope is None and record.of is not None and 0 <= record.of - first < len(earlier)
+        ):
             release = earlier[record.of - first].release
         return Explanation(kind=OWN[record.reason], to=record.of, explained=done, release=release)
 
