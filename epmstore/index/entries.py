@@ -361,10 +361,10 @@ def _merge_incoming(db: sqlite3.Connection, app: int, version: int) -> None:
         (app,),
     )
     db.execute(f"UPDATE incoming SET sum = sum + {CONTENT_STEP} * coalesce(content, 0) WHERE keep")
-    db.execute(
+    db.execute(  # CROSS JOIN: what is incoming first, or all of a large tree is read for one file
         "INSERT OR REPLACE INTO past SELECT l.app, l.folder, l.name, l.since, ?, l.content,"
-        " l.meta, l.mtime, l.sum FROM incoming i JOIN live l ON l.app = ? AND l.folder = i.folder"
-        " AND l.name = i.name WHERE l.since < ?",
+        " l.meta, l.mtime, l.sum FROM incoming i CROSS JOIN live l ON l.app = ?"
+        " AND l.folder = i.folder AND l.name = i.name WHERE l.since < ?",
         (version, app, version),
     )
     db.execute(

@@ -69,8 +69,8 @@ class Checker:
         self._before: dict[RelPath, Entry | None] = {}
         """What each path that the release in hand names was before."""
 
-    def add(self, plain: bytes) -> Decoded:
-        """The record in the next line. Raises BadCatalogError."""
+    def add(self, plain: bytes) -> tuple[Envelope, Decoded]:
+        """The record in the next line, and its envelope. Raises BadCatalogError."""
         try:
             if not plain.endswith(b"\n"):
                 raise BadCatalogError("it is cut off: no line ends here")
@@ -87,7 +87,7 @@ class Checker:
         if isinstance(record, VersionPart) and self._run is None:
             header = record.header
             self.releases.append(Checked(header.version, header.label, self.head, self.lines))
-        return record
+        return envelope, record
 
     def finish(self) -> AboutRecord:
         """Whose catalog it is. Raises BadCatalogError if it is none, or ends too early."""

@@ -15,7 +15,15 @@ import msgspec
 
 from epmstore import codec
 from epmstore.catalog.format import decode_line, position_behind, seal_line
-from epmstore.catalog.model import START, AboutRecord, Position
+from epmstore.catalog.history import Read
+from epmstore.catalog.model import (
+    START,
+    AboutRecord,
+    Decoded,
+    Envelope,
+    Position,
+    VersionPart,
+)
 from epmstore.clock import to_rfc3339
 from epmstore.digest import BlobInfo
 from epmstore.errors import (
@@ -44,6 +52,8 @@ MAX_FILE = 1 << 30
 MAX_PLAIN = 8 << 30
 STEP = 4 << 20
 """Sealed bytes that are appended at a time: so long others wait."""
+HELD = 1_000_000
+"""Entries that are held in memory from the check on; what is beyond is read again."""
 SUFFIX = ".asc"
 _FRAME, _SKIPPABLE = b"\x28\xb5\x2f\xfd", b"\x2a\x4d\x18"
 """How zstd's frames begin, and those that it skips (after a first byte): seals are such."""
@@ -58,6 +68,8 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     releases: Sequence[Checked]
     head: str
     lines: Sequence[tuple[bytes, Position]]
+    read: Sequence[tuple[Envelope, Decoded]] = ()
+    """What is in the first of these lines: as many as may be held in memory."""
     new: int
     known: int
     """Releases that are here already."""
@@ -127,16 +139,7 @@ def check_catalog(
     first = next(_plain_lines(data), b"")
     app = _app_of(first)
     checker = Checker(needs_of_others(store, app) if app else {})
-    lines: list[tuple[bytes, Position]] = []
-    position = START
-    progress.begin("checking the catalog", size=len(data))
-    for plain in _plain_lines(data):
-        checker.add(plain)
-        stored = seal_line(plain)
-        position = position_behind(position, plain, len(stored))
-        lines.append((stored, position))
-        progress.advance(size=len(stored))
-    progress.end()
+    lines, read = _check_lines(checker, data, progress)
     about = checker.finish()
     if signer is None and not allow_unsigned and trust.standing(about.app).signed:
         raise UntrustedError(
@@ -150,11 +153,34 @@ def check_catalog(
         releases=checker.releases,
         head=checker.head,
         lines=lines,
+        read=read,
         new=len(lines),
         known=0,
         signer=signer,
     )
     return _beside(store, incoming)
+
+
+def _check_lines(
+    checker: Checker, data: bytes, progress: Progress
+) -> tuple[list[tuple[bytes, Position]], list[tuple[Envelope, Decoded]]]:
+    """Every line, sealed, and what is in the first of them. Raises BadCatalogError."""
+    lines: list[tuple[bytes, Position]] = []
+    read: list[tuple[Envelope, Decoded]] = []
+    held = 0
+    position = START
+    progress.begin("checking the catalog", size=len(data))
+    for plain in _plain_lines(data):
+        envelope, record = checker.add(plain)
+        held += len(record.entries) if isinstance(record, VersionPart) else 0
+        if held < HELD:
+            read.append((envelope, record))
+        stored = seal_line(plain)
+        position = position_behind(position, plain, len(stored))
+        lines.append((stored, position))
+        progress.advance(size=len(stored))
+    progress.end()
+    return lines, read
 
 
 def import_catalog(store: Store, incoming: Incoming, source: str, progress: Progress) -> None:
@@ -164,12 +190,11 @@ def import_catalog(store: Store, incoming: Incoming, source: str, progress: Prog
     name = refcat(incoming.about.app)
     with store.lock_app(incoming.about.app), store.keep_packs():
         progress.begin("importing", files=len(incoming.lines) - incoming.new)
-        before = incoming.lines[incoming.new - 1][1] if incoming.new else START
         start = incoming.new
         for end in _steps(incoming):
-            _append(store, name, incoming.lines[start:end], before)
+            _append(store, name, incoming, start, end)
             progress.advance(files=end - start)
-            before, start = incoming.lines[end - 1][1], end
+            start = end
         progress.end()
     trust = Trust(store.path)
     release = incoming.releases[-1].version if incoming.releases else None
@@ -179,9 +204,10 @@ def import_catalog(store: Store, incoming: Incoming, source: str, progress: Prog
     trust.remember(incoming.about.app, trust.standing(incoming.about.app).after(note))
 
 
-def _append(
-    store: Store, name: str, lines: Sequence[tuple[bytes, Position]], before: Position
-) -> None:
+def _append(store: Store, name: str, incoming: Incoming, start: int, end: int) -> None:
+    """Append some lines, and enter what they say."""
+    lines, read = incoming.lines[start:end], incoming.read[start:end]
+    before = incoming.lines[start - 1][1] if start else START
     with store.lock_write():
         catch_up(store)
         found = store.entries.position(name)
@@ -194,8 +220,22 @@ def _append(
             (stored, msgspec.structs.replace(p, length=p.length + shift)) for stored, p in lines
         ]
         catalog = store.catalog(name)
-        end = catalog.append_lines(moved, here, store.quarantine)
-        enter_records(store, name, catalog.read(here, end.length))
+        behind = catalog.append_lines(moved, here, store.quarantine)
+        if len(read) == len(moved):
+            enter_records(store, name, _reads(here, moved, read))
+        else:
+            enter_records(store, name, catalog.read(here, behind.length))
+
+
+def _reads(
+    before: Position,
+    lines: Sequence[tuple[bytes, Position]],
+    read: Sequence[tuple[Envelope, Decoded]],
+) -> Iterator[Read]:
+    """What the catalog would be read as."""
+    for (_, after), (envelope, record) in zip(lines, read, strict=True):
+        yield Read(before, after, envelope, record)
+        before = after
 
 
 def _steps(incoming: Incoming) -> Iterator[int]:

@@ -118,3 +118,22 @@ def test_records_keep_their_bytes_and_the_position(tmp_path: Path) -> None:
     assert entries.position(APP) == (10, "ab", 2)
     entries.forget_app(APP)
     assert entries.position(APP) is None
+
+
+def test_a_small_version_does_not_read_the_newest_one_whole(tmp_path: Path) -> None:
+    database = Database(tmp_path / "index.sqlite", "1" * 32)
+    entries = Entries(database)
+    first = [make_entry(name, 1) for name in NAMES]
+    entries.apply(APP, 0, entries=first, meta=[], removed=[])
+    seen: list[str] = []
+    with database.write() as db:
+        db.set_trace_callback(seen.append)
+        entries.apply(APP, 1, entries=[make_entry("a", 2)], meta=[make_entry("b", 1)], removed=[])
+        db.set_trace_callback(None)
+        both = [statement for statement in seen if "live l" in statement]
+        assert len(both) == 2
+        for statement in both:
+            plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}")]
+            wanted = "SEARCH l USING PRIMARY KEY (app=? AND folder=? AND name=?)"
+            assert wanted in plan, plan
+    database.close()
