@@ -71,7 +71,11 @@ def release_shape(key: str, release: Release) -> shapes.Shape:
 )
 @class_options
 @click.option("--name", "title", metavar="TEXT", help="What the product is called.")
-@click.option("--uuid", metavar="UUID", help="Its UUID; a new one if it is left out.")
+@click.option(
+    "--uuid",
+    metavar="UUID",
+    help="Its UUID; else that of the application registered here, or a new one.",
+)
 @click.argument("key")
 def init(
     session: Session, key: str, title: str | None, uuid: str | None, **patterns: tuple[str, ...]

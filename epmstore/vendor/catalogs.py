@@ -17,6 +17,12 @@ def all_refcats(store: Store) -> list[AboutRecord]:
     return sorted((one for one in found if one is not None), key=lambda one: (one.key, one.app))
 
 
+def registered(store: Store, key: str) -> str | None:
+    """The UUID of the application of this host that has a key; null if none has."""
+    apps = appcat.load(store.catalogs / APPCAT).apps
+    return next((app.uuid for app in apps if app.key == key), None)
+
+
 def find_refcat(store: Store, key: str) -> Releases:
     """The refcat of an application of this host, or the one that has this key or UUID.
 

@@ -24,7 +24,13 @@ from epmstore.record.store import Store
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 from epmstore.vendor.archives import deb_version
-from epmstore.vendor.catalogs import KnownVendors, all_refcats, find_refcat, needs_of_others
+from epmstore.vendor.catalogs import (
+    KnownVendors,
+    all_refcats,
+    find_refcat,
+    needs_of_others,
+    registered,
+)
 from epmstore.vendor.converting import publish_founding
 from epmstore.vendor.founding import Version
 from epmstore.vendor.gather import Gathered, Gatherer
@@ -76,10 +82,12 @@ class Vendors:
         uuid: str | None = None,
         patterns: Patterns = Patterns(),  # noqa: B008 - a frozen value
     ) -> AboutRecord:
-        """Begin the catalog of an application. Raises UsageError, ConflictError."""
+        """Begin the catalog of an application: of the one that is registered here by that key, if
+        there is one and no `uuid` is given. Raises UsageError, ConflictError.
+        """
         check_key(key)
         Rules(patterns)
-        app = _parse_uuid(uuid) if uuid else uuids.uuid4().hex
+        app = _parse_uuid(uuid) if uuid else registered(self._store, key) or uuids.uuid4().hex
         for known in all_refcats(self._store):
             if key == known.key or app == known.app:
                 raise ConflictError(

@@ -21,6 +21,7 @@ from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 from epmstore.vendor.publish import Draft, publish
 from epmstore.workspace import AppHandle, Workspace
+from epmstore.workspace.vendors import Source
 from tests.vendor.vendors import CRM, SERVER, Vendor, file
 
 R0 = {"bin/a": b"a0\n", "etc/c": b"c\n"}
@@ -211,3 +212,17 @@ def test_without_a_catalog_there_is_no_release(host: Host, tmp_path: Path) -> No
         with pytest.raises(NotFoundError, match="no reference catalog"):
             ws.app("other").ls("release:0")
         assert ws.apps.get("crm").uuid != CRM
+
+
+def test_a_catalog_that_is_begun_where_its_application_is_registered_is_its_own(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "erp"
+    root.mkdir()
+    (root / "f").write_bytes(b"one")
+    with Workspace.init(tmp_path / "vendor") as ws:
+        uuid = ws.apps.add("erp", root).app.uuid
+        ws.app("erp").snapshot()
+        assert ws.vendors.init("erp").app == uuid
+        ws.vendors.add("erp", Source(paths=(root,)), label="1.0")
+        assert [entry.path for entry in ws.app("erp").ls("release:0")] == ["f"]
