@@ -3,7 +3,8 @@
 A version changed some paths. What they were before and became speaks for the releases that had just
 that at that path; the step on which most of them agree is the best explanation, the shortest one
 where several fit. It explains a path if the path became what the release has there. The rest is
-unexplained, and an explanation that does not cover the greater part is none.
+unexplained. An explanation that covers the lesser part is none, unless everything in which the two
+releases differ has arrived: an upgrade stays one however much somebody added to it.
 """
 
 from collections import Counter
@@ -115,9 +116,11 @@ def explain(
     for path, pair in pairs.items():
         origin, target = delta[path] if path in delta else (None, wanted(path))
         (explained if is_explained(pair, target, origin) else rest).append(path)
-    if not explained or len(explained) < len(rest):
+    if not explained:
         return _nothing(pairs)
-    return _counted(step, delta, set(explained), rest, now)
+    found = _counted(step, delta, set(explained), rest, now)
+    is_whole = found.total > 0 and not found.is_partial
+    return found if is_whole or len(explained) >= len(rest) else _nothing(pairs)
 
 
 def _counted(

@@ -113,3 +113,14 @@ def test_the_same_with_or_without_what_was_derived_before(cli: "Cli", root: Path
 
 def test_without_a_catalog_nothing_is_explained(cli: "Cli", recorded: Path) -> None:
     assert cli.ok("log", "--json").shapes[0]["explanation"] is None
+
+
+def test_an_upgrade_stays_one_however_much_was_added(cli: "Cli", root: Path) -> None:
+    install(root, 0)
+    cli.ok("snapshot")
+    install(root, 1)
+    write(root, {f"own/{number}": b"%d of ours" % number for number in range(20)})
+    cli.ok("snapshot", "-m", "up and more")
+    found = explanation(cli)
+    assert (found["kind"], found["from"], found["to"], found["partial"]) == ("upgrade", 0, 1, False)
+    assert found["rest"] == 20
