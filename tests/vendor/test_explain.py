@@ -66,9 +66,12 @@ def test_a_step_that_explains_the_lesser_part_is_none() -> None:
     pairs: dict[RelPath, Pair] = {
         RelPath(name): (None, file(name, name)) for name in ("a", "b", "c")
     }
-    delta: dict[RelPath, Pair] = {RelPath("a"): (None, file("a", "a"))}
+    delta: dict[RelPath, Pair] = {RelPath(name): (None, file(name, name)) for name in ("a", "z")}
     found = explain(pairs, Step(1, 2), delta, nothing, nothing)
     assert (found.kind, found.rest) == ("drift", 3)
+    del delta[RelPath("z")]  # then nothing is missing of the step, and the rest was added to it
+    found = explain(pairs, Step(1, 2), delta, nothing, nothing)
+    assert (found.kind, found.is_partial, found.rest) == ("upgrade", False, 2)
 
 
 def test_other_bytes_or_another_mode_are_not_explained() -> None:
