@@ -16,7 +16,7 @@ help:
 	@echo "make setup   prepare .venv (the others do it by themselves)"
 	@echo "make demo    record, upgrade, damage, roll back and undo a real tree"
 	@echo "make test    the tests            (make test ARGS='tests/blobs -x' for some of them)"
-	@echo "make faults  kills, flips, full disks and power cuts (root) in full figures: an hour"
+	@echo "make faults  kills, errors, flips, races, a soak and power cuts (root), in full figures: hours"
 	@echo "make storms  the daemon under storms and kills (root) in full figures: half an hour"
 	@echo "make check   format, lint and types"
 	@echo "make bench   measure against other tools on real trees: minutes, gigabytes"
@@ -57,6 +57,9 @@ faults: export EPM_TEST_FLIPS = 200
 faults: export EPM_TEST_INTERRUPTS = 100
 faults: export EPM_TEST_STEP = 64
 faults: export EPM_TEST_CUTS = 1000
+faults: export EPM_TEST_EVERY = 4
+faults: export EPM_TEST_RACE = 60
+faults: export EPM_TEST_SOAK = 600
 faults: $(STAMP)
 	@$(BIN)/python -m pytest -q -n $(JOBS) --timeout 3600 tests/acceptance tests/faults $(ARGS)
 

@@ -17,6 +17,7 @@ from epmstore.errors import EpmError, UsageError
 
 DEBUG = "EPMSTORE_DEBUG"
 INTERRUPTED = 130
+_NO_THREAD = "can't start new thread"
 EXIT_CODES = {
     0: "Done; nothing differs.",
     1: "Differences were found; only ever together with a result on standard output.",
@@ -83,6 +84,12 @@ def translate(error: BaseException) -> EpmError:
         return UsageError(error.format_message())
     if isinstance(error, OSError):
         return from_system(error, hint=f"{DEBUG}=1 shows where it happened")
+    if isinstance(error, MemoryError) or _NO_THREAD in str(error):
+        return UnexpectedError(
+            "no memory or no threads are left",
+            hint="raise the limits of this process (`ulimit -a`); an interrupted checkout is"
+            " finished by the next command",
+        )
     reason = str(error) or type(error).__name__
     return UnexpectedError(
         f"unexpected error: {type(error).__name__}: {reason}",

@@ -43,6 +43,12 @@ def test_every_end_has_its_code(error: BaseException, code: int, name: str) -> N
     assert found.message
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")])
+def test_limits_of_the_process_are_no_fault_of_ours(error: BaseException) -> None:
+    found = translate(error)
+    assert (found.exit_code, "ulimit" in (found.hint or "")) == (4, True)
+
+
 def test_no_error_is_a_difference() -> None:
     codes = {kind.exit_code for kind in every_error()}
     assert 1 not in codes and 0 not in codes
