@@ -51,6 +51,9 @@ def print_verified(
                 out.line(line)
     for line in notes(verified):
         out.note(line)
+    if verified.withdrawn:
+        lines = [f"{name(path)} ({name(why)})" for path, why in verified.withdrawn]
+        out.warn("\n".join(["withdrawn by its vendor:", *out.some(lines)]))
     unseen = [p for p in verified.unseen if p.kind != "ignored"]
     if unseen:
         out.warn("\n".join(["not looked at:", *out.some([f"{p.path} ({p.why})" for p in unseen])]))

@@ -6,12 +6,13 @@ one that best explains what is recorded.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import add
 
 import msgspec
 
 from epmstore.catalog.classes import Class, Rules
+from epmstore.digest import parse_digest
 from epmstore.errors import NotFoundError
 from epmstore.index.comparison import Comparison
 from epmstore.record.recorder import Look, Recorder
@@ -37,7 +38,8 @@ from epmstore.vendor.survey import MANY, Survey, lay_over, path_of, survey_nothi
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
     """A root beside a release. `accepted` are the paths of findings that somebody declared right;
-    `was_given` says that the release was asked for; `unseen` could not be looked at.
+    `was_given` says that the release was asked for; `unseen` could not be looked at; `withdrawn`
+    pairs a path whose component its vendor withdrew with the reason.
     """
 
     release: Release
@@ -47,6 +49,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     known: int
     owners: Owners
     unseen: tuple[Problem, ...]
+    withdrawn: tuple[tuple[RelPath, str], ...] = ()
 
     @property
     def deviations(self) -> list[Finding]:
@@ -127,6 +130,7 @@ class Verifier:
                 known=self._known(survey, findings),
                 owners=survey.owners,
                 unseen=tuple(look.changes.problems),
+                withdrawn=tuple(self._withdrawn(look)),
             )
 
     def fit(self, look: Look) -> Fit | None:
@@ -236,6 +240,22 @@ class Verifier:
 
     def _holds(self, look: Look, path: RelPath) -> bool:
         return look.head.version is not None and self._comparison().holds(path)
+
+    def _withdrawn(self, look: Look) -> Iterator[tuple[RelPath, str]]:
+        """The paths of the live root that have a withdrawn component where it was released."""
+        now: dict[RelPath, Entry | None] = {entry.path: entry for entry in look.changes.come()}
+        now.update({entry.path: None for entry in look.changes.removed})
+        for digest, reason in sorted(self._releases.revoked_contents().items()):
+            infos = self._store.contents.seen(parse_digest(digest))
+            for spans in self._releases.spans([info.sha256 for info in infos]).values():
+                for path in dict.fromkeys(s.path for s in spans if s.app == self._releases.app):
+                    entry = now[path] if path in now else self._recorded_entry(look, path)
+                    if entry is not None and entry.content in infos:
+                        yield path, reason
+
+    def _recorded_entry(self, look: Look, path: RelPath) -> Entry | None:
+        number = look.head.number
+        return None if number is None else self._store.entries.at(self._app.uuid, number, path)
 
     def _comparison(self) -> Comparison:
         return Comparison(self._store.database, self._app.uuid, self._releases.catalog)

@@ -40,6 +40,7 @@ def verified(app: str, value: Verified, *, clean: bool) -> Shape:
         "files": value.files,
         "accepted": len(value.accepted),
         "counts": value.counts,
+        "withdrawn": [{"path": to_json(path), "why": why} for path, why in value.withdrawn],
     }
 
 

@@ -5,6 +5,15 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from epmstore.catalog.model import AboutRecord
+from epmstore.clock import to_rfc3339
+from epmstore.relpath import RelPath
+from epmstore.tree import Entry
+from epmstore.vendor.publish import Draft, publish
+from epmstore.vendor.releases import Releases
+from epmstore.workspace import Workspace
 from tests.cli.test_json import check
 from tests.cli.test_verify import RELEASES, findings, root, text, write
 
@@ -130,3 +139,24 @@ def test_checkout_of_a_release_goes_there_and_rollback_comes_back(
     assert {**before, "mine": (b"mine", 0o644)} == tree(root)
     assert cli("checkout", "release:9", "--yes").code == 5
     os.unlink(root / "mine")
+
+
+def test_a_catalog_alone_gives_nobody_rights(cli: "Cli", root: Path) -> None:
+    with Workspace.open(cli.store) as ws:
+        app = ws.apps.get("crm").uuid
+        [newest] = [r for r in Releases(ws._store, app).numbers() if r.version == 2]
+        tree = {e.path: e for e in Releases(ws._store, app).tree(newest.version)}
+        tree[RelPath("bin/crmd")] = replace(tree[RelPath("bin/crmd")], mode=0o4755)
+        for path, target in (("out", "/etc/passwd"), ("in", "bin/crmd")):
+            link = Entry(path=RelPath(path), kind="symlink", mode=0o777, target=target)
+            tree[RelPath(path)] = link
+        about = AboutRecord(time=to_rfc3339(ws._store.clock.now()), app=app, key="crm")
+        with ws._store.keep_packs():
+            publish(ws._store, about, [*tree.values()], [], Draft(label="evil"))
+    found = cli("repair", "--release", "3", "--yes")
+    assert found.code == 1
+    assert os.readlink(root / "in") == "bin/crmd"
+    assert not (root / "out").is_symlink()
+    assert "out (the link that was released leads out of the root)" in found.err
+    assert (root / "bin/crmd").stat().st_mode & 0o7777 == 0o755
+    assert findings(cli, "--release", "3") == {"bin/crmd": "meta", "out": "missing"}

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from epmstore.catalog.classes import Patterns
-from epmstore.catalog.model import AboutRecord
+from epmstore.catalog.model import AboutRecord, RevokeRecord
 from epmstore.clock import to_rfc3339
 from epmstore.digest import identify
+from epmstore.record.commit import commit_fact
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 from epmstore.vendor.publish import Draft, publish, say
+from epmstore.vendor.releases import Releases
 from epmstore.workspace import Workspace
 from tests.cli.test_json import check
 
@@ -235,3 +237,20 @@ def test_the_same_with_or_without_what_was_surveyed_before(cli: "Cli", root: Pat
         newest = {**RELEASES[2], "bin/crmd": text("crmd 1"), "new": b"new"}
         publish_all(ws._store, app, [newest])
     assert cli("verify", "--json").shapes[-1]["release"] == 3
+
+
+def test_what_its_vendor_withdrew_is_named(cli: "Cli", root: Path) -> None:
+    digest = identify(RELEASES[2]["bin/crmd"]).digest.hex()
+    with Workspace.open(cli.store) as ws:
+        refcat = Releases.of(ws._store, ws.apps.get("crm")).catalog
+        for version, said in ((None, digest), (2, None)):
+            time = to_rfc3339(ws._store.clock.now())
+            fact = RevokeRecord(time=time, version=version, digest=said, reason="it leaks")
+            commit_fact(ws._store, refcat, fact)
+    found = cli.ok("verify")
+    assert "withdrawn by its vendor:\n  bin/crmd (it leaks)" in found.err
+    assert "release 2 was withdrawn: it leaks" in found.err
+    [summary] = cli.ok("verify", "--json").shapes
+    assert summary["withdrawn"] == [{"path": "bin/crmd", "why": "it leaks"}]
+    (root / "bin/crmd").write_bytes(text("crmd 1"))
+    assert cli("verify", "--json").shapes[-1]["withdrawn"] == []
