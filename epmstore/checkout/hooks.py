@@ -12,8 +12,9 @@ import pwd
 import select
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -65,19 +66,23 @@ class Commands:
         return any(os.path.isfile(name) and os.access(name, os.X_OK) for name in names)
 
     def run(self, command: Command, environment: Mapping[str, str], limit: float) -> Ran:
-        with subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            env={**_environment(), **environment},
-            start_new_session=True,
-        ) as process:
-            assert process.stdout is not None, "it is a pipe"
-            os.set_blocking(process.stdout.fileno(), False)
-            tail = _Tail(process.stdout.fileno())
+        with _interrupts_noted() as interrupts:  # or a process would be left that nobody knows
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                env={**_environment(), **environment},
+                start_new_session=True,
+            )
+        assert process.stdout is not None, "it is a pipe"
+        with process.stdout as pipe:
+            os.set_blocking(pipe.fileno(), False)
+            tail = _Tail(pipe.fileno())
             try:
+                if interrupts:
+                    raise KeyboardInterrupt
                 status = _status(process, tail, limit)
             except BaseException:
                 _end(process, lambda: tail.read(_POLL))
@@ -146,6 +151,22 @@ def _end(process: subprocess.Popen[bytes], pause: Callable[[], None]) -> None:
         pause()
     _signal(process, signal.SIGKILL)
     process.wait()
+
+
+@contextlib.contextmanager
+def _interrupts_noted() -> Iterator[list[int]]:
+    """Ctrl-C comes a moment later. By a handler, which a command does not inherit; only the main
+    thread is interrupted, and only it may say how.
+    """
+    noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
