@@ -1,5 +1,6 @@
 """Giving way: work that has time takes the processor and the disk when nobody else wants them."""
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -16,6 +17,7 @@ def give_way(niceness: int) -> bool:
     """Of this thread alone: Linux gives each its own. Whether the disk knows of it, too (a
     scheduler without priorities ignores them).
     """
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+    with contextlib.suppress(PermissionError):  # a filter of system calls may forbid it
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
     number = _IOPRIO_SET.get(platform.machine())
     return number is not None and _libc.syscall(number, _WHO_PROCESS, 0, _IDLE) == 0

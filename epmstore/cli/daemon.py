@@ -78,7 +78,8 @@ def watch(session: Session) -> int:
             session.out.shape(shape)
             sys.stdout.flush()
     elif sys.stdout.isatty():
-        feed.show()
+        if not feed.show():
+            return 0
     else:
         for line in feed.lines():
             session.out.line(safe_text(line))

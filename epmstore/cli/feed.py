@@ -39,13 +39,17 @@ class Feed:
                 app = f" of {shape['app']}" if shape["app"] else ""
                 yield f"job {shape['id']}: {shape['kind']}{app}: {describe(shape)}"
 
-    def show(self) -> None:
-        """A table that is kept up to date, until the events end."""
+    def show(self) -> bool:
+        """A table that is kept up to date, until the events end; false if Ctrl-C ended it."""
         from rich.live import Live  # noqa: PLC0415 - start-up
 
-        with Live(self._table(), auto_refresh=False) as live:
-            for _ in self.events():
-                live.update(self._table(), refresh=True)
+        try:
+            with Live(self._table(), auto_refresh=False) as live:
+                for _ in self.events():
+                    live.update(self._table(), refresh=True)
+        except KeyboardInterrupt:
+            return False
+        return True
 
     def _note(self, event: str, shape: Shape) -> None:
         if event == "state":

@@ -145,8 +145,8 @@ def _print(out: Output, shape: Shape) -> None:
     _print_deviations(out, shape)
     for line in _aftermath(shape):
         out.line(line)
-    if shape["daemon"] is not None:
-        out.note(f"the daemon says so: {_daemon(shape)}; epmstore status --scan looks again")
+    if shape["daemon"] is not None and _daemon(shape) != "watching":
+        out.note(f"daemon: {_daemon(shape)}")
 
 
 def _print_deviations(out: Output, shape: Shape) -> None:

@@ -2,9 +2,9 @@
 
 import os
 import secrets
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -12,10 +12,10 @@ from epmstore.atomic import make_directories
 from epmstore.digest import parse_digest
 from epmstore.errors import EpmError, UsageError
 from epmstore.record.store import SYSCAT
-from epmstore.relpath import from_json
-from epmstore.workspace import Workspace, shapes
+from epmstore.relpath import RelPath, from_json, to_bytes
+from epmstore.workspace import Workspace, shapes, vendorshapes
 from epmstored.api.core import Proofs, scratch_folder
-from epmstored.api.forms import DiffQuery, VersionsQuery
+from epmstored.api.forms import DiffQuery, VerifyQuery, VersionsQuery
 from epmstored.state import AppState
 
 Shape: TypeAlias = dict[str, Any]
@@ -78,9 +78,7 @@ def diff(workspace: Workspace, app: str, query: DiffQuery) -> Shape:
         kind: sum(one.change == kind for one in changes)
         for kind in ("added", "modified", "removed")
     }
-    if query.after is not None:
-        after = from_json(query.after).encode(errors="surrogateescape")
-        changes = [one for one in changes if one.path.encode(errors="surrogateescape") > after]
+    changes = _behind(changes, query.after)
     page = changes[: query.limit]
     found = [shapes.change(app, one) for one in page]
     return {
@@ -93,6 +91,39 @@ def diff(workspace: Workspace, app: str, query: DiffQuery) -> Shape:
         "changes": found,
         "next": found[-1]["path"] if len(changes) > len(page) else None,
     }
+
+
+def verify(workspace: Workspace, app: str, query: VerifyQuery) -> Shape:
+    """One page of the findings, in byte order; `next` is the `after` of the next page."""
+    verified = workspace.app(app).verify(query.release)
+    findings = _behind(verified.findings, query.after)
+    clean = all(one.path in verified.accepted for one in verified.findings)
+    page = [
+        vendorshapes.finding(app, one, accepted=one.path in verified.accepted)
+        for one in findings[: query.limit]
+    ]
+    return {
+        **vendorshapes.verified(app, verified, clean=clean),
+        "type": "verified",
+        "findings": page,
+        "next": page[-1]["path"] if len(findings) > len(page) else None,
+    }
+
+
+class _HasPath(Protocol):
+    @property
+    def path(self) -> RelPath: ...
+
+
+_One = TypeVar("_One", bound=_HasPath)
+
+
+def _behind(found: Iterable[_One], after: str | None) -> list[_One]:
+    """In byte order of paths."""
+    start = b"" if after is None else to_bytes(from_json(after))
+    return sorted(
+        (one for one in found if to_bytes(one.path) > start), key=lambda one: to_bytes(one.path)
+    )
 
 
 def fetch_blob(workspace: Workspace, digest: str) -> Path:

@@ -43,6 +43,16 @@ class DiffQuery(Query, frozen=True, kw_only=True):
     after: Path | None = None
 
 
+class VerifyQuery(Query, frozen=True, kw_only=True):
+    """As release `release`, or as the one that explains most; at most `limit` paths behind `after`,
+    in byte order.
+    """
+
+    release: Annotated[int, Meta(ge=0)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=PAGE)] = PAGE
+    after: Path | None = None
+
+
 class Scope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An application, or all of them."""
 

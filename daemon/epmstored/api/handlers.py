@@ -22,6 +22,7 @@ from epmstored.api.forms import (
     JobSpec,
     Scope,
     StatusQuery,
+    VerifyQuery,
     VersionsQuery,
 )
 from epmstored.api.hub import Event, Hub, Shape
@@ -170,6 +171,11 @@ class Handlers:
         query: VersionsQuery = call.query
         app = call.names["app"]
         return answer(await self._parts.readers.run(lambda ws: answers.versions(ws, app, query)))
+
+    async def verify(self, call: Call) -> web.StreamResponse:
+        query: VerifyQuery = call.query
+        app = call.names["app"]
+        return answer(await self._parts.lookers.run(lambda ws: answers.verify(ws, app, query)))
 
     async def diff(self, call: Call) -> web.StreamResponse:
         query: DiffQuery = call.query

@@ -35,7 +35,7 @@ class Family(msgspec.Struct, frozen=True):
         yield f"# TYPE {self.name} {self.kind}"
         for sample in self.samples:
             labels = ",".join(f'{key}="{_escape(text)}"' for key, text in sample.labels.items())
-            yield f"{self.name}{{{labels}}} {sample.value:.17g}"
+            yield f"{self.name}{f'{{{labels}}}' if labels else ''} {_number(sample.value)}"
 
 
 def render(families: Iterable[Family]) -> str:
@@ -107,6 +107,10 @@ def of_process(
 
 def _one(name: str, help: str, value: float, *, kind: str = "gauge", **labels: str) -> Family:
     return Family(name, kind, help, [Sample(labels, float(value))])
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else repr(value)
 
 
 def _escape(text: str) -> str:

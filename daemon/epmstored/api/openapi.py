@@ -81,6 +81,14 @@ SHAPES: dict[str, Schema] = {
             "type:s app:s clean:b added:i modified:i removed:i changes:[Change] next:s? from:i to:i"
         ),
     },
+    "Finding": _shape(
+        "type:s app:s path:s class:s path_class:s release:i? expected:s? found:s? fields:[s]"
+        " other:o? accepted:b"
+    ),
+    "Verified": _shape(
+        "type:s app:s release:i label:s? given:b revoked:s? clean:b files:i accepted:i counts:o"
+        " findings:[Finding] next:s?"
+    ),
     "Progress": _shape("what:s files:i files_total:i? bytes:i bytes_total:i?"),
     "Job": _shape(
         "type:s app:s? id:s kind:s state:s created:s started:s? ended:s? actor:o"

@@ -13,6 +13,7 @@ from epmstored.api.forms import (
     Query,
     Scope,
     StatusQuery,
+    VerifyQuery,
     VersionsQuery,
 )
 from epmstored.api.peers import Right
@@ -65,6 +66,10 @@ ROUTES: tuple[Route, ...] = (
     _get(
         "/v1/apps/{app}/versions", "versions", LOOK, "The log of an application, newest first.",
         "Versions", query=VersionsQuery,
+    ),
+    _get(
+        "/v1/apps/{app}/verify", "verify", LOOK, "What each path is to the vendor, by its release.",
+        "Verified", query=VerifyQuery,
     ),
     _get(
         "/v1/apps/{app}/diff", "diff", CONTENT, "What differs between two versions.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from epmstore.cli.main import main
 from epmstore.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -96,6 +97,28 @@ async def test_diff_comes_in_pages(server: "Server") -> None:
     assert (first["added"], first["clean"], first["to"]) == (3, False, "now")
     second = (await server.get(f"/v1/apps/crm/diff?limit=2&after={first['next']}")).shape
     assert [c["path"] for c in second["changes"]] == ["c"]
+
+
+async def test_verify_says_what_each_path_is_to_the_vendor(server: "Server") -> None:
+    assert (await server.get("/v1/apps/crm/verify")).shape["error"] == "not_found"
+    store = ("--store", str(server.store), "--quiet")
+    assert main(["release", "init", "crm", *store]) == 0
+    assert main(["release", "add", "crm", str(server.root), *store]) == 0
+    [refcat] = (server.store / "catalogs").glob("*.refcat.zst")
+    with Workspace.open(server.store) as workspace:
+        workspace.apps.bind("crm", refcat.name.partition(".")[0])
+    found = await server.get("/v1/apps/crm/verify")
+    assert found.status == 200, found.body
+    assert found.shape["clean"] is True
+    for name in ("a", "b", "c"):
+        (server.root / name).write_bytes(b"nobody's")
+    first = (await server.get("/v1/apps/crm/verify?limit=2")).shape
+    assert (first["clean"], first["release"], first["counts"]["unknown"]) == (False, 0, 3)
+    second = (await server.get(f"/v1/apps/crm/verify?limit=2&after={first['next']}")).shape
+    both = [*first["findings"], *second["findings"]]
+    assert [(one["path"], one["class"]) for one in both] == [(n, "unknown") for n in "abc"]
+    assert second["next"] is None
+    assert (await server.get("/v1/apps/crm/verify?release=9")).status == 404
 
 
 async def test_a_content(server: "Server") -> None:

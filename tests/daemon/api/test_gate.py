@@ -1,10 +1,11 @@
 """What is no request for this service is refused, in the one shape, and changes nothing."""
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epmstored.api import gate
@@ -250,6 +251,7 @@ async def test_noise_is_answered_or_cut_off_and_changes_nothing(server: "Server"
     """Every stream of bytes ends with an error or with nothing, and the next client is served."""
     examples: list[bytes] = []
 
+    @settings(max_examples=int(os.environ.get("EPM_TEST_REQUESTS", "200")))
     @given(st.lists(st.one_of(TOKENS, st.binary(max_size=8)), max_size=30))
     def collect(parts: list[bytes]) -> None:
         examples.append(b"".join(parts))
