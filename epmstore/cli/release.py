@@ -12,13 +12,13 @@ from epmstore.catalog.classes import LISTS, Patterns
 from epmstore.catalog.model import AboutRecord
 from epmstore.catalog.selector import parse_selector
 from epmstore.cli import shapes
+from epmstore.cli.apps import class_options
 from epmstore.cli.command import PATH, command
 from epmstore.cli.history import LETTERS
 from epmstore.cli.moments import local
 from epmstore.cli.output import counted, name
 from epmstore.cli.record import check_label
 from epmstore.cli.session import Session
-from epmstore.cli.setup import class_options
 from epmstore.cli.summary import titled
 from epmstore.digest import parse_digest
 from epmstore.errors import AppNotFoundError, InvalidNameError, NotFoundError, UsageError
