@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from epmstore.blobs.pack import WrittenGroup
 from epmstore.catalog.model import (
     AboutRecord,
-    Actor,
     Counts,
     Requirement,
     VersionPart,
@@ -51,7 +50,6 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
     label: str | None = None
     requires: tuple[Requirement, ...] = ()
-    actor: Actor | None = None
 
 
 def make_delta(old: Mapping[RelPath, Entry], new: Iterable[Entry]) -> Delta:
@@ -136,7 +134,6 @@ def _part(
         counts=delta.counts,
         time=to_rfc3339(store.clock.now()),
         label=draft.label,
-        actor=draft.actor,
         requires=draft.requires,
     )
     meta = [new for old, new in delta.modified if _same_bytes(old, new)]

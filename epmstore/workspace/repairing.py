@@ -150,8 +150,8 @@ class Repairing(Verifying):
             raise NotRestorableError(
                 f"{len(missing)} of {len(wanted)} contents of release {request.release} are not"
                 " in the store: neither released with them here, nor in any recorded version",
-                hint="bring them from the vendor: `epmstore release add` of that release's files,"
-                " or `epmstore blob put FILE` for single ones; then repair again",
+                hint="bring them from its vendor's store: `epmstore catalog clone STORE KEY"
+                f" --contents {request.release}`; or `epmstore blob put FILE` for single ones",
                 app=self.app.key,
                 missing=len(missing),
                 digests=sorted(info.digest.hex() for info in missing)[:100],

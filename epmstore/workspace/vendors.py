@@ -1,7 +1,8 @@
 """`ws.vendors`: what a vendor does with reference catalogs. Thin: each verb names its use case.
 
 A catalog is named by the key of an application of this host that has one, or by its own key or
-UUID: a vendor's store needs no application.
+UUID: a vendor's store needs no application. What is published does not say which of its vendor's
+people did it: it goes to everybody.
 """
 
 import uuid as uuids
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 from epmstore.catalog.appcat import check_key
 from epmstore.catalog.classes import Patterns, Rules
 from epmstore.catalog.diff import Change
-from epmstore.catalog.model import AboutRecord, Actor, Counts, RevokeRecord
+from epmstore.catalog.model import AboutRecord, Counts, RevokeRecord
 from epmstore.clock import to_rfc3339
 from epmstore.digest import Digest
 from epmstore.errors import AppNotFoundError, ConflictError, UsageError, VersionNotFoundError
@@ -69,9 +70,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 class Vendors:
     """Of one open store."""
 
-    def __init__(self, store: Store, *, actor: Actor | None, progress: Progress) -> None:
+    def __init__(self, store: Store, *, progress: Progress) -> None:
         self._store = store
-        self._actor = actor
         self._progress = progress
 
     def init(
@@ -94,9 +94,7 @@ class Vendors:
                     f"there is a catalog of {known.key} ({known.app}) already",
                     hint=f"`epmstore release list {known.key}`",
                 )
-        about = AboutRecord(
-            time=self._now(), actor=self._actor, app=app, key=key, name=name, patterns=patterns
-        )
+        about = AboutRecord(time=self._now(), app=app, key=key, name=name, patterns=patterns)
         say(self._store, app, about)
         return about
 
@@ -108,7 +106,7 @@ class Vendors:
         releases = find_refcat(self._store, key)
         about = change(_about(releases))
         Rules(about.patterns)
-        about = replace(about, time=self._now(), actor=self._actor)
+        about = replace(about, time=self._now())
         say(self._store, releases.app, about)
         return about
 
@@ -225,7 +223,6 @@ class Vendors:
             )
         record = RevokeRecord(
             time=self._now(),
-            actor=self._actor,
             version=release,
             digest=None if digest is None else digest.hex(),
             revoked=revoked,
@@ -251,7 +248,7 @@ class Vendors:
         vendors = KnownVendors(self._store)
         needs = tuple(parse_requirement(text, tree, vendors) for text in requires)
         check_one_way(app, needs, needs_of_others(self._store, app))
-        return Draft(label=label, requires=needs, actor=self._actor)
+        return Draft(label=label, requires=needs)
 
     def _now(self) -> str:
         return to_rfc3339(self._store.clock.now())

@@ -94,7 +94,7 @@ class Workspace:
         """Reference catalogs: what vendors released."""
         from epmstore.workspace.vendors import Vendors  # noqa: PLC0415 - start-up: seldom needed
 
-        return Vendors(self._store, actor=self._actor, progress=self._progress)
+        return Vendors(self._store, progress=self._progress)
 
     def read_report(self, form: object) -> "ReadReport":
         """A report that was made elsewhere, beside the catalog here. Raises UsageError,

@@ -280,3 +280,12 @@ def test_every_path_that_this_machine_has_installed_may_be_released() -> None:
         for line in path.read_bytes().splitlines():
             if line != b"/.":
                 check_name(os.fsdecode(line[1:]))
+
+
+def test_a_catalog_does_not_say_who_of_its_vendor_made_it(shop: Shop, build: Path) -> None:
+    actor = {"user": "jane", "uid": 1234, "via": "cli"}
+    with Workspace.open(shop.place / "store", clock=FixedClock(), actor=actor) as ws:
+        ws.vendors.init("other")
+        ws.vendors.add("other", Source(paths=(build,)))
+        ws.vendors.revoke("other", release=0)
+        assert b"jane" not in b"".join(ws.catalogs.export("other"))

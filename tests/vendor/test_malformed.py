@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from epmstore import codec
 from epmstore.catalog.model import Requirement
 from epmstore.digest import identify
-from epmstore.errors import BadCatalogError
+from epmstore.errors import BadCatalogError, EpmError
 from epmstore.progress import SILENT
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
@@ -486,3 +488,36 @@ def test_other_spellings_of_a_sound_catalog_are_sound(sound: list[Doc], place: W
         lines.append(spelled)
     found = check_catalog(place._store, b"".join(lines), None, SILENT)
     assert [one.label for one in found.releases] == ["1.0", "1.1"]
+
+
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.data())
+def test_whatever_is_changed_it_is_refused_or_another_sound_catalog(
+    sound: list[Doc], place: Workspace, data: st.DataObject
+) -> None:
+    lines = chained(sound)
+    whole = bytearray(b"".join(lines))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(whole) - 1))
+        what = data.draw(st.sampled_from(["flip", "drop", "insert", "cut"]))
+        if what == "flip":
+            whole[at] ^= data.draw(st.integers(1, 255))
+        elif what == "drop":
+            del whole[at : at + data.draw(st.integers(1, 9))]
+        elif what == "insert":
+            whole[at:at] = data.draw(st.binary(min_size=1, max_size=4))
+        else:
+            del whole[max(at, 1) :]
+    try:
+        found = check_catalog(place._store, bytes(whole), None, SILENT)
+    except EpmError as error:
+        assert error.message and error.exit_code in (6, 10)
+        return
+    # nothing but the last line can be another one without the chain saying so
+    kept = bytes(whole).splitlines(keepends=True)
+    assert kept[:-1] == lines[: len(kept) - 1]
+    assert len(found.lines) == len(kept)
