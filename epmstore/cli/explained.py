@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from epmstore.cli.output import counted, number
 from epmstore.vendor.explain import Explanation
 
@@ -21,15 +23,22 @@ def words(found: Explanation | None) -> str:
 def words_of_many(found: Sequence[Explanation | None]) -> str:
     """Of versions that follow each other, newest first: what they come to together."""
     known = [one for one in found if one is not None]
-    steps = [one for one in known if one.kind not in ("drift", "rollback", "repair")]
+    steps = [one for one in known if one.kind not in ("drift", "rollback", "repair", "restored")]
+    restored = [one for one in known if one.kind == "restored"]
     rest = sum(one.rest for one in known)
-    if len({(one.from_, one.to) for one in steps}) != 1:
+    ends = {(one.from_, one.to) for one in steps}
+    if len(ends) != 1 or any(one.to != steps[0].to for one in restored):
         return f"{counted(rest, 'file')} unexplained" if rest else ""
-    text = _step(steps[0], together=True)
+    # what came back after the greater part of a step was made is the rest of that step
+    newer = sum(one.explained for one in known[: known.index(steps[0])] if one in restored)
+    newest = msgspec.structs.replace(
+        steps[0], done=min(steps[0].total, steps[0].done + newer), before=0
+    )
+    text = _step(newest)
     return f"{text}, {number(rest)} unexplained" if rest else text
 
 
-def _step(found: Explanation, *, together: bool = False) -> str:
+def _step(found: Explanation) -> str:
     if found.kind in ("rollback", "repair", "drift"):
         return ""
     if found.kind == "restored":
@@ -38,4 +47,4 @@ def _step(found: Explanation, *, together: bool = False) -> str:
     text = f"release {found.to}" if install else f"{found.kind} {found.from_} -> {found.to}"
     if found.is_partial:
         return f"partial {text}: {number(found.done)} of {counted(found.total, 'file')}"
-    return f"{text} completed" if found.before and not together else text
+    return f"{text} completed" if found.before else text

@@ -49,9 +49,10 @@ PLAN_LIMIT = 1 << 30
 def status(session: Session, scan: bool) -> int:
     """Show what has changed since the last version.
 
-    Looks at the live root, records nothing, and exits with 1 if there are differences. A daemon
-    that runs is asked, which is quicker: it has looked at the root after the last event. Outside of
-    any root and without --app, all applications are shown, one row each.
+    And, with a reference catalog or an accepted version, what is not as it should be, and since
+    when. Looks at the live root, records nothing, and exits with 1 if there are differences. A
+    daemon that runs is asked, which is quicker: it has looked at the root after the last event.
+    Outside of any root and without --app, all applications are shown, one row each.
     """
     found = None if scan else ask_status(session.store_path, session.app, session.out)
     if found is not None:

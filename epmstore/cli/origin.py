@@ -24,6 +24,8 @@ from epmstore.workspace.standing import Deviation, Standing
 
 PIECE = 1 << 20
 BATCH = 2000
+SHOWN = 3
+"""Paths that changed together with one, as far as they are named."""
 Named = tuple[str | None, BlobInfo]
 
 
@@ -192,10 +194,10 @@ def _blamed(one: Blamed, labels: Mapping[int, str | None]) -> Iterator[str]:
         yield f"  {one.entry.content.digest.hex()}  {_shipped(one, labels)}"
     if one.others > 0:
         explained = words(one.explanation)
-        text = f"  with {counted(one.others, 'other path')}" + (
-            f": {explained}" if explained else ""
-        )
-        yield text + (f" ({', '.join(map(name, one.with_[:3]))} ...)" if one.with_ else "")
+        said = f" ({explained})" if explained else ""
+        more = ", ..." if one.others > SHOWN else ""
+        named = f": {', '.join(map(name, one.with_[:SHOWN]))}{more}" if one.with_ else ""
+        yield f"  with {counted(one.others, 'other path')}{said}{named}"
 
 
 def _who(one: Blamed) -> str:

@@ -4,6 +4,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from epmstore.record.recorder import Intent, Recorder
+from epmstore.record.root import open_root
+from epmstore.workspace import Workspace
 from tests.cli.test_json import check
 from tests.cli.test_verify import RELEASES, root, text, write
 
@@ -124,3 +127,18 @@ def test_an_upgrade_stays_one_however_much_was_added(cli: "Cli", root: Path) -> 
     found = explanation(cli)
     assert (found["kind"], found["from"], found["to"], found["partial"]) == ("upgrade", 0, 1, False)
     assert found["rest"] == 20
+
+
+def test_an_upgrade_that_was_seen_in_pieces_is_one_folded_change(cli: "Cli", root: Path) -> None:
+    install(root, 1)
+    cli.ok("snapshot", "-m", "before")
+    with Workspace.open(cli.store) as ws:  # as the daemon records what it observes
+        recorder = Recorder(ws._store, ws.apps.get("crm"))
+        for paths in ({"bin/crmd"}, {"lib/a.so", "doc/1"}, {"doc/2"}):
+            write(root, {path: RELEASES[2][path] for path in paths})
+            with open_root(recorder.app) as opened:
+                recorder.snapshot(opened, Intent(kind="drift", reason="event"))
+    lines = cli.ok("log").out.splitlines()
+    assert lines[0].endswith("drift: 3 versions, 2 to 4 (upgrade 1 -> 2)")
+    assert lines[1].endswith("before (downgrade 2 -> 1)")
+    assert cli.ok("log", "--unexplained").out == ""
