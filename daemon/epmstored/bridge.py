@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 from epmstore.workspace import Workspace
+from epmstored.brake import StoppedError
 from epmstored.priority import give_way
 
 T = TypeVar("T")
@@ -44,19 +45,28 @@ class Bridge:
         self._open_workspace = open_workspace
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._workspace: Workspace | None = None
+        self._is_closed = False
         self._ended = threading.Event()
         # A daemon thread: what hangs on a dead file system must not keep the process from ending.
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     async def run(self, call: Callable[[Workspace], T]) -> T:
-        """The result of `call`, or what it raised, or what opening the store raised."""
+        """The result of `call`, or what it raised, or what opening the store raised. Raises
+        StoppedError once it is closed.
+        """
+        return await asyncio.wrap_future(self._submit(call))
+
+    def _submit(self, call: Callable[[Workspace], T]) -> Future[T]:
+        if self._is_closed:
+            raise StoppedError("this application is not watched any more")
         job = _Job(call)
         self._jobs.put(job)
-        return await asyncio.wrap_future(job.future)
+        return job.future
 
     async def close(self, wait: float) -> bool:
         """Let the thread end after what it has to do; false if that takes longer than `wait` s."""
+        self._is_closed = True
         self._jobs.put(None)
         return await asyncio.to_thread(self._ended.wait, wait)
 

@@ -1,0 +1,60 @@
+"""The way into threads."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from epmstore.errors import NoStoreError
+from epmstore.workspace import Workspace
+from epmstored.brake import StoppedError
+from epmstored.bridge import Bridge
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    Workspace.init(tmp_path / "store").close()
+    return tmp_path / "store"
+
+
+async def test_everything_is_done_in_order_in_one_thread(store: Path) -> None:
+    bridge = Bridge("one", lambda: Workspace.open(store))
+    first = await bridge.run(lambda ws: (ws, threading.get_ident()))
+    second = await bridge.run(lambda ws: (ws, threading.get_ident()))
+    assert first == second
+    assert first[1] != threading.get_ident()
+    assert await bridge.close(wait=60)
+
+
+async def test_what_is_raised_comes_back_and_the_thread_goes_on(store: Path) -> None:
+    bridge = Bridge("one", lambda: Workspace.open(store))
+    with pytest.raises(ZeroDivisionError):
+        await bridge.run(lambda ws: 1 // 0)
+    assert await bridge.run(lambda ws: ws.path) == store
+    assert await bridge.close(wait=60)
+
+
+async def test_a_store_that_is_not_there_is_tried_again(tmp_path: Path) -> None:
+    bridge = Bridge("one", lambda: Workspace.open(tmp_path / "store"))
+    with pytest.raises(NoStoreError):
+        await bridge.run(lambda ws: ws.path)
+    Workspace.init(tmp_path / "store").close()
+    assert await bridge.run(lambda ws: ws.path) == tmp_path / "store"
+    assert await bridge.close(wait=60)
+
+
+async def test_what_hangs_is_not_waited_for_without_end(store: Path) -> None:
+    bridge, go_on = Bridge("one", lambda: Workspace.open(store)), threading.Event()
+    started = threading.Event()
+
+    def hang(workspace: Workspace) -> bool:
+        started.set()
+        return go_on.wait(60)
+
+    job = bridge._submit(hang)
+    assert started.wait(60)
+    assert not await bridge.close(wait=0)
+    with pytest.raises(StoppedError):
+        await bridge.run(lambda ws: ws.path)
+    go_on.set()
+    assert job.result(60)
