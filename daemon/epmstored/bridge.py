@@ -77,6 +77,8 @@ class Bridge:
             while (job := self._jobs.get()) is not None:
                 job.do(self._workspace_now)
                 del job  # a result may be large, and the next job may be far
+                if self._jobs.empty() and self._workspace is not None:
+                    self._workspace.rest()
         finally:
             if self._workspace is not None:
                 self._workspace.close()

@@ -188,6 +188,12 @@ class Workspace:
                 owed = handle.left_behind()
                 self.owing += [] if owed is None else [owed]
 
+    def rest(self) -> None:
+        """Let go of files and memory that were taken for reading; what is asked next takes them
+        again. For whoever keeps a workspace open for days.
+        """
+        self._store.close()
+
     def close(self) -> None:
         self._store.close()
 

@@ -22,6 +22,7 @@ from typing import TypeAlias
 import pytest
 
 from tests.acceptance.host import Host, differences, picture
+from tests.daemon.process import running
 
 INSTALLED = Path("/usr/lib/postgresql/15")
 SHARED = Path("/usr/share/postgresql/15")
@@ -237,6 +238,43 @@ def test_a_bad_patch_of_a_live_database_is_rolled_back_without_losing_a_row(
     again.join(60)
     changes = [(line["reason"], line["label"]) for line in host.log() if line["kind"] == "change"]
     assert changes == [("snapshot", "as delivered"), ("run", "patch 15.99"), ("checkout", None)]
+
+
+def test_a_patch_by_hand_while_the_daemon_records(server: Server) -> None:
+    """Nobody announces it; what the server itself writes all the time makes no versions."""
+    host = Host(server.root.parent)
+    host.ok("init")
+    accept_proposals(host, server)
+    host.ok("snapshot", "-m", "as delivered")
+    delivered = picture(server.root / "usr")
+    with running(host.store) as daemon:
+        client = Ledger(server, 1)
+        assert client.enough.wait(60)
+        patch = server.root.parent / "patch.sh"
+        patch.write_text(PATCH.format(programs=server.programs))
+        subprocess.run(["sh", str(patch)], check=True)
+        daemon.wait_for(r"version 1 \(event\), 3 paths")
+
+        server.stop()
+        client.join(60)
+        server.control("start", fails=True)
+        result = host.json("rollback")[-1]
+        assert (result["of"], result["verified"]) == (0, True), result
+        added = server.programs / "lib/added.so"
+        assert result["kept"] == [str(added.relative_to(server.root))], "only drift ever had it"
+        said = len(daemon.lines)
+        added.unlink()
+        assert picture(server.root / "usr") == delivered
+
+        server.start()
+        stored = {int(line) for line in server.sql("select id from ledger").split()}
+        assert stored.issuperset(client.committed)
+        daemon.wait_for(r"version \d \(event\)", after=said)
+        server.stop()
+        assert daemon.stop() == 0
+    log_ = host.log()
+    assert [line["reason"] for line in log_ if line["kind"] == "change"] == ["snapshot", "checkout"]
+    assert len(log_) < 8, "besides those: the patch, files of the server that came and went"
 
 
 def test_programs_that_run_are_not_replaced_unasked(server: Server) -> None:
