@@ -67,13 +67,13 @@ def begin(root: Path, seconds: float, seed: int) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def end(process: subprocess.Popen[str], *, least: float = 0) -> None:
-    """Wait for a storm. Fails if it was weaker than `least` operations a second."""
+def end(process: subprocess.Popen[str]) -> float:
+    """Wait for a storm; operations a second."""
     out, _ = process.communicate()
     assert process.returncode == 0
     rate = float(json.loads(out)["rate"])
     sys.stdout.write(f"{rate:,.0f} operations a second\n")
-    assert rate >= least, "void: the storm was too weak"
+    return rate
 
 
 def differences(store: Path, root: Path) -> list[str]:
@@ -121,7 +121,7 @@ def check(store: Path) -> None:
 @pytest.mark.usefixtures("queue")
 def test_after_a_storm_the_newest_version_is_the_root(store: Path, root: Path, seed: int) -> None:
     with running(store) as daemon:
-        end(begin(root, SECONDS, seed + 1), least=LEAST_RATE)
+        rate = end(begin(root, SECONDS, seed + 1))
         wait_until_recorded(daemon, store, root)
         assert daemon.stop() == 0
         overflows = sum("events were lost" in line for line in daemon.lines)
@@ -129,6 +129,8 @@ def test_after_a_storm_the_newest_version_is_the_root(store: Path, root: Path, s
         assert overflows <= looks + 1, "each is reported once"
         assert not [line for line in daemon.lines if "ERROR" in line]
     check(store)
+    if rate < LEAST_RATE:
+        pytest.skip(f"all is well, but the run is void: {rate:,.0f} operations a second")
 
 
 def test_killed_at_any_moment_it_misses_nothing(store: Path, root: Path) -> None:
