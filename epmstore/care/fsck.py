@@ -29,6 +29,7 @@ from epmstore.care.needs import (
 from epmstore.care.tables import Copy, Tables, leans_on, read_tables
 from epmstore.catalog.model import Position
 from epmstore.catalog.state import CatalogState
+from epmstore.checkout.owed import owed_file
 from epmstore.digest import BlobInfo, Sha256
 from epmstore.errors import DamagedError, EpmError
 from epmstore.group import Place
@@ -158,6 +159,10 @@ class _Check:
                 change.find(self._store, app)
             except DamagedError as error:
                 self._add("damaged", f"journals/{app}.change", error.message)
+            try:
+                owed_file(self._store, app).load()
+            except DamagedError as error:
+                self._add("damaged", f"journals/{app}.owed", error.message)
         for path in open_journals(self._store):
             self._check_journal(f"journals/{path.name}", path.read_bytes())
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from epmstore import locks
 from epmstore.care import fsck
 from epmstore.care.findings import Finding, FsckReport
 from epmstore.errors import EpmError
+from epmstore.places import DAEMON_LOCK
 from epmstore.record.store import Store
 from epmstore.workspace import Workspace
 from tests.care.stores import DAY, Host, flip, pack_files, tree
@@ -356,3 +358,13 @@ def test_a_large_content_comes_back_part_by_part(tmp_path: Path) -> None:
     assert any(("crm", 0) in finding.versions for finding in report.findings)
     assert check(host, repair=True).clean
     host.check()
+
+
+def test_damage_to_what_is_owed_is_found(host: Host) -> None:
+    with host.open() as ws, locks.hold(host.path / "locks", DAEMON_LOCK):
+        ws.app("crm").checkout("0", confirm=60.0, exact=True)
+    [owed] = (host.path / "journals").glob("*.owed")
+    assert check(host).clean
+    flip(owed, 100)
+    [finding] = check(host).findings
+    assert (finding.kind, finding.file) == ("damaged", f"journals/{owed.name}")
