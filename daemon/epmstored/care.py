@@ -102,6 +102,8 @@ class Carer:
         return 0 if self._known.damage is None else self._known.damage.findings
 
     async def _look_at_room(self) -> None:
+        """And at what commands have proven meanwhile."""
+        self._known = await self._bridge.run(lambda _: ledger.load(self._store))
         usage = await self._bridge.run(lambda _: room.measure(self._store))
         found = room.judge(usage, self._config.store, self.room)
         if found.level != self.room.level:
@@ -154,7 +156,7 @@ class Carer:
             self._known = await self._bridge.run(lambda _: ledger.change(self._store, edit))
         except (EpmError, OSError) as error:
             log.error("what was done cannot be written down: %s", error)
-            self._known = edit(self._known)  # or it would be tried every minute
+            self._known = edit(self._known)
 
     # The tasks, in the thread.
 

@@ -32,10 +32,14 @@ PIECE = 1 << 20
 
 
 class Drill(msgspec.Struct, frozen=True):
-    """What came of it. `differs` are paths and what is wrong with them: then nothing is proven."""
+    """What came of it. `without` counts files that have no stored content (by their class, or for
+    want of room) and are left out. `differs` are paths and what is wrong with them: then nothing is
+    proven.
+    """
 
     files: int
     size: int
+    without: int
     differs: tuple[tuple[RelPath, str], ...]
 
     @property
@@ -62,7 +66,9 @@ def drill(store: Store, entries: Sequence[Entry], *, progress: Progress = SILENT
         differs = tuple(_compare(target, wanted, progress))
     finally:
         clear(store.path)
-    return Drill(sum(entry.kind == "file" for entry in wanted), size, differs)
+    files = sum(entry.kind == "file" for entry in wanted)
+    without = sum(entry.kind == "file" for entry in entries) - files
+    return Drill(files, size, without, differs)
 
 
 def clear(store: Path) -> None:

@@ -42,10 +42,13 @@ def drill(session: Session, version: str | None) -> int:
             "proven": done.is_proven,
             "files": done.files,
             "bytes": done.size,
+            "without": done.without,
             "differs": shapes.reasons(done.differs),
         }
         text = f"{handle.app.key}: version {chosen} can be restored"
         text += f": {counted(done.files, 'file')}, {size(done.size)}"
+        if done.without:
+            text += f" ({counted(done.without, 'file has', 'files have')} no stored content)"
         if not done.is_proven:
             code = DAMAGED
             text = f"{handle.app.key}: version {chosen} is not restored as it was recorded"

@@ -9,7 +9,7 @@ watches the root was faster.
 import os
 import secrets
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
@@ -121,13 +121,20 @@ class Recorder:
             settled = probe_clock(root.fd).settled_ns()
             shelf = Shelf(store.packs, store.contents, store.blobs)
             with Ingestion(root.fd, shelf, progress=self._progress) as ingestion:
-                feed = ingestion.feed if contents else _without_contents(ingestion.feed)
+                spared: set[RelPath] = set()
+                feed = ingestion.feed if contents else _sparing(ingestion.feed, spared)
                 found, stale = self._observe(root, head, only, feed)
                 ingested = ingestion.finish()
             changes = judge_changes(found, ingested.examined)
             look = Look(head, found, changes)
             version, is_new, is_labelled = self._commit(look, ingested, intent)
-        self._remember(root, version, found, ingested, settled, stale, is_new=is_new)
+        read = {
+            one.candidate.path: None
+            if one.entry is None or one.candidate.path in spared
+            else one.stat
+            for one in ingested.examined
+        }
+        self._remember(root, version, found, read, settled, stale, is_new=is_new)
         label = intent.label if is_new or is_labelled else None
         return Recorded(head.number, version, is_new, is_labelled, look, ingested.collided, label)
 
@@ -269,16 +276,15 @@ class Recorder:
         root: Root,
         version: VersionRecord,
         found: Observation,
-        ingested: Ingested,
+        read: Mapping[RelPath, os.stat_result | None],
         settled: int,
         stale: frozenset[bytes],
         *,
         is_new: bool,
     ) -> None:
-        """Bring the live cache up to the version that was just recorded or confirmed."""
-        read = {
-            one.candidate.path: None if one.entry is None else one.stat for one in ingested.examined
-        }
+        """Bring the live cache up to the version that was just recorded or confirmed; `read` as in
+        `fresh_rows`.
+        """
         rows = fresh_rows(found, read, settled)
         cache, state = self.store.live(self.app.uuid), self.live_state(version, root)
         if found.cold:
@@ -304,12 +310,21 @@ def is_failure(problem: Problem) -> bool:
     return problem.kind in ("unreadable", "unstable")
 
 
-def _without_contents(feed: Feed) -> Feed:
-    return lambda candidates: feed(map(_spared, candidates))
+def _sparing(feed: Feed, spared: set[RelPath]) -> Feed:
+    """Files whose content may be new become such of which no content is stored, and are named: the
+    live cache must not know them, or nobody would look at them when there is room again.
+    """
+
+    def spare(one: Candidate) -> Candidate:
+        found = _spared(one)
+        if found is not one:
+            spared.add(one.path)
+        return found
+
+    return lambda candidates: feed(map(spare, candidates))
 
 
 def _spared(one: Candidate) -> Candidate:
-    """A file whose content may be new, as one of which no content is stored."""
     if not stat.S_ISREG(one.stat.st_mode) or one.path_class not in ("program", "config"):
         return one
     old = one.recorded

@@ -39,7 +39,7 @@ def scratch(workspace: Workspace) -> list[str]:
 def test_a_good_version_is_proven_and_that_is_remembered(workspace: Workspace) -> None:
     version, done = workspace.care.drill("crm")
     assert (version, done.differs) == (0, ())
-    assert done.files == 4
+    assert (done.files, done.without) == (4, 1)
     uuid = workspace.apps.get("crm").uuid
     assert ledger.load(workspace.path).proofs[uuid].version == 0
     assert scratch(workspace) == []

@@ -62,6 +62,11 @@ class Hub:
         finally:
             self._subscriptions.discard(subscription)
 
+    def close(self) -> None:
+        """Everybody is told that there is no more."""
+        for subscription in self._subscriptions:
+            subscription.lost = True
+
     def publish(self, event: Event) -> None:
         for subscription in self._subscriptions:
             subscription.put(event)

@@ -135,6 +135,7 @@ class ControlApi:
             self.ready.clear()
             server.close()
             await self.jobs.stop()
+            self._hub.close()
             await runner.shutdown()
             await manager.shutdown(GRACE_SECONDS)
             await runner.cleanup()
