@@ -11,6 +11,7 @@ from epmstore.cli.paths import scope
 from epmstore.cli.record import check_label
 from epmstore.cli.session import Session
 from epmstore.cli.summary import INCOMPLETE
+from epmstore.errors import UsageError
 from epmstore.workspace import vendorshapes
 
 STRANGERS = ("moved", "foreign", "local", "unknown")
@@ -73,6 +74,10 @@ def accept(session: Session, version: str, paths: tuple[str, ...], reason: str |
     """
     reason = check_label(reason)
     handle = session.handle()
+    if "/" in version:
+        raise UsageError(
+            f"{version!r} is no version", hint=f"name the version first: latest {version}"
+        )
     wanted = scope(paths, handle.app.root)
     chosen = selector(version)
     if session.dry_run:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from epmstore import fsio, locks
-from epmstore.atomic import directory, make_directories
+from epmstore.atomic import directory, make_directories, remove_file
 from epmstore.blobs.packlog import PackLog
 from epmstore.blobs.store import PackStore
 from epmstore.catalog.history import CatalogFile
@@ -31,6 +31,8 @@ from epmstore.scan.fsclock import boot_id
 
 FOLDERS = ("packs", "packs/log", "catalogs", "journals", "quarantine", "locks", "live")
 INDEX = "index.sqlite"
+DERIVED = ("survey", "explained")
+"""Endings of files beside a live cache (epmstore/vendor), which may be lost like it."""
 TRUST = "trust"
 """Keys that vouch for catalogs from elsewhere, and what is known of those; made when needed."""
 SYSCAT = ".syscat.zst"
@@ -93,6 +95,14 @@ class Store:
 
     def live(self, app: str) -> LiveCache:
         return LiveCache(self.path / "live" / f"{app}.sqlite", boot_id(), newest_ns)
+
+    def drop_live(self, app: str) -> None:
+        """Nothing that is kept of an app beside its history is known any more: the live cache, and
+        what was derived from the history and a refcat. Raises OSError.
+        """
+        self.live(app).drop()
+        for kept in DERIVED:
+            remove_file(self.path / "live" / f"{app}.{kept}")
 
     def journal(self, app: str) -> Path:
         return self.journals / f"{app}.journal"

@@ -208,7 +208,7 @@ class Apps:
             self._declarations.remove(key)  # first, or it might be applied again
             self._change(lambda cat: cat.remove(app.uuid))
             self._release(app)
-            self._store.live(app.uuid).drop()
+            self._store.drop_live(app.uuid)
             if forget:
                 with self._store.lock_write():
                     retire(self._store.catalog(app.uuid).path, self._store.quarantine)
@@ -272,7 +272,7 @@ class Apps:
             self.check_resembles(new)
         self._change(lambda cat: cat.change(new))
         if (old.root, old.follow) != (new.root, new.follow):
-            self._store.live(new.uuid).drop()
+            self._store.drop_live(new.uuid)
         if unit_of(old) != unit_of(new):
             self._release(old)
         self._bind(new)

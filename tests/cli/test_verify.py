@@ -220,6 +220,8 @@ def test_accept_can_be_tried_dry(cli: "Cli", root: Path) -> None:
     assert "would be accepted" in cli.ok("accept", "--dry-run").out
     assert cli("accept", "9").code == 5
     assert cli("accept", "latest", "no/such").code == 5
+    swapped = cli("accept", "etc/crm.conf")
+    assert swapped.code == 2 and "latest etc/crm.conf" in swapped.err
 
 
 def test_the_same_with_or_without_what_was_surveyed_before(cli: "Cli", root: Path) -> None:
@@ -254,3 +256,14 @@ def test_what_its_vendor_withdrew_is_named(cli: "Cli", root: Path) -> None:
     assert summary["withdrawn"] == [{"path": "bin/crmd", "why": "it leaks"}]
     (root / "bin/crmd").write_bytes(text("crmd 1"))
     assert cli("verify", "--json").shapes[-1]["withdrawn"] == []
+
+
+def test_an_application_that_is_removed_leaves_nothing_beside_its_history(
+    cli: "Cli", root: Path
+) -> None:
+    cli("verify")
+    cli.ok("log")
+    names = {path.suffix for path in (cli.store / "live").iterdir()}
+    assert {".survey", ".explained", ".sqlite"} <= names
+    cli.ok("app", "remove", "crm", "--yes")
+    assert list((cli.store / "live").iterdir()) == []
