@@ -54,7 +54,6 @@ class Guests:
         self.access = access
         self.limits = limits
         self.open: dict[Connection, None] = {}
-        self.refused = 0
         self.lingering = 0
 
     def admit(self, connection: "Connection") -> None:
@@ -108,7 +107,6 @@ class Connection(web.RequestHandler):
             self.rights = self._guests.access.rights(self.peer)
             self._guests.admit(self)
         except EpmError as error:
-            self._guests.refused += 1
             self.refuse(error)
             return
         except OSError:

@@ -169,12 +169,6 @@ class Jobs:
     def count(self, state: State) -> int:
         return sum(job.state == state for job in self._all.values())
 
-    def is_changing(self) -> bool:
-        """Whether a root is being changed right now by a job."""
-        return any(
-            job.state == "running" and isinstance(job.spec, Checkout) for job in self._all.values()
-        )
-
     async def submit(self, spec: JobSpec, actor: Actor) -> Job:
         """Raises BusyError if too many wait, StoppingError."""
         if self._stopping:
