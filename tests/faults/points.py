@@ -31,6 +31,7 @@ from tests.faults.scenarios import SCENARIOS, Ack, Scenario, Stage
 from tests.faults.shim import LOG, SYNCS, Fault, Shim
 from tests.faults.verdict import judge
 
+HOWS = ("kill", "again", "tear", "drop", "lose", "fail")
 ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EACCES", "EROFS", "EMFILE", "EINTR")
 Answer: TypeAlias = dict[str, Any]
 
@@ -177,7 +178,7 @@ def points(
     found: list[Point] = []
     calls = len(names)
     for at, name in enumerate(names, 1):
-        if how == "kill":
+        if how in ("kill", "lose"):
             found.append(Point(scenario, how, at))
         elif how == "again":
             found.append(Point(scenario, "kill", at, recovery=rng.randrange(1, calls - at + 20)))
@@ -221,7 +222,9 @@ def key(line: dict[str, Any]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--how", default="kill", choices=["kill", "again", "tear", "drop", "fail"])
+    parser.add_argument(
+        "--how", default="kill", choices=["kill", "again", "tear", "drop", "lose", "fail"]
+    )
     parser.add_argument("--scenario", action="append", choices=list(SCENARIOS))
     parser.add_argument("--every", type=int, default=1, help="one of so many points")
     parser.add_argument("--seed", type=int, default=1)

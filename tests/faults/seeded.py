@@ -172,7 +172,18 @@ def metadata_forgotten() -> None:
     put(fsio, "set_times", lambda fd, mtime_ns: None)
 
 
+def data_not_synced() -> None:
+    put(fsio, "sync_data", lambda fd: None)
+
+
+def files_not_synced() -> None:
+    put(fsio, "sync_file", lambda fd: None)
+    put(fsio, "sync_filesystem", lambda fd: None)
+
+
 BUGS: dict[str, Bug] = {
+    "data not synced": Bug("D2", data_not_synced, "snapshot", "lose"),
+    "files not synced": Bug("D2", files_not_synced, "checkout", "lose"),
     "contents after the line": Bug("D4", contents_after_the_line, "snapshot"),
     "removed before it is replaced": Bug("D2", removed_before_it_is_replaced, "patterns"),
     "no temporary": Bug("D2", no_temporary, "patterns"),

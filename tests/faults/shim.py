@@ -6,10 +6,13 @@ failed, torn or made the last.
 The call `at` (from 1; 0: none) is hit, and with `sticky` every one after it. `only` narrows what is
 counted to some calls. Of a torn write half of the bytes arrive, then the process is killed, or with
 `error` the call fails: so it is with short writes and with power cuts alike. `drop` is a sync that
-fails as disks do it: what was written since is gone, and the next sync knows nothing of it.
+fails as disks do it: what was written since is gone, and the next sync knows nothing of it. `lose`
+is a power cut on a file system that keeps names in order and data as it likes: the process is
+killed, and of the files that were written and not synced all (or half of them, in turn) are zeros.
 """
 
 import os
+import random
 import signal
 import threading
 from collections import Counter
@@ -18,7 +21,7 @@ from typing import Literal, NamedTuple, Self, TypeAlias
 
 from epmstore import fsio
 
-How: TypeAlias = Literal["log", "fail", "tear", "kill", "drop"]
+How: TypeAlias = Literal["log", "fail", "tear", "kill", "drop", "lose"]
 SYNCS = frozenset({"fsync", "fdatasync"})
 
 
@@ -47,6 +50,7 @@ class Shim:
         self._fault = fault
         self._lock = threading.Lock()
         self._written: dict[int, list[tuple[int, int]]] = {}
+        self._held: dict[int, int] = {}
 
     @property
     def counts(self) -> Counter[str]:
@@ -74,8 +78,7 @@ class Shim:
             number = len(self.calls)
             is_hit = fault.at and (number == fault.at or (number > fault.at and fault.sticky))
             if not (is_counted and is_hit):
-                if name in SYNCS:
-                    self._written.pop(_inode(call), None)
+                self._forget_synced(call)
                 return
             self.hits.append(call)
         self._spoil(call)
@@ -84,7 +87,9 @@ class Shim:
         fault = self._fault
         if fault.how == "tear":
             tear(call)
-        if fault.how == "kill" or (fault.how == "tear" and not fault.error):
+        if fault.how == "lose":
+            self._lose(fault.at)
+        if fault.how in ("kill", "lose") or (fault.how == "tear" and not fault.error):
             os.kill(os.getpid(), signal.SIGKILL)
         if fault.how == "drop":
             self._drop(call)
@@ -96,7 +101,23 @@ class Shim:
         fd, data, offset = call.arguments
         assert isinstance(fd, int) and isinstance(data, bytes | bytearray | memoryview)
         at = offset if isinstance(offset, int) else os.lseek(fd, 0, os.SEEK_CUR)
-        self._written.setdefault(_inode(call), []).append((at, len(data)))
+        inode = _inode(call)
+        self._written.setdefault(inode, []).append((at, len(data)))
+        if self._fault.how == "lose" and inode not in self._held:
+            self._held[inode] = os.dup(fd)  # it may be closed before it is lost
+
+    def _forget_synced(self, call: Call) -> None:
+        if call.name == "syncfs":
+            self._written.clear()
+        elif call.name in SYNCS:
+            self._written.pop(_inode(call), None)
+
+    def _lose(self, seed: int) -> None:
+        rng = random.Random(seed)
+        for inode, ranges in sorted(self._written.items()):
+            if seed % 2 or rng.random() < 0.5:
+                for at, length in ranges:
+                    os.pwrite(self._held[inode], bytes(length), at)
 
     def _drop(self, call: Call) -> None:
         fd = call.arguments[0]

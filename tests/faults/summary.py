@@ -14,6 +14,7 @@ from typing import Any
 BEGIN, END = "<!-- points: begin -->", "<!-- points: end -->"
 NAMES = {
     "kill": "killed before a call",
+    "lose": "killed, and data that was not synced lost",
     "again": "and the recovery killed, too",
     "tear": "half a write, then killed or failed",
     "drop": "a sync fails and forgets",

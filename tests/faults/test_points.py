@@ -16,7 +16,7 @@ from tests.faults.points import Point, Runner, in_process, points
 from tests.faults.scenarios import SCENARIOS
 
 EVERY = amount("EPM_TEST_EVERY", 80)
-HOWS = {"kill": 1, "again": 2, "tear": 3, "drop": 0.2, "fail": 9}
+HOWS = {"kill": 1, "lose": 1, "again": 2, "tear": 3, "drop": 0.2, "fail": 9}
 """The share of each: there are fourteen times as many ways to fail."""
 
 
