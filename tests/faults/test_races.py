@@ -132,16 +132,16 @@ def test_nothing_gets_out(
             f"\n{kind}, {level}: {turns} turns, {swaps[0] // SECONDS} swaps a second\n"
         )
     assert arena.escapes() == []
-    assert turns > 3 and swaps[0] > 1000 * SECONDS
+    assert turns > 3 and swaps[0] > 100 * SECONDS
 
 
 @pytest.mark.slow
 def test_who_looks_first_and_opens_then_gets_out(tmp_path: Path) -> None:
     """Or the test above proves nothing."""
     arena = Arena(tmp_path)
-    escapes, end = 0, time.monotonic() + 1
+    escapes, end = 0, time.monotonic() + 60
     with arena.raced("folder"):
-        while time.monotonic() < end:
+        while escapes <= 20 and time.monotonic() < end:
             folder = arena.root / "d"
             if not folder.is_symlink():
                 with contextlib.suppress(OSError):
