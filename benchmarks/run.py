@@ -204,6 +204,8 @@ def main() -> int:
                 continue  # only sizes and memory count
             print(f"round {number + 1}, {chain}", file=sys.stderr, flush=True)
             bench.run_chain(chain, results, number)
+        results.rounds = number + 1
+        write_report(results, options.out)  # of what there is, should the rest not come
     bench.scratch.remove()
     if options.queries:
         results.queries = queries.measure(trees.CACHE / "queries")
