@@ -198,6 +198,8 @@ def main() -> int:
     results = Results(options.tree, len(files), size, options.rounds)
     contestants = choose_contestants(options.peers, results)
     bench = Bench(contestants, older, compare_releases(older, newer))  # this also warms the cache
+    if options.queries:
+        results.queries = queries.measure(trees.CACHE / "queries")
     for number in range(options.rounds):
         for chain in options.chain or CHAINS:
             if chain == "huge" and number:
@@ -207,9 +209,6 @@ def main() -> int:
         results.rounds = number + 1
         write_report(results, options.out)  # of what there is, should the rest not come
     bench.scratch.remove()
-    if options.queries:
-        results.queries = queries.measure(trees.CACHE / "queries")
-    write_report(results, options.out)
     print(overview(results))
     print(f"wrote {options.out}")
     return 1 if results.failures else 0
