@@ -7,7 +7,6 @@ part in the stages that it has a command for.
 
 import shutil
 import subprocess
-import sys
 from typing import NamedTuple
 
 
@@ -175,7 +174,7 @@ BORG = Contestant(
 PYTHON = Contestant(
     name="python",
     install="",
-    stages={"start": f"exec {sys.executable} -c pass"},
+    stages={"start": "exec python -c pass"},
 )
 
 ALL = (EPMSTORE, TAR, CP, RSYNC, GIT, RESTIC, BORG, PYTHON)
