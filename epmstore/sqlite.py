@@ -52,8 +52,17 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         check_same_thread=False,
         timeout=10.0,
     )
-    for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0", "cache_size=-32768"):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in (
+            "trusted_schema=OFF",
+            "cell_size_check=ON",
+            "mmap_size=0",
+            "cache_size=-32768",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -137,7 +137,7 @@ class Database:
         Raises DamagedError for an index that is missing, of another store or schema, or no
         database.
         """
-        with self._lock, _translated():
+        with self._lock, _translated(self.path):
             if self._writer is not None:
                 yield self._writer
                 return
@@ -159,7 +159,7 @@ class Database:
         the database, before the lock is given back; but not while somebody reads, so whoever goes
         on to take away what the index spoke of asks for a `durable` one.
         """
-        with self._lock, _translated():
+        with self._lock, _translated(self.path):
             if self._writer is not None:
                 yield self._writer
                 return
@@ -186,7 +186,11 @@ class Database:
         if self._reader is None or inode != self._inode:
             self.close()
             connection = sqlite.open_reader(self.path)
-            self._check(connection)
+            try:
+                self._check(connection)
+            except BaseException:
+                connection.close()
+                raise
             self._reader, self._inode = connection, inode
         return self._reader
 
@@ -239,12 +243,12 @@ class Database:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", None)
-        if code == sqlite3.SQLITE_FULL:
+        if code == sqlite3.SQLITE_FULL or (_is_unopened(code) and _is_full(path.parent)):
             raise DiskFullError(
                 "no space left for the index", hint="run `epmstore gc`, or free some space"
             ) from error
@@ -253,3 +257,14 @@ def _translated() -> Iterator[None]:
         raise DamagedError(
             f"the index cannot be used: {error}", hint="run `epmstore rebuild`"
         ) from error
+
+
+def _is_unopened(code: int | None) -> bool:
+    """Whether SQLite could not open a file, which may be one beside the index that readers need."""
+    return code is not None and code & 0xFF == sqlite3.SQLITE_CANTOPEN
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether a file system has no room for another file."""
+    found = os.statvfs(folder)
+    return found.f_bfree == 0 or (found.f_files > 0 and found.f_ffree == 0)
