@@ -11,12 +11,15 @@ outside the measured time: a quick wrong answer is a failure.
 """
 
 import argparse
+import compileall
 import os
 import shutil
 import sys
 from pathlib import Path
 from string import Template
 
+import epmstore
+import epmstored
 from benchmarks import queries, trees
 from benchmarks.contestants import ALL, Contestant
 from benchmarks.measure import CommandError, apparent_bytes, timed, untimed
@@ -184,9 +187,20 @@ def choose_contestants(names: str | None, results: Results) -> list[Contestant]:
     return [one for one in chosen if one.is_installed()]
 
 
+def compile_program() -> None:
+    """As an installed program is: else every process of ours would compile its modules anew where
+    the environment forbids that they are kept.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    for package in (epmstore, epmstored):
+        if not compileall.compile_dir(package.__path__[0], quiet=1):
+            raise SystemExit(f"{package.__name__} does not compile")
+
+
 def main() -> int:
     options = parse()
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    compile_program()
     try:
         small = options.tree == "small"
         older, newer = make_small(trees.CACHE) if small else trees.fetch(options.tree)

@@ -15,6 +15,7 @@ import itertools
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import TypeAlias, cast
 
 import msgspec
@@ -30,6 +31,8 @@ from epmstore.scan.walk import Classify, Identity, Listing, walk
 from epmstore.tree import Entry, PathClass
 
 _Wanted: TypeAlias = tuple[os.stat_result, PathClass]
+TOGETHER = 500
+"""Paths that are looked up in the index at once, while the walk waits."""
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
@@ -102,25 +105,19 @@ class Observer:
         Raises OSError if the root itself cannot be looked at.
         """
         look = _Look(cached)
-        candidates: list[Candidate] = []
-
-        def note(wanted: Mapping[RelPath, _Wanted]) -> None:
-            found = self._candidates(wanted, recorded=recorded)
-            candidates.extend(found)
-            if feed is not None:
-                feed(found)
-
-        self._walk(look, only, note)
-        if only is not None and (new := _new_folders(look, candidates)):
-            self._walk(look, (), note, new)
+        found = _Found(partial(self._candidates, recorded=recorded), feed)
+        self._walk(look, only, found)
+        if only is not None and (new := _new_folders(look, found.candidates)):
+            self._walk(look, (), found, new)
         if recorded:
-            look.replaced_folders += _replaced_folders(candidates)
+            look.replaced_folders += _replaced_folders(found.candidates)
         same_as = group_links(look.links)
         if recorded and only is None:
-            note(self._relinked(look, same_as))
+            found.add(self._relinked(look, same_as))
+            found.look_up()
         gone, left = self._departed(look, whole=only is None) if recorded else ([], [])
         return Observation(
-            candidates,
+            found.candidates,
             gone,
             left,
             look.listings,
@@ -137,7 +134,7 @@ class Observer:
         self,
         look: "_Look",
         only: Collection[str] | None,
-        note: "Callable[[Mapping[RelPath, _Wanted]], None]",
+        found: "_Found",
         below: Collection[str] = (),
     ) -> None:
         """Look at folders; of `only`, those that are not there are looked for in those above."""
@@ -154,7 +151,8 @@ class Observer:
                 if only is not None and (path := _vanished(listing)) is not None:
                     missing.add(split(path)[0])
                 elif listing.folder not in look.visited:
-                    note(look.add(listing))
+                    found.add(look.add(listing))
+            found.look_up()
             if only is None:
                 return
             only, below = missing - look.visited, ()
@@ -162,24 +160,14 @@ class Observer:
     def _candidates(
         self, wanted: "Mapping[RelPath, _Wanted]", *, recorded: bool
     ) -> list[Candidate]:
-        """The paths to look at, each with its recorded entry, if any are: one query a folder."""
-        if not recorded:
-            return [Candidate(path, *found, None) for path, found in wanted.items()]
-        found: list[Candidate] = []
-        by_folder: dict[str, list[RelPath]] = {}
-        for path in wanted:
-            by_folder.setdefault(split(path)[0], []).append(path)
-        for folder, paths in by_folder.items():
-            names = [split(path)[1] for path in paths]
-            entries = self._entries.live_folder(self._app, folder, names)
-            if not entries.keys() >= set(names):
-                # one that is new, or whose row is damaged: reading the whole folder would tell
-                entries = self._entries.live_folder(self._app, folder)
-            found += [
-                Candidate(path, *wanted[path], entries.get(name))
-                for path, name in zip(paths, names, strict=True)
-            ]
-        return found
+        """The paths to look at, each with its recorded entry, if any are."""
+        entries: dict[RelPath, Entry] = {}
+        if recorded:
+            entries = self._entries.live_at(self._app, wanted)
+            # one that is new, or whose row is damaged: reading the whole folder would tell
+            for folder in {split(path)[0] for path in wanted.keys() - entries.keys()}:
+                self._entries.live_folder(self._app, folder)
+        return [Candidate(path, *found, entries.get(path)) for path, found in wanted.items()]
 
     def _relinked(
         self, look: "_Look", same_as: Mapping[RelPath, RelPath]
@@ -226,6 +214,35 @@ class Observer:
         if entry.kind == "directory":
             below = self._entries.live_below(self._app, entry.path)
             lost.update((child.path, child) for child in below)
+
+
+class _Found:
+    """Gathers what is to be looked at: some paths at a time become candidates, and are passed on
+    while the walk goes on.
+    """
+
+    def __init__(
+        self,
+        judge: "Callable[[Mapping[RelPath, _Wanted]], list[Candidate]]",
+        feed: Feed | None,
+    ) -> None:
+        self.candidates: list[Candidate] = []
+        self._judge = judge
+        self._feed = feed
+        self._waiting: dict[RelPath, _Wanted] = {}
+
+    def add(self, wanted: "Mapping[RelPath, _Wanted]") -> None:
+        self._waiting.update(wanted)
+        if len(self._waiting) >= TOGETHER:
+            self.look_up()
+
+    def look_up(self) -> None:
+        """Nothing waits any more."""
+        found = self._judge(self._waiting)
+        self._waiting.clear()
+        self.candidates += found
+        if self._feed is not None:
+            self._feed(found)
 
 
 class _Stat(msgspec.Struct, frozen=True, gc=False):

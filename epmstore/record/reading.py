@@ -15,7 +15,7 @@ import msgspec
 
 from epmstore.blobs.frames import PART_SIZE
 from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup
-from epmstore.digest import BlobInfo, identify, identify_stream
+from epmstore.digest import BlobInfo, identify_again, identify_stream
 from epmstore.record.shelf import Shelf
 from epmstore.relpath import RelPath, split
 from epmstore.scan.folders import FolderCache
@@ -107,7 +107,7 @@ class Reader:
         # From here on an OSError is one of the store.
         if task.st_size > PART_THRESHOLD:
             return self._read_large(name, xattrs, task)
-        info = identify(data)
+        info = identify_again(data, task.before)
         if info != task.before:
             self._keep(info, data, task)
         return Seen(info, None, xattrs, changed)

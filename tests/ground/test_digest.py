@@ -13,6 +13,7 @@ from epmstore.digest import (
     check,
     check_no_collision,
     identify,
+    identify_again,
     identify_stream,
     parse_digest,
     parse_sha256,
@@ -84,3 +85,10 @@ def test_what_is_no_digest(parse: Callable[[str], bytes], length: int) -> None:
     spaced = " ".join(right[at : at + 2] for at in range(0, length, 2))
     with pytest.raises(UsageError):
         parse(spaced)
+
+
+@given(st.binary(max_size=64), st.binary(max_size=64))
+def test_what_was_known_before_changes_no_identity(data: bytes, other: bytes) -> None:
+    assert identify_again(data, None) == identify(data)
+    assert identify_again(data, identify(other)) == identify(data)
+    assert identify_again(data, identify(data)) == identify(data)

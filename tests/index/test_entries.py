@@ -91,8 +91,13 @@ def test_live_folder_and_below(tmp_path: Path) -> None:
     assert {e.path for e in entries.live_below(APP, "b")} == {"b/c", "b/d/e"}
     assert entries.live_folder(APP, "b") == {"c": trees[0][RelPath("b/c")]}
     assert entries.live_folder(APP, "nowhere") == {}
-    assert entries.live_folder(APP, "b", ["c"]) == {"c": trees[0][RelPath("b/c")]}
-    assert entries.live_folder(APP, "b", ["d"]) == {}
+
+
+def test_live_paths_are_looked_up_by_name(tmp_path: Path) -> None:
+    later = {"b/c": 4, "b/\udcff": 2, "a": 3}
+    entries, trees = record(tmp_path, [{**later, "b/c": 1, "b/d": 2}, later])
+    wanted = [RelPath(path) for path in ("b/c", "b/d", "b/\udcff", "b/none", "a", "none/at/all")]
+    assert entries.live_at(APP, wanted) == trees[1]
 
 
 def test_contents_lead_to_every_path_that_had_them(tmp_path: Path) -> None:
