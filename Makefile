@@ -19,7 +19,7 @@ help:
 	@echo "make faults  kills, errors, flips, races, a soak and power cuts (root), in full figures: hours"
 	@echo "make storms  the daemon under storms and kills (root) in full figures: half an hour"
 	@echo "make check   format, lint and types"
-	@echo "make bench   measure against other tools on real trees: minutes, gigabytes"
+	@echo "make bench   measure against other tools on real trees: half an hour, gigabytes"
 	@echo "make lock    pin all dependencies anew, with hashes, in requirements.lock"
 	@echo "make clean   remove .venv and caches"
 

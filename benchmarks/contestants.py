@@ -2,7 +2,8 @@
 
 A command runs in the contestant's root. `$root` is what is recorded, `$home` an empty folder of its
 own, `$older` the older release, `$out` an empty folder. Stages: see stages.py. A contestant takes
-part in the stages that it has a command for.
+part in the stages that it has a command for. Peers run with their defaults but for what is shown:
+what a default syncs is synced, and what it compresses is compressed.
 """
 
 import shutil
@@ -13,6 +14,9 @@ from typing import NamedTuple
 class Contestant(NamedTuple):
     """`stored` names what counts as its store, as globs below `$home`, part by part. What is done
     `before` and `after` a stage is not measured.
+
+    One that is slow over large trees (see stages.SLOW_FROM) is measured there in fewer rounds, and
+    its `costly` stages only over smaller ones.
     """
 
     name: str
@@ -25,15 +29,19 @@ class Contestant(NamedTuple):
     stored: dict[str, tuple[str, ...]] = {}  # noqa: RUF012
     version: str = "--version"
     verified: bool = False
+    program: str = ""
+    note: str = ""
+    slow: bool = False
+    costly: frozenset[str] = frozenset()
 
     def is_installed(self) -> bool:
-        return shutil.which(self.name) is not None
+        return shutil.which(self.program or self.name) is not None
 
     def version_line(self) -> str:
         """The first line that the program prints about its version."""
-        command = [self.name, self.version]
+        command = [self.program or self.name, self.version]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        return (done.stdout or done.stderr).partition("\n")[0].strip()
+        return " ".join((done.stdout or done.stderr).split("\n\n")[0].split())[:70]
 
     @property
     def owns_root(self) -> bool:
@@ -171,10 +179,78 @@ BORG = Contestant(
     stored={"repository": ("repository",)},
 )
 
+OSTREE = Contestant(
+    name="ostree",
+    install="apt install ostree",
+    setup="ostree --repo=$home/repo init --mode=bare-user",
+    stages={
+        "cold": "ostree --repo=$home/repo commit -b cold --tree=dir=$root -s cold",
+        "again": "ostree --repo=$home/repo commit -b again --tree=dir=$root -s again",
+        "patch": "ostree --repo=$home/repo commit -b patch --tree=dir=$root -s patch",
+        "full": "ostree --repo=$home/repo checkout -U -C cold $out/tree",
+    },
+    stored={"repo": ("repo",)},
+    note="mode bare-user: stores files as they are, and could check out by hard links; fsync on",
+    slow=True,
+)
+
+OSTREE_ARCHIVE = OSTREE._replace(
+    name="ostree-archive",
+    program="ostree",
+    setup="ostree --repo=$home/repo init --mode=archive",
+    note="mode archive: a gzip file for each content; fsync on",
+    costly=frozenset({"again", "full"}),
+)
+
+CASYNC = Contestant(
+    name="casync",
+    install="apt install casync",
+    stages={
+        "cold": "casync make --cache=$home/cache --store=$home/s.castr $home/cold.caidx $root",
+        "again": "casync make --cache=$home/cache --store=$home/s.castr $home/2.caidx $root",
+        "patch": "casync make --cache=$home/cache --store=$home/s.castr $home/3.caidx $root",
+        "back": "casync extract --store=$home/s.castr $home/cold.caidx $root",
+        "full": "casync extract --store=$home/s.castr $home/cold.caidx $out",
+    },
+    stored={"chunks": ("s.castr", "*.caidx")},
+    note="default chunks, zstd; with its encoder cache; no fsync",
+    slow=True,
+)
+
+BUP = Contestant(
+    name="bup",
+    install="apt install bup",
+    env={"BUP_DIR": "$home/bup"},
+    setup="bup init",
+    stages={
+        "cold": "bup index -u . && bup save -q -n cold --strip .",
+        "again": "bup index -u . && bup save -q -n again --strip .",
+        "patch": "bup index -u . && bup save -q -n patch --strip .",
+        "full": "bup restore -q -C $out /cold/latest/.",
+    },
+    stored={"repository": ("bup/objects",)},
+    note="index and save, zlib -1, and the index of the files not counted as store",
+    slow=True,
+    costly=frozenset({"full"}),
+)
+
 PYTHON = Contestant(
     name="python",
     install="",
     stages={"start": "exec python -c pass"},
 )
 
-ALL = (EPMSTORE, TAR, CP, RSYNC, GIT, RESTIC, BORG, PYTHON)
+ALL = (
+    EPMSTORE,
+    TAR,
+    CP,
+    RSYNC,
+    GIT,
+    RESTIC,
+    BORG,
+    OSTREE,
+    OSTREE_ARCHIVE,
+    CASYNC,
+    BUP,
+    PYTHON,
+)

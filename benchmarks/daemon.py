@@ -22,9 +22,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.results import Figure
 from epmstore.workspace import Workspace
 
 SETTLE = 2.0
+ASKED = 20
+TITLE = "P7, P10: the daemon"
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -76,8 +79,10 @@ class Daemon:
                 self._more.notify_all()
 
 
-def say(what: str, value: str) -> None:
-    print(f"{what:<34}{value}", flush=True)
+def say(figures: list[Figure]) -> None:
+    for one in figures:
+        most = "" if one.most is None else f", p99 {one.most:.3f}"
+        print(f"{one.what:<44}{one.median:.3f} {one.unit}{most}", flush=True)
 
 
 def files_of(root: Path) -> list[Path]:
@@ -103,7 +108,10 @@ def changes(roots: dict[str, Path]) -> Iterator[tuple[str, str]]:
         yield key, str(path.relative_to(roots[key]))
 
 
-def measure_changes(daemon: Daemon, store: Path, roots: dict[str, Path], count: int) -> None:
+def measure_changes(
+    daemon: Daemon, store: Path, roots: dict[str, Path], count: int
+) -> list[Figure]:
+    """One file after the other, each a version of its own with exactly that path."""
     late, made, seen, cpu = [], [], len(daemon.lines), daemon.cpu()
     for key, path in changes(roots):
         changed = time.monotonic()
@@ -112,19 +120,58 @@ def measure_changes(daemon: Daemon, store: Path, roots: dict[str, Path], count: 
         made.append((key, path, re.findall(r"version (\d+)", daemon.lines[seen - 1][1])[0]))
         if len(late) >= count:
             break
+    cpu = (daemon.cpu() - cpu) / count * 1000
     with Workspace.open(store) as workspace:
         for key, path, version in made:
             found = [one.path for one in workspace.app(key).diff(str(int(version) - 1), version)]
             if found != [path]:
                 raise SystemExit(f"{key} {version} is {found} and not {path}")
     late.sort()
-    say("changes, each a version of its own", str(count))
-    say("  after the settle time, ms", f"median {statistics.median(late):.0f}, "
-        f"p99 {late[max(0, len(late) * 99 // 100 - 1)]:.0f}, most {late[-1]:.0f}")  # fmt: skip
-    say("  CPU for each, ms", f"{(daemon.cpu() - cpu) / count * 1000:.0f}")
+    most = late[min(len(late) - 1, len(late) * 99 // 100)]
+    what = f"from a change to its version, beyond the settle time ({count} changes)"
+    return [
+        Figure(what, "ms", statistics.median(late), most, 100, "P7"),
+        Figure("CPU of the daemon for a change", "ms", cpu),
+    ]
 
 
-def soak(daemon: Daemon, roots: dict[str, Path], minutes: float) -> None:
+def measure_status(store: Path, root: Path) -> list[Figure]:
+    """`epmstore status`, which asks the daemon, and a Python that does nothing, in turn."""
+    programs = Path(sys.executable).parent
+    commands = {
+        "status": [str(programs / "epmstore"), "status"],
+        "pass": [sys.executable, "-c", "pass"],
+        "version": [str(programs / "epmstore"), "--version"],
+    }
+    environment = {**os.environ, "EPMSTORE_STORE": str(store)}
+    took: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(ASKED):
+        for name, command in commands.items():
+            begun = time.perf_counter()
+            done = subprocess.run(command, cwd=root, env=environment, capture_output=True)
+            took[name].append(time.perf_counter() - begun)
+            if done.returncode:
+                raise SystemExit(f"{name}: {done.stderr.decode()}")
+    status, version, nothing = (sorted(took[name]) for name in ("status", "version", "pass"))
+    middle = statistics.median(nothing)
+    against = "against `python -c pass`"
+    return [
+        Figure("`epmstore status`", "s", statistics.median(status), limit=0.15, target="P4"),
+        Figure(
+            f"`epmstore status`, {against}", "x", statistics.median(status) / middle, None, 6, "P10"
+        ),
+        Figure(
+            f"`epmstore --version`, {against}",
+            "x",
+            statistics.median(version) / middle,
+            None,
+            6,
+            "P10",
+        ),
+    ]
+
+
+def soak(daemon: Daemon, roots: dict[str, Path], minutes: float) -> list[Figure]:
     """A change every half second; the first third is left out of the line, as warming up."""
     samples: list[tuple[float, float, int]] = []
     end, begun = time.monotonic() + minutes * 60, time.monotonic()
@@ -135,11 +182,47 @@ def soak(daemon: Daemon, roots: dict[str, Path], minutes: float) -> None:
             break
     rest = samples[len(samples) // 3 :]
     slope = statistics.linear_regression([s[0] for s in rest], [s[1] for s in rest]).slope
-    say("soak, minutes", f"{minutes:.0f}")
-    say(
-        "  memory, MiB an hour", f"{slope * 3600:+.2f} (from {rest[0][1]:.1f} to {rest[-1][1]:.1f})"
-    )
-    say("  descriptors", f"{min(s[2] for s in rest)} to {max(s[2] for s in rest)}")
+    descriptors = [s[2] for s in rest]
+    return [
+        Figure(f"memory, growth over {minutes:.0f} min of soak", "MiB an hour", slope * 3600),
+        Figure("memory, from its warm state on", "MiB", rest[0][1], rest[-1][1]),
+        Figure("descriptors, least and most", "", min(descriptors), max(descriptors)),
+    ]
+
+
+def measure(
+    roots: dict[str, Path], store: Path, changed: int, idle: float, minutes: float = 0
+) -> list[Figure]:
+    """Record the roots into a new store, watch, change. The store stays."""
+    found = []
+    with Workspace.init(store) as workspace:
+        for key, root in roots.items():
+            workspace.apps.add(key, root)
+            found.append(
+                Figure(f"files of {root.name}", "", workspace.app(key).snapshot("base").added)
+            )
+    daemon = Daemon(store)
+    try:
+        started = daemon.wait_for("INFO: ready")[1] - daemon.begun
+        found.append(Figure("start over roots that are known", "s", started))
+        time.sleep(3)  # what it does after it said so is not idleness
+        cpu = daemon.cpu()
+        time.sleep(idle)
+        spent = (daemon.cpu() - cpu) / idle * 100
+        found += [
+            Figure(f"CPU while nothing happens ({idle:.0f} s)", "%", spent, limit=0.1, target="P7"),
+            Figure("memory, and the most of it", "MiB", daemon.memory(), daemon.memory("VmHWM")),
+            *measure_status(store, next(iter(roots.values()))),
+            *measure_changes(daemon, store, roots, changed),
+        ]
+        if minutes:
+            found += soak(daemon, roots, minutes)
+        found.append(Figure("memory at the end", "MiB", daemon.memory(), daemon.memory("VmHWM")))
+    finally:
+        daemon.stop()
+    troubles = [line for _, line in daemon.lines if "WARNING" in line or "ERROR" in line]
+    print("\n".join(troubles[:5]), file=sys.stderr)
+    return [*found, Figure("warnings and errors", "", len(troubles), limit=0)]
 
 
 def main() -> int:
@@ -152,24 +235,7 @@ def main() -> int:
     roots = {f"root{number}": root.absolute() for number, root in enumerate(options.roots)}
     with tempfile.TemporaryDirectory(dir=options.roots[0].absolute().parent) as scratch:
         store = Path(scratch, "store")
-        with Workspace.init(store) as workspace:
-            for key, root in roots.items():
-                workspace.apps.add(key, root)
-                say(f"{root.name}, files", f"{workspace.app(key).snapshot('base').added:,}")
-        daemon = Daemon(store)
-        say("start, s", f"{daemon.wait_for('INFO: ready')[1] - daemon.begun:.1f}")
-        cpu = daemon.cpu()
-        time.sleep(options.idle)
-        say(f"CPU in {options.idle:.0f} s of nothing, ms", f"{(daemon.cpu() - cpu) * 1000:.0f}")
-        say("memory, MiB", f"{daemon.memory():.0f} (most {daemon.memory('VmHWM'):.0f})")
-        measure_changes(daemon, store, roots, options.changes)
-        if options.soak:
-            soak(daemon, roots, options.soak)
-        say("memory at the end, MiB", f"{daemon.memory():.0f} (most {daemon.memory('VmHWM'):.0f})")
-        daemon.stop()
-        troubles = [line for _, line in daemon.lines if "WARNING" in line or "ERROR" in line]
-        say("warnings and errors", str(len(troubles)))
-        print("\n".join(troubles[:5]))
+        say(measure(roots, store, options.changes, options.idle, options.soak))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Run one shell command; print seconds, peak memory in KiB and exit code.
+"""Run one shell command; print seconds, seconds of CPU, peak memory in KiB and exit code.
 
 A process of its own, started with `python -I -S`, because Linux counts the memory that a parent had
 when it started a program towards that program's peak: this parent is small. The command's own
@@ -17,7 +17,8 @@ def main() -> None:
     child = os.posix_spawn("/bin/sh", ["sh", "-c", command], os.environ, file_actions=files)
     _, status, usage = os.wait4(child, 0)
     seconds = time.perf_counter() - start
-    print(seconds, usage.ru_maxrss, os.waitstatus_to_exitcode(status))
+    cpu = usage.ru_utime + usage.ru_stime
+    print(seconds, cpu, usage.ru_maxrss, os.waitstatus_to_exitcode(status))
 
 
 if __name__ == "__main__":

@@ -16,32 +16,44 @@ class CommandError(Exception):
 
 
 class Sample(NamedTuple):
-    """One run: wall time, and the largest resident set of the command or any child of it."""
+    """One run: wall time; CPU time and the largest resident set of the command and its children;
+    what reached the device by the end, metadata and journal included, where that can be known.
+    """
 
     seconds: float
+    cpu: float
     peak_bytes: int
+    written_bytes: int | None = None
 
 
 class Summary(NamedTuple):
-    """Samples of one command."""
+    """Samples of one command; medians but for `least`, `most` and the peak."""
 
     median: float
     least: float
     most: float
+    cpu: float
     peak_bytes: int
+    written_bytes: float | None
 
     @classmethod
     def of(cls, samples: list[Sample]) -> "Summary":
         seconds = [sample.seconds for sample in samples]
-        peak = max(sample.peak_bytes for sample in samples)
-        return cls(statistics.median(seconds), min(seconds), max(seconds), peak)
+        written = [s.written_bytes for s in samples if s.written_bytes is not None]
+        return cls(
+            statistics.median(seconds),
+            min(seconds),
+            max(seconds),
+            statistics.median(sample.cpu for sample in samples),
+            max(sample.peak_bytes for sample in samples),
+            statistics.median(written) if written else None,
+        )
 
 
 def timed(
     command: str, cwd: Path, env: Mapping[str, str], allowed: tuple[int, ...] = (0,)
 ) -> Sample:
     """Run a shell command once. Raises CommandError with its output if it fails."""
-    os.sync()  # what others have written must not be paid for in this one's time
     done = subprocess.run(
         [sys.executable, "-I", "-S", str(LAUNCH), command],
         cwd=cwd,
@@ -51,10 +63,10 @@ def timed(
         text=True,
         check=True,
     )
-    seconds, peak, code = done.stdout.split()
+    seconds, cpu, peak, code = done.stdout.split()
     if int(code) not in allowed:
         raise CommandError(f"exit code {code}: {command}\n{done.stderr[-2000:]}")
-    return Sample(float(seconds), int(peak) * 1024)
+    return Sample(float(seconds), float(cpu), int(peak) * 1024)
 
 
 def untimed(command: str, cwd: Path, env: Mapping[str, str]) -> None:

@@ -1,6 +1,8 @@
-"""Questions to the index (P8): 1,000 versions of an application of 100,000 paths, asked in process.
+"""Questions to the history (P8): 1,000 versions of an application of 100,000 paths.
 
-The history is made up: each version changes 100 files, as a busy application would.
+Asked in process through the public API, as the command line does. The history is made up: each
+version changes 100 files, as a busy application would; its contents are digests without bytes. It
+is committed as a recording commits, so catalog and index are real.
 """
 
 import random
@@ -9,113 +11,160 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-from epmstore.digest import BlobInfo, identify
-from epmstore.index.database import Database
-from epmstore.index.entries import Entries
+from benchmarks import refcat
+from benchmarks.results import Figure
+from epmstore.catalog.model import Counts, VersionPart, VersionRecord
+from epmstore.digest import BlobInfo
+from epmstore.record.commit import Head, commit_version
 from epmstore.relpath import RelPath
-from epmstore.tree import Entry
+from epmstore.tree import shifted_sum
+from epmstore.workspace import AppHandle, Workspace
 
-APP = "0" * 32
 PATHS = 100_000
 VERSIONS = 1_000
 CHANGED = 100
+RELEASES = 20
 ASKED = 200
+LIMIT = 50.0
 
 
-class Query(NamedTuple):
-    """Milliseconds that an answer takes: median, and what 99 of 100 stay below."""
+class History:
+    """The application that does not exist, and how to make its next version."""
 
-    what: str
-    median: float
-    most: float
-    limit: float | None
+    def __init__(self, paths: int) -> None:
+        self.tree = refcat.Tree(paths, refcat.SEED)
+        self.contents: list[BlobInfo] = []
+        self._dice = random.Random(7)
+
+    @property
+    def paths(self) -> list[RelPath]:
+        return list(self.tree.entries)
+
+    def next(self, head: Head, app: str) -> VersionPart:
+        version = 0 if head.number is None else head.number + 1
+        if version:
+            chosen = self._dice.sample(sorted(self.tree.entries), CHANGED)
+            come = [self.tree.fresh(path) for path in chosen]
+            gone = [self.tree.entries[path] for path in chosen]
+            self.tree.sum = shifted_sum(self.tree.sum, gone=gone, come=come)
+            self.tree.entries.update((entry.path, entry) for entry in come)
+            counts = Counts(0, CHANGED, 0)
+        else:
+            come, _, counts = self.tree.step(0)
+        self.contents += [entry.content for entry in come if entry.content is not None]
+        return VersionPart(_header(version, app, self.tree.sum, counts), come, [], [])
 
 
-def measure(folder: Path, paths: int = PATHS, versions: int = VERSIONS) -> list[Query]:
-    """Make the index below `folder`, ask, and remove it."""
+def _header(version: int, app: str, total: int, counts: Counts) -> VersionRecord:
+    return VersionRecord(
+        version=version,
+        app=app,
+        key="busy",
+        txid=f"{version:032x}",
+        kind="change",
+        reason="snapshot",
+        tree=f"{total:064x}",
+        counts=counts,
+        time=f"2026-01-{version // 1440 + 1:02}T{version // 60 % 24:02}:{version % 60:02}:00.000Z",
+        label=f"patch {version}",
+    )
+
+
+def measure(folder: Path, paths: int = PATHS, versions: int = VERSIONS) -> list[Figure]:
+    """Make the history below `folder`, ask, and remove it."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    database = Database(folder / "index.sqlite", "bench")
-    entries = Entries(database)
+    root = folder / "root"
+    root.mkdir(parents=True)
+    history = History(paths)
     try:
-        contents = _fill(entries, paths, versions)
-        size = (folder / "index.sqlite").stat().st_size
-        per_entry = (
-            f"index: {size / 1e6:.0f} MB for {paths} entries and {versions * CHANGED} changes"
-        )
-        return [*_ask(entries, contents, paths, versions), Query(per_entry, 0, 0, None)]
+        with Workspace.init(folder / "store") as workspace:
+            app = workspace.apps.add("busy", root).app.uuid
+            sizes = [*_commit(workspace, history, app, 1)]
+            sizes += _commit(workspace, history, app, versions - 1)
+        with Workspace.open(folder / "store") as workspace:
+            figures = [*_ask(workspace.app("busy"), history, versions)]
+        figures += _sizes(sizes, paths, versions)
+        return [*figures, *_identify(folder, paths)]
     finally:
-        database.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _path(number: int) -> RelPath:
-    return RelPath(f"opt/module{number % 997}/part{number % 13}/file{number}.so")
+def _commit(workspace: Workspace, history: History, app: str, count: int) -> tuple[int, int]:
+    """(bytes of the index, bytes of the catalogs) after `count` more versions."""
+    store = workspace._store
+    for number in range(count):
+        with store.keep_packs():
+            commit_version(
+                store, app, lambda head: history.next(head, app), txid=f"{app}{number}{count}"
+            )
+    with store.database.write() as db:
+        pages = db.execute("PRAGMA page_count").fetchone()[0]
+        size = db.execute("PRAGMA page_size").fetchone()[0]
+    catalogs = sum(file.stat().st_size for file in store.catalogs.glob("*.syscat.zst"))
+    return pages * size, catalogs
 
 
-def _entry(number: int, version: int) -> Entry:
-    return Entry(
-        path=_path(number),
-        kind="file",
-        mode=0o644,
-        user="root",
-        group="root",
-        mtime_ns=1_700_000_000_000_000_000 + version * 10**9 + number,
-        content=identify(b"%d %d" % (number, version)),
-    )
+def _sizes(sizes: list[int], paths: int, versions: int) -> Iterator[Figure]:
+    index, catalog, index_after, catalog_after = sizes
+    changes = (versions - 1) * CHANGED
+    yield Figure("index, for each entry", "bytes", index / paths, limit=300, target="P2")
+    grown = (index_after - index) / changes
+    yield Figure("index, for each change", "bytes", grown, limit=80, target="P2")
+    yield Figure("catalog, for each entry", "bytes", catalog / paths)
+    yield Figure("catalog, for each change", "bytes", (catalog_after - catalog) / changes)
 
 
-def _fill(entries: Entries, paths: int, versions: int) -> list[BlobInfo]:
-    """The contents that changed files got."""
-    dice = random.Random(7)
-    first = [_entry(number, 0) for number in range(paths)]
-    entries.apply(APP, 0, entries=first, meta=[], removed=[])
-    contents: list[BlobInfo] = []
-    for version in range(1, versions):
-        changed = [_entry(number, version) for number in dice.sample(range(paths), CHANGED)]
-        contents += [entry.content for entry in changed if entry.content is not None]
-        entries.apply(APP, version, entries=changed, meta=[], removed=[])
-    return contents
-
-
-def _ask(entries: Entries, contents: list[BlobInfo], paths: int, versions: int) -> Iterator[Query]:
+def _ask(app: AppHandle, history: History, versions: int) -> Iterator[Figure]:
     dice = random.Random(8)
+    paths, folders = history.paths, sorted({path.rpartition("/")[0] for path in history.paths})
 
-    def some_path() -> RelPath:
-        return _path(dice.randrange(paths))
-
-    def some_version() -> int:
-        return dice.randrange(1, versions)
+    def version() -> str:
+        return str(dice.randrange(1, versions))
 
     def neighbours() -> None:
-        version = some_version()
-        assert entries.changed(APP, version - 1, version)
-
-    def distant() -> None:
-        entries.changed(APP, some_version(), some_version())
+        number = dice.randrange(1, versions)
+        assert len(app.diff(str(number - 1), str(number))) == CHANGED
 
     def folder() -> None:
-        entries.live_folder(APP, f"opt/module{dice.randrange(997)}/part{dice.randrange(13)}")
+        assert app.ls(version(), RelPath(dice.choice(folders)))
 
-    yield _timed("history of a path", lambda: entries.history(APP, some_path()), 50)
-    yield _timed("a path at a version", lambda: entries.at(APP, some_version(), some_path()), 50)
-    yield _timed("a folder", folder, None)
-    yield _timed("what a version changed", neighbours, None)
-    yield _timed("what changed between any two", distant, None, asked=20)
-    yield _timed(
-        "where a content is", lambda: entries.with_content(dice.choice(contents).digest), None
-    )
-    yield _timed("the whole tree of a version", lambda: _drain(entries, some_version()), None, 5)
+    def pattern() -> str:
+        return f"*/{dice.choice(paths).rpartition('/')[2]}"
+
+    def content() -> None:
+        assert app.find_content(dice.choice(history.contents).digest)
+
+    begun = time.perf_counter()
+    assert len(app.versions()) == versions
+    first = (time.perf_counter() - begun) * 1000
+    yield Figure("`log`, for the first time in a process", "ms", first)
+    asked = ASKED
+    yield _timed("`history PATH`", lambda: app.history(dice.choice(paths)), asked, "P8")
+    yield _timed("`ls VERSION:FILE`", lambda: app.ls(version(), dice.choice(paths)), 20)
+    yield _timed("`ls VERSION:FOLDER`", folder, 20)
+    yield _timed("`ls VERSION`, all of it", lambda: app.ls(version()), 5)
+    yield _timed("`diff`, two neighbours", neighbours, asked)
+    yield _timed("`diff`, any two", lambda: app.diff(version(), version()), 20)
+    yield _timed("`find SHA1`", content, asked)
+    yield _timed("`find '*/NAME'`", lambda: app.find(pattern()), 20)
 
 
-def _drain(entries: Entries, version: int) -> None:
-    for _ in entries.tree(APP, version):
-        pass
+def _identify(folder: Path, paths: int) -> Iterator[Figure]:
+    """Over a vendor's catalog of as many paths, in a store of its own."""
+    file = folder / "big.refcat"
+    refcat.write(file, RELEASES, paths, refcat.SEED)
+    with Workspace.init(folder / "vendor") as workspace:
+        workspace.catalogs.import_(file, allow_unsigned=True)
+        tree = refcat.Tree(paths, refcat.SEED)
+        come, _, _ = tree.step(0)
+        contents = [entry.content for entry in come if entry.content is not None]
+        dice = random.Random(9)
+        what = f"`identify`, one content, {RELEASES} releases of {paths:,} files"
+        yield _timed(what, lambda: workspace.origins.origins([dice.choice(contents)]), ASKED)
 
 
-def _timed(what: str, ask: Callable[[], object], limit: float | None, asked: int = ASKED) -> Query:
+def _timed(what: str, ask: Callable[[], object], asked: int, target: str = "") -> Figure:
     ask()
     samples = []
     for _ in range(asked):
@@ -123,4 +172,6 @@ def _timed(what: str, ask: Callable[[], object], limit: float | None, asked: int
         ask()
         samples.append((time.perf_counter() - begun) * 1000)
     samples.sort()
-    return Query(what, statistics.median(samples), samples[-max(1, asked // 100)], limit)
+    limit = LIMIT if target else None
+    most = samples[-max(1, asked // 100)]
+    return Figure(what, "ms", statistics.median(samples), most, limit, target)

@@ -1,226 +1,264 @@
 """The measurements as Markdown and plots."""
 
-import math
-import os
-import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
+from benchmarks import compare, plans
 from benchmarks.contestants import ALL, Contestant
-from benchmarks.measure import Sample, Summary
 from benchmarks.plot import Bar, bars
-from benchmarks.queries import Query
-from benchmarks.stages import CHAINS, TARGETS, Stage, Target
+from benchmarks.results import About, Calls, Figure, Measured, Record, Results, Table
+from benchmarks.stages import CHAINS, MAIN, SLOW_FROM, Stage
+from benchmarks.targets import MILLION, Verdict, judge_all
 
-MB = 1_000_000
+MAIN_TREE = "linux"
+HEAD = f"""# Benchmark report
 
+Written by `make bench` from `report.json` beside it, where every sample is. Only ratios within one
+run mean anything. Contestants take turns (A, B, A, B; another one begins in each round), each on
+its own copy of the tree and with a new store; times are medians of the rounds, with the least and
+the most. Before the first round each one does everything once over a small tree (warm-up), and the
+trees have been read: the page cache is warm.
 
-class Results:
-    """Samples by stage and contestant, one for each round; store sizes by part after each."""
-
-    def __init__(self, tree: str, files: int, tree_bytes: int, rounds: int) -> None:
-        self.tree, self.files, self.tree_bytes, self.rounds = tree, files, tree_bytes, rounds
-        self.samples: dict[tuple[str, str], list[Sample]] = {}
-        self.stored: dict[tuple[str, str], dict[str, int]] = {}
-        self.grown: dict[tuple[str, str], dict[str, int]] = {}
-        self.absent: list[Contestant] = []
-        self.failures: list[str] = []
-        self.place = ""
-        self.queries: list[Query] = []
-
-    def add(self, stage: str, name: str, sample: Sample) -> None:
-        self.samples.setdefault((stage, name), []).append(sample)
-
-    def summary(self, stage: str, name: str) -> Summary | None:
-        samples = self.samples.get((stage, name))
-        return Summary.of(samples) if samples else None
+epmstore's times include making the result durable, hashing twice and, for a checkout, the journal
+and verification; what a checkout wrote is compared with the original. The others do what they do
+with the options shown. Peak memory of less than 10 MB cannot be told apart. *Written* is what
+reached the device until all was synced, the file system's metadata and journal included.
+Contestants that are slow over large trees (more than {SLOW_FROM:,} files) run there in the first
+rounds only, and without some stages: see the end.
+"""
 
 
-class Verdict(NamedTuple):
-    """A target and what was measured for it; `text` is the measured value."""
-
-    target: Target
-    against: str
-    limit: str
-    text: str
-    met: bool
-
-
-def parts_sum(sizes: dict[str, int], parts: tuple[str, ...]) -> int:
-    return sum(size for part, size in sizes.items() if not parts or part in parts)
-
-
-def quantity(results: Results, target: Target, stage: str, name: str) -> float | None:
-    """The number that a target compares, of one contestant; None if it was not measured."""
-    summary = results.summary(stage, name)
-    if summary is None:
-        return None
-    if target.measure == "seconds":
-        return summary.median
-    if target.measure == "peak":
-        return summary.peak_bytes
-    sizes = results.stored if target.measure == "stored" else results.grown
-    found = sizes.get((stage, name))
-    parts = target.parts if name == "epmstore" else ()
-    return None if found is None else parts_sum(found, parts)
+def render(record: Record, committed: Record | None) -> str:
+    """The whole report."""
+    lines = [HEAD]
+    main = record.trees.get(MAIN_TREE) or next(iter(record.trees.values()), None)
+    lines += ["## Targets", "", *target_table(main, record)]
+    lines += ["", "## Since the last report", "", *compare.lines(committed, record)]
+    if main is not None:
+        lines += ["", f"## {main.tree}: {_what(main)}", "", *_about_tree(main)]
+        for stage in _stages(main):
+            lines += ["", f"### {stage.targets}: {stage.title}", "", *stage_table(main, stage)]
+            lines += ["", f"![{stage.name}](plots/{stage.name}.svg)"]
+    for table in record.tables.values():
+        lines += ["", f"## {table.title}", "", _about(table.about), "", *figure_table(table)]
+    if record.calls is not None:
+        lines += ["", "## System calls", "", *calls_table(record.calls)]
+    for tree in record.trees.values():
+        if tree is not main:
+            lines += ["", f"## {tree.tree}: {_what(tree)}", "", *_about_tree(tree), ""]
+            lines += tree_table(tree)
+    lines += ["", "## Contestants", "", *contestant_lines(record)]
+    return "\n".join(lines).rstrip() + "\n"
 
 
-def spread(results: Results, ours: tuple[str, str], theirs: tuple[str, str]) -> str:
-    """Least and most of the ratios within each round."""
-    pairs = zip(results.samples[ours], results.samples[theirs], strict=False)
-    ratios = [a.seconds / b.seconds for a, b in pairs]
-    return f"{min(ratios):.2f} - {max(ratios):.2f}"
+def write(record: Record, committed: Record | None, target: Path) -> None:
+    """`target`, `report.json` beside it, and `plots/<stage>.svg`."""
+    record.save(target.with_suffix(".json"))
+    target.write_text(render(record, committed))
+    main = record.trees.get(MAIN_TREE)
+    if main is not None:
+        plots = target.parent / "plots"
+        plots.mkdir(parents=True, exist_ok=True)
+        for stage in _stages(main):
+            (plots / f"{stage.name}.svg").write_text(stage_plot(main, stage))
 
 
-def judge(results: Results, target: Target) -> Verdict | None:
-    """None if the target does not apply to what was measured."""
-    if target.trees and results.tree not in target.trees:
-        return None
-    ours = quantity(results, target, target.stage, "epmstore")
-    if ours is None:
-        return None
-    what = f"{target.stage}, {target.measure}"
-    what += f" ({' + '.join(target.parts)})" if target.parts else ""
-    if target.opponent is None:
-        limit = target.limit + target.per_file * results.files
-        text = f"{ours / MB:.2f} MB"
-        if not target.limit:
-            text += f", {ours / results.files:.0f} bytes a file"
-        return Verdict(target, what, f"{limit / MB:.2f} MB", text, ours <= limit)
-    stage, _, name = target.opponent.rpartition(":")
-    stage = stage or target.stage
-    found = [(quantity(results, target, stage, one), one) for one in name.split("|")]
-    theirs, name = min(((n, one) for n, one in found if n), default=(0, name))
-    if not theirs:
-        return None
-    text = f"{ours / theirs:.2f}"
-    if target.measure == "seconds" and results.rounds > 1:
-        text += f" ({spread(results, (target.stage, 'epmstore'), (stage, name))})"
-    against = f"{what}, against {name if stage == target.stage else target.opponent}"
-    return Verdict(target, against, f"{target.limit:g}", text, ours / theirs <= target.limit)
+def _what(tree: Results) -> str:
+    return plans.PLANS[tree.tree].what if tree.tree in plans.PLANS else ""
+
+
+def _about(about: About) -> str:
+    return f"Measured {about.date}, {about.commit}: {about.machine}, Python {about.python}."
+
+
+def _about_tree(tree: Results) -> Iterator[str]:
+    yield (
+        f"{tree.releases[0]}, then {tree.releases[1]}: {tree.files:,} files, "
+        f"{tree.tree_bytes / MILLION:,.0f} MB. Rounds: {tree.rounds}. Work folder: {tree.place}. "
+        + _about(tree.about)
+    )
+    if tree.failures:
+        yield ""
+        yield from (f"- failed: {failure}" for failure in dict.fromkeys(tree.failures))
+
+
+def _stages(tree: Results) -> list[Stage]:
+    return [stage for chain in CHAINS.values() for stage in chain if tree.stages.get(stage.name)]
+
+
+def target_table(main: Results | None, record: Record) -> Iterator[str]:
+    yield "| target | what | limit | measured (spread) | |"
+    yield "|---|---|---|---|---|"
+    for verdict in judge_all(main) if main is not None else ():
+        yield _verdict_row(verdict)
+    for table in record.tables.values():
+        for one in table.figures:
+            if one.target and one.limit is not None:
+                name, limit = f"| {one.target} | {one.what}", f"{one.limit:g} {one.unit}"
+                yield f"{name} | {limit} | {_value(one)} | {_mark(one.is_met)} |"
+
+
+def _verdict_row(verdict: Verdict) -> str:
+    columns = verdict.target.name, verdict.against, verdict.limit, verdict.text
+    return f"| {' | '.join(columns)} | {_mark(verdict.met)} |"
+
+
+def _mark(met: bool | None) -> str:
+    return "" if met is None else "met" if met else "**missed**"
 
 
 def label(contestant: Contestant) -> str:
     return "tar, zstd -3" if contestant.name == "zstd" else contestant.name
 
 
-def stage_rows(results: Results, stage: Stage) -> list[tuple[Contestant, Summary]]:
-    rows = [(one, results.summary(stage.name, one.name)) for one in ALL]
-    return [(one, summary) for one, summary in rows if summary is not None]
+def _rows(tree: Results, stage: str) -> list[tuple[Contestant, Measured]]:
+    found = [(one, tree.find(stage, one.name)) for one in ALL]
+    return [(one, measured) for one, measured in found if measured is not None]
 
 
-def stage_table(results: Results, stage: Stage) -> Iterable[str]:
-    ours = results.summary(stage.name, "epmstore")
-    heads = ("", "seconds (median)", "least - most", "epmstore is", "peak memory, MB")
-    yield f"| {' | '.join((*heads, 'store, MB', 'growth, MB'))} |"
-    yield "|---|---|---|---|---|---|---|"
-    for one, summary in stage_rows(results, stage):
-        key = (stage.name, one.name)
-        times = f"{ours.median / summary.median:.2f} x" if ours else ""
+def stage_table(tree: Results, stage: Stage) -> Iterator[str]:
+    ours = tree.find(stage.name, "epmstore")
+    heads = ("", "seconds (median)", "least - most", "rounds", "epmstore is", "CPU, s")
+    sizes = ("peak memory, MB", "written, MB", "store, MB", "growth, MB")
+    yield f"| {' | '.join((*heads, *sizes))} |"
+    yield "|" + "---|" * (len(heads) + len(sizes))
+    for one, measured in _rows(tree, stage.name):
+        summary = measured.summary
+        written = summary.written_bytes
+        is_ours = ours is None or one.name == "epmstore"
+        ratio = "" if is_ours or ours is None else f"{ours.summary.median / summary.median:.2f} x"
         yield (
             f"| {label(one)} | {summary.median:.3f} | {summary.least:.3f} - {summary.most:.3f} "
-            f"| {'' if one.name == 'epmstore' else times} | {summary.peak_bytes / MB:.0f} "
-            f"| {sizes(results.stored.get(key))} | {sizes(results.grown.get(key))} |"
+            f"| {len(measured.samples)} | {ratio} | {summary.cpu:.2f} "
+            f"| {summary.peak_bytes / MILLION:.0f} "
+            f"| {'' if written is None else f'{written / MILLION:.1f}'} "
+            f"| {_sizes(measured.stored)} | {_sizes(measured.grown)} |"
         )
 
 
-def sizes(found: dict[str, int] | None) -> str:
-    if not found:
+def _sizes(found: dict[str, int]) -> str:
+    if len(found) < 2:
+        return "".join(f"{size / MILLION:.2f}" for size in found.values())
+    return ", ".join(f"{part} {size / MILLION:.2f}" for part, size in found.items() if size)
+
+
+def tree_table(tree: Results) -> Iterator[str]:
+    """Everything about a tree in one table: a row for each contestant, seconds for each stage."""
+    stages = [stage for stage in MAIN if tree.stages.get(stage.name)]
+    heads = [f"{stage.name}, s" for stage in stages]
+    heads += ["store after cold, MB", "growth for patch, MB", "peak, MB"]
+    yield f"| | {' | '.join(heads)} |"
+    yield "|" + "---|" * (len(stages) + 4)
+    for one in ALL:
+        found = {stage.name: tree.find(stage.name, one.name) for stage in stages}
+        there = {name: measured for name, measured in found.items() if measured is not None}
+        if there:
+            times = [_seconds(there.get(stage.name)) for stage in stages]
+            peak = max(measured.summary.peak_bytes for measured in there.values())
+            sizes = _total(there.get("cold"), "stored"), _total(there.get("patch"), "grown")
+            yield f"| {label(one)} | {' | '.join((*times, *sizes))} | {peak / MILLION:.0f} |"
+
+
+def _seconds(measured: Measured | None) -> str:
+    if measured is None:
         return ""
-    if len(found) == 1:
-        return f"{sum(found.values()) / MB:.2f}"
-    return ", ".join(f"{part} {size / MB:.2f}" for part, size in found.items() if size)
+    summary = measured.summary
+    return f"{summary.median:.2f} ({summary.least:.2f} - {summary.most:.2f})"
 
 
-def machine() -> str:
-    model = platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        names = [x for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
-        model = names[0].partition(":")[2].strip() if names else model
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    system = f"{platform.system()} {platform.release()}"
-    return f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB, {system}"
+def _total(measured: Measured | None, which: str) -> str:
+    """Of packs and catalogs, where a store has such parts: the rest can be made from them."""
+    sizes = {} if measured is None else getattr(measured, which)
+    lasting = {part: size for part, size in sizes.items() if part in ("packs", "catalogs")}
+    return f"{sum((lasting or sizes).values()) / MILLION:.2f}" if sizes else ""
 
 
-def write_report(results: Results, target: Path) -> None:
-    """`target` and, beside it, `plots/<stage>.svg`."""
-    plots = target.parent / "plots"
-    plots.mkdir(parents=True, exist_ok=True)
-    lines = [
-        "# Benchmark report",
-        "",
-        f"Tree: {results.tree}, {results.files} files, {results.tree_bytes / MB:.0f} MB. "
-        f"Rounds: {results.rounds}, contestants in turn. Page cache warm. "
-        f"Work folder: {results.place}.",
-        "",
-        f"Machine: {machine()}, Python {platform.python_version()}.",
-        "",
-        "Only ratios within one run mean anything. epmstore's times include making the result "
-        "durable, hashing twice and, for a checkout, the journal and verification; the other tools "
-        "do what they do with the options shown. Peak memory of less than 10 MB cannot be told "
-        "apart.",
-        "",
-        "## Targets",
-        "",
-        "| target | what | limit | measured (spread) | |",
-        "|---|---|---|---|---|",
-    ]
-    for wanted in TARGETS:
-        verdict = judge(results, wanted)
-        if verdict is not None:
-            lines.append(
-                f"| {wanted.name} | {verdict.against} | {verdict.limit} | {verdict.text} "
-                f"| {'met' if verdict.met else '**missed**'} |"
-            )
-    for stage in (stage for chain in CHAINS.values() for stage in chain):
-        rows = stage_rows(results, stage)
-        if rows:
-            lines += ["", f"## {stage.targets}: {stage.title}", "", *stage_table(results, stage)]
-            lines += ["", f"![{stage.name}](plots/{stage.name}.svg)"]
-            (plots / f"{stage.name}.svg").write_text(stage_plot(stage, rows))
-    if results.queries:
-        lines += ["", "## P8: questions to the index", "", *query_table(results.queries)]
-    lines += ["", "## Contestants", "", *contestant_lines(results)]
-    lines += ["", *(f"- failed: {failure}" for failure in dict.fromkeys(results.failures))]
-    target.write_text("\n".join(lines).rstrip() + "\n")
-
-
-def query_table(found: Iterable[Query]) -> Iterable[str]:
-    yield "| question | median, ms | 99th percentile, ms | limit, ms | |"
+def figure_table(table: Table) -> Iterator[str]:
+    if table.note:
+        yield table.note
+        yield ""
+    yield "| what | median | 99th percentile or most | limit | |"
     yield "|---|---|---|---|---|"
-    for one in found:
+    for one in table.figures:
         limit = "" if one.limit is None else f"{one.limit:g}"
-        verdict = "" if one.limit is None else ("met" if one.most <= one.limit else "**missed**")
-        yield f"| {one.what} | {one.median:.2f} | {one.most:.2f} | {limit} | {verdict} |"
+        most = "" if one.most is None else _number(one.most)
+        median = f"{_number(one.median)} {one.unit}".strip()
+        yield f"| {one.what} | {median} | {most} | {limit} | {_mark(one.is_met)} |"
 
 
-def stage_plot(stage: Stage, rows: list[tuple[Contestant, Summary]]) -> str:
-    drawn = [
-        Bar(label(one), s.median, s.least, s.most, f"{s.median:.2f} s", one.name == "epmstore")
-        for one, s in rows
-    ]
+def _value(one: Figure) -> str:
+    most = "" if one.most is None else f", 99th percentile or most {_number(one.most)}"
+    return f"{_number(one.median)} {one.unit}{most}"
+
+
+def _number(value: float) -> str:
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def calls_table(calls: Calls) -> Iterator[str]:
+    yield (
+        f"Counted by `strace -f -c` in a run of its own over {calls.tree} ({calls.files:,} files): "
+        "calls for each file of the tree, and in brackets all that sync (fsync and the like). "
+        + _about(calls.about)
+    )
+    yield ""
+    yield f"| | {' | '.join(calls.counts)} |"
+    yield "|" + "---|" * (len(calls.counts) + 1)
+    for one in ALL:
+        cells = [
+            f"{found[0] / calls.files:.1f} ({found[1]})"
+            if (found := counts.get(one.name)) is not None
+            else ""
+            for counts in calls.counts.values()
+        ]
+        if any(cells):
+            yield f"| {label(one)} | {' | '.join(cells)} |"
+
+
+def stage_plot(tree: Results, stage: Stage) -> str:
+    drawn = []
+    for one, measured in _rows(tree, stage.name):
+        s = measured.summary
+        is_ours = one.name == "epmstore"
+        drawn.append(Bar(label(one), s.median, s.least, s.most, f"{s.median:.2f} s", is_ours))
     return bars(f"{stage.title} (seconds)", drawn)
 
 
-def contestant_lines(results: Results) -> Iterable[str]:
-    taken = {name for _, name in results.samples}
+def contestant_lines(record: Record) -> Iterable[str]:
+    versions: dict[str, str] = {}
+    for tree in record.trees.values():
+        versions |= tree.versions
     for one in ALL:
-        if one.name in taken:
-            commands = "; ".join(f"{stage}: `{line}`" for stage, line in one.stages.items())
-            yield f"- **{label(one)}** ({one.version_line()}). {commands}"
-    for one in results.absent:
-        yield f"- {label(one)} is not installed: `{one.install}`"
+        name = label(one)
+        if one.name not in versions:
+            yield f"- **{name}** was not there: `{one.install}`"
+            continue
+        notes = [one.note] if one.note else []
+        if one.slow:
+            notes.append("slow over large trees: the first rounds only")
+        if one.costly:
+            notes.append(f"left out there: {', '.join(sorted(one.costly))}")
+        install = f", `{one.install}`" if one.install else ""
+        commands = "; ".join(f"{stage}: `{line}`" for stage, line in one.stages.items())
+        setup = f"before: `{one.setup}`; " if one.setup else ""
+        about = f" {'; '.join(notes)}." if notes else ""
+        yield f"- **{name}** ({versions[one.name]}{install}).{about} {setup}{commands}"
 
 
-def overview(results: Results) -> str:
+def overview(record: Record, main: Results | None) -> str:
     """A few lines for the terminal."""
-    verdicts = [found for wanted in TARGETS if (found := judge(results, wanted))]
     rows = [
         f"{v.target.name:4} {'met   ' if v.met else 'MISSED'} {v.text:>26}"
         f"  limit {v.limit}: {v.against}"
-        for v in verdicts
+        for v in (judge_all(main) if main is not None else ())
     ]
-    total = math.fsum(s.seconds for found in results.samples.values() for s in found)
-    return "\n".join([*rows, f"{total:.0f} s of measured time"])
+    rows += [
+        f"{one.target:4} {'met   ' if one.is_met else 'MISSED'} {_value(one):>26}"
+        f"  limit {one.limit:g}: {one.what}"
+        for table in record.tables.values()
+        for one in table.figures
+        if one.target and one.limit is not None
+    ]
+    return "\n".join(rows)

@@ -5,9 +5,15 @@ own copy of the tree and with its own store, all on one file system, which as ro
 each chain. Work is in benchmarks/.cache/work. What a checkout wrote is compared with the original,
 outside the measured time: a quick wrong answer is a failure.
 
-    make bench                               kernel source, all chains, five rounds
-    make bench ARGS='--rounds 1 --tree small'           try whether everything works
-    make bench ARGS='--chain main --peers epmstore,git,cp'
+A run replaces its parts in benchmarks/report.json, leaves the others, and writes report.md from
+all: so a report may be made in several runs. It is compared with the one of the last commit.
+
+    make bench                               kernel source, all chains, five rounds, and all tables
+    make bench ARGS='--trees linux --only trees'        the kernel alone
+    make bench ARGS='--trees others'                    the other trees, and all tables
+    make bench ARGS='--trees million --only trees'      a million files: 45 GB of disk
+    make bench ARGS='--trees small --out /tmp/report.md --rounds 1'   try whether everything works
+    make bench ARGS='--trees linux --only trees --chain main --peers git,cp'
 """
 
 import argparse
@@ -16,174 +22,47 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from string import Template
 
 import epmstore
 import epmstored
-from benchmarks import queries, trees
+from benchmarks import calls, daemon, plans, queries, report, space, trees
+from benchmarks.chains import Bench
 from benchmarks.contestants import ALL, Contestant
-from benchmarks.measure import CommandError, apparent_bytes, timed, untimed
-from benchmarks.report import Results, overview, write_report
+from benchmarks.measure import CommandError
+from benchmarks.plans import PLANS
+from benchmarks.results import About, Figure, Results, Table, load, load_committed
 from benchmarks.scratch import Scratch
-from benchmarks.stages import (
-    CHAINS,
-    EDITS,
-    HUGE,
-    Release,
-    Stage,
-    apply_release,
-    compare_releases,
-    facts,
-    files_of,
-    make_huge,
-    make_small,
-    make_tenth,
-)
+from benchmarks.stages import CHAINS, files_of
 
-WORK = trees.CACHE / "work"
 REPORT = Path(__file__).with_name("report.md")
-HUGE_BYTES = 1 << 30
-
-
-class Place:
-    """Where one contestant works during one chain."""
-
-    def __init__(self, contestant: Contestant, older: Path) -> None:
-        self.contestant = contestant
-        self.older = older
-        self.home = WORK / contestant.name
-        self.root = self.home / "root" if contestant.owns_root else older
-        self.out = self.home / "out"
-        self.sizes: dict[str, int] = {}
-
-    def text(self, template: str) -> str:
-        names = {"home": self.home, "root": self.root, "older": self.older, "out": self.out}
-        return Template(template).safe_substitute(names)
-
-    @property
-    def env(self) -> dict[str, str]:
-        return {name: self.text(value) for name, value in self.contestant.env.items()}
-
-    def clear(self) -> None:
-        shutil.rmtree(self.home, ignore_errors=True)
-
-    def prepare(self) -> None:
-        """A fresh store and, where a stage changes it, a fresh copy of the tree."""
-        self.clear()
-        self.home.mkdir(parents=True)
-        if self.contestant.owns_root:
-            untimed(f"cp -a {self.older} {self.root}", self.home, {})
-        if self.contestant.setup:
-            untimed(self.text(self.contestant.setup), self.root, self.env)
-
-    def stored(self) -> dict[str, int]:
-        return {
-            part: apparent_bytes(self.home, *patterns)
-            for part, patterns in self.contestant.stored.items()
-        }
-
-
-class Bench:
-    """Runs chains of stages and collects what they took."""
-
-    def __init__(self, contestants: list[Contestant], older: Path, release: Release) -> None:
-        self.contestants = contestants
-        self.older = older
-        self.release = release
-        self.original = facts(older)
-        self.scratch = Scratch(WORK)
-
-    def run_chain(self, chain: str, results: Results, turn: int) -> None:
-        stages = CHAINS[chain]
-        self.scratch.renew()
-        results.place = self.scratch.kind
-        first = turn % len(self.contestants)
-        ordered = self.contestants[first:] + self.contestants[:first]
-        tree = self.tree_of(chain)
-        taking_part = [
-            Place(one, tree) for one in ordered if {s.name for s in stages} & set(one.stages)
-        ]
-        ready = [place for place in taking_part if self.prepare(chain, place, results)]
-        for stage in stages:
-            for place in ready:
-                if stage.name in place.contestant.stages:
-                    self.run_stage(stage, place, results)
-
-    def prepare(self, chain: str, place: Place, results: Results) -> bool:
-        """Whether the contestant is ready for the chain; why not is noted."""
-        try:
-            place.prepare()
-            if chain == "touched":
-                untimed(place.text(place.contestant.stages["cold"]), place.root, place.env)
-                place.sizes = place.stored()
-                apply_release(place.root, self.release, touch=True)
-        except CommandError as error:
-            name = place.contestant.name
-            results.failures.append(f"{name}, before {chain}: {error.args[0].splitlines()[0]}")
-            print(f"{name:9} FAILED before {chain}: {error}", file=sys.stderr, flush=True)
-            return False
-        return True
-
-    def tree_of(self, chain: str) -> Path:
-        if chain == "tenth":
-            return make_tenth(self.older, self.older.with_name(self.older.name + ".tenth"))
-        if chain == "huge":
-            return make_huge(trees.CACHE / "huge", HUGE_BYTES)
-        return self.older
-
-    def run_stage(self, stage: Stage, place: Place, results: Results) -> None:
-        one = place.contestant
-        if stage.name == "patch":
-            apply_release(place.root, self.release)
-        if stage.name == "full":
-            place.out.mkdir()
-        if stage.name in EDITS:
-            shutil.copy2(place.older / HUGE, place.root / HUGE)
-            EDITS[stage.name](place.root / HUGE)
-        try:
-            if stage.name in one.before:
-                untimed(place.text(one.before[stage.name]), place.root, place.env)
-            sample = timed(place.text(one.stages[stage.name]), place.root, place.env)
-            if stage.name in one.after:
-                untimed(place.text(one.after[stage.name]), place.root, place.env)
-            self.verify(stage, place)
-        except CommandError as error:
-            results.failures.append(f"{one.name}, {stage.name}: {error.args[0].splitlines()[0]}")
-            print(f"{one.name:9} {stage.name:8} FAILED: {error}", file=sys.stderr, flush=True)
-            return
-        print(f"{one.name:9} {stage.name:8} {sample.seconds:8.3f} s", file=sys.stderr, flush=True)
-        results.add(stage.name, one.name, sample)
-        before, place.sizes = place.sizes, place.stored()
-        if place.sizes:
-            results.stored[stage.name, one.name] = place.sizes
-            grown = {part: size - before.get(part, 0) for part, size in place.sizes.items()}
-            results.grown[stage.name, one.name] = grown
-
-    def verify(self, stage: Stage, place: Place) -> None:
-        """Raises CommandError if what a checkout wrote is not the original tree."""
-        written = {"back": place.root, "full": place.out}.get(stage.name)
-        if written is not None and place.contestant.verified and facts(written) != self.original:
-            raise CommandError(f"{written} is not identical to {self.older}")
+PARTS = ("trees", "queries", "space", "daemon", "calls")
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure epmstore against other tools.")
-    parser.add_argument("--rounds", type=int, default=5, help="of every chain (default: 5)")
-    parser.add_argument("--tree", choices=[*trees.SOURCES, "small"], default="linux")
+    parser.add_argument("--trees", default="linux", help=f"of {', '.join(PLANS)}; others; all")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"parts, of {', '.join(PARTS)}")
+    parser.add_argument("--rounds", type=int, help="default: 5 for linux, less for others")
+    parser.add_argument("--slow-rounds", type=int, default=3, help="of slow peers, large trees")
     parser.add_argument("--chain", action="append", choices=list(CHAINS), help="default: all")
     parser.add_argument("--peers", help="names with commas between them (default: all installed)")
-    parser.add_argument(
-        "--no-queries", dest="queries", action="store_false", help="leave out the index (P8)"
-    )
+    parser.add_argument("--changes", type=int, default=60, help="that the daemon is shown")
     parser.add_argument("--out", type=Path, default=REPORT, help="default: benchmarks/report.md")
-    return parser.parse_args()
+    options = parser.parse_args()
+    names = {"others": ",".join(plans.OTHERS), "all": ",".join(("linux", *plans.OTHERS))}
+    options.trees = names.get(options.trees, options.trees).split(",")
+    options.only = options.only.split(",")
+    unknown = {*options.trees} - {*PLANS} | {*options.only} - {*PARTS}
+    if unknown:
+        parser.error(f"not known: {', '.join(sorted(unknown))}")
+    return options
 
 
-def choose_contestants(names: str | None, results: Results) -> list[Contestant]:
+def choose_contestants(names: str | None) -> list[Contestant]:
     chosen = [one for one in ALL if names is None or one.name in {*names.split(","), "epmstore"}]
-    results.absent = [one for one in chosen if not one.is_installed()]
-    for one in results.absent:
-        print(f"{one.name} is not installed: {one.install}", file=sys.stderr)
+    for one in chosen:
+        if not one.is_installed():
+            print(f"{one.name} is not installed: {one.install}", file=sys.stderr)
     return [one for one in chosen if one.is_installed()]
 
 
@@ -197,35 +76,105 @@ def compile_program() -> None:
             raise SystemExit(f"{package.__name__} does not compile")
 
 
+class Run:
+    """One run: writes the report whenever there is more of it."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.out: Path = options.out
+        self.record = load(self.out.with_suffix(".json"))
+        self._committed = load_committed(REPORT.with_suffix(".json"))
+
+    def write(self) -> None:
+        report.write(self.record, self._committed, self.out)
+
+    def measure_tree(self, name: str) -> Results:
+        """All rounds. Raises MissingTreeError."""
+        plan, options = PLANS[name], self.options
+        contestants = choose_contestants(options.peers or plan.peers)
+        older, release, releases = plans.pair(name)
+        files = list(files_of(older))
+        size = sum((older / path).lstat().st_size for path in files)
+        results = Results(name, releases, len(files), size, About.now())
+        results.versions = {one.name: one.version_line() for one in contestants}
+        bench = Bench(
+            contestants,
+            older,
+            release,
+            results,
+            stages=plan.stages,
+            slow_rounds=options.slow_rounds,
+        )
+        self.record.trees[name] = results
+        for number in range(options.rounds or plan.rounds):
+            for chain in options.chain or plan.chains:
+                if chain == "huge" and number:
+                    continue  # only sizes and memory count
+                print(f"{name}, round {number + 1}, {chain}", file=sys.stderr, flush=True)
+                (bench.run_apart if plan.apart else bench.run_chain)(chain, number)
+            self.write()  # of what there is, should the rest not come
+        bench.scratch.remove()
+        return results
+
+    def warm_up(self) -> None:
+        """Everybody once over a small tree: programs and libraries are in the page cache then."""
+        contestants = choose_contestants(self.options.peers)
+        older, release, releases = plans.pair("small")
+        nowhere = Results("small", releases, 0, 0, About.now())
+        bench = Bench(contestants, older, release, nowhere)
+        bench.run_chain("main", 0)
+        bench.scratch.remove()
+
+    def measure_tables(self) -> None:
+        """Raises CommandError, MissingTreeError."""
+        wanted = self.options.only
+        if "queries" in wanted:
+            title = f"P8: {queries.VERSIONS:,} versions of {queries.PATHS:,} paths"
+            self._add("queries", title, queries.measure(trees.CACHE / "queries"))
+        if not {"space", "daemon", "calls"} & {*wanted}:
+            return
+        main = "small" if "small" in self.options.trees else report.MAIN_TREE
+        older, _, _ = plans.pair(main)
+        if "space" in wanted:
+            with Scratch(trees.CACHE / "work") as work:
+                self._add("space", space.TITLE, space.measure(work, older))
+        if "daemon" in wanted:
+            with Scratch(trees.CACHE / "work") as work:
+                root = work / older.name
+                shutil.copytree(older, root, symlinks=True)
+                figures = daemon.measure({"root": root}, work / "store", self.options.changes, 30)
+                self._add("daemon", daemon.TITLE, figures)
+        if "calls" in wanted:
+            self.record.calls = calls.count(choose_contestants(self.options.peers), older)
+
+    def _add(self, name: str, title: str, figures: list[Figure]) -> None:
+        self.record.tables[name] = Table(title, About.now(), figures)
+        self.write()
+
+
 def main() -> int:
     options = parse()
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     compile_program()
+    run = Run(options)
+    failed = False
+    if "trees" in options.only:
+        run.warm_up()
+        for name in options.trees:
+            try:
+                failed |= bool(run.measure_tree(name).failures)
+            except trees.MissingTreeError as error:
+                print(f"{name} cannot be measured on: {error}", file=sys.stderr)
+                failed = True
     try:
-        small = options.tree == "small"
-        older, newer = make_small(trees.CACHE) if small else trees.fetch(options.tree)
-    except trees.MissingTreeError as error:
-        print(f"no trees to measure on: {error}", file=sys.stderr)
-        return 1
-    files = list(files_of(older))
-    size = sum((older / path).lstat().st_size for path in files)
-    results = Results(options.tree, len(files), size, options.rounds)
-    contestants = choose_contestants(options.peers, results)
-    bench = Bench(contestants, older, compare_releases(older, newer))  # this also warms the cache
-    if options.queries:
-        results.queries = queries.measure(trees.CACHE / "queries")
-    for number in range(options.rounds):
-        for chain in options.chain or CHAINS:
-            if chain == "huge" and number:
-                continue  # only sizes and memory count
-            print(f"round {number + 1}, {chain}", file=sys.stderr, flush=True)
-            bench.run_chain(chain, results, number)
-        results.rounds = number + 1
-        write_report(results, options.out)  # of what there is, should the rest not come
-    bench.scratch.remove()
-    print(overview(results))
+        run.measure_tables()
+    except (CommandError, trees.MissingTreeError) as error:
+        print(error, file=sys.stderr)
+        failed = True
+    run.write()
+    print(report.overview(run.record, run.record.trees.get(report.MAIN_TREE)))
     print(f"wrote {options.out}")
-    return 1 if results.failures else 0
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -12,15 +12,26 @@ from pathlib import Path
 
 SIZE = 40 << 30
 """Of the image, which is sparse: it takes what is in it."""
+SECTOR = 512
 
 
 class Scratch:
-    """A folder. As root, a loop-mounted ext4; else part of the file system that it lies on."""
+    """A folder. As root, a loop-mounted ext4; else part of the file system that it lies on.
+
+    As a context manager it gives the folder, empty, and removes it at the end.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._image = folder.with_name(folder.name + ".img")
         self._is_mounted = False
+
+    def __enter__(self) -> Path:
+        self.renew()
+        return self.folder
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
 
     def renew(self) -> None:
         """Make it empty."""
@@ -40,6 +51,15 @@ class Scratch:
     def kind(self) -> str:
         return "a new ext4 for each chain" if self._is_mounted else "one folder for all"
 
+    def written(self) -> int | None:
+        """Bytes that its device was given so far, everything synced first. None: it has none."""
+        os.sync()  # also so that nobody pays for what others have left to write
+        if not self._is_mounted:
+            return None
+        device = self.folder.stat().st_dev
+        stat = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat")
+        return int(stat.read_text().split()[6]) * SECTOR
+
     def _mount(self) -> bool:
         with self._image.open("wb") as image:
             image.truncate(SIZE)
@@ -49,7 +69,7 @@ class Scratch:
             "-q",
             "-F",
             "-i",
-            "20480",
+            "16384",
             "-J",
             "size=256",
             "-E",

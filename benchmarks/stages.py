@@ -1,4 +1,4 @@
-"""What is measured: stages, how trees are made ready for them, and the targets."""
+"""What is measured: stages, and how trees are made ready for them."""
 
 import filecmp
 import hashlib
@@ -39,55 +39,9 @@ LARGE = (
     Stage("behind", "P11", "record it with 1 MB appended"),
 )
 START = (Stage("start", "P10", "start and print the version"),)
+SLOW_FROM = 20_000
+"""Files of a tree for which slow contestants are measured less often."""
 CHAINS = {"main": MAIN, "touched": TOUCHED, "tenth": TENTH, "huge": LARGE, "start": START}
-
-
-class Target(NamedTuple):
-    """`ours` of epmstore at a stage against `theirs`; measure: seconds, stored, grown or peak.
-
-    Without an opponent the limit is absolute. An opponent `stage:NAME` is epmstore at that stage;
-    of `A|B` the better one counts.
-    `per_file` is added to an absolute limit for each file of the tree.
-    """
-
-    name: str
-    stage: str
-    measure: str
-    opponent: str | None
-    limit: float
-    parts: tuple[str, ...] = ()
-    per_file: float = 0.0
-    trees: tuple[str, ...] = ()
-
-
-TARGETS = (
-    Target("P1", "cold", "seconds", "zstd", 1.3),
-    Target("P1", "cold", "seconds", "restic", 0.25),
-    Target("P1", "cold", "seconds", "git", 0.2),
-    Target("P2", "cold", "stored", "zstd", 1.08, ("packs", "catalogs")),
-    Target("P2", "cold", "stored", "restic", 0.85, ("packs", "catalogs")),
-    Target("P2", "cold", "stored", None, 0, ("index",), per_file=300),
-    Target("P3", "patch", "seconds", "restic", 0.3),
-    Target("P3", "patch", "grown", None, 2.5 * MILLION, ("packs",), trees=("linux",)),
-    Target("P3", "patch", "grown", "restic", 0.05, ("packs",)),
-    Target("P3b", "touched", "seconds", "restic", 0.5),
-    Target("P3b", "touched", "grown", None, 2.5 * MILLION, ("packs",), trees=("linux",)),
-    Target("P3b", "touched", "grown", None, 0, ("catalogs", "index"), per_file=120),
-    Target("P4", "again", "seconds", "rsync", 1.5),
-    Target("P4", "again", "seconds", "restic", 0.2),
-    Target("P4", "status", "seconds", "again:rsync", 1.5),
-    Target("P5", "back", "seconds", "git", 1.0),
-    Target("P5", "back", "seconds", "restic", 0.2),
-    Target("P6", "full", "seconds", "cp", 0.8),
-    Target("P9", "cold", "seconds", "tenth:epmstore", 11),
-    Target("P9", "cold", "peak", None, 150 * MILLION, per_file=400),
-    Target("P9", "huge", "peak", None, 64 * MILLION + (4 << 20)),
-    *(
-        Target("P11", stage, "grown", "restic|borg", 1.1)
-        for stage in ("random", "ahead", "before", "behind")
-    ),
-    Target("P10", "start", "seconds", "python", 6),
-)
 
 
 class Release(NamedTuple):

@@ -40,6 +40,12 @@ SOURCES = {
     "libnode": Source(
         "libnode", "libnode108", None, ("18.20.4+dfsg-1~deb12u2", "18.20.4+dfsg-1~deb12u3")
     ),
+    "firefox": Source(
+        "firefox", "firefox-esr", None, ("140.12.0esr-1~deb12u1", "153.7.0esr-1~deb12u1")
+    ),
+    "chromium": Source(
+        "chromium", "chromium", None, ("150.0.7871.100-1~deb12u1", "156.0.8078.108-1~deb12u1")
+    ),
 }
 
 
