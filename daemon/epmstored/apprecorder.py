@@ -8,7 +8,6 @@ goes first; a root that is not there is said to be gone and never recorded as em
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
 from random import Random
 
 import msgspec
@@ -18,8 +17,9 @@ from epmstore.catalog.model import Reason
 from epmstore.clock import to_rfc3339
 from epmstore.errors import BusyError, ConflictError, EpmError, RootError
 from epmstore.record.change import ChangeOpenError
-from epmstore.record.root import open_root
+from epmstore.scan.writers import Writers
 from epmstore.workspace import AppHandle, Workspace
+from epmstored import halfdone
 from epmstored.aftermath import UNIT
 from epmstored.bridge import Bridge
 from epmstored.clock import DaemonClock
@@ -28,15 +28,14 @@ from epmstored.elsewhere import Elsewhere, Systemd
 from epmstored.noise import Noise
 from epmstored.outcome import Outcome, record
 from epmstored.report import Report, folder_of
+from epmstored.restless import Restless
 from epmstored.rhythm import Rhythm
-from epmstored.state import AppState, Phase
-from epmstored.watcher import Notify, WatchLimitError
-from epmstored.watching import Watching
+from epmstored.rootwatch import RootWatch
+from epmstored.state import AppState, Pause, Phase
+from epmstored.watcher import WatchLimitError
+from epmstored.watching import WatcherFactory
 
 log = logging.getLogger("epmstored")
-
-WatcherFactory = Callable[[App, Notify], Watching]
-"""Chooses and starts what watches a root; in a thread. Raises RootError, OSError."""
 
 
 class AppRecorder:
@@ -53,42 +52,43 @@ class AppRecorder:
         watch: WatcherFactory,
         first_reason: Reason = "startup-scan",
         elsewhere: Elsewhere | None = None,
+        look_at_writers: halfdone.Look = halfdone.look_at_writers,
+        pause: Pause | None = None,
     ) -> None:
-        """`first_reason` is what the first look is for; `elsewhere` recovers what we may not."""
+        """`first_reason` is what the first look is for; `elsewhere` recovers what we may not. With
+        a `pause` nothing is recorded until it is resumed.
+        """
         self.app = app
         self.bridge = bridge
         self.ready = asyncio.Event()
         """Set when the first look is done, or cannot be done now."""
+        if pause is not None:
+            self.ready.set()
         self._slow = slow
         self._clock = clock
         self._rhythm = rhythm
-        self._watch = watch
+        self._look_at_writers = look_at_writers
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._debounce = Debounce(rhythm.settle, rhythm.longest)
-        self._watching: Watching | None = None
+        self._root = RootWatch(
+            app, bridge=bridge, clock=clock, rhythm=rhythm, watch=watch, notify=self._notify
+        )
         self._report = Report(app)
         self._noise = Noise()
         self._random = Random(app.uuid)
         self._known: AppHandle | None = None
         """Of the bridge's workspace."""
-        self._paused = False
+        self._pause = pause
         self._stopping = False
+        self._records_at_end = True
         self._elsewhere = elsewhere or Systemd()
         self._first_reason = first_reason
         self._started = False
-        self._was_away = False
-        """Whether the root was gone since it was looked at."""
-        self._is_stale = False
-        """Whether the watcher says that it cannot go on."""
         self._looking = False
         self.why_full: str | None = None
         self._failures = 0
-        self._restless = 0
-        self._again: frozenset[str] = frozenset()
-        """Folders in which something did not hold still, and when they are looked at again."""
-        self._next_again = 0.0
-        self._next_root = clock.monotonic()
+        self._restless = Restless()
         self._next_reconcile = self._reconcile_after()
 
     # What others see and ask.
@@ -105,10 +105,11 @@ class AppRecorder:
 
     @property
     def state(self) -> AppState:
-        watching = self._watching
+        watching = self._root.now
         return msgspec.structs.replace(
             self._report.state,
             phase=self._phase(),
+            paused=self._pause,
             degraded=self._degraded(),
             watched=0 if watching is None else watching.watcher.watched,
             quiet=self._is_quiet(),
@@ -117,23 +118,24 @@ class AppRecorder:
         )
 
     def _is_quiet(self) -> bool:
-        watching = self._watching
-        busy = watching is None or self._looking or bool(self._debounce or self._again)
+        watching = self._root.now
+        waits = bool(self._debounce) or self._restless.due is not None
+        busy = watching is None or self._looking or waits
         return not busy and watching is not None and watching.watcher.is_quiet()
 
-    def pause(self) -> None:
+    def pause(self, pause: Pause) -> None:
         """Record nothing until `resume`; what changes meanwhile is remembered."""
-        self._paused = True
+        self._pause = pause
         self.ready.set()
 
     def resume(self) -> None:
-        self._paused = False
+        self._pause = None
         self._wake.set()
 
     def stop(self, *, record: bool = True) -> None:
         """`run` records what is dirty, and returns."""
         self._stopping = True
-        self._paused = self._paused or not record
+        self._records_at_end = record
         self._wake.set()
 
     def reconcile_soon(self) -> None:
@@ -148,9 +150,7 @@ class AppRecorder:
             self._next_reconcile = self._reconcile_after()
         self._rhythm = rhythm
         self._debounce.settle, self._debounce.longest = rhythm.settle, rhythm.longest
-        if self._watching is None or self._watching.is_polling:
-            self._is_stale = True
-            self._next_root = self._clock.monotonic()
+        self._root.follow(rhythm)
         self._wake.set()
 
     # The loop.
@@ -171,42 +171,47 @@ class AppRecorder:
 
     async def _step(self) -> None:
         self._take_hints()
-        if self._clock.monotonic() >= self._next_root:
+        if self._clock.monotonic() >= self._root.next:
             await self._check_root()
         now = self._clock.monotonic()
-        if self._watching is None or self._paused:
+        if not self._may_record:
             return
-        if self._again and now >= self._next_again:
-            self._debounce.add(self._again, first=now, last=now - self._rhythm.settle)
-            self._again = frozenset()
+        if again := self._restless.take(now):
+            self._debounce.add(again, first=now, last=now - self._rhythm.settle)
         if (batch := self._debounce.take(now)) is not None:
-            await self._record(batch)
-        elif self._next_reconcile is not None and now >= self._next_reconcile:
+            await self._record_if_done(batch)
+        elif self._is_reconcile_due(now):
             await self._reconcile()
 
     async def finish(self) -> None:
         """Record what is dirty and let go; the rest is found by the next start."""
         self._take_hints()
         batch = self._debounce.take_all()
-        if batch is not None and self._watching is not None and not self._paused:
-            await self._record(batch)
-        await self._let_go()
+        if batch is not None and self._may_record and self._records_at_end:
+            if await self._is_half_done(batch):
+                log.info("%s: files are being written: left to the next start", self.app.key)
+            else:
+                await self._record(batch)
+        await self._root.let_go()
+
+    @property
+    def _may_record(self) -> bool:
+        return self._root.now is not None and self._pause is None
 
     def due(self) -> float | None:
         """When `step` has something to do, as far as is known now; null: when it is woken."""
-        times = [self._next_root]
-        if self._watching is not None and not self._paused:
-            times += [t for t in (self._debounce.due(), self._next_reconcile) if t is not None]
-            times += [self._next_again] if self._again else []
-            times += [] if self._watching.due is None else [self._watching.due]
-        return min(times)
+        times: list[float | None] = [self._root.next]
+        if self._root.now is not None and self._pause is None:
+            times += [self._debounce.due(), self._restless.due]
+            times += [self._next_reconcile, self._root.now.due]
+        return min(time for time in times if time is not None)
 
     async def _wait(self) -> None:
         """Until something is due. While folders wait to be quiet, hints are left where they are:
         under steady writing nothing wakes us for each of them.
         """
         due = self.due()
-        if self._debounce and not self._paused:
+        if self._debounce and self._pause is None:
             due = min(due or 0.0, self._clock.monotonic() + self._rhythm.settle)
             self._wake.clear()
         timeout = None if due is None else max(0.0, due - self._clock.monotonic())
@@ -229,17 +234,11 @@ class AppRecorder:
     # The steps.
 
     def _take_hints(self) -> None:
-        if self._watching is None:
-            return
-        hints = self._watching.watcher.take()
-        self._was_away = self._was_away or hints.root
-        if hints.root or hints.limit:
-            self._is_stale = True
-            self._next_root = self._clock.monotonic()
-        if hints.lost:
+        watching, hints = self._root.now, self._root.take()
+        if watching is not None and hints.lost:
             # Of a poll nobody knows how long it has been quiet; the next one must not put it off.
-            quiet = self._rhythm.settle if self._watching.is_polling else 0.0
-            self._debounce.add_whole(self._watching.lost_reason, now=hints.last - quiet)
+            quiet = self._rhythm.settle if watching.is_polling else 0.0
+            self._debounce.add_whole(watching.lost_reason, now=hints.last - quiet)
         if hints.folders:
             self._debounce.add(
                 hints.folders,
@@ -247,42 +246,48 @@ class AppRecorder:
                 last=hints.last,
                 writing=hints.writing,
                 closed=hints.closed,
+                unsure=hints.unsure,
             )
 
     async def _check_root(self) -> None:
-        """That the root is the directory that is watched; if not, watch what is there now."""
-        self._next_root = self._clock.monotonic() + self._rhythm.root
+        """If another directory is watched from now on, everything is to be looked at."""
         try:
-            identity = await self.bridge.run(lambda _: identify_root(self.app))
-            watching = self._watching
-            if watching is not None and watching.identity == identity and not self._is_stale:
+            if not await self._root.check():
                 return
-            self._is_stale = False
-            await self._let_go()
-            if self._was_away:
-                # Roots of file systems have the same few inodes: an empty disk is not our root.
-                await self.bridge.run(lambda ws: ws.apps.check_resembles(self.app))
-                self._was_away = False
-            self._watching = await self.bridge.run(lambda _: self._watch(self.app, self._notify))
         except (RootError, OSError) as error:
             await self._gone(error)
             return
         reason: Reason = "scan" if self._started else self._first_reason
         phase: Phase = "watching" if self._started else "starting"
-        self._report.watched(phase, self._watching.degraded)
+        self._report.watched(phase, () if self._root.now is None else self._root.now.degraded)
         self._debounce.add_whole(reason, now=self._clock.monotonic() - self._rhythm.settle)
 
     async def _gone(self, error: Exception) -> None:
-        self._was_away = self._started
-        await self._let_go()
+        await self._root.lose(was_known=self._started)
         self._debounce.take_all()  # once it is back, everything is looked at
         self._report.gone(str(error))
         self.ready.set()
 
-    async def _let_go(self) -> None:
-        watching, self._watching = self._watching, None
-        if watching is not None:
-            await asyncio.to_thread(watching.watcher.close)
+    async def _record_if_done(self, batch: Batch) -> None:
+        """What somebody is still writing is waited for, though not for ever."""
+        now = self._clock.monotonic()
+        latest = batch.first + self._rhythm.longest
+        if now < latest and await self._is_half_done(batch):
+            self.ready.set()
+            wait = now + self._rhythm.settle
+            self._debounce.give_back(batch, not_before=min(wait, latest))
+        else:
+            await self._record(batch)
+
+    async def _is_half_done(self, batch: Batch) -> bool:
+        if not halfdone.needs_a_look(batch):
+            return False
+        since = self._clock.now() - self._rhythm.longest
+        try:
+            writers = await self.bridge.run(lambda _: self._look_at_writers(self.app, since))
+        except (EpmError, OSError):
+            writers = Writers(incomplete=True)
+        return halfdone.is_half_done(batch, writers)
 
     async def _record(self, batch: Batch) -> None:
         if batch.reason == "after-overflow":
@@ -297,18 +302,8 @@ class AppRecorder:
         self._note(outcome, batch)
         if outcome.is_new and (noisy := self._noise.note(outcome.written)):
             await self._quieten(noisy)
-        self._come_again(outcome)
+        self._restless.note(outcome.unstable, self._clock.monotonic(), self._rhythm)
         self.ready.set()
-
-    def _come_again(self, outcome: Outcome) -> None:
-        """What did not hold still is looked at again, less and less often; the rest does not wait
-        for it.
-        """
-        self._restless = self._restless + 1 if outcome.unstable else 0
-        if outcome.unstable:
-            wait = self._rhythm.settle * 2 ** min(self._restless - 1, 10)
-            self._again = frozenset(map(folder_of, outcome.unstable))
-            self._next_again = self._clock.monotonic() + min(wait, self._rhythm.retry_longest)
 
     async def _quieten(self, noisy: list[str]) -> None:
         """Record no contents of these any more. The appcat says so, which makes a new recorder."""
@@ -320,8 +315,8 @@ class AppRecorder:
 
     def _look(self, workspace: Workspace, batch: Batch) -> Outcome:
         """In the worker's thread."""
-        if batch.whole is not None and self._watching is not None:
-            self._watching.watcher.renew()
+        if batch.whole is not None and self._root.now is not None:
+            self._root.now.watcher.renew()
         only = None if batch.whole is not None else batch.folders
         return record(self._handle(workspace), batch.reason, only, contents=not self.is_full)
 
@@ -338,8 +333,7 @@ class AppRecorder:
         now = self._clock.monotonic()
         wait = min(self._rhythm.retry * 2 ** (self._failures - 1), self._rhythm.retry_longest)
         if isinstance(error, RootError | WatchLimitError):
-            self._is_stale = self._is_stale or isinstance(error, WatchLimitError)
-            self._next_root = now
+            self._root.renew() if isinstance(error, WatchLimitError) else self._root.check_soon()
             self._debounce.give_back(batch, not_before=now + wait)
             return
         self.ready.set()
@@ -370,6 +364,15 @@ class AppRecorder:
         self._handle(workspace).recover(wait=0)
         return "the daemon"
 
+    def _is_reconcile_due(self, now: float) -> bool:
+        """What waits to be quiet, or to be written to its end, goes first; it cannot put it off for
+        ever.
+        """
+        when = self._next_reconcile
+        if when is None or now < when:
+            return False
+        return not self._debounce or now >= when + self._rhythm.longest
+
     async def _reconcile(self) -> None:
         """Look at everything, for what no event told of."""
         self._next_reconcile = self._reconcile_after()
@@ -398,14 +401,13 @@ class AppRecorder:
         phase = self._report.state.phase
         if phase in ("gone", "error"):
             return phase
-        if self._paused:
+        if self._pause is not None:
             return "paused"
-        if phase == "watching" and self._watching is not None and self._watching.is_polling:
-            return "polling"
-        return phase
+        watching = self._root.now
+        return "polling" if phase == "watching" and watching and watching.is_polling else phase
 
     def _degraded(self) -> tuple[str, ...]:
-        found = () if self._watching is None else self._watching.degraded
+        found = () if self._root.now is None else self._root.now.degraded
         if self.why_full is not None:
             found = (*found, f"recorded without contents: {self.why_full}")
         return (*found, *self._report.degraded())
@@ -414,9 +416,3 @@ class AppRecorder:
         if self._rhythm.reconcile is None:
             return None
         return self._clock.monotonic() + self._rhythm.reconcile * self._random.uniform(0.9, 1.1)
-
-
-def identify_root(app: App) -> tuple[int, int]:
-    """(st_dev, st_ino) of the root. Raises RootError."""
-    with open_root(app) as root:
-        return root.stat.st_dev, root.stat.st_ino

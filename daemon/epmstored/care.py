@@ -91,6 +91,10 @@ class Carer:
             await self._try(task)
         return task
 
+    def follow(self, config: Config) -> None:
+        """From the next step on, by other settings."""
+        self._config = config
+
     def proven(self, uuid: str) -> tuple[int, str] | None:
         """The newest version that was proven restorable, and when."""
         proof = self._known.proofs.get(uuid)

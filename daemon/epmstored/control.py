@@ -8,11 +8,12 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from epmstore.config import DaemonConfig
+from epmstore.config import CheckoutConfig, DaemonConfig
 from epmstore.errors import EpmError
 from epmstore.workspace import Workspace
 from epmstored.api.core import Core, NoProofs, Proofs
 from epmstored.api.server import ControlApi, Runners
+from epmstored.api.work import HookLimits, Work
 from epmstored.bridge import Bridge
 
 log = logging.getLogger("epmstored.api")
@@ -29,8 +30,12 @@ class Control:
         core: Core,
         open_workspace: Callable[[], Workspace],
         config: DaemonConfig,
+        *,
         proofs: Proofs | None = None,
+        hook_limits: HookLimits = CheckoutConfig,
     ) -> None:
+        """`hook_limits` are those in force when a job begins."""
+
         def bridges(name: str, count: int) -> list[Bridge]:
             return [Bridge(f"{name}-{number}", open_workspace) for number in range(count)]
 
@@ -43,6 +48,7 @@ class Control:
             group=config.group,
             with_metrics=config.metrics,
             proofs=proofs or NoProofs(),
+            perform=Work(hook_limits).perform,
         )
 
     async def run(self) -> None:

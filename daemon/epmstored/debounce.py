@@ -13,18 +13,18 @@ from epmstore.catalog.model import Reason
 MANY = 20_000
 """From so many dirty folders on, everything is looked at instead."""
 
-OPEN = 5
-"""So many times as long is waited while a file is open that was written to: it may be half done."""
-
 
 class Batch(msgspec.Struct, frozen=True):
     """What to look at: these folders, or everything for `whole`'s reason. `first`: when the oldest
-    of it changed.
+    of it changed. `writing` are files that were written to and, as far as was noticed, not closed;
+    `unsure`: others may have been opened before anybody noticed.
     """
 
     folders: frozenset[str]
     whole: Reason | None
     first: float
+    writing: frozenset[str] = frozenset()
+    unsure: bool = False
 
     @property
     def reason(self) -> Reason:
@@ -45,6 +45,7 @@ class Debounce:
         self._last = 0.0
         self._not_before = 0.0
         self._writing: set[str] = set()
+        self._unsure = False
 
     def add(
         self,
@@ -54,12 +55,14 @@ class Debounce:
         last: float,
         writing: Collection[str] = (),
         closed: Collection[str] = (),
+        unsure: bool = False,
     ) -> None:
         """Folders were touched between two times; files in them are open for writing still, or were
-        closed.
+        closed; or (`unsure`) there are some of which that is not known.
         """
         self._touch(first, last)
         self._writing = (self._writing | set(writing)).difference(closed)
+        self._unsure |= unsure
         self._folders |= set(folders)
         if len(self._folders) > MANY:
             self.add_whole("event", now=last)
@@ -74,8 +77,7 @@ class Debounce:
         """When to look, as far as is known now; null if nothing is dirty."""
         if not self:
             return None
-        quiet = self._last + self.settle * (OPEN if self._writing else 1)
-        return max(min(quiet, self._first + self.longest), self._not_before)
+        return max(min(self._last + self.settle, self._first + self.longest), self._not_before)
 
     def take(self, now: float) -> Batch | None:
         """What is due, which is not dirty any more; null if nothing is."""
@@ -88,10 +90,12 @@ class Debounce:
         """What is dirty, due or not."""
         if not self:
             return None
-        batch = Batch(frozenset(self._folders), self._whole, self._first)
+        writing, unsure = frozenset(self._writing), self._unsure or self._whole is not None
+        batch = Batch(frozenset(self._folders), self._whole, self._first, writing, unsure)
         self._folders.clear()
         self._whole = None
         self._writing.clear()
+        self._unsure = False
         self._not_before = 0.0
         return batch
 
@@ -101,6 +105,8 @@ class Debounce:
         if not self:
             self._last = batch.first
         self._first = older
+        self._writing |= batch.writing
+        self._unsure |= batch.unsure
         self._not_before = max(self._not_before, not_before)
         if batch.whole is not None:
             self._whole = self._whole or batch.whole

@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -72,14 +73,16 @@ class Systemd:
 
 
 def apply_elsewhere(
-    plan: Prepared, elsewhere: Elsewhere, *, live: bool = False, folder: Path = PLANS
+    plan: Prepared, elsewhere: Elsewhere, options: Sequence[str] = (), *, folder: Path = PLANS
 ) -> dict[str, Any]:
-    """Have a plan carried out by a unit: the `result` of docs/json.md. Raises EpmError, OSError."""
+    """Have a plan carried out by a unit, with options of `epmstore apply`: the `result` of
+    docs/json.md. Raises EpmError, OSError.
+    """
     job = secrets.token_hex(8)
     make_directories(folder)
     files = {kind: folder / f"{job}.{kind}" for kind in ("env", "plan", "out", "err")}
     try:
-        replace_file(files["env"], b"OPTIONS=--live\n" if live else b"OPTIONS=\n")
+        replace_file(files["env"], f"OPTIONS={' '.join(options)}\n".encode())
         replace_file(files["plan"], encode_plan(plan))
         failure: EpmError | None = None
         try:

@@ -94,6 +94,7 @@ class _Noticed:
                 lost=old.lost or flags.get("lost", False),
                 root=old.root or flags.get("root", False),
                 limit=old.limit or flags.get("limit", False),
+                unsure=old.unsure or flags.get("unsure", False),
                 first=old.first if old else now,
                 last=now,
             )
@@ -260,6 +261,7 @@ class InotifyWatcher:
             return
         self._touched.add(folder.path)
         if mask & APPEARED and path_class != "state":
+            self._flags["unsure"] = True
             pending: list[_Place] = [(folder, path)]
             while pending:
                 place = pending.pop()

@@ -54,7 +54,7 @@ def _service(option: str | None) -> Service:
         watch=chooser(store, clock, rhythm.poll),
         notifier=Notifier.from_environment(os.environ, os.getpid()),
         config=config,
-        read_rhythm=lambda: Rhythm.of(load_settings(store, os.environ).config.daemon),
+        read_config=lambda: load_settings(store, os.environ).config,
     )
 
 

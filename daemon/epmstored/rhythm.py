@@ -1,8 +1,10 @@
 """How often the daemon does what. Seconds."""
 
+from typing import Final
+
 import msgspec
 
-from epmstore.config import DaemonConfig
+from epmstore.config import Config, DaemonConfig
 
 
 class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,3 +31,13 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
             poll=config.poll,
             reconcile=config.reconcile,
         )
+
+
+AT_START: Final = ("poll", "log", "metrics", "group")
+"""Settings of `[daemon]` that are only read when it starts."""
+
+
+def waiting_settings(started_with: Config, now: Config) -> tuple[str, ...]:
+    """What was changed since the start and counts from the next one, as dotted keys."""
+    old, new = started_with.daemon, now.daemon
+    return tuple(f"daemon.{x}" for x in AT_START if getattr(old, x) != getattr(new, x))

@@ -19,7 +19,6 @@ from epmstore.places import DAEMON_LOCK
 from epmstore.workspace import Workspace
 from epmstored.aftermath import Aftermath
 from epmstored.appcatwatch import AppcatWatch
-from epmstored.apprecorder import WatcherFactory
 from epmstored.brake import Brake
 from epmstored.bridge import Bridge
 from epmstored.care import Carer
@@ -27,8 +26,9 @@ from epmstored.clock import DaemonClock
 from epmstored.control import Control
 from epmstored.elsewhere import Systemd
 from epmstored.notify import Notifier
-from epmstored.rhythm import Rhythm
+from epmstored.rhythm import Rhythm, waiting_settings
 from epmstored.supervisor import Supervisor
+from epmstored.watching import WatcherFactory
 
 log = logging.getLogger("epmstored")
 PATIENCE = 1.0
@@ -50,15 +50,16 @@ class Service:
         watch: WatcherFactory,
         notifier: Notifier,
         config: Config = Config(),  # noqa: B008 - frozen
-        read_rhythm: Callable[[], Rhythm] | None = None,
+        read_config: Callable[[], Config] | None = None,
     ) -> None:
-        """`read_rhythm` reads the settings again. Raises UsageError, OSError."""
+        """`read_config` reads the settings again. Raises UsageError, OSError."""
         self.store = store
         self._config = config
+        self._started_with = config
         self._clock = clock
         self._rhythm = rhythm
         self._brake = Brake()
-        self._read_rhythm = read_rhythm or (lambda: rhythm)
+        self._read_config = read_config or (lambda: config)
         self._watch = watch
         self._notifier = notifier
         self.started = to_rfc3339(clock.now())
@@ -93,11 +94,16 @@ class Service:
         self.supervisor = Supervisor(
             self.open_workspace, clock=self._clock, rhythm=self._rhythm, watch=self._watch
         )
-        carer = Carer(
+        self._carer = carer = Carer(
             self.store, self.supervisor, self.open_workspace, config=self._config, clock=self._clock
         )
         control = Control(
-            self.store, self.supervisor, self.open_workspace, self._config.daemon, carer
+            self.store,
+            self.supervisor,
+            self.open_workspace,
+            self._config.daemon,
+            proofs=carer,
+            hook_limits=lambda: self._config.checkout,
         )
         self._end = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -144,7 +150,7 @@ class Service:
         has, also what could not be watched before.
         """
         try:
-            self.supervisor.follow(await asyncio.to_thread(self._read_rhythm))
+            self._follow(await asyncio.to_thread(self._read_config))
         except (EpmError, OSError) as error:
             log.error("the settings were not read again: %s", error)
         try:
@@ -152,6 +158,16 @@ class Service:
         except (EpmError, OSError) as error:
             log.error("what is declared was not applied: %s", error)
         await self.reload()
+
+    def _follow(self, config: Config) -> None:
+        """Settings, as far as they can count before the next start; the others are named."""
+        self._config = config
+        self.supervisor.follow(Rhythm.of(config.daemon))
+        self._carer.follow(config)
+        waiting = waiting_settings(self._started_with, config)
+        self.supervisor.waiting_settings = waiting
+        if waiting:
+            log.warning("count from the next start of the daemon: %s", ", ".join(waiting))
 
     async def reload(self) -> None:
         """Watch what the appcat has now. What cannot be read is said and left."""

@@ -15,6 +15,13 @@ Phase: TypeAlias = Literal[
 ]
 
 
+class Pause(msgspec.Struct, frozen=True):
+    """Since when (RFC 3339) nothing is recorded, and by whom."""
+
+    time: str
+    by: str
+
+
 class Counters(msgspec.Struct, frozen=True, kw_only=True):
     """Since the daemon was started."""
 
@@ -43,6 +50,7 @@ class AppState(msgspec.Struct, frozen=True, kw_only=True):
     uuid: str
     root: str
     phase: Phase = "starting"
+    paused: Pause | None = None
     degraded: tuple[str, ...] = ()
     held: str | None = None
     error: str | None = None

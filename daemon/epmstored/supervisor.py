@@ -9,13 +9,16 @@ from collections.abc import Callable
 
 from epmstore.catalog.appcat import App
 from epmstore.catalog.model import Reason
+from epmstore.clock import to_rfc3339
 from epmstore.errors import AppNotFoundError
 from epmstore.workspace import Workspace
-from epmstored.apprecorder import AppRecorder, WatcherFactory
+from epmstored import pauses
+from epmstored.apprecorder import AppRecorder
 from epmstored.bridge import Bridge
 from epmstored.clock import DaemonClock
 from epmstored.rhythm import Rhythm
-from epmstored.state import AppState
+from epmstored.state import AppState, Pause
+from epmstored.watching import WatcherFactory
 
 log = logging.getLogger("epmstored")
 
@@ -41,6 +44,9 @@ class Supervisor:
         self._watch = watch
         self._recorders: dict[str, AppRecorder] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._pauses: dict[str, Pause] = {}
+        self.waiting_settings: tuple[str, ...] = ()
+        """Those that were changed, and count from the next start."""
         self._why_full: str | None = None
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Lock()
@@ -56,13 +62,29 @@ class Supervisor:
         """Raises AppNotFoundError."""
         return self._find(key).state
 
-    def pause(self, key: str) -> None:
-        """Record nothing of it until `resume`. Raises AppNotFoundError."""
-        self._find(key).pause()
+    async def pause(self, key: str, by: str) -> None:
+        """Record nothing of it until `resume`, whatever is restarted meanwhile. Raises
+        AppNotFoundError; OSError if it would not outlive the daemon.
+        """
+        recorder = self._find(key)
+        uuid = recorder.app.uuid
+        if uuid not in self._pauses:
+            self._pauses[uuid] = Pause(to_rfc3339(self._clock.now()), by)
+            recorder.pause(self._pauses[uuid])
+            log.info("%s: paused by %s", key, by)
+        await self._save_pauses()
 
-    def resume(self, key: str) -> None:
-        """Raises AppNotFoundError."""
-        self._find(key).resume()
+    async def resume(self, key: str) -> None:
+        """Raises as `pause`."""
+        recorder = self._find(key)
+        if self._pauses.pop(recorder.app.uuid, None) is not None:
+            log.info("%s: resumed", key)
+        recorder.resume()
+        await self._save_pauses()
+
+    async def _save_pauses(self) -> None:
+        paused = dict(self._pauses)
+        await self.store.run(lambda workspace: pauses.save(workspace.path, paused))
 
     def set_room(self, *, why_full: str | None) -> None:
         """While there is a reason, no contents are recorded."""
@@ -84,6 +106,7 @@ class Supervisor:
         """Until `stop`: then everything is recorded that can be."""
         async with asyncio.TaskGroup() as tasks:
             self._group = tasks
+            self._pauses = await self.store.run(lambda workspace: pauses.load(workspace.path))
             await self.reload(first=True)
             self._loaded.set()
             await self._stopping.wait()
@@ -132,6 +155,7 @@ class Supervisor:
             rhythm=self._rhythm,
             watch=self._watch,
             first_reason=reason,
+            pause=self._pauses.get(app.uuid),
         )
         recorder.set_room(why_full=self._why_full)
         self._recorders[app.uuid] = recorder
@@ -142,6 +166,7 @@ class Supervisor:
         recorder = self._recorders.pop(uuid)
         if is_gone:
             log.info("%s: watched no more", recorder.app.key)
+            self._pauses.pop(uuid, None)
         recorder.stop(record=False)
         await self._tasks.pop(uuid)
         await recorder.bridge.close(wait=5.0)

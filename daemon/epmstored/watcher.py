@@ -22,7 +22,8 @@ class Hints(msgspec.Struct, frozen=True, kw_only=True):
     `folders` ('' is the root) are to be looked at. `writing` are files in them that were written
     and not closed since, `closed` those that were closed. `lost`: events were lost, so anything may
     have changed. `root`: the root itself was moved, removed or unmounted. `limit`: the host does
-    not let us watch all that there is now. `first` and `last` are when the first and the last of it
+    not let us watch all that there is now. `unsure`: there are new folders, in which files may have
+    been opened before they were watched. `first` and `last` are when the first and the last of it
     was noticed (monotonic).
     """
 
@@ -32,6 +33,7 @@ class Hints(msgspec.Struct, frozen=True, kw_only=True):
     lost: bool = False
     root: bool = False
     limit: bool = False
+    unsure: bool = False
     first: float = 0.0
     last: float = 0.0
 

@@ -20,6 +20,8 @@ from epmstored.polling import PollingWatcher
 from epmstored.watcher import Notify, Watcher, WatchLimitError
 
 Identity: TypeAlias = tuple[int, int]
+WatcherFactory: TypeAlias = "Callable[[App, Notify], Watching]"
+"""Chooses and starts what watches a root; in a thread. Raises RootError, OSError."""
 
 
 class Watching(msgspec.Struct, frozen=True):
@@ -45,7 +47,7 @@ class Watching(msgspec.Struct, frozen=True):
         return self.watcher.due if isinstance(self.watcher, PollingWatcher) else None
 
 
-def chooser(store: Path, clock: DaemonClock, poll: float) -> Callable[[App, Notify], Watching]:
+def chooser(store: Path, clock: DaemonClock, poll: float) -> WatcherFactory:
     """Decides for each root of the apps of a store, and starts what it decided on; `poll` is how
     often a root is looked at that cannot be watched. Raises RootError, OSError.
     """

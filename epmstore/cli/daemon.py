@@ -46,6 +46,9 @@ def status(session: Session) -> int:
                 f"the last check found {counted(health['damage'], 'damage', 'damages')} in the"
                 " store: epmstore fsck"
             )
+        if health["waiting_settings"]:
+            waiting = ", ".join(health["waiting_settings"])
+            session.out.warn(f"changed, and counts from the next start of the daemon: {waiting}")
         running = f"epmstored {health['release']}, up {_age(health['uptime'])}"
         count = counted(health["apps"], "application")
         session.out.note(f"{running}, {count}, {counted(health['jobs'], 'job')} running")
@@ -100,8 +103,8 @@ def pause(session: Session) -> None:
     """Let the daemon record nothing for a while.
 
     Without --app, of all applications. What changes meanwhile is recorded as one version once it is
-    resumed, or by the next start of the daemon: a pause does not outlive it. For changes made on
-    purpose, `epmstore run` and `epmstore change begin` are better.
+    resumed. A pause lasts until then, whatever is restarted. For changes made on purpose, `epmstore
+    run` and `epmstore change begin` are better.
     """
     _switch(session, "pause")
 

@@ -92,7 +92,9 @@ def row(app: Shape) -> tuple[str, ...]:
 
 def state(app: Shape) -> str:
     """The phase, and why it is not as it should be."""
-    why = [*app["degraded"], *([app["held"]] if app["held"] else [])]
+    paused = app["paused"]
+    why = [f"by {paused['by']} since {local(paused['time'])}"] if paused else []
+    why += [*app["degraded"], *([app["held"]] if app["held"] else [])]
     if app["unstable"]:
         why.append(f"{counted(len(app['unstable']), 'file')} never held still")
     return f"{app['state']} ({name(', '.join(why))})" if why else str(app["state"])

@@ -72,7 +72,7 @@ class _Search:
             try:
                 identity = _identity(f"{process}/fd/{number}")
                 if identity in self._identities:
-                    flags = _flags(f"{process}/fdinfo/{number}")
+                    flags = flags_of(f"{process}/fdinfo/{number}")
                     if not flags & os.O_PATH:
                         yield identity, "write" if flags & os.O_ACCMODE else "read"
             except PermissionError:
@@ -112,7 +112,7 @@ def _identity(path: str) -> Identity:
     return found.st_dev, found.st_ino
 
 
-def _flags(path: str) -> int:
+def flags_of(path: str) -> int:
     """The flags that a descriptor was opened with."""
     with open(path, "rb") as facts:
         for line in facts:

@@ -14,6 +14,7 @@ from epmstored.rhythm import Rhythm
 from epmstored.watcher import NOTHING, Hints, Notify
 from epmstored.watching import Watching, identity_of
 
+FLAGS = ("lost", "root", "limit", "unsure")
 RHYTHM = Rhythm(settle=2.0, longest=60.0, reconcile=86_400.0, root=30.0, retry=1.0)
 
 
@@ -33,7 +34,7 @@ class FakeWatcher:
             folders=old.folders | set(folders),
             first=old.first if old else now,
             last=now,
-            **{name: flags.get(name, getattr(old, name)) for name in ("lost", "root", "limit")},
+            **{name: flags.get(name, getattr(old, name)) for name in FLAGS},
         )
 
     def start(self) -> None:

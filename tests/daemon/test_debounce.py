@@ -1,6 +1,6 @@
 """When what changed is looked at."""
 
-from epmstored.debounce import MANY, OPEN, Batch, Debounce
+from epmstored.debounce import MANY, Batch, Debounce
 
 
 def make() -> Debounce:
@@ -33,22 +33,26 @@ def test_steady_writing_does_not_put_it_off_for_ever() -> None:
     assert debounce.due() == 60.0
 
 
-def test_an_open_file_is_waited_for_and_not_for_ever() -> None:
+def test_files_that_are_open_are_named_until_they_are_closed() -> None:
     debounce = make()
-    debounce.add(["a"], first=0.0, last=1.0, writing=["a/x"])
-    assert debounce.due() == 1.0 + 2.0 * OPEN
-    debounce.add(["a"], first=5.0, last=5.0, closed=["a/x"])
-    assert debounce.due() == 7.0
-    debounce.add(["a"], first=59.0, last=59.0, writing=["a/x"])
-    assert debounce.due() == 60.0
+    debounce.add(["a"], first=0.0, last=1.0, writing=["a/x", "a/y"])
+    debounce.add(["a"], first=1.0, last=1.0, closed=["a/y"])
+    batch = debounce.take(3.0)
+    assert batch is not None and batch.writing == {"a/x"}
+    debounce.give_back(batch, not_before=5.0)
+    debounce.add(["a"], first=4.0, last=4.0, closed=["a/x"])
+    again = debounce.take(6.0)
+    assert again == Batch(frozenset({"a"}), None, 0.0)
 
 
-def test_a_file_that_was_waited_for_once_is_not_waited_for_again() -> None:
+def test_what_was_open_once_is_not_named_again() -> None:
     debounce = make()
-    debounce.add(["a"], first=0.0, last=0.0, writing=["a/log"])
-    assert debounce.take_all() is not None
+    debounce.add(["a"], first=0.0, last=0.0, writing=["a/log"], unsure=True)
+    first = debounce.take_all()
+    assert first is not None and first.unsure
     debounce.add(["b"], first=5.0, last=5.0)
-    assert debounce.due() == 7.0
+    second = debounce.take_all()
+    assert second is not None and not second.writing and not second.unsure
 
 
 def test_everything_takes_the_place_of_folders() -> None:
@@ -59,7 +63,7 @@ def test_everything_takes_the_place_of_folders() -> None:
     assert debounce.queue == 1
     assert debounce.has("anything")
     batch = debounce.take(3.5)
-    assert batch == Batch(frozenset(), "after-overflow", 0.0)
+    assert batch == Batch(frozenset(), "after-overflow", 0.0, unsure=True)
     assert batch.reason == "after-overflow"
 
 
@@ -67,7 +71,7 @@ def test_very_many_folders_are_everything() -> None:
     debounce = make()
     debounce.add([str(n) for n in range(MANY + 1)], first=0.0, last=0.0)
     batch = debounce.take_all()
-    assert batch == Batch(frozenset(), "event", 0.0)
+    assert batch == Batch(frozenset(), "event", 0.0, unsure=True)
 
 
 def test_what_is_given_back_keeps_its_age_and_waits() -> None:
@@ -87,4 +91,4 @@ def test_everything_given_back_takes_newer_folders_in() -> None:
     debounce = make()
     debounce.add(["b"], first=19.0, last=19.0)
     debounce.give_back(Batch(frozenset(), "startup-scan", 10.0), not_before=0.0)
-    assert debounce.take(21.0) == Batch(frozenset(), "startup-scan", 10.0)
+    assert debounce.take(21.0) == Batch(frozenset(), "startup-scan", 10.0, unsure=True)

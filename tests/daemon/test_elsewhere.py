@@ -72,10 +72,10 @@ def test_the_result_comes_back(tmp_path: Path, tool: Path, plans: Path) -> None:
     units = Units(tmp_path / "store", plans)
     with Workspace.open(tmp_path / "store") as workspace:
         plan = workspace.app("crm").plan("0")
-        result = apply_elsewhere(plan, units, live=True, folder=plans)
+        result = apply_elsewhere(plan, units, ["--live", "--no-hooks"], folder=plans)
     assert (result["action"], result["from"], result["version"]) == ("apply", 1, 2)
     assert tool.read_text() == "one"
-    assert units.options == ["OPTIONS=--live\n"]
+    assert units.options == ["OPTIONS=--live --no-hooks\n"]
     assert list(plans.iterdir()) == []
 
 

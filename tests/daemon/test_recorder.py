@@ -17,6 +17,7 @@ from epmstored.noise import RUNNING
 from epmstored.outcome import record
 from epmstored.polling import PollingWatcher
 from epmstored.report import Report
+from epmstored.state import Pause
 from epmstored.watcher import Notify
 from epmstored.watching import Watching, identity_of
 from tests.daemon.fakes import RHYTHM, Host
@@ -100,7 +101,7 @@ async def test_after_an_overflow_everything_is_looked_at(host: Host) -> None:
 async def test_a_pause_remembers_what_changed(host: Host) -> None:
     async with host.recorder() as recorder:
         await recorder.step()
-        recorder.pause()
+        recorder.pause(Pause("2026-01-01T00:00:00Z", "root"))
         (host.root / "bin/tool").write_text("two")
         host.watcher.say("bin")
         await host.settle(recorder)

@@ -1,10 +1,13 @@
 """The daemon's life, as a process."""
 
+import json
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,6 +122,73 @@ def test_apps_come_and_go_without_a_signal(store: Path, root: Path, tmp_path: Pa
         daemon.wait_for(r"crm: version 1 \(event\), 1 paths")
         assert daemon.stop() == 0
         assert not [line for line in daemon.lines if "ERROR" in line]
+
+
+def ask(store: Path, *words: str) -> list[dict[str, Any]]:
+    """What a command of the program printed as JSON."""
+    command = [sys.executable, "-m", "epmstore", *words, "--json", "--store", str(store)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_pause_outlives_the_daemon(store: Path, root: Path) -> None:
+    with running(store) as daemon:
+        daemon.wait_for("crm: version 0 is the baseline")
+        [paused] = ask(store, "daemon", "pause")[-1]["apps"]
+        assert paused["state"] == "paused" and paused["paused"]["by"]
+        daemon.kill()
+    (root / "bin/tool").write_text("two")
+    with running(store) as daemon:
+        assert ask(store, "daemon", "status")[-1]["paused"] == paused["paused"]
+        with Workspace.open(store) as workspace:
+            workspace.apps.set("crm", add={"state": ["*.log"]})  # watched anew, by other rules
+        daemon.wait_for("crm: watching", after=daemon.wait_for("INFO: ready"))
+        assert ask(store, "daemon", "status")[-1]["paused"] == paused["paused"]
+        assert len(log_of(store)) == 1
+        assert ask(store, "daemon", "resume")[-1]["apps"][0]["paused"] is None
+        daemon.wait_for("version 1")
+        assert daemon.stop() == 0
+    assert not (store / "paused.json").exists()
+
+
+def test_a_pause_that_cannot_be_read_is_none(store: Path) -> None:
+    (store / "paused.json").write_text('{"format":1,"paused":[]}')
+    with running(store) as daemon:
+        daemon.wait_for("ERROR: paused.json cannot be read")
+        daemon.wait_for("crm: version 0 is the baseline")
+
+
+def test_settings_that_count_from_the_next_start_are_named(store: Path, root: Path) -> None:
+    with running(store) as daemon:
+        (store / "config.toml").write_text(
+            '[daemon]\nsettle = "100ms"\npoll = "5s"\n[store]\nmax_size = "1B"\n'
+        )
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_for("WARNING: count from the next start of the daemon: daemon.poll$")
+        assert ask(store, "daemon", "status")[0]["waiting_settings"] == ["daemon.poll"]
+        (store / "config.toml").unlink()
+        daemon.process.send_signal(signal.SIGHUP)
+        (root / "bin/tool").write_text("two")
+        daemon.wait_for("version 1")
+        assert ask(store, "daemon", "status")[0]["waiting_settings"] == []
+
+
+def test_a_followed_root_that_leads_elsewhere_is_noticed(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tool").write_text(name)
+    link = tmp_path / "current"
+    link.symlink_to("one")
+    with Workspace.init(tmp_path / "store") as workspace:
+        workspace.apps.add("crm", link, follow=True)
+    with running(tmp_path / "store", EPMSTORE_DAEMON_SETTLE="500ms") as daemon:
+        (tmp_path / "next").symlink_to("two")
+        (tmp_path / "next").rename(link)
+        daemon.wait_for(r"version 1 \(scan\), 1 paths", timeout=15)
+        (tmp_path / "two/tool").write_text("of the new folder events are told")
+        daemon.wait_for(r"version 2 \(event\), 1 paths")
+        assert daemon.stop() == 0
 
 
 def test_commands_beside_it_are_recorded_once(store: Path, root: Path) -> None:

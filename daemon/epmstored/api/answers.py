@@ -150,6 +150,7 @@ def app_row(state: AppState, proofs: Proofs) -> Shape:
         "uuid": state.uuid,
         "root": shapes.text(state.root),
         "state": state.phase,
+        "paused": None if state.paused is None else msgspec.to_builtins(state.paused),
         "degraded": list(state.degraded),
         "held": state.held,
         "error": state.error,

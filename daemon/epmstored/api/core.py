@@ -14,16 +14,21 @@ T = TypeVar("T")
 class Core(Protocol):
     """The daemon, as far as the API knows it (epmstored.supervisor). Only from the event loop."""
 
+    @property
+    def waiting_settings(self) -> Sequence[str]:
+        """Dotted keys of settings that were changed, and count from the next start."""
+        ...
+
     def states(self) -> Sequence[AppState]:
         """Of every application, in order of keys. Quick."""
         ...
 
-    def pause(self, key: str) -> None:
-        """Record an application no more. Raises AppNotFoundError."""
+    async def pause(self, key: str, by: str) -> None:
+        """Record an application no more. Raises AppNotFoundError, OSError."""
         ...
 
-    def resume(self, key: str) -> None:
-        """Record it again, with what changed meanwhile. Raises AppNotFoundError."""
+    async def resume(self, key: str) -> None:
+        """Record it again, with what changed meanwhile. Raises AppNotFoundError, OSError."""
         ...
 
     async def reload(self) -> None:

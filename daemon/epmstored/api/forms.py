@@ -14,6 +14,8 @@ Selector: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
 Path: TypeAlias = Annotated[str, Meta(min_length=1, max_length=16_384)]
 Label: TypeAlias = Annotated[str, Meta(max_length=10_000)]
 PAGE = 1000
+SHORTEST_CONFIRM, LONGEST_CONFIRM = 10, 366 * 86_400
+"""Seconds."""
 
 
 class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,7 +75,9 @@ class Snapshot(Spec, frozen=True, kw_only=True):
 
 
 class Checkout(Spec, frozen=True, kw_only=True):
-    """Bring a root, or some paths of it, to a version."""
+    """Bring a root, or some paths of it, to a version. `no_hooks`: without stopping, starting or
+    checking the application; `confirm`: undone after so many seconds unless it is confirmed.
+    """
 
     app: Key
     version: Selector
@@ -81,6 +85,8 @@ class Checkout(Spec, frozen=True, kw_only=True):
     exact: bool = False
     config: Annotated[str, Meta(pattern="^(keep|restore)$")] = "keep"
     live: bool = False
+    no_hooks: bool = False
+    confirm: Annotated[float, Meta(ge=SHORTEST_CONFIRM, le=LONGEST_CONFIRM)] | None = None
 
 
 class Fsck(Spec, frozen=True, kw_only=True):

@@ -28,7 +28,7 @@ from epmstored.api.forms import (
 from epmstored.api.hub import Event, Hub, Shape
 from epmstored.api.jobs import Job, Jobs
 from epmstored.api.openapi import document
-from epmstored.api.peers import Peer, Right, actor_of
+from epmstored.api.peers import Peer, Right, actor_of, name_of
 from epmstored.api.readers import Readers
 from epmstored.api.refusals import PROTOCOL, UnknownPathError
 from epmstored.api.streams import EventStream, send_file
@@ -137,6 +137,7 @@ class Handlers:
                 "room": proofs.room.level,
                 "room_why": proofs.room.why or None,
                 "damage": proofs.damage,
+                "waiting_settings": list(self._parts.core.waiting_settings),
             }
         )
 
@@ -218,13 +219,13 @@ class Handlers:
     async def pause(self, call: Call) -> web.StreamResponse:
         scope: Scope = call.body
         for app in self._chosen(scope):
-            self._parts.core.pause(app)
+            await self._parts.core.pause(app, name_of(call.peer))
         return answer(self._states())
 
     async def resume(self, call: Call) -> web.StreamResponse:
         scope: Scope = call.body
         for app in self._chosen(scope):
-            self._parts.core.resume(app)
+            await self._parts.core.resume(app)
         return answer(self._states())
 
     async def events(self, call: Call) -> web.StreamResponse:

@@ -55,12 +55,14 @@ SHAPES: dict[str, Schema] = {
     "Error": _shape("type:s app:s? error:s exit_code:i message:s hint:s? data:o"),
     "Health": _shape(
         "type:s app:s? ok:b release:s protocol:i store:s uptime:n apps:i jobs:i"
-        " room:s room_why:s? damage:i"
+        " room:s room_why:s? damage:i waiting_settings:[s]"
     ),
     "Proof": _shape("version:i time:s"),
+    "Pause": _shape("time:s by:s"),
     "AppState": _shape(
-        "type:s app:s uuid:s root:s state:s degraded:[s] held:s? error:s? quiet:b queue:i lag:n"
-        " watched:i version:i? recorded:s? looked:s? unstable:[s] noisy:[s] proven:Proof?"
+        "type:s app:s uuid:s root:s state:s paused:Pause? degraded:[s] held:s? error:s? quiet:b"
+        " queue:i lag:n watched:i version:i? recorded:s? looked:s? unstable:[s] noisy:[s]"
+        " proven:Proof?"
     ),
     "States": _shape("type:s app:s? time:s apps:[AppState]"),
     "Problem": _shape("path:s kind:s why:s"),

@@ -85,6 +85,11 @@ def actor_of(peer: Peer) -> Actor:
     return {"uid": peer.uid, "user": user, "via": "api"}
 
 
+def name_of(peer: Peer) -> str:
+    """The user's name, or the number if there is none."""
+    return str(actor_of(peer).get("user") or peer.uid)
+
+
 def gid_of(group: str) -> int | None:
     """Null if this host has no such group."""
     try:

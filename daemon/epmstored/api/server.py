@@ -48,7 +48,7 @@ from epmstored.api.refusals import (
     UnknownPathError,
 )
 from epmstored.api.routes import ROUTES, Route
-from epmstored.api.work import perform
+from epmstored.api.work import Work
 
 GRACE_SECONDS = 5.0
 
@@ -83,7 +83,7 @@ class ControlApi:
         proofs: Proofs | None = None,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         clock: Clock | None = None,
-        perform: Perform = perform,
+        perform: Perform | None = None,
     ) -> None:
         self.path = socket_path(store)
         self.ready = asyncio.Event()
@@ -92,7 +92,7 @@ class ControlApi:
         self._gid = gid
         self._guests = Guests(Access(os.stat(store).st_uid, gid), limits)
         self._hub = Hub()
-        self.jobs = Jobs(self._hub, perform, self._clock)
+        self.jobs = Jobs(self._hub, perform or Work().perform, self._clock)
         self._proofs = proofs or NoProofs()
         self._requests: Counter[tuple[str, int]] = Counter()
         self._parts = Parts(

@@ -1,39 +1,65 @@
 """What each kind of job does. In a worker's thread; results as docs/json.md has them."""
 
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, TypeAlias, cast
 
 from epmstore.checkout.plan import ConfigPolicy
+from epmstore.config import CheckoutConfig
 from epmstore.relpath import from_json
 from epmstore.workspace import Workspace, shapes
 from epmstored.api.forms import Checkout, Fsck, JobSpec, Snapshot
 from epmstored.elsewhere import Elsewhere, Systemd, apply_elsewhere
 
-SYSTEMD = Systemd()
 FINDINGS = 1000
 """More than so many are counted only."""
+HookLimits: TypeAlias = Callable[[], CheckoutConfig]
 
 
-def perform(spec: JobSpec, workspace: Workspace) -> dict[str, Any]:
-    """Raises EpmError, OSError."""
-    if isinstance(spec, Snapshot):
-        return shapes.result(workspace.app(spec.app).snapshot(spec.label))
-    if isinstance(spec, Checkout):
-        return _checkout(spec, workspace)
-    if isinstance(spec, Fsck):
-        report = workspace.care.fsck(spec.read_data)
-        found = [shapes.finding(one) for one in report.findings[:FINDINGS]]
-        return {**shapes.fsck_summary(report), "found": found}
-    return shapes.gc(workspace.care.gc(dry_run=spec.dry_run))
+class Work:
+    """Does jobs; `hook_limits` are those for applications that name none of their own."""
+
+    def __init__(
+        self, hook_limits: HookLimits = CheckoutConfig, elsewhere: Elsewhere | None = None
+    ) -> None:
+        self._hook_limits = hook_limits
+        self._elsewhere = elsewhere or Systemd()
+
+    def perform(self, spec: JobSpec, workspace: Workspace) -> dict[str, Any]:
+        """Raises EpmError, OSError."""
+        if isinstance(spec, Snapshot):
+            return shapes.result(workspace.app(spec.app).snapshot(spec.label))
+        if isinstance(spec, Checkout):
+            return self._checkout(spec, workspace)
+        if isinstance(spec, Fsck):
+            report = workspace.care.fsck(spec.read_data)
+            found = [shapes.finding(one) for one in report.findings[:FINDINGS]]
+            return {**shapes.fsck_summary(report), "found": found}
+        return shapes.gc(workspace.care.gc(dry_run=spec.dry_run))
+
+    def _checkout(self, spec: Checkout, workspace: Workspace) -> dict[str, Any]:
+        handle = workspace.app(spec.app)
+        paths = [from_json(path) for path in spec.paths]
+        config = cast(ConfigPolicy, spec.config)
+        if self._elsewhere.is_needed(handle.app.root):
+            plan = handle.plan(spec.version, paths, exact=spec.exact, config=config)
+            return apply_elsewhere(plan, self._elsewhere, options_of(spec))
+        limits = self._hook_limits()
+        done = handle.checkout(
+            spec.version,
+            paths,
+            exact=spec.exact,
+            config=config,
+            live=spec.live,
+            hooks=not spec.no_hooks,
+            confirm=spec.confirm,
+            hook_timeout=limits.hook_timeout,
+            health_timeout=limits.health_timeout,
+        )
+        return shapes.result(done)
 
 
-def _checkout(
-    spec: Checkout, workspace: Workspace, elsewhere: Elsewhere = SYSTEMD
-) -> dict[str, Any]:
-    handle = workspace.app(spec.app)
-    paths = [from_json(path) for path in spec.paths]
-    config = cast(ConfigPolicy, spec.config)
-    if elsewhere.is_needed(handle.app.root):
-        plan = handle.plan(spec.version, paths, exact=spec.exact, config=config)
-        return apply_elsewhere(plan, elsewhere, live=spec.live)
-    done = handle.checkout(spec.version, paths, exact=spec.exact, config=config, live=spec.live)
-    return shapes.result(done)
+def options_of(spec: Checkout) -> list[str]:
+    """What of it is an option of `epmstore apply`, and not in the plan."""
+    flags = [("--live", spec.live), ("--no-hooks", spec.no_hooks)]
+    confirm = [] if spec.confirm is None else ["--confirm", f"{spec.confirm:.3f}s"]
+    return [*(flag for flag, is_given in flags if is_given), *confirm]

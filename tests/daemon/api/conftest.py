@@ -17,7 +17,7 @@ from epmstore.workspace import Workspace
 from epmstored.api.connection import Limits
 from epmstored.api.server import ControlApi, Runners
 from epmstored.bridge import Bridge
-from epmstored.state import AppState
+from epmstored.state import AppState, Pause
 
 Shape = dict[str, Any]
 
@@ -40,15 +40,16 @@ class FakeCore:
     def __init__(self) -> None:
         self.apps: dict[str, AppState] = {}
         self.reloads = 0
+        self.waiting_settings = ("daemon.poll",)
 
     def states(self) -> list[AppState]:
         return [self.apps[key] for key in sorted(self.apps)]
 
-    def pause(self, key: str) -> None:
-        self.set(key, phase="paused")
+    async def pause(self, key: str, by: str) -> None:
+        self.set(key, phase="paused", paused=Pause("2026-01-01T00:00:00Z", by))
 
-    def resume(self, key: str) -> None:
-        self.set(key, phase="watching")
+    async def resume(self, key: str) -> None:
+        self.set(key, phase="watching", paused=None)
 
     async def reload(self) -> None:
         self.reloads += 1

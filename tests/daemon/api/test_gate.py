@@ -276,4 +276,4 @@ async def _only_refused(server: "Server", noise: bytes) -> None:
         assert parse(data).shape["type"] == "error", noise
     if server.core.apps["crm"].phase != "watching":  # then it must have been a whole request
         assert b"POST " in noise and b"Epmstore-Protocol: " in noise and BODY in noise
-        server.core.resume("crm")
+        await server.core.resume("crm")

@@ -2,15 +2,19 @@
 
 import asyncio
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from epmstore import locks
+from epmstore.catalog.hooks import Hooks
 from epmstore.errors import DamagedError
+from epmstore.places import DAEMON_LOCK
 from epmstore.workspace import Workspace
 from epmstored.api.forms import Checkout, JobSpec
 from epmstored.api.jobs import WAITING
-from epmstored.api.work import perform
+from epmstored.api.work import Work, options_of
 
 if TYPE_CHECKING:
     from tests.daemon.api.conftest import Server, Start
@@ -34,6 +38,38 @@ async def test_a_checkout(server: "Server") -> None:
     assert found["state"] == "done", found
     assert (server.root / "crm.conf").read_text() == "port = 1\n"
     assert found["result"]["verified"] is True
+
+
+async def test_a_checkout_runs_hooks_unless_told_not_to(server: "Server", tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    with Workspace.open(server.store) as workspace:
+        workspace.apps.set("crm", hooks=Hooks(stop=("touch", str(ran))))
+    (server.root / "crm.conf").write_text("port = 2\n")
+    spec = {"kind": "checkout", "app": "crm", "version": "0", "config": "restore"}
+    found = await server.job({**spec, "no_hooks": True})
+    assert (found["state"], ran.exists()) == ("done", False), found
+    (server.root / "crm.conf").write_text("port = 3\n")
+    found = await server.job(spec)
+    assert (found["state"], ran.exists()) == ("done", True), found
+
+
+async def test_a_checkout_can_ask_to_be_confirmed(server: "Server") -> None:
+    (server.root / "crm.conf").write_text("port = 2\n")
+    spec = {"kind": "checkout", "app": "crm", "version": "0", "config": "restore", "confirm": 300}
+    found = await server.job(spec)
+    assert found["error"]["message"].startswith("nobody would undo it"), "there is no daemon"
+    with locks.hold(server.store / "locks", DAEMON_LOCK):
+        found = await server.job(spec)
+    assert found["state"] == "done", found
+    with Workspace.open(server.store) as workspace:
+        pending = workspace.app("crm").pending
+    assert pending is not None and 200 < pending.seconds <= 300
+
+
+def test_a_unit_is_given_the_same_options() -> None:
+    spec = Checkout(app="crm", version="0", live=True, no_hooks=True, confirm=90)
+    assert options_of(spec) == ["--live", "--no-hooks", "--confirm", "90.000s"]
+    assert options_of(Checkout(app="crm", version="0")) == []
 
 
 async def test_fsck_and_gc(server: "Server") -> None:
@@ -74,6 +110,8 @@ async def test_a_job_that_fails_says_why(
         {"kind": "checkout", "app": "crm", "version": "0", "config": "frob"},
         {"kind": "checkout", "app": "crm", "version": "0", "paths": [""]},
         {"kind": "checkout", "app": "crm", "version": 0},
+        {"kind": "checkout", "app": "crm", "version": "0", "confirm": 1},
+        {"kind": "checkout", "app": "crm", "version": "0", "no_hooks": "yes"},
     ],
     ids=str,
 )
@@ -103,7 +141,7 @@ class Gate:
             progress.begin("waiting", files=2)
             self.leave.wait(20)
             progress.advance(files=1)
-            return perform(spec, workspace)
+            return Work().perform(spec, workspace)
         finally:
             with self._lock:
                 self.inside -= 1

@@ -1,0 +1,36 @@
+"""Whether what is about to be recorded is still being written.
+
+A file that somebody has open for writing, and wrote to a moment ago, may be half done: a copy, a
+download, an archive being unpacked. The kernel's events tell of most of them; of those that were
+opened before they were watched, /proc does.
+"""
+
+import os
+from collections.abc import Callable
+from typing import TypeAlias
+
+from epmstore.catalog.appcat import App
+from epmstore.catalog.classes import Rules
+from epmstore.scan.writers import Writers, writers_below
+from epmstored.debounce import Batch
+
+Look: TypeAlias = Callable[[App, float], Writers]
+"""Who writes what of an application that changed at or after a time (seconds since 1970)."""
+
+
+def look_at_writers(app: App, since: float) -> Writers:
+    """Files whose contents are recorded, and no others. Takes milliseconds: for a thread."""
+    found = writers_below(os.path.realpath(app.root), since)
+    rules = Rules(app.patterns, app.noisy)
+    counted = {path for path in found.paths if rules.classify(path) not in ("ignore", "state")}
+    return Writers(frozenset(counted), found.incomplete)
+
+
+def needs_a_look(batch: Batch) -> bool:
+    """Whether events alone do not say that everything in it is done."""
+    return batch.unsure or bool(batch.writing)
+
+
+def is_half_done(batch: Batch, writers: Writers) -> bool:
+    """Where not every process can be looked into, what events told is believed."""
+    return bool(writers.paths) or (writers.incomplete and bool(batch.writing))

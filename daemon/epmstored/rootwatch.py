@@ -1,0 +1,100 @@
+"""What watches the root of one application, and whether that still is its root."""
+
+import asyncio
+
+from epmstore.catalog.appcat import App
+from epmstore.record.root import open_root
+from epmstored.bridge import Bridge
+from epmstored.clock import DaemonClock
+from epmstored.rhythm import Rhythm
+from epmstored.watcher import NOTHING, Hints, Notify
+from epmstored.watching import WatcherFactory, Watching, identity_of
+
+
+class RootWatch:
+    """Holds a watcher for as long as the root is the directory that it watches."""
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        bridge: Bridge,
+        clock: DaemonClock,
+        rhythm: Rhythm,
+        watch: WatcherFactory,
+        notify: Notify,
+    ) -> None:
+        self._app = app
+        self._bridge = bridge
+        self._clock = clock
+        self._rhythm = rhythm
+        self._watch = watch
+        self._notify = notify
+        self._is_stale = False
+        """Whether the watcher says that it cannot go on."""
+        self._was_away = False
+        """Whether the root was gone since it was looked at."""
+        self.now: Watching | None = None
+        """Null while there is no root, or it could not be watched yet."""
+        self.next = clock.monotonic()
+        """When to `check`."""
+
+    def take(self) -> Hints:
+        """What the watcher noticed."""
+        if self.now is None:
+            return NOTHING
+        hints = self.now.watcher.take()
+        self._was_away = self._was_away or hints.root
+        if hints.root or hints.limit:
+            self.renew()
+        return hints
+
+    def renew(self) -> None:
+        """With the next check, watch anew."""
+        self._is_stale = True
+        self.check_soon()
+
+    def check_soon(self) -> None:
+        self.next = self._clock.monotonic()
+
+    async def check(self) -> bool:
+        """That the root is the directory that is watched; if not, watch what is there now. Whether
+        a watcher was started: then everything is to be looked at. Raises RootError, OSError.
+        """
+        rhythm = self._rhythm
+        # No event tells that a symlink in the path of a followed root leads elsewhere now.
+        again = min(rhythm.root, rhythm.settle) if self._app.follow else rhythm.root
+        self.next = self._clock.monotonic() + again
+        identity = await self._bridge.run(lambda _: identify_root(self._app))
+        if self.now is not None and self.now.identity == identity and not self._is_stale:
+            return False
+        self._is_stale = False
+        await self.let_go()
+        if self._was_away:
+            # Roots of file systems have the same few inodes: an empty disk is not our root.
+            await self._bridge.run(lambda ws: ws.apps.check_resembles(self._app))
+            self._was_away = False
+        self.now = await self._bridge.run(lambda _: self._watch(self._app, self._notify))
+        return True
+
+    async def lose(self, *, was_known: bool) -> None:
+        """There is no root."""
+        self._was_away = was_known
+        await self.let_go()
+
+    async def let_go(self) -> None:
+        watching, self.now = self.now, None
+        if watching is not None:
+            await asyncio.to_thread(watching.watcher.close)
+
+    def follow(self, rhythm: Rhythm) -> None:
+        """In another rhythm; and watch again what could not be watched."""
+        self._rhythm = rhythm
+        if self.now is None or self.now.is_polling:
+            self.renew()
+
+
+def identify_root(app: App) -> tuple[int, int]:
+    """(st_dev, st_ino) of the root. Raises RootError."""
+    with open_root(app) as root:
+        return identity_of(root.stat)

@@ -1,0 +1,138 @@
+"""Half-written files make no versions."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from epmstore.relpath import RelPath
+from epmstore.scan.writers import Writers
+from epmstore.workspace import Workspace
+from epmstored.debounce import Batch
+from epmstored.halfdone import is_half_done, look_at_writers, needs_a_look
+from tests.daemon.fakes import RHYTHM, Host
+from tests.daemon.process import running
+
+pytestmark = pytest.mark.slow
+WRITER = """
+import sys
+with open(sys.argv[1], "w") as file:
+    file.write("half")
+    file.flush()
+    print(flush=True)
+    sys.stdin.readline()
+    file.write(" and half")
+"""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Somebody has written one half; he writes the other when the block ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield
+        process.communicate(b"\n", timeout=60)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    host = Host(tmp_path)
+    (host.root / "bin").mkdir()
+    return host
+
+
+def contents(store: Path, path: str) -> list[str]:
+    """What each version that has it says that it is."""
+    with Workspace.open(store) as workspace:
+        crm = workspace.app("crm")
+        return [
+            b"".join(crm.cat(str(version.version), RelPath(path))).decode()
+            for version in crm.versions()
+            if path in {str(entry.path) for entry in crm.ls(str(version.version))}
+        ]
+
+
+async def test_a_file_that_was_open_before_anybody_looked_is_waited_for(host: Host) -> None:
+    async with host.recorder() as recorder:
+        with writing(host.root / "bin/tool"):
+            await recorder.step()
+            assert recorder.ready.is_set()
+            assert host.versions() == []
+            host.clock.advance(RHYTHM.settle)
+            await recorder.step()
+            assert host.versions() == []
+        host.clock.advance(RHYTHM.settle)
+        await recorder.step()
+    assert contents(host.store, "bin/tool") == ["half and half"]
+
+
+async def test_it_is_not_waited_for_longer_than_anything(host: Host) -> None:
+    async with host.recorder() as recorder:
+        with writing(host.root / "bin/tool"):
+            await recorder.step()
+            host.clock.advance(RHYTHM.longest)
+            await recorder.step()
+            assert len(host.versions()) == 1
+
+
+async def test_at_the_end_it_is_left_to_the_next_start(host: Host) -> None:
+    async with host.recorder() as recorder:
+        await recorder.step()
+        with writing(host.root / "bin/tool"):
+            host.watcher.say("bin", unsure=True)
+            recorder.stop()
+            await recorder.run()
+    assert len(host.versions()) == 1
+
+
+async def test_a_reconcile_waits_for_it_too(host: Host) -> None:
+    async with host.recorder() as recorder:
+        await recorder.step()
+        recorder.reconcile_soon()
+        with writing(host.root / "bin/tool"):
+            host.watcher.say("bin", unsure=True)
+            await recorder.step()
+            assert recorder.state.counters.reconciles == 0
+        await host.settle(recorder)
+        await recorder.step()
+        assert recorder.state.counters.reconciles == 1
+    assert contents(host.store, "bin/tool") == ["half and half"]
+
+
+async def test_what_has_no_contents_for_us_is_not_waited_for(host: Host) -> None:
+    with Workspace.open(host.store) as workspace:
+        app = workspace.apps.set("crm", add={"state": ["*.log"], "ignore": ["tmp/"]})
+    (host.root / "tmp").mkdir()
+    with writing(host.root / "a.log"), writing(host.root / "tmp/x"), writing(host.root / "tool"):
+        assert look_at_writers(app, 0.0).paths == {"tool"}
+
+
+def test_events_are_believed_where_nobody_may_look() -> None:
+    told = Batch(frozenset({"bin"}), None, 0.0, writing=frozenset({"bin/tool"}))
+    unsure = Batch(frozenset({"bin"}), None, 0.0, unsure=True)
+    assert needs_a_look(told) and needs_a_look(unsure)
+    assert not needs_a_look(Batch(frozenset({"bin"}), None, 0.0))
+    assert is_half_done(told, Writers(incomplete=True))
+    assert not is_half_done(told, Writers()), "it is not open any more"
+    assert not is_half_done(unsure, Writers(incomplete=True))
+
+
+def test_a_pause_in_the_middle_of_writing_makes_no_version(tmp_path: Path) -> None:
+    """Longer than the settle time, and in a folder that is new."""
+    root = tmp_path / "root"
+    root.mkdir()
+    with Workspace.init(tmp_path / "store") as workspace:
+        workspace.apps.add("crm", root)
+    with running(tmp_path / "store", EPMSTORE_DAEMON_SETTLE="200ms") as daemon:
+        (root / "new").mkdir()
+        with writing(root / "new/tool"), pytest.raises(AssertionError, match="no 'version 1"):
+            daemon.wait_for("version 1", timeout=3)
+        daemon.wait_for(r"version 1 \(event\), 2 paths")
+        assert daemon.stop() == 0
+    assert contents(tmp_path / "store", "new/tool") == ["half and half"]
