@@ -9,8 +9,12 @@ from epmstore.cli.session import Session
 from epmstore.cli.summary import finish
 from epmstore.clock import to_rfc3339
 from epmstore.errors import EpmError, RootError
+from epmstore.locks import WAIT_SECONDS
 from epmstore.workspace import AppHandle
 from epmstore.workspace.live import Recovery
+
+BOOT_SECONDS = 3600.0
+"""At boot another unit may be at it already; an application that does not start is no help."""
 
 
 @command(
@@ -19,6 +23,7 @@ from epmstore.workspace.live import Recovery
     examples=[
         ("epmstore recover", "after a crash: the trees first, then the applications"),
         ("epmstore recover --all --boot", "what epmstore-recover.service does"),
+        ("epmstore recover --app crm --boot", "what the unit of crm waits for"),
     ],
 )
 @click.option("--all", "everything", is_flag=True, help="All applications, wherever this is run.")
@@ -48,7 +53,7 @@ def _recover(session: Session, handle: AppHandle, what: Recovery) -> int:
     """One of them; what is wrong with it must not keep the others from being recovered."""
     interrupted = handle.is_interrupted
     try:
-        result = handle.recover(what=what)
+        result = handle.recover(what=what, wait=BOOT_SECONDS if what == "boot" else WAIT_SECONDS)
     except RootError as error:
         if interrupted or what != "boot":
             return failure.report(error, as_json=session.json, app=handle.app.key)

@@ -273,7 +273,7 @@ class Apps:
         self._change(lambda cat: cat.change(new))
         if (old.root, old.follow) != (new.root, new.follow):
             self._store.drop_live(new.uuid)
-        if unit_of(old) != unit_of(new):
+        if (unit_of(old), old.key) != (unit_of(new), new.key):
             self._release(old)
         self._bind(new)
 
@@ -285,7 +285,7 @@ class Apps:
     def _release(self, app: App) -> None:
         unit = unit_of(app)
         if unit is not None:
-            self._units.release(unit, [unit_of(one) for one in self.list()])
+            self._units.release(app, unit)
 
     def _at(self, app: App, root: str, *, follow: bool) -> App:
         where = self._resolved(root, follow=follow)

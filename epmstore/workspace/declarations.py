@@ -4,7 +4,6 @@ The default store of the system writes a file there for each application that it
 other store only reads what somebody has put there.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,14 +21,15 @@ from epmstore.workspace.declared import (
 )
 from epmstore.workspace.settings import read_trusted
 
-RECOVERY: Final = "epmstore-recover.service"
-DROP_IN: Final = "epmstore.conf"
+BOOT: Final = "epmstore-boot@{key}.service"
+"""Succeeds when the files of an application are whole: of this one, whatever is with others."""
+DROP_IN: Final = "epmstore-{key}.conf"
 _DROP_IN: Final = f"""\
 {MARK}: {{key}} starts when its files are whole, whatever interrupted a checkout.
 # `epmstore app set {{key}} --unit ''` takes it away.
 [Unit]
-Requires={RECOVERY}
-After={RECOVERY}
+Requires={BOOT}
+After={BOOT}
 """
 
 
@@ -104,25 +104,25 @@ class Units:
         """Raises UsageError if a unit cannot be bound to this store's recovery."""
         if unit and self._folder is None:
             raise UsageError(
-                f"{RECOVERY} is about the store of the system, and this is another one",
+                f"{BOOT.format(key='KEY')} is about the store of the system, this is another one",
                 hint="write a drop-in for a unit of your own that runs `epmstore recover`",
             )
 
     def bind(self, app: App, unit: str) -> None:
         """From the next start on, the unit waits for recovery and needs its success."""
         if self._folder is not None:
-            path = self._path(self._folder, unit)
+            path = self._path(self._folder, unit, app)
             make_directories(path.parent, 0o755)
             replace_file(path, _DROP_IN.format(key=app.key).encode(), 0o644)
 
-    def release(self, unit: str, others: Sequence[str | None]) -> None:
-        """It need not wait any more, unless another application has the same unit."""
-        if self._folder is None or unit in others:
+    def release(self, app: App, unit: str) -> None:
+        """It need not wait for this application any more."""
+        if self._folder is None:
             return
-        path = self._path(self._folder, unit)
+        path = self._path(self._folder, unit, app)
         if path.exists() and path.read_bytes().startswith(MARK.encode()):
             remove_file(path)
 
     @staticmethod
-    def _path(folder: Path, unit: str) -> Path:
-        return folder / f"{unit}.d" / DROP_IN
+    def _path(folder: Path, unit: str, app: App) -> Path:
+        return folder / f"{unit}.d" / DROP_IN.format(key=app.key)

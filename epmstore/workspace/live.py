@@ -12,7 +12,7 @@ from epmstore.checkout.apply import Applier
 from epmstore.checkout.around import Around, with_limits
 from epmstore.checkout.hooks import Commands, Runner
 from epmstore.checkout.journal import Journal
-from epmstore.checkout.owed import Owed, owed_file
+from epmstore.checkout.owed import Owed, moment, owed_file
 from epmstore.checkout.packages import owners
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.preflight import Terms
@@ -159,8 +159,12 @@ class Live(History):
         """Finish or take back an interrupted checkout, and do what is owed around it. Null if there
         was none, or it was taken back and nobody had to be started.
 
-        Raises BusyError if one is still running after `wait` seconds, RootError, HookError.
+        At boot, who is busy with it since this boot is not waited for: he may be starting the very
+        application that waits for us. Raises BusyError if one is still running after `wait`
+        seconds, RootError, HookError.
         """
+        if what == "boot" and not self.is_interrupted and not self._is_owed_from_before:
+            return None
         with self._store.lock_app(self.app.uuid, wait=wait), open_root(self.app) as root:
             applied = Applier(self._recorder, root, self._progress).recover()
             hooks = self._pay(root, what)
@@ -175,6 +179,11 @@ class Live(History):
     def is_interrupted(self) -> bool:
         """Whether a journal lies there."""
         return Journal(self._store.journal(self.app.uuid)).path.exists()
+
+    @property
+    def _is_owed_from_before(self) -> bool:
+        owed = self.owed
+        return owed is not None and owed.since.boot != moment(self._store.clock).boot
 
     @property
     def owed(self) -> Owed | None:

@@ -1,6 +1,7 @@
 """app set with hooks, checkout --confirm, confirm, hold, recover: as a user sees them."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -213,3 +214,23 @@ def test_declared_applications_are_registered(cli: "Cli", two: Path, tmp_path: P
     assert found.code == 2 and "'root'" in found.err and "erp: unchanged" in found.out
     assert cli("app", "set", "erp", "--stop", "").code == 7
     assert cli("app", "set", "crm", "--unit", "crm.service").code == 2
+
+
+def test_an_application_that_cannot_be_recovered_holds_up_no_other(
+    cli: "Cli", two: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "erp").mkdir()
+    cli.ok("app", "add", "erp", str(tmp_path / "erp"))
+    uuid = {app["app"]: app["uuid"] for app in cli.ok("app", "list", "--json").shapes}["crm"]
+    (cli.store / "journals" / f"{uuid}.journal").write_bytes(b"torn")
+    two.rename(tmp_path / "not mounted")
+    assert cli("recover", "--app", "crm", "--boot").code == 7
+    assert cli("recover", "--all", "--boot").code == 7
+    assert cli.ok("recover", "--app", "erp", "--boot").out == "erp: nothing was interrupted\n"
+
+
+def test_at_boot_nobody_waits_for_whoever_starts_the_application(cli: "Cli", two: Path) -> None:
+    """The start hook of a checkout starts a unit, which waits for the recovery at boot."""
+    recover = f"{sys.executable} -m epmstore recover --app crm --boot --store {cli.store}"
+    cli.ok("app", "set", "crm", "--start", recover)
+    cli.ok("checkout", "0")

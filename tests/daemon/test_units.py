@@ -12,7 +12,7 @@ import pytest
 from epmstore.config import DaemonConfig
 from epmstore.places import SYSTEM_CONFIG, SYSTEM_STORE
 from epmstore.workspace import Workspace
-from epmstore.workspace.declarations import RECOVERY
+from epmstore.workspace.declarations import BOOT
 from epmstored.aftermath import UNIT
 from tests.cli.test_commands import parse
 
@@ -89,9 +89,14 @@ def test_an_application_waits_for_recovery(tmp_path: Path, programs: Path) -> No
         workspace.apps.add("crm", root)
         workspace.apps.set("crm", unit="crm.service")
     assert "epmstore" not in verify(folder / "crm.service")
-    drop_in = read(folder / "crm.service.d" / "epmstore.conf")
-    assert drop_in["Unit"]["Requires"] == drop_in["Unit"]["After"] == RECOVERY
-    assert RECOVERY in [unit.name for unit in UNITS]
+    drop_in = read(folder / "crm.service.d" / "epmstore-crm.conf")
+    gate = BOOT.format(key="crm")
+    assert drop_in["Unit"]["Requires"] == drop_in["Unit"]["After"] == gate
+    assert (folder / gate).exists() and BOOT.format(key="") in [unit.name for unit in UNITS]
+    (folder / gate).unlink()
+    (folder / BOOT.format(key="")).unlink()
+    with pytest.raises(AssertionError, match=f"Unit {gate} not found"):
+        verify(folder / "crm.service")
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)

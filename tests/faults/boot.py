@@ -1,7 +1,7 @@
 """The power goes in the middle of a checkout, and the host starts again: `python -m
 tests.faults.boot --help`.
 
-At boot the command of `epmstore-recover.service` runs, word for word; sometimes the power goes in
+At boot the command of `epmstore-boot@.service` runs, word for word; sometimes the power goes in
 the middle of it, too. Then the application's start looks at its files: they are the old ones or the
 new ones. One JSON line a cut, and one at the end.
 """
@@ -31,7 +31,7 @@ from tests.acceptance.host import Picture, differences, picture
 from tests.acceptance.trees import make_new, make_old
 from tests.faults.disk import KINDS, Machine, cut, hide_mounts
 
-UNIT = Path(__file__).parents[2] / "daemon" / "systemd" / "system" / "epmstore-recover.service"
+UNIT = Path(__file__).parents[2] / "daemon" / "systemd" / "system" / "epmstore-boot@.service"
 FILES = 40
 NEVER = 10**9
 DONE_IN_PART = 3
@@ -141,7 +141,7 @@ class Boot:
         if not self._has_unit:
             return 0
         [line] = [x for x in UNIT.read_text().splitlines() if x.startswith("ExecStart=")]
-        words = shlex.split(line.removeprefix("ExecStart="))
+        words = shlex.split(line.removeprefix("ExecStart=").replace("%i", "crm"))
         assert words.pop(0) == "epmstore"
         own = [str(self._machine.store) if word == str(SYSTEM_STORE) else word for word in words]
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

@@ -96,7 +96,7 @@ class Place:
         self.config = base / "etc"
         self.units = base / "units"
         self.file = self.config / "apps.d" / "crm.toml"
-        self.drop_in = self.units / "crm.service.d" / "epmstore.conf"
+        self.drop_in = self.units / "crm.service.d" / "epmstore-crm.conf"
         self.root = base / "crm"
         (self.root / "bin").mkdir(parents=True)
         (self.root / "bin" / "crmd").write_text("one")
@@ -200,7 +200,8 @@ def test_a_unit_waits_for_recovery_until_it_is_released(place: Place) -> None:
         workspace.apps.add("crm", place.root)
         workspace.apps.set("crm", unit="crm.service")
         text = place.drop_in.read_text()
-        assert "Requires=epmstore-recover.service\nAfter=epmstore-recover.service\n" in text
+        unit = "epmstore-boot@crm.service"
+        assert f"Requires={unit}\nAfter={unit}\n" in text
         workspace.apps.set("crm", unit="other.service")
         assert not place.drop_in.exists()
         workspace.apps.set("crm", unit="crm.service")
@@ -214,8 +215,12 @@ def test_two_applications_of_one_unit(place: Place) -> None:
         for key in ("crm", "erp"):
             workspace.apps.add(key, place.base / key)
             workspace.apps.set(key, unit="crm.service")
+        assert {path.name for path in place.drop_in.parent.iterdir()} == {
+            "epmstore-crm.conf",
+            "epmstore-erp.conf",
+        }
         workspace.apps.set("erp", unit="")
-        assert place.drop_in.exists()
+        assert [path.name for path in place.drop_in.parent.iterdir()] == ["epmstore-crm.conf"]
         workspace.apps.remove("crm")
         assert not place.drop_in.exists()
 
