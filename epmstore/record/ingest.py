@@ -35,8 +35,8 @@ from epmstore.tree import Entry
 POOL_FROM = 4 << 20
 """Bytes of candidates from which a pool of workers pays."""
 POOL_FROM_FILES = 1000
-SLICE_BYTES = 8 << 20
-SLICE_FILES = 2000
+SLICE_BYTES = 4 << 20
+SLICE_FILES = 400
 WORKERS = 4
 
 

@@ -8,6 +8,7 @@ held still; contents that a path already has are not looked up; nobody is waited
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Self
 
@@ -84,7 +85,8 @@ class Reader:
 
     def read(self, tasks: Iterable[Task]) -> list[Seen]:
         """Parallel to `tasks`. Raises OSError (of the store, or for want of descriptors)."""
-        return [self._look(task) for task in tasks]
+        with nullcontext() if self._shelf is None else self._shelf.asked_much():
+            return [self._look(task) for task in tasks]
 
     def finish(self) -> WrittenGroup | None:
         """What was stored, durable; it is the caller's to publish or to discard."""

@@ -4,8 +4,10 @@ A content is stored once, whoever meets it first. Readers in processes of their 
 each, and share their claims through memory.
 """
 
+import contextlib
 import mmap
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -114,6 +116,12 @@ class Shelf:
             if info in known:
                 return False
         return self._claims.take(info.sha256)
+
+    @contextlib.contextmanager
+    def asked_much(self) -> Iterator[None]:
+        """Many questions follow, each of which would else be a transaction of its own."""
+        with self.contents.database.read():
+            yield
 
     def has_part(self, sha256: Sha256) -> bool:
         return not self._empty and bool(self.contents.places([sha256]))

@@ -15,7 +15,7 @@ from epmstore.clock import FixedClock
 from epmstore.digest import identify
 from epmstore.errors import EpmError
 from epmstore.record import pool
-from epmstore.record.ingest import SLICE_FILES, Ingested, ingest
+from epmstore.record.ingest import POOL_FROM_FILES, Ingested, ingest
 from epmstore.record.observe import Candidate
 from epmstore.record.shelf import OwnClaims, SharedClaims, Shelf
 from epmstore.record.store import Store
@@ -23,7 +23,7 @@ from epmstore.relpath import RelPath
 from epmstore.scan.walk import walk
 from epmstore.workspace.opening import make_store
 
-MANY = SLICE_FILES + 100
+MANY = POOL_FROM_FILES + 100
 
 
 @pytest.fixture
