@@ -253,36 +253,37 @@ class _Check:
             self._add(fault.kind, f"packs/{fault.file}", fault.detail)
 
     def _check_contents(self) -> None:
-        users = self._users()
-        named = {info.sha256: info for info in users}
+        named = {info.sha256: info for need in self._needs.values() for info in need.spans}
         for sha256, faults in self._bad.items():
-            info = named.get(sha256) or self._tables.info(sha256)
-            hits = users.get(info, ()) if info is not None else ()
+            info = named.get(sha256)
+            hits = () if info is None else self._users(info)
             for fault in faults:
-                self._add(fault.kind, f"packs/{fault.file}", fault.detail, info=info, versions=hits)
+                file = f"packs/{fault.file}"
+                known = info or self._tables.info(sha256)
+                self._add(fault.kind, file, fault.detail, info=known, versions=hits)
+        needed = self._needed()
         recorded = self._recorded()
         for sha256, info in named.items():
-            if (
-                not users[info]
-                or sha256 not in recorded
-                or sha256 in self._bad
-                or self._is_good(sha256)
-            ):
+            if info not in needed or sha256 not in recorded or sha256 in self._bad:
                 continue
-            kind, file, why = self._why_lost(sha256)
-            self._add(kind, file, why, info=info, versions=users[info])
+            if not self._is_good(sha256):
+                kind, file, why = self._why_lost(sha256)
+                self._add(kind, file, why, info=info, versions=self._users(info))
 
-    def _users(self) -> dict[BlobInfo, list[Hit]]:
-        """The restorable versions that have each content."""
-        users: dict[BlobInfo, list[Hit]] = {}
+    def _needed(self) -> set[BlobInfo]:
+        """The contents of all restorable versions that were not purged."""
         purged = purged_digests(self._needs.values())
-        for need in self._needs.values():
-            needed = need.needed()
-            for info in need.spans:
-                known = users.setdefault(info, [])
-                if info in needed and info.digest not in purged:
-                    known += [(need.key, version) for version in need.versions(info)]
-        return users
+        needed = {info for need in self._needs.values() for info in need.needed()}
+        return {info for info in needed if info.digest not in purged} if purged else needed
+
+    def _users(self, info: BlobInfo) -> list[Hit]:
+        """The restorable versions that need a content. Only of what is damaged: of all contents of
+        a long history this would be millions.
+        """
+        if info.digest in purged_digests(self._needs.values()):
+            return []
+        needs = self._needs.values()
+        return [(need.key, version) for need in needs for version in need.versions(info)]
 
     def _recorded(self) -> set[Sha256]:
         """The contents that were recorded here. What only a refcat names may never have been: a
@@ -352,8 +353,7 @@ class _Check:
             self._add("damaged", INDEX, wrong)
         broken = {fault.file for faults in self._bad.values() for fault in faults}
         broken |= set(self._tables.faults)
-        needed = {info.sha256 for need in self._needs.values() for info in need.needed()}
-        needed -= witnesses(purged_contents(self._needs.values()))
+        needed = witnesses(self._needed())
         present = [s for s in needed if s not in self._bad and self._tables.copies(s)]
         places = store.contents.places(present)
         wrong_places = 0

@@ -9,6 +9,8 @@ import pytest
 from epmstore import locks
 from epmstore.care import fsck
 from epmstore.care.findings import Finding, FsckReport
+from epmstore.care.needs import Need
+from epmstore.digest import BlobInfo
 from epmstore.errors import EpmError
 from epmstore.places import DAEMON_LOCK
 from epmstore.record.store import Store
@@ -71,6 +73,24 @@ def test_a_sound_store_has_no_findings(host: Host) -> None:
 
 
 @pytest.mark.slow
+def test_the_versions_of_what_is_sound_are_not_counted(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every content of a long history they would take gigabytes."""
+    asked: list[BlobInfo] = []
+    count = Need.versions
+
+    def versions(need: Need, info: BlobInfo) -> list[int]:
+        asked.append(info)
+        return count(need, info)
+
+    monkeypatch.setattr(Need, "versions", versions)
+    assert check(host).clean and asked == []
+    flip(the_pack(host), 90)
+    findings = check(host).findings
+    assert {info.digest.hex() for info in asked} == {f.digest for f in findings if f.versions}
+
+
 def test_every_flip_is_found(host: Host) -> None:
     """200 places of packs, log, catalog, appcat and FORMAT; no wrong byte ever comes out."""
     places = random.Random(7)
