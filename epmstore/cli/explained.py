@@ -16,7 +16,8 @@ def words(found: Explanation | None) -> str:
     if not found.rest:
         return text
     if found.kind == "drift":
-        return f"{counted(found.rest, 'file')} unexplained"
+        known = f", {number(found.explained)} as in release {found.to}" if found.explained else ""
+        return f"{counted(found.rest, 'file')} unexplained{known}"
     return f"{text}, {number(found.rest)} unexplained"
 
 
@@ -31,9 +32,9 @@ def words_of_many(found: Sequence[Explanation | None]) -> str:
         return f"{counted(rest, 'file')} unexplained" if rest else ""
     # what came back after the greater part of a step was made is the rest of that step
     newer = sum(one.explained for one in known[: known.index(steps[0])] if one in restored)
-    newest = msgspec.structs.replace(
-        steps[0], done=min(steps[0].total, steps[0].done + newer), before=0
-    )
+    done = min(steps[0].total, steps[0].done + newer)
+    left_over = min(steps[0].left_over, steps[0].total - done)
+    newest = msgspec.structs.replace(steps[0], done=done, before=0, left_over=left_over)
     text = _step(newest)
     return f"{text}, {number(rest)} unexplained" if rest else text
 
@@ -47,4 +48,5 @@ def _step(found: Explanation) -> str:
     text = f"release {found.to}" if install else f"{found.kind} {found.from_} -> {found.to}"
     if found.is_partial:
         return f"partial {text}: {number(found.done)} of {counted(found.total, 'file')}"
-    return f"{text} completed" if found.before else text
+    text = f"{text} completed" if found.before else text
+    return f"{text}, {number(found.left_over)} left over" if found.left_over else text

@@ -176,6 +176,8 @@ def _explained(version: Form) -> str:
     text = steps.get(str(found["kind"]), "")
     if found["partial"]:
         text += f", in part: {number(found['done'])} of {number(found['total'])}"
+    elif found.get("left_over"):
+        text += f", {number(found['left_over'])} left over"
     if found["rest"]:
         text += f"{', ' if text else ''}{number(found['rest'])} unexplained"
     return text

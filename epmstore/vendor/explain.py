@@ -3,8 +3,12 @@
 A version changed some paths. What they were before and became speaks for the releases that had just
 that at that path; the step on which most of them agree is the best explanation, the shortest one
 where several fit. It explains a path if the path became what the release has there. The rest is
-unexplained. An explanation that covers the lesser part is none, unless everything in which the two
-releases differ has arrived: an upgrade stays one however much somebody added to it.
+unexplained. A step that explains the lesser part is none, unless everything in which the two
+releases differ has arrived: an upgrade stays one however much somebody added to it. The version is
+drift then, and only what is not as the release has it is unexplained.
+
+What the first release had and the second one lacks may still be there: unpacking removes nothing.
+It is left over, known, and no reason to call the step partial.
 """
 
 from collections import Counter
@@ -31,8 +35,9 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """`from_` and `to` are releases; of a rollback, `to` is the version whose content came back.
 
     Of the `total` paths in which the two releases differ, `done` are as in the second one now;
-    `before` of these already were. `release` is the one that explains the root from here on.
-    `unexplained` are the first LISTED of `rest` paths.
+    `before` of these already were; `left_over` are as in the first one, and the second one has
+    nothing there. `release` is the one that explains the root from here on. Of drift, `explained`
+    paths became what release `to` has. `unexplained` are the first LISTED of `rest` paths.
     """
 
     kind: Kind
@@ -41,6 +46,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     done: int = 0
     total: int = 0
     before: int = 0
+    left_over: int = 0
     explained: int = 0
     rest: int = 0
     unexplained: tuple[RelPath, ...] = ()
@@ -48,7 +54,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_partial(self) -> bool:
-        return self.done < self.total
+        return self.done + self.left_over < self.total
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -62,11 +68,11 @@ def choose_step(
     old: Iterable[Interval], new: Iterable[Interval], last: int, before: int | None
 ) -> Step | None:
     """The step that most changed paths agree on. `before` is the release that explained the root
-    until now. Null if no release has what any path became.
+    until now; it stays the one where paths only went, and null is the answer if there is none.
     """
     targets = _most(new, last)
     if not targets:
-        return None
+        return None if before is None else Step(before, before)
     origins = _most(old, last)
     if before is not None and (not origins or before in origins):
         origins = [before]
@@ -87,11 +93,13 @@ def is_touched_only(pair: Pair) -> bool:
     return not set(changed_fields(old, new)) - {"mtime", "link"}
 
 
-def is_explained(pair: Pair, wanted: Entry | None, origin: Entry | None) -> bool:
-    """Whether a path became what a release has there. `origin` is what the release before has."""
+def is_explained(pair: Pair, wanted: Entry | None, *, is_vendors: bool) -> bool:
+    """Whether a path became what a release has there. One that the release lacks may only go if
+    what went `is_vendors`: nobody else's file is removed by a release.
+    """
     old, new = pair
     if new is None or wanted is None:
-        return new is wanted and origin is not None
+        return new is wanted and is_vendors
     if not same_state(new, wanted):
         return False
     is_mode = new.kind == "symlink" or new.mode == wanted.mode or _keeps(old, new, "mode")
@@ -104,23 +112,26 @@ def explain(
     delta: Mapping[RelPath, Pair],
     wanted: Callable[[RelPath], Entry | None],
     now: Callable[[RelPath], Entry | None],
+    was_shipped: Callable[[Entry], bool],
 ) -> Explanation:
     """`pairs` are the changed paths that count, `delta` those in which the releases of the step
     differ and that count; `wanted` gives what the second release has at a path, `now` what the
-    version has there.
+    version has there; `was_shipped` says whether any release had just that at its path.
     """
     if step is None:
         return _nothing(pairs)
     explained: list[RelPath] = []
     rest: list[RelPath] = []
     for path, pair in pairs.items():
-        origin, target = delta[path] if path in delta else (None, wanted(path))
-        (explained if is_explained(pair, target, origin) else rest).append(path)
+        target = delta[path][1] if path in delta else wanted(path)
+        gone = pair[0] if pair[1] is None else None
+        is_vendors = gone is not None and target is None and was_shipped(gone)
+        (explained if is_explained(pair, target, is_vendors=is_vendors) else rest).append(path)
     if not explained:
         return _nothing(pairs)
     found = _counted(step, delta, set(explained), rest, now)
-    is_whole = found.total > 0 and not found.is_partial
-    return found if is_whole or len(explained) >= len(rest) else _nothing(pairs)
+    is_whole = found.done > 0 and not found.is_partial
+    return found if is_whole or len(explained) >= len(rest) else _drift(step, explained, rest)
 
 
 def _counted(
@@ -131,10 +142,14 @@ def _counted(
     now: Callable[[RelPath], Entry | None],
 ) -> Explanation:
     after = explained & delta.keys()
-    others = [path for path in delta if path not in after]
-    before = sum(same_state(now(path), delta[path][1]) for path in others)
+    others = {path: now(path) for path in delta if path not in after}
+    before = sum(same_state(entry, delta[path][1]) for path, entry in others.items())
+    left_over = sum(
+        entry is not None and delta[path][1] is None and same_state(entry, delta[path][0])
+        for path, entry in others.items()
+    )
     total = len(delta)
-    finished = len(after) + before >= total
+    finished = len(after) + before + left_over >= total
     return Explanation(
         kind=_kind(step),
         from_=step.one,
@@ -142,6 +157,7 @@ def _counted(
         done=len(after) + before,
         total=total,
         before=before,
+        left_over=left_over,
         explained=len(explained),
         rest=len(rest),
         unexplained=tuple(rest[:LISTED]),
@@ -152,6 +168,16 @@ def _counted(
 def _nothing(pairs: Mapping[RelPath, Pair]) -> Explanation:
     rest = tuple(pairs)
     return Explanation(kind="drift", rest=len(rest), unexplained=rest[:LISTED])
+
+
+def _drift(step: Step, explained: Sequence[RelPath], rest: Sequence[RelPath]) -> Explanation:
+    return Explanation(
+        kind="drift",
+        to=step.two,
+        explained=len(explained),
+        rest=len(rest),
+        unexplained=tuple(rest[:LISTED]),
+    )
 
 
 def _kind(step: Step) -> Kind:

@@ -21,7 +21,7 @@ from epmstore.errors import DamagedError
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.tree import Entry
-from epmstore.vendor.classify import Pair
+from epmstore.vendor.classify import Pair, same_state
 from epmstore.vendor.explain import (
     Explanation,
     Interval,
@@ -31,9 +31,12 @@ from epmstore.vendor.explain import (
     explain,
     is_touched_only,
 )
+from epmstore.vendor.knowledge import Knowledge
 from epmstore.vendor.releases import Releases
 
 CACHE_LIMIT = 256 << 20
+RULES = 2
+"""Counts the ways in which this program explained versions: what an older one kept is not taken."""
 OWN: dict[str, Kind] = {"checkout": "rollback", "undo": "rollback", "repair": "repair"}
 """Reasons of versions that this program made, and what explains them."""
 
@@ -63,7 +66,7 @@ class Explainer:
         self._app = app
         self._releases = releases
         self._classify = classify
-        self._basis = hashlib.sha256(f"{releases.head()} {rules}".encode()).hexdigest()
+        self._basis = hashlib.sha256(f"{RULES} {releases.head()} {rules}".encode()).hexdigest()
 
     def explain(self, state: CatalogState) -> dict[int, Explanation]:
         """Of every version; empty if there is no refcat. Raises DamagedError."""
@@ -93,7 +96,7 @@ class Explainer:
         pairs = {path: changed[path] for path in sort_paths(changed)}
         step = self._step(pairs, before)
         if step is None:
-            found = explain(pairs, None, {}, _nothing, _nothing)
+            found = explain(pairs, None, {}, _nothing, _nothing, self._was_shipped)
         else:
             delta = self._delta(step, pairs)
             found = explain(
@@ -102,6 +105,7 @@ class Explainer:
                 delta,
                 lambda path: self._store.entries.at(self._releases.catalog, step.two, path),
                 lambda path: self._store.entries.at(self._app, info.version, path),
+                self._was_shipped,
             )
         if found.kind == "drift" or found.release is None:
             return msgspec.structs.replace(found, release=before)
@@ -151,6 +155,10 @@ class Explainer:
         old = self._intervals(one for one, _ in pairs.values())
         new = self._intervals(two for _, two in pairs.values())
         return choose_step(old, new, latest.version, before)
+
+    def _was_shipped(self, entry: Entry) -> bool:
+        states = Knowledge(self._releases).states(entry.path)
+        return any(same_state(span.entry, entry) for span in states)
 
     def _intervals(self, entries: Iterable[Entry | None]) -> list[Interval]:
         """The releases that had these contents at these paths."""

@@ -158,6 +158,7 @@ def explanation(value: Explanation | None) -> Shape | None:
         "partial": value.is_partial,
         "done": value.done,
         "total": value.total,
+        "left_over": value.left_over,
         "explained": value.explained,
         "rest": value.rest,
         "unexplained": paths(value.unexplained),

@@ -2,11 +2,14 @@
 
 import hashlib
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import epmstore
 from epmstore.catalog.classes import Patterns
 from epmstore.catalog.model import AboutRecord, RevokeRecord
 from epmstore.clock import to_rfc3339
@@ -267,3 +270,22 @@ def test_an_application_that_is_removed_leaves_nothing_beside_its_history(
     assert {".survey", ".explained", ".sqlite"} <= names
     cli.ok("app", "remove", "crm", "--yes")
     assert list((cli.store / "live").iterdir()) == []
+
+
+def test_a_python_application_may_write_its_caches_once_they_are_classified(
+    cli: "Cli", tmp_path: Path
+) -> None:
+    root = tmp_path / "app"
+    own = Path(epmstore.__file__).parent
+    shutil.copytree(own, root, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    cli.ok("init")
+    cli.ok("app", "add", "py", str(root))
+    [app] = cli.ok("app", "show", "py", "--json").shapes
+    cli.ok("release", "init", "py", "--uuid", app["uuid"])
+    cli.ok("release", "add", "py", str(root))
+    subprocess.run([sys.executable, "-m", "compileall", "-q", str(root)], check=True)
+    cli.ok("snapshot")
+    assert {shape["class"] for shape in cli("verify", "--json").shapes[:-1]} == {"unknown"}
+    cli.ok("app", "set", "py", "--ignore", "__pycache__/")
+    cli.ok("snapshot")
+    cli.ok("verify")

@@ -27,7 +27,8 @@ LAST = 9
         ([], [(3, None)], None, Step(None, 9)),
         ([], [(3, 6)], None, Step(None, 5)),
         ([], [(3, None)], 4, Step(4, 4)),  # what belongs there came back
-        ([(0, 3)], [], 2, None),
+        ([(0, 3)], [], 2, Step(2, 2)),  # paths only went: perhaps what the release has no more
+        ([(0, 3)], [], None, None),
         # most of the changed paths are of one step, a stray one is of another
         ([(0, 5), (0, 5), (7, 8)], [(5, 9), (5, 9), (0, 2)], 4, Step(4, 5)),
     ],
@@ -42,6 +43,14 @@ def nothing(path: RelPath) -> Entry | None:
     return None
 
 
+def shipped(entry: Entry) -> bool:
+    return True
+
+
+def never(entry: Entry) -> bool:
+    return False
+
+
 def test_what_a_step_does_not_explain_is_the_rest() -> None:
     a, b, mine = RelPath("a"), RelPath("b"), RelPath("mine")
     pairs: dict[RelPath, Pair] = {
@@ -54,12 +63,36 @@ def test_what_a_step_does_not_explain_is_the_rest() -> None:
         b: (file("b", "old"), None),
         RelPath("c"): (file("c", "old"), file("c", "new")),
     }
-    found = explain(pairs, Step(1, 2), delta, nothing, nothing)
+    found = explain(pairs, Step(1, 2), delta, nothing, nothing, shipped)
     assert (found.kind, found.from_, found.to) == ("upgrade", 1, 2)
     assert (found.done, found.total, found.before) == (2, 3, 0)
     assert (found.explained, found.rest, found.unexplained) == (2, 1, (mine,))
-    already = explain(pairs, Step(1, 2), delta, nothing, lambda path: file(path, "new"))
+    already = explain(pairs, Step(1, 2), delta, nothing, lambda path: file(path, "new"), shipped)
     assert (already.done, already.before, already.is_partial) == (3, 1, False)
+
+
+def test_what_only_the_first_release_has_may_be_left_over() -> None:
+    a, b = RelPath("a"), RelPath("b")
+    pairs: dict[RelPath, Pair] = {a: (file("a", "old"), file("a", "new"))}
+    delta: dict[RelPath, Pair] = {**pairs, b: (file("b", "old"), None)}
+    found = explain(pairs, Step(1, 2), delta, nothing, lambda path: file(path, "old"), never)
+    assert (found.done, found.total, found.left_over, found.is_partial) == (1, 2, 1, False)
+    assert (found.kind, found.rest, found.release) == ("upgrade", 0, 2)
+    # other bytes there are not what was left over: the upgrade did not get that far, or never will
+    edited = explain(pairs, Step(1, 2), delta, nothing, lambda path: file(path, "odd"), never)
+    assert (edited.left_over, edited.is_partial) == (0, True)
+    # a file that is to come and is not there is none either
+    delta[b] = (None, file("b", "new"))
+    assert explain(pairs, Step(1, 2), delta, nothing, nothing, never).is_partial
+
+
+def test_what_goes_is_explained_if_it_was_the_vendors() -> None:
+    pairs: dict[RelPath, Pair] = {RelPath("a"): (file("a", "old"), None)}
+    found = explain(pairs, Step(2, 2), {}, nothing, nothing, shipped)
+    assert (found.kind, found.to, found.explained, found.rest) == ("restored", 2, 1, 0)
+    assert explain(pairs, Step(2, 2), {}, nothing, nothing, never).rest == 1
+    kept = explain(pairs, Step(2, 2), {}, lambda path: file(path, "old"), nothing, shipped)
+    assert (kept.kind, kept.rest) == ("drift", 1)  # the release has it still
 
 
 def test_a_step_that_explains_the_lesser_part_is_none() -> None:
@@ -67,10 +100,11 @@ def test_a_step_that_explains_the_lesser_part_is_none() -> None:
         RelPath(name): (None, file(name, name)) for name in ("a", "b", "c")
     }
     delta: dict[RelPath, Pair] = {RelPath(name): (None, file(name, name)) for name in ("a", "z")}
-    found = explain(pairs, Step(1, 2), delta, nothing, nothing)
-    assert (found.kind, found.rest) == ("drift", 3)
+    found = explain(pairs, Step(1, 2), delta, nothing, nothing, shipped)
+    assert (found.kind, found.rest, found.unexplained) == ("drift", 2, ("b", "c"))
+    assert (found.explained, found.to) == (1, 2)
     del delta[RelPath("z")]  # then nothing is missing of the step, and the rest was added to it
-    found = explain(pairs, Step(1, 2), delta, nothing, nothing)
+    found = explain(pairs, Step(1, 2), delta, nothing, nothing, shipped)
     assert (found.kind, found.is_partial, found.rest) == ("upgrade", False, 2)
 
 
@@ -78,7 +112,7 @@ def test_other_bytes_or_another_mode_are_not_explained() -> None:
     a = RelPath("a")
     delta: dict[RelPath, Pair] = {a: (file("a", "old"), file("a", "new"))}
     for odd in (file("a", "odd"), file("a", "new", mode=0o4755)):
-        found = explain({a: (file("a", "old"), odd)}, Step(1, 2), delta, nothing, nothing)
+        found = explain({a: (file("a", "old"), odd)}, Step(1, 2), delta, nothing, nothing, never)
         assert found.kind == "drift"
 
 
