@@ -1,13 +1,14 @@
 """Bringing a root to a vendor's release: repair, and what `checkout release:N` does."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
 from epmstore.catalog.hooks import NONE, hooks_of
 from epmstore.checkout.plan import ConfigPolicy
-from epmstore.cli.command import command
+from epmstore.cli.command import PATH, command
 from epmstore.cli.findings import print_verified
 from epmstore.cli.output import name
 from epmstore.cli.paths import scope
@@ -15,6 +16,7 @@ from epmstore.cli.planned import show_plan
 from epmstore.cli.session import Session
 from epmstore.cli.summary import finish, titled
 from epmstore.cli.terms import config_option, exact_option, terms_of, terms_options
+from epmstore.errors import NotFoundError
 from epmstore.workspace import AppHandle, vendorshapes
 from epmstore.workspace.live import TermsGiven
 from epmstore.workspace.repairing import RepairOptions
@@ -28,9 +30,18 @@ from epmstore.workspace.repairing import RepairOptions
         ("epmstore repair --dry-run", "what would be brought back"),
         ("epmstore repair", "everything that deviates from the release that explains the root"),
         ("epmstore repair --release 41 bin lib/x.so", "these paths, to release 41"),
+        ("epmstore repair --from /srv/crm-41.deb", "with what a package still has"),
     ],
 )
 @click.option("--release", type=click.IntRange(min=0), metavar="N", help="To release N.")
+@click.option(
+    "--from",
+    "sources",
+    metavar="PLACE",
+    multiple=True,
+    type=PATH,
+    help="Seek what is not stored in this folder or archive (tar, zip, deb).",
+)
 @exact_option
 @config_option
 @terms_options
@@ -38,6 +49,7 @@ from epmstore.workspace.repairing import RepairOptions
 def repair(
     session: Session,
     release: int | None,
+    sources: tuple[str, ...],
     paths: tuple[str, ...],
     exact: bool,
     config: ConfigPolicy,
@@ -52,7 +64,11 @@ def repair(
     """
     handle = session.handle()
     wanted = scope(paths, handle.app.root)
-    asked = RepairOptions(release, wanted, exact=exact, config=config)
+    places = tuple(Path(source).absolute() for source in sources)
+    for place in places:
+        if not place.exists():
+            raise NotFoundError(f"{name(str(place))} is not there")
+    asked = RepairOptions(release, wanted, exact=exact, config=config, sources=places)
     return bring_to_release(session, handle, asked, terms_of(session, given))
 
 

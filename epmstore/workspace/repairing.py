@@ -1,5 +1,6 @@
 """The verbs that bring a root to a release: repair, and checkout of a release."""
 
+from pathlib import Path
 from typing import Literal, TypeAlias, Unpack
 
 import msgspec
@@ -16,6 +17,7 @@ from epmstore.record.root import Root, open_root
 from epmstore.relpath import RelPath, split
 from epmstore.tree import Entry
 from epmstore.vendor.repair import Repair, Surroundings, plan_repair
+from epmstore.vendor.seeking import seek_contents
 from epmstore.workspace.live import TermsGiven
 from epmstore.workspace.verifying import Verifying
 
@@ -25,7 +27,8 @@ RepairAction: TypeAlias = Literal["repair", "checkout"]
 class RepairOptions(msgspec.Struct, frozen=True):
     """What is asked for: a release (null: the one that best explains the root), and for which paths
     (empty: all). `exact`: what no release has at its path goes, too. `config`: what becomes of
-    configuration that was edited here.
+    configuration that was edited here. `sources` are folders and archives in which contents that
+    are not stored are sought.
     """
 
     release: int | None = None
@@ -33,6 +36,7 @@ class RepairOptions(msgspec.Struct, frozen=True):
     exact: bool = False
     config: ConfigPolicy = "keep"
     action: RepairAction = "repair"
+    sources: tuple[Path, ...] = ()
 
 
 class Repaired(msgspec.Struct, frozen=True):
@@ -67,14 +71,14 @@ class Repairing(Verifying):
         their path are kept, unless `exact`, and so is edited configuration, unless `config` is
         `restore`.
 
-        Raises NotFoundError without a refcat; NotRestorableError if contents are not stored here;
-        ConflictError and its kin.
+        Raises NotFoundError without a refcat; NotRestorableError if contents are neither stored nor
+        in the sources; ConflictError and its kin; UsageError, EpmError, OSError for a source.
         """
-        with self._locked_root() as root:
+        with self._locked_root() as root, self._store.keep_packs():
             look = self._recorder.status(root)
             request = self._repair_request(look, asked)
             repair = self._repair(request, look)
-            self._check_contents(request, repair, look)
+            self._check_contents(asked, request, repair, look)
             result = self._run(root, request, Terms(**terms))
         label = request.label if result.changed else None
         return msgspec.structs.replace(result, kept=(*result.kept, *repair.left), label=label)
@@ -137,8 +141,12 @@ class Repairing(Verifying):
             exact=request.exact,
         )
 
-    def _check_contents(self, request: Request, repair: Repair, look: Look) -> None:
-        """Raises NotRestorableError if contents are neither stored nor about to be recorded."""
+    def _check_contents(
+        self, asked: RepairOptions, request: Request, repair: Repair, look: Look
+    ) -> None:
+        """Raises NotRestorableError if contents are neither stored, nor about to be recorded, nor
+        in the sources.
+        """
         wanted = {
             two.content
             for one, two in repair.pairs.values()
@@ -146,14 +154,20 @@ class Repairing(Verifying):
         }
         about: set[BlobInfo | None] = {entry.content for entry in look.changes.come()}
         missing = set(self._store.blobs.missing(wanted)) - about
+        for place in asked.sources if missing else ():
+            missing -= seek_contents(self._store, missing, place, self._progress)
         if missing:
+            where = ["the store (what was released with contents, and every version)", "the root"]
+            where += map(str, asked.sources)
             raise NotRestorableError(
-                f"{len(missing)} of {len(wanted)} contents of release {request.release} are not"
-                " in the store: neither released with them here, nor in any recorded version",
-                hint="bring them from its vendor's store: `epmstore catalog clone STORE KEY"
-                f" --contents {request.release}`; or `epmstore blob put FILE` for single ones",
+                f"{len(missing)} of {len(wanted)} contents of release {request.release} are not to"
+                f" be had; they were sought in {', '.join(where)}",
+                hint="name a folder or an archive that has them with --from, or bring them from the"
+                f" store of the vendor: epmstore catalog clone STORE KEY --contents"
+                f" {request.release}",
                 app=self.app.key,
                 missing=len(missing),
+                sought=where,
                 digests=sorted(info.digest.hex() for info in missing)[:100],
             )
 

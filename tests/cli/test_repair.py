@@ -1,16 +1,19 @@
 """repair and checkout release:N: what comes back, what is kept, and that it is verified anew."""
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from msgspec.structs import replace
 
 from epmstore.catalog.model import AboutRecord
 from epmstore.clock import to_rfc3339
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
+from epmstore.vendor import seeking
 from epmstore.vendor.publish import Draft, publish
 from epmstore.vendor.releases import Releases
 from epmstore.workspace import Workspace
@@ -115,11 +118,66 @@ def test_contents_that_are_not_here_are_counted_and_nothing_is_changed(
     before = tree(root)
     found = cli("repair", "--release", "0", "--yes")
     assert found.code == 5
-    assert "2 of 2 contents of release 0 are not in the store" in found.err
+    assert (
+        "2 of 2 contents of release 0 are not to be had; they were sought in the store" in found.err
+    )
     assert tree(root) == before
     put(cli, tmp_path, 0)
     cli.ok("repair", "--release", "0", "--yes")
     assert {path: data for path, (data, _) in tree(root).items()} == RELEASES[0]
+
+
+@pytest.mark.parametrize("form", ["folder", "tar.gz", "zip"])
+def test_contents_are_sought_where_somebody_says(
+    cli: "Cli", root: Path, tmp_path: Path, form: str
+) -> None:
+    shelf = tmp_path / "shelf"
+    (shelf / "odd/names").mkdir(parents=True)
+    for number, data in enumerate(RELEASES[0].values()):
+        (shelf / f"odd/names/{number}").write_bytes(data)
+    (shelf / "another").write_bytes(text("nothing that was asked for"))
+    (shelf / "link").symlink_to("odd/names/0")
+    place = shelf
+    if form != "folder":
+        kind = "gztar" if form == "tar.gz" else form
+        place = Path(shutil.make_archive(str(tmp_path / "packed"), kind, shelf))
+    cli.ok("repair", "--release", "0", "--yes", "--from", str(place))
+    assert {path: data for path, (data, _) in tree(root).items()} == RELEASES[0]
+    assert findings(cli, "--release", "0") == {}
+    other = hashlib.sha1(text("nothing that was asked for")).hexdigest()
+    assert cli("blob", "stat", other).code != 0
+
+
+def test_a_large_content_is_sought_in_one_pass(
+    cli: "Cli", root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeking, "PART_THRESHOLD", 100)
+    shelf = tmp_path / "shelf"
+    write(shelf, RELEASES[0])
+    (shelf / "alike").write_bytes(RELEASES[0]["bin/crmd"][::-1])  # of the same size
+    archive = shutil.make_archive(str(tmp_path / "packed"), "tar", shelf)
+    cli.ok("repair", "--release", "0", "--yes", "--from", archive)
+    assert {path: data for path, (data, _) in tree(root).items()} == RELEASES[0]
+    other = hashlib.sha1(RELEASES[0]["bin/crmd"][::-1]).hexdigest()
+    assert cli("blob", "stat", other).code != 0
+    cli.ok("fsck", "--read-data")
+
+
+def test_what_lies_nowhere_is_counted_and_the_places_named(
+    cli: "Cli", root: Path, tmp_path: Path
+) -> None:
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    (shelf / "one").write_bytes(RELEASES[0]["bin/crmd"])
+    before = tree(root)
+    found = cli("repair", "--release", "0", "--yes", "--from", str(shelf), "--json")
+    assert found.code == 5
+    error = found.error
+    assert error["data"]["missing"] == 1
+    assert error["data"]["sought"][-1] == str(shelf)
+    assert str(shelf) in error["message"]
+    assert tree(root) == before
+    assert cli("repair", "--from", str(tmp_path / "nowhere")).code == 5
 
 
 def test_checkout_of_a_release_goes_there_and_rollback_comes_back(

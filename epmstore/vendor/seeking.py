@@ -1,0 +1,96 @@
+"""Contents of a release that are not stored, sought where somebody says that they may be: folders,
+archives, other stores. Only what is sought is stored, and only if both its digests are right.
+"""
+
+import os
+import stat
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import IO
+
+from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup, discard_written
+from epmstore.digest import BlobInfo, identify
+from epmstore.progress import Progress
+from epmstore.record.commit import store_groups
+from epmstore.record.shelf import Shelf
+from epmstore.record.store import Store
+from epmstore.vendor.archives import read_archive
+
+CHUNK = 1 << 20
+
+
+def seek_contents(
+    store: Store, wanted: Collection[BlobInfo], place: Path, progress: Progress
+) -> set[BlobInfo]:
+    """Those of `wanted` that lie somewhere in a folder or an archive; they are stored then. The
+    caller keeps packs. Raises UsageError for what is neither, EpmError for a damaged archive,
+    CollisionError, OSError.
+    """
+    for info in wanted:
+        store.blobs.check_no_collision(info)
+    progress.begin(f"looking into {place.name}")
+    left = set(wanted)
+    groups: list[WrittenGroup] = []
+    try:
+        with GroupWriter(store.packs) as writer:
+            for size, file in _files(place, {info.size for info in wanted}):
+                if size > PART_THRESHOLD:
+                    groups += _large(store, left, file)
+                else:
+                    _small(store, left, file, writer)
+                progress.advance(size=size)
+                if not left:
+                    break
+            groups.append(writer.finish())
+        with store.lock_write():
+            store_groups(store, groups)
+    except BaseException:
+        for group in groups:
+            discard_written(group)
+        raise
+    progress.end()
+    return set(wanted) - left
+
+
+def _small(store: Store, left: set[BlobInfo], file: IO[bytes], writer: GroupWriter) -> None:
+    data = file.read()
+    info = identify(data)
+    if info in left:
+        writer.add(info, data)
+        left.remove(info)
+
+
+def _large(store: Store, left: set[BlobInfo], file: IO[bytes]) -> list[WrittenGroup]:
+    """Written before it is known what it is, as an archive can be read only once; then kept, if it
+    was sought.
+    """
+    shelf = Shelf(store.packs, store.contents, store.blobs)
+    with GroupWriter(store.packs) as writer:
+        info = writer.add_large(_chunks(file), shelf.has_part)
+        written = writer.finish()
+    if info not in left:
+        discard_written(written)
+        return []
+    left.remove(info)
+    return [written]
+
+
+def _files(place: Path, sizes: Collection[int]) -> Iterator[tuple[int, IO[bytes]]]:
+    """(size, content) of every regular file that has one of these sizes."""
+    if not place.is_dir():
+        for member, content in read_archive(place):
+            if content is not None and member.size in sizes:
+                yield member.size, content
+        return
+    for folder, _, names in os.walk(place):
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            found = os.lstat(path)
+            if stat.S_ISREG(found.st_mode) and found.st_size in sizes:
+                with open(path, "rb") as file:
+                    yield found.st_size, file
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    while data := file.read(CHUNK):
+        yield data
