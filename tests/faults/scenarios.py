@@ -17,6 +17,8 @@ from epmstore.digest import Digest, identify
 from epmstore.record import commit
 from epmstore.record.result import Result
 from epmstore.workspace import AppHandle, Workspace
+from epmstore.workspace.repairing import RepairOptions
+from epmstore.workspace.vendors import Source
 from tests.acceptance.host import Picture, picture
 from tests.acceptance.trees import make_new, make_old
 
@@ -124,6 +126,36 @@ def went_back(stage: Stage) -> None:
     assert version is not None
     stage.versions[version] = picture(stage.root)
     stage.roots = [stage.versions[version], before]
+
+
+def deviating(stage: Stage) -> None:
+    """A release that was repaired once, and deviates again as it did then."""
+    two_versions(stage)
+    with stage.open() as workspace:
+        app = workspace.apps.get(KEY).uuid
+        workspace.vendors.init(KEY)
+        for version in (0, 1):
+            workspace.vendors.add(KEY, Source(app=app, version=version))
+    _deviate(stage.root)
+    with stage.open() as workspace:
+        repaired = _repair(workspace, stage).version
+    assert repaired is not None
+    stage.versions[repaired] = right = picture(stage.root)
+    _deviate(stage.root)
+    stage.roots = [picture(stage.root), right]
+
+
+def _deviate(root: Path) -> None:
+    (root / "d1/e1/f1").write_bytes(b"by hand")
+    (root / "d0/e0/f0").chmod(0o600)
+    (root / "x0/first").unlink()
+    (root / "x1/link-moves").unlink()
+    (root / "fresh").mkdir()
+    (root / "fresh/file").write_bytes(b"fresh" * 100)
+
+
+def _repair(workspace: Workspace, stage: Stage) -> Result:
+    return handle(workspace).repair(RepairOptions(release=1, exact=True))
 
 
 def with_dead_contents(stage: Stage) -> None:
@@ -244,6 +276,7 @@ SCENARIOS: dict[str, Scenario] = {
         with_workspace(lambda w, s: handle(w).checkout("0", exact=True)),
         "any",
     ),
+    "repair to a release": Scenario(deviating, with_workspace(_repair), "any"),
     "undo": Scenario(went_back, with_workspace(lambda w, s: handle(w).undo()), "new"),
     "export": Scenario(two_versions, with_workspace(_export)),
     "forget": Scenario(
