@@ -29,18 +29,12 @@ def print_verified(
     handle: "AppHandle",
     verified: Verified,
     *,
-    strangers: list[Finding] | None = None,
+    subset: bool = False,
 ) -> None:
-    """The headline and the findings; of `--subset`, only the `strangers`."""
-    out, findings = session.out, verified.findings if strangers is None else strangers
-    where = f"{handle.app.key} at {name(handle.app.root)}"
-    if strangers is not None:
-        out.line(
-            f"{where}: {number(verified.files - len(strangers))} of"
-            f" {counted(verified.files, 'file')} are components of its catalog"
-        )
-    else:
-        out.line(f"{where}: {headline(verified)}")
+    """The headline and the findings; of a subset, only what is not in it."""
+    out, findings = session.out, verified.strangers if subset else verified.findings
+    headed = subset_headline(verified) if subset else headline(verified)
+    out.line(f"{handle.app.key} at {name(handle.app.root)}: {headed}")
     deviations = [one for one in findings if one.path not in verified.accepted]
     ordered = in_order(deviations)
     for what in WHATS:
@@ -63,6 +57,16 @@ def headline(verified: Verified) -> str:
     """`2,131 of 2,134 files = release 41 (10.1)`"""
     return (
         f"{number(verified.known)} of {counted(verified.files, 'file')} = {named(verified.release)}"
+    )
+
+
+def subset_headline(verified: Verified) -> str:
+    """`2,134 of 2,134 files are components of its catalog: a proper subset`"""
+    inside = number(verified.files - len(verified.strangers))
+    kind = {"proper": "a proper subset", "equal": "all that is in it", "no": "no subset"}
+    return (
+        f"{inside} of {counted(verified.files, 'file')} are components of its catalog:"
+        f" {kind[verified.subset]}"
     )
 
 

@@ -14,9 +14,6 @@ from epmstore.cli.summary import INCOMPLETE
 from epmstore.errors import UsageError
 from epmstore.workspace import vendorshapes
 
-STRANGERS = ("moved", "foreign", "local", "unknown")
-"""Findings of what the catalog does not have at this path, in any release."""
-
 
 @command(
     app=True,
@@ -35,11 +32,13 @@ def verify(session: Session, release: int | None, subset: bool, app: str | None)
     Each path of the root and of the release is known, stale, ahead, foreign, moved, meta, local,
     unknown or missing (docs/verify.md). Without --release, the release from which the root differs
     least is taken, and named. Exits with 0 if everything is known or accepted, else with 1.
+    --subset only names files that no release has at their path: on an unmodified installation there
+    are none, and the root is a proper subset of the catalog.
     """
     session.app = app or session.app
     handle = session.handle()
     verified = handle.verify(release)
-    findings = [one for one in verified.findings if not subset or one.what in STRANGERS]
+    findings = verified.strangers if subset else verified.findings
     clean = all(one.path in verified.accepted for one in findings)
     if session.json:
         for one in findings:
@@ -47,7 +46,7 @@ def verify(session: Session, release: int | None, subset: bool, app: str | None)
             session.out.shape(vendorshapes.finding(handle.app.key, one, accepted=accepted))
         session.out.shape(vendorshapes.verified(handle.app.key, verified, clean=clean))
     else:
-        print_verified(session, handle, verified, strangers=findings if subset else None)
+        print_verified(session, handle, verified, subset=subset)
     if any(problem.kind != "ignored" for problem in verified.unseen):
         return INCOMPLETE
     return 0 if clean else 1

@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import add
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -35,15 +36,21 @@ from epmstore.vendor.owners import Owner, Owners
 from epmstore.vendor.releases import Release, Releases
 from epmstore.vendor.survey import MANY, Survey, lay_over, path_of, survey_nothing, survey_recorded
 
+Subset: TypeAlias = Literal["proper", "equal", "no"]
+STRANGERS = ("moved", "foreign", "local", "unknown")
+"""Findings of what no release has at this path."""
+
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
     """A root beside a release. `accepted` are the paths of findings that somebody declared right;
-    `was_given` says that the release was asked for; `unseen` could not be looked at; `withdrawn`
-    pairs a path whose component its vendor withdrew with the reason.
+    `was_given` says that the release was asked for; `is_only` that there is no other; `unseen`
+    could not be looked at; `withdrawn` pairs a path whose component its vendor withdrew with the
+    reason.
     """
 
     release: Release
     was_given: bool
+    is_only: bool
     findings: tuple[Finding, ...]
     accepted: frozenset[RelPath]
     known: int
@@ -55,6 +62,21 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     def deviations(self) -> list[Finding]:
         """The findings that nobody accepted."""
         return [one for one in self.findings if one.path not in self.accepted]
+
+    @property
+    def strangers(self) -> list[Finding]:
+        """What no release has at its path."""
+        return [one for one in self.findings if one.what in STRANGERS]
+
+    @property
+    def subset(self) -> Subset:
+        """Whether everything in the root is in the catalog at its path, and the catalog has more. A
+        root is in one state, and releases that follow each other differ: two of them are more.
+        """
+        if self.strangers:
+            return "no"
+        lacks = any(one.what == "missing" for one in self.findings)
+        return "proper" if lacks or not self.is_only else "equal"
 
     @property
     def counts(self) -> dict[str, int]:
@@ -125,6 +147,7 @@ class Verifier:
             return Verified(
                 release=chosen,
                 was_given=release is not None,
+                is_only=len(self._releases.numbers()) == 1,
                 findings=tuple(findings),
                 accepted=frozenset(one.path for one in findings if self._is_accepted(one)),
                 known=self._known(survey, findings),

@@ -37,6 +37,7 @@ def verified(app: str, value: Verified, *, clean: bool) -> Shape:
         "given": value.was_given,
         "revoked": value.release.revoked,
         "clean": clean,
+        "subset": value.subset,
         "files": value.files,
         "accepted": len(value.accepted),
         "counts": value.counts,

@@ -153,10 +153,23 @@ def test_subset_asks_only_for_strangers(cli: "Cli", root: Path) -> None:
     (root / "bin/crmd").write_bytes(text("crmd 0"))
     (root / "lib/b.so").unlink()
     assert cli("verify").code == 1
-    cli.ok("verify", "--subset")
+    assert cli.ok("verify", "--subset").out.endswith(": a proper subset\n")
+    assert cli.ok("verify", "--subset", "--json").shapes[-1]["subset"] == "proper"
     (root / "lib/a.so").write_bytes(text("mine"))
     assert cli("verify", "--subset").code == 1
     assert findings(cli, "--subset") == {"lib/a.so": "local"}
+    assert cli("verify", "--subset").out.splitlines()[0].endswith(": no subset")
+
+
+def test_one_release_is_all_there_is_and_less_of_it_is_a_proper_subset(
+    cli: "Cli", recorded: Path
+) -> None:
+    [app] = cli.ok("app", "show", "crm", "--json").shapes
+    cli.ok("release", "init", "crm", "--uuid", app["uuid"])
+    cli.ok("release", "add", "crm", "latest")
+    assert cli.ok("verify", "--json").shapes[-1]["subset"] == "equal"
+    (recorded / "bin/crmd").unlink()
+    assert cli.ok("verify", "--subset", "--json").shapes[-1]["subset"] == "proper"
 
 
 def test_without_a_catalog_there_is_nothing_to_verify(cli: "Cli", recorded: Path) -> None:
