@@ -502,6 +502,8 @@ def test_whatever_is_changed_it_is_refused_or_another_sound_catalog(
     lines = chained(sound)
     whole = bytearray(b"".join(lines))
     for _ in range(data.draw(st.integers(1, 3))):
+        if not whole:
+            break  # cut to one byte, and that one dropped
         at = data.draw(st.integers(0, len(whole) - 1))
         what = data.draw(st.sampled_from(["flip", "drop", "insert", "cut"]))
         if what == "flip":
