@@ -10,7 +10,7 @@ from typing import Any
 
 from epmstore.cli.findings import MEANING
 from epmstore.cli.moments import local
-from epmstore.cli.output import name, number
+from epmstore.cli.output import counted, name, number
 
 Form = dict[str, Any]
 
@@ -29,7 +29,8 @@ p { margin: .4rem 0 } .dim { color: var(--dim) }
 .verdict.bad { border-color: var(--bad) }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.25rem; margin: 0 }
 dt { color: var(--dim) } dd { margin: 0; overflow-wrap: anywhere }
-table { border-collapse: collapse; width: 100% }
+table { border-collapse: collapse; width: 100% } table.narrow { width: auto }
+table.narrow :is(th, td) { padding-right: 2.5rem }
 th { text-align: left; font-weight: 600; color: var(--dim); font-size: .85rem }
 th, td { border-bottom: 1px solid var(--line); padding: .35rem .75rem .35rem 0;
   vertical-align: top }
@@ -80,7 +81,7 @@ def _verdict(form: Form) -> str:
     if open_:
         dates = [d["time"] for d in open_ if d["time"]]
         since = f", the oldest recorded {local(min(dates))}" if dates else ""
-        text += f" <b>{number(len(open_))} deviations</b>{since}."
+        text += f" <b>{counted(len(open_), 'deviation')}</b>{since}."
     else:
         text += " <b>Nothing deviates.</b>"
     if release["revoked"]:
@@ -144,14 +145,19 @@ def _more(one: Form) -> str:
 def _firsts(form: Form) -> Iterator[str]:
     yield "<h2>Files by the release that first shipped them</h2>"
     rows = [
-        ("no release" if one["first"] is None else f"release {one['first']}", number(one["files"]))
+        (
+            "no release"
+            if one["first"] is None
+            else _release({"release": one["first"], "label": one.get("label")}),
+            number(one["files"]),
+        )
         for one in form["first_releases"]
     ]
-    yield from _table(("First shipped", "Files"), rows, numbers=(1,))
+    yield from _table(("First shipped", "Files"), rows, numbers=(1,), narrow=True)
 
 
 def _versions(form: Form) -> Iterator[str]:
-    yield f"<h2>History ({number(len(form['versions']))} versions)</h2>"
+    yield f"<h2>History ({counted(len(form['versions']), 'version')})</h2>"
     rows = []
     for one in form["versions"][:100]:
         changes = f"+{one['added']} ~{one['modified']} -{one['removed']}"
@@ -200,11 +206,16 @@ def _release(form: Form) -> str:
 
 
 def _table(
-    titles: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int] = ()
+    titles: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    numbers: Sequence[int] = (),
+    *,
+    narrow: bool = False,
 ) -> Iterator[str]:
-    """Cells are HTML already."""
+    """Cells are HTML already; as wide as the page, or as its cells."""
     heads = (f"<th{' class=n' if n in numbers else ''}>{t}</th>" for n, t in enumerate(titles))
-    yield f"<table><thead><tr>{''.join(heads)}</tr></thead><tbody>"
+    kind = " class=narrow" if narrow else ""
+    yield f"<table{kind}><thead><tr>{''.join(heads)}</tr></thead><tbody>"
     for row in rows:
         cells = (f"<td{' class=n' if n in numbers else ''}>{c}</td>" for n, c in enumerate(row))
         yield f"<tr>{''.join(cells)}</tr>"

@@ -27,8 +27,9 @@ Line: TypeAlias = tuple[Entry, str, int | None]
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a report says beside its files. `head` and `latest` are those of the refcat, `syscat` is
-    the newest version and the hash of the last line of the history.
+    """What a report says beside its files. `head` and `latest` are those of the refcat, `labels`
+    what its releases are called; `syscat` is the newest version and the hash of the last line of
+    the history.
     """
 
     time: str
@@ -41,6 +42,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     vendor_key: str
     head: str
     latest: Release
+    labels: Mapping[int, str | None]
     release: Release
     syscat: tuple[int | None, str | None, str | None]
     counts: Mapping[str, int]
@@ -63,13 +65,13 @@ def make_report(
         return redact(path) if redact is not None and what in PRIVATE else to_json(path)
 
     files = [_file(line, shown(line[0].path, line[1]), redact is not None) for line in lines]
-    firsts = Counter(one["first"] for one in files if one["kind"] == "file")
+    firsts = Counter(one["first"] for one in files if one["what"] != "state")
     return {
         **_head(facts, redact),
         "counts": dict(facts.counts),
         "files_total": facts.files,
         "first_releases": [
-            {"first": first, "files": count}
+            {"first": first, "label": facts.labels.get(first), "files": count}
             for first, count in sorted(firsts.items(), key=lambda one: (one[0] is None, one[0]))
         ],
         "deviations": [

@@ -12,7 +12,9 @@ from epmstore.record.root import open_root
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.tree import Entry
+from epmstore.vendor.classify import same_state
 from epmstore.vendor.identify import Identifier, Origin
+from epmstore.vendor.knowledge import Knowledge
 from epmstore.vendor.releases import Releases
 from epmstore.vendor.report import (
     Facts,
@@ -74,6 +76,7 @@ class Reporting(Repairing):
             vendor_key=self.vendor_key(releases.app),
             head=head,
             latest=latest,
+            labels={one.version: one.label for one in releases.numbers()},
             release=verified.release,
             syscat=(
                 None if newest is None else newest.version,
@@ -100,13 +103,18 @@ class Reporting(Repairing):
                 if span.app == releases.app:
                     key = (span.path, sha256)
                     firsts[key] = min(span.since, firsts.get(key, span.since))
+        knowledge = Knowledge(releases)
         whats = {one.path: one.what for one in verified.findings}
         for path in sort_paths(found):
             entry = found[path]
             if entry.kind != "directory":
                 what = "state" if entry.path_class == "state" else "known"
                 content = entry.content
-                first = None if content is None else firsts.get((path, content.sha256))
+                if entry.kind == "symlink":
+                    states = [s for s in knowledge.states(path) if same_state(s.entry, entry)]
+                    first = min((span.since for span in states), default=None)
+                else:
+                    first = None if content is None else firsts.get((path, content.sha256))
                 yield entry, whats.get(path, what), first
 
     def _report_versions(self) -> list[Form]:

@@ -128,3 +128,20 @@ def test_an_untouched_root_reports_clean(cli: "Cli", root: Path) -> None:
     assert "deviations (0):" in cli.ok("report").out
     cli.ok("report", "-o", "r.html")
     assert "Nothing deviates." in Path("r.html").read_text(encoding="utf-8")
+
+
+def test_links_were_shipped_too(cli: "Cli", recorded: Path) -> None:
+    [app] = cli.ok("app", "show", "crm", "--json").shapes
+    cli.ok("release", "init", "crm", "--uuid", app["uuid"])
+    cli.ok("release", "add", "crm", "latest", "--label", "old")
+    (recorded / "current").unlink()
+    (recorded / "current").symlink_to("crm.conf")
+    cli.ok("snapshot")
+    cli.ok("release", "add", "crm", "latest", "--label", "new")
+    [form] = cli.ok("report", "--json").shapes
+    assert {one["path"]: one["first"] for one in form["files"]}["current"] == 1
+    firsts = [(one["first"], one["label"], one["files"]) for one in form["first_releases"]]
+    assert firsts == [(0, "old", 2), (1, "new", 1)]
+    assert sum(one["files"] for one in form["first_releases"]) == form["files_total"]
+    cli.ok("report", "-o", "r.html")
+    assert "<td>release 1 (new)</td><td class=n>1</td>" in Path("r.html").read_text()
