@@ -1,8 +1,9 @@
 """Looking after the store on schedule: room, retention, collection, a rolling check, proofs.
 
-One thing at a time, in a thread that gives way to everybody, and never while a checkout or a change
-that somebody makes is under way. `step` is what is due now, and is what tests call. What was done
-is remembered by the library (epmstore/care/ledger.py), so that a restart repeats nothing.
+One thing at a time, in a process that gives way to everybody (caretasks.py), and never while a
+checkout or a change that somebody makes is under way. `step` is what is due now, and is what tests
+call. What was done is remembered by the library (epmstore/care/ledger.py), so that a restart
+repeats nothing.
 """
 
 import asyncio
@@ -16,12 +17,12 @@ from typing import Final, Protocol
 import msgspec
 
 from epmstore.care import drill, ledger
-from epmstore.catalog.retention import Policy
-from epmstore.config import Config, RetentionConfig
-from epmstore.errors import BusyError, DiskFullError, EpmError, NotFoundError
+from epmstore.config import Config
+from epmstore.errors import EpmError
 from epmstore.workspace import Workspace
 from epmstored import room, schedule
 from epmstored.bridge import Bridge
+from epmstored.caretasks import Child, Order
 from epmstored.clock import DaemonClock
 from epmstored.room import AMPLE, Room
 
@@ -31,7 +32,6 @@ PERIOD: Final = 60.0
 """Seconds between two looks at room and schedule."""
 UNDER_WAY: Final = (".journal", ".change", ".owed")
 """Ends of names in `journals/` of what must not be disturbed."""
-LINES: Final = 10
 
 
 class Recording(Protocol):
@@ -60,17 +60,19 @@ class Carer:
         self._clock = clock
         self._since = clock.now()
         self._bridge = Bridge("care", open_workspace, niceness=19)
+        self._child = Child()
         self._known = ledger.load(store)
         self.room = AMPLE
 
     async def run(self) -> None:
-        """Until cancelled. What has begun ends with its thread, or is begun anew later."""
+        """Until cancelled. What has begun is ended, and begun anew later."""
         try:
             await self._bridge.run(lambda _: drill.clear(self._store))
             while True:
                 await self.step()
                 await asyncio.sleep(PERIOD)
         finally:
+            self._child.stop()
             await self._bridge.close(wait=1.0)
 
     async def step(self) -> schedule.Task | None:
@@ -133,19 +135,22 @@ class Carer:
             return True
 
     async def _try(self, task: schedule.Task) -> None:
-        work = {
-            "forget": self._forget, "gc": self._gc, "data": self._read, "drill": self._drill,
-        }[task]  # fmt: skip
+        order = Order(
+            store=str(self._store),
+            task=task,
+            care=self._config.care,
+            retention=self._config.retention,
+            parent=os.getpid(),
+        )
         await self._note(task, done=False)
         try:
-            await self._bridge.run(work)
-        except BusyError as error:
-            log.info("%s waits: %s", task, error)
+            outcome = await self._bridge.run(lambda _: self._child.run(order))
         except (EpmError, OSError) as error:
             log.error("%s failed: %s", task, error)
-        except Exception:
-            log.exception("%s failed", task)
-        else:
+            return
+        for said in outcome.said:
+            log.log(said.level, said.text)
+        if outcome.done:
             await self._note(task, done=True)
 
     async def _note(self, task: schedule.Task, *, done: bool) -> None:
@@ -161,52 +166,3 @@ class Carer:
         except (EpmError, OSError) as error:
             log.error("what was done cannot be written down: %s", error)
             self._known = edit(self._known)
-
-    # The tasks, in the thread.
-
-    def _forget(self, workspace: Workspace) -> None:
-        policy = policy_of(self._config.retention)
-        for app in workspace.apps.list():
-            found = workspace.care.forget(app.key, policy)
-            if found.versions:
-                log.info("%s: %d versions are forgotten", app.key, len(found.versions))
-
-    def _gc(self, workspace: Workspace) -> None:
-        found = workspace.care.gc()
-        if found.freed or found.rewritten:
-            log.info("%d bytes are freed, %d written anew", found.freed, found.rewritten)
-
-    def _read(self, workspace: Workspace) -> None:
-        report = workspace.care.fsck_on(self._config.care.fsck_percent / 100)
-        for finding in report.findings[:LINES]:
-            log.error("%s: %s: %s", finding.kind, finding.file, finding.detail)
-        if report.findings:
-            count = len(report.findings)
-            log.error("the store is damaged (%d findings): epmstore fsck --repair", count)
-
-    def _drill(self, workspace: Workspace) -> None:
-        """One application after the other; what fails for one is no reason to leave the next."""
-        failed: list[Exception] = []
-        for app in workspace.apps.list():
-            try:
-                version, done = workspace.care.drill(app.key)
-            except NotFoundError:
-                continue  # nothing is recorded yet
-            except DiskFullError as error:
-                log.warning("%s: not proven: %s", app.key, error)
-                continue
-            except (EpmError, OSError) as error:
-                log.error("%s: cannot be restored: %s", app.key, error)
-                failed.append(error)
-                continue
-            if done.is_proven:
-                log.info("%s: version %d is proven restorable", app.key, version)
-            for path, what in done.differs[:LINES]:
-                log.error("%s: version %d: %s %s", app.key, version, path, what)
-        if failed:
-            raise failed[0]
-
-
-def policy_of(config: RetentionConfig) -> Policy:
-    names = RetentionConfig.__struct_fields__[1:]
-    return Policy(**{name: getattr(config, name) for name in names})

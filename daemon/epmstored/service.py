@@ -22,6 +22,7 @@ from epmstored.appcatwatch import AppcatWatch
 from epmstored.brake import Brake
 from epmstored.bridge import Bridge
 from epmstored.care import Carer
+from epmstored.caretasks import ACTOR
 from epmstored.clock import DaemonClock
 from epmstored.control import Control
 from epmstored.elsewhere import Systemd
@@ -35,7 +36,6 @@ PATIENCE = 1.0
 """Seconds: whoever only asks whether there is a daemon takes its lock for a moment."""
 DRAIN = 10.0
 """Seconds that recording has at the end, and then once more for what hangs."""
-ACTOR: dict[str, object] = {"via": "daemon", "command": "epmstored"}
 
 
 class Service:

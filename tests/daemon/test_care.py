@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from epmstore.care import ledger
-from epmstore.config import CareConfig, Config, StoreConfig
+from epmstore.config import CareConfig, Config, RetentionConfig, StoreConfig
+from epmstore.errors import EpmError
 from epmstore.relpath import RelPath
 from epmstore.workspace import Workspace
 from epmstored import priority
 from epmstored.care import Carer
+from epmstored.caretasks import Child, Order
 from epmstored.clock import FakeDaemonClock
 from epmstored.schedule import DAY, FIRST
 from tests.daemon.fakes import Host
@@ -102,6 +104,20 @@ async def test_the_check_reads_everything_in_shares(place: Place) -> None:
         rolling = ledger.load(place.store).data
         assert rolling.position == pytest.approx(0.25 * number if number < 4 else 0.0)
     assert (rolling.round, rolling.seed) == (1, 1)
+
+
+def order(place: Place, parent: int) -> Order:
+    return Order(str(place.store), "drill", CareConfig(), RetentionConfig(), parent)
+
+
+async def test_a_task_is_a_process_that_ends_when_nobody_waits(place: Place) -> None:
+    assert Child().run(order(place, os.getpid())).done
+    stopped = Child()
+    stopped.stop()
+    with pytest.raises(EpmError, match="ended with -15"):
+        stopped.run(order(place, os.getpid()))
+    with pytest.raises(EpmError, match="ended with 1"):  # its parent has gone meanwhile
+        Child().run(order(place, os.getpid() + 1))
 
 
 async def test_damage_is_found_said_and_remembered(
