@@ -5,13 +5,14 @@ names and contents are real, and no two files are the same. In the release that 
 200th file has one more line.
 
     python -m benchmarks.grown              8 GB on disk, minutes
+    python -m benchmarks.grown 300000       as `grown-300000`
 """
 
+import argparse
 import itertools
 import os
 import shutil
 import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,8 +65,11 @@ def _write(path: Path, data: bytes, number: int) -> None:
 
 
 def main() -> int:
-    print("growing a tree of a million files", file=sys.stderr)
-    print(*grow(fetch("linux")[0], CACHE / "million", FILES), sep="\n")
+    parser = argparse.ArgumentParser(description="Grow a tree from the kernel's source.")
+    parser.add_argument("files", nargs="?", type=int, help="default: a million")
+    options = parser.parse_args()
+    name = "million" if options.files is None else f"grown-{options.files}"
+    print(*grow(fetch("linux")[0], CACHE / name, options.files or FILES), sep="\n")
     return 0
 
 

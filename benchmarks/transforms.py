@@ -60,9 +60,8 @@ def filtered(level: int) -> Delta:
 
 def bsdiffed(old: bytes, new: bytes) -> int:
     """The patch as bsdiff orders it, its three streams compressed as ours are."""
-    steps, differences, extra = importlib.import_module("bsdiff4.core").diff(old, new)
-    control = b"".join(number.to_bytes(8, "little", signed=True) for s in steps for number in s)
-    return sum(len(codec.compress(part, 9)) for part in (control, differences, extra))
+    streams = importlib.import_module("bsdiff4.core").diff(old, new)
+    return sum(len(codec.compress(stream, 9)) for stream in streams)
 
 
 def plain(old: bytes, new: bytes) -> int:
