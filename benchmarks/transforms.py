@@ -4,9 +4,9 @@
 
 For every file of two trees that is an ELF program or library in both and differs: bytes of the
 delta that epmstore makes; of the same after the x86 filter of xz (BCJ: relative call targets made
-absolute) over both sides; of each at higher levels; and with `--bsdiff` of bsdiff, which is slow
-and needs 17 times the size of a file in memory (`pip install bsdiff4`). An experiment: no part of
-epmstore.
+absolute) over both sides; of each at higher levels; of a subtraction block by block (aligned.py);
+and with `--bsdiff` of bsdiff, which is slow and needs 17 times the size of a file in memory (`pip
+install bsdiff4`). An experiment: no part of epmstore.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from benchmarks import aligned
 from benchmarks.stages import files_of
 from epmstore import codec
 
@@ -79,6 +80,7 @@ WAYS: dict[str, Delta] = {
     "BCJ, delta, level 3": filtered(3),
     "BCJ, delta, level 9": filtered(9),
     "BCJ, delta, level 19": filtered(19),
+    "aligned and subtracted, level 9": aligned.stored_bytes,
 }
 
 
@@ -86,10 +88,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure deltas of executables.")
     parser.add_argument("older", type=Path)
     parser.add_argument("newer", type=Path)
+    parser.add_argument("--quick", action="store_true", help="without levels above 9")
     parser.add_argument("--bsdiff", action="store_true", help="minutes, gigabytes of memory")
     options = parser.parse_args()
     pairs = list(pairs_of(options.older, options.newer))
     ways = {**WAYS, "bsdiff, streams at level 9": bsdiffed} if options.bsdiff else WAYS
+    if options.quick:
+        ways = {name: way for name, way in ways.items() if "level 1" not in name}
     total = sum(len(new) for _, _, new in pairs)
     print(f"{options.newer.name}: {len(pairs)} programs and libraries, {total / MB:.1f} MB\n")
     print("| way | stored, MB | of what epmstore does | CPU s |\n|---|---|---|---|")
