@@ -45,7 +45,8 @@ def install_fault(fault: Fault | None) -> None:
     """For tests: `fault(call, arguments)` is called before each mutating call, and may raise.
 
     What it gets is enough to do the call itself, or half of it: names, then the descriptors that
-    they are below; of a write the descriptor, the bytes, and the offset if there is one.
+    they are below, then what is to be set; of a write the descriptor, the bytes, and the offset if
+    there is one.
     """
     global _fault
     _fault = fault
@@ -224,7 +225,7 @@ def set_owner(fd: int, uid: int, gid: int) -> None:
 
 def set_link_owner(name: str | bytes, parent: DirFd, uid: int, gid: int) -> None:
     """Of a symlink itself."""
-    _before("chown", name, uid, gid)
+    _before("chown", name, parent, uid, gid)
     os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)
 
 
@@ -232,13 +233,13 @@ def bind_socket(listener: socket.socket, name: str, parent: DirFd) -> None:
     """Give a Unix socket its name, however long the path of `parent` is. Raises FileExistsError as
     OSError with EADDRINUSE.
     """
-    _before("bind", name)
+    _before("bind", name, parent)
     listener.bind(f"/proc/self/fd/{parent}/{name}")
 
 
 def set_socket_mode(name: str, parent: DirFd, mode: int) -> None:
     """Whom a socket of ours lets in. In a folder of ours alone: it would follow a symlink."""
-    _before("chmod", name, mode)
+    _before("chmod", name, parent, mode)
     os.chmod(name, mode, dir_fd=parent)
 
 
@@ -249,20 +250,20 @@ def set_times(fd: int, mtime_ns: int) -> None:
 
 def set_link_times(name: str | bytes, parent: DirFd, mtime_ns: int) -> None:
     """Of a symlink itself."""
-    _before("utime", name, mtime_ns)
+    _before("utime", name, parent, mtime_ns)
     os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=parent, follow_symlinks=False)
 
 
 def set_xattr(fd: int | str, name: str, value: bytes) -> None:
     """`fd` may be a `/proc/self/fd/N/NAME` path: symlinks have no descriptor to write to."""
-    _before("setxattr", name)
+    _before("setxattr", fd, name, value)
     os.setxattr(fd, name, value, follow_symlinks=False) if isinstance(fd, str) else os.setxattr(
         fd, name, value
     )
 
 
 def remove_xattr(fd: int | str, name: str) -> None:
-    _before("removexattr", name)
+    _before("removexattr", fd, name)
     os.removexattr(fd, name, follow_symlinks=False) if isinstance(fd, str) else os.removexattr(
         fd, name
     )

@@ -126,7 +126,9 @@ class _Stager:
         self._privileged = privileged
         self._progress = progress
         self.numbers = [n for n, step in enumerate(steps) if is_staged(step)]
-        self.syncs_each = len(self.numbers) < SYNCFS_FROM
+        # What is set of a symlink is synced by nothing but the sync of all.
+        has_links = any(self._entry(number).kind == "symlink" for number in self.numbers)
+        self.syncs_each = len(self.numbers) < SYNCFS_FROM and not has_links
         self.refused: list[Refused] = []
         self._inodes: dict[int, int] = {}
 

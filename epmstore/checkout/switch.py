@@ -154,10 +154,12 @@ class _Switcher:
     def _take_away(self, number: int, parent: int, name: str, step: Step) -> None:
         """Move what is to go into the slot."""
         slot = str(number)
-        if self._in_slot(slot) is not None:
-            return
-        found = _lstat(name, parent)
+        done, found = self._in_slot(slot), _lstat(name, parent)
         if found is None:
+            return
+        if done is not None:
+            if found.st_ino == done.st_ino:  # a crash may leave both names of a rename
+                fsio.unlink(name, parent)
             return
         if not _is_recorded(found):
             self.left[step.path] = TAKEN

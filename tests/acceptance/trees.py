@@ -9,10 +9,12 @@ MTIME = 1_700_000_000_000_000_000
 
 
 def make_old(root: Path, files: int, rng: random.Random) -> None:
-    """The tree that was delivered: `files` regular files and some of everything else."""
+    """The tree that was delivered: `files` regular files and some of everything else (once if they
+    are few).
+    """
     for number in range(files):
         write(root / f"d{number % 9}/e{number % 4}/f{number}", text(rng), rng)
-    for number in range(max(3, files // 20)):
+    for number in range(_extras(files)):
         extras = root / f"x{number}"
         write(extras / "goes/deep/down/file", text(rng), rng)
         write(extras / "file-to-folder", text(rng), rng)
@@ -46,8 +48,12 @@ def make_new(root: Path, files: int, rng: random.Random) -> None:
             os.setxattr(path, "user.new", b"%d" % number)
     for number in range(files // 6):
         write(root / f"n{number % 5}/g{number}", text(rng), rng)
-    for number in range(max(3, files // 20)):
+    for number in range(_extras(files)):
         _change_extras(root / f"x{number}", rng)
+
+
+def _extras(files: int) -> int:
+    return max(3 if files > 12 else 1, files // 20)
 
 
 def _change_extras(extras: Path, rng: random.Random) -> None:

@@ -316,3 +316,32 @@ def test_an_orphaned_stage_is_removed(tmp_path: Path) -> None:
         (bench.root / ".epm-dead" / "0").write_bytes(b"half")
         checkout(bench)
         assert bench.leftovers() == []
+
+
+def test_a_staged_symlink_is_durable_before_it_is_said(tmp_path: Path) -> None:
+    """What is set of a symlink is made durable by nothing but a sync of everything."""
+    with Bench(tmp_path) as bench:
+        bench.recorded({"now": Link("one"), "f": File(b"1")})
+        bench.recorded({"now": Link("two"), "f": File(b"2")})
+        with faults(calls := Calls()):
+            checkout(bench)
+    made, switched = calls.names.index("symlink"), calls.names.index("exchange")
+    assert "syncfs" in calls.names[made:switched]
+
+
+def test_both_names_of_a_rename_may_be_there_after_a_crash(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        back = bench.recorded({"kind": File(b"a file")})
+        bench.recorded({"kind/inside": File(b"a folder")})
+        die_at("rmdir", bench)
+        (stage,) = bench.root.glob(".epm-*")
+        (slot,) = [path for path in stage.iterdir() if _holds(path, b"a folder")]
+        os.link(slot, bench.root / "kind/inside")
+    with Bench(tmp_path) as bench:
+        bench.live.recover()
+        assert bench.picture() == back
+        assert bench.leftovers() == []
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == data

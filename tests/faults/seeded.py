@@ -2,7 +2,7 @@
 
 Each is brought about in the process of a task alone, and `caught_by` names the scenario, what goes
 wrong there, and at which calls (null: any): a campaign that does not notice would prove nothing.
-The syncs are left out in `test_power_cut.py`, links followed in `test_races.py`.
+The syncs are left out in `test_power_cut.py`, too, and links followed in `test_races.py`.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from epmstore import atomic, fsio
 from epmstore.blobs import erase
 from epmstore.blobs.pack import WrittenGroup
 from epmstore.care import gc, marks, purge, switch
-from epmstore.checkout import apply, journal
+from epmstore.checkout import apply, journal, stage
 from epmstore.record import commit
 from epmstore.record.recorder import SAFETY, Recorder
 from epmstore.record.store import Store
@@ -181,7 +181,56 @@ def files_not_synced() -> None:
     put(fsio, "sync_filesystem", lambda fd: None)
 
 
+def folders_not_synced() -> None:
+    put(fsio, "sync_directory", lambda fd: None)
+    put(fsio, "sync_filesystem", lambda fd: None)
+
+
+def named_before_it_is_synced() -> None:
+    def bad(path: Path, data: bytes, mode: int = 0o600) -> None:
+        with atomic.directory(path.parent) as parent:
+            name = atomic.temporary_name()
+            fd = fsio.create(name, parent, mode)
+            fsio.write(fd, data)
+            fsio.rename(name, parent, path.name, parent)
+            fsio.sync_directory(parent)
+            fsio.sync_file(fd)
+            os.close(fd)
+
+    put(atomic, "replace_file", bad)
+
+
+def links_synced_with_their_folder() -> None:
+    """A symlink's own time is not a name in a folder."""
+    put(stage, "SYNCFS_FROM", 1 << 30)
+    put(fsio, "sync_filesystem", fsio.sync_directory)
+
+
+def journal_not_synced() -> None:
+    reach = journal.Journal.reach
+
+    def bad(self: journal.Journal, state: journal.State, **said: Any) -> None:
+        sync, fsio.sync_data = fsio.sync_data, lambda fd: None
+        try:
+            reach(self, state, **said)
+        finally:
+            fsio.sync_data = sync
+
+    put(journal.Journal, "reach", bad)
+
+
+CUT = "cut"
+"""Noticed in the states that a power cut may leave (test_crashes.py)."""
+
 BUGS: dict[str, Bug] = {
+    "data not synced at all": Bug("D2", data_not_synced, "snapshot", CUT),
+    "files not synced at all": Bug("D2", files_not_synced, "checkout", CUT),
+    "folders not synced": Bug("D3", folders_not_synced, "init", CUT),
+    "folders not synced by a checkout": Bug("J8", folders_not_synced, "checkout", CUT),
+    "named before it is synced": Bug("D2", named_before_it_is_synced, "patterns", CUT),
+    "line before its contents": Bug("D4", contents_after_the_line, "snapshot", CUT),
+    "links synced with their folder": Bug("D3", links_synced_with_their_folder, "checkout", CUT),
+    "journal not synced": Bug("J6", journal_not_synced, "checkout", CUT),
     "data not synced": Bug("D2", data_not_synced, "snapshot", "lose"),
     "files not synced": Bug("D2", files_not_synced, "checkout", "lose"),
     "contents after the line": Bug("D4", contents_after_the_line, "snapshot"),

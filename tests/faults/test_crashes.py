@@ -1,0 +1,72 @@
+"""What a power cut may leave by the rules of the weakest file system: nothing promised is lost.
+
+A share of all states by default: EPM_TEST_CRASHES=1 tries all that the seed chooses.
+"""
+
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from epmstore.record import reserve
+from tests.acceptance.host import SEED, amount, differences, picture
+from tests.faults import scenarios
+from tests.faults.crashes import EACH, FILES, Model, make
+from tests.faults.oplog import choices
+from tests.faults.scenarios import SCENARIOS
+from tests.faults.seeded import BUGS, CUT
+
+EVERY = amount("EPM_TEST_CRASHES", 40)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reserve, "SIZE", 1 << 16)
+    monkeypatch.setattr(scenarios, "FILES", FILES)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120 + 6000 // EVERY)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_what_a_cut_leaves(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    model = Model(tmp_path, SCENARIOS[name], SEED)
+    assert model.error == "" and model.log.calls
+    begin = random.Random(f"{SEED}/{name}").randrange(EVERY)
+    wrong, tried = [], 0
+    for number, (crash, state) in enumerate(model.crashes(name, SEED, EACH)):
+        if number % EVERY == begin or crash.at == len(model.log.calls):
+            line = model.try_state(crash, state)
+            tried += 1
+            wrong += [line] if line["verdict"] != "ok" else []
+    with capsys.disabled():
+        sys.stdout.write(f"\nseed {SEED}, {name}: {tried} states\n")
+    assert wrong == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, bug in BUGS.items() if bug.how == CUT])
+def test_a_seeded_bug_is_noticed(tmp_path: Path, name: str) -> None:
+    """Or the test above proves nothing."""
+    bug = BUGS[name]
+    model = Model(tmp_path, SCENARIOS[bug.scenario], SEED, bug.make)
+    found = [*model.crashes(bug.scenario, SEED, 2)]
+    random.Random(SEED).shuffle(found)
+    found.sort(key=lambda one: one[0].at < len(model.log.calls))  # what was acknowledged first
+    for crash, state in found:
+        if model.try_state(crash, state)["verdict"] != "ok":
+            return
+    pytest.fail(f"{name}: {len(found)} states, and nobody noticed")
+
+
+def test_all_that_was_done_is_one_of_the_states(tmp_path: Path) -> None:
+    """The model agrees with the file system where nothing is lost."""
+    model = Model(tmp_path, SCENARIOS["checkout"], SEED)
+    log, end = model.log, len(model.log.calls)
+    _, (kept, overlay, is_split) = [*choices(log, end, random.Random(SEED), 0)]
+    state = log.state(end, kept, overlay, is_split=is_split)
+    again = tmp_path / "again"
+    (again / "root").mkdir(parents=True)
+    expected = picture(tmp_path / "here/root")
+    make(again, log.place, state)
+    assert differences(picture(again / "root"), expected) == []
