@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+import epmstore.workspace.care  # noqa: F401 - once, and not in each process that judges
 from epmstore import fsio
 from epmstore.catalog.state import VersionInfo
 from epmstore.errors import EpmError

@@ -1,0 +1,68 @@
+"""A damaged store gives out what is right, or nothing, and says so; EPM_TEST_ROT sets how much is
+tried (1: each bit of each byte).
+"""
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from epmstore import seal
+from epmstore.record import reserve
+from epmstore.workspace import Workspace
+from tests.acceptance.host import SEED, amount
+from tests.faults.bitrot import Patient, attempt
+
+EVERY = amount("EPM_TEST_ROT", 60)
+
+
+@pytest.fixture
+def patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Patient:
+    monkeypatch.setattr(reserve, "SIZE", 1 << 16)
+    return Patient(tmp_path, SEED)
+
+
+def wrong(patient: Patient, level: str, every: int) -> tuple[list[str], Counter[str]]:
+    """What went wrong, and how many of each kind were tried."""
+    workspace = Workspace.open(patient.store) if level == "read" else None
+    found, kinds = [], Counter[str]()
+    for damage in patient.damages(level, every):
+        line = attempt(patient, workspace, damage)
+        kinds[damage.kind] += 1
+        if line["verdict"] not in ("ok", "nothing changed"):
+            found.append(json.dumps(line))
+    return found, kinds
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120 + 60_000 // EVERY)
+def test_whoever_reads_finds_it(patient: Patient) -> None:
+    found, kinds = wrong(patient, "read", EVERY)
+    assert found == []
+    assert kinds.total() > 40_000 // EVERY and kinds["flip"] > 20_000 // EVERY
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120 + 60_000 // EVERY)
+def test_a_check_finds_it_and_a_repair_mends_it(patient: Patient) -> None:
+    found, kinds = wrong(patient, "whole", 6 * EVERY)
+    assert found == []
+    assert kinds.total() > 5_000 // (6 * EVERY)
+
+
+@pytest.mark.slow
+def test_sums_left_out_are_noticed(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the tests above prove nothing."""
+    monkeypatch.setattr(seal, "check", lambda found, body: None)
+    found, _ = wrong(patient, "read", 400)
+    assert found != []
+    assert any("not found" in line for line in found)
+
+
+def test_each_file_of_a_store_is_damaged(patient: Patient) -> None:
+    names = Counter(damage.file for damage in patient.damages("whole", 1))
+    kept = {*patient.files} - {*names}
+    assert {name.split("/")[0] for name in kept} <= {"locks", "reserve", "care.json"}
+    assert random.Random(SEED).choice([*names]) in patient.files
