@@ -58,6 +58,8 @@ faults: export EPM_TEST_INTERRUPTS = 100
 faults: export EPM_TEST_STEP = 64
 faults: export EPM_TEST_CUTS = 1000
 faults: export EPM_TEST_EVERY = 4
+faults: export EPM_TEST_CRASHES = 1
+faults: export EPM_TEST_ROT = 1
 faults: export EPM_TEST_RACE = 60
 faults: export EPM_TEST_SOAK = 600
 faults: $(STAMP)

@@ -149,7 +149,7 @@ def _deviate(root: Path) -> None:
     (root / "d1/e1/f1").write_bytes(b"by hand")
     (root / "d0/e0/f0").chmod(0o600)
     (root / "x0/first").unlink()
-    (root / "x1/link-moves").unlink()
+    (root / "x0/link-moves").unlink()
     (root / "fresh").mkdir()
     (root / "fresh/file").write_bytes(b"fresh" * 100)
 
