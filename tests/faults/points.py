@@ -218,19 +218,23 @@ def points(
 
 
 class Out:
-    """Lines on standard output, and in a file, from which done points are known."""
+    """Lines on standard output, and in a file, from which done points are known. What went wrong is
+    tried again: of two lines of one point the later one counts.
+    """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, seed: int) -> None:
         self._path = path
+        self._beside = {"seed": seed, "code": code()}
         self._done: set[str] = set()
         if path is not None and path.exists():
-            self._done = {key(json.loads(line)) for line in path.read_text().splitlines()}
+            lines = map(json.loads, path.read_text().splitlines())
+            self._done = {key(line) for line in lines if line["verdict"] == "ok"}
 
     def has(self, point: Point) -> bool:
-        return key(point._asdict()) in self._done
+        return key({**point._asdict(), **self._beside}) in self._done
 
     def add(self, line: dict[str, object]) -> None:
-        text = json.dumps(line)
+        text = json.dumps({**line, **self._beside})
         if self._path is None:
             sys.stdout.write(text + "\n")
         else:
@@ -239,7 +243,22 @@ class Out:
 
 
 def key(line: dict[str, Any]) -> str:
-    return json.dumps([line[name] for name in Point._fields])
+    return json.dumps([line[name] for name in (*Point._fields, "seed")])
+
+
+def code() -> str:
+    """The commit that is tried; with a plus if there is more than was committed."""
+    try:
+        commit = _git("rev-parse", "--short", "HEAD")
+        return commit + "+" * bool(_git("status", "--porcelain", "-uno"))
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(*words: str) -> str:
+    here = Path(__file__).parent
+    done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def main() -> int:
@@ -257,7 +276,7 @@ def main() -> int:
     reserve.SIZE = 1 << 16
     preload()
     shard, shards = map(int, options.shard.split("/"))
-    out, counts = Out(options.out), Counter[str]()
+    out, counts = Out(options.out, options.seed), Counter[str]()
     for name in options.scenario or SCENARIOS:
         place = options.place / f"epm-points-{os.getpid()}"
         try:
@@ -267,7 +286,7 @@ def main() -> int:
             for point in found[shard::shards]:
                 if out.has(point):
                     continue
-                line = {**runner.try_point(point), "seed": options.seed}
+                line = runner.try_point(point)
                 out.add(line)
                 counts["ok" if line["verdict"] == "ok" else "failed"] += 1
         finally:
