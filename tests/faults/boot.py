@@ -215,7 +215,7 @@ def main() -> int:
         while boot.cuts < given.cuts and not boot.failed:
             boot.point()
     finally:
-        machine.off()
+        machine.end()
         shutil.rmtree(folder)
     _print(seed=given.seed, kind=given.kind, cuts=boot.cuts, failed=boot.failed, **boot.ends)
     return 1 if boot.failed else 0

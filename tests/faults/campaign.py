@@ -21,16 +21,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from epmstore.digest import Digest, identify
 from epmstore.record import reserve
 from epmstore.scan import fsclock
 from tests.acceptance.host import Picture, picture
 from tests.acceptance.trees import make_new, make_old, replace, text, write
+from tests.faults import sizes
 from tests.faults.disk import KINDS, Machine, cut, hide_mounts
 from tests.faults.oracle import Ledger, Oracle, Verdict
-from tests.faults.workload import Doom, Pipe, Task, messages, work
+from tests.faults.points import code, preload
+from tests.faults.workload import KEY, Doom, Pipe, Task, messages, work
+from tests.vendor.vendors import Vendor
 
 LIFE = 24
-"""Points until the disks are made anew."""
+"""Points until the disks are made anew. A life follows from the seed and its number alone, up to
+cuts at a random time: a campaign that is broken off goes on with the next one.
+"""
 FILES = (12, 120)
 """Sizes of trees that take turns: a few files are synced one by one, many by one syncfs."""
 HUNG = 120.0
@@ -48,16 +54,25 @@ WEIGHTS = {
     "pattern": 2,
     "export": 1,
     "reindex": 1,
+    "purge": 2,
+    "copy": 2,
+    "import": 1,
 }
+LARGE = 200_000
+"""A file in parts: sizes.py."""
+EXAMINED = 4
+"""Of so many lives one ends with a look at the file systems by their own checkers."""
 
 
 class Campaign:
     """Cuts the power `cuts` times, on one kind of file system."""
 
-    def __init__(self, machine: Machine, seed: int, without: str) -> None:
+    def __init__(self, machine: Machine, seed: int, without: str, lines: "Lines") -> None:
         self._machine = machine
+        self._seed = seed
         self._rng = random.Random(seed)
         self._without = without
+        self._lines = lines
         self._calls: dict[str, int] = {}
         self._seconds: dict[str, float] = {}
         self._tried: Counter[str] = Counter()
@@ -65,6 +80,7 @@ class Campaign:
         self.cuts: Counter[str] = Counter()
         self.at: Counter[str] = Counter()
         self.failed = 0
+        self._life = 0
         self._number = 0
         self._ledger = Ledger()
         self._root: Picture = {}
@@ -74,11 +90,17 @@ class Campaign:
 
     def run(self, cuts: int, *, stop: bool) -> None:
         """Until so many cuts were made; `stop`: or one was not survived."""
+        self._life = self._lines.life
+        cuts -= self._lines.cuts
         while self.cuts.total() < cuts:
+            self._life += 1
+            self._rng = random.Random(f"{self._seed}/{self._life}")
             self._begin()
             for _ in range(LIFE):
                 if self.cuts.total() >= cuts or not self._point(self._next()):
                     break
+            if self._life % EXAMINED == 0 and (found := self._machine.examine()):
+                self._report(Task("examine"), Doom(), "", found, 0)
             if stop and self.failed:
                 break
 
@@ -92,9 +114,10 @@ class Campaign:
         machine, rng = self._machine, self._rng
         machine.install()
         self._ledger, self._undo = Ledger(), None
-        self._files = FILES[0] if self._files == FILES[1] else FILES[1]
+        self._files = FILES[(self._life + machine.is_split) % 2]
         machine.root.mkdir()
         make_old(machine.root, self._files, rng)
+        write(machine.root / "large", rng.randbytes(LARGE), rng)
         machine.sync()
         self._make_store()
         self._record()
@@ -116,7 +139,9 @@ class Campaign:
             found, _ = self._child(Task("add"), Doom())
             if "added" in found[0]:
                 return
-            self._report(Task("init"), doom, call, [f"no store: {found}"])
+            self._report(Task("init"), doom, call, [f"no store: {found}"], 1)
+        else:
+            self._report(Task("init"), doom, call, [], 1)
         shutil.rmtree(self._machine.store, ignore_errors=True)
         for task in (Task("init"), Task("add")):
             found, _ = self._child(task, Doom())
@@ -126,18 +151,23 @@ class Campaign:
         kind = self._rng.choices([*WEIGHTS], [*WEIGHTS.values()])[0]
         if kind == "undo" and self._undo is None:
             kind = "checkout"
+        if kind == "import" and self._ledger.is_imported:
+            kind = "snapshot"
         rng, known = self._rng, sorted(self._ledger.versions.keys() - self._ledger.forgotten)
         if kind in ("checkout", "export"):
             others = [v for v in known if self._ledger.versions[v] != self._root]
             return Task(kind, version=rng.choice(others or known))
         if kind == "gc":
             return Task(kind, old=tuple(known[:-4]))
+        if kind == "purge":
+            return Task(kind, digest=self._leak())
         if kind == "pattern":
             return Task(kind, version=rng.randrange(10**9))
         return Task(kind, script=self._script() if kind == "run" else "")
 
     def _point(self, task: Task) -> bool:
         """Whether this life goes on: after a point that failed it does not."""
+        before = self.cuts.total()
         self._prepare(task)
         doom = self._doom(task.kind)
         found, call = self._child(task, doom)
@@ -147,13 +177,7 @@ class Campaign:
             self._child(Task("recover"), self._doom("recover"))
             self._machine.reboot()
         everything = self._number % 10 == 0
-        oracle = Oracle(
-            self._machine.store,
-            self._machine.outside,
-            self._ledger,
-            self._rng,
-            everything=everything,
-        )
+        oracle = Oracle(self._machine, self._ledger, self._rng, everything=everything)
         verdict = self._fork(lambda: oracle.judge(self._machine.root))
         if isinstance(verdict, Verdict):
             problems += verdict.problems
@@ -161,7 +185,8 @@ class Campaign:
         else:
             problems.append(str(verdict))
         exported = self._judge_export(task, found)
-        self._report(task, doom, call, [*problems, *exported])
+        cuts = self.cuts.total() - before
+        self._report(task, doom, call, [*problems, *exported], cuts)
         return not problems
 
     def _prepare(self, task: Task) -> None:
@@ -198,6 +223,9 @@ class Campaign:
                 if one.get("verified") is False:
                     problems.append("not verified")
             ledger.forgotten.update(one.get("forgotten", ()))
+            ledger.is_imported |= "imported" in one
+            if "copied" in one:
+                ledger.copied = {*ledger.versions}
             if "pattern" in one:
                 ledger.patterns.add(one["pattern"])
             if "error" in one and not was_cut:
@@ -315,6 +343,16 @@ class Campaign:
 
     # Changes to the root.
 
+    def _leak(self) -> Digest:
+        """A secret becomes part of a version, and is taken out of the root again."""
+        path, secret = self._machine.root / "key", self._rng.randbytes(900).hex().encode()
+        path.write_bytes(secret)
+        self._record()
+        self._ledger.purged.add(max(self._ledger.versions))
+        path.write_bytes(b"another")
+        self._undo = None
+        return identify(secret).digest
+
     def _edit(self) -> None:
         """Somebody changes a few files, as a package manager does or in place."""
         root, rng, self._undo = self._machine.root, self._rng, None
@@ -330,6 +368,10 @@ class Campaign:
                 path.chmod(rng.choice((0o600, 0o640, 0o755)))
             else:
                 replace(path, text(rng), rng)
+        if rng.random() < 0.3 and (large := root / "large").is_file():
+            with large.open("r+b") as file:
+                file.seek(rng.randrange(LARGE))
+                file.write(rng.randbytes(100))
         write(root / f"d0/e0/new-{rng.randrange(40)}", rng.randbytes(rng.randrange(9000)), rng)
         links = [p for p in root.glob("x*/*") if p.is_symlink()]
         for link in rng.sample(links, min(2, len(links))):
@@ -355,12 +397,35 @@ class Campaign:
             )
         return "\n".join(lines)
 
-    def _report(self, task: Task, doom: Doom, call: str, problems: list[str]) -> None:
+    def _report(self, task: Task, doom: Doom, call: str, problems: list[str], cuts: int) -> None:
         self._number += 1
         self.failed += bool(problems)
-        line = {"point": self._number, "task": task.kind, "at": doom.at, "call": call}
-        line |= {"lingers": doom.lingers, "noise": doom.noise, "files": self._files}
-        _print(**line, problems=problems)
+        line = {"life": self._life, "point": self._number, "task": task.kind, "at": doom.at}
+        line |= {"call": call, "cuts": cuts, "lingers": doom.lingers, "noise": doom.noise}
+        self._lines.add(**line, files=self._files, problems=problems)
+
+
+class Lines:
+    """One for each point, on standard output or in a file. `life` and `cuts`: how far a campaign of
+    these `facts` had come there.
+    """
+
+    def __init__(self, path: Path | None, **facts: object) -> None:
+        self._path = path
+        self._facts = facts
+        self.life = self.cuts = 0
+        if path is not None and path.exists():
+            lines = map(json.loads, path.read_text().splitlines())
+            own = [x for x in lines if all(x[name] == facts[name] for name in facts)]
+            self.life = max((x["life"] for x in own), default=0)
+            self.cuts = sum(x["cuts"] for x in own)
+
+    def add(self, **line: object) -> None:
+        if self._path is None:
+            _print(**line)
+            return
+        with self._path.open("a") as file:
+            file.write(json.dumps({**self._facts, "code": code(), **line}) + "\n")
 
 
 def _listen(fd: int, seconds: float) -> tuple[bytes, bool]:
@@ -398,6 +463,14 @@ def _print(**line: object) -> None:
     sys.stdout.flush()
 
 
+def make_catalog(machine: Machine) -> None:
+    """Of a vendor with one release."""
+    vendor = Vendor(machine.outside, key=KEY)
+    vendor.release({"bin/a": b"a\n", "lib/b": b"b\n" * 900}, "1.0")
+    with vendor.open() as workspace:
+        machine.refcat.write_bytes(b"".join(workspace.catalogs.export(KEY)))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.campaign")
     parser.add_argument("--kind", choices=[*KINDS], default="xfs")
@@ -405,20 +478,25 @@ def main() -> int:
     parser.add_argument("--cuts", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--without", default="", help="a function of fsio that is to do nothing")
+    parser.add_argument("--out", type=Path, help="a file of lines, where it goes on")
     parser.add_argument("--stop", action="store_true", help="at the first failure")
     given = parser.parse_args()
     hide_mounts()
     reserve.SIZE = 1 << 16
+    preload()
+    sizes.lower()
     os.umask(0o022)
     begun = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="epm-faults-", dir="/dev/shm"))
     machine = Machine(KINDS[given.kind], folder, is_split=given.split)
     fsclock.BOOT_ID = machine.boot
-    campaign = Campaign(machine, given.seed, given.without)
+    lines = Lines(given.out, kind=given.kind, split=given.split, seed=given.seed)
+    campaign = Campaign(machine, given.seed, given.without, lines)
     try:
+        make_catalog(machine)
         campaign.run(given.cuts, stop=given.stop)
     finally:
-        machine.off()
+        machine.end()
         shutil.rmtree(folder)
     _print(
         kind=given.kind,

@@ -13,6 +13,7 @@ from epmstore import fsio
 from epmstore.catalog.state import VersionInfo
 from epmstore.workspace import AppHandle, Workspace
 from tests.acceptance.host import Picture, differences, picture
+from tests.faults.disk import Machine
 from tests.faults.workload import KEY, leftovers
 
 NEWEST = 3
@@ -28,6 +29,12 @@ class Ledger:
     patterns: set[str] = field(default_factory=set)
     forgotten: set[int] = field(default_factory=set)
     may_be_forgotten: set[int] = field(default_factory=set)
+    purged: set[int] = field(default_factory=set)
+    """Versions of which a content was, or may be, destroyed."""
+    copied: set[int] | None = None
+    """What a copy of the store is known to have; null if there need be none."""
+    is_imported: bool = False
+    """Whether the vendor's catalog is."""
     roots: list[Picture] | None = None
     """What the root may be; null if a command was changing it."""
     kind: str = ""
@@ -52,10 +59,11 @@ class Verdict:
 
 class Oracle:
     def __init__(
-        self, store: Path, outside: Path, ledger: Ledger, rng: random.Random, *, everything: bool
+        self, machine: Machine, ledger: Ledger, rng: random.Random, *, everything: bool
     ) -> None:
-        self._store = store
-        self._outside = outside
+        self._store = machine.store
+        self._copy = machine.copy
+        self._outside = machine.outside
         self._ledger = ledger
         self._rng = rng
         self._everything = everything
@@ -71,6 +79,11 @@ class Oracle:
             missing = ledger.patterns - set(handle.app.patterns.ignore)
             self._expect(not missing, f"lost patterns {missing}")
             self._judge_versions(handle)
+            if ledger.is_imported:
+                released = handle.releases.latest()
+                self._expect(released is not None, "lost an acknowledged catalog")
+            if ledger.kind == "purge" and handle.state().purged:
+                workspace.care.gc()
             report = workspace.care.fsck(1.0)
             self._expect(report.clean, f"fsck: {report.findings}")
             result = handle.snapshot("after")
@@ -79,6 +92,7 @@ class Oracle:
             self._compare(handle, result.version, verdict.root, "a further snapshot")
             self._expect(handle.status().clean, "not clean after a snapshot")
         self._judge_second_opening()
+        self._judge_copy()
         return verdict
 
     def _expect(self, holds: bool, text: str) -> None:
@@ -130,7 +144,7 @@ class Oracle:
             self._expect(not wrong, f"version {info.version} ({reason}) is wrong in {wrong}")
 
     def _chosen(self, known: list[VersionInfo]) -> list[VersionInfo]:
-        whole = [info for info in known if info.restorable]
+        whole = [i for i in known if i.restorable and i.version not in self._ledger.purged]
         if self._everything:
             return whole
         others = whole[:-NEWEST]
@@ -147,6 +161,18 @@ class Oracle:
         found = picture(target)
         shutil.rmtree(target)
         return found
+
+    def _judge_copy(self) -> None:
+        """An older copy stays one at any moment."""
+        if not (self._copy / "FORMAT").exists():
+            self._expect(self._ledger.copied is None, "lost an acknowledged copy of the store")
+            return
+        with Workspace.open(self._copy) as workspace:
+            report = workspace.care.fsck(1.0)
+            self._expect(report.clean, f"fsck of the copy: {report.findings}")
+            known = {info.version for info in workspace.app(KEY).versions()}
+        lost = (self._ledger.copied or set()) - known
+        self._expect(not lost, f"the copy lost versions {sorted(lost)}")
 
     def _judge_second_opening(self) -> None:
         calls: list[str] = []

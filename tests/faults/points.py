@@ -31,18 +31,22 @@ import epmstore
 from epmstore.checkout.journal import Journal
 from epmstore.errors import EpmError
 from epmstore.record import reserve
+from tests.faults.further import BIG, FURTHER
 from tests.faults.scenarios import SCENARIOS, Ack, Scenario, Stage
 from tests.faults.shim import LOG, SYNCS, Fault, Shim
 from tests.faults.verdict import judge
 
 HOWS = ("kill", "again", "tear", "drop", "lose", "fail")
 ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EACCES", "EROFS", "EMFILE", "EINTR")
+ALL = {**SCENARIOS, **FURTHER}
+RECOVERIES = 4
+"""That are killed in a row at most, before one is let through."""
 Answer: TypeAlias = dict[str, Any]
 
 
 class Point(NamedTuple):
     """Before which call of which scenario what goes wrong. `recovery`: the recovery is killed too,
-    before that call of its own.
+    before that call of its own, and so is the recovery from that, at an earlier one, and so on.
     """
 
     scenario: str
@@ -58,6 +62,12 @@ class Point(NamedTuple):
         how: Any = self.how
         return Fault(how, self.at, code, self.sticky)
 
+    def recoveries(self) -> Iterator[Fault]:
+        rng, at = random.Random(repr(self)), self.recovery
+        for _ in range(RECOVERIES if at else 0):
+            yield Fault("kill", at)
+            at = rng.randint(1, at)
+
 
 class Runner:
     """Tries points of one scenario, in one place."""
@@ -71,7 +81,8 @@ class Runner:
         self._template = place / "template"
         self._stage = Stage(place / "here", random.Random(seed))
         self._stage.root.mkdir(parents=True)
-        answer = in_process(lambda: {"stage": prepared(scenario, self._stage)})
+        answer = self._apart(lambda: {"stage": prepared(scenario, self._stage)})
+        assert "stage" in answer, answer
         self._stage.take(answer["stage"])
         self._template.mkdir()
         subprocess.run(["cp", "-a", f"{self._stage.place}/.", self._template], check=True)
@@ -85,9 +96,12 @@ class Runner:
         self._restore()
         answer = self._act(point.fault)
         state = journal_state(self._stage.store)
-        if point.recovery:
-            in_process(lambda: recover(self._stage, Fault("kill", point.recovery)))
-        verdict = in_process(
+        kills = int(not answer)
+        for fault in point.recoveries():
+            if self._recover(fault):
+                break
+            kills += 1
+        verdict = self._apart(
             lambda: {"problems": judge(self._stage, self._scenario, answer.get("done", Ack()))}
         )
         problems = verdict.get("problems", [f"the judge died: {verdict}"])
@@ -98,6 +112,7 @@ class Runner:
             **point._asdict(),
             "call": name,
             "journal": state,
+            "kills": kills,
             "ended": "done" if "done" in answer else answer.get("error", "killed"),
             "verdict": problems or "ok",
         }
@@ -111,7 +126,18 @@ class Runner:
         subprocess.run(["cp", "-a", f"{self._template}/.", here], check=True)
 
     def _act(self, fault: Fault) -> Answer:
-        return in_process(lambda: act(self._stage, self._scenario, fault, self._bug))
+        return self._apart(lambda: act(self._stage, self._scenario, fault, self._bug))
+
+    def _recover(self, fault: Fault) -> Answer:
+        """Nothing, if it was killed."""
+        return self._apart(lambda: recover(self._stage, fault))
+
+    def _apart(self, work: Callable[[], Answer]) -> Answer:
+        def work_as_set() -> Answer:
+            self._scenario.setting()
+            return work()
+
+        return in_process(work_as_set)
 
 
 def prepared(scenario: Scenario, stage: Stage) -> Stage:
@@ -138,7 +164,7 @@ def act(stage: Stage, scenario: Scenario, fault: Fault, bug: Callable[[], None])
 
 def recover(stage: Stage, fault: Fault) -> Answer:
     with Shim(fault), stage.open():
-        return {}
+        return {"recovered": True}
 
 
 def in_process(work: Callable[[], Answer]) -> Answer:
@@ -266,7 +292,7 @@ def main() -> int:
     parser.add_argument(
         "--how", default="kill", choices=["kill", "again", "tear", "drop", "lose", "fail"]
     )
-    parser.add_argument("--scenario", action="append", choices=list(SCENARIOS))
+    parser.add_argument("--scenario", action="append", choices=[*ALL, *BIG])
     parser.add_argument("--every", type=int, default=1, help="one of so many points")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--shard", default="0/1", help="this one of so many")
@@ -277,10 +303,10 @@ def main() -> int:
     preload()
     shard, shards = map(int, options.shard.split("/"))
     out, counts = Out(options.out, options.seed), Counter[str]()
-    for name in options.scenario or SCENARIOS:
+    for name in options.scenario or ALL:
         place = options.place / f"epm-points-{os.getpid()}"
         try:
-            runner = Runner(place, SCENARIOS[name], options.seed)
+            runner = Runner(place, {**ALL, **BIG}[name], options.seed)
             rng = random.Random(f"{options.seed}/{name}/{options.how}")
             found = [*points(name, runner.names, options.how, options.every, rng)]
             for point in found[shard::shards]:

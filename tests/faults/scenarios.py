@@ -71,12 +71,14 @@ class Ack(NamedTuple):
 
 class Scenario(NamedTuple):
     """`makes` says what an unacknowledged version that is there all the same must be: `old` (the
-    root as it was), `new` (the last of the roots), or anything.
+    root as it was), `new` (the last of the roots), or anything. `setting` is brought about first in
+    each process that has to do with the store.
     """
 
     prepare: Callable[[Stage], None]
     act: Callable[[Stage], Ack]
     makes: str = "old"
+    setting: Callable[[], None] = lambda: None
 
 
 def two_versions(stage: Stage) -> None:

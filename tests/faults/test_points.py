@@ -12,7 +12,7 @@ import pytest
 
 from epmstore.record import reserve
 from tests.acceptance.host import SEED, amount
-from tests.faults.points import Point, Runner, in_process, points
+from tests.faults.points import ALL, Point, Runner, in_process, points
 from tests.faults.scenarios import SCENARIOS
 
 EVERY = amount("EPM_TEST_EVERY", 80)
@@ -22,7 +22,7 @@ HOWS = {"kill": 1, "lose": 1, "again": 2, "tear": 3, "drop": 0.2, "fail": 9}
 
 @pytest.mark.slow
 @pytest.mark.timeout(120 + 60_000 // EVERY)
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", ALL)
 def test_every_point(
     tmp_path: Path,
     scenario: str,
@@ -31,7 +31,7 @@ def test_every_point(
 ) -> None:
     monkeypatch.setattr(reserve, "SIZE", 1 << 16)
     place = tmp_path / "points"
-    runner = Runner(place, SCENARIOS[scenario], SEED)
+    runner = Runner(place, ALL[scenario], SEED)
     tried, wrong = 0, []
     for how, share in HOWS.items():
         rng = random.Random(f"{SEED}/{scenario}/{how}")

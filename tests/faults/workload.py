@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from epmstore import fsio, sqlite
+from epmstore.digest import Digest
 from epmstore.errors import ConflictError, EpmError
 from epmstore.record import commit
 from epmstore.record.store import INDEX
@@ -34,6 +35,7 @@ class Task(NamedTuple):
     version: int = 0
     old: tuple[int, ...] = ()
     script: str = ""
+    digest: Digest | None = None
 
 
 class Doom(NamedTuple):
@@ -203,6 +205,22 @@ def _export(task: Task, workspace: Workspace, machine: Machine, pipe: Pipe) -> N
     pipe.send(exported=True)
 
 
+def _purge(task: Task, workspace: Workspace, machine: Machine, pipe: Pipe) -> None:
+    assert task.digest is not None
+    workspace.care.purge([task.digest])
+    pipe.send(purged=True)
+
+
+def _copy(task: Task, workspace: Workspace, machine: Machine, pipe: Pipe) -> None:
+    workspace.care.copy(machine.copy)
+    pipe.send(copied=True)
+
+
+def _import(task: Task, workspace: Workspace, machine: Machine, pipe: Pipe) -> None:
+    workspace.catalogs.import_(machine.refcat, app=KEY, allow_unsigned=True)
+    pipe.send(imported=True)
+
+
 def _open(task: Task, workspace: Workspace, machine: Machine, pipe: Pipe) -> None:
     """Opening recovers, and replays an index that is gone."""
 
@@ -217,6 +235,9 @@ TASKS: dict[str, Action] = {
     "gc": _gc,
     "pattern": _pattern,
     "export": _export,
+    "purge": _purge,
+    "copy": _copy,
+    "import": _import,
     "recover": _open,
     "reindex": _open,
 }
