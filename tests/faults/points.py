@@ -229,7 +229,8 @@ def points(
         if how in ("kill", "lose"):
             found.append(Point(scenario, how, at))
         elif how == "again":
-            found.append(Point(scenario, "kill", at, recovery=rng.randrange(1, calls - at + 20)))
+            recovery = int((calls - at + 20) ** rng.random())  # most recoveries are short
+            found.append(Point(scenario, "kill", at, recovery=recovery))
         elif how == "tear":
             found += [Point(scenario, how, at), Point(scenario, how, at, "EIO")]
         elif how == "drop":
