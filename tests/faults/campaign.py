@@ -153,9 +153,10 @@ class Campaign:
             kind = "checkout"
         if kind == "import" and self._ledger.is_imported:
             kind = "snapshot"
-        rng, known = self._rng, sorted(self._ledger.versions.keys() - self._ledger.forgotten)
+        rng, ledger = self._rng, self._ledger
+        known = sorted(ledger.versions.keys() - ledger.forgotten - ledger.purged)
         if kind in ("checkout", "export"):
-            others = [v for v in known if self._ledger.versions[v] != self._root]
+            others = [v for v in known if ledger.versions[v] != self._root]
             return Task(kind, version=rng.choice(others or known))
         if kind == "gc":
             return Task(kind, old=tuple(known[:-4]))
