@@ -43,7 +43,7 @@ CHECKS = {
     "mkfs.ext4": ("fsck.ext4", "-f", "-n"),
     "mkfs.xfs": ("xfs_repair", "-n"),
 }
-_libc = ctypes.CDLL(None, use_errno=True)
+libc = ctypes.CDLL(None, use_errno=True)
 
 
 def missing() -> str | None:
@@ -80,38 +80,28 @@ class Disk:
         if not self._empty.exists():
             with self._empty.open("wb") as file:
                 file.truncate(self._kind.size)
-            _call([*self._kind.make, str(self._empty)])
-        _call(["cp", "--sparse=always", str(self._empty), str(self._image)])
-        self._device = _call(["losetup", "--find", "--show", str(self._image)]).strip()
+            call([*self._kind.make, str(self._empty)])
+        call(["cp", "--sparse=always", str(self._empty), str(self._image)])
+        self._device = call(["losetup", "--find", "--show", str(self._image)]).strip()
 
     def mount(self) -> None:
-        kind = self._kind
-        words = (self._device, str(self.place), kind.make[0].removeprefix("mkfs."))
-        source, target, name = map(os.fsencode, words)
-        _check(_libc.mount(source, target, name, 0, kind.options.encode()), self._device)
+        mount(self._device, self.place, self._kind)
 
     def unmount(self) -> None:
-        """Whoever was killed may still be dying, and holds on to it."""
-        deadline = time.monotonic() + PATIENCE
-        while _libc.umount2(os.fsencode(self.place), 0):
-            if time.monotonic() > deadline:
-                _check(-1, str(self.place))
-            time.sleep(0.0005)
+        unmount(self.place)
 
     def detach(self) -> None:
         if self._device:
-            _call(["losetup", "-d", self._device])
+            call(["losetup", "-d", self._device])
         self._device = ""
 
     def sync(self) -> None:
-        fd = os.open(self.place, os.O_RDONLY)
-        _check(_libc.syncfs(fd), str(self.place))
-        os.close(fd)
+        sync(self.place)
 
     def examine(self) -> list[str]:
         """What the checker of this file system says is wrong; to be called while it is off."""
         command = [*CHECKS[self._kind.make[0]], self._device]
-        done = subprocess.run(command, env=_environment(), capture_output=True, text=True)
+        done = subprocess.run(command, env=environment(), capture_output=True, text=True)
         return [f"{command[0]}: {done.stdout[-300:]}"] if done.returncode else []
 
 
@@ -179,8 +169,31 @@ class Machine:
 
 def hide_mounts() -> None:
     """From now on this process mounts for itself and its children alone. Raises OSError."""
-    _check(_libc.unshare(CLONE_NEWNS), "unshare")
-    _call(["mount", "--make-rprivate", "/"])
+    check(libc.unshare(CLONE_NEWNS), "unshare")
+    call(["mount", "--make-rprivate", "/"])
+
+
+def mount(device: str, place: Path, kind: Kind) -> None:
+    """Raises OSError."""
+    words = (device, str(place), kind.make[0].removeprefix("mkfs."))
+    source, target, name = map(os.fsencode, words)
+    check(libc.mount(source, target, name, 0, kind.options.encode()), device)
+
+
+def unmount(place: Path) -> None:
+    """Whoever was killed may still be dying, and holds on to it. Raises OSError."""
+    deadline = time.monotonic() + PATIENCE
+    while libc.umount2(os.fsencode(place), 0):
+        if time.monotonic() > deadline:
+            check(-1, str(place))
+        time.sleep(0.0005)
+
+
+def sync(place: Path) -> None:
+    """Everything on a file system."""
+    fd = os.open(place, os.O_RDONLY)
+    check(libc.syncfs(fd), str(place))
+    os.close(fd)
 
 
 def cut(descriptors: Sequence[int]) -> None:
@@ -189,19 +202,19 @@ def cut(descriptors: Sequence[int]) -> None:
         fcntl.ioctl(fd, SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
 
 
-def _check(result: int, what: str) -> None:
+def check(result: int, what: str) -> None:
     if result:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), what)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
     return {**os.environ, "PATH": path}
 
 
-def _call(command: list[str]) -> str:
-    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+def call(command: list[str]) -> str:
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise OSError(f"{' '.join(command)}: {done.stderr.strip()}")
     return done.stdout
