@@ -62,8 +62,11 @@ faults: export EPM_TEST_CRASHES = 1
 faults: export EPM_TEST_ROT = 1
 faults: export EPM_TEST_RACE = 60
 faults: export EPM_TEST_SOAK = 600
+faults: export EPM_TEST_STATES = 100
+faults: export EPM_TEST_ROOM = 1
 faults: $(STAMP)
 	@$(BIN)/python -m pytest -q -n $(JOBS) --timeout 3600 tests/acceptance tests/faults $(ARGS)
+	@$(BIN)/python -m tests.faults.everything --out campaigns
 
 storms: export EPM_STORM_SECONDS = 30
 storms: export EPM_STORM_ROUNDS = 20

@@ -14,6 +14,7 @@ content costs nothing where hosts record.
 """
 
 import contextlib
+import errno
 import os
 import sqlite3
 import threading
@@ -242,29 +243,39 @@ class Database:
             raise DamagedError("the index belongs to another store", hint="run `epmstore rebuild`")
 
 
+_WAL_INDEX = 32 << 10
+"""Bytes of the file that all who have a database open share; whoever reads needs it, too."""
+_NO_WAL = (
+    sqlite3.SQLITE_IOERR_SHMOPEN,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+    sqlite3.SQLITE_IOERR_SHMMAP,
+)
+
+
 @contextlib.contextmanager
 def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", None)
-        if code == sqlite3.SQLITE_FULL or (_is_unopened(code) and _is_full(path.parent)):
+        lacks_file = code is not None and (
+            code & 0xFF == sqlite3.SQLITE_CANTOPEN or code in _NO_WAL
+        )
+        if code == sqlite3.SQLITE_FULL or (lacks_file and _is_full(path.parent)):
             raise DiskFullError(
                 "no space left for the index", hint="run `epmstore gc`, or free some space"
             ) from error
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise BusyError("the index is busy", hint="try again") from error
+        if os.path.exists(path) and os.statvfs(path).f_flag & os.ST_RDONLY:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path)) from error
         raise DamagedError(
             f"the index cannot be used: {error}", hint="run `epmstore rebuild`"
         ) from error
 
 
-def _is_unopened(code: int | None) -> bool:
-    """Whether SQLite could not open a file, which may be one beside the index that readers need."""
-    return code is not None and code & 0xFF == sqlite3.SQLITE_CANTOPEN
-
-
 def _is_full(folder: Path) -> bool:
-    """Whether a file system has no room for another file."""
+    """Whether a file system has no room for what SQLite puts beside a database."""
     found = os.statvfs(folder)
-    return found.f_bfree == 0 or (found.f_files > 0 and found.f_ffree == 0)
+    blocks = found.f_bavail if os.geteuid() else found.f_bfree
+    return blocks * found.f_frsize < _WAL_INDEX or (found.f_files > 0 and found.f_ffree == 0)

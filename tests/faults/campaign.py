@@ -28,8 +28,9 @@ from tests.acceptance.host import Picture, picture
 from tests.acceptance.trees import make_new, make_old, replace, text, write
 from tests.faults import sizes
 from tests.faults.disk import KINDS, Machine, cut, hide_mounts
+from tests.faults.lines import Lines
 from tests.faults.oracle import Ledger, Oracle, Verdict
-from tests.faults.points import code, preload
+from tests.faults.points import preload
 from tests.faults.workload import KEY, Doom, Pipe, Task, messages, work
 from tests.vendor.vendors import Vendor
 
@@ -67,7 +68,7 @@ EXAMINED = 4
 class Campaign:
     """Cuts the power `cuts` times, on one kind of file system."""
 
-    def __init__(self, machine: Machine, seed: int, without: str, lines: "Lines") -> None:
+    def __init__(self, machine: Machine, seed: int, without: str, lines: Lines) -> None:
         self._machine = machine
         self._seed = seed
         self._rng = random.Random(seed)
@@ -90,8 +91,9 @@ class Campaign:
 
     def run(self, cuts: int, *, stop: bool) -> None:
         """Until so many cuts were made; `stop`: or one was not survived."""
-        self._life = self._lines.life
-        cuts -= self._lines.cuts
+        known = self._lines.known
+        self._life = max((line["life"] for line in known), default=0)
+        cuts -= sum(line["cuts"] for line in known)
         while self.cuts.total() < cuts:
             self._life += 1
             self._rng = random.Random(f"{self._seed}/{self._life}")
@@ -403,30 +405,7 @@ class Campaign:
         self.failed += bool(problems)
         line = {"life": self._life, "point": self._number, "task": task.kind, "at": doom.at}
         line |= {"call": call, "cuts": cuts, "lingers": doom.lingers, "noise": doom.noise}
-        self._lines.add(**line, files=self._files, problems=problems)
-
-
-class Lines:
-    """One for each point, on standard output or in a file. `life` and `cuts`: how far a campaign of
-    these `facts` had come there.
-    """
-
-    def __init__(self, path: Path | None, **facts: object) -> None:
-        self._path = path
-        self._facts = facts
-        self.life = self.cuts = 0
-        if path is not None and path.exists():
-            lines = map(json.loads, path.read_text().splitlines())
-            own = [x for x in lines if all(x[name] == facts[name] for name in facts)]
-            self.life = max((x["life"] for x in own), default=0)
-            self.cuts = sum(x["cuts"] for x in own)
-
-    def add(self, **line: object) -> None:
-        if self._path is None:
-            _print(**line)
-            return
-        with self._path.open("a") as file:
-            file.write(json.dumps({**self._facts, "code": code(), **line}) + "\n")
+        self._lines.add(**line, files=self._files, verdict=problems or "ok")
 
 
 def _listen(fd: int, seconds: float) -> tuple[bytes, bool]:

@@ -58,9 +58,12 @@ def missing() -> str | None:
 
 
 def missing_for(kind: str) -> str | None:
-    tool = KINDS[kind].make[0]
-    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-    return None if shutil.which(tool, path=path) else f"needs {tool}"
+    return missing_tool(KINDS[kind])
+
+
+def missing_tool(kind: Kind) -> str | None:
+    path = environment()["PATH"]
+    return None if shutil.which(kind.make[0], path=path) else f"needs {kind.make[0]}"
 
 
 class Disk:

@@ -4,7 +4,6 @@ that an earlier release wrote.
 
 import shutil
 import subprocess
-from pathlib import Path
 
 from epmstore.digest import identify
 from epmstore.workspace import Workspace
@@ -114,45 +113,6 @@ def _import(workspace: Workspace, stage: Stage) -> None:
     workspace.catalogs.import_(stage.place / "crm.refcat", app=KEY, allow_unsigned=True)
 
 
-def released(stage: Stage) -> None:
-    """The vendor's own store; what its second release brought was damaged."""
-    vendor = Vendor(stage.place, key=KEY)
-    for number, files in enumerate(RELEASES):
-        vendor.release(files, f"1.{number}")
-    vendor.path.rename(stage.store)
-    _fill(stage.root, RELEASES[1])
-    with stage.open() as workspace:
-        workspace.apps.add(KEY, stage.root, config=["etc/"])
-    stage.record()
-    (stage.root / "bin/a").write_bytes(b"damaged")
-    (stage.root / "lib/new").unlink()
-    stage.roots = [picture(stage.root)]
-
-
-def to_be_repaired(stage: Stage) -> None:
-    """What it is repaired to is found by doing it, and undone."""
-    released(stage)
-    damaged = picture(stage.root)
-    with stage.open() as workspace:
-        handle(workspace).repair()
-    repaired = picture(stage.root)
-    with stage.open() as workspace:
-        handle(workspace).undo()
-        for info in handle(workspace).versions():
-            target = stage.place / "known"
-            handle(workspace).export(str(info.version), target)
-            stage.versions[info.version] = picture(target)
-            shutil.rmtree(target)
-    assert picture(stage.root) == damaged
-    stage.roots = [damaged, repaired]
-
-
-def _fill(root: Path, files: dict[str, bytes]) -> None:
-    for path, data in files.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(data)
-
-
 # An earlier release.
 
 
@@ -184,9 +144,6 @@ FURTHER: dict[str, Scenario] = {
         went_back, with_workspace(lambda w, s: handle(w).checkout("1", exact=True)), "new"
     ),
     "import": Scenario(with_a_catalog, with_workspace(_import)),
-    "repair to a release": Scenario(
-        to_be_repaired, with_workspace(lambda w, s: handle(w).repair()), "new"
-    ),
     "format 1": Scenario(of_format_1, with_workspace(lambda w, s: handle(w).snapshot("acted"))),
     "snapshot, parts": Scenario(
         large_drifted, with_workspace(lambda w, s: handle(w).snapshot("acted")), setting=sizes.lower

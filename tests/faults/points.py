@@ -32,6 +32,7 @@ from epmstore.checkout.journal import Journal
 from epmstore.errors import EpmError
 from epmstore.record import reserve
 from tests.faults.further import BIG, FURTHER
+from tests.faults.lines import Lines
 from tests.faults.scenarios import SCENARIOS, Ack, Scenario, Stage
 from tests.faults.shim import LOG, SYNCS, Fault, Shim
 from tests.faults.verdict import judge
@@ -154,7 +155,7 @@ def act(stage: Stage, scenario: Scenario, fault: Fault, bug: Callable[[], None])
         with shim:
             answer["done"] = scenario.act(stage)
     except (EpmError, OSError) as error:
-        answer["error"] = type(error).__name__
+        answer |= {"error": type(error).__name__, "says": str(error)}
     except Exception:
         answer["error"] = "unexpected"
         answer["unexpected"] = traceback.format_exc(limit=-4)
@@ -244,48 +245,8 @@ def points(
     yield from found[rng.randrange(every) :: every]
 
 
-class Out:
-    """Lines on standard output, and in a file, from which done points are known. What went wrong is
-    tried again: of two lines of one point the later one counts.
-    """
-
-    def __init__(self, path: Path | None, seed: int) -> None:
-        self._path = path
-        self._beside = {"seed": seed, "code": code()}
-        self._done: set[str] = set()
-        if path is not None and path.exists():
-            lines = map(json.loads, path.read_text().splitlines())
-            self._done = {key(line) for line in lines if line["verdict"] == "ok"}
-
-    def has(self, point: Point) -> bool:
-        return key({**point._asdict(), **self._beside}) in self._done
-
-    def add(self, line: dict[str, object]) -> None:
-        text = json.dumps({**line, **self._beside})
-        if self._path is None:
-            sys.stdout.write(text + "\n")
-        else:
-            with self._path.open("a") as file:
-                file.write(text + "\n")
-
-
 def key(line: dict[str, Any]) -> str:
-    return json.dumps([line[name] for name in (*Point._fields, "seed")])
-
-
-def code() -> str:
-    """The commit that is tried; with a plus if there is more than was committed."""
-    try:
-        commit = _git("rev-parse", "--short", "HEAD")
-        return commit + "+" * bool(_git("status", "--porcelain", "-uno"))
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def _git(*words: str) -> str:
-    here = Path(__file__).parent
-    done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    return json.dumps([line[name] for name in Point._fields])
 
 
 def main() -> int:
@@ -303,7 +264,8 @@ def main() -> int:
     reserve.SIZE = 1 << 16
     preload()
     shard, shards = map(int, options.shard.split("/"))
-    out, counts = Out(options.out, options.seed), Counter[str]()
+    lines, counts = Lines(options.out, seed=options.seed), Counter[str]()
+    done = {key(line) for line in lines.known if line["verdict"] == "ok"}  # the others once more
     for name in options.scenario or ALL:
         place = options.place / f"epm-points-{os.getpid()}"
         try:
@@ -311,10 +273,10 @@ def main() -> int:
             rng = random.Random(f"{options.seed}/{name}/{options.how}")
             found = [*points(name, runner.names, options.how, options.every, rng)]
             for point in found[shard::shards]:
-                if out.has(point):
+                if key(point._asdict()) in done:
                     continue
                 line = runner.try_point(point)
-                out.add(line)
+                lines.add(**line)
                 counts["ok" if line["verdict"] == "ok" else "failed"] += 1
         finally:
             shutil.rmtree(place, ignore_errors=True)

@@ -27,7 +27,8 @@ from epmstore.record import reserve
 from epmstore.scan import fsclock
 from tests.faults import disk
 from tests.faults.blockdev import Disk, Write
-from tests.faults.points import ALL, Answer, act, code, in_process, preload
+from tests.faults.lines import Lines
+from tests.faults.points import ALL, Answer, act, in_process, preload, prepared
 from tests.faults.scenarios import Ack, Scenario, Stage
 from tests.faults.shim import LOG
 from tests.faults.verdict import judge
@@ -134,8 +135,7 @@ class Replay:
 
         def prepare() -> Answer:
             scenario.setting()
-            scenario.prepare(stage)
-            return {"stage": stage}
+            return {"stage": prepared(scenario, stage)}
 
         def carry_out() -> Answer:
             scenario.setting()
@@ -143,9 +143,9 @@ class Replay:
                 setattr(fsio, self._without, lambda fd: None)
             return {**act(stage, scenario, LOG, lambda: None), "end": device.position()}
 
-        prepared = in_process(prepare)
-        assert "stage" in prepared, prepared
-        stage.take(prepared["stage"])
+        answer = in_process(prepare)
+        assert "stage" in answer, answer
+        stage.take(answer["stage"])
         disk.sync(self._place)
         return device.position(), in_process(carry_out)
 
@@ -224,6 +224,7 @@ def main() -> int:
     parser.add_argument("--kind", choices=[*KINDS], default="xfs")
     parser.add_argument("--scenario", action="append", choices=[*ALL])
     parser.add_argument("--every", type=int, default=1, help="one of so many states")
+    parser.add_argument("--limit", type=int, help="at most so many states of a scenario")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--without", default="", help="a function of fsio that is to do nothing")
     parser.add_argument("--stop", action="store_true", help="at the first failure")
@@ -244,36 +245,26 @@ def replay_one(name: str, options: argparse.Namespace, counts: Counter[str]) -> 
     """A recording is never twice the same: a scenario that is in the file, whole or in part, is
     not begun again.
     """
-    facts = {"kind": options.kind, "scenario": name, "seed": options.seed, "code": code()}
-    if options.out is not None and is_done(options.out, facts):
+    lines = Lines(options.out, kind=options.kind, scenario=name, seed=options.seed)
+    if lines.known:
         return
     folder = Path(tempfile.mkdtemp(prefix="epm-replay-", dir="/dev/shm"))
     try:
         kind = KINDS[options.kind]
         replay = Replay(folder, kind, ALL[name], options.seed, options.without)
-        for state in [*replay.states()][:: options.every]:
-            line = {**facts, **replay.try_state(state)}
+        for state in some([*replay.states()][:: options.every], options.limit):
+            line = replay.try_state(state)
             counts["ok" if line["verdict"] == "ok" else "failed"] += 1
-            write_line(options.out, line)
+            lines.add(**line)
             if options.stop and counts["failed"]:
                 break
     finally:
         shutil.rmtree(folder)
 
 
-def is_done(path: Path, facts: dict[str, Any]) -> bool:
-    lines = map(json.loads, path.read_text().splitlines()) if path.exists() else ()
-    names = ("kind", "scenario", "seed")
-    return any(all(line[name] == facts[name] for name in names) for line in lines)
-
-
-def write_line(path: Path | None, line: dict[str, Any]) -> None:
-    text = json.dumps(line) + "\n"
-    if path is None:
-        sys.stdout.write(text)
-    else:
-        with path.open("a") as file:
-            file.write(text)
+def some(states: list[State], limit: int | None) -> list[State]:
+    """At most so many, from all over."""
+    return states if limit is None else states[:: -(-len(states) // limit)]
 
 
 if __name__ == "__main__":

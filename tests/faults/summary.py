@@ -1,69 +1,198 @@
-"""The table of docs/reliability.md, out of what campaigns wrote:
+"""The tables of docs/reliability.md, out of what campaigns wrote:
 
-    python -m tests.faults.summary docs/reliability.md kills.jsonl fails.jsonl ...
+    python -m tests.faults.summary docs/reliability.md campaigns/*.jsonl
 
-Between the two marks of the page; what else is on it stays.
+Between two marks for each kind of campaign; what else is on the page stays, and so does a table of
+which there are no lines. Of two lines of one point the later one counts.
 """
 
 import json
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-BEGIN, END = "<!-- points: begin -->", "<!-- points: end -->"
+Line: TypeAlias = dict[str, Any]
 NAMES = {
     "kill": "killed before a call",
     "lose": "killed, and data that was not synced lost",
-    "again": "and the recovery killed, too",
+    "again": "and the recovery killed, too, up to four times",
     "tear": "half a write, then killed or failed",
     "drop": "a sync fails and forgets",
     "fail": "a call fails, once or from then on",
 }
+ROOMS = {
+    "bytes": "64 KiB more each time, from none until it succeeds",
+    "inodes": "4 inodes more each time",
+    "read-only": "read-only",
+}
 
 
-def read(paths: list[Path]) -> list[dict[str, Any]]:
+def read(paths: Sequence[Path]) -> list[Line]:
     return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
 
-def how(point: dict[str, Any]) -> str:
+def is_point(line: Line) -> bool:
+    return "how" in line
+
+
+def is_cut(line: Line) -> bool:
+    return "life" in line
+
+
+def is_state(line: Line) -> bool:
+    return "flush" in line
+
+
+def is_room(line: Line) -> bool:
+    return "room" in line
+
+
+def latest(points: Sequence[Line]) -> list[Line]:
+    names = ("scenario", "how", "at", "error", "sticky", "recovery", "seed")
+    return [*{tuple(point[name] for name in names): point for point in points}.values()]
+
+
+def how(point: Line) -> str:
     return "again" if point["recovery"] else str(point["how"])
 
 
-def table(points: list[dict[str, Any]]) -> list[str]:
+def kills(point: Line) -> int:
+    return int(point.get("kills", point["ended"] == "killed"))
+
+
+def grouped(lines: Sequence[Line], key: Callable[[Line], object]) -> dict[Any, list[Line]]:
+    groups: dict[Any, list[Line]] = defaultdict(list)
+    for line in lines:
+        groups[key(line)].append(line)
+    return groups
+
+
+def points_table(lines: Sequence[Line]) -> list[str]:
     """One row for each way to go wrong, and one for all."""
-    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for point in points:
-        groups[how(point)].append(point)
-    lines = [
-        "| what goes wrong | points | tasks | calls of kind | left by the kill | seeds | wrong |",
-        "|---|---|---|---|---|---|---|",
+    points = latest(lines)
+    groups = grouped(points, how)
+    head = "| what goes wrong | points | kills | in recovery | tasks | calls of kind "
+    return [
+        head + "| left by the kill | seeds | wrong |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(points_row(NAMES[name], groups[name]) for name in NAMES if name in groups),
+        points_row("all", points),
     ]
-    lines += [row(NAMES[name], groups[name]) for name in NAMES if name in groups]
-    return [*lines, row("all", points)]
 
 
-def row(name: str, points: list[dict[str, Any]]) -> str:
+def points_row(name: str, points: Sequence[Line]) -> str:
     states = Counter(point["journal"] for point in points if point["journal"] != "none")
-    shown = ", ".join(f"{state} {count}" for state, count in sorted(states.items())) or "-"
-    cells = [
+    return cells(
         name,
-        f"{len(points):,}",
-        str(len({point["scenario"] for point in points})),
-        str(len({point["call"] for point in points} - {"none"})),
-        shown,
-        ", ".join(map(str, sorted({point["seed"] for point in points}))),
-        str(sum(point["verdict"] != "ok" for point in points)),
+        len(points),
+        sum(map(kills, points)),
+        sum(max(0, kills(point) - 1) for point in points),
+        len({point["scenario"] for point in points}),
+        len({point["call"] for point in points} - {"none"}),
+        ", ".join(f"{state} {count}" for state, count in sorted(states.items())) or "-",
+        listed(points, "seed"),
+        wrong(points),
+    )
+
+
+def cuts_table(lines: Sequence[Line]) -> list[str]:
+    """One row for each file system and layout."""
+    groups = grouped(lines, lambda x: (x["kind"], "apart" if x["split"] else "together"))
+    rows = [
+        cells(
+            *group,
+            sum(x["cuts"] for x in found),
+            sum(x["cuts"] > 1 for x in found),
+            len({x["task"] for x in found}),
+            max(x["life"] for x in found),
+            listed(found, "seed"),
+            wrong(found),
+        )
+        for group, found in sorted(groups.items())
     ]
-    return f"| {' | '.join(cells)} |"
+    head = "| file system | store and root | cuts | of them in recovery | tasks | lives | seeds "
+    return [head + "| wrong |", "|---|---|---|---|---|---|---|---|", *rows]
+
+
+def states_table(lines: Sequence[Line]) -> list[str]:
+    """One row for each file system."""
+    rows = [
+        cells(
+            kind,
+            len(found),
+            len({(x["scenario"], x["flush"], x["seed"]) for x in found}),
+            sum(0 < x["kept"] < x["under_way"] for x in found),
+            sum(x["acknowledged"] for x in found),
+            len({x["scenario"] for x in found}),
+            listed(found, "seed"),
+            wrong(found),
+        )
+        for kind, found in sorted(grouped(lines, lambda x: x["kind"]).items())
+    ]
+    head = (
+        "| file system | states | flushes | with some of what was under way | acknowledged before "
+    )
+    return [head + "| tasks | seeds | wrong |", "|---|---|---|---|---|---|---|---|", *rows]
+
+
+def rooms_table(lines: Sequence[Line]) -> list[str]:
+    """One row for each thing that there was too little of."""
+    groups = grouped(lines, lambda x: x["what"])
+    rows = [
+        cells(
+            ROOMS[what],
+            len(groups[what]),
+            sum(x["ended"] != "done" for x in groups[what]),
+            len({x["scenario"] for x in groups[what]}),
+            wrong(groups[what]),
+        )
+        for what in ROOMS
+        if what in groups
+    ]
+    head = "| room | steps | failed and said so | tasks | wrong |"
+    return [head, "|---|---|---|---|---|", *rows]
+
+
+def wrong(lines: Sequence[Line]) -> int:
+    return sum(line["verdict"] != "ok" for line in lines)
+
+
+def listed(lines: Sequence[Line], name: str) -> str:
+    return ", ".join(map(str, sorted({line[name] for line in lines})))
+
+
+def cells(*values: object) -> str:
+    shown = [f"{value:,}" if isinstance(value, int) else str(value) for value in values]
+    return f"| {' | '.join(shown)} |"
+
+
+TABLES: dict[str, tuple[Callable[[Line], bool], Callable[[Sequence[Line]], list[str]]]] = {
+    "points": (is_point, points_table),
+    "cuts": (is_cut, cuts_table),
+    "states": (is_state, states_table),
+    "rooms": (is_room, rooms_table),
+}
+
+
+def renewed(page: str, lines: Sequence[Line]) -> str:
+    """The page with its tables made anew."""
+    for name, (is_one, table) in TABLES.items():
+        own = [line for line in lines if is_one(line)]
+        if own:
+            begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+            before, rest = page.split(begin)
+            after = rest.split(end)[1]
+            tried = f"Commits tried: {listed(own, 'code')}."
+            text = "\n".join([*table(own), "", tried])
+            page = f"{before}{begin}\n{text}\n{end}{after}"
+    return page
 
 
 def main() -> None:
     page = Path(sys.argv[1])
-    before, rest = page.read_text().split(BEGIN)
-    after = rest.split(END)[1]
-    found = "\n".join(table(read([Path(name) for name in sys.argv[2:]])))
-    page.write_text(f"{before}{BEGIN}\n{found}\n{END}{after}")
+    page.write_text(renewed(page.read_text(), read([Path(name) for name in sys.argv[2:]])))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,10 @@ from epmstore.index.entries import Entries
 pytestmark = pytest.mark.root
 
 
+def remount(where: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(where)], check=True)
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of a few inodes."""
@@ -41,3 +45,29 @@ def test_no_inodes_left_is_no_damage(small: Path) -> None:
             Entries(database).records("0" * 32)
     finally:
         database.close()
+
+
+@pytest.fixture
+def database(small: Path) -> Iterator[Database]:
+    database = Database(small / "index.sqlite", "store")
+    with database.write():
+        pass
+    database.close()
+    yield database
+    database.close()
+
+
+def test_no_bytes_left_is_no_damage(small: Path, database: Database) -> None:
+    with (small / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError):
+        while True:
+            filler.write(bytes(4096))
+    with pytest.raises(DiskFullError):
+        Entries(database).records("0" * 32)
+
+
+def test_a_read_only_file_system_is_no_damage(small: Path, database: Database) -> None:
+    remount(small, "ro")
+    with pytest.raises(OSError, match="Read-only"):
+        Entries(database).records("0" * 32)
+    remount(small, "rw")
+    assert Entries(database).records("0" * 32) == []
