@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -38,8 +39,14 @@ APPCAT = "appcat.json"
 CACHES = ("index.sqlite", "live")
 
 
+_ID = re.compile("[0-9a-f]{2}/[0-9a-f]{32,}|[0-9a-f]{32,}")
+"""Of packs and applications; another one in each store that is made."""
+
+
 class Damage(NamedTuple):
-    """`at` is a byte of the file; `more` the bit that is flipped, or the block to swap with."""
+    """`file` is below the store, without ids; `at` a byte of it; `more` the bit that is flipped, or
+    the block to swap with.
+    """
 
     level: str
     file: str
@@ -60,11 +67,12 @@ class Patient:
         with Workspace.init(self.store) as workspace:
             workspace.apps.add(KEY, self.root)
         self._make_versions()
-        self.files = {
-            str(path.relative_to(self.store)): path.read_bytes()
+        self._paths = {
+            _ID.sub("ID", str(path.relative_to(self.store))): path
             for path in sorted(self.store.rglob("*"))
             if path.is_file() and not path.name.endswith(("-shm", "-wal"))
         }
+        self.files = {name: path.read_bytes() for name, path in self._paths.items()}
         shutil.copytree(self.store, place / "as it was")
         self._identity = identity.read(self.store)
         self.names = [name for name in self.files if is_truth(name) or name.startswith(CACHES)]
@@ -135,7 +143,7 @@ class Patient:
 
     def hurt(self, damage: Damage) -> bool:
         """Do it; false if it changed nothing."""
-        path, good = self.store / damage.file, self.files[damage.file]
+        path, good = self._paths[damage.file], self.files[damage.file]
         if damage.kind == "delete":
             path.unlink()
             return True
@@ -147,7 +155,7 @@ class Patient:
 
     def heal(self, damage: Damage) -> None:
         if damage.level == "read":
-            with (self.store / damage.file).open("r+b") as file:
+            with self._paths[damage.file].open("r+b") as file:
                 file.write(self.files[damage.file])
             return
         subprocess.run(["rm", "-rf", self.store], check=True)
@@ -173,15 +181,15 @@ class Patient:
             if name == identity.FILE:
                 return identity.read(self.store) == self._identity  # but for blanks
             elif name.endswith(APPCAT):
-                appcat.load(self.store / name)
+                appcat.load(self._paths[name])
             else:
-                CatalogFile(self.store / name).check(self._position)
+                CatalogFile(self._paths[name]).check(self._position)
         except EpmError:
             return True
         return False
 
     def _walked(self, name: str) -> list[object]:
-        fd = open_pack(self.store / name)
+        fd = open_pack(self._paths[name])
         try:
             return [*walk(fd)]
         finally:

@@ -4,6 +4,7 @@
 version that it recorded, if it did.
 """
 
+import contextlib
 import os
 import random
 import shutil
@@ -12,10 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from epmstore import sqlite
 from epmstore.checkout.target import Exported
 from epmstore.digest import Digest, identify
 from epmstore.record import commit
 from epmstore.record.result import Result
+from epmstore.record.store import INDEX
 from epmstore.workspace import AppHandle, Workspace
 from epmstore.workspace.repairing import RepairOptions
 from epmstore.workspace.vendors import Source
@@ -243,6 +246,19 @@ def _reindex(stage: Stage) -> Ack:
     return Ack()
 
 
+def of_an_earlier_release(stage: Stage) -> None:
+    """An index that the next command has to make anew: the one migration that there is."""
+    two_versions(stage)
+    with contextlib.closing(sqlite.open_writer(stage.store / INDEX)) as db:
+        db.execute("PRAGMA user_version=1")
+
+
+def _open(stage: Stage) -> Ack:
+    with stage.open() as workspace:
+        handle(workspace).versions()
+    return Ack()
+
+
 def _export(workspace: Workspace, stage: Stage) -> Exported:
     return handle(workspace).export("0", stage.place / "exported")
 
@@ -294,6 +310,7 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "rebuild": Scenario(two_versions, with_workspace(lambda w, s: w.care.rebuild())),
     "lost index": Scenario(two_versions, _reindex),
+    "old index": Scenario(of_an_earlier_release, _open),
     "patterns": Scenario(
         two_versions,
         with_workspace(lambda w, s: w.apps.set(KEY, add={"ignore": ["/none"]})),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epmstore import codec, seal
@@ -26,9 +26,10 @@ from epmstore.relpath import from_json, parse_relpath, to_json
 from epmstore.seal import Kind
 from epmstore.tree import tree_sum
 from epmstore.workspace import Workspace
-from tests.acceptance.host import picture
+from tests.acceptance.host import amount, picture
 
 LISTS = Path("/var/lib/dpkg/info")
+EXAMPLES = amount("EPM_TEST_NAMES", 100)
 CONTENT = b"planted"
 INFO = identify(CONTENT)
 
@@ -80,6 +81,7 @@ def test_names_that_lead_out_are_refused(section: str) -> None:
     assert accepted == []
 
 
+@settings(max_examples=EXAMPLES)
 @given(st.text(st.sampled_from("./%2eEfF\0ab"), max_size=12), st.sampled_from(SECTIONS))
 def test_what_is_accepted_stays_inside(name: str, section: str) -> None:
     """Whatever a name is, it is refused, or every part of it is the name of something below."""
