@@ -22,10 +22,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.results import Figure
-from epmstore.workspace import Workspace
+import msgspec
 
-SETTLE = 2.0
+from benchmarks.results import Figure
+from epmstore.care import ledger
+from epmstore.measures import parse_duration
+from epmstore.workspace import Workspace
+from epmstored.schedule import ORDER
+
+SETTLE = parse_duration(os.environ.get("EPMSTORE_DAEMON_SETTLE", "2s"))
 ASKED = 20
 TITLE = "P7, P10: the daemon"
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -171,6 +176,15 @@ def measure_status(store: Path, root: Path) -> list[Figure]:
     ]
 
 
+def put_care_off(store: Path) -> None:
+    """The first proofs, checks and collections of a new store would begin after ten minutes: they
+    are work of another kind, and are said to be done.
+    """
+    now = time.time()
+    done = {task: ledger.Done(now, now) for task in ORDER}
+    ledger.change(store, lambda old: msgspec.structs.replace(old, tasks=done))
+
+
 def soak(daemon: Daemon, roots: dict[str, Path], minutes: float) -> list[Figure]:
     """A change every half second; the first third is left out of the line, as warming up."""
     samples: list[tuple[float, float, int]] = []
@@ -201,6 +215,7 @@ def measure(
             found.append(
                 Figure(f"files of {root.name}", "", workspace.app(key).snapshot("base").added)
             )
+    put_care_off(store)
     daemon = Daemon(store)
     try:
         started = daemon.wait_for("INFO: ready")[1] - daemon.begun

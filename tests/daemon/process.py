@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,12 +16,14 @@ STARTS = [sys.executable, "-c", "import sys; from epmstored.main import main; sy
 class Daemon:
     """Runs until `stop` or `kill`; what it says is kept line by line."""
 
-    def __init__(self, store: Path, *before: str, **environ: str) -> None:
-        """`before` is a command that is given ours."""
+    def __init__(
+        self, store: Path, *before: str, starts: Sequence[str] = STARTS, **environ: str
+    ) -> None:
+        """`before` is a command that is given ours, `starts`."""
         self.lines: list[str] = []
         self._more = threading.Condition()
         self.process = subprocess.Popen(
-            [*before, *STARTS, "run", "--store", str(store)],
+            [*before, *starts, "run", "--store", str(store)],
             stderr=subprocess.PIPE,
             env={**os.environ, **environ},
             text=True,
