@@ -36,8 +36,7 @@ def rollback_target(versions: Sequence[VersionInfo], *, drifted: bool) -> int:
     last = last_change(versions)
     if last is None:
         raise VersionNotFoundError(
-            "there is no change to roll back to",
-            hint="only drift is recorded so far; `epmstore checkout VERSION` goes to any version",
+            "there is nothing to roll back to", hint="nothing is recorded so far: epmstore snapshot"
         )
     live = content_of(versions, last)
     if drifted:
@@ -46,14 +45,18 @@ def rollback_target(versions: Sequence[VersionInfo], *, drifted: bool) -> int:
     if not earlier:
         raise VersionNotFoundError(
             f"version {live}, whose content is live, is the first change: nothing is before it",
-            hint="`epmstore log --all` shows all versions, `epmstore undo` reverses a rollback",
+            hint="`epmstore log --all` shows all versions, and `epmstore checkout VERSION` goes to"
+            " any of them; `epmstore undo` reverses a rollback",
         )
     return content_of(versions, earlier[-1])
 
 
 def last_change(versions: Sequence[VersionInfo]) -> VersionInfo | None:
-    """The newest version that is no drift."""
-    return next((one for one in reversed(versions) if one.kind == "change"), None)
+    """The newest version that is no drift; where everything is, the first: the root as it was
+    found, which nobody has declared to be good, but which everything else came after.
+    """
+    changes = (one for one in reversed(versions) if one.kind == "change")
+    return next(changes, versions[0] if versions else None)
 
 
 def content_of(versions: Sequence[VersionInfo], info: VersionInfo) -> int:

@@ -220,8 +220,8 @@ def rollback(session: Session, config: ConfigPolicy, **given: Any) -> int:
     """Go back to the last good state.
 
     If something has drifted since the last change, back to that change; else to the change before
-    it. Paths of class state do not count. Repeating it walks further back. `epmstore undo` reverses
-    it.
+    it. Where the daemon alone has recorded, the first version is the change to go back to. Paths of
+    class state do not count. Repeating it walks further back. `epmstore undo` reverses it.
     """
     handle = session.handle()
     terms = terms_of(session, given)

@@ -240,12 +240,14 @@ def test_a_bad_patch_of_a_live_database_is_rolled_back_without_losing_a_row(
     assert changes == [("snapshot", "as delivered"), ("run", "patch 15.99"), ("checkout", None)]
 
 
-def test_a_patch_by_hand_while_the_daemon_records(server: Server) -> None:
+@pytest.mark.parametrize("recorded_by", ["a snapshot", "the daemon"])
+def test_a_patch_by_hand_while_the_daemon_records(server: Server, recorded_by: str) -> None:
     """Nobody announces it; what the server itself writes all the time makes no versions."""
     host = Host(server.root.parent)
     host.ok("init")
     accept_proposals(host, server)
-    host.ok("snapshot", "-m", "as delivered")
+    if recorded_by == "a snapshot":
+        host.ok("snapshot", "-m", "as delivered")
     delivered = picture(server.root / "usr")
     with running(host.store) as daemon:
         client = Ledger(server, 1)
@@ -273,7 +275,8 @@ def test_a_patch_by_hand_while_the_daemon_records(server: Server) -> None:
         server.stop()
         assert daemon.stop() == 0
     log_ = host.log()
-    assert [line["reason"] for line in log_ if line["kind"] == "change"] == ["snapshot", "checkout"]
+    changes = [line["reason"] for line in log_ if line["kind"] == "change"]
+    assert changes == (["snapshot"] if recorded_by == "a snapshot" else []) + ["checkout"]
     assert len(log_) < 8, "besides those: the patch, files of the server that came and went"
 
 

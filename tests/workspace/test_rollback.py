@@ -60,3 +60,21 @@ def test_recorded_drift_that_is_kept_is_none_either(crm: AppHandle, root: Path) 
 def test_a_label_is_told_only_by_who_gave_it(crm: AppHandle) -> None:
     assert crm.snapshot().label is None
     assert crm.snapshot("again").label == "again"
+
+
+def test_where_all_is_drift_the_first_version_is_gone_back_to(root: Path, tmp_path: Path) -> None:
+    with Workspace.init(tmp_path / "store") as workspace:
+        workspace.apps.add("crm", root)
+        crm = workspace.app("crm")
+        with pytest.raises(VersionNotFoundError, match="nothing to roll back to"):
+            crm.rollback()
+        crm.record_drift("startup-scan")
+        with pytest.raises(VersionNotFoundError, match=r"version 0.*nothing is before it"):
+            crm.rollback()
+        for text in ("patched", "patched again"):
+            (root / "tool").write_text(text)
+            crm.record_drift("event")
+        assert crm.rollback().of == 0
+        assert (root / "tool").read_text() == "one"
+        crm.undo()
+        assert (root / "tool").read_text() == "patched again"
