@@ -9,7 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,20 +57,21 @@ class Person:
 
 
 @pytest.fixture(params=["root", "user"])
-def person(request: pytest.FixtureRequest, tmp_path: Path) -> Person:
+def person(request: pytest.FixtureRequest) -> Iterator[Person]:
+    """In a folder that an ordinary user may enter."""
     uid = None
     if request.param == "root":
         if os.geteuid() != 0:
             pytest.skip("needs root")
     elif os.geteuid() == 0:
         uid = pwd.getpwnam(USER).pw_uid
-        for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-            folder.chmod(0o755)
-        os.chown(tmp_path, uid, uid)
-    person = Person(tmp_path, uid)
-    if person.python is None:
-        pytest.skip(f"{USER} may not run this interpreter")
-    return person
+    with tempfile.TemporaryDirectory(prefix="epm-roots-") as folder:
+        if uid is not None:
+            os.chown(folder, uid, uid)
+        person = Person(Path(folder), uid)
+        if person.python is None:
+            pytest.skip(f"{USER} may not run this interpreter")
+        yield person
 
 
 @pytest.fixture

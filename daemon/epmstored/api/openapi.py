@@ -1,15 +1,20 @@
 """The OpenAPI 3.1 document: made from the table of routes and the types that requests are read as.
+`python -m epmstored.api.openapi FILE` writes it.
 
 What comes back are the shapes of docs/json.md. Their keys stand here once more, because clients
 are generated from this; a test holds real answers against it.
 """
 
+import json
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from epmstore import __version__
+from epmstore.atomic import replace_file
 from epmstored.api.refusals import PROTOCOL, PROTOCOL_HEADER
 from epmstored.api.routes import ROUTES, Route
 
@@ -182,3 +187,12 @@ def _in_query(schema: Schema) -> list[Schema]:
         {"name": name, "in": "query", "required": False, "schema": kind}
         for name, kind in schema.get("properties", {}).items()
     ]
+
+
+def text() -> str:
+    """As a file has it."""
+    return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    replace_file(Path(sys.argv[1]), text().encode(), 0o644)

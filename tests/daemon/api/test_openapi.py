@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from epmstored.api.handlers import Handlers
-from epmstored.api.openapi import document
+from epmstored.api.openapi import document, text
 from epmstored.api.routes import ROUTES
 
 if TYPE_CHECKING:
@@ -51,6 +51,12 @@ async def test_every_route_is_in_it_and_conversely(server: "Server") -> None:
     }
     assert documented == {(route.method, route.path) for route in ROUTES}
     assert all(callable(getattr(Handlers, route.name)) for route in ROUTES)
+
+
+def test_the_copy_in_the_docs_is_the_document() -> None:
+    """If not: python -m epmstored.api.openapi docs/openapi.json."""
+    copy = Path(__file__).resolve().parents[3] / "docs" / "openapi.json"
+    assert copy.read_text("utf-8") == text()
 
 
 def test_every_path_is_in_the_page_for_people() -> None:
