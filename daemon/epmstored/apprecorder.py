@@ -17,7 +17,6 @@ from epmstore.catalog.model import Reason
 from epmstore.clock import to_rfc3339
 from epmstore.errors import BusyError, ConflictError, EpmError, RootError
 from epmstore.record.change import ChangeOpenError
-from epmstore.scan.writers import Writers
 from epmstore.workspace import AppHandle, Workspace
 from epmstored import halfdone
 from epmstored.aftermath import UNIT
@@ -52,7 +51,7 @@ class AppRecorder:
         watch: WatcherFactory,
         first_reason: Reason = "startup-scan",
         elsewhere: Elsewhere | None = None,
-        look_at_writers: halfdone.Look = halfdone.look_at_writers,
+        is_half_done: halfdone.Look = halfdone.is_half_done,
         pause: Pause | None = None,
     ) -> None:
         """`first_reason` is what the first look is for; `elsewhere` recovers what we may not. With
@@ -67,7 +66,7 @@ class AppRecorder:
         self._slow = slow
         self._clock = clock
         self._rhythm = rhythm
-        self._look_at_writers = look_at_writers
+        self._look_for_writers = is_half_done
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._debounce = Debounce(rhythm.settle, rhythm.longest)
@@ -284,10 +283,9 @@ class AppRecorder:
             return False
         since = self._clock.now() - self._rhythm.longest
         try:
-            writers = await self.bridge.run(lambda _: self._look_at_writers(self.app, since))
+            return await self.bridge.run(lambda _: self._look_for_writers(self.app, batch, since))
         except (EpmError, OSError):
-            writers = Writers(incomplete=True)
-        return halfdone.is_half_done(batch, writers)
+            return bool(batch.writing)
 
     async def _record(self, batch: Batch) -> None:
         if batch.reason == "after-overflow":

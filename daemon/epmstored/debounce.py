@@ -70,6 +70,8 @@ class Debounce:
     def add_whole(self, reason: Reason, *, now: float) -> None:
         """Everything is to be looked at; the first reason stays."""
         self._touch(now, now)
+        if reason == "after-overflow":
+            self._writing.clear()  # that they were closed may be among what was lost
         self._whole = self._whole or reason
         self._folders.clear()
 

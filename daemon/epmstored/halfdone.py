@@ -14,8 +14,8 @@ from epmstore.catalog.classes import Rules
 from epmstore.scan.writers import Writers, writers_below
 from epmstored.debounce import Batch
 
-Look: TypeAlias = Callable[[App, float], Writers]
-"""Who writes what of an application that changed at or after a time (seconds since 1970)."""
+Look: TypeAlias = Callable[[App, Batch, float], bool]
+"""Whether something of a batch is half done: what changed before a time (since 1970) is not."""
 
 
 def look_at_writers(app: App, since: float) -> Writers:
@@ -31,6 +31,10 @@ def needs_a_look(batch: Batch) -> bool:
     return batch.unsure or bool(batch.writing)
 
 
-def is_half_done(batch: Batch, writers: Writers) -> bool:
-    """Where not every process can be looked into, what events told is believed."""
-    return bool(writers.paths) or (writers.incomplete and bool(batch.writing))
+def is_half_done(app: App, batch: Batch, since: float) -> bool:
+    """In a thread. Where not every process can be looked into, what events told is believed, of
+    files that are still there.
+    """
+    writers = look_at_writers(app, since)
+    told = (os.path.join(app.root, path) for path in batch.writing)
+    return bool(writers.paths) or (writers.incomplete and any(map(os.path.lexists, told)))

@@ -67,6 +67,14 @@ def test_everything_takes_the_place_of_folders() -> None:
     assert batch.reason == "after-overflow"
 
 
+def test_after_an_overflow_nobody_knows_what_is_open() -> None:
+    debounce = make()
+    debounce.add(["a"], first=0.0, last=0.0, writing=["a/x"])
+    debounce.add_whole("after-overflow", now=1.0)
+    batch = debounce.take_all()
+    assert batch is not None and batch.unsure and not batch.writing
+
+
 def test_very_many_folders_are_everything() -> None:
     debounce = make()
     debounce.add([str(n) for n in range(MANY + 1)], first=0.0, last=0.0)

@@ -11,6 +11,7 @@ import pytest
 from epmstore.relpath import RelPath
 from epmstore.scan.writers import Writers
 from epmstore.workspace import Workspace
+from epmstored import halfdone
 from epmstored.debounce import Batch
 from epmstored.halfdone import is_half_done, look_at_writers, needs_a_look
 from tests.daemon.fakes import RHYTHM, Host
@@ -113,14 +114,23 @@ async def test_what_has_no_contents_for_us_is_not_waited_for(host: Host) -> None
         assert look_at_writers(app, 0.0).paths == {"tool"}
 
 
-def test_events_are_believed_where_nobody_may_look() -> None:
+def test_events_are_believed_where_nobody_may_look(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Workspace.open(host.store) as workspace:
+        app = workspace.apps.get("crm")
     told = Batch(frozenset({"bin"}), None, 0.0, writing=frozenset({"bin/tool"}))
     unsure = Batch(frozenset({"bin"}), None, 0.0, unsure=True)
     assert needs_a_look(told) and needs_a_look(unsure)
     assert not needs_a_look(Batch(frozenset({"bin"}), None, 0.0))
-    assert is_half_done(told, Writers(incomplete=True))
-    assert not is_half_done(told, Writers()), "it is not open any more"
-    assert not is_half_done(unsure, Writers(incomplete=True))
+    found = Writers(incomplete=True)
+    monkeypatch.setattr(halfdone, "writers_below", lambda *_: found)
+    assert not is_half_done(app, told, 0.0), "it is not there any more"
+    (host.root / "bin/tool").write_text("half")
+    assert is_half_done(app, told, 0.0)
+    assert not is_half_done(app, unsure, 0.0)
+    found = Writers()
+    assert not is_half_done(app, told, 0.0), "it is not open any more"
 
 
 def test_a_pause_in_the_middle_of_writing_makes_no_version(tmp_path: Path) -> None:

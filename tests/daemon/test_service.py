@@ -162,7 +162,7 @@ def test_a_pause_that_cannot_be_read_is_none(store: Path) -> None:
 def test_settings_that_count_from_the_next_start_are_named(store: Path, root: Path) -> None:
     with running(store) as daemon:
         (store / "config.toml").write_text(
-            '[daemon]\nsettle = "100ms"\npoll = "5s"\n[store]\nmax_size = "1B"\n'
+            '[daemon]\nsettle = "100ms"\npoll = "5s"\n[store]\nmax_size = "1GB"\n'
         )
         daemon.process.send_signal(signal.SIGHUP)
         daemon.wait_for("WARNING: count from the next start of the daemon: daemon.poll$")
