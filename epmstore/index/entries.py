@@ -336,7 +336,7 @@ class Entries:
         """Take an app and its whole history out of the index."""
         with self.database.write() as db:
             row = db.execute("SELECT id FROM apps WHERE uuid = ?", (app,)).fetchone()
-            for table in ("records", "live", "past") if row else ():
+            for table in ("records", "live", "past", "removals") if row else ():
                 db.execute(f"DELETE FROM {table} WHERE app = ?", row)
             db.execute("DELETE FROM apps WHERE uuid = ?", (app,))
 
@@ -389,11 +389,17 @@ def _remove(
     db: sqlite3.Connection, app: int, version: int, keys: Sequence[tuple[int, bytes]]
 ) -> None:
     where = "app = ? AND folder = ? AND name = ?"
+    rows = [(version, version, app, *key) for key in keys]
     db.executemany(
         "INSERT OR REPLACE INTO past"
         " SELECT app, folder, name, since, ?, content, meta, mtime, sum"
         f" FROM live WHERE since < ? AND {where}",
-        [(version, version, app, *key) for key in keys],
+        rows,
+    )
+    db.executemany(
+        "INSERT OR IGNORE INTO removals SELECT app, ?, folder, name FROM live"
+        f" WHERE since < ? AND {where}",
+        rows,
     )
     db.executemany(f"DELETE FROM live WHERE {where}", [(app, *key) for key in keys])
 
@@ -407,7 +413,8 @@ def _changed_side(
         " AND since > :low AND since <= :high"
         " UNION SELECT folder, name FROM past WHERE app = :app AND since > 0"
         " AND since > :low AND since <= :high"
-        " UNION SELECT folder, name FROM past WHERE app = :app AND until > :low AND until <= :high"
+        " UNION SELECT folder, name FROM removals WHERE app = :app"
+        " AND version > :low AND version <= :high"
     )
     arguments = {"app": app, "low": low, "high": high, "at": at}
     found: dict[Key, EntryRow] = {}
