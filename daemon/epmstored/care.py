@@ -24,7 +24,6 @@ from epmstored import room, schedule
 from epmstored.bridge import Bridge
 from epmstored.caretasks import Child, Order
 from epmstored.clock import DaemonClock
-from epmstored.memory import give_back
 from epmstored.room import AMPLE, Room
 
 log = logging.getLogger("epmstored.care")
@@ -153,7 +152,6 @@ class Carer:
             log.log(said.level, said.text)
         if outcome.done:
             await self._note(task, done=True)
-        await self._bridge.run(lambda _: give_back())
 
     async def _note(self, task: schedule.Task, *, done: bool) -> None:
         now = self._clock.now()

@@ -75,6 +75,16 @@ async def test_everything_is_done_once_a_day(place: Place) -> None:
     assert "drill" in await everything(carer)
 
 
+async def test_settings_count_from_the_next_step_on(place: Place) -> None:
+    carer = place.carer()
+    carer.follow(Config(store=StoreConfig(max_size=1)))
+    await carer.step()
+    assert carer.room.level == "full"
+    carer.follow(Config())
+    await carer.step()
+    assert carer.room.level != "full"
+
+
 async def test_a_restart_repeats_nothing(place: Place) -> None:
     carer = place.carer()
     place.clock.advance(FIRST * 2)
