@@ -177,7 +177,7 @@ def read_meta(row: tuple[bytes] | None) -> _Meta:
     try:
         if row is not None:
             return _decode_meta(row[0])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, TypeError):  # damage changes types as well
         pass
     raise damaged_index()
 
@@ -203,4 +203,7 @@ def _meta_fields(meta: _Meta) -> dict[str, object]:
 
 
 def row_path(folder: bytes, name: bytes) -> RelPath:
-    return from_bytes(folder + b"/" + name if folder else name)
+    try:
+        return from_bytes(folder + b"/" + name if folder else name)
+    except TypeError:  # damage changes types as well
+        raise damaged_index() from None

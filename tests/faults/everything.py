@@ -35,6 +35,10 @@ def parts() -> Iterator[Part]:
     for name in BIG:
         words = ("--how", "kill", "--scenario", name, "--seed", str(SEEDS[0]))
         yield Part("points", words, "points-kill")
+    for seed in SEEDS:
+        yield Part("crashes", ("--each", "30", "--seed", str(seed)), "crashes")
+    yield Part("bitrot", (), "rot")
+    yield Part("bitrot", ("--level", "whole"), "rot")
     yield Part("full", (), "full", full.missing())
     for kind in disk.KINDS:
         for layout in ((), ("--split",)):

@@ -2,6 +2,7 @@
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from epmstore.digest import identify
 from epmstore.errors import DamagedError
 from epmstore.index.database import Database
 from epmstore.index.entries import Entries, Record
+from epmstore.index.entryrows import read_meta, row_path
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 from epmstore.workspace import Workspace
@@ -65,6 +67,16 @@ def test_a_record_that_reads_otherwise_is_damage(tmp_path: Path, change: str) ->
     db.close()
     with pytest.raises(DamagedError, match="the index is damaged"):
         Entries(Database(tmp_path / "index.sqlite", "store")).records(APP)
+
+
+@pytest.mark.parametrize("form", ["text", 7, 0.5, None, b"", b"\xc1"])
+def test_metadata_of_another_type_is_damage(form: Any) -> None:
+    """As a page in the place of another may have it."""
+    with pytest.raises(DamagedError, match="the index is damaged"):
+        read_meta((form,))
+    if not isinstance(form, bytes | None):
+        with pytest.raises(DamagedError, match="the index is damaged"):
+            row_path(form, b"name")
 
 
 def test_metadata_alone_keeps_the_sum_right(tmp_path: Path) -> None:
