@@ -268,7 +268,7 @@ def _translated(path: Path) -> Iterator[None]:
             raise DiskFullError(
                 "no space left for the index", hint="run `epmstore gc`, or free some space"
             ) from error
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        if code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise BusyError("the index is busy", hint="try again") from error
         if os.path.exists(path) and os.statvfs(path).f_flag & os.ST_RDONLY:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path)) from error

@@ -166,6 +166,8 @@ class Log:
     def _needed(self, one: Effect, tied: list[Effect], *, is_split: bool) -> list[Effect]:
         names = [other for other in self.effects if other.what == "name"]
         needed = [other for other in names if other.key == one.key and other.at < one.at]
+        moved = next((other.value for other in tied if other.value is not None), None)
+        is_split = is_split and (moved is None or not stat.S_ISDIR(self.nodes[moved].kind))
         if tied and (one.is_exchange or not is_split or one.value is None):
             needed += [*tied, *self._ways(tied)]
         if one.value is None:

@@ -1,10 +1,12 @@
 """An index is there and whole, or not there: whoever dies while one is made leaves none."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from epmstore import fsio
+from epmstore.errors import BusyError
 from epmstore.index.database import Database
 
 
@@ -40,3 +42,13 @@ def test_what_is_left_of_an_index_that_was_deleted_is_not_replayed(tmp_path: Pat
         path.with_name(path.name + suffix).write_bytes(b"of another database")
     with Database(path, "uuid").write() as db:
         assert db.execute("SELECT count(*) FROM apps").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("code", [5, 6, 261, 262, 517, 773])
+def test_busy_is_busy_whatever_for(tmp_path: Path, code: int) -> None:
+    """Such as while somebody recovers the WAL of who was killed: nothing is damaged."""
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorcode = code
+    database = Database(tmp_path / "index.sqlite", "store")
+    with pytest.raises(BusyError), database.write():
+        raise error
