@@ -3,10 +3,12 @@
     python -m benchmarks.refcat                     500 releases of 100,000 files
     python -m benchmarks.refcat --releases 50       fewer
     python -m benchmarks.refcat --write big.refcat  only write the catalog
+    python -m benchmarks.refcat --root linux-6.1    the first release is this tree, and is verified
 
 The catalog is made up: paths like those of a source tree, and contents that are digests without
 bytes. From release to release so many paths change as between two patch releases of the kernel
-(0.5 % modified, a few added and removed), spread over the tree as patches are.
+(0.5 % modified, a few added and removed), spread over the tree as patches are. With `--root` it
+grows from a real tree, which is only read; `verify` of it is held against `status`.
 """
 
 import argparse
@@ -18,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from epmstore.catalog.format import encode
@@ -36,19 +38,22 @@ from epmstore.relpath import RelPath, sort_paths
 from epmstore.tree import Entry, shifted_sum
 from epmstore.vendor.releases import Releases
 from epmstore.workspace import Workspace
+from epmstore.workspace.vendors import Source
 
 APP = "5fa0518feb5541b2863aad127f62c969"
 FOLDER_FILES = 14
 MODIFIED, ADDED, REMOVED = 0.005, 0.0002, 0.0001
 LOOK_UPS = 200
+ROUNDS = 5
 SEED = 20260101
 
 
 class Tree:
     """The tree of an application that does not exist."""
 
-    def __init__(self, files: int, seed: int) -> None:
+    def __init__(self, files: int, seed: int, first: Sequence[Entry] = ()) -> None:
         self.random = random.Random(seed)
+        self._first = first
         self.entries: dict[RelPath, Entry] = {}
         self.sum = 0
         self._made = 0
@@ -69,11 +74,13 @@ class Tree:
 
     def step(self, version: int) -> tuple[list[Entry], list[RelPath], Counts]:
         """(entries, paths removed, counts) of the next release."""
-        known = list(self.entries)
-        if not known:
+        gone: list[RelPath]
+        known = [path for path, entry in self.entries.items() if entry.kind == "file"]
+        if not known and self._first:
+            come, gone, modified = list(self._first), [], 0
+        elif not known:
             come = [self.fresh(self.path()) for _ in range(self._files)]
-            gone: list[RelPath] = []
-            modified = 0
+            gone, modified = [], 0
         else:
             chosen = self.random.sample(known, int(len(known) * (MODIFIED + REMOVED)))
             cut = int(len(known) * REMOVED)
@@ -88,9 +95,9 @@ class Tree:
         return come, sort_paths(gone), Counts(len(come) - modified, modified, len(gone))
 
 
-def records(releases: int, files: int, seed: int) -> Iterator[Written]:
+def records(releases: int, files: int, seed: int, first: Sequence[Entry] = ()) -> Iterator[Written]:
     yield AboutRecord(time="2026-01-01T00:00:00.000Z", app=APP, key="big")
-    tree = Tree(files, seed)
+    tree = Tree(files, seed, first)
     for version in range(releases):
         come, gone, counts = tree.step(version)
         header = VersionRecord(
@@ -108,20 +115,49 @@ def records(releases: int, files: int, seed: int) -> Iterator[Written]:
         yield VersionPart(header, come, [], gone)
 
 
-def write(path: Path, releases: int, files: int, seed: int) -> None:
+def write(path: Path, releases: int, files: int, seed: int, first: Sequence[Entry] = ()) -> None:
     """The catalog in the form of a store's own file."""
     position: Position = START
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), "wb") as file:
-        for record in records(releases, files, seed):
+        for record in records(releases, files, seed, first):
             for stored, behind in encode([record], position):
                 file.write(stored)
                 position = behind
 
 
-def measure(file: Path, place: Path) -> None:
+def as_released(root: Path, place: Path) -> list[Entry]:
+    """What a release that is made of a tree consists of."""
+    with Workspace.init(place / "vendor") as vendor:
+        app = vendor.apps.add("big", root)
+        version = vendor.app("big").snapshot().version
+        vendor.vendors.init("big")
+        vendor.vendors.add("big", Source(app=app.app.uuid, version=version))
+        return vendor.vendors.tree("big", 0)
+
+
+def compare(root: Path, store: Path) -> None:
+    """`verify` beside `status`, as commands, with everything that can be warm."""
+    seconds: dict[str, list[float]] = {"status": [], "verify": []}
+    for _ in range(ROUNDS + 1):
+        for word, times in seconds.items():
+            command = [sys.executable, "-m", "epmstore", "--store", str(store), word]
+            start = time.perf_counter()
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            times.append(time.perf_counter() - start)
+            if done.returncode:
+                sys.exit(f"{word} failed: {done.stdout[-500:]}{done.stderr[-500:]}")
+    status, verify = (statistics.median(times[1:]) for times in seconds.values())
+    print(f"status   {status:8.2f} s of {root.name}")
+    print(f"verify   {verify:8.2f} s: {verify / status:.2f} x; {done.stdout.splitlines()[0]}")
+
+
+def measure(file: Path, place: Path, root: Path | None = None) -> None:
     """Import it as a user does, and look contents up in the process."""
     store = place / "store"
-    Workspace.init(store).close()
+    with Workspace.init(store) as workspace:
+        if root is not None:
+            workspace.apps.add("big", root)
+            workspace.app("big").snapshot()
     command = [sys.executable, "-m", "epmstore", "--store", str(store), "catalog", "import"]
     start = time.perf_counter()
     done = subprocess.Popen(
@@ -138,13 +174,17 @@ def measure(file: Path, place: Path) -> None:
         sys.exit(f"the import failed: {status}")
     with Workspace.open(store) as workspace:
         look_up(workspace)
+        if root is not None:
+            look_for_paths(workspace)
+    if root is not None:
+        compare(root, store)
 
 
 def look_up(workspace: Workspace) -> None:
     releases = Releases(workspace._store, APP)
     latest = releases.latest()
     assert latest is not None
-    tree = [entry.content for entry in releases.tree(latest.version) if entry.content is not None]
+    tree = list({e.content for e in releases.tree(latest.version) if e.content is not None})
     times = []
     for info in random.Random(1).sample(tree, min(LOOK_UPS, len(tree))):
         start = time.perf_counter()
@@ -157,6 +197,17 @@ def look_up(workspace: Workspace) -> None:
     print(f"all      {time.perf_counter() - start:8.2f} s for {len(tree):,} contents")
 
 
+def look_for_paths(workspace: Workspace) -> None:
+    """Every state of a path that had a content, of applications and catalogs."""
+    handle, times = workspace.app("big"), []
+    tree = [entry.content for entry in handle.ls("latest") if entry.content is not None]
+    for info in random.Random(1).sample(tree, 20):
+        start = time.perf_counter()
+        assert handle.find_content(info.digest)
+        times.append(time.perf_counter() - start)
+    print(f"paths    {statistics.median(times) * 1e3:8.2f} ms, {max(times) * 1e3:.2f} ms at most")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--releases", type=int, default=500)
@@ -164,14 +215,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--write", type=Path, help="only write the catalog to this file")
     parser.add_argument("--place", type=Path, help="a folder to work in; a temporary one else")
+    parser.add_argument("--root", type=Path, help="a real tree for the first release")
     given = parser.parse_args()
     if given.write is not None:
         write(given.write, given.releases, given.files, given.seed)
         return
     with tempfile.TemporaryDirectory(dir=given.place) as place:
         file = Path(place) / "big.refcat.zst"
-        write(file, given.releases, given.files, given.seed)
-        measure(file, Path(place))
+        first = as_released(given.root.resolve(), Path(place)) if given.root else ()
+        write(file, given.releases, given.files, given.seed, first)
+        measure(file, Path(place), given.root and given.root.resolve())
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ epmstore/catalog. Every row of an entry has a sum over what it says (rowsum.py),
 whenever an entry is made of it: what is recorded next is computed from that.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -15,7 +16,6 @@ import msgspec
 
 from epmstore.digest import Digest, Sha256
 from epmstore.errors import AppNotFoundError
-from epmstore.index.contents import PREFIX
 from epmstore.index.database import VENDOR, Database
 from epmstore.index.entryrows import (
     BATCH,
@@ -28,6 +28,7 @@ from epmstore.index.entryrows import (
     damaged_index,
     row_path,
 )
+from epmstore.index.lookup import live_contents, rows_with_content, shipped_rows
 from epmstore.index.rowsum import CONTENT_STEP, is_sound_record, record_sum
 from epmstore.relpath import RelPath, from_bytes, join, split, to_bytes
 from epmstore.tree import Entry
@@ -301,22 +302,25 @@ class Entries:
         return [row_path(folder, name) for folder, name in rows]
 
     def with_content(self, digest: Digest) -> list[tuple[str, Span]]:
-        """(app UUID, span) of every entry, past and present, that has a content."""
+        """(app UUID, span) of every entry, past and present, that has a content.
+
+        The catalogs of vendors are looked up; the history of applications is read from end to end,
+        which takes about 0.1 microseconds an entry and saves an index over all of it.
+        """
         with self.database.read() as db:
             reader = Reader(db)
-            rows = db.execute(
-                f"SELECT a.uuid, f.path, e.name, e.since, e.until, {COLUMNS} FROM"
-                " (SELECT app, folder, name, since, NULL AS until, content, meta, mtime, sum"
-                " FROM live UNION ALL"
-                " SELECT app, folder, name, since, until, content, meta, mtime, sum FROM past)"
-                f" e JOIN apps a ON a.id = e.app JOIN folders f ON f.id = e.folder {CONTENT_JOIN}"
-                " WHERE c.sha1 = ? ORDER BY a.uuid, f.path, e.name, e.since",
-                (digest,),
-            ).fetchall()
-            return [
+            found = [
                 (row[0], Span(reader.entry(row_path(row[1], row[2]), row[5:]), row[3], row[4]))
-                for row in rows
+                for row in rows_with_content(db, digest)
             ]
+        return sorted(found, key=lambda one: (one[0], os.fsencode(one[1].entry.path), one[1].since))
+
+    def live_contents(self, digests: Iterable[Digest]) -> set[Digest]:
+        """Those that a file of the newest version of some application has; catalogs of vendors do
+        not count. One pass over these versions, however many are asked for.
+        """
+        with self.database.read() as db:
+            return live_contents(db, digests)
 
     def shipped(self, wanted: Iterable[Sha256]) -> dict[Sha256, list[Shipped]]:
         """Where the catalogs of vendors have these contents, in order of catalog, path and version;
@@ -328,7 +332,7 @@ class Entries:
             if not _has_vendors(db):
                 return {}
             while batch := list(islice(left, BATCH // 8)):
-                for row in _shipped_rows(db, batch):
+                for row in shipped_rows(db, batch):
                     _add_shipped(found.setdefault(Sha256(row[0]), []), row)
         return found
 
@@ -437,22 +441,6 @@ def _folder_number(db: sqlite3.Connection, folder: str) -> int | None:
 def _has_vendors(db: sqlite3.Connection) -> bool:
     found = db.execute("SELECT EXISTS (SELECT 1 FROM apps WHERE id < 0)").fetchone()
     return bool(found[0])
-
-
-def _shipped_rows(db: sqlite3.Connection, wanted: list[Sha256]) -> list[tuple[Any, ...]]:
-    """(witness, catalog, folder, name, since, until) of every span, in order."""
-    marks = ", ".join("?" * len(wanted))
-    # CROSS JOIN: the contents first, then what has them
-    query = (
-        "SELECT c.sha256, a.uuid, f.path, e.name, e.since, {} FROM contents c CROSS JOIN {} e"
-        " JOIN apps a ON a.id = e.app JOIN folders f ON f.id = e.folder"
-        f" WHERE substr(c.sha256, 1, 8) IN ({marks}) AND c.sha256 IN ({marks})"
-        " AND e.app < 0 AND e.content = c.id"
-    )
-    starts = [sha256[:PREFIX] for sha256 in wanted]
-    both = f"{query.format('NULL', 'live')} UNION ALL {query.format('e.until', 'past')}"
-    rows = db.execute(both, (*starts, *wanted, *starts, *wanted)).fetchall()
-    return sorted(rows, key=lambda row: row[:5])
 
 
 def _add_shipped(known: list[Shipped], row: tuple[Any, ...]) -> None:

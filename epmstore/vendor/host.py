@@ -6,7 +6,7 @@ from epmstore.catalog import appcat
 from epmstore.catalog.appcat import App
 from epmstore.digest import parse_digest
 from epmstore.index.comparison import Comparison
-from epmstore.record.store import Store, is_refcat
+from epmstore.record.store import Store
 from epmstore.vendor.catalogs import APPCAT
 from epmstore.vendor.fit import best_fit
 from epmstore.vendor.releases import Releases, refcat_of
@@ -32,12 +32,8 @@ class StoreHost:
         return None if fit is None else fit.release
 
     def has(self, digests: Iterable[str]) -> set[str]:
-        there = set()
-        for text in digests:
-            spans = self._store.entries.with_content(parse_digest(text))
-            if any(not is_refcat(app) and span.until is None for app, span in spans):
-                there.add(text)
-        return there
+        wanted = {parse_digest(text): text for text in digests}
+        return {wanted[digest] for digest in self._store.entries.live_contents(wanted)}
 
     def _find(self, app: str) -> App | None:
         """The installed application that is compared with this refcat."""

@@ -109,6 +109,15 @@ def test_contents_lead_to_every_path_that_had_them(tmp_path: Path) -> None:
     ]
 
 
+def test_contents_of_newest_versions_are_looked_up_together(tmp_path: Path) -> None:
+    # the content of a seed is as many zeros as it has modulo three
+    entries, _ = record(tmp_path, [{"a": 1, "d": 2}, {"a": 3, "d": 2}])
+    gone, *there = [identify(bytes(n)).digest for n in (1, 0, 2)]
+    never = identify(b"never").digest
+    assert entries.live_contents([gone, never, *there]) == set(there)
+    assert entries.live_contents([gone, never]) == set()
+
+
 def test_patterns_cross_folders(tmp_path: Path) -> None:
     entries, _ = record(tmp_path, [{"a": 1, "b/c": 4, "b/d/e": 1}, {}])
     assert sorted(entries.paths_like(APP, "b/*")) == ["b/c", "b/d/e"]

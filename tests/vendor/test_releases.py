@@ -6,7 +6,7 @@ from epmstore.catalog.model import RevokeRecord
 from epmstore.clock import to_rfc3339
 from epmstore.digest import identify
 from epmstore.errors import VersionNotFoundError
-from epmstore.index import entries
+from epmstore.index.lookup import shipped_rows
 from epmstore.record.commit import commit_fact
 from epmstore.record.store import refcat
 from epmstore.relpath import RelPath
@@ -101,7 +101,7 @@ def test_spans_are_looked_up_and_not_searched_for(vendor: Vendor) -> None:
     with vendor.open() as ws, ws._store.database.read() as db:
         seen: list[str] = []
         db.set_trace_callback(seen.append)
-        entries._shipped_rows(db, [identify(b"same").sha256])
+        shipped_rows(db, [identify(b"same").sha256])
         db.set_trace_callback(None)
         plan = " ".join(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {seen[0]}"))
         assert "live_shipped" in plan and "past_shipped" in plan and "SCAN" not in plan
