@@ -117,6 +117,25 @@ def test_a_sick_version_is_undone_by_itself(service: Service) -> None:
     assert service.is_clean()
 
 
+def test_a_repair_to_a_release_stops_and_starts_the_service_too(service: Service) -> None:
+    [app] = service.json("app", "show", "crm")
+    service.ok("release", "init", "crm", "--uuid", app["uuid"])
+    for version in ("0", "1", "2"):
+        service.ok("release", "add", "crm", version)
+    assert "healthy" in service.ok("checkout", "release:0").out
+    assert service.serves() == "one"
+    before = service.mark.read_text().split()[0]
+    with (service.root / "bin/server").open("a") as file:
+        file.write("# tampered\n")
+    assert "healthy" in service.ok("repair", "--release", "0").out
+    assert service.serves() == "one"
+    assert service.mark.read_text().split()[0] != before
+    error = service.fails(4, "checkout", "release:2", says="undone: ", hint="and runs")
+    assert error["data"]["undone"] is True
+    assert service.serves() == "one"
+    assert service.is_clean()
+
+
 def test_without_its_hooks_a_running_program_is_not_replaced(service: Service) -> None:
     """What an interpreter reads is not held; the server's own file is not, either: so it may."""
     service.ok("checkout", "0", "--no-hooks")
