@@ -141,6 +141,18 @@ def fetch_blob(workspace: Workspace, digest: str) -> Path:
     return path
 
 
+def unexplained(workspace: Workspace) -> dict[str, int]:
+    """By application that has a reference catalog: the changed files of all versions that nothing
+    explains (docs/verify.md).
+    """
+    handles = [workspace.app(app.key) for app in workspace.apps.list()]
+    return {
+        handle.app.key: sum(one.rest for one in handle.explanations().values())
+        for handle in handles
+        if handle.releases.latest() is not None
+    }
+
+
 def app_row(state: AppState, proofs: Proofs) -> Shape:
     """What the daemon knows of one application."""
     proven = proofs.proven(state.uuid)

@@ -244,6 +244,7 @@ class Handlers:
         parts, states = self._parts, self._parts.core.states()
         found = {state.app: parts.proofs.proven(state.uuid) for state in states}
         proven = {app: from_rfc3339(proof[1]) for app, proof in found.items() if proof is not None}
+        unexplained = await parts.readers.run(answers.unexplained)
         process = metrics.of_process(
             parts.store,
             uptime=time.monotonic() - self._started,
@@ -251,7 +252,7 @@ class Handlers:
             requests=parts.requests,
             damage=parts.proofs.damage,
         )
-        text = metrics.render([*metrics.of_apps(states, proven), *process])
+        text = metrics.render([*metrics.of_apps(states, proven, unexplained), *process])
         return web.Response(body=text.encode(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def _look(self, app: str) -> tuple[object | None, Shape]:

@@ -42,8 +42,12 @@ def render(families: Iterable[Family]) -> str:
     return "\n".join(line for family in families for line in family.lines()) + "\n"
 
 
-def of_apps(states: Sequence[AppState], proven: Mapping[str, float]) -> list[Family]:
-    """`proven`: by application, when a version was last proven restorable (seconds since 1970)."""
+def of_apps(
+    states: Sequence[AppState], proven: Mapping[str, float], unexplained: Mapping[str, int]
+) -> list[Family]:
+    """`proven`: by application, when a version was last proven restorable (seconds since 1970);
+    `unexplained`: changed files that no release accounts for.
+    """
 
     def family(name: str, help: str, values: Mapping[str, float], kind: str = "gauge") -> Family:
         samples = [Sample({"app": app}, float(value)) for app, value in values.items()]
@@ -65,6 +69,7 @@ def of_apps(states: Sequence[AppState], proven: Mapping[str, float]) -> list[Fam
             {s.app: s.counters.overflows for s in states}, "counter",
         ),
         family("proven_timestamp_seconds", "When a version was last proven restorable.", proven),
+        family("unexplained_files", "Recorded changes that no release explains.", unexplained),
     ]  # fmt: skip
 
 

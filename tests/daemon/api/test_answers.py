@@ -10,6 +10,7 @@ import pytest
 
 from epmstore.cli.main import main
 from epmstore.workspace import Workspace
+from epmstore.workspace.vendors import Source
 
 if TYPE_CHECKING:
     from tests.daemon.api.conftest import Server, Start
@@ -204,6 +205,27 @@ async def test_metrics(server: "Server") -> None:
             line.startswith("# ")
             or line.rpartition(" ")[2].replace(".", "").replace("e+", "").isdigit()
         ), line
+
+
+async def test_only_what_no_release_explains_is_in_the_metric(
+    server: "Server", recorded: tuple[Path, Path]
+) -> None:
+    store, root = recorded
+
+    async def unexplained() -> list[str]:
+        lines = (await server.get("/metrics")).body.decode().splitlines()
+        return [line for line in lines if line.startswith("epmstored_app_unexplained_files{")]
+
+    assert await unexplained() == []  # without a catalog nobody can say
+    with Workspace.open(store) as workspace:
+        app = workspace.apps.get("crm").uuid
+        workspace.vendors.init("crm")
+        workspace.vendors.add("crm", Source(app=app, version=0))
+    assert await unexplained() == ['epmstored_app_unexplained_files{app="crm"} 0']
+    (root / "nobodys").write_bytes(b"shipped by nobody")
+    with Workspace.open(store) as workspace:
+        workspace.app("crm").snapshot()
+    assert await unexplained() == ['epmstored_app_unexplained_files{app="crm"} 1']
 
 
 async def test_metrics_can_be_off(start: "Start") -> None:
