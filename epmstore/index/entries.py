@@ -232,6 +232,25 @@ class Entries:
                 (number, version, version),
             )
 
+    def below(self, app: str, version: int, path: RelPath) -> list[Entry]:
+        """A path and everything below it, at any depth, in a version. What else there is costs
+        nothing.
+        """
+        entry = self.at(app, version, path)
+        folder = to_bytes(path)
+        inside = (folder, folder + b"/", folder + b"0")
+        with self.database.read() as db:
+            number, reader = app_number(db, app), Reader(db)
+            found = [] if entry is None else [entry]
+            for table, alive in (("live", ""), ("past", f"AND e.until > {version}")):
+                found += reader.entries(
+                    f"SELECT f.path, e.name, {COLUMNS} FROM folders f CROSS JOIN {table} e"
+                    f" ON e.app = ? AND e.folder = f.id {CONTENT_JOIN}"
+                    f" WHERE (f.path = ? OR (f.path > ? AND f.path < ?)) AND e.since <= ? {alive}",
+                    (number, *inside, version),
+                )
+        return found
+
     def at(self, app: str, version: int, path: RelPath) -> Entry | None:
         """One path in a version."""
         for span in self.history(app, path):

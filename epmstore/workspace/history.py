@@ -90,8 +90,7 @@ class History:
         version = self.version(selector)
         if path is None:
             return in_order(self._checked_tree(version))
-        entries = self._store.entries.tree(self.app.uuid, version)
-        found = in_order(e for e in entries if e.path == path or e.path.startswith(f"{path}/"))
+        found = in_order(self._store.entries.below(self.app.uuid, version, path))
         if not found:
             raise self._no_path(path, version)
         return found

@@ -79,6 +79,10 @@ def test_every_version_comes_back(tmp_path: Path, history: list[dict[str, int]])
                 if old.get(path) != new.get(path)
             }
             assert set(entries.changed(APP, one, two)) == expected
+    for number, tree in enumerate(trees):
+        for path in NAMES:
+            inside = {p: e for p, e in tree.items() if p == path or p.startswith(f"{path}/")}
+            assert {e.path: e for e in entries.below(APP, number, RelPath(path))} == inside
     for path in {path for tree in trees for path in tree}:
         spans = entries.history(APP, path)
         for number, tree in enumerate(trees):
