@@ -35,7 +35,8 @@ OFF: Final = "off"
 class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     """`settle`: quiet time before a change is recorded, at most `settle_max` under steady writing.
     `reconcile`: how often everything is looked at again, `poll` the same where nothing can be
-    watched (null: never). `group` may ask over the socket. Times in seconds.
+    watched (null: never). `group` may ask over the socket. `alert` is a command that is run when
+    something was changed that no release explains (empty: none). Times in seconds.
     """
 
     settle: float = 2.0
@@ -45,6 +46,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     log: Literal["text", "json"] = "text"
     metrics: bool = True
     group: str = "epmstore"
+    alert: str = ""
 
 
 class RetentionConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,9 @@ goes first; a root that is not there is said to be gone and never recorded as em
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from random import Random
+from typing import TypeAlias
 
 import msgspec
 
@@ -37,6 +39,10 @@ from epmstored.watching import WatcherFactory
 log = logging.getLogger("epmstored")
 
 
+Recorded: TypeAlias = Callable[[str, int], None]
+"""Gets the key of an application and a version."""
+
+
 class AppRecorder:
     """Holds a watcher; `bridge` is where its recording is done, `slow` where it has time."""
 
@@ -53,9 +59,10 @@ class AppRecorder:
         elsewhere: Elsewhere | None = None,
         is_half_done: halfdone.Look = halfdone.is_half_done,
         pause: Pause | None = None,
+        recorded: Recorded = lambda app, version: None,
     ) -> None:
         """`first_reason` is what the first look is for; `elsewhere` recovers what we may not. With
-        a `pause` nothing is recorded until it is resumed.
+        a `pause` nothing is recorded until it is resumed. `recorded` is told of each new version.
         """
         self.app = app
         self.bridge = bridge
@@ -67,6 +74,7 @@ class AppRecorder:
         self._clock = clock
         self._rhythm = rhythm
         self._look_for_writers = is_half_done
+        self._recorded = recorded
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._debounce = Debounce(rhythm.settle, rhythm.longest)
@@ -392,6 +400,8 @@ class AppRecorder:
         looked = to_rfc3339(self._clock.now()) if is_whole else None
         only = None if is_whole else batch.folders
         self._report.recorded(outcome, batch.reason, looked=looked, only=only)
+        if outcome.is_new and not outcome.is_first:
+            self._recorded(self.app.key, outcome.version.version)
 
     # The state.
 

@@ -33,7 +33,7 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-AT_START: Final = ("poll", "log", "metrics", "group")
+AT_START: Final = ("poll", "log", "metrics", "group", "alert")
 """Settings of `[daemon]` that are only read when it starts."""
 
 

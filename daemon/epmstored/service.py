@@ -18,6 +18,7 @@ from epmstore.errors import BusyError, EpmError
 from epmstore.places import DAEMON_LOCK
 from epmstore.workspace import Workspace
 from epmstored.aftermath import Aftermath
+from epmstored.alarm import Alarm
 from epmstored.appcatwatch import AppcatWatch
 from epmstored.brake import Brake
 from epmstored.bridge import Bridge
@@ -91,8 +92,13 @@ class Service:
             apply_declared(workspace)
 
     async def _run(self) -> None:
+        alarm = Alarm(self._config.daemon.alert, self.open_workspace)
         self.supervisor = Supervisor(
-            self.open_workspace, clock=self._clock, rhythm=self._rhythm, watch=self._watch
+            self.open_workspace,
+            clock=self._clock,
+            rhythm=self._rhythm,
+            watch=self._watch,
+            recorded=alarm.recorded,
         )
         self._carer = carer = Carer(
             self.store, self.supervisor, self.open_workspace, config=self._config, clock=self._clock
@@ -120,6 +126,7 @@ class Service:
                     tasks.create_task(self._follow_appcat(), name="appcat"),
                     tasks.create_task(self._keep_promises(), name="aftermath"),
                     tasks.create_task(carer.run(), name="care"),
+                    tasks.create_task(alarm.run(), name="alarm"),
                 ]
                 await self._end.wait()
                 log.info("stopping")

@@ -13,7 +13,7 @@ from epmstore.clock import to_rfc3339
 from epmstore.errors import AppNotFoundError
 from epmstore.workspace import Workspace
 from epmstored import pauses
-from epmstored.apprecorder import AppRecorder
+from epmstored.apprecorder import AppRecorder, Recorded
 from epmstored.bridge import Bridge
 from epmstored.clock import DaemonClock
 from epmstored.rhythm import Rhythm
@@ -35,13 +35,16 @@ class Supervisor:
         clock: DaemonClock,
         rhythm: Rhythm,
         watch: WatcherFactory,
+        recorded: Recorded = lambda app, version: None,
     ) -> None:
+        """`recorded` is told of each new version, but for baselines."""
         self.store = Bridge("store", open_workspace)
         self.slow = Bridge("slow", open_workspace, niceness=10)
         self._open_workspace = open_workspace
         self._clock = clock
         self._rhythm = rhythm
         self._watch = watch
+        self._recorded = recorded
         self._recorders: dict[str, AppRecorder] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._pauses: dict[str, Pause] = {}
@@ -156,6 +159,7 @@ class Supervisor:
             watch=self._watch,
             first_reason=reason,
             pause=self._pauses.get(app.uuid),
+            recorded=self._recorded,
         )
         recorder.set_room(why_full=self._why_full)
         self._recorders[app.uuid] = recorder

@@ -1,0 +1,90 @@
+"""A command is run when something was changed that no release of the vendor explains.
+
+Only of applications with a reference catalog: without one, nothing is explained. The command gets
+the rules of all hooks (epmstore/checkout/hooks.py). One that fails is said and not tried again: the
+version, the log and the metric stay.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from epmstore.catalog.hooks import parse_command
+from epmstore.checkout.hooks import Commands, Runner
+from epmstore.errors import EpmError
+from epmstore.workspace import Workspace
+from epmstored.bridge import Bridge
+
+log = logging.getLogger("epmstored")
+
+WAITING: Final = 100
+"""Versions that wait to be looked at; what comes beyond that is said in the log alone."""
+LIMIT: Final = 60.0
+"""Seconds that the command may take."""
+
+
+class Alarm:
+    """`command` is what is to be run (empty: nothing)."""
+
+    def __init__(
+        self,
+        command: str,
+        open_workspace: Callable[[], Workspace],
+        runner: Runner | None = None,
+    ) -> None:
+        """Raises UsageError."""
+        self._command = parse_command(command) if command else None
+        self._open_workspace = open_workspace
+        self._runner = runner or Commands()
+        self._versions: asyncio.Queue[tuple[str, int]] = asyncio.Queue(WAITING)
+
+    def recorded(self, app: str, version: int) -> None:
+        """A version of an application (its key) was recorded."""
+        if self._command is None:
+            return
+        try:
+            self._versions.put_nowait((app, version))
+        except asyncio.QueueFull:
+            log.warning("%s: too much is recorded to look what explains %d", app, version)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        if self._command is None:
+            return
+        bridge = Bridge("alarm", self._open_workspace, niceness=10)
+        try:
+            while True:
+                await self.step(bridge)
+        finally:
+            await bridge.close(wait=1.0)
+
+    async def step(self, bridge: Bridge) -> None:
+        """The next version; waits for one."""
+        app, version = await self._versions.get()
+        try:
+            await bridge.run(lambda workspace: self._look(workspace, app, version))
+        except (EpmError, OSError) as error:
+            log.error("%s: nobody was told of version %d: %s", app, version, error)
+
+    def _look(self, workspace: Workspace, key: str, version: int) -> None:
+        """In the bridge's thread. Raises EpmError, OSError."""
+        handle = workspace.app(key)
+        explained = handle.explanations().get(version)
+        if explained is None or explained.rest == 0 or self._command is None:
+            return
+        log.warning(
+            "%s: version %d: no release explains %d changed files", key, version, explained.rest
+        )
+        environment = {
+            "EPMSTORE_HOOK": "unexplained",
+            "EPMSTORE_APP": key,
+            "EPMSTORE_ROOT": handle.app.root,
+            "EPMSTORE_VERSION": str(version),
+            "EPMSTORE_FILES": str(explained.rest),
+        }
+        ran = self._runner.run(self._command, environment, LIMIT)
+        if ran.status != 0:
+            how = "killed" if ran.status is None else f"exit status {ran.status}"
+            last = ran.output.decode(errors="replace").strip().rpartition("\n")[2]
+            log.error("daemon.alert failed (%s): %s", how, last)

@@ -1,0 +1,101 @@
+"""Who is told of changes that no release explains, and of which ones."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from epmstore.errors import UsageError
+from epmstore.workspace import Workspace
+from epmstore.workspace.vendors import Source
+from epmstored.alarm import WAITING, Alarm
+from epmstored.bridge import Bridge
+from tests.daemon.process import running
+
+
+class Place:
+    """An application of two releases, the first of which is installed and recorded."""
+
+    def __init__(self, base: Path) -> None:
+        self.root, self.store, self.told = base / "crm", base / "store", base / "told"
+        self.root.mkdir()
+        with self.open(first=True) as workspace:
+            workspace.apps.add("crm", self.root)
+            workspace.vendors.init("crm")
+            for release in ("one", "two"):
+                self.write(release)
+                workspace.vendors.add("crm", Source(paths=(self.root,)))
+            self.write("one")
+            workspace.app("crm").snapshot()
+
+    def open(self, *, first: bool = False) -> Workspace:
+        return Workspace.init(self.store) if first else Workspace.open(self.store, recover=False)
+
+    def write(self, text: str) -> None:
+        for name in "abcd":
+            (self.root / name).write_text(f"{name} {text}")
+
+    def record(self) -> int:
+        with self.open() as workspace:
+            return workspace.app("crm").record_drift("event").version.version
+
+    def command(self, end: str = "") -> str:
+        said = '"$EPMSTORE_HOOK $EPMSTORE_APP $EPMSTORE_VERSION $EPMSTORE_FILES"'
+        return f"sh -c 'echo {said} >> {self.told}; {end}'"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+async def tell(place: Place, alarm: Alarm, version: int) -> str:
+    bridge = Bridge("alarm", place.open)
+    alarm.recorded("crm", version)
+    await alarm.step(bridge)
+    await bridge.close(wait=10)
+    return place.told.read_text() if place.told.exists() else ""
+
+
+async def test_only_what_no_release_explains_is_told(place: Place) -> None:
+    alarm = Alarm(place.command(), place.open)
+    place.write("two")
+    assert await tell(place, alarm, place.record()) == ""  # a complete upgrade
+    (place.root / "a").write_text("tampered with")
+    assert await tell(place, alarm, place.record()) == "unexplained crm 2 1\n"
+
+
+async def test_a_command_that_fails_is_said(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    (place.root / "a").write_text("tampered with")
+    await tell(place, Alarm(place.command("echo no network; exit 7"), place.open), place.record())
+    assert "daemon.alert failed (exit status 7): no network" in caplog.text
+    await tell(place, Alarm("/not/there", place.open), 1)
+    assert "nobody was told of version 1" in caplog.text
+
+
+async def test_nothing_waits_where_there_is_nobody_to_tell(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    silent = Alarm("", place.open)
+    silent.recorded("crm", 1)
+    await silent.run()  # has nothing to do, and returns
+    busy = Alarm("true", place.open)
+    for version in range(WAITING + 1):
+        busy.recorded("crm", version)
+    assert f"what explains {WAITING}" in caplog.text
+
+
+def test_the_daemon_tells(place: Place) -> None:
+    (place.store / "config.toml").write_text(f"[daemon]\nalert = {json.dumps(place.command())}\n")
+    with running(place.store) as daemon:
+        daemon.wait_for("INFO: ready")
+        (place.root / "a").write_text("tampered with")
+        daemon.wait_for("no release explains 1 changed files")
+        assert daemon.stop() == 0
+    assert place.told.read_text() == "unexplained crm 1 1\n"
+
+
+@pytest.mark.parametrize("command", ["a | b", "'"])
+def test_what_is_no_command_is_refused_at_the_start(place: Place, command: str) -> None:
+    with pytest.raises(UsageError):
+        Alarm(command, place.open)
