@@ -174,6 +174,7 @@ PERCENT = Kind(lambda value: _text(value, parse_percent), _shown(format_percent)
 COUNT = Kind(_count, str)
 FLAG = Kind(_flag, lambda value: "true" if value else "false")
 LOG = Kind(_log, str)
+TEXT = Kind(lambda value: _text(value, str), str)
 NAME = Kind(lambda value: _text(value, _name), str)
 
 KEYS: Final[dict[str, Kind]] = {
@@ -184,6 +185,7 @@ KEYS: Final[dict[str, Kind]] = {
     "daemon.log": LOG,
     "daemon.metrics": FLAG,
     "daemon.group": NAME,
+    "daemon.alert": TEXT,
     "retention.enabled": FLAG,
     **{f"retention.{name}": COUNT for name in RetentionConfig.__struct_fields__[1:]},
     "store.max_size": _or_off(SIZE),

@@ -1,6 +1,7 @@
 """What holds for every test: scratch places, never the developer's own, and patient Hypothesis."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ def scratch_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test reads or writes the store, the configuration or the home of whoever runs it."""
     home: Path = tmp_path_factory.mktemp("home")
     umask = os.umask(0o022)
+    # who starts the tests in the background of a script may have them ignore it, and all they start
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(home))
         for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
@@ -32,6 +35,7 @@ def scratch_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setattr("epmstore.record.reserve.SIZE", 1 << 16)  # hundreds of stores are made
         yield
     os.umask(umask)
+    signal.signal(signal.SIGINT, interrupt)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
