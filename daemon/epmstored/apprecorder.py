@@ -8,9 +8,7 @@ goes first; a root that is not there is said to be gone and never recorded as em
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
 from random import Random
-from typing import TypeAlias
 
 import msgspec
 
@@ -28,7 +26,7 @@ from epmstored.debounce import Batch, Debounce
 from epmstored.elsewhere import Elsewhere, Systemd
 from epmstored.noise import Noise
 from epmstored.outcome import Outcome, record
-from epmstored.report import Report, folder_of
+from epmstored.report import Recorded, Report, folder_of
 from epmstored.restless import Restless
 from epmstored.rhythm import Rhythm
 from epmstored.rootwatch import RootWatch
@@ -37,10 +35,6 @@ from epmstored.watcher import WatchLimitError
 from epmstored.watching import WatcherFactory
 
 log = logging.getLogger("epmstored")
-
-
-Recorded: TypeAlias = Callable[[str, int], None]
-"""Gets the key of an application and a version."""
 
 
 class AppRecorder:
@@ -74,14 +68,13 @@ class AppRecorder:
         self._clock = clock
         self._rhythm = rhythm
         self._look_for_writers = is_half_done
-        self._recorded = recorded
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._debounce = Debounce(rhythm.settle, rhythm.longest)
         self._root = RootWatch(
             app, bridge=bridge, clock=clock, rhythm=rhythm, watch=watch, notify=self._notify
         )
-        self._report = Report(app)
+        self._report = Report(app, recorded)
         self._noise = Noise()
         self._random = Random(app.uuid)
         self._known: AppHandle | None = None
@@ -400,8 +393,6 @@ class AppRecorder:
         looked = to_rfc3339(self._clock.now()) if is_whole else None
         only = None if is_whole else batch.folders
         self._report.recorded(outcome, batch.reason, looked=looked, only=only)
-        if outcome.is_new and not outcome.is_first:
-            self._recorded(self.app.key, outcome.version.version)
 
     # The state.
 

@@ -1,7 +1,8 @@
 """What is said of one application: its state as others see it, and what goes to the log."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 import msgspec
 
@@ -14,13 +15,19 @@ from epmstored.state import AppState, Phase
 log = logging.getLogger("epmstored")
 
 
+Recorded: TypeAlias = Callable[[str, int], None]
+"""Gets the key of an application and a version."""
+
+
 class Report:
     """Told by an AppRecorder what happens. `state` is what is known so far; what only its owner
     knows at the moment of asking (queue, lag, watches) is added there.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, recorded: Recorded = lambda app, version: None) -> None:
+        """`recorded` is told of each new version, but for baselines."""
         self._key = app.key
+        self._recorded = recorded
         self._unread: frozenset[str] = frozenset()
         self.state = AppState(app=app.key, uuid=app.uuid, root=app.root, noisy=app.noisy)
 
@@ -41,6 +48,7 @@ class Report:
         elif outcome.is_new:
             made = len(outcome.made)
             log.info("%s: version %d (%s), %d paths", self._key, version.version, reason, made)
+            self._recorded(self._key, version.version)
         self._unread = frozenset({*_not_in(only, self._unread), *outcome.unread})
         unstable = {*_not_in(only, self.state.unstable), *outcome.unstable}
         self._set(

@@ -13,9 +13,10 @@ from epmstore.clock import to_rfc3339
 from epmstore.errors import AppNotFoundError
 from epmstore.workspace import Workspace
 from epmstored import pauses
-from epmstored.apprecorder import AppRecorder, Recorded
+from epmstored.apprecorder import AppRecorder
 from epmstored.bridge import Bridge
 from epmstored.clock import DaemonClock
+from epmstored.report import Recorded
 from epmstored.rhythm import Rhythm
 from epmstored.state import AppState, Pause
 from epmstored.watching import WatcherFactory

@@ -46,6 +46,16 @@ exec env -i container=other PATH="$PATH" "$SYSTEMD" --system --unit=trial.target
 """
 
 
+OWN = ("/etc", "/run", "/tmp", "/srv", "/var/lib", "/usr/local/bin")
+"""Folders of which the trial sees its own alone."""
+
+
+def hides() -> str | None:
+    """That of them in which this program lies."""
+    program = Path(sys.executable).parent
+    return next((folder for folder in OWN if program.is_relative_to(folder)), None)
+
+
 class Machine:
     """Runs from `start` to `off`. Raises OSError, CalledProcessError where that is not allowed."""
 

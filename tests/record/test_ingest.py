@@ -127,7 +127,7 @@ def test_an_error_of_the_store_is_an_error_and_no_problem_of_a_path(
     root: Path, store: Store, workers: int
 ) -> None:
     """The folder of the packs goes away: nothing of it may be taken for an unreadable file."""
-    for n in range(10):
+    for n in range(40):  # more than a worker keeps in memory
         (root / f"large{n}").write_bytes(os.urandom(1 << 20))
     store.packs.rename(store.path / "elsewhere")
     with pytest.raises(OSError) as caught:
