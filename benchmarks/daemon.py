@@ -5,10 +5,11 @@
 The roots are changed (lines are added to their files): give copies. Measured are the start over a
 known root, CPU while nothing happens, memory, and for single changes further apart than the settle
 time, how long after it each is recorded, and that each became a version of its own with its path.
-`--soak` goes on changing files and fits a line through memory; descriptors must not grow.
+`--soak` goes on changing files and says how memory grows; descriptors must not grow.
 """
 
 import argparse
+import itertools
 import os
 import random
 import re
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -195,13 +196,22 @@ def soak(daemon: Daemon, roots: dict[str, Path], minutes: float) -> list[Figure]
         if time.monotonic() > end:
             break
     rest = samples[len(samples) // 3 :]
-    slope = statistics.linear_regression([s[0] for s in rest], [s[1] for s in rest]).slope
+    slope = median_slope([(sample[0], sample[1]) for sample in rest])
     descriptors = [s[2] for s in rest]
     return [
         Figure(f"memory, growth over {minutes:.0f} min of soak", "MiB an hour", slope * 3600),
         Figure("memory, from its warm state on", "MiB", rest[0][1], rest[-1][1]),
         Figure("descriptors, least and most", "", min(descriptors), max(descriptors)),
     ]
+
+
+def median_slope(points: Sequence[tuple[float, float]]) -> float:
+    """The median of the slopes between all pairs (Theil and Sen): a moment in which more was needed
+    does not tilt it.
+    """
+    return statistics.median(
+        (y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in itertools.combinations(points, 2)
+    )
 
 
 def measure(
