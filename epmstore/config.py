@@ -36,7 +36,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     """`settle`: quiet time before a change is recorded, at most `settle_max` under steady writing.
     `reconcile`: how often everything is looked at again, `poll` the same where nothing can be
     watched (null: never). `group` may ask over the socket. `alert` is a command that is run when
-    something was changed that no release explains (empty: none). Times in seconds.
+    something was changed that no release explains (null: none). Times in seconds.
     """
 
     settle: float = 2.0
@@ -46,7 +46,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     log: Literal["text", "json"] = "text"
     metrics: bool = True
     group: str = "epmstore"
-    alert: str = ""
+    alert: str | None = None
 
 
 class RetentionConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,7 +185,7 @@ KEYS: Final[dict[str, Kind]] = {
     "daemon.log": LOG,
     "daemon.metrics": FLAG,
     "daemon.group": NAME,
-    "daemon.alert": TEXT,
+    "daemon.alert": _or_off(TEXT),
     "retention.enabled": FLAG,
     **{f"retention.{name}": COUNT for name in RetentionConfig.__struct_fields__[1:]},
     "store.max_size": _or_off(SIZE),

@@ -25,11 +25,11 @@ LIMIT: Final = 60.0
 
 
 class Alarm:
-    """`command` is what is to be run (empty: nothing)."""
+    """`command` is what is to be run (null: nothing)."""
 
     def __init__(
         self,
-        command: str,
+        command: str | None,
         open_workspace: Callable[[], Workspace],
         runner: Runner | None = None,
     ) -> None:

@@ -76,7 +76,7 @@ async def test_a_command_that_fails_is_said(place: Place, caplog: pytest.LogCapt
 async def test_nothing_waits_where_there_is_nobody_to_tell(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
-    silent = Alarm("", place.open)
+    silent = Alarm(None, place.open)
     silent.recorded("crm", 1)
     await silent.run()  # has nothing to do, and returns
     busy = Alarm("true", place.open)
