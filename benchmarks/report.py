@@ -233,7 +233,7 @@ def contestant_lines(record: Record) -> Iterable[str]:
     for one in ALL:
         name = label(one)
         if one.name not in versions:
-            yield f"- **{name}** was not there: `{one.install}`"
+            yield f"- **{name}** took no part (to install it: `{one.install}`)"
             continue
         notes = [one.note] if one.note else []
         if one.slow:
