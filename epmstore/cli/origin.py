@@ -16,7 +16,7 @@ from epmstore.cli.paths import relative
 from epmstore.cli.session import Session, working_directory
 from epmstore.digest import BlobInfo, identify_stream, parse_digest
 from epmstore.errors import NotFoundError, PathNotFoundError, UsageError
-from epmstore.relpath import text_to_json
+from epmstore.relpath import RelPath, text_to_json
 from epmstore.vendor.blame import Blamed
 from epmstore.vendor.identify import Identifier, Origin
 from epmstore.workspace import shapes, vendorshapes
@@ -166,16 +166,18 @@ def blame(session: Session, path: str) -> None:
     for one in found:
         for line in _blamed(one, labels):
             session.out.line(line)
-    session.out.line(f"now: {_now(standing, now)}")
+    session.out.line(f"now: {_now(standing, below, now)}")
 
 
-def _now(standing: Standing, now: Deviation | None) -> str:
+def _now(standing: Standing, path: RelPath, now: Deviation | None) -> str:
     """Whether a path is as it should be, and since when not."""
     baseline = "the newest version"
     if standing.baseline == "release":
         baseline = f"release {standing.release}"
     elif standing.baseline == "accepted":
         baseline = f"the accepted version {standing.accepted}"
+    if now is None and path in standing.excused:
+        return f"not as in {baseline}, and accepted"
     if now is None:
         return f"as in {baseline}"
     if now.since is None:

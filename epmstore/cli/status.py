@@ -154,8 +154,12 @@ def _print_deviations(out: Output, shape: Shape) -> None:
     found, baseline = shape["deviations"], _baseline(shape)
     if baseline == "-":
         return
-    if not found:
+    if not found and not shape["excused"]:
         out.line(f"everything is as in {_long(baseline)}")
+        return
+    if not found:
+        excused = counted(len(shape["excused"]), "path")
+        out.line(f"everything is as in {_long(baseline)}, or accepted ({excused})")
         return
     out.line(f"not as in {_long(baseline)} ({number(len(found))}):")
     lines = [

@@ -109,6 +109,7 @@ def status(
         "release_label": known.label,
         "accepted": known.accepted,
         "deviations": None if standing is None else [*map(deviation, known.deviations)],
+        "excused": paths(known.excused),
         "since": known.since,
         **aftermath(after or Aftermath()),
     }

@@ -43,6 +43,7 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True):
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """`baseline` says what the root was compared with: the release `release` (`label`), the version
     `accepted` that somebody declared right, or just the newest version (null: there is none).
+    `excused` are paths that are not as the release has them, and that somebody declared right.
     """
 
     status: Status
@@ -51,6 +52,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     label: str | None = None
     accepted: int | None = None
     deviations: tuple[Deviation, ...] = ()
+    excused: tuple[RelPath, ...] = ()
 
     @property
     def since(self) -> str | None:

@@ -138,6 +138,7 @@ class Verifying(Live):
             release=verified.release.version,
             label=verified.release.label,
             deviations=deviations,
+            excused=tuple(one.path for one in verified.findings if one.path in verified.accepted),
         )
 
     def _against_accepted(self, look: Look, accepted: Accepted) -> list[Deviation]:

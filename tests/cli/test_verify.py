@@ -206,7 +206,9 @@ def test_what_is_accepted_is_right_until_it_changes_again(cli: "Cli", root: Path
     cli.ok("accept", "-m", "b is not needed")
     accepted = cli.ok("verify")
     assert "2 findings accepted" in accepted.err
-    cli.ok("status")
+    assert cli.ok("status").out.splitlines()[-1].endswith(", or accepted (2 paths)")
+    assert "now: not as in release 2, and accepted" in cli.ok("blame", "lib/b.so").out
+    assert "now: as in release 2" in cli.ok("blame", "bin/crmd").out
     (root / "etc/crm.conf").write_bytes(b"another port")
     assert cli("status").code == cli("verify").code == 1
 

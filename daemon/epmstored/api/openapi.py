@@ -74,7 +74,8 @@ SHAPES: dict[str, Schema] = {
     "Status": _shape(
         "type:s app:s version:i? root:s time:s? clean:b added:[s] modified:[s] removed:[s]"
         " metadata:[s] skipped:[Problem] unstable:[s] unobserved:[Problem] daemon:AppState?"
-        " baseline:s? release:i? release_label:s? accepted:i? deviations:[Deviation]? since:s?"
+        " baseline:s? release:i? release_label:s? accepted:i? deviations:[Deviation]?"
+        " excused:[s] since:s?"
     ),
     "Deviation": _shape("path:s what:s class:s release:i? since:i? time:s? window:[s]?"),
     "Version": _shape(
