@@ -65,7 +65,7 @@ class Service(Host):
             self._write(self.root / "bin" / "server", SERVER % version)
             self.snapshot()
         hooks = [f"--{verb}={self.command(verb)}" for verb in ("stop", "start", "health")]
-        self.ok("app", "set", "crm", *hooks, "--health-timeout", "5s")
+        self.ok("app", "set", "crm", *hooks, "--health-timeout", "10s")
         self.control_it("start")
         self.control_it("health", tries=500)
 
