@@ -66,6 +66,8 @@ class Alarm:
             await bridge.run(lambda workspace: self._look(workspace, app, version))
         except (EpmError, OSError) as error:
             log.error("%s: nobody was told of version %d: %s", app, version, error)
+        except Exception:  # an alarm is no reason to stop recording
+            log.exception("%s: nobody was told of version %d", app, version)
 
     def _look(self, workspace: Workspace, key: str, version: int) -> None:
         """In the bridge's thread. Raises EpmError, OSError."""

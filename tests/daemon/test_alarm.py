@@ -73,6 +73,17 @@ async def test_a_command_that_fails_is_said(place: Place, caplog: pytest.LogCapt
     assert "nobody was told of version 1" in caplog.text
 
 
+async def test_an_alarm_is_no_reason_to_stop_recording(
+    place: Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(workspace: Workspace, key: str) -> None:
+        raise KeyError(key)
+
+    monkeypatch.setattr(Workspace, "app", broken)
+    await tell(place, Alarm("true", place.open), 1)
+    assert "nobody was told of version 1" in caplog.text
+
+
 async def test_nothing_waits_where_there_is_nobody_to_tell(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
