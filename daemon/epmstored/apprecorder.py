@@ -173,6 +173,7 @@ class AppRecorder:
         self._take_hints()
         if self._clock.monotonic() >= self._root.next:
             await self._check_root()
+            self._take_hints()  # nothing wakes us for what came meanwhile
         now = self._clock.monotonic()
         if not self._may_record:
             return

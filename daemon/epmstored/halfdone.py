@@ -6,6 +6,7 @@ opened before they were watched, /proc does.
 """
 
 import os
+import stat
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -33,8 +34,17 @@ def needs_a_look(batch: Batch) -> bool:
 
 def is_half_done(app: App, batch: Batch, since: float) -> bool:
     """In a thread. Where not every process can be looked into, what events told is believed, of
-    files that are still there.
+    files that may be open: the kernel says "modified" of a symlink whose times are set, too.
     """
     writers = look_at_writers(app, since)
     told = (os.path.join(app.root, path) for path in batch.writing)
-    return bool(writers.paths) or (writers.incomplete and any(map(os.path.lexists, told)))
+    return bool(writers.paths) or (writers.incomplete and any(_is_fresh(p, since) for p in told))
+
+
+def _is_fresh(path: str, since: float) -> bool:
+    """Whether there is a regular file that changed at or after a time."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_ctime >= since

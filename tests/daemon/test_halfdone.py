@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,6 +130,10 @@ def test_events_are_believed_where_nobody_may_look(
     (host.root / "bin/tool").write_text("half")
     assert is_half_done(app, told, 0.0)
     assert not is_half_done(app, unsure, 0.0)
+    assert not is_half_done(app, told, time.time() + 60), "it was only kept open"
+    (host.root / "bin/tool").unlink()
+    (host.root / "bin/tool").symlink_to("other")
+    assert not is_half_done(app, told, 0.0), "nobody writes into a symlink"
     found = Writers()
     assert not is_half_done(app, told, 0.0), "it is not open any more"
 

@@ -372,3 +372,28 @@ async def test_a_recording_that_leaves_the_process_large_gives_memory_back(
             host.watcher.say("bin")
             await host.settle(recorder)
             assert len(given) == expected
+
+
+async def test_what_comes_while_the_root_is_checked_is_not_put_off(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing wakes the loop for it: something else is dirty already."""
+    async with host.recorder() as recorder:
+        await host.settle(recorder)
+        (host.root / "one").write_text("1")
+        host.watcher.say("")
+        await recorder.step()
+        host.clock.advance(RHYTHM.root)
+        checked = recorder._root.check
+
+        async def check() -> bool:
+            (host.root / "lib").mkdir()
+            host.watcher.say("lib")
+            return await checked()
+
+        monkeypatch.setattr(recorder._root, "check", check)
+        await recorder.step()
+        due = recorder.due()
+        assert due is not None and due <= host.clock.monotonic() + RHYTHM.settle
+        await host.settle(recorder)
+        assert {"one", "lib"} <= host.newest()
