@@ -245,7 +245,8 @@ class AppRecorder:
                 hints.folders,
                 first=hints.first,
                 last=hints.last,
-                writing=hints.writing,
+                # that they were closed may be among what was lost
+                writing=() if hints.lost else hints.writing,
                 closed=hints.closed,
                 unsure=hints.unsure,
             )

@@ -1,6 +1,6 @@
 """A watcher that says what it is told to, and a recorder that steps when it is told to."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -27,11 +27,12 @@ class FakeWatcher:
         self.renewed = 0
         self.closed = False
 
-    def say(self, *folders: str, **flags: bool) -> None:
+    def say(self, *folders: str, writing: Collection[str] = (), **flags: bool) -> None:
         now = self._clock.monotonic()
         old = self._hints
         self._hints = Hints(
             folders=old.folders | set(folders),
+            writing=old.writing | set(writing),
             first=old.first if old else now,
             last=now,
             **{name: flags.get(name, getattr(old, name)) for name in FLAGS},

@@ -138,6 +138,19 @@ def test_events_are_believed_where_nobody_may_look(
     assert not is_half_done(app, told, 0.0), "it is not open any more"
 
 
+async def test_what_was_told_before_an_overflow_is_not_believed(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event that tells of its end may be among those that were lost."""
+    monkeypatch.setattr(halfdone, "writers_below", lambda *_: Writers(incomplete=True))
+    async with host.recorder() as recorder:
+        await recorder.step()
+        (host.root / "bin/tool").write_text("whole")
+        host.watcher.say("bin", writing=["bin/tool"], lost=True)
+        await host.settle(recorder)
+    assert contents(host.store, "bin/tool") == ["whole"]
+
+
 def test_a_pause_in_the_middle_of_writing_makes_no_version(tmp_path: Path) -> None:
     """Longer than the settle time, and in a folder that is new."""
     root = tmp_path / "root"

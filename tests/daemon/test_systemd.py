@@ -65,7 +65,8 @@ def test_the_recorder_tells_and_records(daemon: Machine) -> None:
     daemon.write("/srv/crm/tool", "by hand")
     until(lambda: newest(daemon, "crm") == before + 1)
     daemon.run("systemctl", "reload", "epmstored.service")
-    assert daemon.show("epmstored.service", "ActiveState") == "active"
+    until(lambda: daemon.show("epmstored.service", "ActiveState") == "active")
+    assert daemon.show("epmstored.service", "Result") == "success"
 
 
 def test_the_recorder_cannot_write_to_roots(daemon: Machine) -> None:
