@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from benchmarks import refcat
 from benchmarks.results import Figure
 from epmstore.catalog.model import Counts, VersionPart, VersionRecord
@@ -24,6 +26,8 @@ from epmstore.workspace import AppHandle, Workspace
 PATHS = 100_000
 VERSIONS = 1_000
 CHANGED = 100
+TOUCHED = 100
+"""Versions after these, in which files got another mtime and nothing else."""
 RELEASES = 20
 ASKED = 200
 LIMIT = 50.0
@@ -40,6 +44,16 @@ class History:
     @property
     def paths(self) -> list[RelPath]:
         return list(self.tree.entries)
+
+    def touch(self, head: Head, app: str) -> VersionPart:
+        """A version in which the same number of files has another mtime only."""
+        assert head.number is not None
+        gone = [self.tree.entries[p] for p in self._dice.sample(sorted(self.tree.entries), CHANGED)]
+        come = [replace(entry, mtime_ns=time.time_ns()) for entry in gone]
+        self.tree.sum = shifted_sum(self.tree.sum, gone=gone, come=come)
+        self.tree.entries.update((entry.path, entry) for entry in come)
+        header = _header(head.number + 1, app, self.tree.sum, Counts(0, CHANGED, 0))
+        return VersionPart(header, [], [replace(entry, content=None) for entry in come], [])
 
     def next(self, head: Head, app: str) -> VersionPart:
         version = 0 if head.number is None else head.number + 1
@@ -80,24 +94,25 @@ def measure(folder: Path, paths: int = PATHS, versions: int = VERSIONS) -> list[
     try:
         with Workspace.init(folder / "store") as workspace:
             app = workspace.apps.add("busy", root).app.uuid
-            sizes = [*_commit(workspace, history, app, 1)]
-            sizes += _commit(workspace, history, app, versions - 1)
+            sizes = [*_commit(workspace, app, history.next, 1)]
+            sizes += _commit(workspace, app, history.next, versions - 1)
         with Workspace.open(folder / "store") as workspace:
             figures = [*_ask(workspace.app("busy"), history, versions)]
+            sizes += _commit(workspace, app, history.touch, TOUCHED)
         figures += _sizes(sizes, paths, versions)
         return [*figures, *_identify(folder, paths)]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _commit(workspace: Workspace, history: History, app: str, count: int) -> tuple[int, int]:
+def _commit(
+    workspace: Workspace, app: str, make: Callable[[Head, str], VersionPart], count: int
+) -> tuple[int, int]:
     """(bytes of the index, bytes of the catalogs) after `count` more versions."""
     store = workspace._store
     for number in range(count):
         with store.keep_packs():
-            commit_version(
-                store, app, lambda head: history.next(head, app), txid=f"{app}{number}{count}"
-            )
+            commit_version(store, app, lambda head: make(head, app), txid=f"{app}{number}{count}")
     with store.database.write() as db:
         pages = db.execute("PRAGMA page_count").fetchone()[0]
         size = db.execute("PRAGMA page_size").fetchone()[0]
@@ -106,13 +121,19 @@ def _commit(workspace: Workspace, history: History, app: str, count: int) -> tup
 
 
 def _sizes(sizes: list[int], paths: int, versions: int) -> Iterator[Figure]:
-    index, catalog, index_after, catalog_after = sizes
+    index, catalog, index_after, catalog_after, index_touched, catalog_touched = sizes
     changes = (versions - 1) * CHANGED
     yield Figure("index, for each entry", "bytes", index / paths, limit=300, target="P2")
     grown = (index_after - index) / changes
-    yield Figure("index, for each change", "bytes", grown, limit=80, target="P2")
+    yield Figure("index, for each change of content", "bytes", grown, limit=80, target="P2")
+    touched = (index_touched - index_after) / (TOUCHED * CHANGED)
+    yield Figure("index, for each change of metadata", "bytes", touched, limit=80, target="P2")
     yield Figure("catalog, for each entry", "bytes", catalog / paths)
-    yield Figure("catalog, for each change", "bytes", (catalog_after - catalog) / changes)
+    yield Figure(
+        "catalog, for each change of content", "bytes", (catalog_after - catalog) / changes
+    )
+    touched = (catalog_touched - catalog_after) / (TOUCHED * CHANGED)
+    yield Figure("catalog, for each change of metadata", "bytes", touched)
 
 
 def _ask(app: AppHandle, history: History, versions: int) -> Iterator[Figure]:

@@ -11,7 +11,7 @@ from epmstore.index.database import Database, Interned
 from epmstore.index.rowsum import content_sum
 from epmstore.seal import Kind
 
-PREFIX = 8
+PREFIX = 4
 """Bytes of a digest that are indexed; the rest is compared."""
 BATCH = 500
 """Contents that one query looks up."""
@@ -39,7 +39,7 @@ class Contents:
         with self.database.read() as db:
             rows = db.execute(
                 "SELECT sha256, size FROM contents JOIN stored ON content = id"
-                " WHERE substr(sha1, 1, 8) = ? AND sha1 = ? AND sha1 IS NOT NULL",
+                " WHERE substr(sha1, 1, 4) = ? AND sha1 = ? AND sha1 IS NOT NULL",
                 (digest[:PREFIX], digest),
             ).fetchall()
         return [BlobInfo(digest, Sha256(sha256), size) for sha256, size in rows]
@@ -48,7 +48,7 @@ class Contents:
         """Contents with this address that any recorded entry names, stored or not."""
         with self.database.read() as db:
             rows = db.execute(
-                "SELECT sha256, size FROM contents WHERE substr(sha1, 1, 8) = ? AND sha1 = ?"
+                "SELECT sha256, size FROM contents WHERE substr(sha1, 1, 4) = ? AND sha1 = ?"
                 " AND sha1 IS NOT NULL",
                 (digest[:PREFIX], digest),
             ).fetchall()
@@ -68,8 +68,8 @@ class Contents:
         high = low + b"\xff" * (PREFIX + 1 - len(low))
         with self.database.read() as db:
             rows = db.execute(
-                "SELECT sha1, sha256, size FROM contents WHERE substr(sha1, 1, 8) >= ?"
-                " AND substr(sha1, 1, 8) <= ? AND sha1 IS NOT NULL",
+                "SELECT sha1, sha256, size FROM contents WHERE substr(sha1, 1, 4) >= ?"
+                " AND substr(sha1, 1, 4) <= ? AND sha1 IS NOT NULL",
                 (low, high),
             ).fetchall()
         return [
@@ -86,7 +86,7 @@ class Contents:
                 batch = {info.digest: info for info in infos[start : start + BATCH]}
                 marks = ", ".join("?" * len(batch))
                 rows = db.execute(
-                    f"SELECT sha1, sha256 FROM contents WHERE substr(sha1, 1, 8) IN ({marks})"
+                    f"SELECT sha1, sha256 FROM contents WHERE substr(sha1, 1, 4) IN ({marks})"
                     " AND sha1 IS NOT NULL",
                     [digest[:PREFIX] for digest in batch],
                 )
@@ -110,7 +110,7 @@ class Contents:
         with self.database.read() as db:
             row = db.execute(
                 "SELECT total(s.length) FROM contents c JOIN stored s ON s.base = c.id"
-                " WHERE substr(c.sha256, 1, 8) = ? AND c.sha256 = ?",
+                " WHERE substr(c.sha256, 1, 4) = ? AND c.sha256 = ?",
                 (base[:PREFIX], base),
             ).fetchone()
         return int(row[0])
@@ -135,7 +135,7 @@ class Contents:
         """The address of a content, as far as the index knows it."""
         with self.database.read() as db:
             row = db.execute(
-                "SELECT sha1 FROM contents WHERE substr(sha256, 1, 8) = ? AND sha256 = ?",
+                "SELECT sha1 FROM contents WHERE substr(sha256, 1, 4) = ? AND sha256 = ?",
                 (sha256[:PREFIX], sha256),
             ).fetchone()
         return None if row is None or row[0] is None else Digest(row[0])
@@ -310,7 +310,7 @@ def _places(db: sqlite3.Connection, wanted: Sequence[Sha256]) -> Iterator[tuple[
         " p.file, f.kind, f.offset, f.head, f.body, f.plain"
         " FROM contents c JOIN stored s ON s.content = c.id LEFT JOIN contents b ON b.id = s.base"
         " LEFT JOIN frames f ON f.id = s.frame LEFT JOIN packs p ON p.id = f.pack"
-        f" WHERE substr(c.sha256, 1, 8) IN ({', '.join('?' * len(wanted))})",
+        f" WHERE substr(c.sha256, 1, 4) IN ({', '.join('?' * len(wanted))})",
         [sha256[:PREFIX] for sha256 in wanted],
     ).fetchall()
     for sha256, content, size, frame, offset, length, base, *where in rows:
@@ -336,7 +336,7 @@ def _content(db: sqlite3.Connection, sha256: Sha256) -> tuple[int, bool] | None:
     """(row, whether its address or size is still unknown)."""
     row: tuple[int, bool] | None = db.execute(
         "SELECT id, sha1 IS NULL OR size < 0 FROM contents"
-        " WHERE substr(sha256, 1, 8) = ? AND sha256 = ?",
+        " WHERE substr(sha256, 1, 4) = ? AND sha256 = ?",
         (sha256[:PREFIX], sha256),
     ).fetchone()
     return row

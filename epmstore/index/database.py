@@ -8,10 +8,10 @@ and it may be deleted at any time: whoever opens it next replays what it lacks. 
 - times are nanoseconds, sizes bytes, paths the bytes of the names.
 
 An entry lives in `live` while it is part of the newest version, and in `past` with the versions
-`since` (first that has it) and `until` (first that has it no more). What changed in a version is
-found by the `since` of what came and by `removals`: an index by `until` would take a fifth of all
-that a change takes. What most entries share is interned. Refcats have negative numbers in `apps`,
-so that an index of which release shipped which content costs nothing where hosts record.
+`since` (first that has it) and `until` (first that has it no more). In which folders a version
+changed anything is in `changes`; what, is found by looking at all that is known of those. What most
+entries share is interned. Refcats have negative numbers in `apps`, so that an index of which
+release shipped which content costs nothing where hosts record. See ADR 24 for what takes how much.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from epmstore import fsio, sqlite
 from epmstore.atomic import directory, remove_file
 from epmstore.errors import BusyError, DamagedError, DiskFullError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 VENDOR = "/refcat"
 """What the name of a vendor's catalog ends with; that of a host's is the UUID of the app alone."""
 
@@ -41,8 +41,8 @@ CREATE INDEX frames_by_pack ON frames (pack);
 CREATE TABLE contents (
     id INTEGER PRIMARY KEY, sha1 BLOB, sha256 BLOB NOT NULL, size INTEGER NOT NULL,
     sum INTEGER NOT NULL) STRICT;
-CREATE INDEX contents_by_address ON contents (substr(sha1, 1, 8)) WHERE sha1 IS NOT NULL;
-CREATE INDEX contents_by_witness ON contents (substr(sha256, 1, 8));
+CREATE INDEX contents_by_address ON contents (substr(sha1, 1, 4)) WHERE sha1 IS NOT NULL;
+CREATE INDEX contents_by_witness ON contents (substr(sha256, 1, 4));
 CREATE TABLE stored (
     content INTEGER PRIMARY KEY, frame INTEGER NOT NULL, offset INTEGER NOT NULL,
     length INTEGER NOT NULL, base INTEGER) STRICT;
@@ -64,15 +64,13 @@ CREATE TABLE live (
     app INTEGER NOT NULL, folder INTEGER NOT NULL, name BLOB NOT NULL, since INTEGER NOT NULL,
     content INTEGER, meta INTEGER NOT NULL, mtime INTEGER, sum INTEGER NOT NULL,
     PRIMARY KEY (app, folder, name)) STRICT, WITHOUT ROWID;
-CREATE INDEX live_since ON live (app, since) WHERE since > 0;
 CREATE TABLE past (
     app INTEGER NOT NULL, folder INTEGER NOT NULL, name BLOB NOT NULL, since INTEGER NOT NULL,
     until INTEGER NOT NULL, content INTEGER, meta INTEGER NOT NULL, mtime INTEGER,
     sum INTEGER NOT NULL, PRIMARY KEY (app, folder, name, since)) STRICT, WITHOUT ROWID;
-CREATE INDEX past_since ON past (app, since) WHERE since > 0;
-CREATE TABLE removals (
-    app INTEGER NOT NULL, version INTEGER NOT NULL, folder INTEGER NOT NULL, name BLOB NOT NULL,
-    PRIMARY KEY (app, version, folder, name)) STRICT, WITHOUT ROWID;
+CREATE TABLE changes (
+    app INTEGER NOT NULL, version INTEGER NOT NULL, folder INTEGER NOT NULL,
+    PRIMARY KEY (app, version, folder)) STRICT, WITHOUT ROWID;
 
 CREATE INDEX live_shipped ON live (content) WHERE app < 0;
 CREATE INDEX past_shipped ON past (content) WHERE app < 0;

@@ -21,15 +21,13 @@ from epmstore.index.entryrows import (
     BATCH,
     COLUMNS,
     CONTENT_JOIN,
-    EntryRow,
-    Key,
     Reader,
     Writer,
     damaged_index,
     row_path,
 )
 from epmstore.index.lookup import live_contents, rows_with_content, shipped_rows
-from epmstore.index.rowsum import CONTENT_STEP, is_sound_record, record_sum
+from epmstore.index.rowsum import SUM_WITH_CONTENT, is_sound_record, record_sum
 from epmstore.relpath import RelPath, from_bytes, join, split, to_bytes
 from epmstore.tree import Entry
 
@@ -153,12 +151,17 @@ class Entries:
                 )
                 writer.insert(insert, entries)
                 writer.insert(insert, meta)
-                return
-            insert = "INSERT OR REPLACE INTO incoming VALUES (?, ?, ?, {}, ?, ?, ?)"
-            writer.insert(insert.format(0), entries)
-            writer.insert(insert.format(1), map(_without_content, meta))
-            _merge_incoming(db, number, version)
-            _remove(db, number, version, [writer.key(path) for path in removed])
+            else:
+                insert = "INSERT OR REPLACE INTO incoming VALUES (?, ?, ?, {}, ?, ?, ?)"
+                writer.insert(insert.format(0), entries)
+                writer.insert(insert.format(1), map(_without_content, meta))
+                _merge_incoming(db, number, version)
+                _remove(db, number, version, [writer.key(path) for path in removed])
+            if version:  # what version 0 changed, nobody asks
+                db.executemany(
+                    f"INSERT OR IGNORE INTO changes VALUES ({number}, {version}, ?)",
+                    ((folder,) for folder in writer.folders()),
+                )
 
     def live_at(self, app: str, paths: Iterable[RelPath]) -> dict[RelPath, Entry]:
         """Those of these paths that the newest version has. Quickest if neighbours follow each
@@ -281,9 +284,11 @@ class Entries:
         """
         low, high = min(one, two), max(one, two)
         with self.database.read() as db:
-            number = app_number(db, app)
-            old = _changed_side(db, number, low, high, at=low)
-            new = _changed_side(db, number, low, high, at=high)
+            arguments = {"app": app_number(db, app), "low": low, "high": high}
+            old, new = (
+                {row[:2]: row[2:] for row in db.execute(query, arguments)}
+                for query in (_WENT, _CAME)
+            )
             first, second = (old, new) if one <= two else (new, old)
             reader = Reader(db)
             return [
@@ -359,7 +364,7 @@ class Entries:
         """Take an app and its whole history out of the index."""
         with self.database.write() as db:
             row = db.execute("SELECT id FROM apps WHERE uuid = ?", (app,)).fetchone()
-            for table in ("records", "live", "past", "removals") if row else ():
+            for table in ("records", "live", "past", "changes") if row else ():
                 db.execute(f"DELETE FROM {table} WHERE app = ?", row)
             db.execute("DELETE FROM apps WHERE uuid = ?", (app,))
 
@@ -393,7 +398,7 @@ def _merge_incoming(db: sqlite3.Connection, app: int, version: int) -> None:
         " AND l.folder = incoming.folder AND l.name = incoming.name) WHERE keep",
         (app,),
     )
-    db.execute(f"UPDATE incoming SET sum = sum + {CONTENT_STEP} * coalesce(content, 0) WHERE keep")
+    db.execute(f"UPDATE incoming SET sum = {SUM_WITH_CONTENT} WHERE keep")
     db.execute(  # CROSS JOIN: what is incoming first, or all of a large tree is read for one file
         "INSERT OR REPLACE INTO past SELECT l.app, l.folder, l.name, l.since, ?, l.content,"
         " l.meta, l.mtime, l.sum FROM incoming i CROSS JOIN live l ON l.app = ?"
@@ -412,44 +417,35 @@ def _remove(
     db: sqlite3.Connection, app: int, version: int, keys: Sequence[tuple[int, bytes]]
 ) -> None:
     where = "app = ? AND folder = ? AND name = ?"
-    rows = [(version, version, app, *key) for key in keys]
     db.executemany(
         "INSERT OR REPLACE INTO past"
         " SELECT app, folder, name, since, ?, content, meta, mtime, sum"
         f" FROM live WHERE since < ? AND {where}",
-        rows,
-    )
-    db.executemany(
-        "INSERT OR IGNORE INTO removals SELECT app, ?, folder, name FROM live"
-        f" WHERE since < ? AND {where}",
-        rows,
+        [(version, version, app, *key) for key in keys],
     )
     db.executemany(f"DELETE FROM live WHERE {where}", [(app, *key) for key in keys])
 
 
-def _changed_side(
-    db: sqlite3.Connection, app: int, low: int, high: int, *, at: int
-) -> dict[Key, EntryRow]:
-    """The rows at version `at` of all paths that changed after `low` and up to `high`."""
-    touched = (
-        "SELECT folder, name FROM live WHERE app = :app AND since > 0"
-        " AND since > :low AND since <= :high"
-        " UNION SELECT folder, name FROM past WHERE app = :app AND since > 0"
-        " AND since > :low AND since <= :high"
-        " UNION SELECT folder, name FROM removals WHERE app = :app"
-        " AND version > :low AND version <= :high"
+_TOUCHED = (
+    "(SELECT DISTINCT folder FROM changes WHERE app = :app AND version > :low AND version <= :high)"
+)
+
+
+def _in_touched(table: str, where: str) -> str:
+    # CROSS JOIN: the folders first, then what is known of each
+    return (
+        f"SELECT f.path, e.name, {COLUMNS} FROM {_TOUCHED} t CROSS JOIN {table} e ON e.app = :app"
+        f" AND e.folder = t.folder JOIN folders f ON f.id = e.folder {CONTENT_JOIN} WHERE {where}"
     )
-    arguments = {"app": app, "low": low, "high": high, "at": at}
-    found: dict[Key, EntryRow] = {}
-    for table, alive in (("live", "TRUE"), ("past", "e.until > :at")):
-        rows = db.execute(
-            f"SELECT f.path, e.name, {COLUMNS} FROM ({touched}) t JOIN {table} e ON e.app = :app"
-            " AND e.folder = t.folder AND e.name = t.name JOIN folders f ON f.id = e.folder"
-            f" {CONTENT_JOIN} WHERE e.since <= :at AND {alive}",
-            arguments,
-        )
-        found.update((row[:2], row[2:]) for row in rows)
-    return found
+
+
+_WENT = _in_touched("past", "e.since <= :low AND e.until > :low AND e.until <= :high")
+"""What version `low` had and `high` has no more."""
+_CAME = " UNION ALL ".join(
+    _in_touched(table, f"e.since > :low AND e.since <= :high {alive}")
+    for table, alive in (("live", ""), ("past", "AND e.until > :high"))
+)
+"""What version `high` has and `low` did not have."""
 
 
 def _folder_number(db: sqlite3.Connection, folder: str) -> int | None:

@@ -78,6 +78,10 @@ class Writer:
         while batch := list(islice(left, BATCH)):
             self._db.executemany(statement, self._rows(batch))
 
+    def folders(self) -> list[int]:
+        """All that it has met, in order."""
+        return sorted(self._folders.values())
+
     def _rows(self, entries: Sequence[Entry]) -> list[tuple[object, ...]]:
         named = [entry.content for entry in entries if entry.content is not None]
         contents = intern(self._db, named, self._interned)

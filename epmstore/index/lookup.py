@@ -51,7 +51,7 @@ def shipped_rows(db: sqlite3.Connection, wanted: list[Sha256]) -> list[tuple[Any
     query = (
         "SELECT c.sha256, a.uuid, f.path, e.name, e.since, {} FROM contents c CROSS JOIN {} e"
         " JOIN apps a ON a.id = e.app JOIN folders f ON f.id = e.folder"
-        f" WHERE substr(c.sha256, 1, 8) IN ({marks}) AND c.sha256 IN ({marks})"
+        f" WHERE substr(c.sha256, 1, 4) IN ({marks}) AND c.sha256 IN ({marks})"
         " AND e.app < 0 AND e.content = c.id"
     )
     starts = [sha256[:PREFIX] for sha256 in wanted]
@@ -62,7 +62,7 @@ def shipped_rows(db: sqlite3.Connection, wanted: list[Sha256]) -> list[tuple[Any
 
 def _content_numbers(db: sqlite3.Connection, digests: Iterable[Digest]) -> dict[int, Digest]:
     """The rows of the contents that have these addresses."""
-    query = "SELECT id FROM contents WHERE substr(sha1, 1, 8) = ? AND sha1 = ? AND sha1 IS NOT NULL"
+    query = "SELECT id FROM contents WHERE substr(sha1, 1, 4) = ? AND sha1 = ? AND sha1 IS NOT NULL"
     return {
         number: digest
         for digest in digests

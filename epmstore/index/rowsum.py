@@ -3,7 +3,8 @@
 SQLite keeps no checksum of its pages, and what is recorded next is computed from what the index
 says is recorded now: an old entry that reads wrong would spoil the tree sum of the new version for
 good. CRC-32 (as zlib has it) sees any flip within 32 neighbouring bits; more is not asked of it,
-because the index can be made anew at any time.
+because the index can be made anew at any time. Sums of contents and entries, of which there are
+many, are kept less 2^31: SQLite then takes 4 bytes and not 6.
 """
 
 import struct
@@ -12,14 +13,20 @@ from typing import Any
 from zlib import crc32
 
 CONTENT_STEP = 1_000_003
-"""What an entry's content row, as a number, counts for in its sum; SQL adds it as well."""
+"""What an entry's content row, as a number, counts for in its sum. It is odd, so that any other row
+makes another sum.
+"""
+_SIGN = 1 << 31
+_MASK = (1 << 32) - 1
+SUM_WITH_CONTENT = f"((sum + {CONTENT_STEP} * coalesce(content, 0) + {_SIGN}) & {_MASK}) - {_SIGN}"
+"""SQL: the sum of an entry that has been summed without its content."""
 _NUMBER = struct.Struct("<q")
 _NO_TIME = -(1 << 63)
 
 
 def content_sum(sha1: bytes | None, sha256: bytes, size: int) -> int:
     """Of a content's row."""
-    return crc32(sha256, crc32(sha1 or b"", crc32(_NUMBER.pack(size))))
+    return crc32(sha256, crc32(sha1 or b"", crc32(_NUMBER.pack(size)))) - _SIGN
 
 
 def meta_sum(form: bytes) -> int:
@@ -30,7 +37,7 @@ def meta_sum(form: bytes) -> int:
 def entry_sum(path: bytes, shared: int, mtime: int | None, content: int | None) -> int:
     """Of an entry's row: its path, the `meta_sum`, the time in ns and the row of its content."""
     at = crc32(path, crc32(_NUMBER.pack(_NO_TIME if mtime is None else mtime), shared))
-    return at + CONTENT_STEP * (content or 0)
+    return ((at + CONTENT_STEP * (content or 0)) & _MASK) - _SIGN
 
 
 def record_sum(kind: str, version: int | None, form: bytes) -> int:
