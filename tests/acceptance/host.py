@@ -9,7 +9,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -148,31 +148,35 @@ class Host:
 
 def picture(root: Path) -> Picture:
     """All that a checkout has to bring back, of everything below a folder."""
-    top = os.fsencode(root)
     found: Picture = {}
     groups: dict[int, bytes] = {}
-    for folder, folders, files in os.walk(top):
-        for name in sorted([*folders, *files]):
-            where = os.path.join(folder, name)
-            found[os.path.relpath(where, top)] = _describe(where)
-    for path in sorted(found):
-        where = os.path.join(top, path)
+    for path, where in sorted(_below(os.fsencode(root), b"")):
         stats = os.lstat(where)
+        found[path] = _describe(where, stats)
         if stat.S_ISREG(stats.st_mode):
             found[path] += (groups.setdefault(stats.st_ino, path),)
     return found
 
 
-def _describe(where: bytes) -> tuple[object, ...]:
-    stats = os.lstat(where)
+def _below(folder: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Each path below a folder, and where it is."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = prefix + entry.name
+            yield path, entry.path
+            if entry.is_dir(follow_symlinks=False):
+                yield from _below(entry.path, path + b"/")
+
+
+def _describe(where: bytes, stats: os.stat_result) -> tuple[object, ...]:
     facts = (stat.S_IFMT(stats.st_mode), stats.st_uid, stats.st_gid, _xattrs(where))
     if stat.S_ISDIR(stats.st_mode):
         return (*facts, stats.st_mode)
     if stat.S_ISLNK(stats.st_mode):
         return (*facts, stats.st_mtime_ns, os.readlink(where))
     if stat.S_ISREG(stats.st_mode):
-        with open(where, "rb") as file:
-            return (*facts, stats.st_mode, stats.st_mtime_ns, file.read())
+        with open(where, "rb", buffering=0) as file:
+            return (*facts, stats.st_mode, stats.st_mtime_ns, file.readall())
     return facts
 
 

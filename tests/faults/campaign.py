@@ -30,7 +30,7 @@ from tests.faults import sizes
 from tests.faults.disk import KINDS, Machine, cut, hide_mounts
 from tests.faults.lines import Lines
 from tests.faults.oracle import Ledger, Oracle, Verdict
-from tests.faults.points import preload
+from tests.faults.points import preload, without_packages
 from tests.faults.workload import KEY, Doom, Pipe, Task, messages, work
 from tests.vendor.vendors import Vendor
 
@@ -464,6 +464,7 @@ def main() -> int:
     hide_mounts()
     reserve.SIZE = 1 << 16
     preload()
+    without_packages()
     sizes.lower()
     os.umask(0o022)
     begun = time.monotonic()

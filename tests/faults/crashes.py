@@ -87,7 +87,7 @@ class Model:
         """What came of it, as the line to print."""
         is_done = crash.at == len(self.log.calls) and not self.error
         done = self._done if is_done else Ack()
-        verdict = in_process(lambda: self._judge(state, done))
+        verdict = in_process(lambda: self._judge(state, done, crash.at + crash.number))
         problems = verdict.get("problems", ["the judge died"])
         return {
             **crash._asdict(),
@@ -98,11 +98,11 @@ class Model:
             "verdict": problems or "ok",
         }
 
-    def _judge(self, state: State, done: Ack) -> dict[str, Any]:
+    def _judge(self, state: State, done: Ack, turn: int) -> dict[str, Any]:
         inodes = make(self._stage.place, self.log.place, state)
         _translate(inodes)
         found = journal_state(self._stage.store)
-        return {"journal": found, "problems": judge(self._stage, self._scenario, done)}
+        return {"journal": found, "problems": judge(self._stage, self._scenario, done, turn)}
 
 
 def make(place: Path, ino: int, state: State) -> dict[int, os.stat_result]:

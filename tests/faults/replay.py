@@ -169,7 +169,7 @@ class Replay:
             "kept": len(state.kept),
             "under_way": len(under_way),
             "acknowledged": done is self.recording.done,
-            "verdict": self._judge(done) or "ok",
+            "verdict": self._judge(done, state.flush) or "ok",
         }
 
     def _advance(self, flush: int) -> None:
@@ -177,13 +177,13 @@ class Replay:
         apply(self._full, (entry for entry in self.recording.log[self._at : flush] if entry))
         self._at = max(self._at, flush)
 
-    def _judge(self, done: Ack) -> list[str]:
+    def _judge(self, done: Ack, turn: int) -> list[str]:
         self._boot.write_text(uuid.uuid4().hex)
         device = disk.call(["losetup", "--find", "--show", str(self._image)]).strip()
         try:
             disk.mount(device, self._place, self._kind)
             try:
-                answer = in_process(self._judged(done))
+                answer = in_process(self._judged(done, turn))
             finally:
                 disk.unmount(self._place)
         except OSError as error:
@@ -193,10 +193,10 @@ class Replay:
         found: list[str] = answer.get("problems", [f"the judge died: {answer}"])
         return found
 
-    def _judged(self, done: Ack) -> Any:
+    def _judged(self, done: Ack, turn: int) -> Any:
         def work() -> Answer:
             self._scenario.setting()
-            return {"problems": judge(self._stage, self._scenario, done)}
+            return {"problems": judge(self._stage, self._scenario, done, turn)}
 
         return work
 

@@ -1,24 +1,31 @@
-"""The verdict on a point: what was promised is there, nothing is half done, and work goes on."""
+"""The verdict on a point: what was promised is there, nothing is half done, and work goes on.
+
+Of the versions that were acknowledged one is written out each time, and they take turns; of the
+others every entry is compared with what it was, and `fsck` reads every content of all of them.
+"""
 
 import os
 import shutil
+import stat
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import epmstore.workspace.care  # noqa: F401 - once, and not in each process that judges
 from epmstore import fsio
 from epmstore.catalog.state import VersionInfo
+from epmstore.digest import identify
 from epmstore.errors import EpmError
 from epmstore.workspace import AppHandle, Workspace
 from tests.acceptance.host import Picture, differences, picture
 from tests.faults.scenarios import KEY, Ack, Scenario, Stage, acknowledged
 
 
-def judge(stage: Stage, scenario: Scenario, done: Ack) -> list[str]:
+def judge(stage: Stage, scenario: Scenario, done: Ack, turn: int = 0) -> list[str]:
     """What is wrong. `done` is what was acknowledged; what it names may be as it is, and so may
-    what the recovery names.
+    what the recovery names. `turn` says which version is written out.
     """
-    return [*_judged(stage, scenario, done), *_beside(stage, done.named)]
+    return [*_judged(stage, scenario, done, turn), *_beside(stage, done.named)]
 
 
 def unlike(found: Picture, allowed: Sequence[Picture], named: Collection[bytes]) -> list[bytes]:
@@ -41,7 +48,7 @@ def _only_links(path: bytes, one: Picture, two: Picture, named: Collection[bytes
     return bool(a and b) and a[:-1] == b[:-1] and not {a[-1], b[-1]}.isdisjoint(named)
 
 
-def _judged(stage: Stage, scenario: Scenario, done: Ack) -> Iterator[str]:
+def _judged(stage: Stage, scenario: Scenario, done: Ack, turn: int) -> Iterator[str]:
     with stage.open() as workspace:
         handle = workspace.app(KEY)
         for result in workspace.recovered:
@@ -53,6 +60,7 @@ def _judged(stage: Stage, scenario: Scenario, done: Ack) -> Iterator[str]:
             yield f"the root is no state it may be in: {wrong}"
         yield from _leftovers(stage)
         yield from _versions(stage, scenario, handle, root, done)
+        yield from _compared(stage, scenario, handle, turn)
         if scenario.makes == "purges" and handle.state().purged:
             workspace.care.gc()
         report = workspace.care.fsck(1.0, seed=1)
@@ -83,10 +91,6 @@ def _versions(
     lost = ({*stage.versions} | ({done.version} - {None})) - {*numbers}
     if lost:
         yield f"lost acknowledged versions {lost}"
-    for info in infos:
-        expected = stage.versions.get(info.version)
-        if expected is not None:
-            yield from _compared(stage, scenario, handle, info, expected)
     if scenario.makes == "any" and root == stage.roots[-1]:
         safe = [info for info in infos if export(stage, handle, info.version) == stage.roots[0]]
         if not safe:
@@ -97,16 +101,58 @@ def _versions(
             yield from _unacknowledged(stage, handle, info, root, done.named)
 
 
-def _compared(
-    stage: Stage, scenario: Scenario, handle: AppHandle, info: VersionInfo, expected: Picture
-) -> Iterator[str]:
-    if not info.restorable:
-        if scenario.makes != "forgets":
-            yield f"version {info.version} cannot be restored"
-        return
-    wrong = differences(export(stage, handle, info.version), expected)[:5]
-    if wrong:
-        yield f"version {info.version} is wrong in {wrong}"
+def _compared(stage: Stage, scenario: Scenario, handle: AppHandle, turn: int) -> Iterator[str]:
+    """Versions that were acknowledged before the task began are what they were."""
+    known = [info for info in handle.versions() if info.version in stage.versions]
+    for info in known:
+        if not info.restorable:
+            if scenario.makes != "forgets":
+                yield f"version {info.version} cannot be restored"
+            continue
+        expected = stage.versions[info.version]
+        if info == known[turn % len(known)]:
+            wrong = differences(export(stage, handle, info.version), expected)
+        else:
+            wrong = differences(recorded(handle, info.version), as_recorded(expected))
+        if wrong:
+            yield f"version {info.version} is wrong in {wrong[:5]}"
+
+
+def recorded(handle: AppHandle, version: int) -> Picture:
+    """What the entries of a version say that has contents of its own, without reading one."""
+    found: Picture = {}
+    for entry in handle.ls(str(version)):
+        if entry.path_class in ("state", "secret"):
+            continue
+        facts: tuple[object, ...] = (entry.uid, entry.gid, entry.mtime_ns)
+        facts += (tuple((name, data) for name, data in entry.xattrs),)
+        if entry.kind == "symlink":
+            facts += (os.fsencode(entry.target or ""),)
+        else:
+            facts += (entry.mode,)
+        path = os.fsencode(entry.path)
+        if entry.kind == "file":
+            facts += (entry.content, os.fsencode(entry.same_as or entry.path))
+        found[path] = (entry.kind, *facts)
+    return found
+
+
+def as_recorded(seen: Picture) -> Picture:
+    """The same of a picture."""
+    facts: tuple[Any, ...]
+    found: Picture = {}
+    for path, facts in seen.items():
+        kind, uid, gid, xattrs = facts[:4]
+        rest: Any = facts[4:]
+        if kind == stat.S_IFDIR:
+            found[path] = ("directory", uid, gid, None, xattrs, stat.S_IMODE(rest[0]))
+        elif kind == stat.S_IFLNK:
+            found[path] = ("symlink", uid, gid, rest[0], xattrs, rest[1])
+        elif kind == stat.S_IFREG:
+            mode, mtime, data, first = rest
+            described = (stat.S_IMODE(mode), identify(data), first)
+            found[path] = ("file", uid, gid, mtime, xattrs, *described)
+    return found
 
 
 def _unacknowledged(
