@@ -7,6 +7,7 @@ do).
 """
 
 import contextlib
+import errno
 import os
 import sqlite3
 from pathlib import Path
@@ -64,6 +65,15 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def check_folded(path: Path) -> None:
+    """Whether a database that was closed is all in its own file, before that alone is given another
+    name: a WAL that could not be written back stays, and closing does not say so. Raises OSError.
+    """
+    wal = path.with_name(f"{path.name}-wal")
+    if wal.exists() and wal.stat().st_size:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
 
 
 def check(connection: sqlite3.Connection, *, user_version: int) -> None:

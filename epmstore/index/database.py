@@ -220,6 +220,7 @@ class Database:
                     remove_file(old)
         with contextlib.closing(sqlite.open_writer(fresh)) as connection:
             self._create(connection)
+        sqlite.check_folded(fresh)
         with directory(fresh.parent) as parent:
             fd = fsio.open_append(fresh.name, parent)
             try:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from epmstore import fsio
+from epmstore import fsio, sqlite
 from epmstore.atomic import directory, remove_file
 from epmstore.blobs.packlog import read_groups
 from epmstore.blobs.records import load_group
@@ -80,6 +80,7 @@ def rebuild(store: Store, progress: Progress = SILENT) -> list[str]:
             except DamagedError as error:
                 findings.append(error.message)
         progress.end()
+    sqlite.check_folded(aside)
     store.database.close()
     with directory(store.path) as parent:
         fd = fsio.open_append(aside.name, parent)

@@ -32,6 +32,9 @@ def parts() -> Iterator[Part]:
         for how in ("kill", "again", "lose", "tear", "drop"):
             yield Part("points", ("--how", how, *given), f"points-{how}")
         yield Part("points", ("--how", "fail", "--every", "6", *given), "points-fail")
+        for how, every in (("kill", "2"), ("again", "4"), ("tear", "4"), ("fail", "8")):
+            words = ("--how", f"sql-{how}", "--every", every, *given)
+            yield Part("points", words, "points-sqlite")
     for name in BIG:
         words = ("--how", "kill", "--scenario", name, "--seed", str(SEEDS[0]))
         yield Part("points", words, "points-kill")

@@ -24,7 +24,7 @@ from tests.faults import disk
 from tests.faults.lines import Lines
 from tests.faults.points import ALL, Answer, act, in_process, preload, prepared
 from tests.faults.scenarios import Ack, Scenario, Stage
-from tests.faults.shim import LOG
+from tests.faults.shim import Shim
 from tests.faults.verdict import judge
 
 TASKS = (
@@ -72,7 +72,7 @@ class Room:
             answer = self._apart(lambda: {"stage": prepared(self._scenario, stage)})
             stage.take(answer["stage"])
             self._remount(self._limits(step))
-            answer = self._apart(lambda: act(stage, self._scenario, LOG, lambda: None))
+            answer = self._apart(lambda: act(stage, self._scenario, Shim(), lambda: None))
             self._remount("rw," + PLENTY)
             verdict = self._judged(stage, answer.get("done", Ack()))
         finally:

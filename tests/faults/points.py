@@ -7,6 +7,8 @@ at one call it is killed, torn, or failed (once, or from then on), with one of s
 another process opens the store, which recovers, and judges. One JSON line a point; with `--out`
 points that are in the file already are not tried again. No root, no mounts: what a disk forgets is
 the business of campaign.py.
+
+Calls are those of `fsio`; with a way that begins with `sql-` those that SQLite makes by itself.
 """
 
 import argparse
@@ -37,8 +39,14 @@ from tests.faults.lines import Lines
 from tests.faults.scenarios import SCENARIOS, Ack, Scenario, Stage
 from tests.faults.shim import LOG, SYNCS, Fault, Shim
 from tests.faults.verdict import judge
+from tests.faults.within import Within
 
-HOWS = ("kill", "again", "tear", "drop", "lose", "fail")
+WITHIN = "sql-"
+"""Of ways to go wrong within SQLite: between two calls of its own (within.py)."""
+HOWS = (
+    *("kill", "again", "tear", "drop", "lose", "fail"),
+    *("sql-kill", "sql-again", "sql-tear", "sql-fail"),
+)
 ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EACCES", "EROFS", "EMFILE", "EINTR")
 ALL = {**SCENARIOS, **FURTHER}
 RECOVERIES = 4
@@ -61,8 +69,12 @@ class Point(NamedTuple):
     @property
     def fault(self) -> Fault:
         code = getattr(errno, self.error) if self.error else 0
-        how: Any = self.how
+        how: Any = self.how.removeprefix(WITHIN)
         return Fault(how, self.at, code, self.sticky)
+
+    @property
+    def shim(self) -> type[Shim | Within]:
+        return shim(self.how)
 
     def recoveries(self) -> Iterator[Fault]:
         rng, at = random.Random(repr(self)), self.recovery
@@ -88,19 +100,28 @@ class Runner:
         self._stage.take(answer["stage"])
         self._template.mkdir()
         subprocess.run(["cp", "-a", f"{self._stage.place}/.", self._template], check=True)
-        self.calls = 0
-        counted = self._act(LOG)
-        self.names: list[str] = counted["calls"]
+        self.names: list[str] = self._act(LOG, Shim)["calls"]
         self.calls = len(self.names)
+        self._within: list[str] = []
+
+    def names_of(self, how: str) -> list[str]:
+        """The calls that may go wrong in this way."""
+        if not how.startswith(WITHIN):
+            return self.names
+        if not self._within:
+            self._restore()
+            self._within = self._act(LOG, Within)["calls"]
+        return self._within
 
     def try_point(self, point: Point) -> dict[str, object]:
         """What came of it, as the line to print."""
+        names = self.names_of(point.how)
         self._restore()
-        answer = self._act(point.fault)
+        answer = self._act(point.fault, point.shim)
         state = journal_state(self._stage.store)
         kills = int(not answer)
         for fault in point.recoveries():
-            if self._recover(fault):
+            if self._recover(fault, point.shim):
                 break
             kills += 1
         verdict = self._apart(
@@ -111,7 +132,7 @@ class Runner:
         problems = verdict.get("problems", [f"the judge died: {verdict}"])
         if "unexpected" in answer:
             problems.append(answer["unexpected"])
-        name = self.names[point.at - 1] if point.at <= self.calls else "none"
+        name = names[point.at - 1] if point.at <= len(names) else "none"
         return {
             **point._asdict(),
             "call": name,
@@ -129,12 +150,12 @@ class Runner:
             remove(here / name)
         subprocess.run(["cp", "-a", f"{self._template}/.", here], check=True)
 
-    def _act(self, fault: Fault) -> Answer:
-        return self._apart(lambda: act(self._stage, self._scenario, fault, self._bug))
+    def _act(self, fault: Fault, shim: type[Shim | Within]) -> Answer:
+        return self._apart(lambda: act(self._stage, self._scenario, shim(fault), self._bug))
 
-    def _recover(self, fault: Fault) -> Answer:
+    def _recover(self, fault: Fault, shim: type[Shim | Within]) -> Answer:
         """Nothing, if it was killed."""
-        return self._apart(lambda: recover(self._stage, fault))
+        return self._apart(lambda: recover(self._stage, shim(fault)))
 
     def _apart(self, work: Callable[[], Answer]) -> Answer:
         def work_as_set() -> Answer:
@@ -144,15 +165,18 @@ class Runner:
         return in_process(work_as_set)
 
 
+def shim(how: str) -> type[Shim | Within]:
+    return Within if how.startswith(WITHIN) else Shim
+
+
 def prepared(scenario: Scenario, stage: Stage) -> Stage:
     scenario.prepare(stage)
     return stage
 
 
-def act(stage: Stage, scenario: Scenario, fault: Fault, bug: Callable[[], None]) -> Answer:
+def act(stage: Stage, scenario: Scenario, shim: Shim | Within, bug: Callable[[], None]) -> Answer:
     """Carry out a task; what it promised, or the error that it ended with."""
     bug()
-    shim = Shim(fault)
     answer: Answer = {}
     try:
         with shim:
@@ -166,8 +190,8 @@ def act(stage: Stage, scenario: Scenario, fault: Fault, bug: Callable[[], None])
     return answer
 
 
-def recover(stage: Stage, fault: Fault) -> Answer:
-    with Shim(fault), stage.open():
+def recover(stage: Stage, shim: Shim | Within) -> Answer:
+    with shim, stage.open():
         return {"recovered": True}
 
 
@@ -238,11 +262,17 @@ def points(
     found: list[Point] = []
     calls = len(names)
     for at, name in enumerate(names, 1):
-        if how in ("kill", "lose"):
+        if how in ("kill", "lose", "sql-kill", "sql-tear"):
             found.append(Point(scenario, how, at))
-        elif how == "again":
+        elif how.endswith("again"):
             recovery = int((calls - at + 20) ** rng.random())  # most recoveries are short
-            found.append(Point(scenario, "kill", at, recovery=recovery))
+            found.append(Point(scenario, how.replace("again", "kill"), at, recovery=recovery))
+        elif how == "sql-fail":
+            found += [
+                Point(scenario, how, at, error, sticky)
+                for error in ("EIO", "ENOSPC")
+                for sticky in (False, True)
+            ]
         elif how == "tear":
             found += [Point(scenario, how, at), Point(scenario, how, at, "EIO")]
         elif how == "drop":
@@ -262,9 +292,7 @@ def key(line: dict[str, Any]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--how", default="kill", choices=["kill", "again", "tear", "drop", "lose", "fail"]
-    )
+    parser.add_argument("--how", default="kill", choices=HOWS)
     parser.add_argument("--scenario", action="append", choices=[*ALL, *BIG])
     parser.add_argument("--every", type=int, default=1, help="one of so many points")
     parser.add_argument("--seed", type=int, default=1)
@@ -282,7 +310,9 @@ def main() -> int:
         try:
             runner = Runner(place, {**ALL, **BIG}[name], options.seed)
             rng = random.Random(f"{options.seed}/{name}/{options.how}")
-            found = [*points(name, runner.names, options.how, options.every, rng)]
+            found = [
+                *points(*(name, runner.names_of(options.how), options.how), options.every, rng)
+            ]
             for point in found[shard::shards]:
                 if key(point._asdict()) in done:
                     continue

@@ -30,7 +30,7 @@ from tests.faults.blockdev import Disk, Write
 from tests.faults.lines import Lines
 from tests.faults.points import ALL, Answer, act, in_process, preload, prepared
 from tests.faults.scenarios import Ack, Scenario, Stage
-from tests.faults.shim import LOG
+from tests.faults.shim import Shim
 from tests.faults.verdict import judge
 
 KINDS = {
@@ -141,7 +141,7 @@ class Replay:
             scenario.setting()
             if self._without:
                 setattr(fsio, self._without, lambda fd: None)
-            return {**act(stage, scenario, LOG, lambda: None), "end": device.position()}
+            return {**act(stage, scenario, Shim(), lambda: None), "end": device.position()}
 
         answer = in_process(prepare)
         assert "stage" in answer, answer

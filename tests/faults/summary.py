@@ -21,6 +21,10 @@ NAMES = {
     "tear": "half a write, then killed or failed",
     "drop": "a sync fails and forgets",
     "fail": "a call fails, once or from then on",
+    "sql-kill": "killed before a call of SQLite's own",
+    "sql-again": "and the recovery killed in the same way, up to four times",
+    "sql-tear": "half a write of SQLite's, then killed",
+    "sql-fail": "a call of SQLite's own fails, once or from then on",
 }
 ROOMS = {
     "bytes": "64 KiB more each time, from none until it succeeds",
@@ -55,7 +59,8 @@ def latest(points: Sequence[Line]) -> list[Line]:
 
 
 def how(point: Line) -> str:
-    return "again" if point["recovery"] else str(point["how"])
+    named = str(point["how"])
+    return named.replace("kill", "again") if point["recovery"] else named
 
 
 def kills(point: Line) -> int:

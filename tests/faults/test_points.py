@@ -16,7 +16,10 @@ from tests.faults.points import ALL, Point, Runner, in_process, points
 from tests.faults.scenarios import SCENARIOS
 
 EVERY = amount("EPM_TEST_EVERY", 80)
-HOWS = {"kill": 1, "lose": 1, "again": 2, "tear": 3, "drop": 0.2, "fail": 9}
+HOWS = {
+    **{"kill": 1, "lose": 1, "again": 2, "tear": 3, "drop": 0.2, "fail": 9},
+    **{"sql-kill": 3, "sql-again": 6, "sql-tear": 6, "sql-fail": 12},
+}
 """The share of each: there are fourteen times as many ways to fail."""
 
 
@@ -36,7 +39,7 @@ def test_every_point(
     for how, share in HOWS.items():
         rng = random.Random(f"{SEED}/{scenario}/{how}")
         every = max(1, int(EVERY * share)) if EVERY > 1 else 1
-        for point in points(scenario, runner.names, how, every, rng):
+        for point in points(scenario, runner.names_of(how), how, every, rng):
             line = runner.try_point(point)
             tried += 1
             wrong += [line] if line["verdict"] != "ok" else []
@@ -55,6 +58,34 @@ def test_a_point_hits_the_call_that_it_names(tmp_path: Path) -> None:
     assert line["ended"] in ("OSError", "DiskFullError"), line
     line = runner.try_point(Point("checkout", "kill", runner.calls + 1))
     assert (line["call"], line["ended"]) == ("none", "done")
+
+
+def test_a_point_within_sqlite_hits_the_call_that_it_names(tmp_path: Path) -> None:
+    runner = Runner(tmp_path, SCENARIOS["snapshot"], SEED)
+    names = runner.names_of("sql-kill")
+    assert {*names} == {f"sqlite {x}" for x in ("write", "truncate", "sync", "remove")}
+    at = names.index("sqlite truncate") + 1
+    line = runner.try_point(Point("snapshot", "sql-kill", at))
+    assert (line["call"], line["kills"], line["ended"]) == ("sqlite truncate", 1, "killed")
+    line = runner.try_point(Point("snapshot", "sql-tear", len(names) + 1))
+    assert (line["call"], line["ended"]) == ("none", "done")
+
+
+@pytest.mark.parametrize("scenario", ["rebuild", "lost index", "old index"])
+def test_an_index_that_could_not_be_folded_is_not_put_in_place(
+    tmp_path: Path, scenario: str
+) -> None:
+    """The last writes fold the WAL into the database, and SQLite says nothing when they fail."""
+    runner = Runner(tmp_path, SCENARIOS[scenario], SEED)
+    names = runner.names_of("sql-fail")
+    folds = [at for at, name in enumerate(names, 1) if name == "sqlite truncate"]
+    ended = set()
+    for fold in folds:
+        for at in range(max(1, fold - 8), fold, 3):
+            line = runner.try_point(Point(scenario, "sql-fail", at, "EIO", sticky=True))
+            assert line["verdict"] == "ok", line
+            ended.add(line["ended"])
+    assert "OSError" in ended
 
 
 def test_what_dies_answers_nothing() -> None:
