@@ -37,12 +37,6 @@ class BlobReader(Protocol):
         """
         ...
 
-    def shares(
-        self, wanted: Iterable[BlobInfo], count: int
-    ) -> list[Iterator[tuple[BlobInfo, bytes]]]:
-        """As `read_many`, in up to `count` shares of about the same work, for as many threads."""
-        ...
-
 
 class BlobTable(Protocol):
     """What the blob store needs to know of the index. Safe to call from worker threads."""

@@ -43,9 +43,3 @@ class MemoryBlobs:
     def read_many(self, wanted: Iterable[BlobInfo]) -> Iterator[tuple[BlobInfo, bytes]]:
         for info in dict.fromkeys(wanted):
             yield info, self.read(info)
-
-    def shares(
-        self, wanted: Iterable[BlobInfo], count: int
-    ) -> list[Iterator[tuple[BlobInfo, bytes]]]:
-        infos = list(dict.fromkeys(wanted))
-        return [self.read_many(infos[n::count]) for n in range(min(count, len(infos)))]

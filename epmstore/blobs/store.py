@@ -18,9 +18,6 @@ from epmstore.errors import BlobNotFoundError, DamagedError, DigestMismatchError
 from epmstore.group import Place
 from epmstore.seal import Kind
 
-WORK_PER_FILE = 50_000
-"""What it costs to hand out one content and write it, in bytes that could be decoded meanwhile."""
-
 _Placed: TypeAlias = tuple[Place, Place | None]
 """Where a content lies, and where its base does."""
 
@@ -79,30 +76,19 @@ class PackStore:
 
     def read_many(self, wanted: Iterable[BlobInfo]) -> Iterator[tuple[BlobInfo, bytes]]:
         """Each content once, in the order that decodes each frame once, not in the order given.
+        What is not stored is noticed before the first one.
 
         Contents above the part threshold must be streamed instead. Raises BlobNotFoundError,
         DamagedError, UsageError.
         """
-        for share in self.shares(wanted, 1):
-            yield from share
-
-    def shares(
-        self, wanted: Iterable[BlobInfo], count: int
-    ) -> list[Iterator[tuple[BlobInfo, bytes]]]:
-        """As `read_many`, in up to `count` shares of about the same work, for as many threads.
-
-        What is not stored is noticed here already. Raises BlobNotFoundError.
-        """
         infos = {info.sha256: info for info in wanted}
-        placed = self._in_reading_order(self._places(infos.values()).values())
-        return [
-            ((infos[place.sha256], data) for place, data in self._read_all(share))
-            for share in _divided(placed, count)
-        ]
+        for place, data in self.read_places(self._places(infos.values()).values()):
+            yield infos[place.sha256], data
 
     def read_places(self, places: Iterable[Place]) -> Iterator[tuple[Place, bytes]]:
         """Like `read_many`, for contents whose places are already known."""
-        return self._read_all(self._in_reading_order(places))
+        for place, base in self._in_reading_order(places):
+            yield place, self._read(place, base)
 
     def base_for(self, info: BlobInfo) -> Place | None:
         """What a new version of this content should be made a delta against; see `bases_for`."""
@@ -166,10 +152,6 @@ class PackStore:
         placed = [(place, None if place.base is None else bases[place.base]) for place in found]
         placed.sort(key=_reading_order)
         return placed
-
-    def _read_all(self, placed: Iterable[_Placed]) -> Iterator[tuple[Place, bytes]]:
-        for place, base in placed:
-            yield place, self._read(place, base)
 
     def _place(self, sha256: Sha256) -> Place:
         place = self._table.places([sha256]).get(sha256)
@@ -271,23 +253,6 @@ def _reading_order(placed: _Placed) -> tuple[str, int, str, int, int]:
     place, base = placed
     plain = base or place
     return plain.file, plain.seal_offset, place.file, place.seal_offset, place.offset
-
-
-def _divided(placed: Sequence[_Placed], count: int) -> Iterator[Sequence[_Placed]]:
-    """Runs of about the same work; no frame is in two of them."""
-    ends: list[tuple[int, int]] = []
-    work = 0
-    for number, one in enumerate(placed):
-        if not number or _reading_order(one)[:2] != _reading_order(placed[number - 1])[:2]:
-            ends.append((work, number))
-            work += (one[1] or one[0]).plain_size
-        work += WORK_PER_FILE + 2 * one[0].size
-    start = 0
-    for share in range(1, count + 1):
-        end = next((n for done, n in ends if done >= work * share / count), len(placed))
-        if start < end:
-            yield placed[start:end]
-        start = max(start, end)
 
 
 def _not_found(sha256: Sha256, **data: str) -> BlobNotFoundError:

@@ -62,7 +62,7 @@ def drill(store: Store, entries: Sequence[Entry], *, progress: Progress = SILENT
     target = folder / f"{PREFIX}{secrets.token_hex(8)}"
     try:
         with store.keep_packs():
-            export(target, entries, store.blobs, progress, purged)
+            export(target, entries, store, progress, purged)
         differs = tuple(_compare(target, wanted, progress))
     finally:
         clear(store.path)

@@ -125,7 +125,7 @@ class Applier:
                 self._root.fd,
                 stage_fd,
                 steps,
-                self._store.blobs,
+                self._store,
                 privileged=self._privileged,
                 progress=self._progress,
             )

@@ -8,25 +8,22 @@ makes an inode has a slot there, named by its number.
 
 import contextlib
 import os
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import repeat
 
 import msgspec
 
 from epmstore import fsio
-from epmstore.blobs.interface import BlobReader
-from epmstore.checkout.contents import ALONE, Write, write_contents
+from epmstore.checkout.files import NewFile, make_files, wait_for_writers
 from epmstore.checkout.plan import Step
-from epmstore.digest import BlobInfo, identify_stream
+from epmstore.digest import identify_stream
 from epmstore.errors import ChangedError
 from epmstore.progress import Progress
+from epmstore.record.store import Store
 from epmstore.relpath import RelPath, split
-from epmstore.scan.apply import NewFiles, apply_link_metadata
+from epmstore.scan.apply import apply_link_metadata
 from epmstore.scan.folders import FolderCache
-from epmstore.scan.holes import write_sparse
 from epmstore.scan.problem import UnreadError
 from epmstore.scan.steady import SteadyStream
 from epmstore.tree import Entry
@@ -35,6 +32,8 @@ SYNCFS_FROM = 64
 """Files from which one syncfs costs less than an fsync each."""
 REMOVERS = 4
 """Threads that remove many files: to remove one is to wait for the file system."""
+ALONE = 256
+"""Files that one thread removes as quickly."""
 SWITCHING = "switching"
 """The sign of `mark_switching`, among slots that are all numbers."""
 
@@ -94,7 +93,7 @@ def stage(
     root_fd: int,
     stage_fd: int,
     steps: Sequence[Step],
-    blobs: BlobReader,
+    store: Store,
     *,
     privileged: bool,
     progress: Progress,
@@ -107,7 +106,7 @@ def stage(
         size=sum(step.content.size for step in steps if step.content is not None),
     )
     stager.symlinks()
-    stager.files(blobs)
+    stager.files(store)
     stager.links(root_fd)
     if stager.syncs_each:
         fsio.sync_directory(stage_fd)
@@ -143,18 +142,24 @@ class _Stager:
                     apply_link_metadata(self._stage_fd, str(number), entry, self._privileged),
                 )
 
-    def files(self, blobs: BlobReader) -> None:
+    def files(self, store: Store) -> None:
         """Contents in the order in which the store reads them best."""
-        wanted: dict[BlobInfo, list[int]] = defaultdict(list)
-        for number in self.numbers:
-            entry = self._entry(number)
-            if entry.content is not None and self._steps[number].link is None:
-                wanted[entry.content].append(number)
-        write_contents(blobs, wanted, self._writer)
-
-    @contextlib.contextmanager
-    def _writer(self) -> Iterator[Write[int]]:
-        yield partial(self._write, NewFiles(privileged=self._privileged))
+        wanted = {
+            RelPath(str(number)): number
+            for number in self.numbers
+            if self._entry(number).content is not None and self._steps[number].link is None
+        }
+        done = make_files(
+            self._stage_fd,
+            [NewFile(slot, self._entry(number)) for slot, number in wanted.items()],
+            store,
+            privileged=self._privileged,
+            syncs=self.syncs_each,
+            progress=self._progress,
+        )
+        for slot, made in done:
+            self._note(slot.entry, made.refused)
+            self._inodes[wanted[slot.path]] = made.inode
 
     def links(self, root_fd: int) -> None:
         """Hard links, to the slot of their first path or to the file that stays."""
@@ -196,24 +201,6 @@ class _Stager:
                 self._inodes[number] = fsio.lstat(str(number), self._stage_fd).st_ino
         return self._inodes
 
-    def _write(self, new_files: NewFiles, number: int, chunks: Iterable[bytes]) -> None:
-        entry = self._entry(number)
-        fd = fsio.create(str(number), self._stage_fd)
-        try:
-            if entry.sparse:
-                write_sparse(fd, chunks)
-            else:
-                for chunk in chunks:
-                    fsio.write(fd, chunk)
-            found, refused = new_files.apply(fd, entry)
-            self._note(entry, refused)
-            self._inodes[number] = found.st_ino
-            if self.syncs_each:
-                fsio.sync_file(fd)
-        finally:
-            os.close(fd)
-        self._progress.advance(files=1, size=entry.content.size if entry.content else 0)
-
     def _entry(self, number: int) -> Entry:
         entry = self._steps[number].new
         assert entry is not None, "a staged step makes something"
@@ -233,6 +220,7 @@ def remove_stage(root_fd: int, name: str) -> None:
     except FileNotFoundError:
         return
     try:
+        wait_for_writers(fd)
         names = os.listdir(fd)
         if len(names) <= ALONE:
             _remove_all(names, fd)

@@ -4,30 +4,25 @@ The tree is built in a folder beside DIR and gets its name when it is whole and 
 is complete or not there. Owners are restored where the privilege allows it; what was not is named.
 """
 
-import contextlib
 import os
 import secrets
-import threading
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from epmstore import fsio
 from epmstore.atomic import directory
-from epmstore.blobs.interface import BlobReader
-from epmstore.checkout.contents import Write, write_contents
+from epmstore.checkout.files import FileMaker, NewFile, make_files
 from epmstore.checkout.plan import PURGED
 from epmstore.checkout.stage import Refused
-from epmstore.digest import BlobInfo, Digest
+from epmstore.digest import Digest
 from epmstore.errors import ConflictError, UsageError
 from epmstore.progress import Progress
+from epmstore.record.store import Store
 from epmstore.relpath import STAGE_PREFIX, RelPath, parents, split
-from epmstore.scan.apply import NewFiles, apply_link_metadata, apply_metadata
+from epmstore.scan.apply import apply_link_metadata, apply_metadata
 from epmstore.scan.folders import FolderCache
-from epmstore.scan.holes import write_sparse
 from epmstore.tree import Entry
 
 PRIVATE = 0o700
@@ -46,7 +41,7 @@ class Exported(msgspec.Struct, frozen=True):
 def export(
     target: Path,
     entries: Iterable[Entry],
-    blobs: BlobReader,
+    store: Store,
     progress: Progress,
     purged: Collection[Digest] = frozenset(),
 ) -> Exported:
@@ -60,7 +55,7 @@ def export(
         fsio.make_directory(name, parent, PRIVATE)
         fd = fsio.open_directory(name, parent)
         try:
-            exporter = _Exporter(fd, list(entries), blobs, progress, purged)
+            exporter = _Exporter(fd, list(entries), store, progress, purged)
             exported = exporter.run()
             fsio.sync_filesystem(fd)
             fsio.rename(name, parent, target.name, parent)
@@ -89,15 +84,14 @@ class _Exporter:
         self,
         fd: int,
         entries: list[Entry],
-        blobs: BlobReader,
+        store: Store,
         progress: Progress,
         purged: Collection[Digest],
     ) -> None:
         self._fd = fd
-        self._blobs = blobs
+        self._store = store
         self._progress = progress
         self._privileged = os.geteuid() == 0
-        self._lock = threading.Lock()
         self._purged = purged
         self.kept: list[tuple[RelPath, str]] = []
         self.refused: list[Refused] = []
@@ -141,33 +135,15 @@ class _Exporter:
                 fsio.make_directory(name, folders.open(folder), PRIVATE)
 
     def _write_files(self, files: Sequence[Entry]) -> None:
-        wanted: dict[BlobInfo, list[Entry]] = defaultdict(list)
-        for entry in files:
-            assert entry.content is not None, "files without content were left out"
-            wanted[entry.content].append(entry)
-        write_contents(self._blobs, wanted, self._writer)
-
-    @contextlib.contextmanager
-    def _writer(self) -> Iterator[Write[Entry]]:
-        with FolderCache(self._fd) as folders:
-            yield partial(self._write, folders, NewFiles(privileged=self._privileged))
-
-    def _write(
-        self, folders: FolderCache, new_files: NewFiles, entry: Entry, chunks: Iterable[bytes]
-    ) -> None:
-        folder, name = split(entry.path)
-        fd = fsio.create(name, folders.open(folder))
-        try:
-            if entry.sparse:
-                write_sparse(fd, chunks)
-            else:
-                for chunk in chunks:
-                    fsio.write(fd, chunk)
-            self._note(entry, new_files.apply(fd, entry)[1])
-        finally:
-            os.close(fd)
-        size = 0 if entry.content is None else entry.content.size
-        self._progress.advance(files=1, size=size)
+        done = make_files(
+            self._fd,
+            [NewFile(entry.path, entry) for entry in files],
+            self._store,
+            privileged=self._privileged,
+            progress=self._progress,
+        )
+        for file, made in done:
+            self._note(file.entry, made.refused)
 
     def _symlink(self, folders: FolderCache, entry: Entry) -> None:
         folder, name = split(entry.path)
@@ -186,8 +162,11 @@ class _Exporter:
         """To the first path of the group; if that is not in the scope, to the first one that is."""
         if first not in leaders:
             assert entry.content is not None, "files without content were left out"
-            with self._writer() as write:
-                write(entry, self._blobs.stream(entry.content))
+            with FileMaker(self._fd, privileged=self._privileged, syncs=False) as maker:
+                made = maker.make(
+                    NewFile(entry.path, entry), self._store.blobs.stream(entry.content)
+                )
+            self._note(entry, made.refused)
             leaders[first] = entry.path
             return
         source = fsio.open_directory(".", self._fd)
@@ -206,8 +185,7 @@ class _Exporter:
 
     def _note(self, entry: Entry, what: list[str]) -> None:
         if what:
-            with self._lock:
-                self.refused.append(Refused(entry.path, tuple(what)))
+            self.refused.append(Refused(entry.path, tuple(what)))
 
 
 def remove_tree(name: str, parent: int) -> None:

@@ -8,7 +8,6 @@ it first; a file is stored only if it held still; small work is done here, large
 
 import os
 import stat
-import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -20,13 +19,13 @@ from typing import Self
 import msgspec
 
 from epmstore.blobs.pack import WrittenGroup, discard_written
+from epmstore.child import Child, cores
 from epmstore.digest import Digest, Sha256
 from epmstore.progress import SILENT, Progress
 from epmstore.record.observe import Candidate
-from epmstore.record.pool import Worker
 from epmstore.record.reading import Reader, Seen, Task
 from epmstore.record.shelf import SharedClaims, Shelf
-from epmstore.record.worker import Finished
+from epmstore.record.worker import Finished, start
 from epmstore.relpath import RelPath, to_bytes
 from epmstore.scan.metadata import Owners, make_entry
 from epmstore.scan.problem import Problem
@@ -112,10 +111,7 @@ class Ingestion:
         self._root_fd = root_fd
         self._shelf = shelf
         self._progress = progress
-        cores = (
-            len(os.sched_getaffinity(0)) if sys.executable else 1
-        )  # what embeds us may have none
-        self._count = min(workers, cores)
+        self._count = cores(workers)
         self._lock = threading.Lock()
         self._owners = Owners()
         self._waiting: list[Candidate] = []
@@ -124,7 +120,7 @@ class Ingestion:
         self._fed = self._fed_files = self._fed_size = 0
         self._done_files = self._done_size = 0
         self._stack = ExitStack()
-        self._workers: list[Worker] = []
+        self._workers: list[Child] = []
         self._futures: list[Future[None]] = []
         self._examined: list[Examined] = []
         self._groups: list[WrittenGroup] = []
@@ -195,12 +191,12 @@ class Ingestion:
         claims = SharedClaims.create()
         self._stack.callback(claims.close)
         for _ in range(self._count):
-            worker = Worker(self._root_fd, self._shelf, claims)
+            worker = start(self._root_fd, self._shelf, claims)
             self._workers.append(self._stack.enter_context(worker))
         pool = self._stack.enter_context(ThreadPoolExecutor(self._count))
         self._futures = [pool.submit(self._serve, worker) for worker in self._workers]
 
-    def _serve(self, worker: Worker) -> None:
+    def _serve(self, worker: Child) -> None:
         self._finish(worker.work(self._parts(), _Slice.tasks, self._take))
 
     def _work(self) -> None:

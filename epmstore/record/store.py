@@ -26,6 +26,7 @@ from epmstore.index.database import VENDOR, Database
 from epmstore.index.entries import Entries
 from epmstore.index.live import LiveCache
 from epmstore.record.identity import Identity
+from epmstore.record.source import Source
 from epmstore.scan.compare import newest_ns
 from epmstore.scan.fsclock import boot_id
 
@@ -59,6 +60,11 @@ class Store:
         self.blobs = PackStore(self.packs, self.contents)
         self.packlog = PackLog(self.packs, self.quarantine)
         self._owner = owner
+
+    @property
+    def source(self) -> Source:
+        """How another process of ours comes to the contents."""
+        return Source.of(self.packs, self.contents)
 
     def close(self) -> None:
         self.blobs.close()

@@ -153,7 +153,7 @@ class Live(History):
         wanted = [entry for entry in entries if is_within(entry.path, paths)]
         with self._store.keep_packs():
             purged = self._store.contents.purged()
-            return export(target.absolute(), wanted, self._store.blobs, self._progress, purged)
+            return export(target.absolute(), wanted, self._store, self._progress, purged)
 
     def recover(self, *, wait: float = WAIT_SECONDS, what: Recovery = "all") -> Result | None:
         """Finish or take back an interrupted checkout, and do what is owed around it. Null if there

@@ -159,7 +159,7 @@ class Releasing(Repairing):
             done = export(
                 target.absolute(),
                 in_order(_as_mine(_with_folders(wanted)).values()),
-                self._store.blobs,
+                self._store,
                 self._progress,
                 self._store.contents.purged(),
             )

@@ -34,16 +34,6 @@ class BlobReaderContract:
     def test_none_of_many(self, tmp_path: Path) -> None:
         assert list(self.reader(tmp_path, CONTENTS).read_many([])) == []
 
-    @pytest.mark.parametrize("count", [1, 2, 3, 50])
-    def test_shares_are_all_together(self, tmp_path: Path, count: int) -> None:
-        reader = self.reader(tmp_path, CONTENTS)
-        wanted = [identify(data) for data in CONTENTS]
-        shares = reader.shares([*wanted, *reversed(wanted)], count)
-        found = [pair for share in shares for pair in share]
-        assert 1 <= len(shares) <= count
-        assert len(found) == len(CONTENTS)
-        assert dict(found) == dict(zip(wanted, CONTENTS, strict=True))
-
     @pytest.mark.parametrize("held", [[], CONTENTS])
     def test_what_is_not_stored_is_not_found(self, tmp_path: Path, held: list[bytes]) -> None:
         reader = self.reader(tmp_path, held)

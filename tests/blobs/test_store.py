@@ -71,12 +71,6 @@ class TestLargeContents(BlobReaderContract):
         with pytest.raises(UsageError):
             list(reader.read_many([identify(text(10))]))
 
-    @pytest.mark.parametrize("count", [1, 2])
-    def test_shares_are_all_together(self, tmp_path: Path, count: int) -> None:
-        reader = self.reader(tmp_path, [text(10)])
-        with pytest.raises(UsageError):
-            list(reader.shares([identify(text(10))], count)[0])
-
 
 def with_delta(shelf: Shelf, old: bytes, new: bytes) -> None:
     base = shelf.store.base_for(identify(old))
@@ -136,10 +130,7 @@ def test_what_can_be_no_base(shelf: Shelf) -> None:
     assert shelf.store.base_for(identify(data)) is None
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_each_frame_is_decoded_once(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
+def test_each_frame_is_decoded_once(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     contents = [text(60, n) for n in range(60)]
     shelf.keep(*contents, frame_size=8000)
     for data in contents[::3]:
@@ -159,9 +150,8 @@ def test_each_frame_is_decoded_once(
     with PackStore(shelf.packs, shelf.table) as store:
         # room for two frames only: the order alone must do it
         store._reader._cache._limit = 16_000
-        shares = [list(share) for share in store.shares(infos, count)]
-    assert len(shares) == count
-    assert dict(pair for share in shares for pair in share) == dict(zip(infos, wanted, strict=True))
+        found = list(store.read_many(infos))
+    assert dict(found) == dict(zip(infos, wanted, strict=True))
     assert sorted(decoded) == sorted(frames)
 
 

@@ -13,7 +13,7 @@ PART = 4 << 20
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr("epmstore.record.reading.PART_THRESHOLD", 1 << 20)
     monkeypatch.setattr("epmstore.record.ingest.POOL_FROM", 1 << 40)
-    monkeypatch.setattr("epmstore.checkout.contents.PART_THRESHOLD", 1 << 20)
+    monkeypatch.setattr("epmstore.checkout.files.PART_THRESHOLD", 1 << 20)
     return Host(tmp_path, files=2)
 
 

@@ -262,7 +262,7 @@ def test_copies_that_no_table_lists_are_found(leaked: Leak) -> None:
 def test_part_of_something_that_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("epmstore.record.reading.PART_THRESHOLD", 1 << 20)
     monkeypatch.setattr("epmstore.record.ingest.POOL_FROM", 1 << 40)
-    monkeypatch.setattr("epmstore.checkout.contents.PART_THRESHOLD", 1 << 20)
+    monkeypatch.setattr("epmstore.checkout.files.PART_THRESHOLD", 1 << 20)
     host = Host(tmp_path, files=2)
     rng = random.Random(SEED)
     first, second = rng.randbytes(4 << 20), rng.randbytes(1000)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from epmstore.blobs.pack import publish_pack
+from epmstore.child import Child
 from epmstore.clock import FixedClock
 from epmstore.digest import identify
 from epmstore.errors import EpmError
-from epmstore.record import pool
 from epmstore.record.ingest import POOL_FROM_FILES, Ingested, ingest
 from epmstore.record.observe import Candidate
 from epmstore.record.shelf import OwnClaims, SharedClaims, Shelf
@@ -139,13 +139,13 @@ def test_an_error_of_the_store_is_an_error_and_no_problem_of_a_path(
 def test_a_worker_that_dies_ends_the_work(
     root: Path, store: Store, end: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def kill(worker: pool.Worker, message: object) -> None:
+    def kill(worker: Child, message: object) -> None:
         send(worker, message)
         if isinstance(message, list):
             os.kill(worker._process.pid, end)
 
-    send = pool.Worker._send
-    monkeypatch.setattr(pool.Worker, "_send", kill)
+    send = Child._send
+    monkeypatch.setattr(Child, "_send", kill)
     with pytest.raises(EpmError, match="died"):
         run(root, store, workers=2)
     assert leftovers(store) == []
@@ -156,7 +156,7 @@ def test_an_interruption_leaves_no_process_and_no_file(
 ) -> None:
     for n in range(20):
         (root / f"large{n}").write_bytes(os.urandom(1 << 20))
-    processes: list[pool.Worker] = []
+    processes: list[Child] = []
 
     class Interrupted:
         def begin(self, what: str, *, files: int | None = None, size: int | None = None) -> None:
@@ -169,13 +169,13 @@ def test_an_interruption_leaves_no_process_and_no_file(
         def end(self) -> None:
             pass
 
-    start: Callable[..., None] = pool.Worker.__init__
+    start: Callable[..., None] = Child.__init__
 
-    def noted(worker: pool.Worker, *arguments: object) -> None:
+    def noted(worker: Child, *arguments: object) -> None:
         start(worker, *arguments)
         processes.append(worker)
 
-    monkeypatch.setattr(pool.Worker, "__init__", noted)
+    monkeypatch.setattr(Child, "__init__", noted)
     shelf = Shelf(store.packs, store.contents, store.blobs)
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     with pytest.raises(KeyboardInterrupt):

@@ -1,0 +1,241 @@
+"""Making many files with given contents below a folder. Where there is much to do, other processes
+do it side by side, because each file is a handful of short system calls.
+
+The folder is ours, private, and locked by all who write into it: when a parent dies, its children
+end a moment later, and who takes the folder away waits for that (`wait_for_writers`).
+"""
+
+import contextlib
+import fcntl
+import os
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Self, TypeAlias
+
+import msgspec
+
+from epmstore import fsio
+from epmstore.blobs.interface import BlobReader
+from epmstore.blobs.pack import PART_THRESHOLD
+from epmstore.child import Child, cores, serve
+from epmstore.digest import BlobInfo
+from epmstore.progress import Progress
+from epmstore.record.source import Source
+from epmstore.record.store import Store
+from epmstore.relpath import RelPath, split
+from epmstore.scan.apply import NewFiles
+from epmstore.scan.folders import FolderCache
+from epmstore.scan.holes import write_sparse
+from epmstore.tree import Entry
+
+WORKERS = 4
+POOL_FROM = 64 << 20
+"""Bytes of contents from which processes pay."""
+POOL_FROM_FILES = 1500
+PART_FILES = 1000
+PART_BYTES = 32 << 20
+"""What is done at a time: large enough that few frames are in two of them."""
+
+
+class NewFile(msgspec.Struct, frozen=True, gc=False):
+    """A file to make at a path below the folder, with content, metadata and time of an entry."""
+
+    path: RelPath
+    entry: Entry
+
+    @property
+    def content(self) -> BlobInfo:
+        assert self.entry.content is not None, "only what has a content is written"
+        return self.entry.content
+
+
+class Made(msgspec.Struct, frozen=True, gc=False):
+    """`refused` is what of the metadata could not be had, as `apply_metadata` says it."""
+
+    inode: int
+    refused: list[str]
+
+
+_Part: TypeAlias = list[NewFile]
+_Take: TypeAlias = Callable[[_Part, list[Made]], None]
+
+
+class FileMaker:
+    """Makes files below a folder, one after the other; a context manager. For one thread."""
+
+    def __init__(self, folder_fd: int, *, privileged: bool, syncs: bool) -> None:
+        """`syncs`: each file is durable when it is made, though not its name."""
+        self._folders = FolderCache(folder_fd)
+        self._metadata = NewFiles(privileged=privileged)
+        self._syncs = syncs
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._folders.close()
+
+    def make(self, file: NewFile, chunks: Iterable[bytes]) -> Made:
+        """Raises OSError, and what `chunks` raises."""
+        folder, name = split(file.path)
+        fd = fsio.create(name, self._folders.open(folder))
+        try:
+            if file.entry.sparse:
+                write_sparse(fd, chunks)
+            else:
+                for chunk in chunks:
+                    fsio.write(fd, chunk)
+            found, refused = self._metadata.apply(fd, file.entry)
+            if self._syncs:
+                fsio.sync_file(fd)
+        finally:
+            os.close(fd)
+        return Made(found.st_ino, refused)
+
+
+class _Setting(msgspec.Struct, frozen=True):
+    """What a child needs to know. It inherits the descriptor."""
+
+    folder_fd: int
+    privileged: bool
+    source: Source
+
+
+class _Service:
+    """Makes files, wherever that is."""
+
+    def __init__(self, blobs: BlobReader, maker: FileMaker) -> None:
+        self._blobs = blobs
+        self._maker = maker
+
+    def do(self, files: _Part) -> list[Made]:
+        """What became of each."""
+        made: dict[RelPath, Made] = {}
+        wanted: dict[BlobInfo, list[NewFile]] = defaultdict(list)
+        for file in files:
+            if file.content.size > PART_THRESHOLD:
+                made[file.path] = self._maker.make(file, self._blobs.stream(file.content))
+            else:
+                wanted[file.content].append(file)
+        for info, data in self._blobs.read_many(wanted):
+            for file in wanted[info]:
+                made[file.path] = self._maker.make(file, (data,))
+        return [made[file.path] for file in files]
+
+    def finish(self) -> None:
+        """Nothing is left."""
+
+
+@contextmanager
+def _begin(setting: _Setting) -> Iterator[_Service]:
+    _, blobs = setting.source.open()
+    with blobs, FileMaker(setting.folder_fd, privileged=setting.privileged, syncs=False) as maker:
+        yield _Service(blobs, maker)
+
+
+def main() -> None:
+    """Of a child."""
+    serve(_begin)
+
+
+def make_files(
+    folder_fd: int,
+    files: Sequence[NewFile],
+    store: Store,
+    *,
+    privileged: bool,
+    syncs: bool = False,
+    progress: Progress,
+) -> list[tuple[NewFile, Made]]:
+    """Make them, and say what became of each. What goes wrong with one ends everything.
+
+    Raises BlobNotFoundError, DamagedError, OSError.
+    """
+    parts = list(_divided(files))
+    done: list[tuple[_Part, list[Made]]] = []
+
+    def take(part: _Part, made: list[Made]) -> None:
+        done.append((part, made))
+        progress.advance(files=len(part), size=_size(part))
+
+    is_much = len(files) >= POOL_FROM_FILES or _size(files) >= POOL_FROM
+    count = min(cores(WORKERS), len(parts)) if is_much else 1
+    if count > 1 and _lock(folder_fd):
+        _share(parts, _Setting(folder_fd, privileged, store.source), count, take)
+    else:
+        with FileMaker(folder_fd, privileged=privileged, syncs=syncs) as maker:
+            service = _Service(store.blobs, maker)
+            for part in parts:
+                take(part, service.do(part))
+    return [one for part, made in done for one in zip(part, made, strict=True)]
+
+
+def _divided(files: Sequence[NewFile]) -> Iterator[_Part]:
+    """Neighbours are recorded together, so they lie in the same frames."""
+    part: _Part = []
+    size = 0
+    for file in files:
+        part.append(file)
+        size += file.content.size
+        if len(part) >= PART_FILES or size >= PART_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _size(files: Iterable[NewFile]) -> int:
+    return sum(file.content.size for file in files)
+
+
+def wait_for_writers(folder_fd: int) -> None:
+    """Until nobody writes into a folder of ours whose parent process has died."""
+    _lock(folder_fd)
+
+
+def _lock(folder_fd: int) -> bool:
+    """Children inherit the descriptor, and the lock lasts for as long as one of them has it. False
+    where the file system has no such locks.
+    """
+    try:
+        fcntl.flock(folder_fd, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    return True
+
+
+def _share(todo: list[_Part], setting: _Setting, count: int, take: _Take) -> None:
+    """Children take from both ends, so that they are seldom in each other's folders."""
+    queue = deque(todo)
+
+    def parts(number: int) -> Iterator[_Part]:
+        with contextlib.suppress(IndexError):
+            while True:
+                yield queue.pop() if number % 2 else queue.popleft()
+
+    with ExitStack() as stack:
+        children = [
+            stack.enter_context(Child(__name__, setting, (setting.folder_fd,)))
+            for _ in range(count)
+        ]
+        pool = stack.enter_context(ThreadPoolExecutor(count))
+        working = [
+            pool.submit(child.work, parts(number), list, take)
+            for number, child in enumerate(children)
+        ]
+        try:
+            for future in as_completed(working):
+                future.result()
+        except BaseException:
+            queue.clear()
+            for child in children:
+                child.stop()
+            raise
