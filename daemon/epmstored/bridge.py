@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from epmstore.workspace import Workspace
 from epmstored.brake import StoppedError
+from epmstored.memory import Ebb
 from epmstored.priority import give_way
 
 T = TypeVar("T")
@@ -73,12 +74,14 @@ class Bridge:
     def _work(self) -> None:
         if self._niceness:
             give_way(self._niceness)
+        ebb = Ebb()
         try:
             while (job := self._jobs.get()) is not None:
                 job.do(self._workspace_now)
                 del job  # a result may be large, and the next job may be far
                 if self._jobs.empty() and self._workspace is not None:
                     self._workspace.rest()
+                    ebb.after_work()
         finally:
             if self._workspace is not None:
                 self._workspace.close()

@@ -18,7 +18,7 @@ from epmstore.places import SYSTEM_STORE
 from epmstore.workspace.settings import load_settings
 from epmstored.clock import SystemDaemonClock
 from epmstored.logs import JsonFormatter, TextFormatter
-from epmstored.memory import limit_arenas
+from epmstored.memory import keep_little
 from epmstored.notify import Notifier
 from epmstored.rhythm import Rhythm
 from epmstored.service import Service
@@ -28,7 +28,7 @@ from epmstored.watching import chooser
 def main(args: list[str] | None = None) -> int:
     """Run until a signal; the exit code."""
     options = _parser().parse_args(args)
-    limit_arenas()
+    keep_little()
     try:
         asyncio.run(_service(options.store).run())
     except EpmError as error:

@@ -5,7 +5,6 @@ import msgspec
 from epmstore.catalog.model import Reason, VersionRecord
 from epmstore.record.recorder import Recorded
 from epmstore.workspace import AppHandle
-from epmstored.memory import GROWN, give_back, resident
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -27,11 +26,7 @@ def record(
     handle: AppHandle, reason: Reason, only: frozenset[str] | None, *, contents: bool = True
 ) -> Outcome:
     """Raises as `record_drift`."""
-    before = resident()
-    outcome = outcome_of(handle.record_drift(reason, only=only, contents=contents, wait=0))
-    if only is None or resident() - before > GROWN:  # a small one may have sealed a large pack
-        give_back()
-    return outcome
+    return outcome_of(handle.record_drift(reason, only=only, contents=contents, wait=0))
 
 
 def outcome_of(recorded: Recorded) -> Outcome:

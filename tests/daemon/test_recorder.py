@@ -11,10 +11,8 @@ import pytest
 from epmstore.catalog.appcat import App
 from epmstore.relpath import RelPath
 from epmstore.workspace import Workspace
-from epmstored import outcome
 from epmstored.brake import Brake
 from epmstored.bridge import Bridge
-from epmstored.memory import GROWN
 from epmstored.noise import RUNNING
 from epmstored.outcome import record
 from epmstored.polling import PollingWatcher
@@ -356,22 +354,6 @@ def test_what_cannot_be_read_is_said(host: Host) -> None:
     assert len(report.degraded()) == 1
     report.recorded(outcome, "event", looked=None, only=frozenset({"lib"}))
     assert report.degraded() == ()
-
-
-async def test_a_recording_that_leaves_the_process_large_gives_memory_back(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given: list[str] = []
-    sizes = iter([0, 0, GROWN, 0, GROWN + 1])
-    monkeypatch.setattr(outcome, "give_back", lambda: given.append("memory"))
-    monkeypatch.setattr(outcome, "resident", lambda: next(sizes))
-    async with host.recorder() as recorder:
-        await recorder.step()
-        assert len(given) == 1, "after everything was looked at"
-        for expected in (1, 2):
-            host.watcher.say("bin")
-            await host.settle(recorder)
-            assert len(given) == expected
 
 
 async def test_what_comes_while_the_root_is_checked_is_not_put_off(
