@@ -57,10 +57,26 @@ def _nothing_left(value: Any) -> None:
     """Most children leave nothing behind."""
 
 
+def _stamp() -> tuple[int, ...] | None:
+    """What tells this file from the one that an upgrade puts in its place."""
+    try:
+        found = os.stat(__file__)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns
+
+
+_LOADED = _stamp()
+
+
 def cores(limit: int) -> int:
-    """How many children help: one for each core, up to a limit."""
-    # what embeds us may have no interpreter to start
-    return min(limit, len(os.sched_getaffinity(0))) if sys.executable else 1
+    """How many children help: one for each core, up to a limit. One means none, because there is no
+    interpreter to start (what embeds us may have none), or the program on the disk is not the one
+    that runs here: a daemon goes on while its package is upgraded.
+    """
+    if not sys.executable or _stamp() != _LOADED:
+        return 1
+    return min(limit, len(os.sched_getaffinity(0)))
 
 
 class Child:
@@ -170,7 +186,8 @@ def serve(
     """
     with open(0, "rb", closefd=False) as pipe:
         parent, setting = _receive(pipe)
-        _die_with(parent)
+        signal.signal(signal.SIGTERM, _leave)
+        die_with(parent)
         try:
             answer: object = Last(_work(begin(setting), pipe))
         except EOFError:
@@ -213,8 +230,10 @@ def _receive(pipe: IO[bytes]) -> Any:
     return pickle.loads(data)
 
 
-def _die_with(parent: int) -> None:
-    signal.signal(signal.SIGTERM, _leave)
+def die_with(parent: int) -> None:
+    """From now on this process gets SIGTERM when the thread that started it ends; if it has
+    ended already, so do we.
+    """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         sys.exit(1)

@@ -6,10 +6,7 @@ as JSON; the daemon says it (care.py). A process ends with the daemon's thread t
 whatever it is doing: all of this is work that may be killed.
 """
 
-import ctypes
 import logging
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +16,7 @@ from typing import Final
 import msgspec
 
 from epmstore.catalog.retention import Policy
+from epmstore.child import die_with
 from epmstore.config import CareConfig, RetentionConfig
 from epmstore.errors import BusyError, DiskFullError, EpmError, NotFoundError
 from epmstore.workspace import Workspace
@@ -27,7 +25,6 @@ from epmstored.schedule import Task
 ACTOR: Final[dict[str, object]] = {"via": "daemon", "command": "epmstored"}
 LINES: Final = 10
 """Findings of one kind that are said."""
-_PR_SET_PDEATHSIG: Final = 1
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -162,9 +159,7 @@ def policy_of(config: RetentionConfig) -> Policy:
 
 def main() -> None:
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != order.parent:
-        sys.exit(1)
+    die_with(order.parent)
     try:
         with Workspace.open(Path(order.store), actor=ACTOR, recover=False) as workspace:
             outcome = perform(workspace, order)
