@@ -1,7 +1,13 @@
-"""Contestants at work: chains of stages, in turn, each contestant in a place of its own."""
+"""Contestants at work: chains of stages, in turn, each contestant in a place of its own.
+
+What a contestant made goes when its last stage is over: all that is there at one time has to fit
+into the page cache, or the later ones in a round would find the disk where the first ones found
+memory.
+"""
 
 import shutil
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from string import Template
 
@@ -23,15 +29,17 @@ from benchmarks.stages import (
 )
 
 HUGE_BYTES = 1 << 30
+COPIES = 6
+"""Of a tree, for which there is room where a contestant works."""
 
 
 class Place:
-    """Where one contestant works during one chain."""
+    """Where one contestant works during one chain: a folder of its own below `work`."""
 
     def __init__(self, contestant: Contestant, older: Path, work: Path) -> None:
         self.contestant = contestant
         self.older = older
-        self.home = work / contestant.name
+        self.home = work / contestant.name / "home"
         self.root = self.home / "root" if contestant.owns_root else older
         self.out = self.home / "out"
         self.sizes: dict[str, int] = {}
@@ -71,14 +79,13 @@ class Bench:
         results: Results,
         *,
         stages: frozenset[str] | None = None,
-        slow_rounds: int = 3,
     ) -> None:
         self.contestants = contestants
         self.older = older
         self.release = release
         self.results = results
-        self.slow_rounds = slow_rounds
-        self.scratch = Scratch(older.parent / "work")
+        self._work = older.parent / "work"
+        self._size = COPIES * results.tree_bytes + (HUGE_BYTES << 2)
         self._stages = stages
         self._original = ""
 
@@ -86,33 +93,35 @@ class Bench:
         """Another one begins in each turn."""
         first = turn % len(self.contestants)
         ordered = self.contestants[first:] + self.contestants[:first]
-        self._run(chain, turn, ordered)
+        self._run(chain, ordered)
 
-    def run_apart(self, chain: str, turn: int) -> None:
-        """One after the other, each on a file system of its own: for trees that fill one."""
+    def run_apart(self, chain: str) -> None:
+        """One after the other: for trees of which only one fits the disk or the page cache."""
         for one in self.contestants:
-            self._run(chain, turn, [one])
+            self._run(chain, [one])
 
-    def _run(self, chain: str, turn: int, ordered: list[Contestant]) -> None:
+    def _run(self, chain: str, ordered: list[Contestant]) -> None:
         stages = [s for s in CHAINS[chain] if self._stages is None or s.name in self._stages]
-        self.scratch.renew()
-        self.results.place = self.scratch.kind
         tree = self._tree_of(chain)
-        work = self.scratch.folder
-        places = [
-            Place(one, tree, work)
-            for one in ordered
-            if any(self._takes_part(one, stage, turn) for stage in stages)
-        ]
-        ready = [place for place in places if self._prepare(chain, place)]
-        for stage in stages:
-            for place in ready:
-                if self._takes_part(place.contestant, stage, turn):
-                    self._run_stage(stage, place)
+        with ExitStack() as stack:
+            ready: list[tuple[Place, Scratch]] = []
+            for one in ordered:
+                if any(self._takes_part(one, stage) for stage in stages):
+                    scratch = Scratch(self._work / one.name, self._size)
+                    stack.enter_context(scratch)
+                    self.results.place = scratch.kind
+                    place = Place(one, tree, self._work)
+                    if self._prepare(chain, place):
+                        ready.append((place, scratch))
+            for number, stage in enumerate(stages):
+                for place, scratch in ready:
+                    if self._takes_part(place.contestant, stage):
+                        self._run_stage(stage, place, scratch)
+                    if not any(self._takes_part(place.contestant, s) for s in stages[number + 1 :]):
+                        scratch.remove()
 
-    def _takes_part(self, one: Contestant, stage: Stage, turn: int) -> bool:
-        left_out = turn >= self.slow_rounds or stage.name in one.costly
-        if one.slow and left_out and self.results.files >= SLOW_FROM:
+    def _takes_part(self, one: Contestant, stage: Stage) -> bool:
+        if stage.name in one.costly and self.results.files >= SLOW_FROM:
             return False
         return stage.name in one.stages
 
@@ -136,15 +145,15 @@ class Bench:
             return make_huge(self.older.parent / "huge", HUGE_BYTES)
         return self.older
 
-    def _run_stage(self, stage: Stage, place: Place) -> None:
+    def _run_stage(self, stage: Stage, place: Place, scratch: Scratch) -> None:
         one = place.contestant
         _make_ready(stage, place, self.release)
         try:
             if stage.name in one.before:
                 untimed(place.text(one.before[stage.name]), place.root, place.env)
-            begun = self.scratch.written()
+            begun = scratch.written()
             sample = timed(place.text(one.stages[stage.name]), place.root, place.env)
-            ended = self.scratch.written()
+            ended = scratch.written()
             if begun is not None and ended is not None:
                 sample = sample._replace(written_bytes=ended - begun)
             if stage.name in one.after:

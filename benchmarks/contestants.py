@@ -15,8 +15,7 @@ class Contestant(NamedTuple):
     """`stored` names what counts as its store, as globs below `$home`, part by part. What is done
     `before` and `after` a stage is not measured.
 
-    One that is slow over large trees (see stages.SLOW_FROM) is measured there in fewer rounds, and
-    its `costly` stages only over smaller ones.
+    Its `costly` stages are measured over smaller trees only (see stages.SLOW_FROM).
     """
 
     name: str
@@ -31,7 +30,6 @@ class Contestant(NamedTuple):
     verified: bool = False
     program: str = ""
     note: str = ""
-    slow: bool = False
     costly: frozenset[str] = frozenset()
 
     def is_installed(self) -> bool:
@@ -191,7 +189,6 @@ OSTREE = Contestant(
     },
     stored={"repo": ("repo",)},
     note="mode bare-user: stores files as they are, and could check out by hard links; fsync on",
-    slow=True,
 )
 
 OSTREE_ARCHIVE = OSTREE._replace(
@@ -214,7 +211,6 @@ CASYNC = Contestant(
     },
     stored={"chunks": ("s.castr", "*.caidx")},
     note="default chunks, zstd; with its encoder cache; no fsync",
-    slow=True,
 )
 
 BUP = Contestant(
@@ -230,7 +226,6 @@ BUP = Contestant(
     },
     stored={"repository": ("bup/objects",)},
     note="index and save, zlib -1, and the index of the files not counted as store",
-    slow=True,
     costly=frozenset({"full"}),
 )
 

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import grown, npm, trees
-from benchmarks.stages import CHAINS, Release, compare_releases, files_of, make_small
+from benchmarks.stages import CHAINS, Release, compare_releases, files_of, make_small, make_tenth
 
 BRIEF = "zstd,git,restic,borg,casync"
+QUICK = "zstd,cp,rsync,git,restic,borg,python"
+SLOW = "ostree,ostree-archive,casync,bup"
 
 
 class Plan(NamedTuple):
@@ -21,7 +23,8 @@ class Plan(NamedTuple):
 
 
 PLANS = {
-    "linux": Plan("two patch releases of the kernel's source", tuple(CHAINS), rounds=5),
+    "linux": Plan("two patch releases of the kernel's source", tuple(CHAINS), QUICK, rounds=5),
+    "linux-slow": Plan("the same, with those who take longer over it", peers=SLOW, rounds=5),
     "postgresql": Plan("two releases of the PostgreSQL server, as packaged"),
     "libnode": Plan("two releases of the Node runtime's library, as packaged", peers=BRIEF),
     "firefox": Plan("two releases of Firefox, half a year apart", peers=BRIEF),
@@ -35,6 +38,7 @@ PLANS = {
         apart=True,
     ),
     "small": Plan("made up: to try the benchmark, not to believe it", tuple(CHAINS)),
+    "tenth": Plan("every tenth file of the kernel's source: the same", tuple(CHAINS), rounds=2),
 }
 OTHERS = ("postgresql", "libnode", "firefox", "chromium", "node_modules")
 
@@ -53,5 +57,9 @@ def pair(name: str) -> tuple[Path, Release, tuple[str, str]]:
     elif name == "small":
         older, newer = make_small(trees.CACHE)
     else:
-        older, newer = trees.fetch(name)
-    return older, compare_releases(older, newer), (older.name, newer.name)
+        older, newer = trees.fetch("linux" if name in ("linux-slow", "tenth") else name)
+    releases = older.name, newer.name
+    if name == "tenth":
+        older = make_tenth(older, older.with_name(f"{older.name}.tenth"))
+        return older, compare_releases(older, newer, added=False), releases
+    return older, compare_releases(older, newer), releases

@@ -23,8 +23,9 @@ epmstore's times include making the result durable, hashing twice and, for a che
 and verification; what a checkout wrote is compared with the original. The others do what they do
 with the options shown. Peak memory of less than 10 MB cannot be told apart. *Written* is what
 reached the device until all was synced, the file system's metadata and journal included.
-Contestants that are slow over large trees (more than {SLOW_FROM:,} files) run there in the first
-rounds only, and without some stages: see the end.
+All that is there at one time fits into the page cache: so those that are slow over large trees are
+measured in rounds of their own there, with epmstore among them, and (over more than {SLOW_FROM:,}
+files) without some stages: see the end.
 """
 
 
@@ -236,10 +237,8 @@ def contestant_lines(record: Record) -> Iterable[str]:
             yield f"- **{name}** took no part (to install it: `{one.install}`)"
             continue
         notes = [one.note] if one.note else []
-        if one.slow:
-            notes.append("slow over large trees: the first rounds only")
         if one.costly:
-            notes.append(f"left out there: {', '.join(sorted(one.costly))}")
+            notes.append(f"left out over large trees: {', '.join(sorted(one.costly))}")
         install = f", `{one.install}`" if one.install else ""
         commands = "; ".join(f"{stage}: `{line}`" for stage, line in one.stages.items())
         setup = f"before: `{one.setup}`; " if one.setup else ""

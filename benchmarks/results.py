@@ -57,6 +57,16 @@ class Results(msgspec.Struct):
     versions: dict[str, str] = {}
     failures: list[str] = []
 
+    def is_like(self, other: "Results") -> bool:
+        """Whether samples of both may stand beside each other: same program, machine and tree."""
+        mine, theirs = self.about, other.about
+        return (mine.commit, mine.machine, self.releases, self.files) == (
+            theirs.commit,
+            theirs.machine,
+            other.releases,
+            other.files,
+        )
+
     def of(self, stage: str, name: str) -> Measured:
         """To add to."""
         return self.stages.setdefault(stage, {}).setdefault(name, Measured())
@@ -66,8 +76,9 @@ class Results(msgspec.Struct):
 
     @property
     def rounds(self) -> int:
-        """Of epmstore, the most at any stage."""
-        return max((len(of["epmstore"].samples) for of in self.stages.values()), default=0)
+        """The most that any contestant had at any stage."""
+        every = (one for of in self.stages.values() for one in of.values())
+        return max((len(one.samples) for one in every), default=0)
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -172,7 +183,14 @@ def machine() -> str:
 
 
 def _commit() -> str:
-    here = Path(__file__).parent
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
-    done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+    """And whether anything differs from it, reports apart."""
+    name = _git("describe", "--always", "--abbrev=10") or "unknown"
+    reports = (":!benchmarks/report.*", ":!benchmarks/plots")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", *reports)
+    return f"{name}-dirty" if changed else name
+
+
+def _git(*words: str) -> str:
+    here = Path(__file__).parents[1]
+    done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=False)
+    return done.stdout.strip()

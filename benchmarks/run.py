@@ -6,10 +6,13 @@ each chain. Work is in benchmarks/.cache/work. What a checkout wrote is compared
 outside the measured time: a quick wrong answer is a failure.
 
 A run replaces its parts in benchmarks/report.json, leaves the others, and writes report.md from
-all: so a report may be made in several runs. It is compared with the one of the last commit.
+all: so a report may be made in several runs. With --more rounds are added to what is there, of the
+same program on the same machine. The report is compared with the one of the last commit.
 
     make bench                               kernel source, all chains, five rounds, and all tables
-    make bench ARGS='--trees linux --only trees'        the kernel alone
+    make bench ARGS='--trees linux --only trees'        the kernel alone, with quick peers
+    make bench ARGS='--trees linux-slow --only trees'   the kernel, with slow ones
+    make bench ARGS='--trees linux --only trees --more --rounds 2'      two rounds more of it
     make bench ARGS='--trees others'                    the other trees, and all tables
     make bench ARGS='--trees million --only trees'      a million files: 45 GB of disk
     make bench ARGS='--trees small --out /tmp/report.md --rounds 1'   try whether everything works
@@ -40,16 +43,21 @@ PARTS = ("trees", "queries", "space", "daemon", "calls")
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure epmstore against other tools.")
-    parser.add_argument("--trees", default="linux", help=f"of {', '.join(PLANS)}; others; all")
+    parser.add_argument(
+        "--trees", default="linux,linux-slow", help=f"of {', '.join(PLANS)}; others; all"
+    )
     parser.add_argument("--only", default=",".join(PARTS), help=f"parts, of {', '.join(PARTS)}")
     parser.add_argument("--rounds", type=int, help="default: 5 for linux, less for others")
-    parser.add_argument("--slow-rounds", type=int, default=3, help="of slow peers, large trees")
+    parser.add_argument("--more", action="store_true", help="rounds, beside those that are there")
     parser.add_argument("--chain", action="append", choices=list(CHAINS), help="default: all")
     parser.add_argument("--peers", help="names with commas between them (default: all installed)")
     parser.add_argument("--changes", type=int, default=60, help="that the daemon is shown")
     parser.add_argument("--out", type=Path, default=REPORT, help="default: benchmarks/report.md")
     options = parser.parse_args()
-    names = {"others": ",".join(plans.OTHERS), "all": ",".join(("linux", *plans.OTHERS))}
+    names = {
+        "others": ",".join(plans.OTHERS),
+        "all": ",".join(("linux", "linux-slow", *plans.OTHERS)),
+    }
     options.trees = names.get(options.trees, options.trees).split(",")
     options.only = options.only.split(",")
     unknown = {*options.trees} - {*PLANS} | {*options.only} - {*PARTS}
@@ -96,24 +104,27 @@ class Run:
         files = list(files_of(older))
         size = sum((older / path).lstat().st_size for path in files)
         results = Results(name, releases, len(files), size, About.now())
-        results.versions = {one.name: one.version_line() for one in contestants}
-        bench = Bench(
-            contestants,
-            older,
-            release,
-            results,
-            stages=plan.stages,
-            slow_rounds=options.slow_rounds,
-        )
+        known = self.record.trees.get(name)
+        if options.more and known is not None:
+            if not known.is_like(results):
+                raise SystemExit(
+                    f"{name} was measured with another program or on another machine: no --more"
+                )
+            results = known
+        results.versions |= {one.name: one.version_line() for one in contestants}
+        bench = Bench(contestants, older, release, results, stages=plan.stages)
         self.record.trees[name] = results
-        for number in range(options.rounds or plan.rounds):
+        begun = results.rounds
+        for number in range(begun, begun + (options.rounds or plan.rounds)):
             for chain in options.chain or plan.chains:
                 if chain == "huge" and number:
                     continue  # only sizes and memory count
                 print(f"{name}, round {number + 1}, {chain}", file=sys.stderr, flush=True)
-                (bench.run_apart if plan.apart else bench.run_chain)(chain, number)
+                if plan.apart:
+                    bench.run_apart(chain)
+                else:
+                    bench.run_chain(chain, number)
             self.write()  # of what there is, should the rest not come
-        bench.scratch.remove()
         return results
 
     def warm_up(self) -> None:
@@ -123,7 +134,6 @@ class Run:
         nowhere = Results("small", releases, 0, 0, About.now())
         bench = Bench(contestants, older, release, nowhere)
         bench.run_chain("main", 0)
-        bench.scratch.remove()
 
     def measure_tables(self) -> None:
         """Raises CommandError, MissingTreeError."""

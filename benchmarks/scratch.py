@@ -1,8 +1,9 @@
-"""Where contestants work: a file system that is made anew for each chain, so that nobody pays for
-what another one left behind.
+"""Where a contestant works: a file system that is made anew for each chain, so that nobody pays for
+what was left behind, neither on the disk nor in memory.
 
 ext4 does not give an inode number out again within minutes of its removal, but looks at it each
-time: on a file system where a tree was just removed, making files takes several times as long.
+time: on a file system where a tree was just removed, making files takes several times as long. The
+image below is read and written past the page cache: what is in the file system is cached once.
 """
 
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 SIZE = 40 << 30
 """Of the image, which is sparse: it takes what is in it."""
+INODE_RATIO = 16384
 SECTOR = 512
 
 
@@ -21,10 +23,12 @@ class Scratch:
     As a context manager it gives the folder, empty, and removes it at the end.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, size: int = SIZE) -> None:
+        """`size` in bytes, of the file system if it is one of its own."""
         self.folder = folder
+        self._size = size
         self._image = folder.with_name(folder.name + ".img")
-        self._is_mounted = False
+        self._device = ""
 
     def __enter__(self) -> Path:
         self.renew()
@@ -38,46 +42,49 @@ class Scratch:
         self.remove()
         self.folder.mkdir(parents=True)
         if os.geteuid() == 0 and shutil.which("mkfs.ext4"):
-            self._is_mounted = self._mount()
+            self._mount()
 
     def remove(self) -> None:
-        if self._is_mounted:
+        if self._device:
             subprocess.run(["umount", self.folder], check=True)
-            self._is_mounted = False
+            subprocess.run(["losetup", "-d", self._device], check=True)
+            self._device = ""
         self._image.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def kind(self) -> str:
-        return "a new ext4 for each chain" if self._is_mounted else "one folder for all"
+        own = "a new ext4 for each contestant and chain"
+        return own if self._device else "one file system for all"
 
     def written(self) -> int | None:
         """Bytes that its device was given so far, everything synced first. None: it has none."""
         os.sync()  # also so that nobody pays for what others have left to write
-        if not self._is_mounted:
+        if not self._device:
             return None
-        device = self.folder.stat().st_dev
-        stat = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat")
+        stat = Path("/sys/block", Path(self._device).name, "stat")
         return int(stat.read_text().split()[6]) * SECTOR
 
-    def _mount(self) -> bool:
+    def _mount(self) -> None:
+        """Where it cannot be had, as in some containers, the folder stays one."""
         with self._image.open("wb") as image:
-            image.truncate(SIZE)
+            image.truncate(self._size)
         eager = "lazy_itable_init=0,lazy_journal_init=0"  # or it would go on behind our back
-        make = [
-            "mkfs.ext4",
-            "-q",
-            "-F",
-            "-i",
-            "16384",
-            "-J",
-            "size=256",
-            "-E",
-            eager,
-            str(self._image),
-        ]
-        mount = ["mount", "-o", "loop", str(self._image), str(self.folder)]
-        return all(
-            subprocess.run(command, capture_output=True, check=False).returncode == 0
-            for command in (make, mount)
-        )
+        options = ["-q", "-F", "-i", str(INODE_RATIO), "-J", "size=256", "-E", eager]
+        loop = ["losetup", "--find", "--show", "--direct-io=on", str(self._image)]
+        if _run(["mkfs.ext4", *options, str(self._image)]) is None:
+            return
+        device = _run(loop)
+        if device and _run(["mount", device, str(self.folder)]) is None:
+            _run(["losetup", "-d", device])
+        elif device:
+            self._device = device
+
+
+def _run(command: list[str]) -> str | None:
+    """What it prints; null if it fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -40,7 +40,7 @@ LARGE = (
 )
 START = (Stage("start", "P10", "start and print the version"),)
 SLOW_FROM = 20_000
-"""Files of a tree for which slow contestants are measured less often."""
+"""Files of a tree over which contestants leave out what is costly."""
 CHAINS = {"main": MAIN, "touched": TOUCHED, "tenth": TENTH, "huge": LARGE, "start": START}
 
 
@@ -69,9 +69,11 @@ def is_same(one: Path, two: Path) -> bool:
     return a.st_mode == b.st_mode and filecmp.cmp(one, two, shallow=False)
 
 
-def compare_releases(older: Path, newer: Path) -> Release:
+def compare_releases(older: Path, newer: Path, *, added: bool = True) -> Release:
+    """Without what was `added`, if the older one is only a part of what it was."""
     before, after = set(files_of(older)), set(files_of(newer))
     both = before & after
+    after = after if added else both
     changed = [path for path in both if not is_same(older / path, newer / path)]
     return Release(newer, sorted([*changed, *(after - before)]), sorted(before - after))
 
