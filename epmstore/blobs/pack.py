@@ -35,13 +35,22 @@ SUFFIX = ".pack"
 
 class WrittenGroup(msgspec.Struct, frozen=True):
     """A finished group that has no name yet: `memory` (without a trailer) or `temporary`, a whole
-    and durable pack below `packs/`. `id` is the digest in the footer's seal, as hexadecimal digits.
+    and durable pack below `packs/`. `id` is the digest in the footer's seal, as hexadecimal digits,
+    `table` the sealed footer, `length` that of the group in bytes. `is_empty`: it has no content.
     """
 
     id: str
-    group: Group
+    table: bytes
+    length: int
+    is_empty: bool
     memory: bytes | None
     temporary: Path | None
+
+    @property
+    def group(self) -> Group:
+        """What is in it, read anew each time: as rows, it takes several times the memory."""
+        found = seal.parse(self.table)
+        return footer.decode(found, memoryview(self.table)[found.body_offset :])
 
 
 Base: TypeAlias = tuple[Sha256, bytes]
@@ -219,9 +228,9 @@ class GroupWriter:
         record = footer.encode(self._frames, self._blobs).sealed()
         found = seal.parse(record, base=self.stored)
         self._output.append(record)
-        group = Group(tuple(self._frames), tuple(self._blobs), self.stored)
+        length, is_empty = self.stored, not self._blobs
         memory, temporary = self._output.finish(found)
-        return WrittenGroup(found.sha256.hex(), group, memory, temporary)
+        return WrittenGroup(found.sha256.hex(), record, length, is_empty, memory, temporary)
 
     def discard(self) -> None:
         """Take away what was not finished. Does nothing after `finish`."""

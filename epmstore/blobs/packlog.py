@@ -105,7 +105,7 @@ class PackLog:
         positions = []
         for written in groups:
             positions.append(Position(name, start))
-            start += written.group.length
+            start += written.length
         self._sound[name] = start
         return positions
 

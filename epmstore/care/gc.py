@@ -208,7 +208,7 @@ class _Collector:
             written = seal_log(packs, files[0], _path_order(self._store), keep)
         else:
             written = merge_packs(packs, files)
-        if not written.group.blobs:
+        if written.is_empty:
             discard_written(written)
             return None
         return publish_pack(packs, written)

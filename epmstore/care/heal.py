@@ -169,7 +169,7 @@ class _Repair:
                 continue
             without = unreadable | for_good
             written = _rest(self._store, tables, file, without)
-            if written.group.blobs:
+            if not written.is_empty:
                 come.append(self._publish(file, written))
             else:
                 discard_written(written)

@@ -271,7 +271,7 @@ def _replace(
         for file, at in tainted.items():
             groups = [(located.start, located.group) for located in tables.groups[file]]
             written = write_without(store.packs, file, groups, sought, at, blobs.read)
-            if written.group.blobs:
+            if not written.is_empty:
                 publish_pack(store.packs, written)
             else:
                 discard_written(written)

@@ -225,7 +225,7 @@ class Applier:
         for one in ingested.examined:
             if one.entry is None:
                 raise DamagedError(f"what was displaced cannot be read: {one.problem}")
-            step = candidates[one.candidate.path]
+            step = candidates[one.path]
             entry = msgspec.structs.replace(one.entry, path=step.path)
             if step.old is None or _substance(entry) != _substance(step.old):
                 rescued[step.path] = entry

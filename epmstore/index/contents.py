@@ -15,6 +15,8 @@ PREFIX = 4
 """Bytes of a digest that are indexed; the rest is compared."""
 BATCH = 500
 """Contents that one query looks up."""
+ROWS = 4096
+"""Contents that are made rows of at a time."""
 
 _KINDS = {kind.value.decode(): kind for kind in Kind}
 
@@ -182,7 +184,8 @@ class Contents:
                     for n, frame in enumerate(group.frames)
                 ],
             )
-            _add_rows(db, first, group.blobs, self.database.interned)
+            for blobs in _in_batches(group.blobs):
+                _add_rows(db, first, blobs, self.database.interned)
 
     def forget_file(self, file: str) -> None:
         """Take a file and everything in it out of the index; entries keep the identities."""
@@ -202,6 +205,10 @@ class Contents:
             if row is not None:
                 db.execute("DELETE FROM stored WHERE content = ? AND frame = ?", (row[0], NO_FRAME))
                 db.execute("DELETE FROM parts WHERE content = ?", row[:1])
+
+
+def _in_batches(blobs: Sequence[BlobRow]) -> Iterator[Sequence[BlobRow]]:
+    return (blobs[start : start + ROWS] for start in range(0, len(blobs), ROWS))
 
 
 UNKNOWN_SIZE = -1

@@ -58,7 +58,7 @@ def judge_changes(found: Observation, examined: Iterable[Examined]) -> Changes:
                 problems.append(one.problem)
             continue
         entry = with_link(one.entry, found.same_as.get(one.entry.path))
-        recorded = one.candidate.recorded
+        recorded = one.recorded
         if recorded is None:
             added.append(entry)
         elif changed_fields(recorded, entry):

@@ -15,7 +15,6 @@ import msgspec
 from epmstore.blobs.pack import WrittenGroup, publish_pack
 from epmstore.catalog.format import decode_line, encode_line
 from epmstore.catalog.model import START, Fact, Position, VersionPart, VersionRecord, Written
-from epmstore.group import Group
 from epmstore.index.entries import Record
 from epmstore.record.replay import apply_part, catch_up
 from epmstore.record.reserve import with_reserve
@@ -54,10 +53,9 @@ def read_version(record: Record) -> VersionRecord:
 
 def store_groups(store: Store, groups: Sequence[WrittenGroup]) -> None:
     """Make contents durable and known to the index. Under the `write` lock, within `keep_packs`."""
-    placed = _place(store, [group for group in groups if group.group.blobs])
+    placed = _place(store, [group for group in groups if not group.is_empty])
     with store.database.write():
-        for file, start, group in placed:
-            store.contents.add_group(file, start, group)
+        _enter_groups(store, placed)
 
 
 def commit_version(
@@ -79,15 +77,14 @@ def commit_version(
             return read_version(done)
         head = read_head(store, app)
         version = make(head)
-        placed = _place(store, [group for group in groups if group.group.blobs])
+        placed = _place(store, [group for group in groups if not group.is_empty])
         position = _append(store, app, version, head.position)
         form = encode_line(VersionPart(version.header), head.position)
         record = Record(head.position.seq, "version", version.header.version, form)
 
         def enter() -> None:
             with store.database.write():
-                for file, start, group in placed:
-                    store.contents.add_group(file, start, group)
+                _enter_groups(store, placed)
                 apply_part(store, app, version)
                 at = (position.length, position.head, position.seq)
                 store.entries.add_records(app, [record], at)
@@ -117,21 +114,25 @@ def _append(store: Store, app: str, record: Written, after: Position) -> Positio
     return with_reserve(store.path, lambda: catalog.append([record], after, store.quarantine))
 
 
-def _place(store: Store, groups: Sequence[WrittenGroup]) -> list[tuple[str, int, Group]]:
-    """(file, offset, table) of each group, durable."""
+def _enter_groups(store: Store, placed: Sequence[tuple[str, int, WrittenGroup]]) -> None:
+    """One after the other: what is in a large one takes memory for as long as it is looked at."""
+    for file, start, group in placed:
+        store.contents.add_group(file, start, group.group)
+
+
+def _place(store: Store, groups: Sequence[WrittenGroup]) -> list[tuple[str, int, WrittenGroup]]:
+    """(file, offset, group) of each, durable."""
     small = [group for group in groups if group.memory is not None]
-    together = sum(group.group.length for group in small)
+    together = sum(group.length for group in small)
     to_log = small if together < LOG_LIMIT else []
     placed = [
-        (publish_pack(store.packs, group), 0, group.group)
-        for group in groups
-        if group not in to_log
+        (publish_pack(store.packs, group), 0, group) for group in groups if group not in to_log
     ]
     if to_log:
         sound = store.contents.files().get(store.packlog.file, 0)
         positions = store.packlog.append(to_log, sound=sound)
         placed += [
-            (position.file, position.start, group.group)
+            (position.file, position.start, group)
             for position, group in zip(positions, to_log, strict=True)
         ]
     return placed

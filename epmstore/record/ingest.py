@@ -40,13 +40,14 @@ WORKERS = 4
 
 
 class Examined(msgspec.Struct, frozen=True, gc=False):
-    """What reading a candidate gave: an entry (without `same_as`) and the stat that it had, or a
-    problem.
+    """What reading a candidate gave: an entry (without `same_as`), or a problem. `stat` is null if
+    it is the one that the candidate has; `recorded` is the candidate's.
     """
 
-    candidate: Candidate
+    path: RelPath
+    recorded: Entry | None
     entry: Entry | None
-    stat: os.stat_result
+    stat: os.stat_result | None
     problem: Problem | None = None
 
 
@@ -227,19 +228,19 @@ class Ingestion:
         self._progress.advance(files=len(found), size=part.size)
 
     def _examine(self, candidate: Candidate, seen: Seen) -> Examined:
-        stats = candidate.stat if seen.stat is None else seen.stat
+        path, recorded = candidate.path, candidate.recorded
         if seen.problem is not None:
-            return Examined(candidate, None, stats, seen.problem)
+            return Examined(path, recorded, None, seen.stat, seen.problem)
         entry = make_entry(
-            candidate.path,
-            stats,
+            path,
+            candidate.stat if seen.stat is None else seen.stat,
             path_class=candidate.path_class,
             owners=self._owners,
             content=seen.content,
             target=seen.target,
             xattrs=seen.xattrs,
         )
-        return Examined(candidate, entry, stats)
+        return Examined(path, recorded, entry, seen.stat)
 
 
 def _task(candidate: Candidate) -> Task:
@@ -264,7 +265,7 @@ def _collided(examined: Iterable[Examined]) -> Iterator[RelPath]:
         content = None if one.entry is None else one.entry.content
         if content is None or first.setdefault(content.digest, content.sha256) == content.sha256:
             continue
-        yield one.candidate.path
+        yield one.path
 
 
 def _in_bytes(candidate: Candidate) -> bytes:

@@ -24,7 +24,7 @@ from epmstore.index.entries import Entries
 from epmstore.index.links import live_links
 from epmstore.index.live import LiveCache, LiveState
 from epmstore.relpath import RelPath, from_bytes, join, parents, split, to_bytes
-from epmstore.scan.compare import compare_stats, pack_stats
+from epmstore.scan.compare import compare_stats, names_in, pack_stats
 from epmstore.scan.metadata import group_links
 from epmstore.scan.problem import Problem
 from epmstore.scan.walk import Classify, Identity, Listing, walk
@@ -48,8 +48,8 @@ Feed: TypeAlias = Callable[[Iterable[Candidate]], None]
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """One look at a root. `listings` are those of the folders whose stats differ from the cached
-    ones.
+    """One look at a root. `candidates` are those that nobody was fed with. `listings` are the
+    stats, packed for comparing, of the folders in which they differ from the cached ones.
 
     `gone` entries were removed; `left` ones are outside of what the rules now look at. `same_as`
     says of hard links what their first path is. `vanished_folders` have rows in the cache and are
@@ -59,7 +59,7 @@ class Observation(msgspec.Struct, frozen=True):
     candidates: list[Candidate]
     gone: list[Entry]
     left: list[Entry]
-    listings: dict[str, Listing]
+    listings: dict[str, bytes]
     same_as: dict[RelPath, RelPath]
     skipped: list[Problem]
     unobserved: list[Problem]
@@ -109,8 +109,7 @@ class Observer:
         self._walk(look, only, found)
         if only is not None and (new := _new_folders(look, found.candidates)):
             self._walk(look, (), found, new)
-        if recorded:
-            look.replaced_folders += _replaced_folders(found.candidates)
+        look.replaced_folders += found.replaced_folders
         same_as = group_links(look.links)
         if recorded and only is None:
             found.add(self._relinked(look, same_as))
@@ -196,7 +195,7 @@ class Observer:
             if names == ():
                 continue
             recorded = self._entries.live_folder(self._app, folder)
-            present = set(look.listings[folder].names)
+            present = set(names_in(look.listings[folder]))
             for name in recorded if names is None else names:
                 if name in recorded and name not in present:
                     self._add_with_children(recorded[name], lost)
@@ -218,7 +217,7 @@ class Observer:
 
 class _Found:
     """Gathers what is to be looked at: some paths at a time become candidates, and are passed on
-    while the walk goes on.
+    while the walk goes on, or kept if nobody is to be fed.
     """
 
     def __init__(
@@ -227,6 +226,7 @@ class _Found:
         feed: Feed | None,
     ) -> None:
         self.candidates: list[Candidate] = []
+        self.replaced_folders: list[RelPath] = []
         self._judge = judge
         self._feed = feed
         self._waiting: dict[RelPath, _Wanted] = {}
@@ -240,8 +240,10 @@ class _Found:
         """Nothing waits any more."""
         found = self._judge(self._waiting)
         self._waiting.clear()
-        self.candidates += found
-        if self._feed is not None:
+        self.replaced_folders += _replaced_folders(found)
+        if self._feed is None:
+            self.candidates += found
+        else:
             self._feed(found)
 
 
@@ -269,7 +271,7 @@ class _Look:
         self._cached = cached or {}
         self.cold = cached is None
         self.files = 0
-        self.listings: dict[str, Listing] = {}
+        self.listings: dict[str, bytes] = {}
         self.visited: set[str] = set()
         self.wanted: dict[RelPath, _Wanted] = {}
         self.changed: set[RelPath] = set()
@@ -302,12 +304,13 @@ class _Look:
             if found.st_nlink > 1 and stat.S_ISREG(found.st_mode)
         ]
         before = self._cached.get(to_bytes(folder))
-        if before is None:
-            self.gone[folder] = None
-            return self._want(listing, own=True, names=None)
         packed = pack_stats(listing.names, listing.stats, listing.own)
         if packed == before:
             return {}
+        self.listings[folder] = packed
+        if before is None:
+            self.gone[folder] = None
+            return self._want(listing, own=True, names=None)
         difference = compare_stats(before, packed)
         names = {*difference.come, *difference.changed}
         self.gone[folder] = difference.gone
@@ -318,8 +321,6 @@ class _Look:
     ) -> "Mapping[RelPath, _Wanted]":
         """Look at the folder itself and at these names (null: all) in it."""
         folder = listing.folder
-        stats = list(map(self._slim, listing.stats))
-        listing = self.listings[folder] = msgspec.structs.replace(listing, stats=stats)
         wanted: dict[RelPath, _Wanted] = {}
         cached = self._cached
         if own and folder and folder not in self.wanted:
@@ -331,7 +332,7 @@ class _Look:
             if names is not None and name not in names:
                 continue
             path = RelPath(prefix + name)
-            wanted[path] = (found, path_class)
+            wanted[path] = (self._slim(found), path_class)
             if names is not None:
                 self.changed.add(path)
             if cached and not stat.S_ISDIR(found.st_mode) and to_bytes(path) in cached:

@@ -127,13 +127,13 @@ class Recorder:
                 ingested = ingestion.finish()
             changes = judge_changes(found, ingested.examined)
             look = Look(head, found, changes)
+            read = {
+                one.path: None if one.entry is None or one.path in spared else one.stat
+                for one in ingested.examined
+                if one.entry is None or one.stat is not None or one.path in spared
+            }
+            ingested.examined.clear()  # of many, all that is held counts
             version, is_new, is_labelled = self._commit(look, ingested, intent)
-        read = {
-            one.candidate.path: None
-            if one.entry is None or one.candidate.path in spared
-            else one.stat
-            for one in ingested.examined
-        }
         self._remember(root, version, found, read, settled, stale, is_new=is_new)
         label = intent.label if is_new or is_labelled else None
         return Recorded(head.number, version, is_new, is_labelled, look, ingested.collided, label)

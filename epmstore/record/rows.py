@@ -10,8 +10,8 @@ from stat import S_ISDIR
 import msgspec
 
 from epmstore.record.observe import Observation
-from epmstore.relpath import RelPath, join, split, to_bytes
-from epmstore.scan.compare import RACY, Stat, pack_stats, repack_stats
+from epmstore.relpath import RelPath, split, to_bytes
+from epmstore.scan.compare import RACY, Stat, repack_stats, settle_stats
 from epmstore.scan.folders import FolderCache
 
 
@@ -35,19 +35,18 @@ def fresh_rows(
 ) -> dict[bytes, bytes]:
     """Folder to packed stats, for the folders that were looked at.
 
-    `read` has the stat that each candidate had when it was read, null for those that could not be;
-    they are looked at again next time, as is everything that changed after `settled_ns`.
+    `read` has the candidates that were not as they were listed when they were read: the stat that
+    they had then, null for those that could not be read. These are looked at again next time, as is
+    everything that changed after `settled_ns`.
     """
-    rows: dict[bytes, bytes] = {}
-    for folder, listing in found.listings.items():
-        stats = [
-            read.get(join(folder, name), listed) or UNKNOWN
-            for name, listed in zip(listing.names, listing.stats, strict=True)
-        ]
-        rows[to_bytes(folder)] = pack_stats(
-            listing.names, stats, listing.own, settled_ns=settled_ns
-        )
-    return rows
+    changed: dict[str, dict[str, Stat]] = {}
+    for path, stats in read.items():
+        folder, name = split(path)
+        changed.setdefault(folder, {})[name] = stats or UNKNOWN
+    return {
+        to_bytes(folder): settle_stats(packed, changed.get(folder, {}), settled_ns=settled_ns)
+        for folder, packed in found.listings.items()
+    }
 
 
 def rows_after(

@@ -112,6 +112,31 @@ def repack_stats(
     return _COUNT.pack(len(names)) + _to_bytes(numbers) + fsencode("\0".join(names))
 
 
+def settle_stats(packed: bytes, changed: Mapping[str, Stat], *, settled_ns: int) -> bytes:
+    """One folder that was packed for comparing, as it is stored: see `pack_stats`. Names in
+    `changed` have other stats by now.
+    """
+    (count,) = _COUNT.unpack_from(packed)
+    end = _COUNT.size + (count + 1) * _ROW_BYTES
+    numbers = array("q", packed[_COUNT.size : end])
+    if changed:
+        for n, name in enumerate(names_in(packed), 1):
+            if name in changed:
+                row = array("q", _to_bytes([*_row(changed[name])]))
+                numbers[4 * n : 4 * n + 4] = row
+    times = numbers[3::4]
+    if max(times) > settled_ns:
+        numbers[3::4] = array("q", [RACY if ctime > settled_ns else ctime for ctime in times])
+    return packed[: _COUNT.size] + numbers.tobytes() + packed[end:]
+
+
+def names_in(packed: bytes) -> list[str]:
+    """The names in a packed listing, in byte order."""
+    (count,) = _COUNT.unpack_from(packed)
+    end = _COUNT.size + (count + 1) * _ROW_BYTES
+    return fsdecode(packed[end:]).split("\0") if count else []
+
+
 def _row(found: Stat) -> Row:
     if found.st_mode & _TYPE == stat.S_IFDIR:
         owner = found.st_uid << 32 | found.st_gid
@@ -126,11 +151,9 @@ def _settled(row: Row, settled_ns: int) -> Row:
 def unpack_stats(packed: bytes) -> dict[str, Row]:
     """The rows by name; the folder's own has the empty name."""
     (count,) = _COUNT.unpack_from(packed)
-    end = _COUNT.size + (count + 1) * _ROW_BYTES
-    numbers = array("q", packed[_COUNT.size : end])
-    names = fsdecode(packed[end:]).split("\0") if count else []
+    numbers = array("q", packed[_COUNT.size : _COUNT.size + (count + 1) * _ROW_BYTES])
     rows = zip(*[iter(numbers)] * 4, strict=True)
-    return dict(zip(["", *names], rows, strict=True))
+    return dict(zip(["", *names_in(packed)], rows, strict=True))
 
 
 def newest_ns(packed: bytes) -> int:

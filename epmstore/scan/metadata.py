@@ -81,6 +81,10 @@ def read_rest(
     return target, read_xattrs(link_path(dir_fd, name) if fd is None else fd)
 
 
+_MODES = tuple(range(0o10000))
+"""One object for each, or there would be one for each file."""
+
+
 def make_entry(
     path: RelPath,
     found: os.stat_result,
@@ -98,7 +102,7 @@ def make_entry(
     return Entry(
         path=path,
         kind=kind,
-        mode=mode & 0o7777,
+        mode=_MODES[mode & 0o7777],
         uid=found.st_uid,
         gid=found.st_gid,
         user=owners.user(found.st_uid),

@@ -67,7 +67,7 @@ def run(root: Path, store: Store | None, *, workers: int) -> Ingested:
 
 
 def outcome(ingested: Ingested) -> dict[str, object]:
-    return {one.candidate.path: one.entry or one.problem for one in ingested.examined}
+    return {one.path: one.entry or one.problem for one in ingested.examined}
 
 
 def leftovers(store: Store) -> list[str]:
@@ -80,8 +80,8 @@ def test_processes_see_what_one_reader_sees(root: Path, store: Store, stored: bo
     there = run(root, store if stored else None, workers=2)
     assert outcome(there) == outcome(here)
     assert len(outcome(here)) == MANY + 7 + 2
-    changed = {one.candidate.path: one.stat.st_ctime_ns for one in there.examined}
-    assert changed == {one.candidate.path: one.stat.st_ctime_ns for one in here.examined}
+    changed = {one.path: one.stat and one.stat.st_ctime_ns for one in there.examined}
+    assert changed == {one.path: one.stat and one.stat.st_ctime_ns for one in here.examined}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -110,15 +110,15 @@ def test_what_cannot_be_read_is_named(root: Path, store: Store, workers: int) ->
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     ingested = ingest(fd, found, shelf, workers=workers)
     os.close(fd)
-    problems = {one.candidate.path: one.problem for one in ingested.examined if one.problem}
+    problems = {one.path: one.problem for one in ingested.examined if one.problem}
     assert {path: problem.kind for path, problem in problems.items()} == {
         "d1/f1": "vanished",
         "d2/f2": "unstable",
     }
-    (changed,) = [one for one in ingested.examined if one.candidate.path == "d3/f3"]
+    (changed,) = [one for one in ingested.examined if one.path == "d3/f3"]
     assert changed.entry is not None
     assert changed.entry.content == identify(b"grown since it was listed")
-    assert changed.stat.st_size == 25
+    assert changed.stat is not None and changed.stat.st_size == 25
     ingested.discard()
 
 
