@@ -179,6 +179,10 @@ class InotifyWatcher:
         self._lock = threading.Lock()
         self._by_wd: dict[WatchDescriptor, _Folder] = {}
         self._root: _Folder | None = None
+        self._shut: dict[str, _Folder | None] = {}
+        """Folders that we may not look into, and what they are in; tar makes some that are opened
+        when all is unpacked.
+        """
         self._generation = 0
         self._touched: set[str] = set()
         self._files: dict[str, bool] = {}
@@ -196,6 +200,8 @@ class InotifyWatcher:
     def renew(self) -> None:
         self._generation += 1
         with self._open_scope() as scope:
+            with self._lock:
+                self._shut.clear()
             pending: list[_Place] = [(None, "")]
             while pending:
                 with self._lock:
@@ -261,12 +267,9 @@ class InotifyWatcher:
             return
         self._touched.add(folder.path)
         if mask & APPEARED and path_class != "state":
-            self._flags["unsure"] = True
-            pending: list[_Place] = [(folder, path)]
-            while pending:
-                place = pending.pop()
-                pending += self._watch_one(scope, *place)
-                self._touched.add(place[1])
+            self._watch_new(scope, [(folder, path)])
+        elif mask & _C.IN_ATTRIB and self._shut:
+            self._watch_new(scope, self._shut_below(path))
 
     def _on_file(self, folder: _Folder, name: str, mask: int, scope: Scope) -> None:
         path = join(folder.path, name)
@@ -281,11 +284,30 @@ class InotifyWatcher:
 
     # The watched folders.
 
+    def _watch_new(self, scope: Scope, pending: list[_Place]) -> None:
+        """Watch these and all below them, and have them looked at. Raises as `_watch_one`."""
+        while pending:
+            self._flags["unsure"] = True
+            place = pending.pop()
+            pending += self._watch_one(scope, *place)
+            self._touched.add(place[1])
+
+    def _shut_below(self, path: str) -> list[_Place]:
+        """What could not be looked into of a directory and all below it; it may be open now."""
+        return [
+            (parent, shut)
+            for shut, parent in self._shut.items()
+            if parent is not None
+            and self._by_wd.get(parent.wd) is parent
+            and (shut == path or shut.startswith(f"{path}/"))
+        ]
+
     def _watch_one(self, scope: Scope, parent: _Folder | None, path: str) -> list[_Place]:
         """Watch a folder; what is to be watched below it. Nothing if it is not there (any more).
 
         Raises WatchLimitError, OSError.
         """
+        self._shut.pop(path, None)
         try:
             fd = scope.open(path)
             if fd is None:
@@ -295,6 +317,8 @@ class InotifyWatcher:
         except OSError as error:
             if error.errno not in _NOT_THERE:
                 raise
+            if error.errno == errno.EACCES:
+                self._shut[path] = parent
             return []
 
     def _watch(self, parent: _Folder | None, path: str, fd: int) -> _Folder:

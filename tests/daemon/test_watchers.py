@@ -3,6 +3,7 @@
 Each one is made by a Bench, which also says how to let it notice.
 """
 
+import errno
 import os
 import shutil
 import threading
@@ -13,6 +14,7 @@ import pytest
 
 from epmstore.catalog.appcat import App
 from epmstore.catalog.classes import Patterns, Rules
+from epmstore.scan.scope import Scope
 from epmstored.clock import FakeDaemonClock
 from epmstored.inotify import InotifyWatcher
 from epmstored.polling import PollingWatcher
@@ -120,6 +122,57 @@ def test_folders_that_come_at_once_are_watched(bench: Bench) -> None:
     assert bench.covers("", "a", "a/b", "a/b/c", "a/b/c/d")
     (bench.root / "a/b/c/d/file").write_text("x")
     assert bench.covers("a/b/c/d")
+
+
+@pytest.fixture
+def stranger(events: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """To whom folders are open as far as they are to everybody. Whoever runs this may be root."""
+    opened = Scope.open
+
+    def open_as_a_stranger(scope: Scope, folder: str) -> int | None:
+        parts = folder.split("/") if folder else []
+        for count in range(1, len(parts) + 1):
+            if os.stat(events.root.joinpath(*parts[:count])).st_mode & 0o005 != 0o005:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+        return opened(scope, folder)
+
+    monkeypatch.setattr(Scope, "open", open_as_a_stranger)
+    return events
+
+
+def test_a_folder_that_is_opened_to_us_later_is_watched(stranger: Bench) -> None:
+    """As tar makes them: opened when all is unpacked."""
+    root = stranger.root
+    (root / "usr").mkdir(0o700)
+    (root / "usr/share/doc").mkdir(parents=True)
+    assert stranger.hints().folders == {"", "usr"}
+    (root / "usr").chmod(0o755)
+    assert stranger.covers("", "usr", "usr/share", "usr/share/doc")
+    (root / "usr/share/doc/file").write_text("x")
+    assert stranger.covers("usr/share/doc")
+
+
+def test_what_came_while_a_folder_was_shut_is_watched_once_it_is_open(stranger: Bench) -> None:
+    root = stranger.root
+    (root / "bin").chmod(0o700)
+    (root / "bin/new/deep").mkdir(parents=True)
+    assert "bin" in stranger.hints().folders
+    (root / "bin").chmod(0o755)
+    assert stranger.covers("bin", "bin/new", "bin/new/deep")
+    (root / "bin/new/deep/file").write_text("x")
+    assert stranger.covers("bin/new/deep")
+
+
+def test_a_folder_that_was_shut_when_watching_began_is_watched_once_it_is_open(
+    stranger: Bench,
+) -> None:
+    root = stranger.root
+    (root / "lib").chmod(0o700)
+    stranger.watcher.renew()
+    (root / "lib").chmod(0o755)
+    assert stranger.covers("", "lib")
+    (root / "lib/file").write_text("x")
+    assert stranger.covers("lib")
 
 
 def test_a_folder_moves_and_is_watched_under_its_new_name(bench: Bench) -> None:
