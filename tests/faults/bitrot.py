@@ -30,6 +30,7 @@ from epmstore.errors import EpmError
 from epmstore.record import commit, identity, reserve
 from epmstore.workspace import Workspace
 from tests.acceptance.host import Picture, differences, picture
+from tests.faults.lines import Lines
 
 KEY = "crm"
 BLOCK = 4096
@@ -268,33 +269,27 @@ def attempt(patient: Patient, workspace: Workspace | None, damage: Damage) -> di
     return {**damage._asdict(), "verdict": problems or "ok"}
 
 
-def tried(path: Path) -> set[Damage]:
-    if not path.is_file():
-        return set()
-    lines = map(json.loads, path.read_text().splitlines())
-    return {Damage(*(line[name] for name in Damage._fields)) for line in lines}
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--level", default="read", choices=["read", "whole"])
     parser.add_argument("--every", type=int, default=1, help="one of so many damages")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("/dev/stdout"))
+    parser.add_argument("--out", type=Path, help="a file of lines, where it goes on")
     parser.add_argument("--place", type=Path, default=Path("/dev/shm"))
     options = parser.parse_args()
     reserve.SIZE = 1 << 16
-    known, counts = tried(options.out), Counter[str]()
+    lines, counts = Lines(options.out, level=options.level), Counter[str]()
+    right = [line for line in lines.known if line["verdict"] in ("ok", "nothing changed")]
+    known = {Damage(*(line[name] for name in Damage._fields)) for line in right}
     place = options.place / f"epm-bitrot-{os.getpid()}"
     try:
         patient = Patient(place, options.seed)
         workspace = Workspace.open(patient.store) if options.level == "read" else None
-        with options.out.open("a") as out:
-            for damage in patient.damages(options.level, options.every):
-                if damage not in known:
-                    line = attempt(patient, workspace, damage)
-                    out.write(json.dumps(line) + "\n")
-                    counts["ok" if line["verdict"] == "ok" else str(line["verdict"])] += 1
+        for damage in patient.damages(options.level, options.every):
+            if damage not in known:
+                line = attempt(patient, workspace, damage)
+                lines.add(**line)
+                counts["ok" if line["verdict"] == "ok" else str(line["verdict"])] += 1
     finally:
         shutil.rmtree(place, ignore_errors=True)
     sys.stderr.write(json.dumps({"seed": options.seed, **counts}) + "\n")

@@ -24,8 +24,9 @@ from epmstore.checkout import journal
 from epmstore.errors import EpmError
 from epmstore.record import reserve
 from tests.faults import scenarios
+from tests.faults.lines import Lines
 from tests.faults.oplog import Log, Node, Recorder, State, choices
-from tests.faults.points import in_process, journal_state, prepared
+from tests.faults.points import in_process, journal_state, preload, prepared
 from tests.faults.scenarios import SCENARIOS, Ack, Scenario, Stage
 from tests.faults.verdict import judge
 
@@ -186,13 +187,6 @@ def _translate(inodes: dict[int, os.stat_result]) -> None:
     setattr(journal.Journal, "load", translated)  # noqa: B010
 
 
-def tried(path: Path | None) -> set[Crash]:
-    if path is None or not path.exists():
-        return set()
-    lines = map(json.loads, path.read_text().splitlines())
-    return {Crash(*(line[name] for name in Crash._fields)) for line in lines}
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenario", action="append", choices=list(SCENARIOS))
@@ -204,9 +198,11 @@ def main() -> int:
     parser.add_argument("--place", type=Path, default=Path("/dev/shm"))
     options = parser.parse_args()
     reserve.SIZE = 1 << 16
+    preload()
     scenarios.FILES = options.files
     shard, shards = map(int, options.shard.split("/"))
-    known, counts = tried(options.out), Counter[str]()
+    lines, counts = Lines(options.out, seed=options.seed), Counter[str]()
+    known = {Crash(*(x[n] for n in Crash._fields)) for x in lines.known if x["verdict"] == "ok"}
     for name in options.scenario or SCENARIOS:
         place = options.place / f"epm-crashes-{os.getpid()}"
         try:
@@ -214,13 +210,9 @@ def main() -> int:
             for crash, state in model.crashes(name, options.seed, options.each):
                 if crash in known or crash.at % shards != shard:
                     continue
-                line = json.dumps(model.try_state(crash, state))
-                counts["ok" if '"verdict": "ok"' in line else "failed"] += 1
-                if options.out is None:
-                    sys.stdout.write(line + "\n")
-                else:
-                    with options.out.open("a") as file:
-                        file.write(line + "\n")
+                line = model.try_state(crash, state)
+                counts["ok" if line["verdict"] == "ok" else "failed"] += 1
+                lines.add(**line)
         finally:
             shutil.rmtree(place, ignore_errors=True)
     sys.stderr.write(json.dumps({"seed": options.seed, **counts}) + "\n")

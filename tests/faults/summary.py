@@ -33,6 +33,15 @@ ROOMS = {
 }
 
 
+KINDS = {
+    "flip": "a bit",
+    "cut": "cut off",
+    "zero": "a block of zeros",
+    "swap": "two blocks swapped",
+    "delete": "no file",
+}
+
+
 def read(paths: Sequence[Path]) -> list[Line]:
     return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
@@ -53,9 +62,21 @@ def is_room(line: Line) -> bool:
     return "room" in line
 
 
-def latest(points: Sequence[Line]) -> list[Line]:
-    names = ("scenario", "how", "at", "error", "sticky", "recovery", "seed")
-    return [*{tuple(point[name] for name in names): point for point in points}.values()]
+def is_crash(line: Line) -> bool:
+    return "loose" in line
+
+
+def is_damage(line: Line) -> bool:
+    return "level" in line and line["verdict"] != "nothing changed"
+
+
+POINT = ("scenario", "how", "at", "error", "sticky", "recovery", "seed")
+CRASH = ("scenario", "at", "number", "seed")
+DAMAGE = ("level", "file", "kind", "at", "more")
+
+
+def latest(lines: Sequence[Line], names: Sequence[str] = POINT) -> list[Line]:
+    return [*{tuple(line[name] for name in names): line for line in lines}.values()]
 
 
 def how(point: Line) -> str:
@@ -160,12 +181,75 @@ def rooms_table(lines: Sequence[Line]) -> list[str]:
     return [head, "|---|---|---|---|---|", *rows]
 
 
+def crashes_table(lines: Sequence[Line]) -> list[str]:
+    """One row for each state in which the journal of a checkout was, and one for all."""
+    states = latest(lines, CRASH)
+    groups = grouped(states, lambda x: x["journal"])
+    return [
+        "| the journal | states | with loose ends | tasks | calls of kind | seeds | wrong |",
+        "|---|---|---|---|---|---|---|",
+        *(crashes_row(journal, found) for journal, found in sorted(groups.items())),
+        crashes_row("all", states),
+    ]
+
+
+def crashes_row(name: str, states: Sequence[Line]) -> str:
+    return cells(
+        name,
+        len(states),
+        sum(state["loose"] > 0 for state in states),
+        len({state["scenario"] for state in states}),
+        len({state["call"] for state in states} - {"none"}),
+        listed(states, "seed"),
+        wrong(states),
+    )
+
+
+def damages_table(lines: Sequence[Line]) -> list[str]:
+    """One row for each kind of damage, and who was to find it."""
+    groups = grouped(latest(lines, DAMAGE), lambda x: (x["level"], x["kind"]))
+    rows = [
+        cells(level, KINDS[kind], len(found), len({x["file"] for x in found}), wrong(found))
+        for (level, kind), found in sorted(groups.items())
+    ]
+    return ["| level | damage | tried | files | wrong |", "|---|---|---|---|---|", *rows]
+
+
+def overview_table(lines: Sequence[Line]) -> list[str]:
+    """What was asked for, and what was reached: a row for each group that writes lines."""
+    points = latest([line for line in lines if is_point(line)])
+    killed = [point for point in points if kills(point)]
+    again = [point for point in killed if point["recovery"]]
+    errors = [point for point in points if point["error"]] + [x for x in lines if is_room(x)]
+    crashes = latest([line for line in lines if is_crash(line)], CRASH)
+    damages = latest([line for line in lines if is_damage(line)], DAMAGE)
+    states = [line for line in lines if is_state(line)]
+    cuts = grouped([line for line in lines if is_cut(line)], lambda x: x["kind"])
+    rows = [
+        ("T1 kills", 10_000, sum(map(kills, killed)), killed, "points"),
+        ("T1 of them in recovery", 2_000, sum(map(kills, again)) - len(again), again, "points"),
+        *(
+            (f"T2 power cuts, {kind}", 3_000, sum(x["cuts"] for x in found), found, "campaign")
+            for kind, found in sorted(cuts.items())
+        ),
+        ("T3 states of a disk", 5_000, len(states), states, "replay"),
+        ("T4 states of the model", 20_000, len(crashes), crashes, "crashes"),
+        ("T5 errors, and steps of a full disk", 6_000, len(errors), errors, "points`, `full"),
+        ("T7 damages", 50_000, len(damages), damages, "bitrot"),
+    ]
+    return [
+        "| what | asked for | reached | wrong | `python -m tests.faults.` |",
+        "|---|---|---|---|---|",
+        *(cells(*row[:3], wrong(row[3]), f"`{row[4]}`") for row in rows),
+    ]
+
+
 def wrong(lines: Sequence[Line]) -> int:
     return sum(line["verdict"] != "ok" for line in lines)
 
 
 def listed(lines: Sequence[Line], name: str) -> str:
-    return ", ".join(map(str, sorted({line[name] for line in lines})))
+    return ", ".join(map(str, sorted({line[name] for line in lines if name in line})))
 
 
 def cells(*values: object) -> str:
@@ -178,6 +262,9 @@ TABLES: dict[str, tuple[Callable[[Line], bool], Callable[[Sequence[Line]], list[
     "cuts": (is_cut, cuts_table),
     "states": (is_state, states_table),
     "rooms": (is_room, rooms_table),
+    "crashes": (is_crash, crashes_table),
+    "damages": (is_damage, damages_table),
+    "overview": (lambda line: True, overview_table),
 }
 
 
@@ -189,8 +276,9 @@ def renewed(page: str, lines: Sequence[Line]) -> str:
             begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
             before, rest = page.split(begin)
             after = rest.split(end)[1]
-            tried = f"Commits tried: {listed(own, 'code')}."
-            text = "\n".join([*table(own), "", tried])
+            commits = listed(own, "code")
+            tried = ["", f"Commits tried: {commits}."] if commits and name != "overview" else []
+            text = "\n".join([*table(own), *tried])
             page = f"{before}{begin}\n{text}\n{end}{after}"
     return page
 

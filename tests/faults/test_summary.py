@@ -32,3 +32,17 @@ def test_a_table_without_lines_stays() -> None:
     page = renewed(MARKS, [{**POINT, "verdict": ["wrong"]}])
     assert "| all | 1 | 3 | 2 | 1 | 1 | STAGED 1 | 1 | 1 |" in page
     assert "old cuts" in page
+
+
+def test_the_overview_counts_kills_and_errors() -> None:
+    failed = {**POINT, "how": "fail", "recovery": 0, "kills": 0, "error": "EIO", "ended": "OSError"}
+    page = renewed(MARKS, [{**POINT, "verdict": "ok"}, {**failed, "verdict": ["wrong"]}])
+    assert "| T1 kills | 10,000 | 3 | 0 | `points` |" in page
+    assert "| T1 of them in recovery | 2,000 | 2 | 0 | `points` |" in page
+    assert "| T5 errors, and steps of a full disk | 6,000 | 1 | 1 | `points`, `full` |" in page
+
+
+def test_damages_that_changed_nothing_do_not_count() -> None:
+    damage = {"level": "read", "file": "FORMAT", "kind": "cut", "at": 1, "more": 0}
+    lines = [{**damage, "verdict": "ok"}, {**damage, "at": 2, "verdict": "nothing changed"}]
+    assert "| read | cut off | 1 | 1 | 0 |" in renewed(MARKS, lines)
