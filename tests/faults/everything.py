@@ -14,6 +14,8 @@ from tests.faults.further import BIG
 
 CUTS = 1500
 """For each file system and layout."""
+DAEMON_CUTS = 100
+"""The same, while the daemon records."""
 SEEDS = (11, 12)
 
 
@@ -46,7 +48,10 @@ def parts() -> Iterator[Part]:
     for kind in disk.KINDS:
         for layout in ((), ("--split",)):
             words = ("--kind", kind, *layout, "--cuts", str(CUTS), "--seed", str(SEEDS[0]))
-            yield Part("campaign", words, "cuts", disk.missing() or disk.missing_for(kind))
+            why = disk.missing() or disk.missing_for(kind)
+            yield Part("campaign", words, "cuts", why)
+            words = ("--kind", kind, *layout, "--cuts", str(DAEMON_CUTS), "--seed", str(SEEDS[0]))
+            yield Part("recording", words, "cuts-daemon", why)
     for kind, made in replay.KINDS.items():
         why = replay.missing() or disk.missing_tool(made)
         words = ("--kind", kind, "--every", "2", "--seed", str(SEEDS[0]))
