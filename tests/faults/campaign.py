@@ -94,6 +94,9 @@ class Campaign:
         known = self._lines.known
         self._life = max((line["life"] for line in known), default=0)
         cuts -= sum(line["cuts"] for line in known)
+        for line in known:
+            if line.get("calls"):
+                self._calls[f"{line['task']}/{line['files']}"] = line["calls"]
         while self.cuts.total() < cuts:
             self._life += 1
             self._rng = random.Random(f"{self._seed}/{self._life}")
@@ -405,7 +408,8 @@ class Campaign:
         self.failed += bool(problems)
         line = {"life": self._life, "point": self._number, "task": task.kind, "at": doom.at}
         line |= {"call": call, "cuts": cuts, "lingers": doom.lingers, "noise": doom.noise}
-        self._lines.add(**line, files=self._files, verdict=problems or "ok")
+        line |= {"files": self._files, "calls": self._calls.get(f"{task.kind}/{self._files}", 0)}
+        self._lines.add(**line, verdict=problems or "ok")
 
 
 def _listen(fd: int, seconds: float) -> tuple[bytes, bool]:

@@ -11,12 +11,18 @@ from typing import NamedTuple
 
 from tests.faults import disk, full, replay
 from tests.faults.further import BIG
+from tests.faults.points import WITHIN
 
 CUTS = 1500
 """For each file system and layout."""
 DAEMON_CUTS = 100
 """The same, while the daemon records."""
 SEEDS = (11, 12)
+POINTS = {
+    **{"kill": 1, "again": 1, "lose": 1, "tear": 1, "drop": 1, "fail": 6},
+    **{"sql-kill": 2, "sql-again": 4, "sql-tear": 4, "sql-fail": 8},
+}
+"""One of so many points, for each way to go wrong."""
 
 
 class Part(NamedTuple):
@@ -28,43 +34,46 @@ class Part(NamedTuple):
     missing: str | None = None
 
 
-def parts() -> Iterator[Part]:
-    for seed in SEEDS:
-        given = ("--seed", str(seed))
-        for how in ("kill", "again", "lose", "tear", "drop"):
-            yield Part("points", ("--how", how, *given), f"points-{how}")
-        yield Part("points", ("--how", "fail", "--every", "6", *given), "points-fail")
-        for how, every in (("kill", "2"), ("again", "4"), ("tear", "4"), ("fail", "8")):
-            words = ("--how", f"sql-{how}", "--every", every, *given)
-            yield Part("points", words, "points-sqlite")
+def parts(of: int) -> Iterator[Part]:
+    """All of them; with one `of` so many of what each tries, so that all of it is seen to work."""
+
+    def share(every: int = 1) -> tuple[str, str]:
+        return "--every", str(every * of)
+
+    def cut(number: int) -> tuple[str, str]:
+        return "--cuts", str(-(-number // of))
+
+    for seed in map(str, SEEDS):
+        for how, every in POINTS.items():
+            file = "points-sqlite" if how.startswith(WITHIN) else f"points-{how}"
+            yield Part("points", ("--how", how, *share(every), "--seed", seed), file)
+        yield Part("crashes", ("--each", "30", "--shard", f"0/{of}", "--seed", seed), "crashes")
+    seed = str(SEEDS[0])
     for name in BIG:
-        words = ("--how", "kill", "--scenario", name, "--seed", str(SEEDS[0]))
+        words = ("--how", "kill", "--scenario", name, *share(), "--seed", seed)
         yield Part("points", words, "points-kill")
-    for seed in SEEDS:
-        yield Part("crashes", ("--each", "30", "--seed", str(seed)), "crashes")
-    yield Part("bitrot", (), "rot")
-    yield Part("bitrot", ("--level", "whole"), "rot")
+    yield Part("bitrot", share(), "rot")
+    yield Part("bitrot", ("--level", "whole", *share()), "rot")
     yield Part("full", (), "full", full.missing())
     for kind in disk.KINDS:
+        why = disk.missing() or disk.missing_for(kind)
         for layout in ((), ("--split",)):
-            words = ("--kind", kind, *layout, "--cuts", str(CUTS), "--seed", str(SEEDS[0]))
-            why = disk.missing() or disk.missing_for(kind)
-            yield Part("campaign", words, "cuts", why)
-            words = ("--kind", kind, *layout, "--cuts", str(DAEMON_CUTS), "--seed", str(SEEDS[0]))
-            yield Part("recording", words, "cuts-daemon", why)
+            words = ("--kind", kind, *layout, "--seed", seed)
+            yield Part("campaign", (*words, *cut(CUTS)), "cuts", why)
+            yield Part("recording", (*words, *cut(DAEMON_CUTS)), "cuts-daemon", why)
     for kind, made in replay.KINDS.items():
         why = replay.missing() or disk.missing_tool(made)
-        words = ("--kind", kind, "--every", "2", "--seed", str(SEEDS[0]))
-        yield Part("replay", words, "states", why)
+        yield Part("replay", ("--kind", kind, *share(2), "--seed", seed), "states", why)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="a folder")
+    parser.add_argument("--of", type=int, default=1, help="one of so many of what each tries")
     options = parser.parse_args()
     options.out.mkdir(exist_ok=True)
     failed = 0
-    for part in parts():
+    for part in parts(options.of):
         shown = f"{part.module} {' '.join(part.words)}"
         if part.missing:
             sys.stderr.write(f"skipped: {shown}: {part.missing}\n")

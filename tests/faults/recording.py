@@ -144,7 +144,9 @@ class Recording:
     def _recorded(self, daemon: Daemon) -> list[str]:
         """Wait until the newest version is the root."""
         deadline, wrong = time.monotonic() + PATIENCE, [b"everything"]
-        while wrong and time.monotonic() < deadline:
+        while wrong and time.monotonic() < deadline and daemon.process.poll() is None:
+            if any(" ERROR: " in line for line in daemon.lines):
+                return [f"the daemon has an error: {daemon.lines[-3:]}"]
             time.sleep(0.1)
             with Workspace.open(self._machine.store) as workspace:
                 handle = workspace.app(KEY)

@@ -130,6 +130,8 @@ def cuts_table(lines: Sequence[Line]) -> list[str]:
         cells(
             *group,
             sum(x["cuts"] for x in found),
+            sum(x["call"] not in ("anywhere", "after", "") for x in found),
+            sum(x["call"] == "anywhere" for x in found),
             sum(x["cuts"] > 1 for x in found),
             len({x["task"] for x in found}),
             max(x["life"] for x in found),
@@ -138,8 +140,9 @@ def cuts_table(lines: Sequence[Line]) -> list[str]:
         )
         for group, found in sorted(groups.items())
     ]
-    head = "| file system | store and root | cuts | of them in recovery | tasks | lives | seeds "
-    return [head + "| wrong |", "|---|---|---|---|---|---|---|---|", *rows]
+    head = "| file system | store and root | cuts | at a call | at a random moment "
+    head += "| of a recovery | tasks | lives | seeds | wrong |"
+    return [head, "|---|---|---|---|---|---|---|---|---|---|", *rows]
 
 
 def states_table(lines: Sequence[Line]) -> list[str]:
