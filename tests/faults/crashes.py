@@ -73,9 +73,11 @@ class Model:
             answer["error"] = repr(error)
         return {**answer, "log": recorder.log}
 
-    def crashes(self, name: str, seed: int, each: int) -> Iterator[tuple[Crash, State]]:
-        """All states to try, none twice."""
-        for at in range(len(self.log.calls) + 1):
+    def crashes(
+        self, name: str, seed: int, each: int, shard: int = 0, shards: int = 1
+    ) -> Iterator[tuple[Crash, State]]:
+        """All states to try, none twice; of one of so many shards of the calls."""
+        for at in range(shard, len(self.log.calls) + 1, shards):
             rng = random.Random(f"{seed}/{name}/{at}")
             for number, (kept, overlay, is_split) in enumerate(choices(self.log, at, rng, each)):
                 state = self.log.state(at, kept, overlay, is_split=is_split)
@@ -207,8 +209,8 @@ def main() -> int:
         place = options.place / f"epm-crashes-{os.getpid()}"
         try:
             model = Model(place, SCENARIOS[name], options.seed)
-            for crash, state in model.crashes(name, options.seed, options.each):
-                if crash in known or crash.at % shards != shard:
+            for crash, state in model.crashes(name, options.seed, options.each, shard, shards):
+                if crash in known:
                     continue
                 line = model.try_state(crash, state)
                 counts["ok" if line["verdict"] == "ok" else "failed"] += 1
