@@ -4,8 +4,9 @@ A store of three versions in a pack and in the log, with solid, stored and delta
 each bit of each byte, each cut, each block zeroed or swapped with another, and each time the file
 is looked at by what reads it, and every content is read: damage is found, and what is given out is
 right. *Whole*: a bit of each byte, and deleted files, and the caches, and each time the store is
-opened, checked, every version written out, repaired, and checked again. One JSON line a damage;
-with `--out` those that are in the file are not tried again.
+opened, checked, every version written out, repaired, and checked again. *Copy*: the same damages,
+mended with what a copy of the store has of the files that are named. One JSON line a damage; with
+`--out` those that are in the file are not tried again.
 """
 
 import argparse
@@ -75,6 +76,8 @@ class Patient:
         }
         self.files = {name: path.read_bytes() for name, path in self._paths.items()}
         shutil.copytree(self.store, place / "as it was")
+        with Workspace.open(self.store) as workspace:
+            workspace.care.copy(place / "copy")
         self._identity = identity.read(self.store)
         self.names = [name for name in self.files if is_truth(name) or name.startswith(CACHES)]
         self._clean = {name: self._walked(name) for name in self.names if name[:5] == "packs"}
@@ -119,7 +122,7 @@ class Patient:
         found = [
             damage
             for name in self.names
-            if level == "whole" or is_truth(name)
+            if level == "whole" or is_truth(name)  # caches are made anew
             for damage in self._damages_of(level, name)
         ]
         self._rng.shuffle(found)
@@ -136,7 +139,7 @@ class Patient:
         for at in blocks:
             yield Damage(level, name, "zero", at)
             yield from (Damage(level, name, "swap", at, two) for two in blocks if at < two)
-        if level == "whole":
+        if level != "read":
             yield Damage(level, name, "delete", 0)
 
     def _block(self, name: str) -> int:
@@ -238,6 +241,34 @@ class Patient:
         shutil.rmtree(target)
         return "wrong" if wrong else ""
 
+    def copied(self, damage: Damage) -> list[str]:
+        """What is wrong when all that is said to be damaged was taken from a copy of the store."""
+        named = self._named()
+        if damage.file.startswith(CACHES) or not named:
+            return [] if not is_truth(damage.file) else ["nothing was named"]
+        for name in named:
+            source = self.place / "copy" / name
+            if source.is_file():
+                shutil.copyfile(source, self.store / name)
+        Workspace.rebuild(self.store)
+        with Workspace.open(self.store) as workspace:
+            report = workspace.care.fsck(1.0, seed=1)
+            seen = {n: self._exported(workspace, n) for n in range(len(self.pictures))}
+        problems = [] if report.clean else [f"{named} from a copy: {report.findings}"]
+        return problems + [f"version {n} is {why}" for n, why in seen.items() if why]
+
+    def _named(self) -> set[str]:
+        """Files that fsck names; of a store that cannot be opened, the one that the error names."""
+        try:
+            with Workspace.open(self.store) as workspace:
+                return {found.file for found in workspace.care.fsck(1.0, seed=1).findings}
+        except EpmError as error:
+            said = f"{error.message} {error.hint}"
+            return {name for name in self._below() if Path(name).name in said}
+
+    def _below(self) -> list[str]:
+        return [str(path.relative_to(self.store)) for path in self._paths.values()]
+
 
 def is_truth(name: str) -> bool:
     return name.startswith(("packs/", "catalogs/")) or name == identity.FILE
@@ -261,7 +292,11 @@ def attempt(patient: Patient, workspace: Workspace | None, damage: Damage) -> di
     try:
         if not patient.hurt(damage):
             return {**damage._asdict(), "verdict": "nothing changed"}
-        problems = patient.whole(damage) if workspace is None else patient.read(workspace, damage)
+        if workspace is not None:
+            problems = patient.read(workspace, damage)
+        else:
+            look = patient.copied if damage.level == "copy" else patient.whole
+            problems = look(damage)
     except Exception as error:
         problems = [repr(error)]
     finally:
@@ -271,7 +306,7 @@ def attempt(patient: Patient, workspace: Workspace | None, damage: Damage) -> di
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--level", default="read", choices=["read", "whole"])
+    parser.add_argument("--level", default="read", choices=["read", "whole", "copy"])
     parser.add_argument("--every", type=int, default=1, help="one of so many damages")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, help="a file of lines, where it goes on")

@@ -52,8 +52,8 @@ def parts(of: int) -> Iterator[Part]:
     for name in BIG:
         words = ("--how", "kill", "--scenario", name, *share(), "--seed", seed)
         yield Part("points", words, "points-kill")
-    yield Part("bitrot", share(), "rot")
-    yield Part("bitrot", ("--level", "whole", *share()), "rot")
+    for level in ("read", "whole", "copy"):
+        yield Part("bitrot", ("--level", level, *share()), "rot")
     yield Part("full", (), "full", full.missing())
     for kind in disk.KINDS:
         why = disk.missing() or disk.missing_for(kind)
