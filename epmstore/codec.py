@@ -85,6 +85,22 @@ def decompress(frame: bytes | memoryview, size: int) -> bytes:
     return _exactly(data, size)
 
 
+def decompress_head(frame: bytes | memoryview, size: int, wanted: int) -> bytes:
+    """At least the first `wanted` of the `size` bytes in one frame, which cost about their share of
+    the whole. What lies behind them is not looked at, and zstd's checksum neither: the frame is to
+    be known to be sound. Raises DamagedError.
+    """
+    if wanted * 4 > size * 3:  # all at once is quicker
+        return decompress(frame, size)
+    _check_size(frame, size)
+    try:
+        with _contexts.decompressor.stream_reader(frame, closefd=False) as reader:
+            data = reader.read(wanted)
+    except zstandard.ZstdError as error:
+        raise _damaged(str(error)) from None
+    return _exactly(data, wanted)
+
+
 def open_stream(file: IO[bytes]) -> IO[bytes]:
     """The plain bytes of foreign frames, read as they come: sizes need not be stated, and several
     frames may follow each other. Reading raises DamagedError.

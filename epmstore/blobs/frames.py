@@ -95,11 +95,15 @@ def trailer(footer: Seal) -> Frame:
     return Frame(Kind.TRAILER, footer.sha256, b"", footer.offset)
 
 
-def plain_bytes(found: Seal, body: bytes | memoryview) -> bytes:
-    """What a solid, part or stored frame holds. Raises DamagedError."""
+def plain_bytes(found: Seal, body: bytes | memoryview, wanted: int | None = None) -> bytes:
+    """What a solid, part or stored frame holds, or at least the first `wanted` bytes of it. Raises
+    DamagedError.
+    """
     if found.number > LARGEST:
         raise _malformed(found)
     if found.kind is not Kind.STORED:
+        if wanted is not None and wanted < found.number:
+            return codec.decompress_head(body, found.number, wanted)
         return codec.decompress(body, found.number)
     if len(body) != found.number:
         raise _malformed(found)

@@ -29,15 +29,16 @@ class FrameReader:
         self._files = Files(packs)
         self._cache = _Cache(cache_bytes)
 
-    def frame(self, place: Place) -> bytes:
-        """The plain bytes of a solid, stored or part frame; the stored body of a delta frame.
+    def frame(self, place: Place, wanted: int | None = None) -> bytes:
+        """The plain bytes of a solid, stored or part frame; the stored body of a delta frame. Who
+        says that no more than the first `wanted` are going to be looked at may get only these.
 
         Raises FileNotFoundError, OSError, DamagedError.
         """
         key = (place.file, place.seal_offset)
         data = self._cache.get(key)
-        if data is None:
-            data = self._decode(place)
+        if data is None or not _has(data, place, wanted):
+            data = self._decode(place, wanted)
             if place.kind is not Kind.PART:  # a stream of parts would drive all else out
                 self._cache.put(key, data)
         return data
@@ -46,7 +47,7 @@ class FrameReader:
         self._files.close()
         self._cache.clear()
 
-    def _decode(self, place: Place) -> bytes:
+    def _decode(self, place: Place, wanted: int | None) -> bytes:
         length = SIZE + place.head_length + place.body_length
         with self._files.open(place.file) as fd:
             record = memoryview(read_at(fd, place.seal_offset, length))
@@ -55,7 +56,9 @@ class FrameReader:
             body = record[SIZE + len(found.head) :]
             seal.check(found, body)
             _check_place(found, place)
-            return bytes(body) if found.kind is Kind.DELTA else frames.plain_bytes(found, body)
+            if found.kind is Kind.DELTA:
+                return bytes(body)
+            return frames.plain_bytes(found, body, wanted)
         except DamagedError as error:
             error.data["file"] = place.file
             if error.hint is None:
@@ -138,9 +141,7 @@ class _Cache:
 
     def put(self, key: tuple[str, int], data: bytes) -> None:
         with self._lock:
-            if key in self._frames:
-                return
-            self._size += len(data)
+            self._size += len(data) - len(self._frames.pop(key, b""))
             while self._frames and self._size > self._limit:
                 self._size -= len(self._frames.popitem(last=False)[1])
             self._frames[key] = data
@@ -169,6 +170,11 @@ def place_of(file: str, start: int, group: Group, row: BlobRow) -> Place:
         row.length,
         row.base,
     )
+
+
+def _has(data: bytes, place: Place, wanted: int | None) -> bool:
+    """Whether what was decoded of a frame suffices."""
+    return place.kind is Kind.DELTA or len(data) >= (place.plain_size if wanted is None else wanted)
 
 
 def _check_place(found: Seal, place: Place) -> None:

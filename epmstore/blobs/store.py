@@ -6,6 +6,7 @@ the SHA-256 that was asked for. May be used from several threads.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Self, TypeAlias
 
@@ -60,7 +61,7 @@ class PackStore:
         """
         place = self._places([info])[info.sha256]
         if place.kind is not None:
-            ((_, data),) = self.read_places([place])
+            ((_, data),) = self._read_these([place])
             yield data
             return
         whole = hashlib.sha256()
@@ -82,13 +83,25 @@ class PackStore:
         DamagedError, UsageError.
         """
         infos = {info.sha256: info for info in wanted}
-        for place, data in self.read_places(self._places(infos.values()).values()):
+        for place, data in self._read_these(self._places(infos.values()).values()):
             yield infos[place.sha256], data
 
     def read_places(self, places: Iterable[Place]) -> Iterator[tuple[Place, bytes]]:
-        """Like `read_many`, for contents whose places are already known."""
+        """Like `read_many`, for contents whose places are already known, where others of the same
+        frames may be read soon.
+        """
         for place, base in self._in_reading_order(places):
             yield place, self._read(place, base)
+
+    def _read_these(self, places: Iterable[Place]) -> Iterator[tuple[Place, bytes]]:
+        """The same, where nothing else is going to be: each frame is decoded up to the last content
+        that is wanted.
+        """
+        for _, placed in groupby(self._in_reading_order(places), _frame):
+            together = [(place, base, base or place) for place, base in placed]
+            end = max(plain.offset + plain.length for _, _, plain in together)
+            for place, base, _ in together:
+                yield place, self._read(place, base, end)
 
     def base_for(self, info: BlobInfo) -> Place | None:
         """What a new version of this content should be made a delta against; see `bases_for`."""
@@ -174,12 +187,14 @@ class PackStore:
                 raise _not_found(sha256)
             yield parts[sha256]
 
-    def _read(self, place: Place, base: Place | None = None) -> bytes:
-        """One content, checked. Its pack may have been merged into another since the look-up."""
+    def _read(self, place: Place, base: Place | None = None, wanted: int | None = None) -> bytes:
+        """One content, checked. Its pack may have been merged into another since the look-up.
+        `wanted` are plain bytes of its frame or of its base's, as for `FrameReader.frame`.
+        """
         if base is None and place.base is not None:
             base = self._place(place.base)
         try:
-            return self._content(place, base)
+            return self._content(place, base, wanted)
         except FileNotFoundError:
             pass
         place = self._place(place.sha256)
@@ -189,23 +204,24 @@ class PackStore:
         except FileNotFoundError:
             raise _not_found(place.sha256, file=place.file) from None
 
-    def _content(self, place: Place, base: Place | None) -> bytes:
+    def _content(self, place: Place, base: Place | None, wanted: int | None = None) -> bytes:
         if place.kind is None:
             raise UsageError("a large content is streamed, not read with others")
-        data = self._reader.frame(place)[place.offset : place.offset + place.length]
+        frame = self._reader.frame(place, None if base else wanted)
+        data = frame[place.offset : place.offset + place.length]
         if base is not None:
-            data = codec.decompress_delta(data, self._full(base), place.size)
+            data = codec.decompress_delta(data, self._full(base, wanted), place.size)
         if len(data) != place.size or hashlib.sha256(data).digest() != place.sha256:
             raise _mismatch(place.sha256)
         return data
 
-    def _full(self, base: Place) -> bytes:
+    def _full(self, base: Place, wanted: int | None = None) -> bytes:
         if base.kind is None or base.kind is Kind.DELTA:
             raise DamagedError(
                 f"the base {base.sha256.hex()} is not stored in full",
                 hint="run `epmstore fsck`",
             )
-        return self._reader.frame(base)[base.offset : base.offset + base.length]
+        return self._reader.frame(base, wanted)[base.offset : base.offset + base.length]
 
 
 class OldParts:
@@ -246,6 +262,12 @@ def _can_be_base(place: Place) -> bool:
 
 def _is_at(info: BlobInfo, place: Place | None) -> bool:
     return place is not None and place.size == info.size
+
+
+def _frame(placed: _Placed) -> tuple[str, int]:
+    """The one that holds the plain bytes."""
+    plain = placed[1] or placed[0]
+    return plain.file, plain.seal_offset
 
 
 def _reading_order(placed: _Placed) -> tuple[str, int, str, int, int]:

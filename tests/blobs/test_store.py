@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from epmstore import atomic
+from epmstore.blobs import frames
 from epmstore.blobs.interface import BlobReader
 from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, publish_pack
 from epmstore.blobs.packlog import PackLog
@@ -20,7 +21,7 @@ from epmstore.errors import (
     UsageError,
 )
 from epmstore.group import Place
-from epmstore.seal import Kind
+from epmstore.seal import SIZE, Kind, Seal
 from tests.blobs.contract import BlobReaderContract
 from tests.blobs.table import Shelf, group_of, noise, text
 
@@ -138,9 +139,9 @@ def test_each_frame_is_decoded_once(shelf: Shelf, monkeypatch: pytest.MonkeyPatc
     decoded: list[tuple[str, int]] = []
     decode = FrameReader._decode
 
-    def counted(self: FrameReader, place: Place) -> bytes:
+    def counted(self: FrameReader, place: Place, wanted: int | None) -> bytes:
         decoded.append((place.file, place.seal_offset))
-        return decode(self, place)
+        return decode(self, place, wanted)
 
     monkeypatch.setattr(FrameReader, "_decode", counted)
     wanted = [*contents, *(data + b"\n" for data in contents[::3])]
@@ -153,6 +154,49 @@ def test_each_frame_is_decoded_once(shelf: Shelf, monkeypatch: pytest.MonkeyPatc
         found = list(store.read_many(infos))
     assert dict(found) == dict(zip(infos, wanted, strict=True))
     assert sorted(decoded) == sorted(frames)
+
+
+def test_a_frame_is_decoded_as_far_as_it_is_wanted(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = [text(60, n) for n in range(60)]
+    shelf.keep(*contents, frame_size=1 << 20)
+    with_delta(shelf, contents[10], contents[10] + b"\n")
+    infos = [identify(data) for data in (*contents, contents[10] + b"\n")]
+    plain: list[int] = []
+    plain_bytes = frames.plain_bytes
+
+    def measured(found: Seal, body: bytes | memoryview, wanted: int | None = None) -> bytes:
+        data = plain_bytes(found, body, wanted)
+        plain.append(len(data))
+        return data
+
+    monkeypatch.setattr(frames, "plain_bytes", measured)
+    whole = sum(map(len, contents))
+    with PackStore(shelf.packs, shelf.table) as store:
+        assert store.read(infos[3]) == contents[3]  # decodes 4 of them
+        assert store.read(infos[0]) == contents[0]  # which are there
+        assert store.read(infos[60]) == contents[10] + b"\n"  # 11, for the base
+        assert dict(store.read_many(infos[8:20])) == dict(
+            zip(infos[8:20], contents[8:20], strict=True)
+        )
+        assert store.read(infos[59]) == contents[59]  # the last one
+        assert store.read(infos[58]) == contents[58]
+    assert plain == [sum(map(len, contents[:count])) for count in (4, 11, 20, 60)]
+    assert plain[-1] == whole
+
+
+def test_damage_behind_what_is_wanted_is_noticed(shelf: Shelf) -> None:
+    contents = [text(60, n) for n in range(60)]
+    file = shelf.keep(*contents, frame_size=1 << 20)
+    place = shelf.table.found[identify(contents[0]).sha256]
+    with (shelf.packs / file).open("r+b") as pack:
+        pack.seek(place.seal_offset + SIZE + place.head_length + place.body_length - 1)
+        last = pack.read(1)
+        pack.seek(-1, os.SEEK_CUR)
+        pack.write(bytes([last[0] ^ 1]))
+    with pytest.raises(DamagedError):
+        shelf.store.read(identify(contents[0]))
 
 
 def test_a_merged_pack_is_looked_up_again(shelf: Shelf) -> None:

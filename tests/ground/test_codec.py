@@ -1,3 +1,4 @@
+import os
 import threading
 
 import pytest
@@ -26,6 +27,22 @@ def test_frames_come_back(level: int, data: bytes) -> None:
 def test_deltas_come_back(data: bytes, base: bytes) -> None:
     frame = codec.compress_delta(data, base)
     assert codec.decompress_delta(frame, base, len(data)) == data
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 999, 150_000, 250_000, 300_000])
+def test_the_head_of_a_frame(wanted: int) -> None:
+    data = b"".join(b"%d\n" % number for number in range(60_000))[:300_000]
+    head = codec.decompress_head(codec.compress(data), len(data), wanted)
+    assert len(head) >= wanted
+    assert data.startswith(head)
+
+
+def test_the_head_of_a_frame_that_is_cut_is_damaged() -> None:
+    frame = codec.compress(os.urandom(300_000))
+    with pytest.raises(DamagedError):
+        codec.decompress_head(frame[:1000], 300_000, 150_000)
+    with pytest.raises(DamagedError):
+        codec.decompress_head(frame, 300_001, 5)
 
 
 def test_a_delta_of_large_contents_is_small() -> None:

@@ -73,7 +73,7 @@ def open_to_others() -> None:
 def contents_not_compared() -> None:
     store = import_module("epmstore.blobs.store")
 
-    def bad(self: Any, place: Any, base: Any) -> bytes:
+    def bad(self: Any, place: Any, base: Any, wanted: Any = None) -> bytes:
         data = self._reader.frame(place)[place.offset : place.offset + place.length]
         if base is not None:
             data = store.codec.decompress_delta(data, self._full(base), place.size)
