@@ -19,13 +19,13 @@ from epmstore.errors import BusyError, ConflictError, EpmError, RootError
 from epmstore.record.change import ChangeOpenError
 from epmstore.workspace import AppHandle, Workspace
 from epmstored import halfdone
-from epmstored.aftermath import UNIT
 from epmstored.bridge import Bridge
 from epmstored.clock import DaemonClock
 from epmstored.debounce import Batch, Debounce
-from epmstored.elsewhere import Elsewhere, Systemd
+from epmstored.elsewhere import Elsewhere
 from epmstored.noise import Noise
 from epmstored.outcome import Outcome, record
+from epmstored.recovery import Recovery
 from epmstored.report import Recorded, Report, folder_of
 from epmstored.restless import Restless
 from epmstored.rhythm import Rhythm
@@ -75,6 +75,7 @@ class AppRecorder:
             app, bridge=bridge, clock=clock, rhythm=rhythm, watch=watch, notify=self._notify
         )
         self._report = Report(app, recorded)
+        self._recovery = Recovery(app, bridge, self._report, elsewhere)
         self._noise = Noise()
         self._random = Random(app.uuid)
         self._known: AppHandle | None = None
@@ -82,7 +83,6 @@ class AppRecorder:
         self._pause = pause
         self._stopping = False
         self._records_at_end = True
-        self._elsewhere = elsewhere or Systemd()
         self._first_reason = first_reason
         self._started = False
         self._looking = False
@@ -120,8 +120,9 @@ class AppRecorder:
     def _is_quiet(self) -> bool:
         watching = self._root.now
         waits = bool(self._debounce) or self._restless.due is not None
-        busy = watching is None or self._looking or waits
-        return not busy and watching is not None and watching.watcher.is_quiet()
+        if watching is None or self._looking or waits:
+            return False
+        return watching.watcher.is_quiet()
 
     def pause(self, pause: Pause) -> None:
         """Record nothing until `resume`; what changes meanwhile is remembered."""
@@ -318,8 +319,7 @@ class AppRecorder:
         """In the worker's thread."""
         if batch.whole is not None and self._root.now is not None:
             self._root.now.watcher.renew()
-        only = None if batch.whole is not None else batch.folders
-        return record(self._handle(workspace), batch.reason, only, contents=not self.is_full)
+        return record(self._handle(workspace), batch.reason, batch.only, contents=not self.is_full)
 
     def _handle(self, workspace: Workspace) -> AppHandle:
         """Raises AppNotFoundError for an app that was removed meanwhile."""
@@ -342,28 +342,10 @@ class AppRecorder:
             wait = min(wait, 5.0)
             self._report.held(error.message)
         elif isinstance(error, ConflictError):
-            await self._recover(error)
+            await self._recovery.run(error)
         else:
             self._report.failed(error)
         self._debounce.give_back(batch, not_before=now + wait)
-
-    async def _recover(self, found: ConflictError) -> None:
-        """Somebody's checkout was killed while we watched."""
-        try:
-            who = await self.bridge.run(self._recover_now)
-        except Exception as error:
-            self._report.failed(error)
-        else:
-            log.warning("%s: %s; recovered by %s", self.app.key, found.message, who)
-
-    def _recover_now(self, workspace: Workspace) -> str:
-        """Who did it, or does. In the worker's thread."""
-        if self._elsewhere.is_needed(self.app.root):
-            unit = UNIT.format(self.app.key)
-            self._elsewhere.start(unit, wait=False)
-            return unit
-        self._handle(workspace).recover(wait=0)
-        return "the daemon"
 
     def _is_reconcile_due(self, now: float) -> bool:
         """What waits to be quiet, or to be written to its end, goes first; it cannot put it off for
@@ -391,10 +373,8 @@ class AppRecorder:
         self._report.reconciled(len(unexpected))
 
     def _note(self, outcome: Outcome, batch: Batch) -> None:
-        is_whole = batch.whole is not None
-        looked = to_rfc3339(self._clock.now()) if is_whole else None
-        only = None if is_whole else batch.folders
-        self._report.recorded(outcome, batch.reason, looked=looked, only=only)
+        looked = to_rfc3339(self._clock.now()) if batch.only is None else None
+        self._report.recorded(outcome, batch.reason, looked=looked, only=batch.only)
 
     # The state.
 

@@ -30,6 +30,11 @@ class Batch(msgspec.Struct, frozen=True):
     def reason(self) -> Reason:
         return self.whole or "event"
 
+    @property
+    def only(self) -> frozenset[str] | None:
+        """The folders to look at; null: everything."""
+        return None if self.whole is not None else self.folders
+
 
 class Debounce:
     """Collects dirty folders. `settle` is how long it must have been quiet, `longest` how long
