@@ -11,6 +11,11 @@ import os
 import sys
 from pathlib import Path
 
+import pathspec
+
+import epmstore.workspace.care
+import epmstore.workspace.catalogs
+import epmstore.workspace.vendors
 from epmstore import __version__
 from epmstore.config import DaemonConfig
 from epmstore.errors import EpmError, UsageError
@@ -23,6 +28,16 @@ from epmstored.notify import Notifier
 from epmstored.rhythm import Rhythm
 from epmstored.service import Service
 from epmstored.watching import chooser
+
+FIRST_NEEDED_LATER = (
+    epmstore.workspace.care,
+    epmstore.workspace.catalogs,
+    epmstore.workspace.vendors,
+    pathspec,
+)
+"""Elsewhere these are imported by whoever needs them first, for a quick start of the command line.
+By then another release may be in their place.
+"""
 
 
 def main(args: list[str] | None = None) -> int:

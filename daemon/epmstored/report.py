@@ -73,7 +73,7 @@ class Report:
     def gone(self, why: str) -> None:
         if (self.state.phase, self.state.error) != ("gone", why):
             log.warning("%s: %s", self._key, why)
-        self._set(phase="gone", error=why)
+        self._set(phase="gone", held=None, error=why)
 
     def held(self, by: str) -> None:
         self._set(phase="held", held=by)

@@ -343,6 +343,13 @@ async def test_what_does_not_hold_still_is_tried_again_and_nothing_waits_for_it(
         signal.signal(signal.SIGIO, before)
 
 
+def test_who_held_a_root_that_is_gone_is_not_named_any_more() -> None:
+    report = Report(App(uuid="0" * 32, key="crm", root="/opt/crm"))
+    report.held("somebody")
+    report.gone("there is no root")
+    assert (report.state.phase, report.state.held) == ("gone", None)
+
+
 def test_what_cannot_be_read_is_said(host: Host) -> None:
     report = Report(App(uuid="0" * 32, key="crm", root="/opt/crm"))
     with Workspace.open(host.store) as workspace:
