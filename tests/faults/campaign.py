@@ -61,6 +61,10 @@ WEIGHTS = {
 }
 LARGE = 200_000
 """A file in parts: sizes.py."""
+REAL = 70 << 20
+"""The same where sizes are not lowered; then a life has fewer points, for its pictures are large."""
+REAL_LIFE = 8
+ROOM = 2 << 30
 EXAMINED = 4
 """Of so many lives one ends with a look at the file systems by their own checkers."""
 
@@ -68,7 +72,11 @@ EXAMINED = 4
 class Campaign:
     """Cuts the power `cuts` times, on one kind of file system."""
 
-    def __init__(self, machine: Machine, seed: int, without: str, lines: Lines) -> None:
+    def __init__(
+        self, machine: Machine, seed: int, without: str, lines: Lines, *, real: bool = False
+    ) -> None:
+        """`real`: with contents and packs of the sizes that they have outside of tests."""
+        self._large, self._points_each = (REAL, REAL_LIFE) if real else (LARGE, LIFE)
         self._machine = machine
         self._seed = seed
         self._rng = random.Random(seed)
@@ -101,7 +109,7 @@ class Campaign:
             self._life += 1
             self._rng = random.Random(f"{self._seed}/{self._life}")
             self._begin()
-            for _ in range(LIFE):
+            for _ in range(self._points_each):
                 if self.cuts.total() >= cuts or not self._point(self._next()):
                     break
             if self._life % EXAMINED == 0 and (found := self._machine.examine()):
@@ -122,7 +130,7 @@ class Campaign:
         self._files = FILES[(self._life + machine.is_split) % 2]
         machine.root.mkdir()
         make_old(machine.root, self._files, rng)
-        write(machine.root / "large", rng.randbytes(LARGE), rng)
+        write(machine.root / "large", rng.randbytes(self._large), rng)
         machine.sync()
         self._make_store()
         self._record()
@@ -376,7 +384,7 @@ class Campaign:
                 replace(path, text(rng), rng)
         if rng.random() < 0.3 and (large := root / "large").is_file():
             with large.open("r+b") as file:
-                file.seek(rng.randrange(LARGE))
+                file.seek(rng.randrange(self._large))
                 file.write(rng.randbytes(100))
         write(root / f"d0/e0/new-{rng.randrange(40)}", rng.randbytes(rng.randrange(9000)), rng)
         links = [p for p in root.glob("x*/*") if p.is_symlink()]
@@ -459,6 +467,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.campaign")
     parser.add_argument("--kind", choices=[*KINDS], default="xfs")
     parser.add_argument("--split", action="store_true", help="store and root on two file systems")
+    parser.add_argument("--real", action="store_true", help="sizes are not lowered")
     parser.add_argument("--cuts", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--without", default="", help="a function of fsio that is to do nothing")
@@ -469,14 +478,18 @@ def main() -> int:
     reserve.SIZE = 1 << 16
     preload()
     without_packages()
-    sizes.lower()
+    if not given.real:
+        sizes.lower()
     os.umask(0o022)
     begun = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="epm-faults-", dir="/dev/shm"))
-    machine = Machine(KINDS[given.kind], folder, is_split=given.split)
+    kind = KINDS[given.kind]
+    kind = kind._replace(size=ROOM) if given.real else kind
+    machine = Machine(kind, folder, is_split=given.split)
     fsclock.BOOT_ID = machine.boot
-    lines = Lines(given.out, kind=given.kind, split=given.split, seed=given.seed)
-    campaign = Campaign(machine, given.seed, given.without, lines)
+    sized = {"real": True} if given.real else {}
+    lines = Lines(given.out, kind=given.kind, split=given.split, seed=given.seed, **sized)
+    campaign = Campaign(machine, given.seed, given.without, lines, real=given.real)
     try:
         make_catalog(machine)
         campaign.run(given.cuts, stop=given.stop)

@@ -18,6 +18,8 @@ CUTS = 1500
 DAEMON_CUTS = 100
 """The same, while the daemon records."""
 SEEDS = (11, 12)
+REAL_CUTS = 24
+"""The same, with packs and contents of their real sizes."""
 POINTS = {
     **{"kill": 1, "again": 1, "lose": 1, "tear": 1, "drop": 1, "fail": 6},
     **{"sql-kill": 2, "sql-again": 4, "sql-tear": 4, "sql-fail": 8},
@@ -61,6 +63,7 @@ def parts(of: int) -> Iterator[Part]:
             words = ("--kind", kind, *layout, "--seed", seed)
             yield Part("campaign", (*words, *cut(CUTS)), "cuts", why)
             yield Part("recording", (*words, *cut(DAEMON_CUTS)), "cuts-daemon", why)
+            yield Part("campaign", (*words, "--real", *cut(REAL_CUTS)), "cuts-real", why)
     for kind, made in replay.KINDS.items():
         why = replay.missing() or disk.missing_tool(made)
         yield Part("replay", ("--kind", kind, *share(2), "--seed", seed), "states", why)

@@ -123,9 +123,14 @@ def points_row(name: str, points: Sequence[Line]) -> str:
     )
 
 
+def layout(cut: Line) -> str:
+    name = "apart" if cut["split"] else "together"
+    return f"{name}, real sizes" if cut.get("real") else name
+
+
 def cuts_table(lines: Sequence[Line]) -> list[str]:
     """One row for each file system and layout."""
-    groups = grouped(lines, lambda x: (x["kind"], "apart" if x["split"] else "together"))
+    groups = grouped(lines, lambda x: (x["kind"], layout(x)))
     rows = [
         cells(
             *group,
