@@ -154,6 +154,8 @@ class _Check:
         except DamagedError as error:
             self._add("damaged", f"catalogs/{APPCAT}", error.message)
             apps = {}
+        if not (self._store.catalogs / APPCAT).exists() and self._has_histories():
+            self._add("missing", f"catalogs/{APPCAT}", "the file is not there, and histories are")
         for app in apps:
             try:
                 change.find(self._store, app)
@@ -165,6 +167,9 @@ class _Check:
                 self._add("damaged", f"journals/{app}.owed", error.message)
         for path in open_journals(self._store):
             self._check_journal(f"journals/{path.name}", path.read_bytes())
+
+    def _has_histories(self) -> bool:
+        return any(not is_refcat(name) for name in self._store.all_catalogs())
 
     def _check_journal(self, file: str, data: bytes) -> None:
         offset = 0

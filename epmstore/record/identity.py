@@ -82,11 +82,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         data = read_file(path / FILE, LIMIT)
     except (FileNotFoundError, NotADirectoryError):
-        raise NoStoreError(
-            f"there is no store at {path}",
-            hint="make one with `epmstore init`, or name another with --store",
-            path=str(path),
-        ) from None
+        raise _no_store(path) from None
     try:
         document = json.loads(data)
     except ValueError:
@@ -96,6 +92,16 @@ def _read(path: Path) -> dict[str, Any]:
     if document.get("sum") != _sum(document):
         raise _damaged(path)
     return document
+
+
+def _no_store(path: Path) -> NoStoreError:
+    """There is none, or there was one: who dies while it is made leaves no catalog."""
+    if any((path / "catalogs").glob("*")):
+        text, hint = f"{FILE} of the store at {path} is missing", "take it from a copy of the store"
+    else:
+        text = f"there is no store at {path}"
+        hint = "make one with `epmstore init`, or name another with --store"
+    return NoStoreError(text, hint=hint, path=str(path))
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:

@@ -212,6 +212,8 @@ class Patient:
         if is_truth(damage.file) and report.clean:
             yield "not found by fsck"
         hit = {version for found in report.findings for _, version in found.versions}
+        if any(found.sha256 is None for found in report.findings):
+            hit.update(range(len(self.pictures)))  # nothing is lost, and a repair finds it
         for version in range(len(self.pictures)):
             why = self._exported(workspace, version)
             is_said = version in hit if damage.file.startswith("packs") else not report.clean

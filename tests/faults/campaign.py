@@ -62,7 +62,7 @@ WEIGHTS = {
 LARGE = 200_000
 """A file in parts: sizes.py."""
 REAL = 70 << 20
-"""The same where sizes are not lowered; then a life has fewer points, for its pictures are large."""
+"""The same where sizes are not lowered; a life has fewer points then: its pictures are large."""
 REAL_LIFE = 8
 ROOM = 2 << 30
 EXAMINED = 4

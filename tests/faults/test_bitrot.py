@@ -13,7 +13,7 @@ from epmstore import seal
 from epmstore.record import reserve
 from epmstore.workspace import Workspace
 from tests.acceptance.host import SEED, amount
-from tests.faults.bitrot import Patient, attempt
+from tests.faults.bitrot import Damage, Patient, attempt
 
 EVERY = amount("EPM_TEST_ROT", 60)
 
@@ -58,6 +58,20 @@ def test_what_a_check_names_is_taken_from_a_copy(patient: Patient) -> None:
     found, kinds = wrong(patient, "copy", 6 * EVERY)
     assert found == []
     assert kinds.total() > 3_000 // (6 * EVERY)
+
+
+@pytest.mark.slow
+def test_each_file_that_is_gone_is_named(patient: Patient) -> None:
+    for level in ("whole", "copy"):
+        for name in patient.names:
+            line = attempt(patient, None, Damage(level, name, "delete", 0))
+            assert line["verdict"] == "ok", line
+
+
+@pytest.mark.slow
+def test_frames_that_changed_places_are_found(patient: Patient) -> None:
+    line = attempt(patient, None, Damage("whole", "packs/log/0", "swap", 0, 1536))
+    assert line["verdict"] == "ok", line
 
 
 @pytest.mark.slow
