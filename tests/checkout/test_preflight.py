@@ -23,6 +23,7 @@ from epmstore.errors import (
     RootError,
 )
 from epmstore.relpath import RelPath
+from epmstore.scan.mounts import FilesystemInfo
 from epmstore.tree import Entry
 
 BLOBS = MemoryBlobs()
@@ -190,6 +191,14 @@ def test_a_root_that_is_read_only(root: Path, tmp_path: Path) -> None:
             os.close(fd)
     finally:
         subprocess.run(["umount", str(root)], check=True)
+
+
+def test_a_root_that_others_may_write_to(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = FilesystemInfo("nfs4", network=True)
+    monkeypatch.setattr("epmstore.checkout.preflight.filesystem", lambda fd: shared)
+    with pytest.raises(RootError):
+        check(put("a"))
+    check(put("a"), allow_network=True)
 
 
 @pytest.mark.root

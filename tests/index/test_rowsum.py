@@ -1,5 +1,6 @@
 """Every value that an entry is made of is under a sum; an index of an earlier release is remade."""
 
+import contextlib
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from epmstore.digest import identify
 from epmstore.errors import DamagedError
-from epmstore.index.database import Database
+from epmstore.index.database import SCHEMA_VERSION, Database
 from epmstore.index.entries import Entries, Record
 from epmstore.index.entryrows import read_meta, row_path
 from epmstore.relpath import RelPath
@@ -104,3 +105,18 @@ def test_an_index_of_an_earlier_release_is_made_anew(tmp_path: Path) -> None:
     with Workspace.open(tmp_path / "store") as workspace:
         assert [v.label for v in workspace.app("crm").versions()] == ["first"]
         assert workspace.app("crm").status().clean
+
+
+def test_an_index_of_an_earlier_release_is_not_used(tmp_path: Path) -> None:
+    """Even if it seems to have everything."""
+    (tmp_path / "root").mkdir()
+    with Workspace.init(tmp_path / "store") as workspace:
+        workspace.apps.add("crm", tmp_path / "root")
+        workspace.app("crm").snapshot("first")
+    index = tmp_path / "store" / "index.sqlite"
+    with contextlib.closing(sqlite3.connect(index)) as db:
+        db.execute("PRAGMA user_version = 1")
+    with Workspace.open(tmp_path / "store") as workspace:
+        assert len(workspace.app("crm").versions()) == 1
+    with contextlib.closing(sqlite3.connect(index)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
