@@ -78,7 +78,7 @@ def test_frames_that_changed_places_are_found(patient: Patient) -> None:
 def test_sums_left_out_are_noticed(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or the tests above prove nothing."""
     monkeypatch.setattr(seal, "check", lambda found, body: None)
-    found, _ = wrong(patient, "read", 400)
+    found, _ = wrong(patient, "read", 100)
     assert found != []
     assert any("not found" in line for line in found)
 
