@@ -14,7 +14,6 @@ from epmstore.progress import Progress
 from epmstore.record.commit import store_groups
 from epmstore.record.shelf import Shelf
 from epmstore.record.store import Store
-from epmstore.vendor.archives import read_archive
 
 CHUNK = 1 << 20
 
@@ -78,6 +77,8 @@ def _large(store: Store, left: set[BlobInfo], file: IO[bytes]) -> list[WrittenGr
 def _files(place: Path, sizes: Collection[int]) -> Iterator[tuple[int, IO[bytes]]]:
     """(size, content) of every regular file that has one of these sizes."""
     if not place.is_dir():
+        from epmstore.vendor.archives import read_archive  # noqa: PLC0415 - start-up: seldom needed
+
         for member, content in read_archive(place):
             if content is not None and member.size in sizes:
                 yield member.size, content
