@@ -30,7 +30,7 @@ from epmstore.atomic import (
 from epmstore.blobs.pack import SUFFIX
 from epmstore.blobs.records import Damage, open_pack, read_at, walk
 from epmstore.care.needs import APPCAT
-from epmstore.care.tables import is_log
+from epmstore.care.tables import Tables, is_log, leans_on, read_tables
 from epmstore.catalog.appcat import MAX_SIZE
 from epmstore.errors import ConflictError, DamagedError, UsageError
 from epmstore.progress import SILENT, Progress
@@ -115,8 +115,8 @@ class _Copier:
         target = self._target
         new = {f: size for f, size in extent.packs.items() if self._is_new(f"packs/{f}", size)}
         self._progress.begin("copying", files=len(new), size=sum(new.values()))
-        for file, size in new.items():
-            self._copy_file(self._store.packs / file, target / "packs" / file, size)
+        for file in self._in_order([*new]):
+            self._copy_file(self._store.packs / file, target / "packs" / file, new[file])
         for name, size in extent.catalogs.items():
             if self._is_new(f"catalogs/{name}", size):
                 self._copy_file(self._store.catalogs / name, target / "catalogs" / name, size)
@@ -129,6 +129,25 @@ class _Copier:
         self._drop_others(extent)
         replace_file(target / identity.FILE, extent.format)
         self._progress.end()
+
+    def _in_order(self, files: list[str]) -> list[str]:
+        """Before a file comes what its contents lean on, or a copy that is interrupted would have
+        contents that cannot be put together. Two that lean on each other come as they are.
+        """
+        tables = read_tables(self._store)
+        order: list[str] = []
+        while left := [file for file in files if file not in order]:
+            ready = [file for file in left if self._is_supported(tables, file, {*left} - {file})]
+            order += ready or left
+        return order
+
+    def _is_supported(self, tables: Tables, file: str, later: set[str]) -> bool:
+        """Whether there is a copy of each content that the file leans on, but in `later` ones."""
+        leaned_on = {other for copy in tables.rows(file) for other in leans_on(copy.row)}
+        return all(
+            any(copy.where.file not in later for copy in tables.copies(other))
+            for other in leaned_on
+        )
 
     def _is_new(self, file: str, size: int) -> bool:
         """Whether the copy lacks it, or has another state of it. A pack of its length is the same;
