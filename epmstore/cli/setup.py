@@ -20,15 +20,17 @@ FAILED = 4
         ("epmstore init --store /srv/epmstore", "anywhere else"),
     ],
 )
-def init(session: Session) -> None:
+@click.option("--allow-network", is_flag=True, help="Even on a network file system.")
+def init(session: Session, allow_network: bool) -> None:
     """Create a store.
 
     The directory is made if it is not there, readable for its owner only. It may lie inside an
-    application's root: it is never recorded itself.
+    application's root: it is never recorded itself. A network file system is refused, because locks
+    and syncs cannot be relied on there.
     """
     path = session.store_path
     if not session.dry_run:
-        Workspace.init(path).close()
+        Workspace.init(path, allow_network=allow_network).close()
     shape = {"type": "store", "app": None, "path": shapes.text(str(path)), "created": True}
     verb = "would create" if session.dry_run else "created"
     session.out.outcome(shape, f"{verb} a store at {name(str(path))}")

@@ -15,6 +15,7 @@ from epmstore.record import identity
 from epmstore.record.replay import catch_up, is_behind, rebuild
 from epmstore.record.reserve import make_reserve, with_reserve
 from epmstore.record.store import INDEX, Store, prepare
+from epmstore.scan.mounts import filesystem
 
 MACHINE_ID = Path("/etc/machine-id")
 
@@ -27,8 +28,10 @@ def machine() -> str:
         return identity.hash_machine("")
 
 
-def make_store(path: Path, clock: Clock) -> Store:
-    """A new, empty store. Raises ConflictError if there is something at `path` already, OSError."""
+def make_store(path: Path, clock: Clock, *, allow_network: bool = False) -> Store:
+    """A new, empty store. Raises ConflictError if there is something at `path` already, UsageError
+    if that is on a network file system, OSError.
+    """
     if (path / identity.FILE).exists():
         raise ConflictError(f"there is a store at {path} already", path=str(path))
     if path.is_dir() and any(path.iterdir()):
@@ -37,12 +40,27 @@ def make_store(path: Path, clock: Clock) -> Store:
         )
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path} is not a folder")
+    if not allow_network:
+        _check_local(path)
     prepare(path)
     store = Store(path, identity.create(path, machine()), clock)
     with store.lock_write():
         catch_up(store)
     make_reserve(path)
     return store
+
+
+def _check_local(path: Path) -> None:
+    """Locks and syncs mean something else elsewhere. Raises UsageError."""
+    nearest = next(folder for folder in (path, *path.parents) if folder.exists())
+    where = filesystem(nearest)
+    if where.network:
+        raise UsageError(
+            f"{path} is on a network file system ({where.name}): locks and syncs cannot be relied"
+            " on there",
+            hint="name a folder on a local disk; if you know better, use --allow-network",
+            path=str(path),
+        )
 
 
 def open_store(path: Path, clock: Clock, progress: Progress, *, owner: str = "") -> Store:

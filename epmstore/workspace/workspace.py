@@ -105,9 +105,11 @@ class Workspace:
         return ReadReport(self._store, form)
 
     @classmethod
-    def init(cls, path: Path, *, clock: Clock | None = None) -> Self:
-        """Make a store and open it. Raises ConflictError if something is there already, OSError."""
-        store = make_store(path.absolute(), clock or SystemClock())
+    def init(cls, path: Path, *, clock: Clock | None = None, allow_network: bool = False) -> Self:
+        """Make a store and open it. Raises ConflictError if something is there already, UsageError
+        if that is on a network file system, OSError.
+        """
+        store = make_store(path.absolute(), clock or SystemClock(), allow_network=allow_network)
         return cls(store, progress=SILENT, actor=None)
 
     @classmethod

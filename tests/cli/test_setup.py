@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from epmstore.config import merge
+from epmstore.scan.mounts import FilesystemInfo
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
@@ -29,6 +30,16 @@ def test_init_refuses_a_folder_with_something_in_it(cli: "Cli") -> None:
     (cli.store / "mine").write_text("precious")
     assert cli("init").code == 7
     assert [path.name for path in cli.store.iterdir()] == ["mine"]
+
+
+def test_init_refuses_a_network_file_system(cli: "Cli", monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = FilesystemInfo("nfs4", network=True)
+    monkeypatch.setattr("epmstore.workspace.opening.filesystem", lambda path: shared)
+    found = cli("init")
+    assert (found.code, "--allow-network" in found.err) == (2, True)
+    assert not cli.store.exists()
+    cli.ok("init", "--allow-network")
+    assert cli.store.exists()
 
 
 def test_app_add_proposes_and_does_not_apply(cli: "Cli", tmp_path: Path) -> None:

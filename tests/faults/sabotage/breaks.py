@@ -195,6 +195,11 @@ BREAKS: dict[str, Break] = {
         instead("checkout.preflight", "_check_filesystem", nothing),
         f"{PREFLIGHT}test_a_root_that_others_may_write_to",
     ),
+    "a store on any file system": Break(
+        "D10",
+        instead("workspace.opening", "_check_local", nothing),
+        "tests/cli/test_setup.py::test_init_refuses_a_network_file_system",
+    ),
     "an index that is not all in its file": Break(
         "2.8",
         instead("sqlite", "check_folded", nothing),
