@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from epmstore.errors import EpmError
 from epmstore.record import reserve
 from epmstore.scan import fsclock
 from epmstore.workspace import Workspace
@@ -107,17 +108,24 @@ class Recording:
         daemon.kill()
         self._said |= said(daemon)
         self._machine.reboot()
-        daemon = self._start()
-        problems += self._recorded(daemon)
-        if daemon.stop():
-            problems.append(f"the daemon failed: {daemon.lines[-3:]}")
-        self._said |= said(daemon)
-        problems += self._judged()
+        try:
+            problems += self._after()
+        except (EpmError, OSError, AssertionError) as error:  # whatever cannot be done any more
+            problems.append(f"{type(error).__name__}: {error}")
         self.cuts += 1
         self.failed += bool(problems)
         line = {"life": self._life, "point": number, "task": "daemon", "at": -1, "cuts": 1}
         line |= {"call": "anywhere", "lingers": lingers, "noise": 0.0, "files": FILES}
         self._lines.add(**line, quiet=is_quiet, said=len(self._said), verdict=problems or "ok")
+
+    def _after(self) -> list[str]:
+        """What is wrong once the power is back."""
+        daemon = self._start()
+        problems = self._recorded(daemon)
+        if daemon.stop():
+            problems.append(f"the daemon failed: {daemon.lines[-3:]}")
+        self._said |= said(daemon)
+        return [*problems, *self._judged()]
 
     def _start(self) -> Daemon:
         given = (str(self._machine.boot), self._without)
