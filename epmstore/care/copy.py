@@ -30,7 +30,7 @@ from epmstore.atomic import (
 from epmstore.blobs.pack import SUFFIX
 from epmstore.blobs.records import Damage, open_pack, read_at, walk
 from epmstore.care.needs import APPCAT
-from epmstore.care.tables import Tables, is_log, leans_on, read_tables
+from epmstore.care.tables import is_log, leans_on, read_tables
 from epmstore.catalog.appcat import MAX_SIZE
 from epmstore.errors import ConflictError, DamagedError, UsageError
 from epmstore.progress import SILENT, Progress
@@ -131,23 +131,31 @@ class _Copier:
         self._progress.end()
 
     def _in_order(self, files: list[str]) -> list[str]:
-        """Before a file comes what its contents lean on, or a copy that is interrupted would have
-        contents that cannot be put together. Two that lean on each other come as they are.
+        """Before a file comes what its contents lean on, or a copy whose update is cut short would
+        have contents that cannot be put together. Two that lean on each other come as they are.
         """
-        tables = read_tables(self._store)
+        if not (self._target / identity.FILE).exists():
+            return files  # nobody takes it for a store before it has that
+        leans = self._leanings(files)
         order: list[str] = []
-        while left := [file for file in files if file not in order]:
-            ready = [file for file in left if self._is_supported(tables, file, {*left} - {file})]
-            order += ready or left
+        left = files
+        while left:
+            waiting = {*left}
+            ready = [file for file in left if leans[file].isdisjoint(waiting)] or left
+            order += ready
+            waiting.difference_update(ready)
+            left = [file for file in left if file in waiting]
         return order
 
-    def _is_supported(self, tables: Tables, file: str, later: set[str]) -> bool:
-        """Whether there is a copy of each content that the file leans on, but in `later` ones."""
-        leaned_on = {other for copy in tables.rows(file) for other in leans_on(copy.row)}
-        return all(
-            any(copy.where.file not in later for copy in tables.copies(other))
-            for other in leaned_on
-        )
+    def _leanings(self, files: list[str]) -> dict[str, set[str]]:
+        """To each file the others that hold what its contents lean on."""
+        tables = read_tables(self._store, files)
+        leans: dict[str, set[str]] = {}
+        for file in files:
+            wanted = {other for copy in tables.rows(file) for other in leans_on(copy.row)}
+            places = self._store.contents.places([*wanted])
+            leans[file] = {place.file for place in places.values()} - {file}
+        return leans
 
     def _is_new(self, file: str, size: int) -> bool:
         """Whether the copy lacks it, or has another state of it. A pack of its length is the same;
