@@ -260,8 +260,11 @@ class InotifyWatcher:
 
     def _on_directory(self, folder: _Folder, name: str, mask: int, scope: Scope) -> None:
         path = join(folder.path, name)
-        if mask & _LEFT and (child := folder.children.get(name)) is not None:
-            self._forget(child)
+        if mask & _LEFT:
+            if (child := folder.children.get(name)) is not None:
+                self._forget(child)
+            for shut in self._shut_at(path):
+                del self._shut[shut]
         path_class = scope.class_of(path, is_dir=True)
         if path_class == "ignore":
             return
@@ -269,7 +272,7 @@ class InotifyWatcher:
         if mask & APPEARED and path_class != "state":
             self._watch_new(scope, [(folder, path)])
         elif mask & _C.IN_ATTRIB and self._shut:
-            self._watch_new(scope, self._shut_below(path))
+            self._watch_new(scope, self._shut_places(path))
 
     def _on_file(self, folder: _Folder, name: str, mask: int, scope: Scope) -> None:
         path = join(folder.path, name)
@@ -292,15 +295,14 @@ class InotifyWatcher:
             pending += self._watch_one(scope, *place)
             self._touched.add(place[1])
 
-    def _shut_below(self, path: str) -> list[_Place]:
-        """What could not be looked into of a directory and all below it; it may be open now."""
-        return [
-            (parent, shut)
-            for shut, parent in self._shut.items()
-            if parent is not None
-            and self._by_wd.get(parent.wd) is parent
-            and (shut == path or shut.startswith(f"{path}/"))
-        ]
+    def _shut_at(self, path: str) -> list[str]:
+        """What we may not look into of a directory and all below it."""
+        return [shut for shut in self._shut if shut == path or shut.startswith(f"{path}/")]
+
+    def _shut_places(self, path: str) -> list[_Place]:
+        """The same, where it is to be watched; it may be open now."""
+        found = [(self._shut[shut], shut) for shut in self._shut_at(path)]
+        return [(p, s) for p, s in found if p is not None and self._by_wd.get(p.wd) is p]
 
     def _watch_one(self, scope: Scope, parent: _Folder | None, path: str) -> list[_Place]:
         """Watch a folder; what is to be watched below it. Nothing if it is not there (any more).

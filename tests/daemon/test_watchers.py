@@ -175,6 +175,17 @@ def test_a_folder_that_was_shut_when_watching_began_is_watched_once_it_is_open(
     assert stranger.covers("lib")
 
 
+def test_a_shut_folder_that_goes_is_forgotten(stranger: Bench) -> None:
+    """Somebody else's temporary folders come and go for as long as the daemon runs."""
+    for n in range(5):
+        (stranger.root / f"tmp{n}").mkdir(0o700)
+        assert "" in stranger.hints().folders
+        (stranger.root / f"tmp{n}").rmdir()
+        assert "" in stranger.hints().folders
+    assert isinstance(stranger.watcher, InotifyWatcher)
+    assert stranger.watcher._shut == {}
+
+
 def test_a_folder_moves_and_is_watched_under_its_new_name(bench: Bench) -> None:
     (bench.root / "bin").rename(bench.root / "lib/bin")
     assert bench.covers("", "lib", "lib/bin", "lib/bin/deep")
