@@ -29,7 +29,9 @@ def init(session: Session, allow_network: bool) -> None:
     and syncs cannot be relied on there.
     """
     path = session.store_path
-    if not session.dry_run:
+    if session.dry_run:
+        Workspace.check_place(path, allow_network=allow_network)
+    else:
         Workspace.init(path, allow_network=allow_network).close()
     shape = {"type": "store", "app": None, "path": shapes.text(str(path)), "created": True}
     verb = "would create" if session.dry_run else "created"

@@ -28,9 +28,9 @@ def machine() -> str:
         return identity.hash_machine("")
 
 
-def make_store(path: Path, clock: Clock, *, allow_network: bool = False) -> Store:
-    """A new, empty store. Raises ConflictError if there is something at `path` already, UsageError
-    if that is on a network file system, OSError.
+def check_place(path: Path, *, allow_network: bool = False) -> None:
+    """Whether a store may be made there. Raises ConflictError if there is something already,
+    UsageError if that is on a network file system.
     """
     if (path / identity.FILE).exists():
         raise ConflictError(f"there is a store at {path} already", path=str(path))
@@ -42,6 +42,11 @@ def make_store(path: Path, clock: Clock, *, allow_network: bool = False) -> Stor
         raise UsageError(f"{path} is not a folder")
     if not allow_network:
         _check_local(path)
+
+
+def make_store(path: Path, clock: Clock, *, allow_network: bool = False) -> Store:
+    """A new, empty store. Raises as `check_place`, OSError."""
+    check_place(path, allow_network=allow_network)
     prepare(path)
     store = Store(path, identity.create(path, machine()), clock)
     with store.lock_write():

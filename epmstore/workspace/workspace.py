@@ -27,7 +27,13 @@ from epmstore.workspace.apps import Apps
 from epmstore.workspace.blobs import Blobs
 from epmstore.workspace.declarations import Declarations, Units
 from epmstore.workspace.handle import AppHandle
-from epmstore.workspace.opening import adopt_store, make_store, open_store, rebuild_index
+from epmstore.workspace.opening import (
+    adopt_store,
+    check_place,
+    make_store,
+    open_store,
+    rebuild_index,
+)
 
 if TYPE_CHECKING:
     from epmstore.vendor.identify import Identifier
@@ -103,6 +109,11 @@ class Workspace:
         from epmstore.workspace.reporting import ReadReport  # noqa: PLC0415 - start-up
 
         return ReadReport(self._store, form)
+
+    @staticmethod
+    def check_place(path: Path, *, allow_network: bool = False) -> None:
+        """Whether `init` would make a store there. Raises as it does; changes nothing."""
+        check_place(path.absolute(), allow_network=allow_network)
 
     @classmethod
     def init(cls, path: Path, *, clock: Clock | None = None, allow_network: bool = False) -> Self:

@@ -28,15 +28,16 @@ def test_init_dry_makes_nothing(cli: "Cli") -> None:
 def test_init_refuses_a_folder_with_something_in_it(cli: "Cli") -> None:
     cli.store.mkdir()
     (cli.store / "mine").write_text("precious")
-    assert cli("init").code == 7
+    assert cli("init").code == cli("init", "--dry-run").code == 7
     assert [path.name for path in cli.store.iterdir()] == ["mine"]
 
 
 def test_init_refuses_a_network_file_system(cli: "Cli", monkeypatch: pytest.MonkeyPatch) -> None:
     shared = FilesystemInfo("nfs4", network=True)
     monkeypatch.setattr("epmstore.workspace.opening.filesystem", lambda path: shared)
-    found = cli("init")
-    assert (found.code, "--allow-network" in found.err) == (2, True)
+    for words in (["init"], ["init", "--dry-run"]):
+        found = cli(*words)
+        assert (found.code, found.out, "--allow-network" in found.err) == (2, "", True)
     assert not cli.store.exists()
     cli.ok("init", "--allow-network")
     assert cli.store.exists()
