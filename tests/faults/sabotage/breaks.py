@@ -200,6 +200,11 @@ BREAKS: dict[str, Break] = {
         instead("workspace.opening", "_check_local", nothing),
         "tests/cli/test_setup.py::test_init_refuses_a_network_file_system",
     ),
+    "a staging folder goes while somebody writes into it": Break(
+        "L",
+        instead("checkout.stage", "wait_for_writers", nothing),
+        "tests/checkout/test_files.py::test_a_staging_folder_goes_when_its_writers_are_gone",
+    ),
     "an index that is not all in its file": Break(
         "2.8",
         instead("sqlite", "check_folded", nothing),
