@@ -4,7 +4,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,11 +51,17 @@ class Summary(NamedTuple):
 
 
 def timed(
-    command: str, cwd: Path, env: Mapping[str, str], allowed: tuple[int, ...] = (0,)
+    command: str,
+    cwd: Path,
+    env: Mapping[str, str],
+    allowed: tuple[int, ...] = (0,),
+    below: Sequence[str] = (),
 ) -> Sample:
-    """Run a shell command once. Raises CommandError with its output if it fails."""
+    """Run a shell command once. `below` is what runs what times it: none of its own time counts.
+    Raises CommandError with its output if it fails.
+    """
     done = subprocess.run(
-        [sys.executable, "-I", "-S", str(LAUNCH), command],
+        [*below, sys.executable, "-I", "-S", str(LAUNCH), command],
         cwd=cwd,
         env={**os.environ, **env},
         stdin=subprocess.DEVNULL,

@@ -51,7 +51,9 @@ def kind_of(library: str) -> str:
 def recorded(command: str, root: Path, env: dict[str, str]) -> tuple[Sample, Counter[str]]:
     """One run, and the share of samples by kind. Raises CommandError."""
     data = root.parent / "perf.data"
-    sample = timed(f"perf record -q -F 499 -o {data} -- {command}", root, env)
+    # perf itself ends when it next looks up, which may be a second later
+    perf = ["perf", "record", "-q", "-F", "499", "-o", str(data), "--"]
+    sample = timed(command, root, env, below=perf)
     done = subprocess.run(
         ["perf", "report", "-i", data, "--sort", "dso", "--stdio", "-q"],
         capture_output=True,
