@@ -22,7 +22,7 @@ from epmstore.errors import EpmError
 from epmstore.workspace import Workspace
 from epmstored import room, schedule
 from epmstored.bridge import Bridge
-from epmstored.caretasks import Child, Order
+from epmstored.caretasks import Order, TaskProcess
 from epmstored.clock import DaemonClock
 from epmstored.room import AMPLE, Room
 
@@ -60,7 +60,7 @@ class Carer:
         self._clock = clock
         self._since = clock.now()
         self._bridge = Bridge("care", open_workspace, niceness=19)
-        self._child = Child()
+        self._process = TaskProcess()
         self._known = ledger.load(store)
         self.room = AMPLE
 
@@ -72,7 +72,7 @@ class Carer:
                 await self.step()
                 await asyncio.sleep(PERIOD)
         finally:
-            self._child.stop()
+            self._process.stop()
             await self._bridge.close(wait=1.0)
 
     async def step(self) -> schedule.Task | None:
@@ -144,7 +144,7 @@ class Carer:
         )
         await self._note(task, done=False)
         try:
-            outcome = await self._bridge.run(lambda _: self._child.run(order))
+            outcome = await self._bridge.run(lambda _: self._process.run(order))
         except (EpmError, OSError) as error:
             log.error("%s failed: %s", task, error)
             return

@@ -51,7 +51,7 @@ class Outcome(msgspec.Struct, frozen=True):
     done: bool = False
 
 
-class Child:
+class TaskProcess:
     """Starts a task, and ends it if nobody waits for it any more."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from epmstore.relpath import RelPath
 from epmstore.workspace import Workspace
 from epmstored import priority
 from epmstored.care import Carer
-from epmstored.caretasks import Child, Order
+from epmstored.caretasks import Order, TaskProcess
 from epmstored.clock import FakeDaemonClock
 from epmstored.schedule import DAY, FIRST
 from tests.daemon.fakes import Host
@@ -121,13 +121,13 @@ def order(place: Place, parent: int) -> Order:
 
 
 async def test_a_task_is_a_process_that_ends_when_nobody_waits(place: Place) -> None:
-    assert Child().run(order(place, os.getpid())).done
-    stopped = Child()
+    assert TaskProcess().run(order(place, os.getpid())).done
+    stopped = TaskProcess()
     stopped.stop()
     with pytest.raises(EpmError, match="ended with -15"):
         stopped.run(order(place, os.getpid()))
     with pytest.raises(EpmError, match="ended with 1"):  # its parent has gone meanwhile
-        Child().run(order(place, os.getpid() + 1))
+        TaskProcess().run(order(place, os.getpid() + 1))
 
 
 async def test_damage_is_found_said_and_remembered(
