@@ -26,10 +26,14 @@ def resident() -> int:
 
 
 def keep_little() -> None:
-    """Before threads are started. One heap for each thread would keep what a thread once needed.
-    And whatever is large gets pages of its own, which go when it goes: left alone, the library
-    takes from the first large thing that is freed that more will come, and keeps up to 64 MiB.
+    """Before threads are started, after everything is imported. One heap for each thread would keep
+    what a thread once needed. And whatever is large gets pages of its own, which go when it goes:
+    left alone, the library takes from the first large thing that is freed that more will come, and
+    keeps up to 64 MiB. What is there now stays for good: a search for garbage would go through all
+    modules, and hold up everybody, 30 ms each time that memory is given back.
     """
+    gc.collect()
+    gc.freeze()
     library = ctypes.CDLL(None)
     if hasattr(library, "mallopt"):
         library.mallopt(_ARENA_MAX, _ARENAS)

@@ -90,3 +90,22 @@ def test_what_is_large_does_not_stay_with_the_process(is_told: bool) -> None:
     )
     left = int(done.stdout)
     assert (left < 2) is is_told, left
+
+
+SEARCHED = """
+import gc
+import epmstored.main
+from epmstored.memory import keep_little
+
+before = len(gc.get_objects())
+keep_little()
+print(before, len(gc.get_objects()))
+"""
+
+
+def test_what_was_imported_is_not_searched_for_garbage_each_time() -> None:
+    """The search holds up whoever waits for a version to be recorded."""
+    done = subprocess.run([sys.executable, "-c", SEARCHED], capture_output=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before > 10_000
+    assert after < before // 100
