@@ -27,6 +27,7 @@ from epmstore.clock import to_rfc3339
 from epmstore.errors import ConflictError, EpmError, HookError
 from epmstore.index.entries import Record
 from epmstore.places import DAEMON_LOCK
+from epmstore.progress import SILENT, Progress
 from epmstore.record.commit import commit_fact
 from epmstore.record.store import Store
 
@@ -45,12 +46,14 @@ class Around:
         runner: Runner,
         make: Callable[[], Checkout],
         actor: Actor | None,
+        progress: Progress = SILENT,
     ) -> None:
         self._store = store
         self._app = app
         self._runner = runner
         self._make = make
         self._actor = actor
+        self._progress = progress
         self._file = owed_file(store, app.uuid)
 
     # Forward.
@@ -279,7 +282,9 @@ class Around:
         return Journal(self._store.journal(self._app.uuid))
 
     def _series(self, hooks: Hooks, phase: Phase, from_: int | str, to: int | str) -> Series:
-        return Series(self._runner, self._app, hooks, phase, from_=from_, to=to)
+        return Series(
+            self._runner, self._app, hooks, phase, from_=from_, to=to, progress=self._progress
+        )
 
     def _owed(self, request: Request, terms: Terms, hooks: Hooks, from_: int) -> Owed:
         now = self.now()

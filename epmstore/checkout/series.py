@@ -9,12 +9,19 @@ from typing import Final, Literal, TypeAlias
 from epmstore.catalog.appcat import App
 from epmstore.catalog.hooks import Command, HookName, HookRun, Hooks
 from epmstore.checkout.hooks import Ran, Runner
+from epmstore.progress import SILENT, Progress
 
 HEALTH_PAUSE: Final = 0.5
 """Seconds between two tries of a health check."""
 DEFAULT_TIMEOUT: Final = 60.0
 DEFAULT_HEALTH: Final = 30.0
 Phase: TypeAlias = Literal["checkout", "undo", "recover"]
+SAID: Final[dict[HookName, str]] = {
+    "stop": "stopping",
+    "start": "starting",
+    "health": "waiting for health",
+}
+"""What progress calls them."""
 
 
 class Series:
@@ -29,9 +36,11 @@ class Series:
         *,
         from_: int | str,
         to: int | str,
+        progress: Progress = SILENT,
     ) -> None:
         self.runs: list[HookRun] = []
         self._runner = runner
+        self._progress = progress
         self._hooks = hooks
         self._phase: Phase = phase
         self._environment = {
@@ -67,7 +76,9 @@ class Series:
             return None
         limit = self._hooks.timeout or DEFAULT_TIMEOUT
         begun = self._runner.now()
+        self._progress.begin(SAID[name])
         ran = self._run(name, command, limit)
+        self._progress.end()
         return self._keep(name, command, ran, begun, 1)
 
     def _health(self) -> HookRun | None:
@@ -78,12 +89,14 @@ class Series:
         begun = self._runner.now()
         deadline = begun + (self._hooks.health_timeout or DEFAULT_HEALTH)
         attempts = 0
+        self._progress.begin(SAID["health"])
         while True:
             attempts += 1
             left = max(0.1, deadline - self._runner.now())
             ran = self._run("health", command, min(left, self._hooks.timeout or DEFAULT_TIMEOUT))
             left = deadline - self._runner.now()
             if ran is None or ran.status == 0 or left <= 0:
+                self._progress.end()
                 return self._keep("health", command, ran, begun, attempts)
             self._runner.wait(min(HEALTH_PAUSE, left))
 

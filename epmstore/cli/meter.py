@@ -5,7 +5,6 @@ there is something to show.
 """
 
 import threading
-import time
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ class Meter:
         self._lock = threading.Lock()
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
+        self._timer: threading.Timer | None = None
         self._reset("", None, None)
 
     def _reset(self, what: str, files: int | None, size: int | None) -> None:
@@ -33,12 +33,14 @@ class Meter:
         self._total_size = size
         self._files = 0
         self._size = 0
-        self._due = time.monotonic() + self._patience
 
     def begin(self, what: str, *, files: int | None = None, size: int | None = None) -> None:
         with self._lock:
             self._hide()
             self._reset(what, files, size)
+            self._timer = threading.Timer(self._patience, self._show)
+            self._timer.daemon = True
+            self._timer.start()
 
     def advance(self, *, files: int = 0, size: int = 0) -> None:
         with self._lock:
@@ -46,8 +48,6 @@ class Meter:
             self._size += size
             if self._bar is not None:
                 self._update()
-            elif time.monotonic() >= self._due:
-                self._show()
 
     def end(self) -> None:
         with self._lock:
@@ -57,28 +57,43 @@ class Meter:
         return bool(self._total_size)
 
     def _show(self) -> None:
+        """In the timer's thread: what is waited for may never say a word."""
+        with self._lock:
+            if self._timer is threading.current_thread():
+                self._start_bar()
+
+    def _start_bar(self) -> None:
         from rich.console import Console  # noqa: PLC0415 - start-up
         from rich.progress import (  # noqa: PLC0415 - start-up
             BarColumn,
             DownloadColumn,
             MofNCompleteColumn,
             Progress,
+            ProgressColumn,
             TextColumn,
+            TimeElapsedColumn,
             TimeRemainingColumn,
             TransferSpeedColumn,
         )
 
         measured = self._counts_bytes()
-        amount = [DownloadColumn(), TransferSpeedColumn()] if measured else [MofNCompleteColumn()]
+        total = self._total_size if measured else self._total_files
+        columns: list[ProgressColumn] = [TimeElapsedColumn()]
+        if measured:
+            columns = [
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(elapsed_when_finished=True),
+            ]
+        elif total or self._files:
+            columns = [MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True)]
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            *amount,
-            TimeRemainingColumn(elapsed_when_finished=True),
+            *columns,
             console=Console(file=self._stream),
             transient=True,
         )
-        total = self._total_size if measured else self._total_files
         self._task = self._bar.add_task(self._what, total=total)
         self._bar.start()
         self._update()
@@ -88,6 +103,9 @@ class Meter:
         self._bar.update(self._task, completed=self._size if self._counts_bytes() else self._files)
 
     def _hide(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

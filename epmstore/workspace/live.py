@@ -326,6 +326,7 @@ class Live(History):
             self._runner,
             lambda: self._checkout(root),
             self._recorder.actor,
+            self._progress,
         )
 
     def _checkout(self, root: Root) -> Checkout:

@@ -15,7 +15,7 @@ from epmstore.checkout import owed as owed_module
 from epmstore.clock import FixedClock
 from epmstore.errors import ConflictError, DamagedError, HookError, InUseError, NotFoundError
 from epmstore.places import DAEMON_LOCK
-from epmstore.progress import SILENT
+from epmstore.progress import SILENT, Progress, Silent
 from epmstore.record.result import Result
 from epmstore.scan import fsclock
 from epmstore.workspace.owing import Owing
@@ -34,6 +34,7 @@ class Crm:
         self.bench = Bench(base)
         self.application = Application(fails)
         self.hooks = hooks
+        self.progress: Progress = SILENT
         if not self.bench.live.versions():
             self.old = self.bench.recorded(OLD)
             self.new = self.bench.recorded(NEW)
@@ -42,7 +43,7 @@ class Crm:
     def handle(self) -> Owing:
         app = with_hooks(self.bench.app, self.hooks)
         bench = self.bench
-        return Owing(bench.store, app, bench.recorder, SILENT, self.application)
+        return Owing(bench.store, app, bench.recorder, self.progress, self.application)
 
     @property
     def calls(self) -> list[str]:
@@ -107,6 +108,21 @@ def test_hooks_run_around_a_checkout(crm: Crm) -> None:
         ("health", "ok"),
     ]
     assert crm.bench.leftovers() == []
+
+
+def test_who_watches_sees_what_is_waited_for(crm: Crm) -> None:
+    seen: list[tuple[str, str]] = []
+
+    class Watcher(Silent):
+        what = ""
+
+        def begin(self, what: str, *, files: int | None = None, size: int | None = None) -> None:
+            self.what = what
+
+    watcher = crm.progress = Watcher()
+    crm.application.on = lambda word: seen.append((word, watcher.what))
+    crm.handle.checkout("0")
+    assert seen == [("stop", "stopping"), ("start", "starting"), ("health", "waiting for health")]
 
 
 def test_hooks_are_told_what_it_is_about(crm: Crm) -> None:

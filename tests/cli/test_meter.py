@@ -1,14 +1,26 @@
 """Progress: nothing for short work, something for long work, and no trace of it afterwards."""
 
 import io
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from epmstore.cli.meter import Meter
 
 
 class Terminal(io.StringIO):
+    """Says when something is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_used = threading.Event()
+
     def isatty(self) -> bool:
         return True
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        self.is_used.set()
+        return written
 
 
 def test_short_work_is_not_shown() -> None:
@@ -25,15 +37,33 @@ def test_long_work_is_shown_from_any_thread() -> None:
     terminal = Terminal()
     meter = Meter(terminal, patience=0)
     meter.begin("reading", files=100, size=1_000_000)
+    assert terminal.is_used.wait(60)
     with ThreadPoolExecutor(4) as pool:
         for _ in range(100):
             pool.submit(meter.advance, files=1, size=10_000)
-    meter.begin("writing")
-    meter.advance(files=1)
     meter.end()
     assert "reading" in terminal.getvalue()
     assert "1.0/1.0 MB" in terminal.getvalue()
-    assert "writing" in terminal.getvalue()
+
+
+def test_what_says_nothing_is_shown_as_well() -> None:
+    """Somebody else's command, which may take a minute."""
+    terminal = Terminal()
+    meter = Meter(terminal, patience=0)
+    meter.begin("waiting for health")
+    assert terminal.is_used.wait(60)
+    meter.end()
+    assert "waiting for health" in terminal.getvalue()
+    assert "0:00:0" in terminal.getvalue()
+
+
+def test_a_phase_that_is_over_is_not_shown_late() -> None:
+    terminal = Terminal()
+    meter = Meter(terminal, patience=0.02)
+    for _ in range(50):
+        meter.begin("switching")
+        meter.end()
+    assert not terminal.is_used.wait(0.1)
 
 
 def test_an_end_without_a_beginning_is_harmless() -> None:
