@@ -90,9 +90,14 @@ class Session:
         return error
 
     def progress(self) -> Progress:
-        """What shows long work: nothing unless somebody watches."""
-        visible = not self.json and not self.quiet and sys.stderr.isatty()
-        return Meter(sys.stderr) if visible else SILENT
+        """What shows long work: nothing unless somebody watches. However the command ends, it is
+        gone then: an error is not written into it.
+        """
+        if self.json or self.quiet or not sys.stderr.isatty():
+            return SILENT
+        meter = Meter(sys.stderr)
+        click.get_current_context().call_on_close(meter.end)
+        return meter
 
     def handle(self) -> "AppHandle":
         """The chosen application. Raises UsageError if that is not clear, AppNotFoundError."""

@@ -4,7 +4,11 @@ import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import click
+import pytest
+
 from epmstore.cli.meter import Meter
+from epmstore.cli.session import Session
 
 
 class Terminal(io.StringIO):
@@ -59,11 +63,24 @@ def test_what_says_nothing_is_shown_as_well() -> None:
 
 def test_a_phase_that_is_over_is_not_shown_late() -> None:
     terminal = Terminal()
-    meter = Meter(terminal, patience=0.02)
-    for _ in range(50):
-        meter.begin("switching")
-        meter.end()
-    assert not terminal.is_used.wait(0.1)
+    meter = Meter(terminal, patience=1e6)
+    before = {*threading.enumerate()}
+    meter.begin("switching")
+    [timer] = {*threading.enumerate()} - before
+    meter.end()
+    timer.join(10)
+    assert not timer.is_alive() and terminal.getvalue() == ""
+
+
+def test_it_is_gone_before_an_error_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever ends a command in the middle of a phase."""
+    ended: list[Meter] = []
+    monkeypatch.setattr("sys.stderr", Terminal())
+    monkeypatch.setattr(Meter, "end", lambda meter: ended.append(meter))
+    with pytest.raises(KeyboardInterrupt), click.Context(click.Command("snapshot")):
+        meter = Session().progress()
+        raise KeyboardInterrupt
+    assert ended == [meter]
 
 
 def test_an_end_without_a_beginning_is_harmless() -> None:
