@@ -143,15 +143,15 @@ class Database:
             if self._writer is not None:
                 yield self._writer
                 return
+            if self._reader is not None and self._reader.in_transaction:
+                yield self._reader
+                return
             connection = self._current_reader()
-            nested = connection.in_transaction
-            if not nested:
-                connection.execute("BEGIN")
+            connection.execute("BEGIN")
             try:
                 yield connection
             finally:
-                if not nested:
-                    connection.rollback()
+                connection.rollback()
 
     @contextlib.contextmanager
     def write(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
