@@ -3,6 +3,7 @@
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -102,6 +103,16 @@ def test_live_paths_are_looked_up_by_name(tmp_path: Path) -> None:
     entries, trees = record(tmp_path, [{**later, "b/c": 1, "b/d": 2}, later])
     wanted = [RelPath(path) for path in ("b/c", "b/d", "b/\udcff", "b/none", "a", "none/at/all")]
     assert entries.live_at(APP, wanted) == trees[1]
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 50])
+def test_many_paths_of_a_folder_are_looked_up_as_one_is(tmp_path: Path, step: int) -> None:
+    names = [*(f"{n:03}" for n in range(600)), *(f"\udcff{n:03}" for n in range(600)), "last"]
+    entries, (tree,) = record(tmp_path, [{f"{at}/{name}": 3 for name in names for at in "ab"}])
+    wanted = [RelPath(f"b/{name}") for name in [*names[::step], "none", "zzz"]]
+    found = entries.live_at(APP, [RelPath("a/000"), *wanted, RelPath("a/001")])
+    known = [RelPath("a/000"), *wanted[:-2], RelPath("a/001")]
+    assert found == {path: tree[path] for path in known}
 
 
 def test_contents_lead_to_every_path_that_had_them(tmp_path: Path) -> None:
