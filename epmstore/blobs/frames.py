@@ -22,7 +22,7 @@ from epmstore.digest import Sha256
 from epmstore.errors import DamagedError
 from epmstore.seal import Kind, Seal, seal
 
-FRAME_SIZE = 1 << 20
+FRAME_SIZE = 1 << 19
 """Plain bytes of a solid frame, about."""
 PART_SIZE = 4 << 20
 DELTA_BODY = 1 << 20

@@ -61,7 +61,7 @@ class PackStore:
         """
         place = self._places([info])[info.sha256]
         if place.kind is not None:
-            ((_, data),) = self._read_these([place])
+            ((_, data),) = self.read_together([place])
             yield data
             return
         whole = hashlib.sha256()
@@ -83,7 +83,7 @@ class PackStore:
         DamagedError, UsageError.
         """
         infos = {info.sha256: info for info in wanted}
-        for place, data in self._read_these(self._places(infos.values()).values()):
+        for place, data in self.read_together(self._places(infos.values()).values()):
             yield infos[place.sha256], data
 
     def read_places(self, places: Iterable[Place]) -> Iterator[tuple[Place, bytes]]:
@@ -93,8 +93,8 @@ class PackStore:
         for place, base in self._in_reading_order(places):
             yield place, self._read(place, base)
 
-    def _read_these(self, places: Iterable[Place]) -> Iterator[tuple[Place, bytes]]:
-        """The same, where nothing else is going to be: each frame is decoded up to the last content
+    def read_together(self, places: Iterable[Place]) -> Iterator[tuple[Place, bytes]]:
+        """The same, where few others are going to be: each frame is decoded up to the last content
         that is wanted.
         """
         for _, placed in groupby(self._in_reading_order(places), _frame):

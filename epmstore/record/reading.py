@@ -8,7 +8,6 @@ held still; contents that a path already has are not looked up; nobody is waited
 import os
 import stat
 from collections.abc import Iterable
-from contextlib import nullcontext
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +17,7 @@ from epmstore.blobs.frames import PART_SIZE
 from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup
 from epmstore.digest import BlobInfo, identify_again, identify_stream
 from epmstore.record.shelf import Shelf
+from epmstore.record.shelving import Fresh, Shelving
 from epmstore.relpath import RelPath, split
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.metadata import read_rest
@@ -26,8 +26,6 @@ from epmstore.scan.steady import read_as_listed, read_steady, stream_steady
 from epmstore.tree import PathClass, Xattrs
 
 FILE_LIMIT = 1 << 50
-DELTA_FROM = 512
-"""Contents below this many bytes are not worth a delta."""
 _TYPE = 0o170000
 
 
@@ -65,8 +63,7 @@ class Reader:
 
     def __init__(self, root_fd: int, shelf: Shelf | None) -> None:
         self._folders = FolderCache(root_fd)
-        self._shelf = shelf
-        self._writer = None if shelf is None else GroupWriter(shelf.packs)
+        self._shelving = None if shelf is None else Shelving(shelf, GroupWriter(shelf.packs))
         self._folder: str | None = None
         self._parent = -1
 
@@ -80,17 +77,21 @@ class Reader:
         trace: TracebackType | None,
     ) -> None:
         self._folders.close()
-        if self._writer is not None:
-            self._writer.discard()
+        if self._shelving is not None:
+            self._shelving.writer.discard()
 
     def read(self, tasks: Iterable[Task]) -> list[Seen]:
         """Parallel to `tasks`. Raises OSError (of the store, or for want of descriptors)."""
-        with nullcontext() if self._shelf is None else self._shelf.asked_much():
+        if self._shelving is None:
             return [self._look(task) for task in tasks]
+        with self._shelving.shelf.asked_much():
+            seen = [self._look(task) for task in tasks]
+            self._shelving.flush()
+        return seen
 
     def finish(self) -> WrittenGroup | None:
         """What was stored, durable; it is the caller's to publish or to discard."""
-        return None if self._writer is None else self._writer.finish()
+        return None if self._shelving is None else self._shelving.writer.finish()
 
     def _look(self, task: Task) -> Seen:
         try:
@@ -110,8 +111,8 @@ class Reader:
         if task.st_size > PART_THRESHOLD:
             return self._read_large(name, xattrs, task)
         info = identify_again(data, task.before)
-        if info != task.before:
-            self._keep(info, data, task)
+        if info != task.before and self._shelving is not None and task.path_class != "secret":
+            self._shelving.add(Fresh(task.path, info, data, task.before))
         return Seen(info, None, xattrs, changed)
 
     def _enter(self, path: str) -> str:
@@ -133,45 +134,13 @@ class Reader:
     def _read_large(self, name: str, xattrs: Xattrs, task: Task) -> Seen:
         try:
             with stream_steady(self._parent, name, task, FILE_LIMIT) as stream:
-                if self._shelf is None or self._writer is None or task.path_class == "secret":
+                if self._shelving is None or task.path_class == "secret":
                     info = identify_stream(stream.chunks())
                 else:
-                    shelf, before = self._shelf, task.before
+                    shelf, before = self._shelving.shelf, task.before
                     bases = None if before is None else shelf.blobs.part_bases(before)
                     chunks = stream.chunks(PART_SIZE)
-                    info = self._writer.add_large(chunks, shelf.has_part, bases)
+                    info = self._shelving.writer.add_large(chunks, shelf.has_part, bases)
                 return Seen(info, None, xattrs, stream.stat)
         except UnreadError as error:
             return Seen(problem=error.problem(task.path))
-
-    def _keep(self, info: BlobInfo, data: bytes, task: Task) -> None:
-        shelf, writer = self._shelf, self._writer
-        if shelf is not None and writer is not None and task.path_class != "secret":
-            put_on_shelf(shelf, writer, task.path, info, data, task.before)
-
-
-def put_on_shelf(
-    shelf: Shelf,
-    writer: GroupWriter,
-    path: RelPath,
-    info: BlobInfo,
-    data: bytes,
-    before: BlobInfo | None,
-) -> None:
-    """Store a content of `path` if nobody has, as its difference to the one that the path had
-    `before` where that pays. Raises OSError.
-    """
-    if not shelf.claim(info, path):
-        return
-    if before is not None and info.size >= DELTA_FROM and _is_akin(before, info):
-        base = shelf.blobs.base_for(before)
-        if base is not None:
-            ((_, base_data),) = shelf.blobs.read_places([base])
-            writer.add_delta(info, data, base.sha256, base_data)
-            return
-    writer.add(info, data)
-
-
-def _is_akin(before: BlobInfo, after: BlobInfo) -> bool:
-    """Whether sizes make it likely that one is an edit of the other."""
-    return before.size <= 8 * after.size and after.size <= 64 * max(before.size, 1)

@@ -26,8 +26,8 @@ from epmstore.errors import CollisionError, ConflictError, EpmError, InvalidName
 from epmstore.progress import Progress
 from epmstore.record.ingest import Ingested, ingest
 from epmstore.record.observe import Candidate, Observation, Observer
-from epmstore.record.reading import put_on_shelf
 from epmstore.record.shelf import Shelf
+from epmstore.record.shelving import Fresh, Shelving
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath, parse_relpath, split
 from epmstore.tree import Entry, PathClass
@@ -147,6 +147,7 @@ class Gatherer:
         links: dict[RelPath, RelPath] = {}
         taken = 0
         with GroupWriter(self._store.packs) as writer:
+            shelving = Shelving(self._shelf, writer)
             for member, content in read_archive(path):
                 where = _below(_path_of(member.name, path), below)
                 if where is None:
@@ -158,8 +159,9 @@ class Gatherer:
                         raise ConflictError(f"{where!r} is a link to what is left out")
                     links[where] = target
                 else:
-                    self._add_member(writer, where, member, content)
+                    self._add_member(shelving, where, member, content)
                 self._progress.advance(files=1, size=member.size)
+            shelving.flush()
             self._groups.append(writer.finish())
         self._progress.end()
         if not taken and below is not None:
@@ -171,7 +173,7 @@ class Gatherer:
             raise _collision(self._shelf.collided[0])
 
     def _add_member(
-        self, writer: GroupWriter, path: RelPath, member: Member, content: IO[bytes] | None
+        self, shelving: Shelving, path: RelPath, member: Member, content: IO[bytes] | None
     ) -> None:
         found = self._classify(path, member.kind == "directory")
         if member.kind == "special":
@@ -180,7 +182,7 @@ class Gatherer:
             return
         info = None
         if content is not None and found != "state":
-            info = self._keep(writer, path, found, member.size, content)
+            info = self._keep(shelving, path, found, member.size, content)
         assert member.kind != "link", "links wait for what they link to"
         entry = Entry(
             path=path,
@@ -196,17 +198,17 @@ class Gatherer:
         self._take(_released(entry))
 
     def _keep(
-        self, writer: GroupWriter, path: RelPath, found: PathClass, size: int, content: IO[bytes]
+        self, shelving: Shelving, path: RelPath, found: PathClass, size: int, content: IO[bytes]
     ) -> BlobInfo:
         if size > PART_THRESHOLD:
             if found == "secret":
                 return identify_stream(_chunks(content))
-            return writer.add_large(_chunks(content), self._shelf.has_part)
+            return shelving.writer.add_large(_chunks(content), self._shelf.has_part)
         data = content.read()
         info = identify(data)
         before = self._before(path)
         if info != before and found != "secret":
-            put_on_shelf(self._shelf, writer, path, info, data, before)
+            shelving.add(Fresh(path, info, data, before))
         return info
 
     def _before(self, path: RelPath) -> BlobInfo | None:
