@@ -42,7 +42,7 @@ def to_bytes(path: str) -> bytes:
 
 def from_bytes(raw: bytes) -> RelPath:
     """The inverse of `to_bytes`. Checks nothing: for bytes that were a RelPath before."""
-    return RelPath(os.fsdecode(raw))
+    return RelPath(raw.decode(_ENCODING, "surrogateescape"))  # as `to_bytes`
 
 
 def sort_paths(paths: Iterable[RelPath]) -> list[RelPath]:

@@ -83,6 +83,12 @@ CREATE TEMP TABLE incoming (
 
 TEMPORARY_TABLES = SCHEMA[SCHEMA.index("CREATE TEMP TABLE") :]
 PERMANENT_TABLES = SCHEMA[: SCHEMA.index("CREATE TEMP TABLE")]
+CONTENT_INDEXES = {
+    text.split()[2]: text.strip()
+    for text in PERMANENT_TABLES.split(";")
+    if text.split()[:2] == ["CREATE", "INDEX"] and text.split()[4] in ("contents", "stored")
+}
+"""By name: which are made anew when they have been dropped."""
 LATER_INDEXES = [
     text.strip().replace("INDEX", "INDEX IF NOT EXISTS", 1)
     for text in PERMANENT_TABLES.split(";")
@@ -94,13 +100,13 @@ LATER_INDEXES = [
 class Interned:
     """What a transaction knows of the contents table, so that it asks once.
 
-    `rows` are those of contents that are wholly known, by witness; `half` are witnesses of others
-    that it made or met. `has_all` says that there are no more: the table was empty when it began.
+    `rows` are those of contents that are wholly known, by witness; `half` are those of others that
+    it made or met. `has_all` says that there are no more: the table was empty when it began.
     """
 
     def __init__(self) -> None:
         self.rows: dict[bytes, int] = {}
-        self.half: set[bytes] = set()
+        self.half: dict[bytes, int] = {}
         self.has_all: bool | None = None
 
 

@@ -8,7 +8,8 @@ whenever an entry is made of it: what is recorded next is computed from that.
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from functools import partial
 from itertools import groupby, islice
 from typing import Any, TypeAlias
 
@@ -28,7 +29,7 @@ from epmstore.index.entryrows import (
 )
 from epmstore.index.lookup import live_contents, rows_with_content, shipped_rows
 from epmstore.index.rowsum import SUM_WITH_CONTENT, is_sound_record, record_sum
-from epmstore.relpath import RelPath, from_bytes, join, split, to_bytes
+from epmstore.relpath import RelPath, join, split, to_bytes
 from epmstore.tree import Entry
 
 Position: TypeAlias = tuple[int, str, int]
@@ -142,6 +143,21 @@ class Entries:
 
         Applying the same part twice changes nothing.
         """
+        with self.database.write():
+            self.begin(app, version, entries=entries, meta=meta, removed=removed)()
+
+    def begin(
+        self,
+        app: str,
+        version: int,
+        *,
+        entries: Iterable[Entry],
+        meta: Iterable[Entry],
+        removed: Iterable[RelPath],
+    ) -> Callable[[], None]:
+        """The same, but for what SQLite does alone: that is done by calling what comes back, from
+        any thread, while nobody else uses the transaction. Within `database.write`.
+        """
         with self.database.write() as db:
             number = app_number(db, app, create=True)
             writer = Writer(db, self.database.interned)
@@ -155,13 +171,13 @@ class Entries:
                 insert = "INSERT OR REPLACE INTO incoming VALUES (?, ?, ?, {}, ?, ?, ?)"
                 writer.insert(insert.format(0), entries)
                 writer.insert(insert.format(1), map(_without_content, meta))
-                _merge_incoming(db, number, version)
                 _remove(db, number, version, [writer.key(path) for path in removed])
             if version:  # what version 0 changed, nobody asks
                 db.executemany(
                     f"INSERT OR IGNORE INTO changes VALUES ({number}, {version}, ?)",
                     ((folder,) for folder in writer.folders()),
                 )
+        return partial(_merge_incoming, db, number, version)
 
     def live_at(self, app: str, paths: Iterable[RelPath]) -> dict[RelPath, Entry]:
         """Those of these paths that the newest version has. Quickest if neighbours follow each
@@ -189,7 +205,7 @@ class Entries:
             )
             return {
                 name: reader.entry(join(folder, name), row)
-                for name, row in ((from_bytes(r[0]), r[1:]) for r in rows)
+                for name, row in ((row_path(b"", r[0]), r[1:]) for r in rows)
             }
 
     def live_folders(self, app: str) -> list[str]:
@@ -199,7 +215,7 @@ class Entries:
                 "SELECT path FROM folders WHERE id IN (SELECT folder FROM live WHERE app = ?)",
                 (app_number(db, app),),
             ).fetchall()
-        return [str(from_bytes(row[0])) for row in rows]
+        return [str(row_path(b"", row[0])) for row in rows]
 
     def live_below(self, app: str, folder: str) -> list[Entry]:
         """Every entry below a folder, at any depth, in the newest version."""

@@ -68,7 +68,7 @@ class Writer:
     def __init__(self, db: sqlite3.Connection, interned: Interned) -> None:
         self._db = db
         self._interned = interned
-        self._folders: dict[str, int] = {}
+        self._folders: dict[bytes, int] = {}
         self._metas: dict[tuple[object, ...], tuple[int, int]] = {}
         """Row and sum of each."""
 
@@ -85,23 +85,25 @@ class Writer:
     def _rows(self, entries: Sequence[Entry]) -> list[tuple[object, ...]]:
         named = [entry.content for entry in entries if entry.content is not None]
         contents = intern(self._db, named, self._interned)
-        return [
-            self._row_of(entry, None if entry.content is None else contents[entry.content.sha256])
-            for entry in entries
-        ]
-
-    def _row_of(self, entry: Entry, content: int | None) -> tuple[object, ...]:
-        meta, shared = self._meta(entry)
-        mtime = entry.mtime_ns
-        total = entry_sum(to_bytes(entry.path), shared, mtime, content)
-        return (*self.key(entry.path), content, meta, mtime, total)
+        rows: list[tuple[object, ...]] = []
+        for entry in entries:
+            path, mtime, content = to_bytes(entry.path), entry.mtime_ns, None
+            if entry.content is not None:
+                content = contents[entry.content.sha256]
+            meta, shared = self._meta(entry)
+            total = entry_sum(path, shared, mtime, content)
+            rows.append((*self._key(path), content, meta, mtime, total))
+        return rows
 
     def key(self, path: str) -> tuple[int, bytes]:
-        folder, _, name = path.rpartition("/")
+        return self._key(to_bytes(path))
+
+    def _key(self, path: bytes) -> tuple[int, bytes]:
+        folder, _, name = path.rpartition(b"/")
         number = self._folders.get(folder)
         if number is None:
-            number = self._folders[folder] = self._row("folders", "path", to_bytes(folder))
-        return number, to_bytes(name)
+            number = self._folders[folder] = self._row("folders", "path", folder)
+        return number, name
 
     def _meta(self, entry: Entry) -> tuple[int, int]:
         key = _shared_fields(entry)
@@ -209,5 +211,5 @@ def _meta_fields(meta: _Meta) -> dict[str, object]:
 def row_path(folder: bytes, name: bytes) -> RelPath:
     try:
         return from_bytes(folder + b"/" + name if folder else name)
-    except TypeError:  # damage changes types as well
+    except (TypeError, AttributeError):  # damage changes types as well
         raise damaged_index() from None

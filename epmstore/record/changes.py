@@ -61,9 +61,16 @@ def judge_changes(found: Observation, examined: Iterable[Examined]) -> Changes:
         recorded = one.recorded
         if recorded is None:
             added.append(entry)
-        elif changed_fields(recorded, entry):
+        elif _differ(recorded, entry):
             modified.append((recorded, entry))
     return Changes(added, modified, list(found.gone), list(found.left), problems)
+
+
+def _differ(recorded: Entry, entry: Entry) -> bool:
+    """Whether there are `changed_fields`. Asked of every entry, and nearly always plain."""
+    if recorded.path_class == entry.path_class:
+        return recorded != entry
+    return bool(changed_fields(recorded, entry))
 
 
 def with_link(entry: Entry, same_as: RelPath | None) -> Entry:

@@ -3,23 +3,28 @@
 Order, each durable before the next: contents (packs, or the pack log if they are few), the catalog
 lines, the index. Then, and only then, the caller may say that it is done. A crash in between leaves
 contents that nobody names (a collection takes them), or a catalog line that the index is caught up
-with on the next opening.
+with on the next opening. The index may be got ready before, in a transaction that nobody sees until
+the lines are there.
 
 A transaction id makes a commit repeatable: one that is already in the catalog is not written again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
+from epmstore.beside import beside
 from epmstore.blobs.pack import WrittenGroup, publish_pack
 from epmstore.catalog.format import decode_line, encode_line
 from epmstore.catalog.model import START, Fact, Position, VersionPart, VersionRecord, Written
 from epmstore.index.entries import Record
-from epmstore.record.replay import apply_part, catch_up
+from epmstore.record.replay import begin_part, catch_up
 from epmstore.record.reserve import with_reserve
 from epmstore.record.store import Store
 
+MANY = 2000
+"""Changes of a version from which a thread pays."""
 LOG_LIMIT = 8 << 20
 """Groups of together less than this many bytes go to the pack log."""
 
@@ -55,7 +60,7 @@ def store_groups(store: Store, groups: Sequence[WrittenGroup]) -> None:
     """Make contents durable and known to the index. Under the `write` lock, within `keep_packs`."""
     placed = _place(store, [group for group in groups if not group.is_empty])
     with store.database.write():
-        _enter_groups(store, placed)
+        _enter_groups(store, placed)()
 
 
 def commit_version(
@@ -78,19 +83,38 @@ def commit_version(
         head = read_head(store, app)
         version = make(head)
         placed = _place(store, [group for group in groups if not group.is_empty])
-        position = _append(store, app, version, head.position)
-        form = encode_line(VersionPart(version.header), head.position)
-        record = Record(head.position.seq, "version", version.header.version, form)
+        position: Position | None = None
 
         def enter() -> None:
+            nonlocal position
             with store.database.write():
-                _enter_groups(store, placed)
-                apply_part(store, app, version)
+                steps = [_enter_groups(store, placed), begin_part(store, app, version)]
+                with _beside(steps, len(version.entries) + len(version.meta)):
+                    if position is None:  # or it is done once more, for want of space
+                        position = _append(store, app, version, head.position)
+                form = encode_line(VersionPart(version.header), head.position)
+                record = Record(head.position.seq, "version", version.header.version, form)
                 at = (position.length, position.head, position.seq)
                 store.entries.add_records(app, [record], at)
 
         with_reserve(store.path, enter)
     return version.header
+
+
+@contextmanager
+def _beside(steps: Sequence[Callable[[], None]], changes: int) -> Iterator[None]:
+    """Before the block is left, the index is ready. What is not small it gets ready meanwhile."""
+
+    def work() -> None:
+        for step in steps:
+            step()
+
+    if changes < MANY:
+        work()
+        yield
+    else:
+        with beside(work):
+            yield
 
 
 def commit_fact(store: Store, app: str, fact: Fact) -> None:
@@ -114,10 +138,16 @@ def _append(store: Store, app: str, record: Written, after: Position) -> Positio
     return with_reserve(store.path, lambda: catalog.append([record], after, store.quarantine))
 
 
-def _enter_groups(store: Store, placed: Sequence[tuple[str, int, WrittenGroup]]) -> None:
-    """One after the other: what is in a large one takes memory for as long as it is looked at."""
+def _enter_groups(
+    store: Store, placed: Sequence[tuple[str, int, WrittenGroup]]
+) -> Callable[[], None]:
+    """What is left to do then, as of `Contents.begin`. One after the other: what is in a large one
+    takes memory for as long as it is looked at.
+    """
+    finish = store.contents.begin()
     for file, start, group in placed:
         store.contents.add_group(file, start, group.group)
+    return finish
 
 
 def _place(store: Store, groups: Sequence[WrittenGroup]) -> list[tuple[str, int, WrittenGroup]]:

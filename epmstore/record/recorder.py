@@ -245,7 +245,12 @@ class Recorder:
     def _draft(self, head: Head, look: Look, intent: Intent, txid: str) -> VersionPart:
         changes, before = look.changes, head.version
         old_sum = 0 if before is None else int(before.tree, 16)
-        modified = changes.modified
+        entries, meta = list(changes.added), []
+        for old, new in changes.modified:
+            if is_metadata_only(old, new):
+                meta.append(_without_content(new))
+            else:
+                entries.append(new)
         header = VersionRecord(
             version=0 if before is None else before.version + 1,
             app=self.app.uuid,
@@ -264,12 +269,8 @@ class Recorder:
             ignored=self.rules.digest(),
             unobserved=_unobserved(changes),
         )
-        return VersionPart(
-            header,
-            [*changes.added, *(new for old, new in modified if not is_metadata_only(old, new))],
-            [_without_content(new) for old, new in modified if is_metadata_only(old, new)],
-            paths_of([*changes.removed, *changes.left]),
-        )
+        removed = paths_of([*changes.removed, *changes.left])
+        return VersionPart(header, entries, meta, removed)
 
     def _remember(
         self,

@@ -7,7 +7,7 @@ catalog's position in one transaction; what the index knows already is not read 
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -113,11 +113,13 @@ def enter_packs(store: Store, progress: Progress = SILENT) -> list[str]:
     findings: list[str] = []
     progress.begin("reading packs")
     with store.database.write():
+        finish = store.contents.begin()
         for file in pack_files(store):
             try:
                 _enter_file(store, file, known.get(file, 0))
             except DamagedError as error:
                 findings.append(f"{file}: {error.message}")
+        finish()
     progress.end()
     return findings
 
@@ -149,7 +151,7 @@ def enter_records(store: Store, app: str, found: Iterator[Read]) -> None:
         while batch := list(islice(found, BATCH)):
             for read in batch:
                 if isinstance(read.record, VersionPart):
-                    apply_part(store, app, read.record)
+                    begin_part(store, app, read.record)()
             last = batch[-1].after
             records = [index_record(read) for read in batch if not _is_later_part(read)]
             store.entries.add_records(app, records, (last.length, last.head, last.seq))
@@ -159,9 +161,9 @@ def _is_later_part(read: Read) -> bool:
     return isinstance(read.record, VersionPart) and read.record.header.part > 1
 
 
-def apply_part(store: Store, app: str, part: VersionPart) -> None:
-    """Enter the entries of a version, or of one line of it."""
-    store.entries.apply(
+def begin_part(store: Store, app: str, part: VersionPart) -> Callable[[], None]:
+    """Enter the entries of a version, or of one line of it, as `Entries.begin`."""
+    return store.entries.begin(
         app, part.header.version, entries=part.entries, meta=part.meta, removed=part.removed
     )
 

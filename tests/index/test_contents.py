@@ -1,5 +1,6 @@
 """The blob table: places, deltas, parts and addresses, in whatever order groups become known."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,69 @@ def test_a_replaced_index_is_opened_anew(tmp_path: Path) -> None:
     other.add_group("log/1", 0, DELTA)
     (tmp_path / "other.sqlite").rename(tmp_path / "index.sqlite")
     assert one.totals() == (2, 6)
+
+
+PARTED = Group(
+    (FrameRow(Kind.PART, 0, 1, 9, 4),),
+    (
+        BlobRow(None, PART.sha256, PART.size, 0, 0, PART.size),
+        BlobRow(LARGE.digest, LARGE.sha256, LARGE.size, NO_FRAME, 0, 0, parts=(PART.sha256,)),
+    ),
+    80,
+)
+NAMED = Group((FrameRow(Kind.SOLID, 0, 1, 9, 4),), (row(PART, 0, PART.size),), 80)
+GROUPS = [
+    ("aa/full.pack", 0, FULL),
+    ("log/1", 1000, DELTA),
+    ("cc/large.pack", 0, PARTED),
+    ("dd/named.pack", 0, NAMED),
+]
+
+
+def indexes(database: Database) -> set[str]:
+    with database.read() as db:
+        return {sql for (sql,) in db.execute("SELECT sql FROM sqlite_schema WHERE type = 'index'")}
+
+
+def everything(contents: Contents) -> tuple[object, ...]:
+    infos = (ONE, TWO, PART, LARGE)
+    places = contents.places([info.sha256 for info in infos])
+    named = [contents.with_digest(info.digest) for info in infos]
+    return places, named, contents.totals(), contents.files(), contents.delta_bytes(ONE.sha256)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_an_empty_table_may_be_filled_before_it_is_indexed(
+    tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    """All in one transaction; groups may come before those that they speak of."""
+    one = Contents(Database(tmp_path / "one.sqlite", "store"))
+    for n in order:
+        one.add_group(*GROUPS[n])
+    other = Contents(Database(tmp_path / "other.sqlite", "store"))
+    with other.database.write():
+        finish = other.begin()
+        for n in order:
+            other.add_group(*GROUPS[n])
+        finish()
+    assert everything(other) == everything(one)
+    assert indexes(other.database) == indexes(one.database)
+    with other.database.write():
+        finish = other.begin()  # this time there is something in it
+        other.add_group("ee/again.pack", 0, NAMED)
+        finish()
+    assert everything(other)[:3] == everything(one)[:3]
+    assert indexes(other.database) == indexes(one.database)
+
+
+def test_indexes_outlive_a_failure_to_fill_the_table(tmp_path: Path) -> None:
+    contents = Contents(Database(tmp_path / "index.sqlite", "store"))
+    with contents.database.write():
+        pass
+    before = indexes(contents.database)
+    with pytest.raises(KeyError), contents.database.write():
+        contents.begin()
+        contents.add_group("aa/full.pack", 0, FULL)
+        raise KeyError
+    assert indexes(contents.database) == before
+    assert contents.files() == {}
