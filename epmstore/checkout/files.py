@@ -10,7 +10,7 @@ import fcntl
 import os
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -36,6 +36,8 @@ POOL_FROM = 64 << 20
 """Bytes of contents from which processes pay."""
 POOL_FROM_FILES = 1500
 PART_FILES = 1000
+FLUSH_FROM = 128 << 20
+"""Bytes that are written before the file system is told to write them out."""
 PART_BYTES = 32 << 20
 """What is done at a time: large enough that few frames are in two of them."""
 
@@ -164,18 +166,47 @@ def make_files(
 
     def take(part: _Part, made: list[Made]) -> None:
         done.append((part, made))
+        flusher.wrote(_size(part))
         progress.advance(files=len(part), size=_size(part))
 
     is_much = len(files) >= POOL_FROM_FILES or _size(files) >= POOL_FROM
     count = min(cores(WORKERS), len(parts)) if is_much else 1
-    if count > 1 and _lock(folder_fd):
-        _share(parts, _Setting(folder_fd, privileged, store.source), count, take)
-    else:
-        with FileMaker(folder_fd, privileged=privileged, syncs=syncs) as maker:
-            service = _Service(store.blobs, maker)
-            for part in parts:
-                take(part, service.do(part))
+    with _Flusher(folder_fd) as flusher:
+        if count > 1 and _lock(folder_fd):
+            _share(parts, _Setting(folder_fd, privileged, store.source), count, take)
+        else:
+            with FileMaker(folder_fd, privileged=privileged, syncs=syncs) as maker:
+                service = _Service(store.blobs, maker)
+                for part in parts:
+                    take(part, service.do(part))
     return [one for part, made in done for one in zip(part, made, strict=True)]
+
+
+class _Flusher:
+    """Has a file system write out what it was given, in a thread, while more is being made: the
+    sync at the end, which is the one that counts, then has little left to wait for.
+    """
+
+    def __init__(self, folder_fd: int) -> None:
+        # Not the caller's: what goes wrong is told once to each who has the file system open.
+        self._fd = fsio.open_directory(".", folder_fd)
+        self._pool = ThreadPoolExecutor(1)
+        self._last: Future[None] | None = None
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+        os.close(self._fd)
+
+    def wrote(self, size: int) -> None:
+        """So many bytes more."""
+        self._size += size
+        if self._size >= FLUSH_FROM and (self._last is None or self._last.done()):
+            self._size = 0
+            self._last = self._pool.submit(fsio.sync_filesystem, self._fd)
 
 
 def _divided(files: Sequence[NewFile]) -> Iterator[_Part]:
