@@ -35,7 +35,7 @@ def put(owner: object, name: str, value: object) -> None:
 
 
 def contents_after_the_line() -> None:
-    place = commit._place
+    place, enter = commit._place, commit._enter_groups
 
     class Later:
         def __init__(self, store: Store, groups: Sequence[WrittenGroup]) -> None:
@@ -44,7 +44,15 @@ def contents_after_the_line() -> None:
         def __iter__(self) -> Iterator[Any]:
             return iter(place(*self._then))
 
+    @contextlib.contextmanager
+    def after(steps: Sequence[Callable[[], None]], changes: int) -> Iterator[None]:
+        yield
+        for step in steps:
+            step()
+
     put(commit, "_place", Later)
+    put(commit, "_enter_groups", lambda store, placed: lambda: enter(store, placed)())
+    put(commit, "_beside", after)
 
 
 def removed_before_it_is_replaced() -> None:
