@@ -36,10 +36,10 @@ POOL_FROM = 64 << 20
 """Bytes of contents from which processes pay."""
 POOL_FROM_FILES = 1500
 PART_FILES = 1000
-FLUSH_FROM = 128 << 20
-"""Bytes that are written before the file system is told to write them out."""
 PART_BYTES = 32 << 20
 """What is done at a time: large enough that few frames are in two of them."""
+FLUSH_FROM = 128 << 20
+"""Bytes that are written before the file system is told to write them out."""
 
 
 class NewFile(msgspec.Struct, frozen=True, gc=False):
