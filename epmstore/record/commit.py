@@ -18,6 +18,7 @@ from epmstore.beside import beside
 from epmstore.blobs.pack import WrittenGroup, publish_pack
 from epmstore.catalog.format import decode_line, encode_line
 from epmstore.catalog.model import START, Fact, Position, VersionPart, VersionRecord, Written
+from epmstore.index.database import Interned
 from epmstore.index.entries import Record
 from epmstore.record.replay import begin_part, catch_up
 from epmstore.record.reserve import with_reserve
@@ -89,6 +90,7 @@ def commit_version(
             nonlocal position
             with store.database.write():
                 steps = [_enter_groups(store, placed), begin_part(store, app, version)]
+                store.database.interned = Interned()  # nothing more is, and lines take memory
                 with _beside(steps, len(version.entries) + len(version.meta)):
                     if position is None:  # or it is done once more, for want of space
                         position = _append(store, app, version, head.position)
