@@ -28,6 +28,10 @@ from epmstore.seal import SIZE, Kind
 SMALL = 16 << 20
 """Stored bytes below which a pack is merged with others."""
 AT_ONCE = 8
+WASTE = 4
+"""A frame, or a pack, is written anew if more than one byte in so many of it is dead: at most three
+are written for each that is freed, and at most a third more is kept than is needed.
+"""
 COPY_FROM = frames.FRAME_SIZE // 2
 """Plain bytes from which a frame of a log is as good as it gets."""
 
@@ -53,7 +57,7 @@ def merge_packs(packs: Path, files: Sequence[str]) -> WrittenGroup:
 
 
 def rewrite(packs: Path, file: str, keep: Callable[[Sha256], bool]) -> WrittenGroup:
-    """A pack without what `keep` says no of; frames that are dead by less than half stay whole.
+    """A pack without what `keep` says no of; frames of which little is dead stay whole.
 
     `keep` is asked about parts and bases too: whoever keeps a content keeps those. The group has no
     blobs if nothing is left. Raises DamagedError, OSError.
@@ -63,6 +67,11 @@ def rewrite(packs: Path, file: str, keep: Callable[[Sha256], bool]) -> WrittenGr
         return writer.finish()
 
 
+def is_wasteful(dead: int, size: int) -> bool:
+    """Whether it pays to write anew what takes `size` bytes of which so many are dead."""
+    return WASTE * dead > size
+
+
 def reclaimable(group: Group, keep: Callable[[Sha256], bool]) -> int:
     """About how many stored bytes `rewrite` would save."""
     freed = 0
@@ -70,7 +79,7 @@ def reclaimable(group: Group, keep: Callable[[Sha256], bool]) -> int:
     for number, frame in enumerate(group.frames):
         room = _room(frame)
         dead = room - _live(rows[number], keep)
-        if _is_mostly_dead(frame, rows[number], keep):
+        if is_wasteful(dead, room):
             freed += frame.body_length * dead // max(room, 1)
     return freed
 
@@ -128,7 +137,8 @@ def _copy_frames(
             kept = [row for row in rows[number] if keep(row.sha256)]
             # dead deltas always go: they would be left without the base that only they need
             has_dead_delta = is_delta and len(kept) < len(rows[number])
-            if has_dead_delta or _is_mostly_dead(frame, rows[number], keep):
+            room = _room(frame)
+            if has_dead_delta or is_wasteful(room - _live(kept, keep), room):
                 _repack(writer, record, kept)
             else:
                 writer.copy_frame(frame, record, rows[number])
@@ -155,13 +165,19 @@ def _seal(
     for row, place in rows.values():
         if place.kind is not None:
             beside.setdefault(place.seal_offset, []).append(row)
+
+    def comes_alone(row: BlobRow, place: Place) -> bool:
+        dead = place.plain_size - sum(one.length for one in beside[place.seal_offset])
+        is_poor = place.plain_size < COPY_FROM or is_wasteful(dead, place.plain_size)
+        return place.kind is Kind.DELTA or (row.digest is not None and is_poor)
+
     for sha256 in dict.fromkeys((*order, *rows)):
         if sha256 not in rows or writer.has(sha256):
             continue
         row, place = rows[sha256]
         if place.kind is None:
             writer.copy_large(row)
-        elif place.kind is Kind.DELTA or (row.digest and place.plain_size < COPY_FROM):
+        elif comes_alone(row, place):
             _add(writer, row, reader.frame(place)[row.offset : row.offset + row.length])
         else:
             frame = _frame_at(place)
@@ -223,9 +239,3 @@ def _live(rows: Sequence[BlobRow], keep: Callable[[Sha256], bool]) -> int:
 
 def _room(frame: FrameRow) -> int:
     return frame.body_length if frame.kind is Kind.DELTA else frame.plain_size
-
-
-def _is_mostly_dead(
-    frame: FrameRow, rows: Sequence[BlobRow], keep: Callable[[Sha256], bool]
-) -> bool:
-    return 2 * _live(rows, keep) < _room(frame)

@@ -11,16 +11,16 @@ from collections.abc import Iterable
 
 import msgspec
 
-from epmstore.blobs.merge import plan_merge, reclaimable
+from epmstore.blobs.merge import is_wasteful, plan_merge, reclaimable
 from epmstore.blobs.store import stored_share
 from epmstore.care.tables import Copy, Tables, is_log, leans_on
 from epmstore.digest import Sha256
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """`drop` files hold nothing that is needed; `rewrite` packs are mostly dead; `seal` logs become
-    packs; `merge` are packs that become one. `homes` maps each content that is kept to its file.
-    `freed` is about how many bytes that comes to.
+    """`drop` files hold nothing that is needed; `rewrite` packs are dead in good part; `seal` logs
+    become packs; `merge` are packs that become one. `homes` maps each content that is kept to its
+    file. `freed` is about how many bytes that comes to.
     """
 
     drop: tuple[str, ...]
@@ -118,7 +118,7 @@ class _Planner:
         self._freed[file] = dead
         if is_log(file):
             return "seal"
-        return "rewrite" if 2 * (dead + self._held_back(file)) > size else "stay"
+        return "rewrite" if is_wasteful(dead + self._held_back(file), size) else "stay"
 
     def _is_home(self, copy: Copy, file: str) -> bool:
         return self._homes.get(copy.row.sha256) == file

@@ -7,11 +7,10 @@ disk gets emptier from the start. What was interrupted is done again from the be
 
 from collections import Counter
 from collections.abc import Collection, Iterable
-from functools import partial
 
 import msgspec
 
-from epmstore.blobs.merge import merge_packs, rewrite, seal_log
+from epmstore.blobs.merge import is_wasteful, merge_packs, rewrite, seal_log
 from epmstore.blobs.pack import discard_written, publish_pack
 from epmstore.blobs.packlog import is_full
 from epmstore.care.collection import Plan, make_plan
@@ -22,6 +21,7 @@ from epmstore.care.switch import (
     collecting,
     condemned,
     is_leaned_on,
+    leaned_on,
     refresh,
     remove_temporaries,
     switch_files,
@@ -60,7 +60,7 @@ class _StaleError(Exception):
 
 class Survey(msgspec.Struct, frozen=True):
     """What is needed, what is there, and what to do about it. `ends_log`: the log that is appended
-    to is full or mostly dead, and is planned for as if it were an older one.
+    to is full or dead in good part, and is planned for as if it were an older one.
     """
 
     marks: Marks
@@ -201,7 +201,11 @@ class _Collector:
     def _write(self, found: Survey, stage: str, files: list[str]) -> str | None:
         """The name of a pack with what is needed of some files; null if that is nothing."""
         packs, plan = self._store.packs, found.plan
-        keep = partial(plan.keeps, files[0])
+        leaned = leaned_on(found.tables, files[0])
+
+        def keep(sha256: Sha256) -> bool:
+            return sha256 in leaned or plan.keeps(files[0], sha256)
+
         if stage == "repacked":
             written = rewrite(packs, files[0], keep)
         elif stage == "sealed":
@@ -245,12 +249,12 @@ def _check_sound(tables: Tables) -> None:
 
 
 def _should_end(log: str, tables: Tables, plan: Plan) -> bool:
-    """Whether the log that is appended to is full, or mostly dead."""
+    """Whether the log that is appended to is full, or dead in good part."""
     rows = [copy.row for copy in tables.rows(log)]
     if not rows:
         return False
-    kept = sum(row.size for row in rows if plan.keeps(log, row.sha256))
-    return is_full(tables.sizes[log], len(rows)) or 2 * kept < sum(row.size for row in rows)
+    dead = sum(row.size for row in rows if not plan.keeps(log, row.sha256))
+    return is_full(tables.sizes[log], len(rows)) or is_wasteful(dead, sum(r.size for r in rows))
 
 
 def _path_order(store: Store) -> list[Sha256]:

@@ -51,6 +51,23 @@ def condemned(tables: Tables, gone: Collection[str]) -> set[Sha256]:
     }
 
 
+def leaned_on(tables: Tables, file: str) -> set[Sha256]:
+    """The contents in no other file than this one without which something could not be read that is
+    in another one, needed or not.
+    """
+    rows = {copy.row.sha256: copy.row for copy in tables.rows(file)}
+    lost = condemned(tables, [file])
+    others = (copy.row for other in tables.groups if other != file for copy in tables.rows(other))
+    pending = [sha256 for row in others for sha256 in leans_on(row) if sha256 in lost]
+    found: set[Sha256] = set()
+    while pending:
+        sha256 = pending.pop()
+        if sha256 not in found:
+            found.add(sha256)
+            pending += (one for one in leans_on(rows[sha256]) if one in lost)
+    return found
+
+
 def is_leaned_on(tables: Tables, lost: set[Sha256], gone: Collection[str]) -> bool:
     """Whether something that stays could not be read without what is lost."""
     return bool(lost) and any(

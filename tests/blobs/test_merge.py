@@ -129,17 +129,17 @@ def test_damage_is_not_merged(shelf: Shelf) -> None:
     assert [path.name for path in shelf.packs.iterdir() if path.is_file()] == []
 
 
-def test_rewriting_leaves_dead_frames_out_and_packs_mostly_dead_ones_again(shelf: Shelf) -> None:
+def test_rewriting_leaves_dead_frames_out_and_packs_wasteful_ones_again(shelf: Shelf) -> None:
     contents = [noise(100, n) for n in range(30)]  # ten in each frame
     file = fill(shelf, *contents)
-    live = {identify(data).sha256 for data in [contents[0], contents[9], *contents[20:26]]}
+    live = {identify(data).sha256 for data in [contents[0], contents[9], *contents[20:28]]}
     keep = live.__contains__
     group = load_group(shelf.packs / file)
     saved = reclaimable(group, keep)
     written = rewrite(shelf.packs, file, keep)
     new = replace(shelf, [file], written)
     stored = {row.sha256 for row in written.group.blobs}
-    # a frame that is more than half alive is copied with all that is in it
+    # a frame of which less than a quarter is dead is copied with all that is in it
     assert stored == live | {identify(data).sha256 for data in contents[20:]}
     assert len(written.group.frames) == 2
     for data in [contents[0], contents[9], *contents[20:]]:
@@ -253,6 +253,25 @@ def test_a_log_becomes_a_solid_pack_in_the_order_given(shelf: Shelf) -> None:
     assert shelf.store.read(large) == noise(1000, 1)
     assert [row.sha256 for row in written.group.blobs if row.frame == NO_FRAME] == [large.sha256]
     assert shelf.table.found[identify(base + b"1").sha256].kind is Kind.DELTA
+
+
+@pytest.mark.parametrize(("live", "is_packed_again"), [(5, False), (4, True)])
+def test_a_large_frame_of_a_log_is_copied_unless_a_good_part_of_it_is_dead(
+    shelf: Shelf, live: int, is_packed_again: bool
+) -> None:
+    contents = [noise(60_000, n) for n in range(6)]
+    log = PackLog(shelf.packs, shelf.quarantine)
+    group = group_of(shelf.packs, *contents)
+    (at,) = log.append([group])
+    shelf.table.add_group(at.file, at.start, group.group)
+    log.begin_next()
+    kept = {identify(data).sha256 for data in contents[:live]}
+    written = seal_log(shelf.packs, "log/0", keep=kept.__contains__)
+    (frame,) = written.group.frames
+    assert frame.plain_size == (live if is_packed_again else len(contents)) * 60_000
+    assert {row.sha256 for row in written.group.blobs} == kept
+    replace(shelf, ["log/0"], written)
+    assert [shelf.store.read(identify(data)) for data in contents[:live]] == contents[:live]
 
 
 def test_a_damaged_or_torn_log(shelf: Shelf) -> None:

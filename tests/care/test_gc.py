@@ -306,6 +306,29 @@ def test_unneeded_contents_go(tmp_path: Path) -> None:
     host.check()
 
 
+def test_what_dead_deltas_lean_on_does_not_hold_a_pack_back(tmp_path: Path) -> None:
+    """They lie in a log that becomes a pack only after that."""
+    host = Host(tmp_path)
+    host.snapshot()
+    end_log(host)
+    collect(host)
+    host.edit("bin/f0")
+    for number in range(1, 9):
+        host.write(f"bin/f{number}", host.random.randbytes(4000))
+    host.snapshot()
+    host.write("bin/f0", host.random.randbytes(4000))
+    host.snapshot()
+    end_log(host)
+    with host.open() as ws:
+        ws.care.forget("crm", [0, 1])
+        done = ws.care.gc()
+        assert (done.repacked, done.sealed) == (1, 1)
+        again = ws.care.gc()
+        assert (again.repacked, again.freed) == (0, 0)
+        assert ws.care.fsck(1.0).findings == ()
+    host.check()
+
+
 def test_damage_stops_it(worn: Host, tmp_path: Path) -> None:
     host = copied(worn, tmp_path)
     pack = next(path for path in pack_files(host.path) if path.suffix == ".pack")
