@@ -129,23 +129,6 @@ class Entries:
 
     # Entries.
 
-    def apply(
-        self,
-        app: str,
-        version: int,
-        *,
-        entries: Iterable[Entry],
-        meta: Iterable[Entry],
-        removed: Iterable[RelPath],
-    ) -> None:
-        """Make `version` out of the newest one. `meta` entries keep the content that their path
-        has.
-
-        Applying the same part twice changes nothing.
-        """
-        with self.database.write():
-            self.begin(app, version, entries=entries, meta=meta, removed=removed)()
-
     def begin(
         self,
         app: str,
@@ -155,8 +138,11 @@ class Entries:
         meta: Iterable[Entry],
         removed: Iterable[RelPath],
     ) -> Callable[[], None]:
-        """The same, but for what SQLite does alone: that is done by calling what comes back, from
-        any thread, while nobody else uses the transaction. Within `database.write`.
+        """Make `version` out of the newest one, but for what SQLite does alone: that is done by
+        calling what comes back, from any thread, while nobody else uses the transaction. Within
+        `database.write`. `meta` entries keep the content that their path has.
+
+        Applying the same part twice changes nothing.
         """
         with self.database.write() as db:
             number = app_number(db, app, create=True)

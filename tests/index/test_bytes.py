@@ -9,6 +9,7 @@ from epmstore.index.database import Database
 from epmstore.index.entries import Entries
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
+from tests.index.versions import enter
 
 APP = "0" * 32
 FILES, VERSIONS, CHANGED = 10_000, 200, 50
@@ -35,7 +36,7 @@ def size(folder: Path) -> int:
 
 def first(folder: Path) -> Entries:
     entries = Entries(Database(folder / "index.sqlite", "store"))
-    entries.apply(APP, 0, entries=[entry(p, 0, content=True) for p in PATHS], meta=[], removed=[])
+    enter(entries, APP, 0, entries=[entry(p, 0, content=True) for p in PATHS])
     return entries
 
 
@@ -54,7 +55,7 @@ def test_a_change_of_metadata(tmp_path: Path) -> None:
     before = size(tmp_path)
     for version, paths in chosen():
         found = [entry(path, version, content=False) for path in paths]
-        entries.apply(APP, version, entries=[], meta=found, removed=[])
+        enter(entries, APP, version, meta=found)
     assert (size(tmp_path) - before) / ((VERSIONS - 1) * CHANGED) < 70
 
 
@@ -64,5 +65,5 @@ def test_a_change_of_content(tmp_path: Path) -> None:
     before = size(tmp_path)
     for version, paths in chosen():
         found = [entry(path, version, content=True) for path in paths]
-        entries.apply(APP, version, entries=found, meta=[], removed=[])
+        enter(entries, APP, version, entries=found)
     assert (size(tmp_path) - before) / ((VERSIONS - 1) * CHANGED) < 165

@@ -12,6 +12,7 @@ from epmstore.index.database import Database
 from epmstore.index.entries import Entries, Record
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry, Tree
+from tests.index.versions import enter
 
 APP = "0" * 32
 NAMES = ["a", "b", "b/c", "b/d", "b/d/e", "b.c", "\udcff", "z/\udc80/y"]
@@ -56,7 +57,7 @@ def record(tmp: Path, history: list[dict[str, int]]) -> tuple[Entries, list[Tree
         tree = {RelPath(p): make_entry(p, seed) for p, seed in found.items()}
         changed, meta, removed = delta(last, tree)
         for _ in range(2):  # entering a part twice is harmless
-            entries.apply(APP, number, entries=changed, meta=meta, removed=removed)
+            enter(entries, APP, number, entries=changed, meta=meta, removed=removed)
         trees.append(tree)
         last = tree
     return entries, trees
@@ -153,11 +154,11 @@ def test_a_small_version_does_not_read_the_newest_one_whole(tmp_path: Path) -> N
     database = Database(tmp_path / "index.sqlite", "1" * 32)
     entries = Entries(database)
     first = [make_entry(name, 1) for name in NAMES]
-    entries.apply(APP, 0, entries=first, meta=[], removed=[])
+    enter(entries, APP, 0, entries=first)
     seen: list[str] = []
     with database.write() as db:
         db.set_trace_callback(seen.append)
-        entries.apply(APP, 1, entries=[make_entry("a", 2)], meta=[make_entry("b", 1)], removed=[])
+        enter(entries, APP, 1, entries=[make_entry("a", 2)], meta=[make_entry("b", 1)])
         db.set_trace_callback(None)
         both = [statement for statement in seen if "live l" in statement]
         assert len(both) == 2

@@ -15,6 +15,7 @@ from epmstore.index.entryrows import read_meta, row_path
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 from epmstore.workspace import Workspace
+from tests.index.versions import enter
 
 APP = "0" * 32
 OLD = Entry(
@@ -46,8 +47,8 @@ CHANGES = [
 @pytest.mark.parametrize("table", ["live", "past"])
 def test_a_row_that_reads_otherwise_is_damage(tmp_path: Path, change: str, table: str) -> None:
     entries = Entries(Database(tmp_path / "index.sqlite", "store"))
-    entries.apply(APP, 0, entries=[OLD], meta=[], removed=[])
-    entries.apply(APP, 1, entries=[NEW], meta=[], removed=[])
+    enter(entries, APP, 0, entries=[OLD])
+    enter(entries, APP, 1, entries=[NEW])
     version, expected = (1, NEW) if table == "live" else (0, OLD)
     assert list(entries.tree(APP, version)) == [expected]
     with sqlite3.connect(tmp_path / "index.sqlite") as db:
@@ -82,9 +83,9 @@ def test_metadata_of_another_type_is_damage(form: Any) -> None:
 
 def test_metadata_alone_keeps_the_sum_right(tmp_path: Path) -> None:
     entries = Entries(Database(tmp_path / "index.sqlite", "store"))
-    entries.apply(APP, 0, entries=[OLD], meta=[], removed=[])
+    enter(entries, APP, 0, entries=[OLD])
     touched = Entry(path=OLD.path, kind="file", mode=0o755, mtime_ns=9)
-    entries.apply(APP, 1, entries=[], meta=[touched], removed=[])
+    enter(entries, APP, 1, meta=[touched])
     (found,) = entries.tree(APP, 1)
     assert (found.mode, found.mtime_ns, found.content) == (0o755, 9, OLD.content)
     assert list(entries.tree(APP, 0)) == [OLD]
