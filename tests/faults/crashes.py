@@ -54,7 +54,7 @@ class Model:
         self._scenario = scenario
         self._stage = Stage(place / "here", random.Random(seed))
         self._stage.root.mkdir(parents=True)
-        answer = in_process(lambda: {"stage": prepared(scenario, self._stage)})
+        answer = in_process(self._prepare)
         self._stage.take(answer["stage"])
         recorded = in_process(lambda: self._record(bug))
         self.error: str = recorded.get("error", "")
@@ -62,7 +62,12 @@ class Model:
         self._done: Ack = recorded.get("done", Ack())
         self._tried: set[str] = set()
 
+    def _prepare(self) -> dict[str, Any]:
+        self._scenario.setting()
+        return {"stage": prepared(self._scenario, self._stage)}
+
     def _record(self, bug: Callable[[], None]) -> dict[str, Any]:
+        self._scenario.setting()
         bug()
         answer: dict[str, Any] = {}
         recorder = Recorder(self._stage.place)
@@ -102,6 +107,7 @@ class Model:
         }
 
     def _judge(self, state: State, done: Ack, turn: int) -> dict[str, Any]:
+        self._scenario.setting()
         inodes = make(self._stage.place, self.log.place, state)
         _translate(inodes)
         found = journal_state(self._stage.store)

@@ -112,6 +112,11 @@ def in_packs(prepare: Callable[[Stage], None]) -> Callable[[Stage], None]:
     return prepared
 
 
+def with_a_thread() -> None:
+    """As versions of thousands of changes are recorded."""
+    commit.MANY = 0
+
+
 def going_back(stage: Stage) -> None:
     two_versions(stage)
     stage.roots.append(stage.versions[0])
@@ -284,6 +289,11 @@ SCENARIOS: dict[str, Scenario] = {
     "snapshot": Scenario(edited, with_workspace(lambda w, s: handle(w).snapshot("acted"))),
     "snapshot, packs": Scenario(
         in_packs(edited), with_workspace(lambda w, s: handle(w).snapshot("acted"))
+    ),
+    "snapshot, thread": Scenario(
+        in_packs(edited),
+        with_workspace(lambda w, s: handle(w).snapshot("acted")),
+        setting=with_a_thread,
     ),
     "run": Scenario(edited, with_workspace(_run)),
     "checkout": Scenario(
