@@ -19,6 +19,7 @@ import msgspec
 from epmstore import atomic, codec, fsio, seal
 from epmstore.blobs import footer, frames
 from epmstore.blobs.output import Output, Temporary, discard_temporary
+from epmstore.blobs.records import load_group
 from epmstore.digest import BlobInfo, Digest, Hasher, Sha256, identify
 from epmstore.group import NO_FRAME, BlobRow, FrameRow, Group
 
@@ -30,17 +31,23 @@ short ones first, which makes several per mille of a tenth of one.
 """
 SPILL = 8 << 20
 """Stored bytes that a writer holds in memory before it makes a file."""
+FULL_BYTES = 256 << 20
+FULL_BLOBS = 1 << 16
+"""Of a group that had better end: its table is held in memory whole, and written anew whole when
+much of it is dead.
+"""
 SUFFIX = ".pack"
 
 
 class WrittenGroup(msgspec.Struct, frozen=True):
-    """A finished group that has no name yet: `memory` (without a trailer) or `temporary`, a whole
-    and durable pack below `packs/`. `id` is the digest in the footer's seal, as hexadecimal digits,
-    `table` the sealed footer, `length` that of the group in bytes. `is_empty`: it has no content.
+    """A finished group that has no name yet: `memory` (without a trailer), of which the last
+    `table` bytes are the footer, or `temporary`, a whole and durable pack below `packs/`. `id` is
+    the digest in the footer's seal, as hexadecimal digits, `length` that of the group in bytes.
+    `is_empty`: it has no content.
     """
 
     id: str
-    table: bytes
+    table: int
     length: int
     is_empty: bool
     memory: bytes | None
@@ -48,9 +55,14 @@ class WrittenGroup(msgspec.Struct, frozen=True):
 
     @property
     def group(self) -> Group:
-        """What is in it, read anew each time: as rows, it takes several times the memory."""
-        found = seal.parse(self.table)
-        return footer.decode(found, memoryview(self.table)[found.body_offset :])
+        """What is in it, read anew each time: it takes much memory. A temporary one can be asked
+        until it is published. Raises OSError, DamagedError.
+        """
+        if self.temporary is not None:
+            return load_group(self.temporary)
+        assert self.memory is not None, "a group is in memory or in a file"
+        found = seal.parse(self.memory, self.length - self.table)
+        return footer.decode(found, memoryview(self.memory)[found.body_offset :])
 
 
 Base: TypeAlias = tuple[Sha256, bytes]
@@ -107,6 +119,11 @@ class GroupWriter:
     def stored(self) -> int:
         """Bytes written so far; what still waits for its frame to fill up is not counted."""
         return self._output.length
+
+    @property
+    def is_full(self) -> bool:
+        """Whether what comes next had better go into another group."""
+        return self.stored >= FULL_BYTES or len(self._blobs) >= FULL_BLOBS
 
     @property
     def waiting(self) -> int:
@@ -230,7 +247,7 @@ class GroupWriter:
         self._output.append(record)
         length, is_empty = self.stored, not self._blobs
         memory, temporary = self._output.finish(found)
-        return WrittenGroup(found.sha256.hex(), record, length, is_empty, memory, temporary)
+        return WrittenGroup(found.sha256.hex(), len(record), length, is_empty, memory, temporary)
 
     def discard(self) -> None:
         """Take away what was not finished. Does nothing after `finish`."""
@@ -317,8 +334,7 @@ def discard_written(written: WrittenGroup) -> None:
 
 def _write_pack(packs: Path, written: WrittenGroup) -> Path:
     assert written.memory is not None, "a group is in memory or in a file"
-    last = written.group.frames[-1:]
-    found = seal.parse(written.memory, footer.frame_end(last[0]) if last else 0)
+    found = seal.parse(written.memory, written.length - written.table)
     temporary = Temporary(packs)
     try:
         temporary.write(written.memory)

@@ -8,9 +8,11 @@
 """
 
 import hashlib
+import heapq
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
-from typing import Final, TypeVar
+from itertools import chain, islice
+from operator import itemgetter
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -41,10 +43,10 @@ from epmstore.catalog.model import (
 )
 from epmstore.catalog.sections import Sections, read_sections, write_sections
 from epmstore.errors import DamagedError, InvalidNameError, NoStoreError, UsageError
-from epmstore.relpath import RelPath, from_json, sort_paths, to_json
+from epmstore.packed import in_order
+from epmstore.relpath import from_json, sort_paths, to_bytes, to_json
 from epmstore.seal import Kind as SealKind
 from epmstore.seal import Seal, seal
-from epmstore.tree import Entry
 
 PART_ENTRIES = 4096
 MAX_LINE = 1 << 30
@@ -74,6 +76,8 @@ _sections_decoder = msgspec.json.Decoder(Sections)
 _fact_decoders = {name: msgspec.json.Decoder(record) for name, record in TYPES.items()}
 
 RecordT = TypeVar("RecordT", bound=Record)
+_Said: TypeAlias = tuple[bytes, str, Any]
+"""A path, the section of a version that speaks of it, and what that says."""
 
 # Writing.
 
@@ -132,28 +136,37 @@ def _split(record: Written) -> Iterator[Written]:
     if not isinstance(record, VersionPart):
         yield record
         return
-    entries, meta = _complete(record)
-    paths = sort_paths({*entries, *meta, *record.removed})
-    if len(paths) != len(record.entries) + len(record.meta) + len(record.removed):
-        raise ValueError("a path occurs twice in one version")
-    parts = max(1, -(-len(paths) // PART_ENTRIES))
-    for part in range(parts):
-        chunk = paths[part * PART_ENTRIES : (part + 1) * PART_ENTRIES]
+    count = len(record.entries) + len(record.meta) + len(record.removed)
+    parts = max(1, -(-count // PART_ENTRIES))
+    said = _in_order(record)
+    for part in range(1, parts + 1):
+        chunk = list(islice(said, PART_ENTRIES))
         yield VersionPart(
-            msgspec.structs.replace(record.header, part=part + 1, parts=parts),
-            [entries[path] for path in chunk if path in entries],
-            [meta[path] for path in chunk if path in meta],
-            [path for path in chunk if path not in entries and path not in meta],
+            msgspec.structs.replace(record.header, part=part, parts=parts),
+            [what for _, section, what in chunk if section == "entries"],
+            [what for _, section, what in chunk if section == "meta"],
+            [what for _, section, what in chunk if section == "removed"],
         )
 
 
-def _complete(version: VersionPart) -> tuple[dict[RelPath, Entry], dict[RelPath, Entry]]:
-    """Entries to write complete, and those of which metadata suffices: only files gain by that."""
-    entries = {entry.path: entry for entry in version.entries}
-    meta: dict[RelPath, Entry] = {}
-    for entry in version.meta:
-        (meta if entry.kind == "file" else entries)[entry.path] = entry
-    return entries, meta
+def _in_order(version: VersionPart) -> Iterator[_Said]:
+    """What a version says of each path, in byte order of these. Complete entries stand for metadata
+    of what is no file: only files gain by that. Raises ValueError for a path that occurs twice.
+    """
+    meta = [entry for entry in version.meta if entry.kind == "file"]
+    complete = [entry for entry in version.meta if entry.kind != "file"]
+    last: bytes | None = None
+    for said in heapq.merge(
+        ((path, "entries", entry) for path, entry in in_order(version.entries)),
+        ((path, "entries", entry) for path, entry in in_order(complete)),
+        ((path, "meta", entry) for path, entry in in_order(meta)),
+        ((to_bytes(path), "removed", path) for path in sort_paths(version.removed)),
+        key=itemgetter(0),
+    ):
+        if said[0] == last:
+            raise ValueError("a path occurs twice in one version")
+        last = said[0]
+        yield said
 
 
 # Reading.

@@ -17,7 +17,8 @@ import contextlib
 import hashlib
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -89,33 +90,43 @@ class CatalogFile:
     ) -> Position:
         """The position behind the records, which are durable when it returns.
 
-        `after` is where the file must end; with START it is made. One write and one sync, whatever
-        the number of records. A torn tail is cut off first, and copied to the folder `quarantine`
-        if one is given. Raises ChangedError if whole records follow `after` (replay them first),
-        DamagedError if the file is not one that ends with `after`, OSError. After an error the file
-        ends where it did, as far as that can be had.
+        `after` is where the file must end; with START it is made. One sync, whatever the number of
+        records, and one write, unless they are many: those are never in memory together. A torn
+        tail is cut off first, and copied to the folder `quarantine` if one is given. Raises
+        ChangedError if whole records follow `after` (replay them first), DamagedError if the file
+        is not one that ends with `after`, OSError. After an error the file ends where it did, as
+        far as that can be had.
         """
-        return self.append_lines(list(encode(records, after)), after, quarantine)
+        return self.append_lines(encode(records, after), after, quarantine)
 
     def append_lines(
         self,
-        lines: Sequence[tuple[bytes, Position]],
+        lines: Iterable[tuple[bytes, Position]],
         after: Position,
         quarantine: Path | None = None,
     ) -> Position:
         """As `append`, for lines that are sealed: each with the position behind it."""
+        left = iter(lines)
+        first = next(left, None)  # what cannot be said leaves no file
         self._cut(after, quarantine)
-        if not lines:
+        if first is None:
             return after
+        written, end, waiting = after.length, after, bytearray()
         with self._writable() as fd:
             try:
-                fsio.write_at(fd, b"".join(stored for stored, _ in lines), after.length)
+                for stored, end in chain((first,), left):
+                    waiting += stored
+                    if len(waiting) >= _BUFFER:
+                        fsio.write_at(fd, bytes(waiting), written)
+                        written, waiting = end.length, bytearray()
+                if waiting:
+                    fsio.write_at(fd, bytes(waiting), written)
                 fsio.sync_data(fd)
             except BaseException:
                 with contextlib.suppress(OSError):
                     fsio.truncate(fd, after.length)
                 raise
-        return lines[-1][1]
+        return end
 
     def read(self, start: Position = START, end: int | None = None) -> Iterator[Read]:
         """Records from `start` to the committed length `end`, in order.

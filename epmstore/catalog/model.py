@@ -8,6 +8,7 @@ Rules: times are RFC 3339 in UTC; digests are lower-case hex; null and absent me
 that this release does not know are ignored, and stay in the file.
 """
 
+from collections.abc import Collection
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -141,8 +142,8 @@ class VersionPart(msgspec.Struct, frozen=True):
     """
 
     header: VersionRecord
-    entries: list[Entry] = []
-    meta: list[Entry] = []
+    entries: Collection[Entry] = []
+    meta: Collection[Entry] = []
     removed: list[RelPath] = []
 
 

@@ -29,6 +29,7 @@ from epmstore.checkout.plan import (
 from epmstore.checkout.preflight import Terms, preflight
 from epmstore.clock import to_rfc3339
 from epmstore.errors import ChangedError, DamagedError, PathNotFoundError
+from epmstore.packed import PackedEntries
 from epmstore.progress import Progress
 from epmstore.record.changes import Changes
 from epmstore.record.observe import valid_rows
@@ -335,7 +336,7 @@ def _newest(look: Look) -> VersionRecord:
 
 def _just_recorded(look: Look, newest: VersionRecord) -> Look:
     """The same look at a root, now that what it found is the newest version."""
-    changes = Changes([], [], [], [], look.changes.problems)
+    changes = Changes(PackedEntries(), [], [], [], look.changes.problems)
     return replace(look, head=replace(look.head, version=newest), changes=changes)
 
 

@@ -3,16 +3,18 @@ Pure.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import msgspec
 
 from epmstore.catalog.model import Counts
-from epmstore.record.ingest import Examined
+from epmstore.packed import PackedEntries
+from epmstore.record.ingest import Ingested
 from epmstore.record.observe import Observation
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.scan.problem import Problem
-from epmstore.tree import Entry, changed_fields, shifted_sum
+from epmstore.tree import SUM_MODULUS, Entry, changed_fields, shifted_sum
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -22,7 +24,7 @@ class Changes(msgspec.Struct, frozen=True):
     keep the entries they had.
     """
 
-    added: list[Entry]
+    added: PackedEntries
     modified: list[tuple[Entry, Entry]]
     removed: list[Entry]
     left: list[Entry]
@@ -36,23 +38,24 @@ class Changes(msgspec.Struct, frozen=True):
     def counts(self) -> Counts:
         return Counts(len(self.added), len(self.modified), len(self.removed))
 
-    def come(self) -> Iterable[Entry]:
-        return [*self.added, *(new for _, new in self.modified)]
+    def come(self) -> Iterator[Entry]:
+        return chain(self.added, (new for _, new in self.modified))
 
-    def gone(self) -> Iterable[Entry]:
-        return [*self.removed, *self.left, *(old for old, _ in self.modified)]
+    def gone(self) -> Iterator[Entry]:
+        return chain(self.removed, self.left, (old for old, _ in self.modified))
 
     def new_sum(self, old_sum: int) -> int:
         """The sum of the tree after the changes, given the one before."""
-        return shifted_sum(old_sum, gone=self.gone(), come=self.come())
+        shifted = shifted_sum(old_sum, gone=self.gone(), come=(new for _, new in self.modified))
+        return (shifted + self.added.sum) % SUM_MODULUS
 
 
-def judge_changes(found: Observation, examined: Iterable[Examined]) -> Changes:
-    """Compare what was read with what is recorded."""
+def judge_changes(found: Observation, ingested: Ingested) -> Changes:
+    """Compare what was read with what is recorded. What is plainly new becomes part of it."""
     added: list[Entry] = []
     modified: list[tuple[Entry, Entry]] = []
     problems = list(found.unobserved)
-    for one in examined:
+    for one in ingested.others:
         if one.entry is None:
             if one.problem is not None:
                 problems.append(one.problem)
@@ -63,7 +66,8 @@ def judge_changes(found: Observation, examined: Iterable[Examined]) -> Changes:
             added.append(entry)
         elif _differ(recorded, entry):
             modified.append((recorded, entry))
-    return Changes(added, modified, list(found.gone), list(found.left), problems)
+    ingested.fresh.add(added)
+    return Changes(ingested.fresh, modified, list(found.gone), list(found.left), problems)
 
 
 def _differ(recorded: Entry, entry: Entry) -> bool:

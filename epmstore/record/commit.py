@@ -16,6 +16,7 @@ import msgspec
 
 from epmstore.beside import beside
 from epmstore.blobs.pack import WrittenGroup, publish_pack
+from epmstore.blobs.records import load_group
 from epmstore.catalog.format import decode_line, encode_line
 from epmstore.catalog.model import START, Fact, Position, VersionPart, VersionRecord, Written
 from epmstore.index.database import Interned
@@ -147,8 +148,10 @@ def _enter_groups(
     takes memory for as long as it is looked at.
     """
     finish = store.contents.begin()
-    for file, start, group in placed:
-        store.contents.add_group(file, start, group.group)
+    for file, start, written in placed:
+        is_pack = written.memory is None
+        group = load_group(store.packs / file) if is_pack else written.group
+        store.contents.add_group(file, start, group)
     return finish
 
 

@@ -10,8 +10,10 @@ import os
 import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from functools import cached_property
+from itertools import chain
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
@@ -21,11 +23,13 @@ import msgspec
 from epmstore.blobs.pack import WrittenGroup, discard_written
 from epmstore.child import Child, cores
 from epmstore.digest import Digest, Sha256
+from epmstore.packed import PackedEntries
 from epmstore.progress import SILENT, Progress
+from epmstore.record.identities import Identities
 from epmstore.record.observe import Candidate
 from epmstore.record.reading import Reader, Seen, Task
 from epmstore.record.shelf import SharedClaims, Shelf
-from epmstore.record.worker import Finished, start
+from epmstore.record.worker import Finished, Service, start
 from epmstore.relpath import RelPath, to_bytes
 from epmstore.scan.metadata import Owners, make_entry
 from epmstore.scan.problem import Problem
@@ -37,6 +41,10 @@ POOL_FROM_FILES = 1000
 SLICE_BYTES = 4 << 20
 SLICE_FILES = 400
 WORKERS = 4
+AHEAD = 100
+"""Slices that may wait for processes to read them."""
+PATIENCE = 0.02
+"""Seconds until somebody looks whether they still do."""
 
 
 class Examined(msgspec.Struct, frozen=True, gc=False):
@@ -52,14 +60,21 @@ class Examined(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ingested(msgspec.Struct, frozen=True):
-    """`examined` in no promised order; `groups` are durable or in memory, and not published yet.
-
-    `collided` are paths whose content has the address of another content.
+    """What reading gave, in no promised order: `fresh` are entries of new paths of which nothing
+    more is to be said, `others` everything else. `groups` are durable or in memory, and not
+    published yet. `collided` are paths whose content has the address of another content.
     """
 
-    examined: list[Examined]
+    fresh: PackedEntries
+    others: list[Examined]
     groups: list[WrittenGroup]
     collided: list[RelPath]
+
+    @property
+    def examined(self) -> Iterator[Examined]:
+        """All of it."""
+        plain = (Examined(entry.path, None, entry, None) for entry in self.fresh)
+        return chain(plain, self.others)
 
     def discard(self) -> None:
         """Take away contents that are not going to be recorded."""
@@ -123,7 +138,9 @@ class Ingestion:
         self._stack = ExitStack()
         self._workers: list[Child] = []
         self._futures: list[Future[None]] = []
-        self._examined: list[Examined] = []
+        self._fresh = PackedEntries()
+        self._others: list[Examined] = []
+        self._identities = Identities()
         self._groups: list[WrittenGroup] = []
         self._collided: list[RelPath] = []
         self._is_finished = False
@@ -160,19 +177,22 @@ class Ingestion:
         if self._waiting:
             self._cut()
         self._progress.begin("reading files", files=self._fed_files, size=self._fed_size)
-        if self._futures:
-            self._progress.advance(files=self._done_files, size=self._done_size)
-        for _ in self._futures or (None,):
-            self._slices.put(None)
+        self._progress.advance(files=self._done_files, size=self._done_size)
         if not self._futures:
             self._work()
+            self._finish(self._here.finish())
+        for _ in self._futures:
+            self._slices.put(None)
         finished, _ = wait(self._futures, return_when=FIRST_EXCEPTION)
         for future in finished:
             future.result()
         self._progress.end()
         self._is_finished = True
-        collided = {*self._collided, *_collided(self._examined)}
-        return Ingested(self._examined, self._groups, sorted(collided))
+        ingested = Ingested(self._fresh, self._others, self._groups, self._collided)
+        if self._identities.may_collide():
+            self._collided += _collided(ingested.examined)
+        self._collided[:] = sorted(set(self._collided))
+        return ingested
 
     def _cut(self) -> None:
         """What waits becomes a slice."""
@@ -181,6 +201,7 @@ class Ingestion:
         self._fed += 1
         self._fed_files += len(part.candidates)
         self._fed_size += part.size
+        self._relieve()
         self._slices.put(part)
         is_large = self._fed_size >= POOL_FROM or self._fed_files >= POOL_FROM_FILES
         if not self._futures and self._fed > 1 and self._count > 1 and is_large:
@@ -197,16 +218,31 @@ class Ingestion:
         pool = self._stack.enter_context(ThreadPoolExecutor(self._count))
         self._futures = [pool.submit(self._serve, worker) for worker in self._workers]
 
+    def _relieve(self) -> None:
+        """What waits takes memory: of very much, some is read before the walk goes on."""
+        while self._slices.qsize() >= AHEAD and not any(one.done() for one in self._futures):
+            if self._count == 1:
+                self._work()
+            elif self._futures:
+                wait(self._futures, timeout=PATIENCE, return_when=FIRST_COMPLETED)
+            else:
+                return  # they begin when there is enough for them
+
     def _serve(self, worker: Child) -> None:
         self._finish(worker.work(self._parts(), _Slice.tasks, self._take))
 
     def _work(self) -> None:
-        """Here and now."""
-        with Reader(self._root_fd, self._shelf) as reader:
-            for part in self._parts():
-                self._take(part, reader.read(part.tasks()))
-            collided = [] if self._shelf is None else self._shelf.collided
-            self._finish(Finished(reader.finish(), collided))
+        """Here and now, what waits."""
+        while not self._slices.empty():
+            part = self._slices.get()
+            assert part is not None, "only workers are told of an end"
+            self._take(part, self._here.do(part.tasks()))
+
+    @cached_property
+    def _here(self) -> Service:
+        """What reads without a process."""
+        reader = Reader(self._root_fd, self._shelf)
+        return Service(self._stack.enter_context(reader), self._shelf)
 
     def _parts(self) -> Iterator[_Slice]:
         while (part := self._slices.get()) is not None:
@@ -215,24 +251,29 @@ class Ingestion:
     def _finish(self, finished: Finished) -> None:
         with self._lock:
             self._collided += finished.collided
-            if finished.group is not None:
-                self._groups.append(finished.group)
+            self._groups += finished.groups
 
     def _take(self, part: _Slice, seen: Sequence[Seen]) -> None:
         """Make entries of what was read."""
-        found = list(map(self._examine, part.candidates, seen))
+        fresh: list[Entry] = []
+        others: list[Examined] = []
+        for one, said in zip(part.candidates, seen, strict=True):
+            entry = None if said.problem is not None else self._entry(one, said)
+            if entry is not None and said.stat is None and _is_plainly_new(one):
+                fresh.append(entry)
+            else:
+                others.append(Examined(one.path, one.recorded, entry, said.stat, said.problem))
+        self._fresh.add(fresh)
         with self._lock:
-            self._examined += found
-            self._done_files += len(found)
+            self._others += others
+            self._identities.add(said.content for said in seen if said.content is not None)
+            self._done_files += len(seen)
             self._done_size += part.size
-        self._progress.advance(files=len(found), size=part.size)
+        self._progress.advance(files=len(seen), size=part.size)
 
-    def _examine(self, candidate: Candidate, seen: Seen) -> Examined:
-        path, recorded = candidate.path, candidate.recorded
-        if seen.problem is not None:
-            return Examined(path, recorded, None, seen.stat, seen.problem)
-        entry = make_entry(
-            path,
+    def _entry(self, candidate: Candidate, seen: Seen) -> Entry:
+        return make_entry(
+            candidate.path,
             candidate.stat if seen.stat is None else seen.stat,
             path_class=candidate.path_class,
             owners=self._owners,
@@ -240,7 +281,14 @@ class Ingestion:
             target=seen.target,
             xattrs=seen.xattrs,
         )
-        return Examined(path, recorded, entry, seen.stat)
+
+
+def _is_plainly_new(candidate: Candidate) -> bool:
+    """Whether nothing is recorded of a path, and it is no hard link: only when all are known, they
+    know what they are links of.
+    """
+    found = candidate.stat
+    return candidate.recorded is None and not (found.st_nlink > 1 and stat.S_ISREG(found.st_mode))
 
 
 def _task(candidate: Candidate) -> Task:

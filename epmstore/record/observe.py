@@ -104,7 +104,7 @@ class Observer:
 
         Raises OSError if the root itself cannot be looked at.
         """
-        look = _Look(cached)
+        look = _Look(cached, recorded=recorded)
         found = _Found(partial(self._candidates, recorded=recorded), feed)
         self._walk(look, only, found)
         if only is not None and (new := _new_folders(look, found.candidates)):
@@ -267,13 +267,16 @@ class _Stat(msgspec.Struct, frozen=True, gc=False):
 class _Look:
     """Gathers what one walk shows."""
 
-    def __init__(self, cached: dict[bytes, bytes] | None) -> None:
+    def __init__(self, cached: dict[bytes, bytes] | None, *, recorded: bool) -> None:
         self._cached = cached or {}
+        self._recorded = recorded
         self.cold = cached is None
         self.files = 0
         self.listings: dict[str, bytes] = {}
         self.visited: set[str] = set()
-        self.wanted: dict[RelPath, _Wanted] = {}
+        self.wanted: set[RelPath] = set()
+        """Paths to look at: only folders, if nothing is recorded to ask more for."""
+        self._states: set[str] = set()
         self.changed: set[RelPath] = set()
         """Those of them that have another row than before."""
         self.gone: dict[str, tuple[str, ...] | None] = {}
@@ -325,6 +328,7 @@ class _Look:
         cached = self._cached
         if own and folder and folder not in self.wanted:
             wanted[RelPath(folder)] = (listing.own, "program")
+            self.wanted.add(RelPath(folder))
         prefix = f"{folder}/" if folder else ""
         classes: Iterable[PathClass] = listing.classes or itertools.repeat("program")
         # one of `names` and `stats` is as long as the other; `classes` may go on for ever
@@ -333,11 +337,14 @@ class _Look:
                 continue
             path = RelPath(prefix + name)
             wanted[path] = (self._slim(found), path_class)
+            if self._recorded or stat.S_ISDIR(found.st_mode):
+                self.wanted.add(path)
+            if path_class == "state":
+                self._states.add(path)
             if names is not None:
                 self.changed.add(path)
             if cached and not stat.S_ISDIR(found.st_mode) and to_bytes(path) in cached:
                 self.replaced_folders.append(path)
-        self.wanted.update(wanted)
         return wanted
 
     def _slim(self, found: os.stat_result) -> os.stat_result:
@@ -368,10 +375,9 @@ class _Look:
         gone: list[Entry] = []
         left: list[Entry] = []
         outside = {str(path) for path in self.ignored}
-        states = {p for p, (_, path_class) in self.wanted.items() if path_class == "state"}
         for entry in lost:
             above = [*parents(entry.path), entry.path]
-            if not outside.isdisjoint(above) or not states.isdisjoint(above[:-1]):
+            if not outside.isdisjoint(above) or not self._states.isdisjoint(above[:-1]):
                 left.append(entry)
             elif not self._is_unseen(entry.path):
                 gone.append(entry)

@@ -14,7 +14,7 @@ from typing import Self
 import msgspec
 
 from epmstore.blobs.frames import PART_SIZE
-from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup
+from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup, discard_written
 from epmstore.digest import BlobInfo, identify_again, identify_stream
 from epmstore.record.shelf import Shelf
 from epmstore.record.shelving import Fresh, Shelving
@@ -64,6 +64,7 @@ class Reader:
     def __init__(self, root_fd: int, shelf: Shelf | None) -> None:
         self._folders = FolderCache(root_fd)
         self._shelving = None if shelf is None else Shelving(shelf, GroupWriter(shelf.packs))
+        self._groups: list[WrittenGroup] = []
         self._folder: str | None = None
         self._parent = -1
 
@@ -79,6 +80,8 @@ class Reader:
         self._folders.close()
         if self._shelving is not None:
             self._shelving.writer.discard()
+        for group in self._groups:
+            discard_written(group)
 
     def read(self, tasks: Iterable[Task]) -> list[Seen]:
         """Parallel to `tasks`. Raises OSError (of the store, or for want of descriptors)."""
@@ -87,11 +90,17 @@ class Reader:
         with self._shelving.shelf.asked_much():
             seen = [self._look(task) for task in tasks]
             self._shelving.flush()
+        if self._shelving.writer.is_full:
+            self._groups.append(self._shelving.writer.finish())
+            self._shelving = Shelving(self._shelving.shelf, GroupWriter(self._shelving.shelf.packs))
         return seen
 
-    def finish(self) -> WrittenGroup | None:
+    def finish(self) -> list[WrittenGroup]:
         """What was stored, durable; it is the caller's to publish or to discard."""
-        return None if self._shelving is None else self._shelving.writer.finish()
+        if self._shelving is not None:
+            self._groups.append(self._shelving.writer.finish())
+        groups, self._groups = self._groups, []
+        return groups
 
     def _look(self, task: Task) -> Seen:
         try:
@@ -140,7 +149,8 @@ class Reader:
                     shelf, before = self._shelving.shelf, task.before
                     bases = None if before is None else shelf.blobs.part_bases(before)
                     chunks = stream.chunks(PART_SIZE)
-                    info = self._shelving.writer.add_large(chunks, shelf.has_part, bases)
+                    writer = self._shelving.writer
+                    info = writer.add_large(chunks, lambda sha: not shelf.claim_part(sha), bases)
                 return Seen(info, None, xattrs, stream.stat)
         except UnreadError as error:
             return Seen(problem=error.problem(task.path))

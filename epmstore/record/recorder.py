@@ -99,7 +99,7 @@ class Recorder:
         with Ingestion(root.fd, None, progress=self._progress) as ingestion:
             found, _ = self._observe(root, head, None, ingestion.feed)
             ingested = ingestion.finish()
-        return Look(head, found, judge_changes(found, ingested.examined))
+        return Look(head, found, judge_changes(found, ingested))
 
     def snapshot(
         self,
@@ -125,14 +125,15 @@ class Recorder:
                 feed = ingestion.feed if contents else _sparing(ingestion.feed, spared)
                 found, stale = self._observe(root, head, only, feed)
                 ingested = ingestion.finish()
-            changes = judge_changes(found, ingested.examined)
+            changes = judge_changes(found, ingested)
             look = Look(head, found, changes)
             read = {
-                one.path: None if one.entry is None or one.path in spared else one.stat
-                for one in ingested.examined
-                if one.entry is None or one.stat is not None or one.path in spared
+                one.path: None if one.entry is None else one.stat
+                for one in ingested.others
+                if one.entry is None or one.stat is not None
             }
-            ingested.examined.clear()  # of many, all that is held counts
+            read.update(dict.fromkeys(spared))
+            ingested.others.clear()  # of many, all that is held counts
             version, is_new, is_labelled = self._commit(look, ingested, intent)
         self._remember(root, version, found, read, settled, stale, is_new=is_new)
         label = intent.label if is_new or is_labelled else None
@@ -245,12 +246,12 @@ class Recorder:
     def _draft(self, head: Head, look: Look, intent: Intent, txid: str) -> VersionPart:
         changes, before = look.changes, head.version
         old_sum = 0 if before is None else int(before.tree, 16)
-        entries, meta = list(changes.added), []
+        changed, meta = [], []
         for old, new in changes.modified:
             if is_metadata_only(old, new):
                 meta.append(_without_content(new))
             else:
-                entries.append(new)
+                changed.append(new)
         header = VersionRecord(
             version=0 if before is None else before.version + 1,
             app=self.app.uuid,
@@ -270,7 +271,7 @@ class Recorder:
             unobserved=_unobserved(changes),
         )
         removed = paths_of([*changes.removed, *changes.left])
-        return VersionPart(header, entries, meta, removed)
+        return VersionPart(header, changes.added.joined(changed), meta, removed)
 
     def _remember(
         self,

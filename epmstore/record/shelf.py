@@ -5,6 +5,7 @@ each, and share their claims through memory.
 """
 
 import contextlib
+import hashlib
 import mmap
 import os
 from collections.abc import Iterator
@@ -125,3 +126,11 @@ class Shelf:
 
     def has_part(self, sha256: Sha256) -> bool:
         return not self._empty and bool(self.contents.places([sha256]))
+
+    def claim_part(self, sha256: Sha256) -> bool:
+        """Whether the caller is the one to store this part of a large content. All that the readers
+        of the job store must be kept, or nothing.
+        """
+        # not as a content: who stores a part stores no address
+        name = Sha256(hashlib.sha256(b"part" + sha256).digest())
+        return not self.has_part(sha256) and self._claims.take(name)

@@ -33,12 +33,12 @@ class Target(msgspec.Struct, frozen=True):
 class Finished(msgspec.Struct, frozen=True):
     """What a worker leaves; see Reader and Shelf."""
 
-    group: WrittenGroup | None
+    groups: list[WrittenGroup]
     collided: list[RelPath]
 
     def discard(self) -> None:
-        if self.group is not None:
-            discard_written(self.group)
+        for group in self.groups:
+            discard_written(group)
 
 
 def start(root_fd: int, shelf: Shelf | None, claims: SharedClaims) -> Child:
@@ -47,7 +47,9 @@ def start(root_fd: int, shelf: Shelf | None, claims: SharedClaims) -> Child:
     return Child(__name__, Setting(root_fd, target), (root_fd, claims.fd), Finished.discard)
 
 
-class _Service:
+class Service:
+    """What a worker does, in whatever process."""
+
     def __init__(self, reader: Reader, shelf: Shelf | None) -> None:
         self._reader = reader
         self._shelf = shelf
@@ -61,10 +63,10 @@ class _Service:
 
 
 @contextmanager
-def _begin(setting: Setting) -> Iterator[_Service]:
+def _begin(setting: Setting) -> Iterator[Service]:
     shelf = None if setting.target is None else _shelf(setting.target)
     with Reader(setting.root_fd, shelf) as reader:
-        yield _Service(reader, shelf)
+        yield Service(reader, shelf)
 
 
 def _shelf(target: Target) -> Shelf:

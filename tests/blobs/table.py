@@ -60,8 +60,9 @@ class Shelf:
         return GroupWriter(self.packs, **sizes)
 
     def publish(self, written: WrittenGroup) -> str:
+        group = written.group
         file = publish_pack(self.packs, written)
-        self.table.add_group(file, 0, written.group)
+        self.table.add_group(file, 0, group)
         return file
 
     def keep(self, *contents: bytes, **sizes: int) -> str:

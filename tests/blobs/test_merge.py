@@ -137,11 +137,12 @@ def test_rewriting_leaves_dead_frames_out_and_packs_wasteful_ones_again(shelf: S
     group = load_group(shelf.packs / file)
     saved = reclaimable(group, keep)
     written = rewrite(shelf.packs, file, keep)
+    rewritten = written.group
     new = replace(shelf, [file], written)
-    stored = {row.sha256 for row in written.group.blobs}
+    stored = {row.sha256 for row in rewritten.blobs}
     # a frame of which less than a quarter is dead is copied with all that is in it
     assert stored == live | {identify(data).sha256 for data in contents[20:]}
-    assert len(written.group.frames) == 2
+    assert len(rewritten.frames) == 2
     for data in [contents[0], contents[9], *contents[20:]]:
         assert shelf.store.read(identify(data)) == data
     assert saved == 1800
@@ -245,13 +246,14 @@ def test_a_log_becomes_a_solid_pack_in_the_order_given(shelf: Shelf) -> None:
     order = [identify(data).sha256 for data in (base, *reversed(contents))]
     log.begin_next()
     written = seal_log(shelf.packs, "log/0", order)
-    (first,) = {row.frame for row in written.group.blobs if row.sha256 in order}
-    assert [row.sha256 for row in written.group.blobs if row.frame == first] == order
-    assert [frame.kind for frame in written.group.frames].count(Kind.SOLID) == 1
+    pack = written.group
+    (first,) = {row.frame for row in pack.blobs if row.sha256 in order}
+    assert [row.sha256 for row in pack.blobs if row.frame == first] == order
+    assert [frame.kind for frame in pack.frames].count(Kind.SOLID) == 1
     replace(shelf, ["log/0"], written)
     assert {info: shelf.store.read(info) for info in known} == known
     assert shelf.store.read(large) == noise(1000, 1)
-    assert [row.sha256 for row in written.group.blobs if row.frame == NO_FRAME] == [large.sha256]
+    assert [row.sha256 for row in pack.blobs if row.frame == NO_FRAME] == [large.sha256]
     assert shelf.table.found[identify(base + b"1").sha256].kind is Kind.DELTA
 
 

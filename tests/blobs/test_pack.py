@@ -70,15 +70,16 @@ def test_small_groups_stay_in_memory_and_large_ones_do_not(shelf: Shelf) -> None
 @pytest.mark.parametrize("spill", [0, 1 << 20])
 def test_a_pack_has_the_name_of_its_table(shelf: Shelf, spill: int) -> None:
     written = group_of(shelf.packs, noise(500), text(50), spill=spill)
+    group = written.group
     file = publish_pack(shelf.packs, written)
     assert file == f"{written.id[:2]}/{written.id}.pack"
     assert files_below(shelf.packs) == [shelf.packs / file]
-    assert load_group(shelf.packs / file) == written.group
+    assert load_group(shelf.packs / file) == group
     fd = open_pack(shelf.packs / file)
     *_, last, end = [found.seal for found in walk(fd)]  # type: ignore[union-attr]
     assert (last.kind, end.kind) == (Kind.FOOTER, Kind.TRAILER)
     assert (end.head.hex(), end.number) == (written.id, last.offset)
-    assert written.group.length == last.end
+    assert group.length == written.length == last.end
 
 
 def test_in_memory_or_in_a_file_a_pack_is_the_same(shelf: Shelf) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 
 import msgspec
 import pytest
@@ -48,7 +49,7 @@ def plain_lines(records: list[Written]) -> list[bytes]:
     return lines
 
 
-def by_path(entries: list[Entry]) -> list[Entry]:
+def by_path(entries: Collection[Entry]) -> list[Entry]:
     found = {entry.path: entry for entry in entries}
     return [found[path] for path in sort_paths(found)]
 

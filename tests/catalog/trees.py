@@ -102,14 +102,16 @@ def version_between(
     old: dict[RelPath, Entry], new: dict[RelPath, Entry], version: int
 ) -> VersionPart:
     """A version as a recorder would write it, with the sum of the new tree."""
-    part = VersionPart(header(version, tree=f"{tree_sum(new.values()):064x}"))
-    part.removed.extend(path for path in old if path not in new)
+    entries: list[Entry] = []
+    meta: list[Entry] = []
     for path, entry in new.items():
         before = old.get(path)
         if before == entry:
             continue
         if before and before.kind == entry.kind == "file" and before.content == entry.content:
-            part.meta.append(msgspec.structs.replace(entry, content=None))
+            meta.append(msgspec.structs.replace(entry, content=None))
         else:
-            part.entries.append(entry)
-    return part
+            entries.append(entry)
+    removed = [path for path in old if path not in new]
+    about = header(version, tree=f"{tree_sum(new.values()):064x}")
+    return VersionPart(about, entries, meta, removed)

@@ -47,7 +47,7 @@ def publish_all(store: Store, app: str, releases: list[dict[str, bytes]]) -> Non
     about = AboutRecord(time=to_rfc3339(store.clock.now()), app=app, key="crm", patterns=patterns)
     say(store, app, about)
     for number, files in enumerate(releases):
-        folders = sorted({path.rpartition("/")[0] for path in files})
+        folders = sorted({path.rpartition("/")[0] for path in files} - {""})
         tree = [Entry(path=RelPath(path), kind="directory", mode=0o755) for path in folders]
         tree += [
             Entry(path=RelPath(path), kind="file", mode=0o644, mtime_ns=1, content=identify(data))

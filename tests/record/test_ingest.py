@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from epmstore.blobs.pack import publish_pack
+from epmstore.blobs import pack
+from epmstore.blobs.pack import GroupWriter, WrittenGroup, publish_pack
 from epmstore.child import Child
 from epmstore.clock import FixedClock
 from epmstore.digest import identify
 from epmstore.errors import EpmError
-from epmstore.record.ingest import POOL_FROM_FILES, Ingested, ingest
+from epmstore.record import ingest as module
+from epmstore.record import reading
+from epmstore.record.ingest import POOL_FROM_FILES, Ingested, Ingestion, ingest
 from epmstore.record.observe import Candidate
 from epmstore.record.shelf import OwnClaims, SharedClaims, Shelf
 from epmstore.record.store import Store
@@ -94,9 +97,91 @@ def test_contents_are_stored_once_and_can_be_read(root: Path, store: Store, work
     assert set(rows) == wanted
     with store.lock_write(), store.database.write():
         for group in ingested.groups:
-            store.contents.add_group(publish_pack(store.packs, group), 0, group.group)
+            table = group.group
+            store.contents.add_group(publish_pack(store.packs, group), 0, table)
     assert store.blobs.read(identify(b"content 5")) == b"content 5"
     assert not any(group.group.blobs for group in run(root, store, workers=workers).groups)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_walk_does_not_run_ahead(
+    root: Path, store: Store, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SLICE_FILES", 20)
+    monkeypatch.setattr(module, "POOL_FROM_FILES", 30)
+    monkeypatch.setattr(module, "AHEAD", 3)
+    shelf = Shelf(store.packs, store.contents, store.blobs)
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    waiting = []
+    with Ingestion(fd, shelf, workers=workers) as ingestion:
+        for one in candidates(root):
+            ingestion.feed([one])
+            waiting.append(ingestion._slices.qsize())
+        found = ingestion.finish()
+    os.close(fd)
+    assert max(waiting) <= 3
+    assert outcome(found) == outcome(run(root, None, workers=1))
+    rows = [row.sha256 for group in found.groups for row in group.group.blobs]
+    assert len(rows) == len(set(rows)) == -(-MANY // 10)
+    found.discard()
+
+
+def test_a_walk_that_waits_for_readers_hears_of_their_death(
+    root: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SLICE_FILES", 20)
+    monkeypatch.setattr(module, "POOL_FROM_FILES", 30)
+    monkeypatch.setattr(module, "AHEAD", 1)
+
+    def die(worker: Child) -> None:
+        raise EpmError("a worker died")
+
+    monkeypatch.setattr(Child, "_receive", die)
+    with pytest.raises(EpmError, match="died"):
+        run(root, store, workers=2)
+    assert leftovers(store) == []
+
+
+def test_a_full_group_ends_and_nothing_is_stored_twice(
+    root: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the contents nor the parts of two large ones that are alike."""
+    monkeypatch.setattr(pack, "FULL_BYTES", 20 << 20)
+    monkeypatch.setattr(reading, "PART_THRESHOLD", 1 << 20)
+    large = os.urandom(20 << 20)
+    for name in ("large", "also large"):
+        (root / name).write_bytes(large)
+    ingested = run(root, store, workers=1)
+    assert len(ingested.groups) == 2
+    assert sum(group.length for group in ingested.groups) < 21 << 20
+    with store.lock_write(), store.database.write():
+        for group in ingested.groups:
+            table = group.group
+            store.contents.add_group(publish_pack(store.packs, group), 0, table)
+    assert b"".join(store.blobs.stream(identify(large))) == large
+    assert all(store.blobs.has(info) for info in map(identify, (b"content 0", b"content 9")))
+
+
+def test_groups_that_ended_go_with_a_reader_that_fails(
+    root: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack, "FULL_BYTES", 1)
+    for n in range(30):
+        (root / f"large{n}").write_bytes(os.urandom(1 << 20))
+    finish = GroupWriter.finish
+    finished: list[WrittenGroup] = []
+
+    def fail_at_last(writer: GroupWriter) -> WrittenGroup:
+        if len(finished) == 3:
+            raise OSError(errno.EIO, "cannot")
+        finished.append(finish(writer))
+        return finished[-1]
+
+    monkeypatch.setattr(GroupWriter, "finish", fail_at_last)
+    with pytest.raises(OSError, match="cannot"):
+        run(root, store, workers=1)
+    assert len(finished) == 3
+    assert leftovers(store) == []
 
 
 @pytest.mark.parametrize("workers", [1, 2])
