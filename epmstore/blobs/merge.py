@@ -165,9 +165,10 @@ def _seal(
     for row, place in rows.values():
         if place.kind is not None:
             beside.setdefault(place.seal_offset, []).append(row)
+    live = {offset: sum(row.length for row in kept) for offset, kept in beside.items()}
 
     def comes_alone(row: BlobRow, place: Place) -> bool:
-        dead = place.plain_size - sum(one.length for one in beside[place.seal_offset])
+        dead = place.plain_size - live[place.seal_offset]
         is_poor = place.plain_size < COPY_FROM or is_wasteful(dead, place.plain_size)
         return place.kind is Kind.DELTA or (row.digest is not None and is_poor)
 

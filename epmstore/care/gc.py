@@ -6,7 +6,7 @@ disk gets emptier from the start. What was interrupted is done again from the be
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
@@ -200,22 +200,26 @@ class _Collector:
 
     def _write(self, found: Survey, stage: str, files: list[str]) -> str | None:
         """The name of a pack with what is needed of some files; null if that is nothing."""
-        packs, plan = self._store.packs, found.plan
-        leaned = leaned_on(found.tables, files[0])
-
-        def keep(sha256: Sha256) -> bool:
-            return sha256 in leaned or plan.keeps(files[0], sha256)
-
+        packs = self._store.packs
         if stage == "repacked":
-            written = rewrite(packs, files[0], keep)
+            written = rewrite(packs, files[0], _keeper(found, files[0]))
         elif stage == "sealed":
-            written = seal_log(packs, files[0], _path_order(self._store), keep)
+            order = _path_order(self._store)
+            written = seal_log(packs, files[0], order, _keeper(found, files[0]))
         else:
             written = merge_packs(packs, files)
         if written.is_empty:
             discard_written(written)
             return None
         return publish_pack(packs, written)
+
+
+def _keeper(found: Survey, file: str) -> Callable[[Sha256], bool]:
+    """What of a file goes into the one in its place: what the plan keeps there, and what dead
+    contents of others lean on for as long as these are there.
+    """
+    leaned = leaned_on(found.tables, file)
+    return lambda sha256: sha256 in leaned or found.plan.keeps(file, sha256)
 
 
 def _may_go(store: Store, found: Survey, gone: Collection[str]) -> bool:

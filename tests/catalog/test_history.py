@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from epmstore import codec, fsio, seal
 from epmstore.catalog import format as catalog_format
+from epmstore.catalog import history
 from epmstore.catalog.format import PART_ENTRIES
 from epmstore.catalog.history import CatalogFile
 from epmstore.catalog.model import (
@@ -120,6 +121,38 @@ def test_a_failed_append_leaves_nothing(catalog: CatalogFile, faults: None, fail
     assert catalog.path.stat().st_size == position.length
     catalog.append(RECORDS[1:], position)
     assert records(catalog) == RECORDS
+
+
+def test_many_records_are_written_in_pieces(
+    catalog: CatalogFile, faults: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a later piece that fails leaves is cut off; after a kill it is replayed."""
+    whole = CatalogFile(tmp_path / "whole")
+    whole.append(RECORDS, START)
+    position = catalog.append(RECORDS[:1], START)
+    monkeypatch.setattr(history, "_BUFFER", 2)
+    writes = 0
+
+    def fail(call: str, _: tuple[object, ...]) -> None:
+        nonlocal writes
+        writes += call == "write"
+        if call == "write" and writes == 3:
+            raise OSError(errno.ENOSPC, "no space")
+
+    for is_killed in (False, True):  # who is killed does not cut it off either
+        writes = 0
+        fsio.install_fault(fail)
+        with pytest.raises(OSError, match="no space"), monkeypatch.context() as patched:
+            if is_killed:
+                patched.setattr(fsio, "truncate", lambda fd, size: None)
+            catalog.append(RECORDS[1:], position)
+        fsio.install_fault(None)
+        assert (catalog.path.stat().st_size > position.length) == is_killed
+    assert catalog.tail(position).replay
+    end = catalog.tail(position).valid
+    assert records(catalog) == RECORDS[: end.seq]
+    catalog.append(RECORDS[end.seq :], end)
+    assert catalog.path.read_bytes() == whole.path.read_bytes()
 
 
 def test_what_the_index_missed_is_replayed_before_more_is_appended(catalog: CatalogFile) -> None:

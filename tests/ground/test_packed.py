@@ -43,7 +43,7 @@ def test_joining_leaves_both_as_they_are() -> None:
     assert both.sum == tree_sum([file("a"), file("aa"), file("b")])
 
 
-def test_many_take_a_third_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_take_less_than_100_bytes_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rest is digests, which nothing makes smaller."""
     monkeypatch.setattr(packed, "PLAIN", 0)
     held = PackedEntries()
