@@ -72,7 +72,10 @@ def parse_selector(text: str) -> Selector:
     """Raises UsageError for what cannot name a version."""
     selector, path = _parse(text)
     if path is not None:
-        raise UsageError(f"{text!r} has a path where a version alone is meant")
+        raise UsageError(
+            f"{text!r} has a path where a version alone is meant",
+            hint="leave out the colon and what follows it; an application is named with --app",
+        )
     return selector
 
 

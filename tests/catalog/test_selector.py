@@ -186,3 +186,9 @@ def test_a_tag_is_read_back_as_that_tag(name: str) -> None:
     found, other = parse_range(f"{name}..{name}")
     assert (found.base, found.value, found.back) == ("tag", name, 0)
     assert found == other == parse_in_tree(f"{name}:x")[0]
+
+
+def test_a_path_too_many_says_how_to_go_on() -> None:
+    with pytest.raises(UsageError, match="'crm:0' has a path") as caught:
+        parse_selector("crm:0")
+    assert caught.value.hint is not None and "--app" in caught.value.hint
