@@ -276,7 +276,7 @@ def intern(
             if row[1]:
                 _complete(db, row[0], info)
         if info.digest:
-            known.rows[sha256] = found[sha256]
+            known.rows.add(sha256, found[sha256])
         else:
             known.half[sha256] = found[sha256]
     db.executemany(

@@ -4,7 +4,8 @@ The index is a cache of packs and catalogs. It answers every question about cont
 and it may be deleted at any time: whoever opens it next replays what it lacks. Rules:
 
 - one writer, who holds the `write` lock for as long as the connection is open; readers open
-`mode=ro`; - each transaction first checks that the file it has open is still the one of that name;
+  `mode=ro`;
+- each transaction first checks that the file it has open is still the one of that name;
 - times are nanoseconds, sizes bytes, paths the bytes of the names.
 
 An entry lives in `live` while it is part of the newest version, and in `past` with the versions
@@ -25,6 +26,7 @@ from pathlib import Path
 from epmstore import fsio, sqlite
 from epmstore.atomic import directory, remove_file
 from epmstore.errors import BusyError, DamagedError, DiskFullError
+from epmstore.index.numbers import Numbers
 
 SCHEMA_VERSION = 4
 VENDOR = "/refcat"
@@ -105,7 +107,7 @@ class Interned:
     """
 
     def __init__(self) -> None:
-        self.rows: dict[bytes, int] = {}
+        self.rows = Numbers()
         self.half: dict[bytes, int] = {}
         self.has_all: bool | None = None
 
