@@ -10,6 +10,8 @@ content is written once per writer; who does not finish a writer discards it.
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias
@@ -17,6 +19,7 @@ from typing import Protocol, Self, TypeAlias
 import msgspec
 
 from epmstore import atomic, codec, fsio, seal
+from epmstore.ahead import ahead
 from epmstore.blobs import footer, frames
 from epmstore.blobs.output import Output, Temporary, discard_temporary
 from epmstore.blobs.records import load_group
@@ -155,12 +158,16 @@ class GroupWriter:
         if self.has(info.sha256):
             self.add(info, data)
             return False
-        frame = codec.compress_delta(data, base_data)
-        if not _is_worth_it(frame, data):
+        delta = codec.compress_delta(data, base_data)
+        whole = _whole(delta, len(data), partial(frames.solid, [data]))
+        if whole is None:
+            self.copy_delta(_delta_row(info.digest, info.sha256, len(data), base), delta)
+        elif len(data) >= self._frame_size:
+            self._is_known(info.sha256, info.digest)
+            self._enter_solid([(info, data)], self._write(whole))
+        else:
             self.add(info, data)
-            return False
-        self.copy_delta(_delta_row(info.digest, info.sha256, len(data), base), frame)
-        return True
+        return whole is None
 
     def add_large(
         self,
@@ -180,10 +187,31 @@ class GroupWriter:
             if not has_part(info.sha256):
                 self.add(info, first)
             return info
-        whole = Hasher()
-        parts: list[Sha256] = []
         pieces = itertools.chain((first, second), pieces)
         del first, second  # or they would be held as long as all the others pass by
+        whole = Hasher()
+        parts: list[Sha256] = []
+        with closing(ahead(self._presses(pieces, whole, parts, has_part, bases))) as pressed:
+            for part in pressed:
+                self._put_part(part)
+        info = whole.info()
+        self.copy_large(
+            BlobRow(info.digest, info.sha256, info.size, NO_FRAME, 0, 0, None, (*parts,))
+        )
+        return info
+
+    def _presses(
+        self,
+        pieces: Iterable[bytes],
+        whole: Hasher,
+        parts: list[Sha256],
+        has_part: Callable[[Sha256], bool],
+        bases: PartBases | None,
+    ) -> Iterator[Callable[[], "_Part"]]:
+        """What is to be done for parts that are not stored yet. All are noted in `whole` and
+        `parts`.
+        """
+        coming: set[Sha256] = set()
         for number, data in enumerate(pieces):
             whole.update(data)
             sha256 = Sha256(hashlib.sha256(data).digest())
@@ -191,24 +219,23 @@ class GroupWriter:
             if has_part(sha256):
                 if bases is not None:
                     bases.met(number, sha256)
-            elif not self.has(sha256):
-                self.add_part(sha256, data, None if bases is None else bases.base(number))
-        info = whole.info()
-        self.copy_large(
-            BlobRow(info.digest, info.sha256, info.size, NO_FRAME, 0, 0, None, (*parts,))
-        )
-        return info
+            elif not self.has(sha256) and sha256 not in coming:
+                coming.add(sha256)
+                base = None if bases is None else bases.base(number)
+                yield partial(_press, sha256, data, base)
 
-    def add_part(self, sha256: Sha256, data: bytes, base: Base | None = None) -> None:
+    def add_part(self, sha256: Sha256, data: bytes) -> None:
         """Store a part of a large content. Raises OSError."""
-        if base is not None:
-            frame = codec.compress_delta(data, base[1], PART_DELTA_LEVEL)
-            if _is_worth_it(frame, data):
-                self.copy_delta(_delta_row(None, sha256, len(data), base[0]), frame)
-                return
-        if not self._is_known(sha256):
-            number = self._write(frames.part(data))
-            self._enter(BlobRow(None, sha256, len(data), number, 0, len(data)))
+        if not self.has(sha256):
+            self._put_part(_press(sha256, data, None))
+
+    def _put_part(self, part: "_Part") -> None:
+        if part.delta is not None:
+            self.copy_delta(part.row, part.delta)
+        elif not self._is_known(part.row.sha256):
+            assert part.frame is not None, "a part is a delta or has a frame"
+            number = self._write(part.frame, part.head)
+            self._enter(msgspec.structs.replace(part.row, frame=number))
 
     def copy_delta(self, row: BlobRow, frame: bytes) -> None:
         """Store a delta that is already made; where `row` says that it lies does not count. Raises
@@ -288,16 +315,18 @@ class GroupWriter:
         self._deltas_size = 0
 
     def _write_solid(self, contents: Sequence[tuple[BlobInfo, bytes]]) -> None:
-        row = self._write(frames.solid([data for _, data in contents]))
+        self._enter_solid(contents, self._write(frames.solid([data for _, data in contents])))
+
+    def _enter_solid(self, contents: Sequence[tuple[BlobInfo, bytes]], row: int) -> None:
         offset = 0
         for info, data in contents:
             length = len(data)
             self._enter(BlobRow(info.digest, info.sha256, length, row, offset, length))
             offset += length
 
-    def _write(self, frame: frames.Frame) -> int:
+    def _write(self, frame: frames.Frame, sealed_head: bytes = b"") -> int:
         row = FrameRow(frame.kind, self.stored, len(frame.head), len(frame.body), frame.number)
-        return self._append(row, frame.sealed_head(), frame.body)
+        return self._append(row, sealed_head or frame.sealed_head(), frame.body)
 
     def _append(self, row: FrameRow, *record: bytes) -> int:
         for piece in record:
@@ -355,11 +384,35 @@ def _delta(row: BlobRow, frame: bytes) -> frames.Delta:
     return frames.Delta(row.base, frame, row.size)
 
 
-def _is_worth_it(frame: bytes, data: bytes) -> bool:
-    """Whether a delta is at most half of what the content would take by itself."""
-    if len(frame) * 16 <= len(data):  # next to nothing compresses to an eighth
-        return True
-    return len(frame) * 2 <= len(codec.compress(data))
+class _Part(msgspec.Struct, frozen=True, gc=False):
+    """A part of a large content as it is to be written: a delta, or a frame and its sealed head."""
+
+    row: BlobRow
+    delta: bytes | None
+    frame: frames.Frame | None
+    head: bytes = b""
+
+
+def _press(sha256: Sha256, data: bytes, base: Base | None) -> _Part:
+    """All that is long work. Needs nothing of a writer: any thread may do it."""
+    if base is None:
+        frame = frames.part(data)
+    else:
+        delta = codec.compress_delta(data, base[1], PART_DELTA_LEVEL)
+        whole = _whole(delta, len(data), partial(frames.part, data))
+        if whole is None:
+            return _Part(_delta_row(None, sha256, len(data), base[0]), delta, None)
+        frame = whole
+    row = BlobRow(None, sha256, len(data), NO_FRAME, 0, len(data))
+    return _Part(row, None, frame, frame.sealed_head())
+
+
+def _whole(delta: bytes, size: int, make: Callable[[], frames.Frame]) -> frames.Frame | None:
+    """A content's own frame; null if a delta takes at most half of that, and so pays."""
+    if len(delta) * 16 <= size:  # next to nothing compresses to an eighth
+        return None
+    frame = make()
+    return None if len(delta) * 2 <= len(frame.body) else frame
 
 
 def _pieces(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:

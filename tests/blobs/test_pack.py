@@ -194,6 +194,23 @@ def test_parts_that_moved_are_compared_with_those_they_were(shelf: Shelf) -> Non
     assert len(deltas) == 2 and all(row.length < 60 for row in deltas)
 
 
+def test_what_fails_in_a_part_leaves_no_group(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed, before = frames.part, threading.active_count()
+
+    def fail(data: bytes) -> frames.Frame:
+        if data == noise(1000, 4):
+            raise MemoryError
+        return packed(data)
+
+    monkeypatch.setattr(frames, "part", fail)
+    with pytest.raises(MemoryError), shelf.writer(part_size=1000, spill=0) as writer:
+        writer.add_large([noise(1000, n) for n in range(9)])
+    assert files_below(shelf.packs) == []
+    assert threading.active_count() == before
+
+
 def test_a_part_that_repeats_is_written_once(shelf: Shelf) -> None:
     with shelf.writer(part_size=1000) as writer:
         info = writer.add_large([bytes(10_000)])

@@ -1,0 +1,25 @@
+"""Calls that a thread makes ahead of whoever takes their results, in order. It pays for large
+pieces of work that need no interpreter: compression, digests.
+"""
+
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+_Result = TypeVar("_Result")
+
+
+def ahead(calls: Iterable[Callable[[], _Result]]) -> Generator[_Result, None, None]:
+    """The results of calls, in order. The next call is asked for while one is made, and no more
+    than two wait to be taken: each holds a piece of work in memory. Raises what they raise; close
+    it to leave it early, and no call is being made any more.
+    """
+    before: Future[_Result] | None = None
+    with ThreadPoolExecutor(1) as pool:
+        for call in calls:
+            now = pool.submit(call)
+            if before is not None:
+                yield before.result()
+            before = now
+        if before is not None:
+            yield before.result()
