@@ -14,7 +14,7 @@ from string import Template
 from benchmarks.contestants import Contestant
 from benchmarks.measure import CommandError, apparent_bytes, timed, untimed
 from benchmarks.results import Results
-from benchmarks.scratch import Scratch
+from benchmarks.scratch import INODE_RATIO, Scratch
 from benchmarks.stages import (
     CHAINS,
     EDITS,
@@ -85,7 +85,9 @@ class Bench:
         self.release = release
         self.results = results
         self._work = older.parent / "work"
-        self._size = COPIES * results.tree_bytes + (HUGE_BYTES << 2)
+        # small files run out of inodes before they run out of bytes
+        of_bytes = COPIES * results.tree_bytes + (HUGE_BYTES << 2)
+        self._size = max(of_bytes, COPIES * results.files * INODE_RATIO)
         self._stages = stages
         self._original = ""
 

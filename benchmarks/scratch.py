@@ -14,6 +14,7 @@ from pathlib import Path
 SIZE = 40 << 30
 """Of the image, which is sparse: it takes what is in it."""
 INODE_RATIO = 16384
+"""Bytes of the image for which it has room for one more file or folder."""
 SECTOR = 512
 
 
