@@ -1,5 +1,6 @@
 """What every BlobReader does. A subclass says how a reader is made that holds given contents."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from tests.blobs.table import noise, text
 CONTENTS = [b"", b"a", b"two words", text(500), text(500) + b"!", noise(5000), bytes(30_000)]
 
 
-class BlobReaderContract:
+class BlobReaderContract(ABC):
+    @abstractmethod
     def reader(self, folder: Path, contents: Sequence[bytes]) -> BlobReader:
-        raise NotImplementedError
+        """One that holds these contents."""
 
     def test_what_was_stored_comes_back(self, tmp_path: Path) -> None:
         reader = self.reader(tmp_path, CONTENTS)

@@ -1,5 +1,5 @@
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -122,6 +122,27 @@ def test_a_delta_that_saves_little_is_not_made(shelf: Shelf) -> None:
         assert not writer.add_delta(identify(data), data, identify(text(900)).sha256, text(900))
         written = writer.finish()
     assert kinds(written) == "R"
+
+
+def test_a_large_content_that_makes_no_delta_has_the_frame_that_said_so(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed, made = frames.solid, []
+
+    def count(blobs: Sequence[bytes]) -> frames.Frame:
+        made.append(blobs)
+        return packed(blobs)
+
+    monkeypatch.setattr(frames, "solid", count)
+    shelf.keep(text(900))
+    made.clear()
+    with shelf.writer(frame_size=500) as writer:
+        for _ in range(2):
+            data, base = noise(3000), text(900)
+            assert not writer.add_delta(identify(data), data, identify(base).sha256, base)
+        shelf.publish(writer.finish())
+    assert made == [[noise(3000)]]
+    assert shelf.store.read(identify(noise(3000))) == noise(3000)
 
 
 def test_deltas_and_others_in_one_group(shelf: Shelf) -> None:
