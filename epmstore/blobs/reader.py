@@ -29,9 +29,10 @@ class FrameReader:
         self._files = Files(packs)
         self._cache = _Cache(cache_bytes)
 
-    def frame(self, place: Place, wanted: int | None = None) -> bytes:
+    def frame(self, place: Place, wanted: int | None = None, *, keep: bool = True) -> bytes:
         """The plain bytes of a solid, stored or part frame; the stored body of a delta frame. Who
         says that no more than the first `wanted` are going to be looked at may get only these.
+        `keep`: it may be asked for again soon.
 
         Raises FileNotFoundError, OSError, DamagedError.
         """
@@ -39,7 +40,7 @@ class FrameReader:
         data = self._cache.get(key)
         if data is None or not _has(data, place, wanted):
             data = self._decode(place, wanted)
-            if place.kind is not Kind.PART:  # a stream of parts would drive all else out
+            if keep and place.kind is not Kind.PART:  # a stream of parts would drive all else out
                 self._cache.put(key, data)
         return data
 

@@ -4,13 +4,16 @@ The index is a cache and is believed in nothing but places: what comes out is al
 the SHA-256 that was asked for. May be used from several threads.
 """
 
+import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Self, TypeAlias
 
 from epmstore import codec
+from epmstore.ahead import ahead
 from epmstore.blobs.interface import BlobTable
 from epmstore.blobs.pack import PART_THRESHOLD, Base, GroupWriter
 from epmstore.blobs.reader import FrameReader
@@ -66,11 +69,12 @@ class PackStore:
             return
         whole = hashlib.sha256()
         last = b""
-        for part in self._parts(place):
-            if last:
-                yield last
-            last = self._read(part)
-            whole.update(last)
+        with contextlib.closing(self._part_contents(place)) as contents:
+            for data in contents:
+                if last:
+                    yield last
+                last = data
+                whole.update(last)
         if whole.digest() != info.sha256:
             raise _mismatch(info.sha256)
         yield last
@@ -180,34 +184,55 @@ class PackStore:
                 raise _not_found(sha256)
         return bases
 
-    def _parts(self, place: Place) -> Iterator[Place]:
+    def _part_contents(self, place: Place) -> Generator[bytes, None, None]:
+        """The parts of a large content in order, each checked. They are decoded ahead by a thread,
+        which asks the index for nothing: whoever reads may hold its lock.
+        """
+        parts = self._parts(place)
+        bases = self._bases(parts)
+        placed = [(part, None if part.base is None else bases[part.base]) for part in parts]
+        calls = (partial(self._unless_moved, part, base) for part, base in placed)
+        with contextlib.closing(ahead(calls)) as contents:
+            for part, data in zip(parts, contents, strict=True):
+                yield self._moved(part) if data is None else data
+
+    def _parts(self, place: Place) -> list[Place]:
         parts = self._table.places(list(dict.fromkeys(place.parts)))
         for sha256 in place.parts:
             if sha256 not in parts:
                 raise _not_found(sha256)
-            yield parts[sha256]
+        return [parts[sha256] for sha256 in place.parts]
 
     def _read(self, place: Place, base: Place | None = None, wanted: int | None = None) -> bytes:
-        """One content, checked. Its pack may have been merged into another since the look-up.
-        `wanted` are plain bytes of its frame or of its base's, as for `FrameReader.frame`.
+        """One content, checked. `wanted` are plain bytes of its frame or of its base's, as for
+        `FrameReader.frame`.
         """
-        if base is None and place.base is not None:
-            base = self._place(place.base)
+        data = self._unless_moved(place, base, wanted)
+        return self._moved(place) if data is None else data
+
+    def _moved(self, place: Place) -> bytes:
+        """A content whose pack was merged into another since the look-up."""
+        place = self._place(place.sha256)
+        base = None if place.base is None else self._place(place.base)
+        data = self._unless_moved(place, base)
+        if data is None:
+            raise _not_found(place.sha256, file=place.file)
+        return data
+
+    def _unless_moved(
+        self, place: Place, base: Place | None, wanted: int | None = None
+    ) -> bytes | None:
+        """One content, checked; null if its file or its base's is not there any more."""
         try:
             return self._content(place, base, wanted)
         except FileNotFoundError:
-            pass
-        place = self._place(place.sha256)
-        base = None if place.base is None else self._place(place.base)
-        try:
-            return self._content(place, base)
-        except FileNotFoundError:
-            raise _not_found(place.sha256, file=place.file) from None
+            return None
 
     def _content(self, place: Place, base: Place | None, wanted: int | None = None) -> bytes:
         if place.kind is None:
             raise UsageError("a large content is streamed, not read with others")
-        frame = self._reader.frame(place, None if base else wanted)
+        has_others = place.length < place.plain_size
+        frame = self._reader.frame(place, None if base else wanted, keep=has_others)
         data = frame[place.offset : place.offset + place.length]
         if base is not None:
             data = codec.decompress_delta(data, self._full(base, wanted), place.size)

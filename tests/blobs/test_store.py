@@ -12,7 +12,7 @@ from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, publish_pack
 from epmstore.blobs.packlog import PackLog
 from epmstore.blobs.reader import Files, FrameReader
 from epmstore.blobs.store import PackStore, stored_share
-from epmstore.digest import BlobInfo, Digest, identify
+from epmstore.digest import BlobInfo, Digest, Sha256, identify
 from epmstore.errors import (
     BlobNotFoundError,
     CollisionError,
@@ -23,7 +23,7 @@ from epmstore.errors import (
 from epmstore.group import Place
 from epmstore.seal import SIZE, Kind, Seal
 from tests.blobs.contract import BlobReaderContract
-from tests.blobs.table import Shelf, group_of, noise, text
+from tests.blobs.table import MemoryTable, Shelf, group_of, noise, text
 
 ROOT = Path(__file__).resolve().parents[2]
 COLLISIONS = Path(
@@ -80,6 +80,12 @@ def with_delta(shelf: Shelf, old: bytes, new: bytes) -> None:
     with shelf.writer() as writer:
         assert writer.add_delta(identify(new), new, base.sha256, base_data)
         shelf.publish(writer.finish())
+
+
+def keep_large(shelf: Shelf, data: bytes) -> tuple[str, BlobInfo]:
+    with shelf.writer(part_size=1000) as writer:
+        large = writer.add_large([data])
+        return shelf.publish(writer.finish()), large
 
 
 def test_a_delta_comes_back(shelf: Shelf) -> None:
@@ -186,6 +192,17 @@ def test_a_frame_is_decoded_as_far_as_it_is_wanted(
     assert plain[-1] == whole
 
 
+def test_what_is_alone_in_its_frame_is_not_kept(shelf: Shelf) -> None:
+    """A stream of parts that do not compress would drive out what is asked for again."""
+    _, large = keep_large(shelf, noise(20000))
+    shelf.keep(noise(5000, 1))
+    shelf.keep(text(50), text(60))
+    assert b"".join(shelf.store.stream(large)) == noise(20000)
+    assert shelf.store.read(identify(noise(5000, 1))) == noise(5000, 1)
+    assert shelf.store.read(identify(text(50))) == text(50)
+    assert list(shelf.store._reader._cache._frames.values()) == [text(50)]
+
+
 def test_damage_behind_what_is_wanted_is_noticed(shelf: Shelf) -> None:
     contents = [text(60, n) for n in range(60)]
     file = shelf.keep(*contents, frame_size=1 << 20)
@@ -254,18 +271,61 @@ def test_a_lost_base_is_not_found(shelf: Shelf) -> None:
 
 
 def test_a_lost_part_ends_a_stream_early(shelf: Shelf) -> None:
-    with shelf.writer(part_size=1000) as writer:
-        large = writer.add_large([text(900)])
-        shelf.publish(writer.finish())
+    _, large = keep_large(shelf, text(900))
     del shelf.table.found[shelf.table.found[large.sha256].parts[-1]]
     with pytest.raises(BlobNotFoundError):
         list(shelf.store.stream(large))
 
 
-def test_parts_in_a_wrong_order_are_found_out(shelf: Shelf) -> None:
+def test_a_stream_goes_on_in_the_pack_its_parts_were_merged_into(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it is the reader who asks where they are: its thread has the lock of the index."""
+    old, large = keep_large(shelf, text(900))
     with shelf.writer(part_size=1000) as writer:
-        large = writer.add_large([text(900)])
-        shelf.publish(writer.finish())
+        writer.add(identify(text(50)), text(50))
+        writer.add_large([text(900)])
+        merged = writer.finish()
+    asked: set[int] = set()
+    find = MemoryTable.places
+
+    def places(table: MemoryTable, wanted: Sequence[Sha256]) -> dict[Sha256, Place]:
+        asked.add(threading.get_ident())
+        return find(table, wanted)
+
+    monkeypatch.setattr(MemoryTable, "places", places)
+    pieces = shelf.store.stream(large)
+    got = [next(pieces)]
+    shelf.table.forget_file(old)
+    shelf.publish(merged)
+    atomic.remove_file(shelf.packs / old)
+    shelf.store.close()
+    assert b"".join([*got, *pieces]) == text(900)
+    assert asked == {threading.get_ident()}
+
+
+def test_a_stream_that_ends_early_leaves_nothing_running(shelf: Shelf) -> None:
+    before = threading.active_count()
+    file, large = keep_large(shelf, noise(20000))
+    pieces = shelf.store.stream(large)
+    assert next(pieces) == noise(20000)[:1000]
+    pieces.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+
+    third = shelf.table.found[shelf.table.found[large.sha256].parts[2]]
+    with (shelf.packs / file).open("r+b") as pack:
+        pack.seek(third.seal_offset + SIZE + third.head_length + 500)
+        pack.write(b"damage")
+    shelf.store.close()  # and what it has decoded
+    pieces = shelf.store.stream(large)
+    assert next(pieces) == noise(20000)[:1000]
+    with pytest.raises(DamagedError):
+        list(pieces)
+    assert threading.active_count() == before
+
+
+def test_parts_in_a_wrong_order_are_found_out(shelf: Shelf) -> None:
+    _, large = keep_large(shelf, text(900))
     place = shelf.table.found[large.sha256]
     turned = Place(
         large.sha256, large.size, place.file, None, 0, 0, 0, 0, 0, 0, None, place.parts[::-1]
