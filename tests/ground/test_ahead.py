@@ -58,6 +58,17 @@ def test_an_error_comes_in_its_turn_and_ends_it() -> None:
     assert made in ([0, 1, 2], [0, 1, 2, 4])
 
 
+def test_an_error_of_who_asks_comes_after_the_results_of_all_that_was_asked_for() -> None:
+    def calls() -> Iterator[Callable[[], int]]:
+        yield from (partial(int, number) for number in range(3))
+        raise OSError("cannot read on")
+
+    taken: list[int] = []
+    with pytest.raises(OSError, match="cannot read on"):
+        taken.extend(ahead(calls()))
+    assert taken == [0, 1, 2]
+
+
 def test_whoever_leaves_early_leaves_nothing_running() -> None:
     before = threading.active_count()
     with closing(ahead(partial(int, n) for n in range(100))) as results:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from epmstore.blobs import pack
+from epmstore.blobs.frames import PART_SIZE
 from epmstore.blobs.pack import GroupWriter, WrittenGroup, publish_pack
 from epmstore.child import Child
 from epmstore.clock import FixedClock
@@ -18,11 +19,14 @@ from epmstore.digest import identify
 from epmstore.errors import EpmError
 from epmstore.record import ingest as module
 from epmstore.record import reading
+from epmstore.record.commit import store_groups
 from epmstore.record.ingest import POOL_FROM_FILES, Ingested, Ingestion, ingest
 from epmstore.record.observe import Candidate
 from epmstore.record.shelf import OwnClaims, SharedClaims, Shelf
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
+from epmstore.scan.problem import UnreadError
+from epmstore.scan.steady import SteadyStream
 from epmstore.scan.walk import walk
 from epmstore.workspace.opening import make_store
 
@@ -160,6 +164,30 @@ def test_a_full_group_ends_and_nothing_is_stored_twice(
             store.contents.add_group(publish_pack(store.packs, group), 0, table)
     assert b"".join(store.blobs.stream(identify(large))) == large
     assert all(store.blobs.has(info) for info in map(identify, (b"content 0", b"content 9")))
+
+
+def test_a_part_of_a_file_that_changed_meanwhile_is_there_for_the_next(
+    root: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes a part upon itself stores it, even if the file that it is of does not count."""
+    monkeypatch.setattr(reading, "PART_THRESHOLD", 1 << 20)
+    part = os.urandom(PART_SIZE)
+    for name in ("a", "b"):
+        (root / name).write_bytes(os.urandom(PART_SIZE) + part + name.encode())
+    content = (root / "b").read_bytes()
+    chunks = SteadyStream.chunks
+
+    def touched(stream: SteadyStream, size: int) -> Iterator[bytes]:
+        yield from chunks(stream, size)
+        if stream.stat.st_ino == (root / "a").stat().st_ino:
+            raise UnreadError("a", "unstable", "changed while it was read")
+
+    monkeypatch.setattr(SteadyStream, "chunks", touched)
+    ingested = run(root, store, workers=1)
+    assert [one.path for one in ingested.examined if one.problem] == ["a"]
+    with store.lock_write():
+        store_groups(store, ingested.groups)
+    assert b"".join(store.blobs.stream(identify(content))) == content
 
 
 def test_groups_that_ended_go_with_a_reader_that_fails(
