@@ -100,8 +100,7 @@ class GroupWriter:
         self._part_size = part_size
         self._frames: list[FrameRow] = []
         self._blobs: list[BlobRow] = []
-        self._known: set[Sha256] = set()
-        self._unnamed: dict[Sha256, int] = {}
+        self._known: dict[Sha256, Digest | None] = {}
         self._pending: list[tuple[BlobInfo, bytes]] = []
         self._pending_size = 0
         self._deltas: list[tuple[BlobRow, bytes]] = []
@@ -235,7 +234,7 @@ class GroupWriter:
         elif not self._is_known(part.row.sha256):
             assert part.frame is not None, "a part is a delta or has a frame"
             number = self._write(part.frame, part.head)
-            self._enter(msgspec.structs.replace(part.row, frame=number))
+            self._blobs.append(msgspec.structs.replace(part.row, frame=number))
 
     def copy_delta(self, row: BlobRow, frame: bytes) -> None:
         """Store a delta that is already made; where `row` says that it lies does not count. Raises
@@ -251,7 +250,7 @@ class GroupWriter:
     def copy_large(self, row: BlobRow) -> None:
         """Enter a large blob whose parts are stored, here or elsewhere."""
         if not self._is_known(row.sha256, row.digest):
-            self._enter(row)
+            self._blobs.append(row)
 
     def copy_frame(self, frame: FrameRow, record: bytes, blobs: Sequence[BlobRow]) -> None:
         """Store a sealed frame of another group as it is, with its rows, unless all contents in it
@@ -263,13 +262,13 @@ class GroupWriter:
         moved = msgspec.structs.replace(frame, offset=self.stored)
         number = self._append(moved, record)
         for row in fresh:
-            self._enter(msgspec.structs.replace(row, frame=number))
+            self._blobs.append(msgspec.structs.replace(row, frame=number))
 
     def finish(self) -> WrittenGroup:
         """The group, its file (if it has one) durable. The writer is done. Raises OSError."""
         self._flush()
         self._flush_deltas()
-        record = footer.encode(self._frames, self._blobs).sealed()
+        record = footer.encode(self._frames, self._rows()).sealed()
         found = seal.parse(record, base=self.stored)
         self._output.append(record)
         length, is_empty = self.stored, not self._blobs
@@ -284,17 +283,16 @@ class GroupWriter:
         """Whether it was given before; from now on it was. A part that turns out to be the content
         of a file too gets its address.
         """
-        if sha256 not in self._known:
-            self._known.add(sha256)
-            return False
-        if digest is not None and (row := self._unnamed.pop(sha256, None)) is not None:
-            self._blobs[row] = msgspec.structs.replace(self._blobs[row], digest=digest)
-        return True
+        is_known = sha256 in self._known
+        self._known[sha256] = digest or self._known.get(sha256)
+        return is_known
 
-    def _enter(self, row: BlobRow) -> None:
-        if row.digest is None:
-            self._unnamed[row.sha256] = len(self._blobs)
-        self._blobs.append(row)
+    def _rows(self) -> list[BlobRow]:
+        known, named = self._known, msgspec.structs.replace
+        return [
+            row if row.digest is not None else named(row, digest=known[row.sha256])
+            for row in self._blobs
+        ]
 
     def _flush(self) -> None:
         if self._pending:
@@ -309,7 +307,9 @@ class GroupWriter:
         offset = 0
         for row, frame in self._deltas:
             length = len(frame)
-            self._enter(msgspec.structs.replace(row, frame=number, offset=offset, length=length))
+            self._blobs.append(
+                msgspec.structs.replace(row, frame=number, offset=offset, length=length)
+            )
             offset += length
         self._deltas = []
         self._deltas_size = 0
@@ -321,7 +321,7 @@ class GroupWriter:
         offset = 0
         for info, data in contents:
             length = len(data)
-            self._enter(BlobRow(info.digest, info.sha256, length, row, offset, length))
+            self._blobs.append(BlobRow(info.digest, info.sha256, length, row, offset, length))
             offset += length
 
     def _write(self, frame: frames.Frame, sealed_head: bytes = b"") -> int:

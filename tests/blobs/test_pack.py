@@ -258,6 +258,21 @@ def test_a_part_may_be_a_file_as_well(shelf: Shelf) -> None:
         assert shelf.store.read(identify(part + text(100))) == part + text(100)
 
 
+def test_a_part_that_is_a_delta_may_be_a_file_as_well(shelf: Shelf) -> None:
+    old = noise(2000)
+    with shelf.writer(part_size=1000) as writer:
+        first = writer.add_large([old])
+        shelf.publish(writer.finish())
+    part = b"!" + old[1:1000]
+    with shelf.writer(part_size=1000) as writer:
+        writer.add_large([part + old[1000:]], bases=shelf.store.part_bases(first))
+        writer.add(identify(part), part)
+        written = writer.finish()
+    (row,) = [row for row in written.group.blobs if row.sha256 == identify(part).sha256]
+    assert row.base is not None
+    assert row.digest == identify(part).digest
+
+
 def test_what_fits_one_part_is_no_large_blob(shelf: Shelf) -> None:
     with shelf.writer() as writer:
         assert writer.add_large([]) == identify(b"")
