@@ -130,6 +130,8 @@ def _drill(workspace: Workspace, order: Order, said: list[Said]) -> None:
             version, done = workspace.care.drill(app.key)
         except NotFoundError:
             continue  # nothing is recorded yet
+        except BusyError:
+            raise  # somebody else is at one
         except DiskFullError as error:
             said.append(Said(logging.WARNING, f"{app.key}: not proven: {error}"))
             continue

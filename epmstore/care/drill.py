@@ -9,15 +9,16 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
+from epmstore import locks
 from epmstore.atomic import directory, make_directories
 from epmstore.checkout.target import export, remove_tree
 from epmstore.digest import Digest, identify_stream
-from epmstore.errors import DiskFullError
+from epmstore.errors import BusyError, DiskFullError
 from epmstore.progress import SILENT, Progress
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
@@ -48,32 +49,45 @@ class Drill(msgspec.Struct, frozen=True):
 
 
 def drill(store: Store, entries: Sequence[Entry], *, progress: Progress = SILENT) -> Drill:
-    """Restore these entries, the whole tree of a version, and look. Nothing is left.
+    """Restore these entries, the whole tree of a version, and look. Nothing is left. One at a time.
 
-    Raises DiskFullError, DamagedError, BlobNotFoundError, OSError.
+    Raises BusyError, DiskFullError, DamagedError, BlobNotFoundError, OSError.
     """
     purged = store.contents.purged()
     wanted = [entry for entry in entries if _is_written(entry, purged)]
     size = sum(e.content.size for e in wanted if e.content is not None and e.same_as is None)
     folder = store.path / SCRATCH
     make_directories(folder)
-    clear(store.path)
-    _check_room(folder, size)
-    target = folder / f"{PREFIX}{secrets.token_hex(8)}"
-    try:
-        with store.keep_packs():
-            export(target, entries, store, progress, purged)
-        differs = tuple(_compare(target, wanted, progress))
-    finally:
-        clear(store.path)
+    with _alone(store.path):
+        _clear(folder)
+        _check_room(folder, size)
+        target = folder / f"{PREFIX}{secrets.token_hex(8)}"
+        try:
+            with store.keep_packs():
+                export(target, entries, store, progress, purged)
+            differs = tuple(_compare(target, wanted, progress))
+        finally:
+            _clear(folder)
     files = sum(entry.kind == "file" for entry in wanted)
     without = sum(entry.kind == "file" for entry in entries) - files
     return Drill(files, size, without, differs)
 
 
 def clear(store: Path) -> None:
-    """What a drill that was killed left. Raises OSError."""
-    with contextlib.suppress(FileNotFoundError), directory(store / SCRATCH) as folder:
+    """What a drill that was killed left; not while there is one. Raises OSError."""
+    with contextlib.suppress(BusyError, FileNotFoundError), _alone(store):
+        _clear(store / SCRATCH)
+
+
+@contextlib.contextmanager
+def _alone(store: Path) -> Iterator[None]:
+    """Each takes away what others left, so there is one at a time. Raises BusyError."""
+    with locks.hold(store / "locks", "drill", wait=0):
+        yield
+
+
+def _clear(scratch: Path) -> None:
+    with directory(scratch) as folder:
         for name in os.listdir(folder):
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if stat.S_ISDIR(found.st_mode):

@@ -81,7 +81,7 @@ class Care:
         remembered.
 
         Raises AppNotFoundError, NotFoundError, VersionNotFoundError, NotRestorableError,
-        DiskFullError, DamagedError, OSError.
+        BusyError, DiskFullError, DamagedError, OSError.
         """
         app = appcat.load(self._store.catalogs / FILE).find(key)
         history = History(self._store, app)

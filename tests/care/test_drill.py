@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 
 from epmstore.care import ledger
-from epmstore.care.drill import drill
+from epmstore.care.drill import clear, drill
 from epmstore.checkout.target import export
-from epmstore.errors import DamagedError, DiskFullError, NotFoundError, NotRestorableError
+from epmstore.errors import (
+    BusyError,
+    DamagedError,
+    DiskFullError,
+    NotFoundError,
+    NotRestorableError,
+)
 from epmstore.tree import Entry
 from epmstore.workspace import Workspace
 
@@ -123,6 +129,24 @@ def test_what_a_killed_drill_left_goes_with_the_next(workspace: Workspace) -> No
     left.mkdir(parents=True)
     (left / "file").write_bytes(b"")
     workspace.care.drill("crm")
+    assert scratch(workspace) == []
+
+
+def test_what_one_wrote_the_next_leaves_alone(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that is started meanwhile, too."""
+
+    def beside_others(*arguments: object) -> object:
+        found = export(*arguments)  # type: ignore[arg-type]
+        monkeypatch.setattr("epmstore.care.drill.export", export)
+        clear(workspace.path)
+        with pytest.raises(BusyError, match="'drill'"):
+            workspace.care.drill("crm")
+        return found
+
+    monkeypatch.setattr("epmstore.care.drill.export", beside_others)
+    assert workspace.care.drill("crm")[1].is_proven
     assert scratch(workspace) == []
 
 

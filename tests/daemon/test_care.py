@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from epmstore import locks
 from epmstore.care import ledger
 from epmstore.config import CareConfig, Config, RetentionConfig, StoreConfig
 from epmstore.errors import EpmError
@@ -15,7 +16,7 @@ from epmstore.relpath import RelPath
 from epmstore.workspace import Workspace
 from epmstored import priority
 from epmstored.care import Carer
-from epmstored.caretasks import Order, TaskProcess
+from epmstored.caretasks import Order, TaskProcess, perform
 from epmstored.clock import FakeDaemonClock
 from epmstored.schedule import DAY, FIRST
 from tests.daemon.fakes import Host
@@ -128,6 +129,13 @@ async def test_a_task_is_a_process_that_ends_when_nobody_waits(place: Place) -> 
         stopped.run(order(place, os.getpid()))
     with pytest.raises(EpmError, match="ended with 1"):  # its parent has gone meanwhile
         TaskProcess().run(order(place, os.getpid() + 1))
+
+
+def test_a_drill_waits_for_that_of_somebody_else(place: Place) -> None:
+    with Workspace.open(place.store) as workspace, locks.hold(place.store / "locks", "drill"):
+        outcome = perform(workspace, order(place, os.getpid()))
+    assert not outcome.done
+    assert [one.level for one in outcome.said] == [logging.INFO]
 
 
 async def test_damage_is_found_said_and_remembered(
