@@ -3,12 +3,12 @@
 import os
 import secrets
 from collections.abc import Iterable, Sequence, Set
-from pathlib import Path
+from io import FileIO
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from epmstore.atomic import make_directories
+from epmstore.atomic import make_directories, remove_file
 from epmstore.digest import parse_digest
 from epmstore.errors import EpmError, UsageError
 from epmstore.record.store import SYSCAT
@@ -126,9 +126,9 @@ def _behind(found: Iterable[_One], after: str | None) -> list[_One]:
     )
 
 
-def fetch_blob(workspace: Workspace, digest: str) -> Path:
-    """A checked copy of a content, which the caller removes. Raises UsageError, NotFoundError,
-    DamagedError, OSError.
+def fetch_blob(workspace: Workspace, digest: str) -> FileIO:
+    """A checked copy of a content: an open file without a name, so that it goes with whoever asked
+    for it. Raises UsageError, NotFoundError, DamagedError, OSError.
     """
     try:
         wanted = parse_digest(digest)
@@ -138,7 +138,10 @@ def fetch_blob(workspace: Workspace, digest: str) -> Path:
     make_directories(folder)
     path = folder / f"blob-{secrets.token_hex(8)}"
     workspace.blobs.get(wanted, path)
-    return path
+    try:
+        return FileIO(path)
+    finally:
+        remove_file(path)
 
 
 def unexplained(workspace: Workspace) -> dict[str, int]:

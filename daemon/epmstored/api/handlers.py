@@ -188,8 +188,8 @@ class Handlers:
     async def blob(self, call: Call) -> web.StreamResponse:
         digest = call.names["digest"]
         async with asyncio.timeout(self._parts.limits.request):
-            path = await self._parts.readers.run(lambda ws: answers.fetch_blob(ws, digest))
-        return await send_file(call.request, path, stall=self._parts.limits.stall)
+            copy = await self._parts.readers.run(lambda ws: answers.fetch_blob(ws, digest))
+        return await send_file(call.request, copy, stall=self._parts.limits.stall)
 
     async def jobs(self, call: Call) -> web.StreamResponse:
         found = [job.shape() for job in self._parts.jobs.list()]

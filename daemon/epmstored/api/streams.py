@@ -1,17 +1,16 @@
 """Answers that last: contents, and events as they happen (text/event-stream)."""
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Set
-from pathlib import Path
+from io import FileIO
 from typing import Protocol
 
 import aiofiles
-import aiofiles.os
 import msgspec
 from aiohttp import web
 
-from epmstore.atomic import remove_file
 from epmstored.api.hub import Event, Subscription
 from epmstored.api.peers import Right
 
@@ -33,13 +32,12 @@ class Source(Protocol):
     def has_ended(self) -> bool: ...
 
 
-async def send_file(request: web.Request, path: Path, *, stall: float) -> web.StreamResponse:
-    """Send a file of ours, which has no name any more from then on. A client that does not read is
-    given up after `stall` seconds. Raises OSError.
+async def send_file(request: web.Request, copy: FileIO, *, stall: float) -> web.StreamResponse:
+    """Send an open file, and close it. A client that does not read is given up after `stall`
+    seconds. Raises OSError.
     """
-    async with aiofiles.open(path, "rb") as file:
-        remove_file(path)
-        size = (await aiofiles.os.stat(file.fileno())).st_size
+    with copy:
+        size = os.fstat(copy.fileno()).st_size
         response = web.StreamResponse(
             headers={
                 "Content-Type": "application/octet-stream",
@@ -49,8 +47,9 @@ async def send_file(request: web.Request, path: Path, *, stall: float) -> web.St
             }
         )
         await response.prepare(request)
-        while piece := await file.read(PIECE):
-            await _patiently(response.write(piece), stall)
+        async with aiofiles.open(copy.fileno(), "rb", closefd=False) as file:
+            while piece := await file.read(PIECE):
+                await _patiently(response.write(piece), stall)
         await _patiently(response.write_eof(), stall)
     return response
 

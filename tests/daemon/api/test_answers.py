@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import os
+import threading
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,8 @@ import pytest
 from epmstore.cli.main import main
 from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Source
+from epmstored.api import answers
+from epmstored.api.connection import Limits
 
 if TYPE_CHECKING:
     from tests.daemon.api.conftest import Server, Start
@@ -149,6 +153,29 @@ async def test_no_byte_of_a_damaged_content_is_sent(server: "Server") -> None:
     assert (found.shape["error"], found.shape["exit_code"]) == ("damaged", 6)
     assert b"program" not in found.body
     assert os.listdir(server.store / "scratch") == []
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_a_content_that_comes_too_late_leaves_nothing(
+    start: "Start", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch, go_on, fetched = answers.fetch_blob, threading.Event(), threading.Event()
+
+    def slowly(workspace: Workspace, digest: str) -> FileIO:
+        go_on.wait(10)
+        try:
+            return fetch(workspace, digest)
+        finally:
+            fetched.set()
+
+    monkeypatch.setattr(answers, "fetch_blob", slowly)
+    async with start(limits=Limits(request=0.05)) as server:
+        data = (server.root / "bin" / "crmd").read_bytes()
+        found = await server.get(f"/v1/blobs/{hashlib.sha1(data).hexdigest()}")
+        assert found.shape["error"] == "timeout"
+        go_on.set()
+        assert await asyncio.to_thread(fetched.wait, 10)
+        assert os.listdir(server.store / "scratch") == []
 
 
 def flip(pack: Path) -> None:
