@@ -7,6 +7,7 @@ is known.
 """
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 
@@ -15,6 +16,12 @@ import msgspec
 from epmstore import fsio
 from epmstore.catalog.appcat import App
 from epmstore.errors import RootError
+
+_FORBIDDEN = "run it as root, or as a user who may read the root"
+_GONE = (
+    "mount it or put it back; `epmstore app move` if it lives elsewhere now,"
+    " `epmstore app remove` if it is gone for good"
+)
 
 
 class Root(msgspec.Struct, frozen=True):
@@ -33,8 +40,7 @@ def open_root(app: App) -> Iterator[Root]:
     except OSError as error:
         raise RootError(
             f"the root of {app.key} cannot be opened: {app.root}: {os.strerror(error.errno or 0)}",
-            hint="mount it or put it back; `epmstore app move` if it lives elsewhere now,"
-            " `epmstore app remove` if it is gone for good",
+            hint=_FORBIDDEN if error.errno == errno.EACCES else _GONE,
             app=app.key,
         ) from None
     try:

@@ -14,7 +14,16 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from epmstore.relpath import STAGE_PREFIX, RelPath, join, parents, split
+from epmstore.relpath import (
+    NAME_MAX,
+    PATH_MAX,
+    STAGE_PREFIX,
+    RelPath,
+    join,
+    parents,
+    split,
+    to_bytes,
+)
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.mounts import mounted_below
 from epmstore.scan.problem import Problem, judge
@@ -29,6 +38,10 @@ TRIES = 3
 
 _REPLACED = "another directory took its name meanwhile"
 _MOUNTED = "another file system is mounted here"
+_TOO_LONG = f"holds paths of more than {PATH_MAX:,} bytes"
+_SURELY_SHORT = (
+    PATH_MAX - NAME_MAX - 1
+) // 4  # characters, of which none takes more bytes than that
 _RECORDED = {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}
 _TYPE = 0o170000
 _SPECIALS = {
@@ -161,6 +174,8 @@ class _Walker:
             if not folder:
                 raise
             return _unseen(folder, expected, Problem(RelPath(folder), *judge(error))), []
+        if len(folder) > _SURELY_SHORT and _is_too_long(folder, names):
+            return _unseen(folder, own, Problem(RelPath(folder), "unreadable", _TOO_LONG)), []
         return self._sort_out(Listing(folder, True, own, names, stats, unobserved=tuple(lost)))
 
     def _sort_out(self, found: Listing) -> tuple[Listing, list[tuple[str, os.stat_result]]]:
@@ -271,6 +286,11 @@ def _list_slowly(
 
 def _unseen(folder: str, own: os.stat_result, problem: Problem) -> Listing:
     return Listing(folder, False, own, [], [], unobserved=(problem,))
+
+
+def _is_too_long(folder: str, names: list[str]) -> bool:
+    """Whether a path in this folder is one that no catalog may hold (`parse_relpath`)."""
+    return any(len(to_bytes(join(folder, name))) > PATH_MAX for name in names)
 
 
 def _same_times(one: os.stat_result, two: os.stat_result) -> bool:

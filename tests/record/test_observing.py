@@ -1,5 +1,6 @@
 """What is not observed is not absent, and what changed within a tick is seen."""
 
+import errno
 import os
 import socket
 import stat
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from epmstore import fsio
+from epmstore.errors import RootError
 from epmstore.workspace import Workspace
 from tests.record.place import Place
 
@@ -72,6 +74,39 @@ def test_what_cannot_be_read_keeps_its_entry(place: Place) -> None:
     with place.open() as crm:
         assert (crm.versions()[1].record.counts.removed, crm.snapshot().version) == (0, 2)
     assert place.cat("file", 2) == b"other bytes"
+
+
+def test_a_path_that_a_catalog_may_not_hold_does_not_spoil_the_history(place: Place) -> None:
+    place.write("file")
+    where = os.open(place.root, os.O_RDONLY)
+    for _ in range(30):
+        os.mkdir("d" * 200, dir_fd=where)
+        inner = os.open("d" * 200, os.O_RDONLY, dir_fd=where)
+        os.close(where)
+        where = inner
+    os.close(where)
+    with place.open() as crm:
+        result = crm.snapshot()
+    assert [problem.kind for problem in result.unobserved] == ["unreadable"]
+    names = place.names()
+    assert "file" in names
+    with Workspace.open(place.store) as workspace:
+        assert workspace.care.fsck().clean
+        assert workspace.care.rebuild() == []
+    assert place.names() == names
+
+
+@pytest.mark.parametrize("code, hint", [(errno.EACCES, "run it as root"), (errno.EIO, "mount it")])
+def test_a_root_that_cannot_be_opened_says_what_helps(
+    place: Place, monkeypatch: pytest.MonkeyPatch, code: int, hint: str
+) -> None:
+    def refuse(path: str) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fsio, "open_root", refuse)
+    with place.open() as crm, pytest.raises(RootError) as caught:
+        crm.status()
+    assert (caught.value.hint or "").startswith(hint)
 
 
 def test_special_files_are_named_and_nothing_fails(place: Place) -> None:

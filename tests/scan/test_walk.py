@@ -17,6 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epmstore import fsio
+from epmstore.relpath import parse_relpath
+from epmstore.scan.folders import FolderCache
 from epmstore.scan.walk import Listing, walk
 from epmstore.tree import PathClass
 
@@ -222,6 +224,28 @@ def test_unreadable_folders_are_unobserved(
     assert paths(found) == {"locked", "listable", "open", "open/inner"}
     for name in ("locked", "listable"):
         (root / name).chmod(0o755)
+
+
+def test_a_folder_whose_paths_no_catalog_may_hold_is_unobserved(root: Path, root_fd: int) -> None:
+    """The kernel knows no longest path: each step from a descriptor may be 255 bytes long."""
+    name = "\u00e9" * 100
+    folders = ["/".join([name] * depth) for depth in range(1, 22)]
+    fd = os.dup(root_fd)
+    for _ in folders:
+        os.mkdir(name, dir_fd=fd)
+        inner = os.open(name, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    os.close(fd)
+    found = listings(root_fd)
+    assert paths(found) == set(folders[:20])  # of 200 to 4,019 bytes; the next one has 4,220
+    assert problems(found) == {(folders[19], "unreadable")}
+    with FolderCache(root_fd) as cache:  # as long as is allowed, to the byte
+        os.rename(name, "x" * 76, src_dir_fd=(last := cache.open(folders[19])), dst_dir_fd=last)
+    found = listings(root_fd)
+    assert paths(found) == {*folders[:20], longest := f"{folders[19]}/{'x' * 76}"}
+    assert len(parse_relpath(longest).encode()) == 4096
+    assert problems(found) == set()
 
 
 def test_a_folder_that_vanishes_is_unobserved(root: Path, root_fd: int) -> None:
