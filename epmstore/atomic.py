@@ -43,7 +43,7 @@ def make_directories(path: Path, mode: int = 0o700) -> None:
     if path.is_dir():
         return
     make_directories(path.parent, mode)
-    with directory(path.parent) as parent:
+    with directory(path.parent) as parent, about(path):
         try:
             fsio.make_directory(path.name, parent, mode)
         except FileExistsError:
@@ -89,6 +89,16 @@ def directory(path: Path | str) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+@contextlib.contextmanager
+def about(path: Path) -> Iterator[None]:
+    """Who gets an OSError of this block reads `path`, not a name below some descriptor."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = os.fspath(path)
+        raise
 
 
 def read_file(path: Path, limit: int) -> bytes:

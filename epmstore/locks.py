@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from epmstore import fsio
-from epmstore.atomic import directory
+from epmstore.atomic import about, directory
 from epmstore.errors import BusyError
 
 POLL_SECONDS = 0.05
@@ -59,7 +59,7 @@ def is_held(folder: Path, name: str) -> bool:
 
 
 def _open(folder: Path, name: str) -> int:
-    with directory(folder) as parent:
+    with directory(folder) as parent, about(folder / name):
         try:
             return fsio.open_append(name, parent)
         except FileNotFoundError:

@@ -122,7 +122,8 @@ def resolve(selector: Selector, versions: Versions) -> Resolved:
     first, last = span
     version = _base(selector, versions, first, last) - selector.back
     if not first <= version <= last:
-        raise _not_found(selector, f"no version {version}", f"there are {first} to {last}")
+        meant = selector.text if selector.back else version  # never -4, which nobody wrote
+        raise _not_found(selector, f"no version {meant}", f"there are {first} to {last}")
     return version
 
 
@@ -145,7 +146,7 @@ def _base(selector: Selector, versions: Versions, first: int, last: int) -> int:
         raise _not_found(
             selector,
             f"nothing was recorded by {selector.value}",
-            f"the first version is {first}; times are UTC unless they say otherwise",
+            f"the first version is {first}; a time that is typed without a zone is local",
         )
     return found
 

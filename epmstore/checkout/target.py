@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from epmstore import fsio
-from epmstore.atomic import directory
+from epmstore.atomic import about, directory
 from epmstore.checkout.files import FileMaker, NewFile, make_files
 from epmstore.checkout.plan import PURGED
 from epmstore.checkout.stage import Refused
@@ -52,7 +52,8 @@ def export(
     _check_target(target)
     name = f"{STAGE_PREFIX}{secrets.token_hex(8)}"
     with directory(target.parent) as parent:
-        fsio.make_directory(name, parent, PRIVATE)
+        with about(target):
+            fsio.make_directory(name, parent, PRIVATE)
         fd = fsio.open_directory(name, parent)
         try:
             exporter = _Exporter(fd, list(entries), store, progress, purged)

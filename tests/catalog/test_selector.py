@@ -65,6 +65,14 @@ def test_what_is_not_there_is_not_found(text: str) -> None:
     assert caught.value.data == {"selector": text}
 
 
+def test_what_is_not_there_is_named_as_it_was_written() -> None:
+    with pytest.raises(VersionNotFoundError, match=r"no version latest~3$"):
+        resolve(parse_selector("latest~3"), history())
+    with pytest.raises(VersionNotFoundError) as caught:
+        resolve(parse_selector("@2026-10-01"), history())
+    assert "without a zone is local" in (caught.value.hint or "")
+
+
 def test_nothing_is_found_in_an_empty_history() -> None:
     for text in ("0", "latest", "good", "@2026-10-03"):
         with pytest.raises(VersionNotFoundError, match="nothing is recorded"):

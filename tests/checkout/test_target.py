@@ -1,5 +1,6 @@
 """A version as a folder of its own: whole or not there, and the live root is not looked at."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -78,6 +79,17 @@ def test_anything_else_will_not(tmp_path: Path) -> None:
         with pytest.raises(UsageError):
             bench.live.export("0", tmp_path / "no" / "where")
         assert os.listdir(tmp_path / "full") == ["x"]
+
+
+def test_a_folder_that_cannot_be_made_is_named_as_it_was_given(tmp_path: Path) -> None:
+    def refuse(call: str, arguments: tuple[object, ...]) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), ".epm-0")
+
+    with Bench(tmp_path) as bench:
+        bench.recorded(TREE)
+        with faults(refuse), pytest.raises(PermissionError) as caught:
+            bench.live.export("0", tmp_path / "copy")
+    assert caught.value.filename == str(tmp_path / "copy")
 
 
 def test_contents_that_are_not_stored_are_named(tmp_path: Path) -> None:

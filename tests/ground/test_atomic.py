@@ -125,6 +125,14 @@ def test_what_stands_in_the_way_of_a_folder_is_an_error(tmp_path: Path, path: st
         make_directories(tmp_path / path)
 
 
+def test_what_could_not_be_made_is_named_in_full(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with failing(1) as fault, pytest.raises(OSError) as caught:
+        make_directories(tmp_path / "a/b/c")
+    assert fault.calls == ["mkdir"]
+    assert caught.value.filename == str(tmp_path / "a/b")
+
+
 def test_removing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with failing() as fault:

@@ -62,6 +62,13 @@ def test_locks_of_other_names_are_other_locks(tmp_path: Path) -> None:
         assert is_free(tmp_path)
 
 
+def test_a_lock_that_cannot_be_opened_is_named_in_full(tmp_path: Path) -> None:
+    (tmp_path / "gc").mkdir()
+    with pytest.raises(OSError) as caught, hold(tmp_path, "gc"):
+        pass
+    assert caught.value.filename == str(tmp_path / "gc")
+
+
 def test_an_error_frees_the_lock(tmp_path: Path) -> None:
     with pytest.raises(ValueError), hold(tmp_path, "write"):
         raise ValueError
