@@ -15,7 +15,7 @@ from itertools import repeat
 import msgspec
 
 from epmstore import fsio
-from epmstore.checkout.files import NewFile, make_files, wait_for_writers
+from epmstore.checkout.files import POOL_FROM, NewFile, make_files, wait_for_writers
 from epmstore.checkout.plan import Step
 from epmstore.digest import identify_stream
 from epmstore.errors import ChangedError
@@ -100,11 +100,7 @@ def stage(
 ) -> Staged:
     """Fill the slots and make them durable. Raises OSError, DamagedError, BlobNotFoundError."""
     stager = _Stager(stage_fd, steps, privileged, progress)
-    progress.begin(
-        "staging",
-        files=len(stager.numbers),
-        size=sum(step.content.size for step in steps if step.content is not None),
-    )
+    progress.begin("staging", files=len(stager.numbers), size=stager.size)
     stager.symlinks()
     stager.files(store)
     stager.links(root_fd)
@@ -125,9 +121,12 @@ class _Stager:
         self._privileged = privileged
         self._progress = progress
         self.numbers = [n for n, step in enumerate(steps) if is_staged(step)]
-        # What is set of a symlink is synced by nothing but the sync of all.
+        self.size = sum(step.content.size for step in steps if step.content is not None)
+        # What is set of a symlink, and what is large enough for processes to share, is synced by
+        # nothing but the sync of all.
         has_links = any(self._entry(number).kind == "symlink" for number in self.numbers)
-        self.syncs_each = len(self.numbers) < SYNCFS_FROM and not has_links
+        is_shared = self.size >= POOL_FROM
+        self.syncs_each = len(self.numbers) < SYNCFS_FROM and not has_links and not is_shared
         self.refused: list[Refused] = []
         self._inodes: dict[int, int] = {}
 

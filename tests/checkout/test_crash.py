@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from epmstore.checkout import files
 from epmstore.errors import DamagedError, EpmError, RootError
 from tests.checkout.bench import (
     MTIME,
@@ -211,6 +212,24 @@ def test_many_files_are_synced_at_once(tmp_path: Path) -> None:
         assert bench.picture() == back
         assert "syncfs" in calls.names
         assert calls.names.count("fsync") < 10
+
+
+@pytest.mark.slow
+def test_what_processes_wrote_is_synced_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They do not sync, however few files they share."""
+    monkeypatch.setattr(files, "cores", lambda limit: 2)
+    half = files.POOL_FROM // 2
+    with Bench(tmp_path) as bench:
+        back = bench.recorded({name: File(name.encode() * half) for name in "ab"})
+        bench.recorded({name: File(name.encode()) for name in "ab"})
+        with faults(calls := Calls()):
+            checkout(bench)
+        assert bench.picture() == back
+    before = calls.names[: calls.names.index("exchange")]
+    assert before.count("create") == 1  # the journal: the files were made by others
+    assert "syncfs" in before
 
 
 def die_at(call: str, bench: Bench) -> None:
