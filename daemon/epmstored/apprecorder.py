@@ -213,7 +213,7 @@ class AppRecorder:
         under steady writing nothing wakes us for each of them.
         """
         due = self.due()
-        if self._debounce and self._pause is None:
+        if self._debounce and self._pause is None and not self._stopping:
             due = min(due or 0.0, self._clock.monotonic() + self._rhythm.settle)
             self._wake.clear()
         timeout = None if due is None else max(0.0, due - self._clock.monotonic())

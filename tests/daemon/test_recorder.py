@@ -1,5 +1,6 @@
 """One application, step by step: no loops, no waiting, a clock that is told."""
 
+import asyncio
 import fcntl
 import shutil
 import signal
@@ -75,6 +76,26 @@ async def test_only_what_was_named_is_looked_at(host: Host) -> None:
     assert "unnoticed" in host.newest()
     assert host.versions()[-1] == ("drift", "scan")
     assert (counters.reconciles, counters.found_by_reconcile) == (1, 1)
+
+
+async def test_a_stop_is_heard_though_folders_wait_to_be_quiet(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with host.recorder() as recorder:
+        await recorder.step()
+        recorder.follow(msgspec.structs.replace(RHYTHM, settle=3600.0, longest=3600.0))
+        (host.root / "bin/tool").write_text("two")
+        host.watcher.say("bin")
+        step = recorder.step
+
+        async def stopped_meanwhile() -> None:
+            await step()
+            recorder.stop()
+
+        monkeypatch.setattr(recorder, "step", stopped_meanwhile)
+        async with asyncio.timeout(10):
+            await recorder.run()
+    assert host.versions()[1:] == [("drift", "event")]
 
 
 async def test_a_hint_of_nothing_makes_no_version(host: Host) -> None:
