@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from epmstore.atomic import make_directories, remove_file
+from epmstore.atomic import TEMPORARY, make_directories, remove_file
 from epmstore.digest import parse_digest
 from epmstore.errors import EpmError, UsageError
 from epmstore.record.store import SYSCAT
@@ -40,6 +40,8 @@ def recorded(workspace: Workspace, app: str) -> Recorded:
     handle = workspace.app(app)
     found = []
     for entry in os.scandir(workspace.path / "catalogs"):
+        if entry.name.startswith(TEMPORARY):  # it may be gone by now
+            continue
         if entry.name.startswith(handle.app.uuid) or not entry.name.endswith(SYSCAT):
             facts = entry.stat()
             found.append((entry.name, facts.st_ino, facts.st_size, facts.st_mtime_ns))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from epmstore.atomic import temporary_name
 from epmstore.cli.main import main
 from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Source
@@ -45,6 +46,12 @@ async def test_an_application_that_was_just_registered_is_looked_for(server: "Se
         workspace.apps.add("erp", other)
     await server.get("/v1/status")
     assert server.core.reloads == 1
+
+
+async def test_what_is_about_to_become_a_catalog_is_none_yet(server: "Server") -> None:
+    """It is gone as soon as it is one: between being listed and being looked at, perhaps."""
+    (server.store / "catalogs" / temporary_name()).symlink_to("what is gone")
+    assert (await server.get("/v1/apps/crm/status")).status == 200
 
 
 async def test_status_says_what_a_scan_says(server: "Server") -> None:
