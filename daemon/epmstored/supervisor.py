@@ -132,7 +132,7 @@ class Supervisor:
         await asyncio.gather(*(bridge.close(wait=1.0) for bridge in bridges))
 
     async def reload(self, *, first: bool = False) -> None:
-        """Watch what the appcat has now. Raises DamagedError."""
+        """Watch what the appcat has now; nothing more after `stop`. Raises DamagedError."""
         async with self._reloading:
             apps = await self.store.run(lambda workspace: workspace.apps.list())
             wanted = {app.uuid: app for app in apps}
@@ -140,7 +140,7 @@ class Supervisor:
                 if wanted.get(uuid) != recorder.app:
                     await self._remove(uuid, is_gone=uuid not in wanted)
             for uuid, app in wanted.items():
-                if uuid not in self._recorders:
+                if uuid not in self._recorders and not self._stopping.is_set():
                     self._add(app, "startup-scan" if first else "scan")
 
     def follow(self, rhythm: Rhythm) -> None:
