@@ -12,7 +12,7 @@ def error_to_form(error: EpmError, app: str | None = None) -> dict[str, object]:
     """The shape `error`. Plain text whatever the error carries."""
     return {
         "type": "error",
-        "app": app,
+        "app": None if app is None else plain_text(app),
         "error": error.code,
         "exit_code": error.exit_code,
         "message": plain_text(error.message),

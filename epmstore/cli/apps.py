@@ -168,7 +168,7 @@ def _print_app(session: Session, app: "App") -> None:
     rows.append(("added", local(app.created)))
     rows += [(kind, pattern) for kind in CLASSES for pattern in getattr(app.patterns, kind)]
     hooks = hooks_of(app)
-    rows += [(f"{hook} hook", show_command(words)) for hook, words in hooks.commands.items()]
+    rows += [(f"{hook} hook", name(show_command(words))) for hook, words in hooks.commands.items()]
     rows += [("hook timeout", format_duration(hooks.timeout))] if hooks.timeout else []
     rows += (
         [("health timeout", format_duration(hooks.health_timeout))] if hooks.health_timeout else []

@@ -10,7 +10,7 @@ from epmstore.cli.feed import Feed, row
 from epmstore.cli.moments import local
 from epmstore.cli.output import counted, name, safe_text
 from epmstore.cli.session import Session
-from epmstore.errors import UsageError
+from epmstore.errors import NotFoundError, UsageError
 
 TROUBLED = ("gone", "error")
 
@@ -176,7 +176,8 @@ def _choose(found: list[Shape], job: str) -> Shape:
     matching = [one for one in found if one["id"].startswith(job)]
     if len(matching) != 1:
         what = "no job" if not matching else f"{len(matching)} jobs"
-        raise UsageError(f"{what} {job!r}", hint="see: epmstore daemon jobs")
+        kind = UsageError if matching else NotFoundError
+        raise kind(f"{what} {job!r}", hint="see: epmstore daemon jobs")
     return matching[0]
 
 

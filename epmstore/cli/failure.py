@@ -11,7 +11,7 @@ import traceback
 import click
 from click.exceptions import Abort, NoArgsIsHelpError, NoSuchOption
 
-from epmstore.cli.output import encode, safe_text
+from epmstore.cli.output import encode, one_line, safe_text
 from epmstore.errorform import error_to_form, from_system
 from epmstore.errors import EpmError, UsageError
 
@@ -112,10 +112,10 @@ def _usage(error: click.UsageError) -> UsageError:
 
 
 def as_text(error: EpmError) -> str:
-    """`epmstore: message` and `  hint: ...`, safe for a terminal."""
-    text = f"epmstore: {safe_text(error.message)}\n"
+    """`epmstore: message` and `  hint: ...`, each one line, safe for a terminal."""
+    text = f"epmstore: {one_line(error.message)}\n"
     text += "".join(f"  {safe_text(line)}\n" for line in error.data.get("report", ()))
-    return text + (f"  hint: {safe_text(error.hint)}\n" if error.hint else "")
+    return text + (f"  hint: {one_line(error.hint)}\n" if error.hint else "")
 
 
 def _as_json(error: EpmError, app: str | None) -> str:

@@ -40,6 +40,11 @@ def safe_text(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else _escape(c) for c in text)
 
 
+def one_line(text: str) -> str:
+    """A message in which somebody's label or file name breaks no line."""
+    return safe_text(text).replace("\n", "\\n")
+
+
 def size(count: int) -> str:
     """`1.2 MB`, in powers of ten; below 1000 exact."""
     if abs(count) < 1000:

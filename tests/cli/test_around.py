@@ -57,6 +57,12 @@ def test_hooks_are_set_shown_and_taken_away(cli: "Cli", two: Path) -> None:
     }
 
 
+def test_a_hook_sends_nothing_to_the_terminal_but_text(cli: "Cli", two: Path) -> None:
+    found = cli.ok("app", "set", "crm", "--stop", "\x1b]0;x\x07")
+    assert all(line.isprintable() for line in found.out.splitlines())
+    assert "\\e]0;x" in found.out
+
+
 def test_a_hook_that_needs_a_shell_is_told_how(cli: "Cli", two: Path) -> None:
     found = cli("app", "set", "crm", "--stop", "crmctl stop && sync")
     assert found.code == 2

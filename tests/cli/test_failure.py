@@ -60,6 +60,8 @@ def test_an_error_is_one_line_and_a_hint(capsys: pytest.CaptureFixture[str]) -> 
     out, err = capsys.readouterr()
     assert (code, out) == (5, "")
     assert err == "epmstore: no version 9\n  hint: log\n"
+    report(VersionNotFoundError("held: a\nb", hint="log c\nd"), as_json=False, app=None)
+    assert capsys.readouterr().err == "epmstore: held: a\\nb\n  hint: log c\\nd\n"
 
 
 def test_an_error_in_json_has_every_key(capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,6 +78,11 @@ def test_an_error_in_json_has_every_key(capsys: pytest.CaptureFixture[str]) -> N
         "hint": None,
         "data": {"lock": "/l", "name": "\\xfe"},
     }
+
+
+def test_an_error_in_json_is_unicode_whatever_was_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    report(BusyError("busy"), as_json=True, app="\udcff")
+    assert json.loads(capsys.readouterr().err)["app"] == "\\xff"
 
 
 def test_an_error_sends_nothing_to_the_terminal_but_text(

@@ -215,7 +215,7 @@ def test_jobs(cli: Cli, daemon: Daemon) -> None:
     failing = daemon.post("/v1/jobs", {"kind": "checkout", "app": "crm", "version": "9"})["id"]
     code, _, err = cli("daemon", "jobs", failing, "--follow")
     assert code == 5 and "no version 9" in err
-    assert cli("daemon", "jobs", "xyz")[0] == 2
+    assert cli("daemon", "jobs", "xyz")[0] == 5
     assert cli("daemon", "jobs", "--cancel")[0] == 2
 
 
