@@ -286,12 +286,16 @@ class Applier:
 
     def _remove_orphans(self) -> list[str]:
         """Remove staging folders that no journal speaks of, and name those that may not be: their
-        slots may hold what was displaced.
+        slots may hold what was displaced. What is no folder (fsclock.py makes files) is left alone.
         """
         lost: list[str] = []
-        for name in os.listdir(self._root.fd):
-            if not name.startswith(STAGE_PREFIX):
-                continue
+        with os.scandir(self._root.fd) as entries:
+            names = [
+                entry.name
+                for entry in entries
+                if entry.name.startswith(STAGE_PREFIX) and entry.is_dir(follow_symlinks=False)
+            ]
+        for name in names:
             if is_switching(self._root.fd, name):
                 lost.append(name)
             else:

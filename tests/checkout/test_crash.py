@@ -337,6 +337,21 @@ def test_an_orphaned_stage_is_removed(tmp_path: Path) -> None:
         assert bench.leftovers() == []
 
 
+def test_what_only_has_the_name_of_a_stage_stops_nobody(tmp_path: Path) -> None:
+    """A look at another file system makes a file for a moment, or was killed before it was gone."""
+    with Bench(tmp_path) as bench:
+        bench.recorded({"a": File(b"1")})
+        bench.recorded({"a": File(b"2")})
+        (bench.root / ".epm-clock-0").write_bytes(b"")
+        (tmp_path / "elsewhere" / "switching").mkdir(parents=True)
+        (bench.root / ".epm-1").symlink_to(tmp_path / "elsewhere")
+        checkout(bench)
+        bench.live.recover()
+        assert (bench.root / "a").read_bytes() == b"1"
+        assert (tmp_path / "elsewhere" / "switching").is_dir()
+        assert sorted(bench.leftovers()) == [".epm-1", ".epm-clock-0"]
+
+
 def test_a_staged_symlink_is_durable_before_it_is_said(tmp_path: Path) -> None:
     """What is set of a symlink is made durable by nothing but a sync of everything."""
     with Bench(tmp_path) as bench:
