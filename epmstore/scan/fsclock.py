@@ -41,25 +41,18 @@ class FilesystemClock(msgspec.Struct, frozen=True):
         return self.now_ns - self.granularity_ns
 
 
-def probe_clock(root_fd: int, scratch_fd: int | None = None) -> FilesystemClock:
+def probe_clock(root_fd: int) -> FilesystemClock:
     """Read the clock of the file system that an open directory is on. Never raises OSError.
 
-    `scratch_fd` is a directory of ours, where a probe file disturbs nobody; it is used if it is on
-    the same file system. A root on a local file system is not written to.
+    A directory on a local file system is not written to.
     """
     name = filesystem(root_fd).name
-    root = os.fstat(root_fd)
     granularity = TICK_NS if name in _FINE else UNKNOWN_NS
-    if root.st_ctime_ns % _SECOND == 0:  # small inodes have no room for fractions
+    if os.fstat(root_fd).st_ctime_ns % _SECOND == 0:  # small inodes have no room for fractions
         granularity = UNKNOWN_NS
-    place: int | None = None
-    if scratch_fd is not None and os.fstat(scratch_fd).st_dev == root.st_dev:
-        place = scratch_fd
-    elif name not in _FINE:
-        place = root_fd
-    if place is not None:
+    if name not in _FINE:
         with contextlib.suppress(OSError):
-            return FilesystemClock(_probe(place), granularity)
+            return FilesystemClock(_probe(root_fd), granularity)
     return FilesystemClock(time.clock_gettime_ns(_KERNEL_CLOCK), granularity)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from epmstore.scan import fsclock
 from epmstore.scan.fsclock import TICK_NS, UNKNOWN_NS, FilesystemClock, probe_clock
 from epmstore.scan.mounts import filesystem
 
@@ -30,13 +31,12 @@ def test_a_local_root_is_not_written_to(root: Path, root_fd: int) -> None:
     assert root.stat() == before
 
 
-def test_scratch_is_left_clean(root_fd: int, tmp_path: Path) -> None:
-    (tmp_path / "scratch").mkdir()
-    scratch = os.open(tmp_path / "scratch", os.O_RDONLY)
-    clock = probe_clock(root_fd, scratch)
-    os.close(scratch)
-    assert os.listdir(tmp_path / "scratch") == []
-    assert abs(clock.now_ns - (tmp_path / "scratch").stat().st_ctime_ns) <= clock.granularity_ns
+def test_a_probe_is_taken_away(root: Path, root_fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fsclock, "_FINE", frozenset())
+    clock = probe_clock(root_fd)
+    assert os.listdir(root) == []
+    assert clock.granularity_ns == UNKNOWN_NS
+    assert abs(clock.now_ns - root.stat().st_ctime_ns) <= TICK_NS
 
 
 def test_without_a_place_for_a_probe_it_is_the_kernels() -> None:
