@@ -72,7 +72,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What the look at the root showed beside entries: paths that were not observed, and why;
     ignored ones; FIFOs, sockets and devices; databases. `purged` are addresses of contents that
-    were destroyed.
+    were destroyed. `unknown` are paths that were not observed for the wanted version: it does not
+    say that nothing was there.
     """
 
     unobserved: Mapping[RelPath, str] = {}
@@ -80,6 +81,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     special: Collection[RelPath] = frozenset()
     purged: Collection[Digest] = frozenset()
     databases: tuple[Database, ...] = ()
+    unknown: Collection[RelPath] = frozenset()
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):
@@ -308,6 +310,10 @@ class _Planner:
         is_purged = d.found is not None and self._is_purged(d.found)
         if is_purged and not forced:
             return self._give("kept", d.path, "purged: it could not be brought back")
+        if is_within(d.path, self._around.unknown) and not forced:
+            return self._give(
+                "kept", d.path, "not observed when the version was recorded: it may have been there"
+            )
         if d.by_change or self._options.exact or self._in_unit(d.path):
             return op
         return self._give("kept", d.path, "no change or release had put it there")

@@ -207,7 +207,7 @@ class Checkout:
             plan = make_plan(
                 judge.differences(pairs),
                 options,
-                self._surroundings(look, pairs, folders, rows),
+                self._surroundings(request, look, pairs, folders, rows),
                 app=self._app.key,
                 from_=newest.version,
                 of=request.of,
@@ -225,6 +225,7 @@ class Checkout:
 
     def _surroundings(
         self,
+        request: Request,
         look: Look,
         pairs: dict[RelPath, Pair],
         folders: FolderCache,
@@ -247,7 +248,13 @@ class Checkout:
             special=frozenset(p.path for p in look.found.skipped),
             purged=self._store.contents.purged(),
             databases=tuple(databases(listings, folders)),
+            unknown=frozenset() if request.of is None else self._unknown(request.of),
         )
+
+    def _unknown(self, version: int) -> frozenset[RelPath]:
+        """What could not be observed when the version was recorded; what was ignored is absent."""
+        named = self._version(version).unobserved
+        return frozenset(path for path, why in named if why != "ignored")
 
     def _within(
         self,

@@ -124,7 +124,7 @@ class Bench:
             self.store = open_store(self.path, FixedClock(), SILENT)
         else:
             self.store = make_store(self.path, FixedClock())
-            self.root.mkdir()
+            self.root.mkdir(exist_ok=True)
         self.recorder = Recorder(self.store, self.app)
         self.live = Live(self.store, self.app, self.recorder, SILENT)
 

@@ -154,6 +154,19 @@ class TestUnobserved:
         plan = make_plan([difference], Options(exact=True), self.AROUND)
         assert (steps(plan), names(plan.refused)) == ([], [difference.path])
 
+    @pytest.mark.parametrize("exact", [False, True])
+    def test_what_the_wanted_version_could_not_see_is_not_removed(self, exact: bool) -> None:
+        around = Surroundings(unknown={RelPath("a")})
+        found = [go(folder("a")), go(file("a/x")), go(file("ab")), turn(file("b"), file("b", TWO))]
+        plan = make_plan(found, Options(exact=exact), around)
+        assert steps(plan) == [("unlink", "ab"), ("put", "b")]
+        assert names(plan.kept) == ["a", "a/x"]
+
+    def test_it_is_removed_if_it_is_named(self) -> None:
+        around = Surroundings(unknown={RelPath("a")})
+        plan = make_plan([go(file("a"))], Options(scope=(RelPath("a"),)), around)
+        assert steps(plan) == [("unlink", "a")]
+
     def test_a_name_that_only_begins_alike_is_not_meant(self) -> None:
         assert steps(make_plan([go(file("ab"))], Options(), self.AROUND)) == [("unlink", "ab")]
 

@@ -366,3 +366,33 @@ def test_what_the_privilege_does_not_allow_is_named_and_not_taken_for_done(tmp_p
     finally:
         os.seteuid(0)
         os.setegid(0)
+
+
+@pytest.mark.root
+def test_what_could_not_be_observed_is_not_taken_for_absent(tmp_path: Path) -> None:
+    """A folder that was closed to us when a version was recorded, and is open now."""
+    for folder in tmp_path.parents:
+        if folder.stat().st_mode & 0o005 != 0o005:
+            folder.chmod(folder.stat().st_mode | 0o055)
+    (closed := tmp_path / "root/closed").mkdir(parents=True)
+    (closed / "file").write_bytes(b"was there")
+    for path in [tmp_path, tmp_path / "root"]:
+        os.chown(path, 65534, 65534)
+    closed.chmod(0o700)
+    os.setegid(65534)
+    os.seteuid(65534)
+    try:
+        with Bench(tmp_path) as bench:
+            bench.record()
+            os.seteuid(0)
+            os.chown(closed, 65534, 65534)
+            os.seteuid(65534)
+            (bench.root / "later").write_bytes(b"")
+            bench.record()
+            result = bench.live.checkout("0", exact=True)
+            assert [path for path, _ in result.kept] == ["closed/file"]
+            assert read(bench, "closed/file") == b"was there"
+            assert not (bench.root / "later").exists()
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
