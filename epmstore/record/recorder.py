@@ -38,7 +38,6 @@ from epmstore.record.shelf import Shelf
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
 from epmstore.scan.fsclock import probe_clock
-from epmstore.scan.problem import Problem
 from epmstore.scan.walk import Classify, Listing, walk
 from epmstore.tree import Entry
 
@@ -305,11 +304,6 @@ def _unobserved(changes: Changes) -> tuple[tuple[RelPath, str], ...]:
 
 def _without_content(entry: Entry) -> Entry:
     return msgspec.structs.replace(entry, content=None)
-
-
-def is_failure(problem: Problem) -> bool:
-    """Whether a problem means that something which should have been recorded was not."""
-    return problem.kind in ("unreadable", "unstable")
 
 
 def _sparing(feed: Feed, spared: set[RelPath]) -> Feed:

@@ -47,11 +47,6 @@ Members: TypeAlias = Iterator[tuple[Member, IO[bytes] | None]]
 """Each with its content, if it is a file: to be read before the next one is asked for."""
 
 
-def is_archive(path: Path) -> bool:
-    """Whether a file begins like an archive that can be read."""
-    return _kind(path) is not None
-
-
 def read_archive(path: Path) -> Members:
     """Raises UsageError for what is no archive, EpmError for one that is damaged, OSError."""
     kind = _kind(path)

@@ -175,12 +175,6 @@ class Workspace:
         app = self.apps.get(key)
         return AppHandle(self._store, app, actor=self._actor, progress=self._progress)
 
-    def expired_confirmations(self) -> list[str]:
-        """The keys of applications whose checkout was not confirmed in time. For whoever runs all
-        the time: `app(key).undo_unconfirmed()` takes each back. Cheap if nothing waits.
-        """
-        return [app.key for app in self.apps.list() if self.app(app.key).is_expired]
-
     def for_actor(self, actor: Actor, progress: Progress = SILENT) -> "Workspace":
         """The same open store, on behalf of somebody else. Lasts as long as this one."""
         return Workspace(self._store, progress=progress, actor=actor)
