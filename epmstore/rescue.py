@@ -744,7 +744,8 @@ def list_versions(options: argparse.Namespace) -> int:
     for found in history.versions:
         state = "forgotten" if found.number in history.forgotten else found.kind
         names = "".join(f" [{name}]" for name in tagged[found.number])
-        print(f"{found.number}\t{found.time}\t{state}\t{found.label or ''}{names}")
+        label = shown((found.label or "").encode())
+        print(f"{found.number}\t{found.time}\t{state}\t{label}{names}")
     return report(history)
 
 
