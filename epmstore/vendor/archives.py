@@ -6,14 +6,17 @@ host), and null where the archive has none.
 """
 
 import calendar
+import contextlib
+import errno
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Literal, TypeAlias
+from typing import IO, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -24,8 +27,13 @@ MemberKind: TypeAlias = Literal["file", "directory", "symlink", "link", "special
 AR_MAGIC = b"!<arch>\n"
 AR_HEADER = 60
 MAX_CONTROL = 1 << 20
+MAX_TARGET = 4096
 _ZSTD = b"\x28\xb5\x2f\xfd"
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError)
+_BROKEN = (
+    *(tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, struct.error, EOFError),
+    # what tarfile and zipfile raise for numbers that make no sense, and for what they do not know
+    *(ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RuntimeError),
+)
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -43,8 +51,15 @@ class Member(msgspec.Struct, frozen=True):
     target: str | None = None
 
 
-Members: TypeAlias = Iterator[tuple[Member, IO[bytes] | None]]
+class Content(Protocol):
+    """What can be read of a member. Raises EpmError where the archive is damaged, OSError."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+Members: TypeAlias = Iterator[tuple[Member, Content | None]]
 """Each with its content, if it is a file: to be read before the next one is asked for."""
+_Raw: TypeAlias = Iterator[tuple[Member, IO[bytes] | None]]
 
 
 def read_archive(path: Path) -> Members:
@@ -55,23 +70,44 @@ def read_archive(path: Path) -> Members:
             f"{path} is neither a folder nor an archive that can be read",
             hint="tar (also .gz, .bz2, .xz, .zst), zip and deb are",
         )
+    with _told(path), path.open("rb") as file:
+        if kind == "deb":
+            members = _deb_members(file, path)
+        else:
+            members = _zip_members(file) if kind == "zip" else _tar_members(_plain(file))
+        for member, content in members:
+            yield member, None if content is None else _Told(path, content)
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Whatever is wrong with an archive is an EpmError, not what its reader stumbled over."""
     try:
-        with path.open("rb") as file:
-            if kind == "deb":
-                yield from _deb_members(file, path)
-            elif kind == "zip":
-                yield from _zip_members(file)
-            else:
-                yield from _tar_members(_plain(file))
-    except _BROKEN as error:
-        raise EpmError(f"{path} is damaged: {str(error) or type(error).__name__}") from None
+        yield
+    except (*_BROKEN, OSError) as error:
+        # bz2 and zipfile have an OSError for bad data, too: of their own, or for a bad offset
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        raise EpmError(f"{path} cannot be read: {str(error) or type(error).__name__}") from None
+
+
+class _Told:
+    """A content that is read outside of the loop over the members."""
+
+    def __init__(self, path: Path, content: IO[bytes]) -> None:
+        self._path = path
+        self._content = content
+
+    def read(self, size: int = -1, /) -> bytes:
+        with _told(self._path):
+            return self._content.read(size)
 
 
 def deb_version(path: Path) -> tuple[str, str] | None:
     """(package, version) of a deb; null for any other file. Raises EpmError, OSError."""
     if _kind(path) != "deb":
         return None
-    with path.open("rb") as file:
+    with _told(path), path.open("rb") as file:
         for name, part in _ar_parts(file, path):
             if name.startswith("control.tar"):
                 return _control(part, path)
@@ -102,7 +138,7 @@ def _plain(file: IO[bytes]) -> IO[bytes]:
     return codec.open_stream(file) if start == _ZSTD else file
 
 
-def _tar_members(file: IO[bytes]) -> Members:
+def _tar_members(file: IO[bytes]) -> _Raw:
     with tarfile.open(fileobj=file, mode="r|*", errors="surrogateescape") as tar:
         for info in tar:
             yield _tar_member(info), tar.extractfile(info) if info.isreg() else None
@@ -130,11 +166,13 @@ def _tar_member(info: tarfile.TarInfo) -> Member:
     )
 
 
-def _zip_members(file: IO[bytes]) -> Members:
+def _zip_members(file: IO[bytes]) -> _Raw:
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             member = _zip_member(info)
             if member.kind == "symlink":
+                if member.size > MAX_TARGET:
+                    raise zipfile.BadZipFile(f"{info.filename!r} is a link to what is no path")
                 target = archive.read(info).decode(errors="surrogateescape")
                 yield msgspec.structs.replace(member, target=target), None
             elif member.kind == "file":
@@ -157,12 +195,19 @@ def _zip_member(info: zipfile.ZipInfo) -> Member:
         kind=kind,
         mode=mode,
         size=info.file_size,
-        # zip knows no time zone: taken for UTC, so that it is the same everywhere
-        mtime_ns=calendar.timegm((*info.date_time, 0, 0, 0)) * 1_000_000_000,
+        mtime_ns=_zip_time(info),
     )
 
 
-def _deb_members(file: IO[bytes], path: Path) -> Members:
+def _zip_time(info: zipfile.ZipInfo) -> int | None:
+    """zip knows no time zone: taken for UTC, so that it is the same everywhere."""
+    try:
+        return calendar.timegm((*info.date_time, 0, 0, 0)) * 1_000_000_000
+    except ValueError:  # month 0, day 0: nobody said
+        return None
+
+
+def _deb_members(file: IO[bytes], path: Path) -> _Raw:
     for name, part in _ar_parts(file, path):
         if name.startswith("data.tar"):
             yield from _tar_members(_plain(part))

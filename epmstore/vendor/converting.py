@@ -65,12 +65,13 @@ def publish_founding(
             for version in versions:
                 tree.update(_entries(version, contents, Rules(about.patterns)))
                 order = sorted(tree.values(), key=lambda entry: os.fsencode(entry.path))
-                groups = gatherer.hand_over()
-                done = publish(store, about, order, groups, Draft(label=str(version.version)))
-                published += [] if done is None else [done.version]
-        except BaseException:
+                label = str(version.version)
+                done = publish(store, about, order, gatherer.groups, Draft(label=label))
+                if done is not None:  # what is not new takes no contents from those that follow
+                    gatherer.hand_over()
+                    published.append(done.version)
+        finally:
             gatherer.discard()
-            raise
     return published
 
 

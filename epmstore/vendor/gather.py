@@ -11,9 +11,8 @@ have differently is an error. Rules for all of them:
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 import msgspec
 from msgspec.structs import replace
@@ -31,12 +30,14 @@ from epmstore.record.shelving import Fresh, Shelving
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath, parse_relpath, split
 from epmstore.tree import Entry, PathClass
-from epmstore.vendor.archives import Member, read_archive
+from epmstore.vendor.archives import Content, Member, read_archive
 from epmstore.vendor.hygiene import check_folders, check_name
+from epmstore.vendor.strict import is_owner
 
 CHUNK = 1 << 20
 CAPABILITY = "security.capability"
 SPECIAL = "neither file nor folder nor link"
+UNSTORED = ("state", "secret")
 
 
 class Gathered(msgspec.Struct, frozen=True):
@@ -86,7 +87,7 @@ class Gatherer:
             raise UsageError("there is no file in it", hint="name the folder that has the files")
         check_folders(self._entries, leaves)
         order = sorted(self._entries.values(), key=lambda entry: os.fsencode(entry.path))
-        return Gathered(order, self._groups, self._skipped)
+        return Gathered(_linked(order), self._groups, self._skipped)
 
     @property
     def contents(self) -> Mapping[Digest, BlobInfo]:
@@ -97,10 +98,14 @@ class Gatherer:
         """What was added so far is there for its contents alone; the next source begins anew."""
         self._entries.clear()
 
-    def hand_over(self) -> list[WrittenGroup]:
-        """The contents that are not published yet are the caller's from now on."""
-        groups, self._groups = self._groups, []
-        return groups
+    @property
+    def groups(self) -> Sequence[WrittenGroup]:
+        """The contents that are not published yet."""
+        return self._groups
+
+    def hand_over(self) -> None:
+        """They are published: nothing is left to discard."""
+        self._groups = []
 
     def discard(self) -> None:
         Gathered([], self._groups, []).discard()
@@ -168,12 +173,11 @@ class Gatherer:
             raise UsageError(f"{path} has nothing below {below!r}")
         for where, target in links.items():
             self._add_link(where, target)
-        self._name_links(links)
         if self._shelf.collided:
             raise _collision(self._shelf.collided[0])
 
     def _add_member(
-        self, shelving: Shelving, path: RelPath, member: Member, content: IO[bytes] | None
+        self, shelving: Shelving, path: RelPath, member: Member, content: Content | None
     ) -> None:
         found = self._classify(path, member.kind == "directory")
         if member.kind == "special":
@@ -198,7 +202,7 @@ class Gatherer:
         self._take(_released(entry))
 
     def _keep(
-        self, shelving: Shelving, path: RelPath, found: PathClass, size: int, content: IO[bytes]
+        self, shelving: Shelving, path: RelPath, found: PathClass, size: int, content: Content
     ) -> BlobInfo:
         if size > PART_THRESHOLD:
             if found == "secret":
@@ -223,18 +227,16 @@ class Gatherer:
         if entry is None or entry.kind != "file":
             raise ConflictError(f"{path!r} is a link to {target!r}, which is no file in it")
         found = self._classify(path, False)
-        if found is not None:
-            self._take(replace(entry, path=path, path_class=found))
-
-    def _name_links(self, links: Mapping[RelPath, RelPath]) -> None:
-        """Each path of a file that has several says which is the first of them."""
-        groups: dict[RelPath, list[RelPath]] = {}
-        for path, target in links.items():
-            groups.setdefault(target, [target]).append(path)
-        for paths in groups.values():
-            first, *rest = sorted((p for p in paths if p in self._entries), key=os.fsencode)
-            for path in rest:
-                self._entries[path] = replace(self._entries[path], same_as=first)
+        if found is None:
+            return
+        if entry.path_class in UNSTORED and found not in UNSTORED:
+            raise ConflictError(
+                f"{path!r} is a link to {target!r}, which is of class {entry.path_class}:"
+                " its content is not stored"
+            )
+        content = None if found == "state" else entry.content
+        same_as = entry.same_as or target
+        self._take(replace(entry, path=path, path_class=found, content=content, same_as=same_as))
 
     def _take(self, entry: Entry) -> None:
         check_name(entry.path)
@@ -275,13 +277,37 @@ class Gatherer:
         return replace(one, recorded=None)
 
 
+def _linked(ordered: Iterable[Entry]) -> list[Entry]:
+    """Each path of a file that has several says which is the first of those that are released with
+    a content.
+    """
+    firsts: dict[tuple[RelPath, BlobInfo], RelPath] = {}
+    linked = []
+    for entry in ordered:
+        first = None
+        if entry.content is not None:
+            first = firsts.setdefault((entry.same_as or entry.path, entry.content), entry.path)
+        linked.append(replace(entry, same_as=None if first == entry.path else first))
+    return linked
+
+
 def _released(entry: Entry) -> Entry:
     """As it is published: ids mean nothing elsewhere."""
     mode = 0o777 if entry.kind == "symlink" else entry.mode & ~0o022
     xattrs = tuple((name, value) for name, value in entry.xattrs if name == CAPABILITY)
     has_mtime = entry.kind == "symlink" or (entry.kind == "file" and entry.path_class != "state")
     mtime_ns = entry.mtime_ns if has_mtime else None
-    return replace(entry, mode=mode, uid=0, gid=0, xattrs=xattrs, sparse=False, mtime_ns=mtime_ns)
+    return replace(
+        entry,
+        mode=mode,
+        uid=0,
+        gid=0,
+        user=entry.user if is_owner(entry.user) else None,
+        group=entry.group if is_owner(entry.group) else None,
+        xattrs=xattrs,
+        sparse=False,
+        mtime_ns=mtime_ns,
+    )
 
 
 def _path_of(name: str, archive: Path) -> RelPath | None:
@@ -318,6 +344,6 @@ def _collision(path: RelPath) -> CollisionError:
     )
 
 
-def _chunks(content: IO[bytes]) -> Iterator[bytes]:
+def _chunks(content: Content) -> Iterator[bytes]:
     while data := content.read(CHUNK):
         yield data

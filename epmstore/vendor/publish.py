@@ -17,16 +17,18 @@ from epmstore.catalog.model import (
     AboutRecord,
     Counts,
     Requirement,
+    RevokeRecord,
     VersionPart,
     VersionRecord,
 )
 from epmstore.clock import to_rfc3339
-from epmstore.errors import ChangedError
+from epmstore.errors import ChangedError, EpmError, UsageError
 from epmstore.record.commit import Head, commit_fact, commit_version
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.tree import Entry, changed_fields, shifted_sum
 from epmstore.vendor.releases import Releases
+from epmstore.vendor.strict import check_record
 
 
 class Delta(msgspec.Struct, frozen=True):
@@ -92,7 +94,7 @@ def publish_delta(
     draft: Draft,
 ) -> VersionRecord:
     """Append a release that differs by `delta` from the newest one. Within `keep_packs`, under the
-    app's lock. Raises DamagedError, ChangedError, OSError.
+    app's lock. Raises UsageError, DamagedError, ChangedError, OSError.
     """
     releases = Releases(store, about.app)
     latest = releases.latest()
@@ -101,15 +103,28 @@ def publish_delta(
     def make(head: Head) -> VersionPart:
         if (None if head.version is None else head.version.txid) != (before and before.txid):
             raise ChangedError("another release was published meanwhile", hint="try again")
-        return _part(store, about, delta, before, draft, txid)
+        part = _part(store, about, delta, before, draft, txid)
+        _check(part)
+        return part
 
     txid = secrets.token_hex(16)
     return commit_version(store, releases.catalog, make, groups, txid=txid)
 
 
-def say(store: Store, app: str, about: AboutRecord) -> None:
-    """Begin a refcat with what it is about, or say it anew. Raises DamagedError, OSError."""
-    commit_fact(store, Releases(store, app).catalog, about)
+def say(store: Store, app: str, fact: AboutRecord | RevokeRecord) -> None:
+    """Begin a refcat with what it is about, say it anew, or withdraw something. Raises UsageError,
+    DamagedError, OSError.
+    """
+    _check(fact)
+    commit_fact(store, Releases(store, app).catalog, fact)
+
+
+def _check(record: VersionPart | AboutRecord | RevokeRecord) -> None:
+    """Nothing is published that no host would take: there is no way back. Raises UsageError."""
+    try:
+        check_record(record)
+    except EpmError as error:
+        raise UsageError(f"it cannot be published: {error.message}") from None
 
 
 def _part(

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 
 from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup, discard_written
 from epmstore.digest import BlobInfo, identify
@@ -14,6 +14,9 @@ from epmstore.progress import Progress
 from epmstore.record.commit import store_groups
 from epmstore.record.shelf import Shelf
 from epmstore.record.store import Store
+
+if TYPE_CHECKING:  # start-up
+    from epmstore.vendor.archives import Content
 
 CHUNK = 1 << 20
 
@@ -51,7 +54,7 @@ def seek_contents(
     return set(wanted) - left
 
 
-def _small(store: Store, left: set[BlobInfo], file: IO[bytes], writer: GroupWriter) -> None:
+def _small(store: Store, left: set[BlobInfo], file: "Content", writer: GroupWriter) -> None:
     data = file.read()
     info = identify(data)
     if info in left:
@@ -59,7 +62,7 @@ def _small(store: Store, left: set[BlobInfo], file: IO[bytes], writer: GroupWrit
         left.remove(info)
 
 
-def _large(store: Store, left: set[BlobInfo], file: IO[bytes]) -> list[WrittenGroup]:
+def _large(store: Store, left: set[BlobInfo], file: "Content") -> list[WrittenGroup]:
     """Written before it is known what it is, as an archive can be read only once; then kept, if it
     was sought.
     """
@@ -74,7 +77,7 @@ def _large(store: Store, left: set[BlobInfo], file: IO[bytes]) -> list[WrittenGr
     return [written]
 
 
-def _files(place: Path, sizes: Collection[int]) -> Iterator[tuple[int, IO[bytes]]]:
+def _files(place: Path, sizes: Collection[int]) -> Iterator[tuple[int, "Content"]]:
     """(size, content) of every regular file that has one of these sizes."""
     if not place.is_dir():
         from epmstore.vendor.archives import read_archive  # noqa: PLC0415 - start-up: seldom needed
@@ -92,6 +95,6 @@ def _files(place: Path, sizes: Collection[int]) -> Iterator[tuple[int, IO[bytes]
                     yield found.st_size, file
 
 
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+def _chunks(file: "Content") -> Iterator[bytes]:
     while data := file.read(CHUNK):
         yield data

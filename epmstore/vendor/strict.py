@@ -62,12 +62,38 @@ def read_line(plain: bytes) -> tuple[Envelope, Decoded]:
     if isinstance(record, UnknownRecord) or _written(envelope, record) != plain:
         _check_json(plain)
     try:
-        _check_record(record)
+        check_record(record)
     except BadCatalogError:
         raise
     except EpmError as error:
         raise BadCatalogError(error.message) from None
     return envelope, record
+
+
+def is_owner(name: str | None) -> bool:
+    """Whether a catalog may say that a file is this user's or group's; null says nothing."""
+    return name is None or _OWNER.fullmatch(name) is not None
+
+
+def check_record(record: Decoded) -> None:
+    """What a record says, without what stands before it. Raises EpmError."""
+    if isinstance(record, UnknownRecord):
+        return
+    if isinstance(record, VersionPart):
+        _check_common(record.header)
+        _check_header(record.header)
+        _check_entries(record.entries)
+        _check_entries(record.meta)
+        for path in record.removed:
+            check_name(path)
+        return
+    if not isinstance(record, AboutRecord | RevokeRecord):
+        raise BadCatalogError(f"{_HOSTS_OWN}: it is a host's own")
+    _check_common(record)
+    if isinstance(record, AboutRecord):
+        _check_about(record)
+    else:
+        _check_revoke(record)
 
 
 def _decode(plain: bytes) -> tuple[Envelope, Decoded]:
@@ -121,26 +147,6 @@ def _integer(text: str) -> int:
 
 def _constant(text: str) -> None:
     raise BadCatalogError(f"{text} is no number of JSON")
-
-
-def _check_record(record: Decoded) -> None:
-    if isinstance(record, UnknownRecord):
-        return
-    if isinstance(record, VersionPart):
-        _check_common(record.header)
-        _check_header(record.header)
-        _check_entries(record.entries)
-        _check_entries(record.meta, content=False)
-        for path in record.removed:
-            check_name(path)
-        return
-    if not isinstance(record, AboutRecord | RevokeRecord):
-        raise BadCatalogError(f"{_HOSTS_OWN}: it is a host's own")
-    _check_common(record)
-    if isinstance(record, AboutRecord):
-        _check_about(record)
-    else:
-        _check_revoke(record)
 
 
 def _check_common(record: Record) -> None:
@@ -213,7 +219,7 @@ def _check_need(need: Requirement) -> None:
         raise BadCatalogError(f"no release is {need.min} or newer and {need.max} or older")
 
 
-def _check_entries(entries: Iterable[Entry], *, content: bool = True) -> None:
+def _check_entries(entries: Iterable[Entry]) -> None:
     owners: set[tuple[int, int, str | None, str | None]] = set()
     for entry in entries:
         check_name(entry.path)
@@ -238,7 +244,7 @@ def _check_owner(uid: int, gid: int, user: str | None, group: str | None) -> Non
         if not 0 <= number < 1 << 32:
             raise BadCatalogError(f"{number} is no owner")
     for name in (user, group):
-        if name is not None and not _OWNER.fullmatch(name):
+        if not is_owner(name):
             raise BadCatalogError(f"{name!r} is no name of an owner")
 
 

@@ -20,7 +20,6 @@ from epmstore.clock import to_rfc3339
 from epmstore.digest import Digest
 from epmstore.errors import AppNotFoundError, ConflictError, UsageError, VersionNotFoundError
 from epmstore.progress import Progress
-from epmstore.record.commit import commit_fact
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
@@ -228,7 +227,7 @@ class Vendors:
             revoked=revoked,
             reason=reason,
         )
-        commit_fact(self._store, found.catalog, record)
+        say(self._store, found.app, record)
 
     def _gather(self, gatherer: Gatherer, source: Source) -> None:
         if source.version is not None:

@@ -200,3 +200,15 @@ def test_versions_become_releases(tmp_path: Path, builds: Path, digits: int) -> 
         ]
         assert not ws.vendors.releases("crm").missing(ws.vendors.tree("crm", 1))
         assert ws.care.fsck(read_data=1.0).clean
+
+
+def test_contents_are_kept_for_the_first_version_that_is_new(tmp_path: Path, builds: Path) -> None:
+    datas = (b"server 1", b"pdb", b"server 2")
+    versions = read_founding(founding(*(identify(d).digest.hex() for d in datas))).versions
+    with Workspace.init(tmp_path / "store") as ws:
+        ws.vendors.init("crm")
+        sources = [builds / "1", builds / "2"]
+        assert ws.vendors.convert("crm", versions[:1], sources[:1]) == [0]
+        assert ws.vendors.convert("crm", versions, sources) == [1]
+        assert not ws.vendors.releases("crm").missing(ws.vendors.tree("crm", 1))
+        assert not list((tmp_path / "store/packs").glob(".*"))

@@ -20,6 +20,7 @@ from epmstore.digest import identify
 from epmstore.errors import ConflictError, EpmError, InvalidNameError, UsageError
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
+from epmstore.vendor.archives import deb_version
 from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Published, Source
 
@@ -204,6 +205,70 @@ def test_sources_are_laid_over_each_other(shop: Shop, tmp_path: Path) -> None:
         shop.add(tmp_path / "one", tmp_path / "two")
 
 
+def is_taken_elsewhere(shop: Shop) -> bool:
+    """Whether another store takes the catalog over."""
+    with shop.open() as ws, Workspace.init(shop.place / "host", clock=FixedClock()) as host:
+        data = b"".join(ws.catalogs.export("crm"))
+        (file := shop.place / "crm.refcat").write_bytes(data)
+        host.catalogs.import_(file)
+        return host.vendors.releases("crm").head() == ws.vendors.releases("crm").head()
+
+
+def test_links_are_named_by_the_first_that_has_a_content(shop: Shop, tmp_path: Path) -> None:
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build/a.log").write_bytes(b"x")
+    for name in ("b.log", "c", "d"):
+        (tmp_path / "build" / name).hardlink_to(tmp_path / "build/a.log")
+    shop.add(tmp_path / "build")
+    wanted = {"a.log": None, "b.log": None, "c": None, "d": "c"}
+    assert {path: entry.same_as for path, entry in shop.tree().items()} == wanted
+    assert is_taken_elsewhere(shop)
+
+
+def test_links_of_links_in_archives_are_of_the_first(shop: Shop, tmp_path: Path) -> None:
+    links = [member(name, tarfile.LNKTYPE, to) for name, to in (("c", "b"), ("d", "c"))]
+    log = member("x.log", tarfile.LNKTYPE, "b")
+    shop.add(hostile(tmp_path / "x.tar", member("b"), *links, log))
+    wanted = {"b": None, "c": "b", "d": "b", "x.log": None}
+    assert {path: entry.same_as for path, entry in shop.tree().items()} == wanted
+    assert shop.tree()["x.log"].content is None, "it is state"
+    assert is_taken_elsewhere(shop)
+
+
+@pytest.mark.parametrize("name", ["x.log", "x.key"])
+def test_a_link_to_what_is_not_stored_is_refused(shop: Shop, tmp_path: Path, name: str) -> None:
+    path = hostile(tmp_path / "x.tar", member(name), member("f", tarfile.LNKTYPE, name))
+    with pytest.raises(ConflictError, match="its content is not stored"):
+        shop.add(path)
+
+
+def test_owners_that_no_catalog_may_name_are_left_open(shop: Shop, tmp_path: Path) -> None:
+    info = member("f")
+    info.uname, info.gname = "crm", "Domain Users"
+    shop.add(hostile(tmp_path / "x.tar", info))
+    assert (shop.tree()["f"].user, shop.tree()["f"].group) == ("crm", None)
+    assert is_taken_elsewhere(shop)
+
+
+def test_nothing_is_published_that_no_host_would_take(shop: Shop, tmp_path: Path) -> None:
+    late = member("f")
+    late.mtime = 1 << 33
+    for info in (late, member("l", tarfile.SYMTYPE, "")):
+        with pytest.raises(UsageError, match="it cannot be published"):
+            shop.add(hostile(tmp_path / "x.tar", member("g"), info))
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build/f").write_bytes(b"x")
+    with shop.open() as ws:
+        with pytest.raises(UsageError, match="the label is too long, or has control"):
+            ws.vendors.add("crm", Source(paths=(tmp_path / "build",)), label="4\x1b[1m1")
+        assert ws.vendors.releases("crm").numbers() == []
+        assert not list((shop.place / "store/packs").glob(".*"))
+        ws.vendors.add("crm", Source(paths=(tmp_path / "build",)))
+        with pytest.raises(UsageError, match="the reason"):
+            ws.vendors.revoke("crm", release=0, reason="\x1b")
+    assert is_taken_elsewhere(shop)
+
+
 def test_fifos_are_left_out_and_named(shop: Shop, build: Path) -> None:
     os.mkfifo(build / "bin/fifo")
     assert shop.add(build).skipped == ((RelPath("bin/fifo"), "neither file nor folder nor link"),)
@@ -254,12 +319,103 @@ def test_hostile_archives_are_refused_and_leave_nothing(
         assert not list((shop.place / "store/packs").glob(".*"))
 
 
-def test_a_damaged_archive_is_an_error_and_no_release(shop: Shop, build: Path) -> None:
-    path = tar("gz", gzip.compress)(build, shop.place)
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
-    with pytest.raises((EpmError, OSError)):
+def damaged_tar(path: Path) -> None:
+    """Cut off in the content of a file, which is read outside of the loop over the members."""
+    with tarfile.open(path, "w:gz") as archive:
+        info = tarfile.TarInfo("f")
+        info.size = 1 << 16
+        archive.addfile(info, io.BytesIO(os.urandom(info.size)))
+    path.write_bytes(path.read_bytes()[: 1 << 15])
+
+
+def damaged_header(path: Path) -> None:
+    info = tarfile.TarInfo("f")
+    info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+    info.size = 3
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(tarfile.TarInfo("first"))
+        archive.addfile(info, io.BytesIO(b"abc"))
+
+
+def plain_zip(path: Path, edit: Callable[[bytearray, int], None]) -> None:
+    """One file in a zip, and then something done to its bytes; the number is where its entry in the
+    directory at the end begins.
+    """
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("f"), b"hello")
+    data = bytearray(path.read_bytes())
+    edit(data, data.find(b"PK\x01\x02"))
+    path.write_bytes(data)
+
+
+def damaged_zip(path: Path) -> None:
+    def edit(data: bytearray, at: int) -> None:
+        data[data.find(b"hello")] ^= 1
+
+    plain_zip(path, edit)
+
+
+def encrypted_zip(path: Path) -> None:
+    def edit(data: bytearray, at: int) -> None:
+        data[6] |= 1
+        data[at + 8] |= 1
+
+    plain_zip(path, edit)
+
+
+def unknown_zip(path: Path) -> None:
+    def edit(data: bytearray, at: int) -> None:
+        data[8] = data[at + 10] = 97
+
+    plain_zip(path, edit)
+
+
+def large_link(path: Path) -> None:
+    info = zipfile.ZipInfo("l")
+    info.create_system, info.external_attr = 3, 0o120777 << 16
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(info, b"x" * 5000)
+
+
+def damaged_deb(path: Path) -> None:
+    parts = [("control.tar", b"abcd"), ("data.tar.gz", gzip.compress(b"abcd"))]
+    headers = [f"{name:<16}{0:<12}{0:<6}{0:<6}{0:<8}{len(c):<10}`\n" for name, c in parts]
+    pieces = [h.encode() + c + bytes(len(c) % 2) for h, (_, c) in zip(headers, parts, strict=True)]
+    path.write_bytes(b"!<arch>\n" + b"".join(pieces))
+
+
+def test_a_damaged_package_has_no_version(tmp_path: Path) -> None:
+    damaged_deb(tmp_path / "archive")
+    with pytest.raises(EpmError, match="archive cannot be read: "):
+        deb_version(tmp_path / "archive")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [damaged_tar, damaged_header, damaged_zip, encrypted_zip, unknown_zip, large_link, damaged_deb],
+)
+def test_a_damaged_archive_is_an_error_and_no_release(
+    shop: Shop, make: Callable[[Path], None]
+) -> None:
+    make(path := shop.place / "archive")
+    with pytest.raises(EpmError, match="archive cannot be read: "):
         shop.add(path)
+    with shop.open() as ws:
+        assert ws.vendors.releases("crm").numbers() == []
+        assert not list((shop.place / "store/packs").glob(".*"))
+
+
+def test_a_zip_that_does_not_say_when_leaves_the_time_open(shop: Shop) -> None:
+    def edit(data: bytearray, at: int) -> None:
+        data[10:14] = data[at + 12 : at + 16] = bytes(4)
+
+    plain_zip(path := shop.place / "archive", edit)
+    shop.add(path)
+    assert shop.tree()["f"].mtime_ns is None
+
+
+def test_what_is_no_archive_is_refused(shop: Shop) -> None:
+    path = shop.place / "archive"
     path.write_bytes(b"no archive at all")
     with pytest.raises(UsageError, match="neither a folder nor an archive"):
         shop.add(path)
