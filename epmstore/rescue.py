@@ -265,14 +265,16 @@ class Contents:
                 pending.append(record._replace(body=b""))
             elif record.kind == b"F":
                 try:
-                    self._enter(file, record)
+                    start = self._enter(file, record)
                 except (Damage, LookupError, TypeError, ValueError) as error:
                     say(f"packs/{file}: the table at byte {record.at} cannot be read: {error}")
                     continue
+                self._lost += [(file, one) for one in pending if one.at < start]
                 pending = []
         self._lost += [(file, record) for record in pending]
 
-    def _enter(self, file: str, record: Record) -> None:
+    def _enter(self, file: str, record: Record) -> int:
+        """Where the frames begin that a table lists: a log has several, and one may be lost."""
         table = json.loads(unzip(record.body, record.number))
         if table["format"] != 1:
             raise Damage(f"format {table['format']}")
@@ -292,6 +294,7 @@ class Contents:
                 known = None if base is None else bytes.fromhex(base)
                 place = Place(file, at, offset, length, size, known, ())
             self._places[sha256].append(place)
+        return start
 
     def _salvage(self, file: str, record: Record) -> None:
         """Frames whose table is lost: their heads say how they come apart."""

@@ -201,6 +201,24 @@ def test_a_damaged_store_gives_nothing_wrong(tmp_path: Path, root: Path) -> None
     assert wholes < FLIPS, "some of it hit"
 
 
+def test_a_log_that_lost_one_of_its_tables(tmp_path: Path, root: Path) -> None:
+    store = make_store(tmp_path, root)
+    for number in range(3):
+        (root / f"f{number}").write_bytes(b"%d" % number * 100)
+        snapshot(store)
+    wanted = exported(store, 2, tmp_path)
+    lone = Lone(tmp_path, store)
+    log = lone.store / "packs/log/0"
+    data = bytearray(log.read_bytes())
+    with log.open("rb") as file:
+        tables = [r.at for r in rescue.walk(file.fileno(), len(data)) if r.kind == b"F"]
+    assert len(tables) == 3
+    for at in tables[:2]:
+        data[at + rescue.SEAL.size] ^= 1
+    log.write_bytes(data)
+    assert not differences(wanted, lone.extract(2))
+
+
 def flipped(data: bytes, at: int, rng: random.Random) -> bytes:
     return data[:at] + bytes([data[at] ^ 1 << rng.randrange(8)]) + data[at + 1 :]
 
