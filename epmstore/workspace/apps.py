@@ -206,13 +206,14 @@ class Apps:
         self._declarations.check_ours(key)
         with self._store.lock_app(app.uuid):
             self._declarations.remove(key)  # first, or it might be applied again
+            if forget:  # before the appcat: interrupted, it is done again by the same command
+                with self._store.lock_write():
+                    with self._store.database.write(durable=True):
+                        self._store.entries.forget_app(app.uuid)
+                    retire(self._store.catalog(app.uuid).path, self._store.quarantine)
             self._change(lambda cat: cat.remove(app.uuid))
             self._release(app)
             self._store.drop_live(app.uuid)
-            if forget:
-                with self._store.lock_write():
-                    retire(self._store.catalog(app.uuid).path, self._store.quarantine)
-                    self._store.entries.forget_app(app.uuid)
 
     def apply_declared(self, *, dry_run: bool = False) -> Sequence[AppliedApp]:
         """Make the appcat what the files of `apps.d` say; what has no file stays as it is. Doing it

@@ -168,8 +168,9 @@ class Blobs:
 
     def _versions(self, digest: Digest, info: BlobInfo) -> tuple[tuple[str, int], ...]:
         versions: set[tuple[str, int]] = set()
-        states = {app: index_state(self._store, app) for app in self._store.all_catalogs()}
-        for app, span in self._store.entries.with_content(digest):
+        spans = self._store.entries.with_content(digest)
+        states = {app: index_state(self._store, app) for app in {app for app, _ in spans}}
+        for app, span in spans:
             if span.entry.content != info:
                 continue
             end = len(states[app].versions) if span.until is None else span.until

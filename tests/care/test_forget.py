@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from epmstore import locks
+from epmstore.atomic import retire
 from epmstore.catalog.model import HoldRecord
 from epmstore.catalog.retention import Policy
 from epmstore.clock import to_rfc3339
+from epmstore.digest import identify
 from epmstore.errors import (
     AppNotFoundError,
     ConflictError,
@@ -16,6 +18,7 @@ from epmstore.errors import (
 )
 from epmstore.places import DAEMON_LOCK
 from epmstore.record.commit import commit_fact
+from epmstore.workspace import apps
 from tests.care.stores import DAY, Host
 
 
@@ -151,6 +154,34 @@ def test_an_app_that_was_removed_with_its_history_frees_its_space(host: Host) ->
     with host.open() as ws:
         ws.apps.remove("crm", forget=True)
         assert ws.care.gc().freed > 6 * 15_000
+        assert ws.care.stats().blobs == 0
+        assert ws.care.fsck(1.0).findings == ()
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_removal_that_was_interrupted_is_done_again(
+    host: Host, monkeypatch: pytest.MonkeyPatch, *, after: bool
+) -> None:
+    def killed(path: Path, folder: Path) -> None:
+        if after:
+            retire(path, folder)
+        raise Killed
+
+    content = identify((host.root / "bin/f0").read_bytes())
+    with host.open() as ws:
+        monkeypatch.setattr(apps, "retire", killed)
+        with pytest.raises(Killed):
+            ws.apps.remove("crm", forget=True)
+    monkeypatch.undo()
+    with host.open() as ws:
+        assert ws.care.fsck(1.0).findings == ()
+        assert ws.blobs.stat(content.digest).versions == (() if after else (("crm", 5),))
+        ws.apps.remove("crm", forget=True)
+        ws.care.gc()
         assert ws.care.stats().blobs == 0
         assert ws.care.fsck(1.0).findings == ()
 
