@@ -79,7 +79,7 @@ def export(session: Session, key: str, file: str | None, sign: str | None) -> No
     shape = {
         "type": "exported",
         "app": key,
-        "file": str(path),
+        "file": shapes.text(str(path)),
         "release": None if latest is None else latest.version,
         "head": releases.head(),
         "lines": len(lines),
@@ -245,7 +245,7 @@ def _say_checked(session: Session, file: str, incoming: Incoming) -> None:
         "type": "checked",
         "app": incoming.about.key,
         "uuid": incoming.about.app,
-        "file": file,
+        "file": shapes.text(file),
         "clean": True,
         "releases": len(releases),
         "new": new,

@@ -40,6 +40,7 @@ from epmstore.errors import (
 from epmstore.progress import Progress
 from epmstore.record.replay import catch_up, enter_records
 from epmstore.record.store import Store, refcat
+from epmstore.relpath import to_json
 from epmstore.vendor.catalogs import all_refcats, needs_of_others
 from epmstore.vendor.checker import Checked, Checker
 from epmstore.vendor.releases import Releases
@@ -187,7 +188,10 @@ def import_catalog(store: Store, incoming: Incoming, source: str, progress: Prog
     """Append what is new of a catalog that was checked. Raises ChangedError, DamagedError, OSError;
     then it is here up to some release.
     """
-    name = refcat(incoming.about.app)
+    name, trust = refcat(incoming.about.app), Trust(store.path)
+    standing = trust.standing(incoming.about.app)
+    if incoming.signer is not None and not standing.signed:  # whatever interrupts it from here on
+        trust.remember(incoming.about.app, msgspec.structs.replace(standing, signed=True))
     with store.lock_app(incoming.about.app), store.keep_packs():
         progress.begin("importing", files=len(incoming.lines) - incoming.new)
         start = incoming.new
@@ -196,11 +200,10 @@ def import_catalog(store: Store, incoming: Incoming, source: str, progress: Prog
             progress.advance(files=end - start)
             start = end
         progress.end()
-    trust = Trust(store.path)
     release = incoming.releases[-1].version if incoming.releases else None
     signer = None if incoming.signer is None else incoming.signer.fingerprint
     time = to_rfc3339(store.clock.now())
-    note = Import(time, source, release, incoming.head, signer)
+    note = Import(time, to_json(source), release, incoming.head, signer)
     trust.remember(incoming.about.app, trust.standing(incoming.about.app).after(note))
 
 

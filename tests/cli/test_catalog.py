@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,16 @@ def test_from_vendor_to_host(cli: "Cli", vendor: Vendor, keys: tuple[str, str]) 
     found = cli.ok("catalog", "import", file)
     assert "1 release imported, up to 1" in found.out
     assert "release 0 (1.0) of crm is withdrawn by its vendor: old" in found.err
+
+
+def test_the_name_of_a_file_may_be_any_bytes(cli: "Cli", vendor: Vendor) -> None:
+    file = vendor.export(os.fsdecode(b"crm\xff.refcat"))
+    (shape,) = cli.ok("catalog", "verify", file, "--json").shapes
+    assert shape["file"] == "//crm%FF.refcat"
+    (shape,) = cli.ok("catalog", "import", file, "--json").shapes
+    assert shape["release"] == 0
+    found = cli.ok("catalog", "export", "crm", file, "--json", "--store", vendor.store)
+    assert found.shapes[0]["file"].endswith("/crm%FF.refcat")
 
 
 def test_what_is_not_signed_is_said(cli: "Cli", vendor: Vendor) -> None:

@@ -421,6 +421,27 @@ def test_what_came_signed_once_is_asked_for_it_ever_after(
         assert ws.catalogs.standing("crm").signed
 
 
+def test_that_it_came_signed_is_known_whatever_interrupts_the_import(
+    vendor: Vendor, host: Host, tmp_path: Path, gpg: Gpg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = export(vendor, tmp_path / "crm.refcat")
+    asc = gpg.sign(path)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with host.open() as ws:
+        ws.catalogs.trust(gpg.public())
+        monkeypatch.setattr("epmstore.vendor.interchange.Import", killed)
+        with pytest.raises(KeyboardInterrupt):
+            ws.catalogs.import_(path)
+        monkeypatch.undo()
+        assert host.latest() == 0
+        asc.unlink()
+        with pytest.raises(UntrustedError, match="came signed before"):
+            ws.catalogs.import_(path)
+
+
 def test_secret_keys_and_junk_are_not_trusted(host: Host, gpg: Gpg) -> None:
     with host.open() as ws:
         with pytest.raises(UsageError, match="secret key"):
