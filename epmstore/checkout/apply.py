@@ -366,6 +366,7 @@ def _draft(
         safety=None if is_rescue else header.safety,
         from_=head.version.version,
         ignored=header.rules,
+        unobserved=header.unobserved,
     )
     return VersionPart(
         record,

@@ -33,7 +33,7 @@ from epmstore.packed import PackedEntries
 from epmstore.progress import Progress
 from epmstore.record.changes import Changes
 from epmstore.record.observe import valid_rows
-from epmstore.record.recorder import SAFETY, Look, Recorder
+from epmstore.record.recorder import SAFETY, Look, Recorder, unobserved
 from epmstore.record.root import Root
 from epmstore.relpath import RelPath, parents, sort_paths, to_bytes
 from epmstore.scan.databases import databases, may_hold_databases
@@ -163,7 +163,7 @@ class Checkout:
         applied = None
         if prepared.plan.steps:
             safety = newest.version if recorded.is_new else None
-            header = self._header(prepared, newest, safety, txid or new_txid())
+            header = self._header(prepared, now, safety, txid or new_txid())
             applied = Applier(self._recorder, self._root, self._progress).apply(
                 header, prepared.plan.steps
             )
@@ -301,10 +301,8 @@ class Checkout:
             self._store.live(self._app.uuid), self._store.entries, self._app.uuid, now
         )
 
-    def _header(
-        self, prepared: Prepared, newest: VersionRecord, safety: int | None, txid: str
-    ) -> Header:
-        request = prepared.request
+    def _header(self, prepared: Prepared, look: Look, safety: int | None, txid: str) -> Header:
+        request, newest = prepared.request, _newest(look)
         return Header(
             txid=txid,
             app=self._app.uuid,
@@ -323,6 +321,7 @@ class Checkout:
             label=request.label,
             actor=self._recorder.actor,
             rules=self._recorder.rules.digest(),
+            unobserved=unobserved(look.changes),
         )
 
     def _version(self, number: int) -> VersionRecord:

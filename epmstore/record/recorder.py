@@ -163,6 +163,7 @@ class Recorder:
         store, app = self.store, self.app
         known = None
         if head.version is not None:
+            only = None if only is None else {*only, *_not_seen(head.version)}
             now = self.live_state(head.version, root)
             known = known_rows(store.live(app.uuid), store.entries, app.uuid, now, only)
         if known is None:
@@ -267,7 +268,7 @@ class Recorder:
             from_=None if before is None else before.version,
             exit_status=intent.exit_status,
             ignored=self.rules.digest(),
-            unobserved=_unobserved(changes),
+            unobserved=unobserved(changes),
         )
         removed = paths_of([*changes.removed, *changes.left])
         return VersionPart(header, changes.added.joined(changed), meta, removed)
@@ -297,9 +298,17 @@ class Recorder:
         return to_rfc3339(self.store.clock.now())
 
 
-def _unobserved(changes: Changes) -> tuple[tuple[RelPath, str], ...]:
+def unobserved(changes: Changes) -> tuple[tuple[RelPath, str], ...]:
+    """What a version says of paths that the look before it did not see, or was not to look at."""
     named = [(p.path, p.kind) for p in changes.problems if p.kind != "ignored"]
     return (*named, *((entry.path, "ignored") for entry in changes.left))
+
+
+def _not_seen(version: VersionRecord) -> Iterator[RelPath]:
+    """What a look at some folders has to look at as well: the next version does not know either
+    what is there unless somebody sees it. What is no folder is looked for in the one above.
+    """
+    return (path for path, why in version.unobserved if why != "ignored")
 
 
 def _without_content(entry: Entry) -> Entry:

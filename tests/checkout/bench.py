@@ -8,7 +8,7 @@ import errno
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -143,9 +143,11 @@ class Bench:
         build(self.root, nodes)
         return picture(self.root)
 
-    def record(self, intent: Intent = CHANGE) -> VersionRecord:
+    def record(
+        self, intent: Intent = CHANGE, *, only: Collection[str] | None = None
+    ) -> VersionRecord:
         with self.store.lock_app(APP), open_root(self.app) as root:
-            return self.recorder.snapshot(root, intent).version
+            return self.recorder.snapshot(root, intent, only=only).version
 
     def recorded(self, nodes: Nodes, intent: Intent = CHANGE) -> Picture:
         """The root is these nodes, and they are a version."""

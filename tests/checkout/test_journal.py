@@ -32,6 +32,7 @@ HEADER = Header(
     label="back",
     actor={"uid": 0},
     rules="r",
+    unobserved=((RelPath("c\udcfd"), "mount"),),
 )
 ENTRY = Entry(
     path=RelPath("b\udcfe"),

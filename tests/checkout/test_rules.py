@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -368,9 +370,9 @@ def test_what_the_privilege_does_not_allow_is_named_and_not_taken_for_done(tmp_p
         os.setegid(0)
 
 
-@pytest.mark.root
-def test_what_could_not_be_observed_is_not_taken_for_absent(tmp_path: Path) -> None:
-    """A folder that was closed to us when a version was recorded, and is open now."""
+@contextmanager
+def closed_folder(tmp_path: Path) -> Iterator[tuple[Bench, Callable[[], None]]]:
+    """(an app of nobody's with a file in a folder of root's, what opens that folder)."""
     for folder in tmp_path.parents:
         if folder.stat().st_mode & 0o005 != 0o005:
             folder.chmod(folder.stat().st_mode | 0o055)
@@ -379,20 +381,64 @@ def test_what_could_not_be_observed_is_not_taken_for_absent(tmp_path: Path) -> N
     for path in [tmp_path, tmp_path / "root"]:
         os.chown(path, 65534, 65534)
     closed.chmod(0o700)
+
+    def open_it() -> None:
+        os.seteuid(0)
+        os.chown(closed, 65534, 65534)
+        os.seteuid(65534)
+
     os.setegid(65534)
     os.seteuid(65534)
     try:
         with Bench(tmp_path) as bench:
-            bench.record()
-            os.seteuid(0)
-            os.chown(closed, 65534, 65534)
-            os.seteuid(65534)
-            (bench.root / "later").write_bytes(b"")
-            bench.record()
-            result = bench.live.checkout("0", exact=True)
-            assert [path for path, _ in result.kept] == ["closed/file"]
-            assert read(bench, "closed/file") == b"was there"
-            assert not (bench.root / "later").exists()
+            yield bench, open_it
     finally:
         os.seteuid(0)
         os.setegid(0)
+
+
+def assert_kept(bench: Bench, version: str) -> None:
+    (bench.root / "later").write_bytes(b"")
+    bench.record()
+    result = bench.live.checkout(version, exact=True)
+    assert [path for path, _ in result.kept] == ["closed/file"]
+    assert read(bench, "closed/file") == b"was there"
+    assert not (bench.root / "later").exists()
+
+
+@pytest.mark.root
+class TestClosedWhenRecorded:
+    """A folder that was closed to us when a version was recorded, and is open now."""
+
+    def test_what_could_not_be_observed_is_not_taken_for_absent(self, tmp_path: Path) -> None:
+        with closed_folder(tmp_path) as (bench, open_it):
+            bench.record()
+            open_it()
+            assert_kept(bench, "0")
+
+    def test_nor_is_it_by_a_look_at_another_folder(self, tmp_path: Path) -> None:
+        with closed_folder(tmp_path) as (bench, open_it):
+            (bench.root / "other").mkdir()
+            bench.record()
+            (bench.root / "other/new").write_bytes(b"")
+            bench.record(DRIFT, only={"other"})
+            open_it()
+            assert_kept(bench, "1")
+
+    def test_nor_by_a_checkout(self, tmp_path: Path) -> None:
+        with closed_folder(tmp_path) as (bench, open_it):
+            bench.record()
+            (bench.root / "new").write_bytes(b"")
+            bench.record()
+            assert bench.live.checkout("0").version == 2
+            open_it()
+            assert_kept(bench, "2")
+
+    def test_it_is_seen_again_by_a_look_at_another_folder(self, tmp_path: Path) -> None:
+        with closed_folder(tmp_path) as (bench, open_it):
+            (bench.root / "other").mkdir()
+            bench.record()
+            open_it()
+            (bench.root / "other/new").write_bytes(b"")
+            record = bench.record(DRIFT, only={"other"})
+            assert (record.unobserved, record.counts.added) == ((), 2)
