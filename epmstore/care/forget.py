@@ -18,7 +18,7 @@ from epmstore.checkout.owed import owed_file
 from epmstore.clock import from_rfc3339, to_rfc3339
 from epmstore.digest import Sha256
 from epmstore.errors import ConflictError, NotRestorableError, VersionNotFoundError
-from epmstore.record.commit import commit_fact
+from epmstore.record.commit import commit_fact, commit_judged
 from epmstore.record.replay import catch_up
 from epmstore.record.store import Store
 
@@ -61,12 +61,18 @@ def forget(
     """
     with store.lock_write():
         catch_up(store)
-    state = index_state(store, app)
-    versions = _chosen(store, app, state, chosen)
+    versions = _chosen(store, app, chosen)
     freed = freed_by(store, app, versions) if versions else 0
-    if versions and not dry_run:
+
+    def make() -> ForgetRecord | None:
+        """Chosen once more: counting took a while, and somebody may have pinned or tagged one."""
+        nonlocal versions
+        versions = _chosen(store, app, chosen)
         now = to_rfc3339(store.clock.now())
-        commit_fact(store, app, ForgetRecord(time=now, actor=actor, versions=versions))
+        return ForgetRecord(time=now, actor=actor, versions=versions) if versions else None
+
+    if versions and not dry_run:
+        commit_judged(store, app, make)
     return Forgotten(versions, freed, dry_run)
 
 
@@ -91,10 +97,8 @@ def unforget(
     return found
 
 
-def _chosen(
-    store: Store, app: str, state: CatalogState, chosen: Policy | Sequence[int]
-) -> tuple[int, ...]:
-    now = store.clock.now()
+def _chosen(store: Store, app: str, chosen: Policy | Sequence[int]) -> tuple[int, ...]:
+    now, state = store.clock.now(), index_state(store, app)
     barrier = _barrier(store, app, state)
     if isinstance(chosen, Policy):
         return () if barrier else tuple(forgettable(points(state), chosen, now))

@@ -124,8 +124,18 @@ def commit_fact(store: Store, app: str, fact: Fact) -> None:
     """Append a record that is no version (a pin, a tag, a forget ...). Raises DamagedError,
     OSError.
     """
+    commit_judged(store, app, lambda: fact)
+
+
+def commit_judged(store: Store, app: str, make: Callable[[], Fact | None]) -> None:
+    """The same with what `make` says under the lock, by what is committed by then; null: nothing.
+    Raises as it does.
+    """
     with store.lock_write():
         catch_up(store)
+        fact = make()
+        if fact is None:
+            return
         head = read_head(store, app)
         position = _append(store, app, fact, head.position)
         form = encode_line(fact, head.position)

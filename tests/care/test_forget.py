@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from epmstore import locks
 from epmstore.atomic import retire
+from epmstore.care.forget import ONLY_EXEMPT
 from epmstore.catalog.model import HoldRecord
 from epmstore.catalog.retention import Policy
 from epmstore.clock import to_rfc3339
@@ -137,6 +139,25 @@ def test_unforget_works_until_the_contents_are_gone(host: Host) -> None:
         assert ws.care.unforget("crm", [1]) == ()
     assert restorable(host) == [1, 4, 5]
     host.check()
+
+
+def test_what_is_pinned_while_it_is_counted_stays(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def count(*_: object) -> int:
+        with host.open() as ws:
+            ws.app("crm").pin("1")
+        return 0
+
+    monkeypatch.setattr("epmstore.care.forget.freed_by", count)
+    with host.open() as ws:
+        with pytest.raises(ConflictError, match="version 1 may not be forgotten: pinned"):
+            ws.care.forget("crm", [0, 1])
+        assert restorable(host) == [0, 1, 2, 3, 4, 5]
+        ws.app("crm").unpin("1")
+        policy = replace(ONLY_EXEMPT, keep_last=2)
+        assert ws.care.forget("crm", policy).versions == (0, 2, 3)
+    assert restorable(host) == [1, 4, 5]
 
 
 def test_unknown_versions_and_apps(host: Host) -> None:
