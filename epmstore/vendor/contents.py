@@ -15,11 +15,13 @@ def copy_contents(
 ) -> tuple[int, int, int]:
     """(contents copied, their plain bytes, contents that the source does not have either).
 
-    What is there already is not copied. Each is checked against its digests on the way. Raises
-    DamagedError, CollisionError, OSError.
+    What is there already is not copied, nor what was purged there. Each is checked against its
+    digests on the way. Raises DamagedError, CollisionError, OSError.
     """
-    needed = list(dict.fromkeys(target.blobs.missing(wanted)))
+    purged = target.contents.purged()
     with source.keep_packs(), target.keep_packs():
+        missing = dict.fromkeys(target.blobs.missing(wanted))
+        needed = [info for info in missing if info.digest not in purged]
         lost = set(source.blobs.missing(needed))
         found = [info for info in needed if info not in lost]
         progress.begin("copying contents", files=len(found), size=sum(i.size for i in found))

@@ -147,10 +147,16 @@ class Repairing(Verifying):
         """Raises NotRestorableError if contents are neither stored, nor about to be recorded, nor
         in the sources.
         """
+        classify, purged = self._recorder.rules.classify, self._store.contents.purged()
         wanted = {
             two.content
-            for one, two in repair.pairs.values()
-            if two is not None and two.content is not None and (one is None or _differ(one, two))
+            for path, (one, two) in repair.pairs.items()
+            if two is not None
+            and two.content is not None
+            and (one is None or _differ(one, two))
+            # of the others the plan says that they are not restored; nobody stores them again
+            and "secret" not in (two.path_class, classify(path, False))
+            and two.content.digest not in purged
         }
         about: set[BlobInfo | None] = {entry.content for entry in look.changes.come()}
         missing = set(self._store.blobs.missing(wanted)) - about

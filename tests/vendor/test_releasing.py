@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from epmstore.blobs.pack import GroupWriter
+from epmstore.catalog.classes import Patterns
 from epmstore.catalog.model import Requirement
 from epmstore.digest import identify
 from epmstore.errors import (
@@ -21,6 +22,7 @@ from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 from epmstore.vendor.publish import Draft, publish
 from epmstore.workspace import AppHandle, Workspace
+from epmstore.workspace.repairing import RepairOptions
 from epmstore.workspace.vendors import Source
 from tests.vendor.vendors import CRM, SERVER, Vendor, file
 
@@ -226,3 +228,28 @@ def test_a_catalog_that_is_begun_where_its_application_is_registered_is_its_own(
         assert ws.vendors.init("erp").app == uuid
         ws.vendors.add("erp", Source(paths=(root,)), label="1.0")
         assert [entry.path for entry in ws.app("erp").ls("release:0")] == ["f"]
+
+
+def test_a_repair_does_without_what_is_never_stored(tmp_path: Path) -> None:
+    build, root = tmp_path / "build", tmp_path / "root"
+    build.mkdir()
+    for name in ("program", "host.key", "leaked"):
+        (build / name).write_bytes(name.encode() * 100)
+    with Workspace.init(tmp_path / "vendor") as ws:
+        ws.vendors.init("crm", patterns=Patterns(secret=("*.key",)))
+        ws.vendors.add("crm", Source(paths=(build,)))
+    leaked, key = (identify((build / name).read_bytes()) for name in ("leaked", "host.key"))
+    root.mkdir()
+    (root / "leaked").write_bytes(b"leaked" * 100)
+    with Workspace.init(tmp_path / "host") as ws:
+        ws.apps.add("crm", root, secret=["*.key"])
+        ws.app("crm").snapshot()
+        ws.care.purge([leaked.digest])
+        ws.catalogs.clone(tmp_path / "vendor", "crm", contents=("all",))
+        assert ws._store.blobs.missing([leaked, key]) == [leaked, key]
+        (root / "leaked").unlink()
+        (root / "program").write_bytes(b"damaged")
+        done = ws.app("crm").repair(RepairOptions(sources=(build,)))
+        assert (root / "program").read_bytes() == b"program" * 100
+        assert {text.partition(":")[0] for text in done.not_restored} == {"host.key", "leaked"}
+        assert ws._store.blobs.missing([leaked, key]) == [leaked, key]
