@@ -6,6 +6,7 @@ left alone. Pure.
 - What the wanted tree lacks goes if a change or a release had put it there; else it is kept.
 - Configuration that was edited by hand is kept unless it is named or asked for.
 - A database is replaced as a whole or not at all, and only if it is classified or named.
+- A FIFO, socket or device is never displaced: it could not be brought back.
 - A directory that keeps something is kept. Removals come first, deepest first; then everything else
   with folders before what is in them. What a directory finally looks like is set when all is done.
 - Metadata is set in place only if that reaches no path outside of the plan; else the file is put
@@ -71,14 +72,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What the look at the root showed beside entries: paths that were not observed, and why;
-    ignored ones; FIFOs, sockets and devices; databases. `purged` are addresses of contents that
-    were destroyed. `unknown` are paths that were not observed for the wanted version: it does not
-    say that nothing was there.
+    ignored ones; FIFOs, sockets and devices (`special`, with what each is); databases. `purged` are
+    addresses of contents that were destroyed. `unknown` are paths that were not observed for the
+    wanted version: it does not say that nothing was there.
     """
 
     unobserved: Mapping[RelPath, str] = {}
     ignored: Collection[RelPath] = frozenset()
-    special: Collection[RelPath] = frozenset()
+    special: Mapping[RelPath, str] = {}
     purged: Collection[Digest] = frozenset()
     databases: tuple[Database, ...] = ()
     unknown: Collection[RelPath] = frozenset()
@@ -286,6 +287,8 @@ class _Planner:
             return "untouched"
         if is_within(d.path, self._around.unobserved.keys()):
             return self._give("refused", d.path, self._why_unobserved(d.path))
+        if d.path in self._around.special:
+            return self._give("kept", d.path, f"{self._around.special[d.path]} has its name")
         forced = d.path in self._scope or self._in_unit(d.path)
         if path_class == "state" and not forced:
             return "untouched"

@@ -245,7 +245,7 @@ class Checkout:
         return Surroundings(
             unobserved={p.path: p.why for p in look.changes.problems},
             ignored=frozenset(look.found.ignored),
-            special=frozenset(p.path for p in look.found.skipped),
+            special={p.path: p.why for p in look.found.skipped},
             purged=self._store.contents.purged(),
             databases=tuple(databases(listings, folders)),
             unknown=frozenset() if request.of is None else self._unknown(request.of),

@@ -136,11 +136,19 @@ class TestKept:
         [
             Surroundings(unobserved={RelPath("a/x"): "unreadable"}),
             Surroundings(ignored={RelPath("a/x")}),
-            Surroundings(special={RelPath("a/x")}),
+            Surroundings(special={RelPath("a/x"): "a FIFO"}),
         ],
     )
     def test_what_is_no_entry_keeps_its_folder_too(self, around: Surroundings) -> None:
         assert steps(make_plan([go(folder("a"))], Options(exact=True), around)) == []
+
+
+def test_what_cannot_be_brought_back_is_not_displaced() -> None:
+    around = Surroundings(special={RelPath("a"): "a FIFO"})
+    plan = make_plan([come(folder("a")), come(file("a/x")), come(file("b"))], around=around)
+    assert steps(plan) == [("put", "b")]
+    assert plan.kept == ((RelPath("a"), "a FIFO has its name"),)
+    assert names(plan.refused) == ["a/x"]
 
 
 class TestUnobserved:

@@ -370,6 +370,20 @@ def test_what_the_privilege_does_not_allow_is_named_and_not_taken_for_done(tmp_p
         os.setegid(0)
 
 
+def test_a_fifo_in_place_of_a_file_is_kept_and_makes_no_version(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.recorded({"a": File(b"1")})
+        (bench.root / "a").unlink()
+        os.mkfifo(bench.root / "a")
+        bench.record()
+        assert bench.live.plan("0").plan.steps == ()
+        for _ in range(2):
+            result = bench.live.checkout("0")
+            assert (result.changed, result.version) == (False, 1)
+            assert result.kept == ((RelPath("a"), "a FIFO has its name"),)
+        assert (bench.root / "a").is_fifo()
+
+
 @contextmanager
 def closed_folder(tmp_path: Path) -> Iterator[tuple[Bench, Callable[[], None]]]:
     """(an app of nobody's with a file in a folder of root's, what opens that folder)."""
