@@ -157,7 +157,8 @@ def make_files(
     syncs: bool = False,
     progress: Progress,
 ) -> list[tuple[NewFile, Made]]:
-    """Make them, and say what became of each. What goes wrong with one ends everything.
+    """Make them, and say what became of each. What goes wrong with one ends everything. With
+    `syncs`, each is durable then: children, who sync nothing, have no part in it.
 
     Raises BlobNotFoundError, DamagedError, OSError.
     """
@@ -172,7 +173,7 @@ def make_files(
     is_much = len(files) >= POOL_FROM_FILES or _size(files) >= POOL_FROM
     count = min(cores(WORKERS), len(parts)) if is_much else 1
     with _Flusher(folder_fd) as flusher:
-        if count > 1 and _lock(folder_fd):
+        if count > 1 and not syncs and _lock(folder_fd):
             _share(parts, _Setting(folder_fd, privileged, store.source), count, take)
         else:
             with FileMaker(folder_fd, privileged=privileged, syncs=syncs) as maker:

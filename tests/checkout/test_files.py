@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from epmstore import fsio
 from epmstore.checkout import files
 from epmstore.checkout.stage import make_stage, remove_stage
 from epmstore.child import Child
 from epmstore.errors import BlobNotFoundError, EpmError
+from epmstore.progress import SILENT
+from epmstore.relpath import RelPath
 from epmstore.workspace import Workspace
 from tests.checkout.bench import Bench, File, Link, Nodes, Same, picture
 
@@ -79,6 +82,27 @@ def test_they_bring_a_root_back(bench: Bench, children: list[Child]) -> None:
         assert result.verified
         assert bench.picture() == wanted
         assert bench.leftovers() == []
+
+
+def test_what_is_to_be_durable_at_once_is_made_here(
+    bench: Bench, children: list[Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Children sync nothing, whatever their parent was asked for."""
+    synced: list[int] = []
+    monkeypatch.setattr(fsio, "sync_file", lambda fd: synced.append(os.fstat(fd).st_ino))
+    stage = os.open(bench.base, os.O_RDONLY)
+    with bench:
+        bench.recorded(tree("old"))
+        found = bench.store.entries.tree(bench.app.uuid, 0)
+        entries = [entry for entry in found if entry.content is not None]
+        wanted = [files.NewFile(RelPath(str(n)), entry) for n, entry in enumerate(entries)]
+        done = files.make_files(
+            stage, wanted, bench.store, privileged=False, syncs=True, progress=SILENT
+        )
+    os.close(stage)
+    assert len(done) > COUNT
+    assert {made.inode for _, made in done} <= set(synced)
+    assert not children
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
