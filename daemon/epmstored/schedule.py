@@ -65,9 +65,17 @@ def next_time(
 def due(
     found: Mapping[str, Attempts], config: Config, *, now: float, seed: str, since: float
 ) -> Task | None:
-    """The first task that is due now."""
+    """The first task that is due now. What was noted for a time to come, by a clock that was wrong,
+    counts as never.
+    """
     for task in ORDER:
-        when = next_time(task, found.get(task, Attempts()), config, seed=seed, since=since)
+        attempts = found.get(task, Attempts())
+        known = Attempts(_past(attempts.done, now), _past(attempts.tried, now))
+        when = next_time(task, known, config, seed=seed, since=_past(since, now) or 0.0)
         if when is not None and now >= when:
             return task
     return None
+
+
+def _past(when: float | None, now: float) -> float | None:
+    return None if when is None or when > now else when

@@ -43,6 +43,14 @@ def test_what_failed_is_tried_again_later() -> None:
     assert after(FIRST * 2 + RETRY * 1.2, forget=failed, **others) == "forget"
 
 
+def test_a_clock_that_was_ahead_puts_nothing_off() -> None:
+    """A host that boots with a wrong time notes what it does for years to come."""
+    later = Attempts(NOW + 1000 * DAY, NOW + 1000 * DAY)
+    found: dict[str, Attempts] = dict.fromkeys(ORDER, later)
+    assert after(FIRST * 1.2, **found) == "forget"
+    assert due(found, PLAIN, now=NOW, seed="x", since=NOW + 1000 * DAY) == "forget"
+
+
 @pytest.mark.parametrize(
     ("config", "task"),
     [
