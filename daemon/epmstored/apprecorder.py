@@ -157,10 +157,14 @@ class AppRecorder:
     # The loop.
 
     async def run(self) -> None:
-        while not self._stopping:
-            await self.step()
-            await self._wait()
-        await self.finish()
+        try:
+            while not self._stopping:
+                await self.step()
+                await self._wait()
+            await self.finish()
+        except asyncio.CancelledError:
+            self._root.abandon()
+            raise
 
     async def step(self) -> None:
         """Everything that is due now."""
@@ -260,6 +264,10 @@ class AppRecorder:
         except (RootError, OSError) as error:
             await self._gone(error)
             return
+        except EpmError as error:  # of the store: of the root, nothing is known yet
+            self._report.failed(error)
+            self.ready.set()
+            return
         reason: Reason = "scan" if self._started else self._first_reason
         phase: Phase = "watching" if self._started else "starting"
         self._report.watched(phase, () if self._root.now is None else self._root.now.degraded)
@@ -358,6 +366,9 @@ class AppRecorder:
 
     async def _reconcile(self) -> None:
         """Look at everything, for what no event told of."""
+        if self._slow.is_busy:  # with another root, whose file system may even hang
+            self._next_reconcile = self._clock.monotonic() + self._rhythm.settle
+            return
         self._next_reconcile = self._reconcile_after()
         batch = Batch(frozenset(), "scan", self._clock.monotonic())
         try:

@@ -47,6 +47,7 @@ class Bridge:
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._workspace: Workspace | None = None
         self._is_closed = False
+        self._last: Future[Any] | None = None
         self._ended = threading.Event()
         # A daemon thread: what hangs on a dead file system must not keep the process from ending.
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -56,14 +57,21 @@ class Bridge:
         """The result of `call`, or what it raised, or what opening the store raised. Raises
         StoppedError once it is closed.
         """
-        return await asyncio.wrap_future(self._submit(call))
+        return await asyncio.wrap_future(self.give(call))
 
-    def _submit(self, call: Callable[[Workspace], T]) -> Future[T]:
+    def give(self, call: Callable[[Workspace], T]) -> Future[T]:
+        """As `run`, for who does not wait. Raises StoppedError."""
         if self._is_closed:
             raise StoppedError("this application is not watched any more")
         job = _Job(call)
+        self._last = job.future
         self._jobs.put(job)
         return job.future
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether what was given to it last is still to be done, or under way."""
+        return self._last is not None and not self._last.done()
 
     async def close(self, wait: float) -> bool:
         """Let the thread end after what it has to do; false if that takes longer than `wait` s."""

@@ -87,6 +87,12 @@ class RootWatch:
         if watching is not None:
             await asyncio.to_thread(watching.watcher.close)
 
+    def abandon(self) -> None:
+        """As `let_go`, by the bridge, when it is done with what it is doing; nobody waits."""
+        watching, self.now = self.now, None
+        if watching is not None:
+            self._bridge.give(lambda _: watching.watcher.close())
+
     def follow(self, rhythm: Rhythm) -> None:
         """In another rhythm; and watch again what could not be watched."""
         self._rhythm = rhythm

@@ -22,6 +22,8 @@ from epmstored.state import AppState, Pause
 from epmstored.watching import WatcherFactory
 
 log = logging.getLogger("epmstored")
+PATIENCE = 5.0
+"""Seconds that an application which is watched no more has for what it is doing."""
 
 
 class Supervisor:
@@ -173,8 +175,13 @@ class Supervisor:
             log.info("%s: watched no more", recorder.app.key)
             self._pauses.pop(uuid, None)
         recorder.stop(record=False)
-        await self._tasks.pop(uuid)
-        await recorder.bridge.close(wait=5.0)
+        task = self._tasks.pop(uuid)
+        _, late = await asyncio.wait({task}, timeout=PATIENCE)
+        if late:
+            log.warning("%s: what it is doing takes long; nobody waits for it", recorder.app.key)
+            task.cancel()
+            await asyncio.wait({task})
+        await recorder.bridge.close(wait=0.0 if late else PATIENCE)
 
     def _find(self, key: str) -> AppRecorder:
         for recorder in self._recorders.values():

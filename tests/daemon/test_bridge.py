@@ -51,7 +51,7 @@ async def test_what_hangs_is_not_waited_for_without_end(store: Path) -> None:
         started.set()
         return go_on.wait(60)
 
-    job = bridge._submit(hang)
+    job = bridge.give(hang)
     assert started.wait(60)
     assert not await bridge.close(wait=0)
     with pytest.raises(StoppedError):

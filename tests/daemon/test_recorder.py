@@ -4,12 +4,14 @@ import asyncio
 import fcntl
 import shutil
 import signal
+import threading
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from epmstore.catalog.appcat import App
+from epmstore.errors import DiskFullError
 from epmstore.relpath import RelPath
 from epmstore.workspace import Workspace
 from epmstored.brake import Brake
@@ -273,6 +275,46 @@ async def test_a_failure_is_shown_and_tried_again(host: Host) -> None:
         await recorder.step()
         assert (recorder.state.phase, recorder.state.error) == ("watching", None)
     assert len(host.versions()) == 2
+
+
+async def test_a_look_at_another_root_keeps_nobody_waiting(host: Host) -> None:
+    """The thread for looks that have time is there for all applications, and one may hang."""
+    let_go = threading.Event()
+    async with host.recorder() as recorder:
+        await recorder.step()
+        other = recorder._slow.give(lambda _: let_go.wait(60))
+        host.clock.advance(1.2 * 86_400)
+        await asyncio.wait_for(recorder.step(), 10)
+        (host.root / "bin/tool").write_text("two")
+        host.watcher.say("bin")
+        await asyncio.wait_for(host.settle(recorder), 10)
+        assert host.versions()[1:] == [("drift", "event")]
+        let_go.set()
+        await asyncio.wrap_future(other)
+        host.clock.advance(RHYTHM.settle)
+        await recorder.step()
+        assert recorder.state.counters.reconciles == 1
+
+
+async def test_a_store_that_fails_while_the_root_is_checked_is_said_and_tried_again(
+    host: Host,
+) -> None:
+    """On a full disk, an index that is not open yet cannot be opened."""
+
+    def full() -> Workspace:
+        raise DiskFullError("no space is left")
+
+    async with host.recorder() as recorder:
+        usable = recorder.bridge._open_workspace
+        recorder.bridge._open_workspace = full
+        await recorder.step()
+        assert (recorder.state.phase, recorder.state.error) == ("error", "no space is left")
+        assert recorder.ready.is_set()
+        recorder.bridge._open_workspace = usable
+        host.clock.advance(RHYTHM.root)
+        await recorder.step()
+        assert (recorder.state.phase, recorder.state.error) == ("watching", None)
+    assert host.versions() == [("drift", "startup-scan")]
 
 
 async def test_what_is_dirty_is_recorded_at_the_end(host: Host) -> None:
