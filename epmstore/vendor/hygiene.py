@@ -13,7 +13,7 @@ And `mask` takes from what a foreign tree would put into a root what only the ho
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from msgspec.structs import replace
 
@@ -67,18 +67,23 @@ def check_folders(paths: Iterable[RelPath], leaves: Collection[RelPath]) -> None
         known.add(folder)
 
 
-def leads_outside(path: str, target: str) -> bool:
-    """Whether a link at `path` leaves the root, at its end or on its way there."""
+def leads_outside(path: str, target: str, is_link: Callable[[str], bool]) -> bool:
+    """Whether a link at `path` leaves the root, at its end or on its way there. What is above a
+    link that it goes through (`is_link` tells which of the tree's paths are links) is not where it
+    seems to be: going up from there counts as leaving.
+    """
     if target.startswith("/"):
         return True
-    depth = path.count("/")
+    here = path.split("/")[:-1]
+    through_link = False
     for part in target.split("/"):
         if part == "..":
-            depth -= 1
-            if depth < 0:
+            if through_link or not here:
                 return True
+            here.pop()
         elif part not in ("", "."):
-            depth += 1
+            here.append(part)
+            through_link = through_link or is_link("/".join(here))
     return False
 
 

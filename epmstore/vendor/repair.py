@@ -120,9 +120,13 @@ class _Repair:
     def _leads_away(self, path: RelPath) -> bool:
         """Whether a release would put a link here that leaves the root."""
         wanted = self._around.released(path)
-        return (
-            wanted is not None and wanted.target is not None and leads_outside(path, wanted.target)
-        )
+        if wanted is None or wanted.target is None:
+            return False
+        return leads_outside(path, wanted.target, self._is_released_link)
+
+    def _is_released_link(self, path: str) -> bool:
+        wanted = self._around.released(RelPath(path))
+        return wanted is not None and wanted.kind == "symlink"
 
     def add_folders(self) -> None:
         """The folders that what is brought back has to lie in."""

@@ -153,7 +153,12 @@ class Releasing(Repairing):
                 raise self._not_released(path, release)
         chosen = [entry for entry in found if is_within(entry.path, paths)]
         self._check_stored(chosen, release)
-        kept = [e.path for e in chosen if e.target and leads_outside(e.path, e.target)]
+        links: set[str] = {entry.path for entry in found if entry.kind == "symlink"}
+        kept = [
+            e.path
+            for e in chosen
+            if e.target and leads_outside(e.path, e.target, links.__contains__)
+        ]
         wanted = {entry.path: mask(entry) for entry in chosen if entry.path not in set(kept)}
         with self._store.keep_packs():
             done = export(
