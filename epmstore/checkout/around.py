@@ -58,6 +58,18 @@ class Around:
 
     # Forward.
 
+    def check(self, prepared: Prepared, terms: Terms, hooks: Hooks) -> None:
+        """What would keep `run` from doing this, as far as it can be known. Writes nothing. Raises
+        as `run`.
+        """
+        if terms.confirm is not None:
+            self._check_daemon()
+        self._make().check(prepared, terms, in_use=not hooks.commands)
+        if prepared.plan.steps:
+            assert prepared.plan.from_ is not None, "there is a version to go to"
+            owed = self._owed(prepared.request, terms, hooks, prepared.plan.from_)
+            self._check_programs(self._series(hooks, "checkout", owed.from_, owed.goal))
+
     def run(
         self, request: Request, terms: Terms, hooks: Hooks, expected: Prepared | None = None
     ) -> Done:
@@ -69,7 +81,8 @@ class Around:
         checkout = self._make()
         if not hooks.commands and terms.confirm is None:
             return checkout.run(request, terms, expected)
-        prepared = checkout.check(request, terms, expected)
+        prepared = checkout.plan(request, expected=expected)
+        checkout.check(prepared, terms, in_use=False)
         if not prepared.plan.steps:
             return checkout.run(request, terms, prepared)
         assert prepared.plan.from_ is not None, "there is a version to go to"

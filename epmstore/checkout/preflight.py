@@ -49,15 +49,23 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def preflight(
-    root_fd: int, plan: Plan, blobs: BlobReader, terms: Terms, *, in_use: bool = True
+    root_fd: int,
+    plan: Plan,
+    blobs: BlobReader,
+    terms: Terms,
+    *,
+    in_use: bool = True,
+    contents: bool = True,
 ) -> None:
     """Raises the first trouble there is: RootError, DiskFullError, EpmError, NotRestorableError,
-    InUseError. Who uses the files is left for later without `in_use`.
+    InUseError. Who uses the files is left for later without `in_use`, and whether all contents are
+    stored without `contents`.
     """
     if not plan.steps:
         return
     _check_filesystem(root_fd, terms)
-    _check_contents(plan.steps, blobs)
+    if contents:
+        _check_contents(plan.steps, blobs)
     _check_space(root_fd, plan.steps)
     _check_folders(root_fd, plan.steps)
     identities = _check_files(root_fd, plan.steps)

@@ -116,8 +116,12 @@ class Checkout:
         self._store = recorder.store
         self._app = recorder.app
 
-    def plan(self, request: Request, look: Look | None = None) -> Prepared:
-        """What would be done now. Writes nothing. Raises ConflictError, PathNotFoundError."""
+    def plan(
+        self, request: Request, look: Look | None = None, expected: Prepared | None = None
+    ) -> Prepared:
+        """What would be done now; with `expected`, of that plan. Writes nothing. Raises
+        ConflictError, PathNotFoundError.
+        """
         look = look or self._recorder.status(self._root)
         newest = _newest(look)
         pairs = self._pairs(request, look, newest)
@@ -125,18 +129,24 @@ class Checkout:
             fresh: Collection[RelPath] = overlay(pairs, look.changes)
         else:
             fresh = {entry.path for entry in look.changes.come()}
-        return self._plan(request, look, newest, pairs, fresh)
+        prepared = self._plan(request, look, newest, pairs, fresh)
+        return prepared if expected is None else _as_expected(prepared, expected)
 
-    def check(self, request: Request, terms: Terms, expected: Prepared | None = None) -> Prepared:
-        """Everything that can be known without stopping anybody. Writes nothing. Raises as `run`,
-        but not because files are in use.
+    def check(self, prepared: Prepared, terms: Terms, *, in_use: bool) -> None:
+        """Everything that can be known of a plan without stopping anybody. Writes nothing. Raises
+        as `run`; because files are in use only with `in_use`. Contents that a release wants may
+        be in the root, and recorded only by the run.
         """
-        prepared = self.plan(request)
-        if expected is not None:
-            prepared = _as_expected(prepared, expected)
+        contents = prepared.request.release is None
         check_databases(prepared.plan)
-        preflight(self._root.fd, prepared.plan, self._store.blobs, terms, in_use=False)
-        return prepared
+        preflight(
+            self._root.fd,
+            prepared.plan,
+            self._store.blobs,
+            terms,
+            in_use=in_use,
+            contents=contents,
+        )
 
     def run(
         self,

@@ -19,7 +19,7 @@ from epmstore.cli.looking import look
 from epmstore.cli.moments import selector
 from epmstore.cli.output import counted, name
 from epmstore.cli.paths import scope
-from epmstore.cli.planned import confirm, show_plan
+from epmstore.cli.planned import confirm, outlook, show_plan
 from epmstore.cli.quick import ask_status
 from epmstore.cli.repair import bring_to_release
 from epmstore.cli.session import Session
@@ -114,7 +114,9 @@ def apply(session: Session, file: str, **given: Any) -> int:
     session.app = session.app or made.plan.app
     handle = session.handle()
     terms = terms_of(session, given)
-    return _carry_out(session, handle, terms, lambda: made, lambda: handle.apply(made, **terms))
+    return _carry_out(
+        session, handle, terms, lambda: handle.plan_apply(made), lambda: handle.apply(made, **terms)
+    )
 
 
 @command(
@@ -278,8 +280,9 @@ def _carry_out(
 ) -> int:
     """Show the plan (--dry-run), or ask about it on a terminal, and do it."""
     if session.dry_run:
-        show_plan(session.out, make_plan(), hooks_of(handle.app) if terms["hooks"] else NONE)
-        return 0
+        made = make_plan()
+        show_plan(session.out, made, hooks_of(handle.app) if terms["hooks"] else NONE)
+        return outlook(handle, made, terms)
     if not session.yes and sys.stdin.isatty() and sys.stderr.isatty():
         confirm(session, make_plan())
     return finish(session, act())

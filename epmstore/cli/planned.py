@@ -6,7 +6,9 @@ from epmstore.checkout.run import Prepared
 from epmstore.cli.closing import counts
 from epmstore.cli.output import Output, name, size
 from epmstore.cli.session import Session
-from epmstore.cli.summary import titled
+from epmstore.cli.summary import INCOMPLETE, titled
+from epmstore.workspace import AppHandle
+from epmstore.workspace.live import TermsGiven
 
 WORDS = {
     "mkdir": ("create", "32"),
@@ -40,6 +42,14 @@ def show_plan(out: Output, prepared: Prepared, hooks: Hooks = NONE) -> None:
     for hook, words in hooks.commands.items() if plan.steps else ():
         out.line(f"{hook + ':':<7} {name(show_command(words))}")
     out.line(plan_line(prepared))
+
+
+def outlook(handle: AppHandle, prepared: Prepared, terms: TermsGiven) -> int:
+    """The exit code that carrying a plan out would have, as far as it can be known. Raises what
+    would keep it from being carried out.
+    """
+    handle.check(prepared, **terms)
+    return INCOMPLETE if prepared.plan.refused or prepared.plan.not_restored else 0
 
 
 def plan_line(prepared: Prepared) -> str:

@@ -12,7 +12,7 @@ from epmstore.cli.command import PATH, command
 from epmstore.cli.findings import print_verified
 from epmstore.cli.output import name
 from epmstore.cli.paths import scope
-from epmstore.cli.planned import show_plan
+from epmstore.cli.planned import outlook, show_plan
 from epmstore.cli.session import Session
 from epmstore.cli.summary import finish, titled
 from epmstore.cli.terms import config_option, exact_option, terms_of, terms_options
@@ -99,7 +99,7 @@ def bring_to_release(
         if left and not session.json:
             session.out.note(titled(session.out, "kept", left))
         if session.dry_run:
-            return 0
+            return outlook(handle, plan.prepared, terms)
         if plan.prepared.plan.steps:
             session.confirm("Go on?")
     code = finish(session, handle.repair(asked, **terms))

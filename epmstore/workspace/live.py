@@ -95,8 +95,24 @@ class Live(History):
     def plan_undo(self) -> Prepared:
         return self._plan(_reversal("undo", undo_target(self.versions())))
 
+    def plan_apply(self, plan: Prepared) -> Prepared:
+        """A plan made earlier, as it would be carried out now. Raises as `apply`."""
+        self._check_plan(plan)
+        with open_root(self.app) as root:
+            return self._checkout(root).plan(plan.request, expected=plan)
+
     def plan_redo(self) -> Prepared:
         return self._plan(_reversal("redo", redo_target(self.versions())))
+
+    def check(self, plan: Prepared, **terms: Unpack[TermsGiven]) -> None:
+        """What would keep a plan that was made just now from being carried out, as far as that can
+        be known. Writes nothing. Raises as `checkout`.
+        """
+        given = Terms(**terms)
+        self._check_hold(given)
+        self._check_owed(plan.request)
+        with open_root(self.app) as root:
+            self._around(root).check(plan, given, with_limits(hooks_of(self.app), given))
 
     def checkout(
         self,
@@ -119,10 +135,7 @@ class Live(History):
 
     def apply(self, plan: Prepared, **terms: Unpack[TermsGiven]) -> Result:
         """Carry out a plan made earlier. Raises ChangedError if what it is about changed."""
-        if plan.app != self.app.uuid:
-            raise UsageError(f"the plan is for another application than {self.app.key}")
-        if plan.request.of is not None:
-            self.restorable(str(plan.request.of))
+        self._check_plan(plan)
         return self._carry_out(plan.request, Terms(**terms), expected=plan)
 
     def rollback(self, *, config: ConfigPolicy = "keep", **terms: Unpack[TermsGiven]) -> Result:
@@ -248,6 +261,13 @@ class Live(History):
             owed_file(self._store, self.app.uuid).drop()
         held = self._hold_after(request, done)
         return done_result(self.app.key, action, done, owners(self.app.root, done), held=held)
+
+    def _check_plan(self, plan: Prepared) -> None:
+        """Raises UsageError, NotRestorableError."""
+        if plan.app != self.app.uuid:
+            raise UsageError(f"the plan is for another application than {self.app.key}")
+        if plan.request.of is not None:
+            self.restorable(str(plan.request.of))
 
     def _check_owed(self, request: Request) -> bool:
         """Whether a confirmation is waited for that this decides: the undo of what it is about.

@@ -1,5 +1,7 @@
 """checkout, rollback, undo, redo, plan, apply: changing the live root."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -151,3 +153,39 @@ def test_bad_input(cli: "Cli", patched: Path, args: list[str], code: int) -> Non
 
 def test_recover_has_nothing_to_do(cli: "Cli", patched: Path) -> None:
     assert "nothing was interrupted" in cli.ok("recover").out
+
+
+def test_dry_run_ends_as_the_run_would(cli: "Cli", recorded: Path) -> None:
+    with closing(sqlite3.connect(recorded / "data.db")) as db:
+        db.execute("create table one (a)")
+        db.commit()
+        cli.ok("snapshot")
+        db.execute("create table two (a)")
+        db.commit()
+    for words in (["checkout", "1"], ["rollback"]):
+        dry, real = cli(*words, "--dry-run"), cli(*words)
+        assert dry.code == real.code == 7
+        assert "data.db" in dry.out
+        assert dry.err.splitlines()[-2:] == real.err.splitlines()
+    assert len(cli.ok("log", "--all", "--json").shapes) == 3, "the run records what it found"
+    found = cli("checkout", "1", "--dry-run", "--json")
+    assert (found.code, found.shapes[0]["type"], found.error["error"]) == (7, "plan", "conflict")
+    cli.ok("checkout", "1", "data.db", "--dry-run")
+
+
+def test_dry_run_says_what_would_not_be_restored(cli: "Cli", recorded: Path) -> None:
+    cli.ok("app", "set", "crm", "--secret", "key")
+    (recorded / "key").write_text("one")
+    cli.ok("snapshot")
+    (recorded / "key").write_text("two")
+    assert cli("checkout", "1", "key", "--dry-run").code == cli("checkout", "1", "key").code == 3
+
+
+def test_dry_run_of_a_hold_and_of_a_plan_that_is_old(cli: "Cli", patched: Path) -> None:
+    cli.ok("plan", "0", "-o", "back.plan")
+    (patched / "bin" / "crmd").write_bytes(b"program 3\n")
+    dry, real = cli("apply", "back.plan", "--dry-run"), cli("apply", "back.plan")
+    assert (dry.code, dry.err) == (real.code, real.err)
+    assert dry.code == 7
+    cli.ok("hold", "crm")
+    assert cli("checkout", "0", "--unattended", "--dry-run").code == 7
