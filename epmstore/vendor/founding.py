@@ -308,4 +308,10 @@ def _unquoted(token: _Token) -> str:
             return _ESCAPES[text]
         return text if text in "\"'/\\" else found[0]  # a path of Windows, written as it is
 
-    return _ESCAPE.sub(plain, token.text[1:-1])
+    text = _ESCAPE.sub(plain, token.text[1:-1])
+    try:  # letters beyond 16 bits are written as two halves
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise UsageError(
+            f"line {token.line}: {token.text} has half of a letter", line=token.line
+        ) from None

@@ -8,6 +8,7 @@ replaced by a short hash, the same for the same name within a report.
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeAlias
 
 import msgspec
@@ -134,15 +135,11 @@ def check_report(form: object) -> Form:
             hint="use a newer release of epmstore",
         )
     try:
-        for part, keys in _NEEDED.items():
-            for one in form[part] if isinstance(form[part], list) else [form[part]]:
-                if any(key not in one for key in keys):
-                    raise KeyError(part)
-        for one in form["files"]:
-            if not one["path"].startswith("redacted-"):
-                from_json(one["path"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"the report lacks something: {error}", hint="ask for a new one") from None
+        for one in msgspec.convert(form, _Read).files:
+            if not one.path.startswith("redacted-"):
+                from_json(one.path)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"not a sound report: {error}", hint="ask for a new one") from None
     return form
 
 
@@ -171,16 +168,69 @@ def check_catalog(form: Form, releases: Releases) -> Release:
     return found
 
 
-_NEEDED = {
-    "catalog": ("app", "key", "release", "label", "digest", "head"),
-    "release": ("release", "label", "digest"),
-    "syscat": ("version", "time", "head"),
-    "counts": (),
-    "deviations": ("path", "what", "digest", "release", "since", "time", "accepted"),
-    "first_releases": ("first", "files"),
-    "versions": (),
-    "files": ("path", "kind", "what", "digest", "size", "mode", "first"),
-}
+class _Release(msgspec.Struct, frozen=True):
+    release: int
+    label: str | None
+    digest: str
+
+
+class _Catalog(_Release, frozen=True):
+    app: str
+    key: str
+    head: str
+
+
+class _Syscat(msgspec.Struct, frozen=True):
+    version: int | None
+    time: datetime | None
+    head: str | None
+
+
+class _Counts(msgspec.Struct, frozen=True):
+    known: int
+
+
+class _First(msgspec.Struct, frozen=True):
+    first: int | None
+    files: int
+
+
+class _FileRead(msgspec.Struct, frozen=True):
+    path: str
+    kind: str
+    what: str
+    digest: str | None
+    size: int | None
+    mode: str
+    first: int | None
+
+
+class _DeviationRead(msgspec.Struct, frozen=True):
+    path: str
+    what: str
+    digest: str | None
+    release: int | None
+    since: int | None
+    time: datetime | None
+    accepted: bool
+
+
+class _Read(msgspec.Struct, frozen=True):
+    """What whoever reads a report counts on."""
+
+    time: datetime
+    host: str
+    app: str
+    root: str
+    catalog: _Catalog
+    release: _Release
+    syscat: _Syscat
+    counts: _Counts
+    files_total: int
+    first_releases: list[_First]
+    deviations: list[_DeviationRead]
+    versions: list[dict[str, Any]]
+    files: list[_FileRead]
 
 
 def _file(line: Line, path: str, is_redacted: bool) -> Form:

@@ -1,12 +1,18 @@
 """report: what it tells, what it never tells, and what the vendor reads in it."""
 
+import contextlib
 import json
+import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from epmstore.cli.output import Output
+from epmstore.cli.report import text as lines
+from epmstore.errors import EpmError
 from epmstore.workspace import Workspace
 from tests.cli.test_json import check
 from tests.cli.test_verify import RELEASES, publish_all, root, text
@@ -16,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["root"]  # a fixture
 SECRET = "customers-of-the-year"
+JUNK: tuple[Any, ...] = (None, 7, "junk", [], {})
 
 
 @pytest.fixture
@@ -122,6 +129,31 @@ def test_another_catalog_and_nonsense_are_refused(cli: "Cli", strange: Path) -> 
         assert found.code == 2 and "hint:" in found.err
     assert cli("report", "-o", "x.pdf").code == 2
     assert cli("report", "write", "x").code == 2
+
+
+def places(value: Any, before: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The way to every value in a document; of a list to what is in its first item."""
+    found = value.items() if isinstance(value, dict) else enumerate(value[:1])
+    for key, one in found:
+        yield (*before, key)
+        if isinstance(one, dict | list):
+            yield from places(one, (*before, key))
+
+
+def test_whatever_is_wrong_in_a_report_is_no_fault_of_epmstore(cli: "Cli", strange: Path) -> None:
+    sound = made(cli)
+    with Workspace.open(Path(os.environ["EPMSTORE_STORE"])) as ws:
+        for place in places(sound):
+            for junk in JUNK:
+                form = json.loads(json.dumps(sound))
+                *way, last = place
+                within = form
+                for key in way:
+                    within = within[key]
+                within[last] = junk
+                with contextlib.suppress(EpmError):
+                    ws.read_report(form).known_here()
+                    lines(Output(as_json=False, quiet=False, verbose=True), form)
 
 
 def test_an_untouched_root_reports_clean(cli: "Cli", root: Path) -> None:

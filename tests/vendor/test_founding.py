@@ -1,5 +1,6 @@
 """Catalogs as the founding documents drew them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -212,3 +213,11 @@ def test_contents_are_kept_for_the_first_version_that_is_new(tmp_path: Path, bui
         assert ws.vendors.convert("crm", versions, sources) == [1]
         assert not ws.vendors.releases("crm").missing(ws.vendors.tree("crm", 1))
         assert not list((tmp_path / "store/packs").glob(".*"))
+
+
+def test_letters_beyond_16_bits_come_as_two_halves_and_one_alone_is_none() -> None:
+    text = json.dumps({"version": 0, "components": {"0" * 40: ["a/\U0001f4c1"]}})
+    assert read_founding(text).versions[0].components == {"0" * 40: ["a/\U0001f4c1"]}
+    for half in (text.replace("\\ud83d", ""), text.replace("0" * 40, "\\ud83d")):
+        with pytest.raises(UsageError, match="has half of a letter"):
+            read_founding(half)
