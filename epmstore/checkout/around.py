@@ -172,22 +172,22 @@ class Around:
             of=owed.from_,
             within=(owed.from_, owed.version),
             overwrite=True,
-            label=f"undone by itself: {owed.why}",
+            label=_undone_because(owed),
         )
         terms = Terms(live=True, allow_network=owed.allow_network)
         done = self._make().run(request, terms, txid=owed.txid)
         series.start()
-        self._hold(request, owed)
+        self._hold(owed)
         self._file.drop()
         return replace(done, hooks=tuple(series.runs)), series
 
-    def _hold(self, request: Request, owed: Owed) -> None:
+    def _hold(self, owed: Owed) -> None:
         """Whoever tried this must not try it again before somebody has looked."""
         fact = HoldRecord(
             time=to_rfc3339(self._store.clock.now()),
             actor=self._actor,
             held=True,
-            reason=request.label,
+            reason=_undone_because(owed),
             version=owed.version,
         )
         commit_fact(self._store, self._app.uuid, fact)
@@ -240,6 +240,7 @@ class Around:
             case "UNDOING" if number is None:
                 return self._take_back(owed, hooks=hooks)[1]
             case "UNDOING":
+                self._hold(owed)  # once more is no harm
                 return self._restart(owed, hooks=hooks)
             case "CONFIRMING":
                 return self.take_back(owed, "not confirmed in time", hooks=hooks)[1]
@@ -336,6 +337,10 @@ class Around:
                 hint=f"nothing was changed; {NO_HOOKS_HINT}",
                 undone=None,
             )
+
+
+def _undone_because(owed: Owed) -> str:
+    return f"undone by itself: {owed.why}"
 
 
 def with_limits(hooks: Hooks, terms: Terms) -> Hooks:

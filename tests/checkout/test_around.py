@@ -360,6 +360,25 @@ def test_an_interrupted_checkout_whose_application_does_not_start_is_undone(crm:
     assert crm.is_new() and crm.application.running
 
 
+def test_who_dies_while_what_was_undone_is_started_leaves_it_held(crm: Crm) -> None:
+    """Or the next automatic run would try again what has just failed."""
+
+    def die(word: str) -> None:
+        if word == "start" and crm.is_new():
+            raise Killed
+
+    crm.application.on = die
+    crm.application.fails["start"] = 1
+    with pytest.raises(Killed):
+        crm.handle.checkout("0")
+    assert crm.is_new() and crm.owes() == "UNDOING"
+    crm.application.on = lambda word: None
+    crm.handle.recover()
+    assert crm.application.running and crm.owes() is None
+    hold = crm.handle.state().hold
+    assert hold is not None and hold.reason == "undone by itself: start failed"
+
+
 def test_after_a_restart_of_the_host_nobody_is_started_twice(crm: Crm, boot: Path) -> None:
     def die(word: str) -> None:
         if word == "start":
