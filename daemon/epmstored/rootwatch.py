@@ -8,7 +8,7 @@ from epmstored.bridge import Bridge
 from epmstored.clock import DaemonClock
 from epmstored.rhythm import Rhythm
 from epmstored.watcher import NOTHING, Hints, Notify
-from epmstored.watching import WatcherFactory, Watching, identity_of
+from epmstored.watching import Watched, WatcherFactory, Watching, watched
 
 
 class RootWatch:
@@ -58,15 +58,16 @@ class RootWatch:
         self.next = self._clock.monotonic()
 
     async def check(self) -> bool:
-        """That the root is the directory that is watched; if not, watch what is there now. Whether
-        a watcher was started: then everything is to be looked at. Raises RootError, OSError.
+        """That the root is the directory that is watched, with the same mounts in it; if not, watch
+        what is there now. Whether a watcher was started: then everything is to be looked at. Raises
+        RootError, OSError.
         """
         rhythm = self._rhythm
         # No event tells that a symlink in the path of a followed root leads elsewhere now.
         again = min(rhythm.root, rhythm.settle) if self._app.follow else rhythm.root
         self.next = self._clock.monotonic() + again
-        identity = await self._bridge.run(lambda _: identify_root(self._app))
-        if self.now is not None and self.now.identity == identity and not self._is_stale:
+        what = await self._bridge.run(lambda _: look_at_root(self._app))
+        if self.now is not None and self.now.what == what and not self._is_stale:
             return False
         self._is_stale = False
         await self.let_go()
@@ -100,7 +101,7 @@ class RootWatch:
             self.renew()
 
 
-def identify_root(app: App) -> tuple[int, int]:
-    """(st_dev, st_ino) of the root. Raises RootError."""
+def look_at_root(app: App) -> Watched:
+    """What there is to watch. Raises RootError."""
     with open_root(app) as root:
-        return identity_of(root.stat)
+        return watched(app, root)

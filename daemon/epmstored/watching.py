@@ -11,8 +11,9 @@ import msgspec
 from epmstore.catalog.appcat import App
 from epmstore.catalog.classes import Rules
 from epmstore.catalog.model import Reason
-from epmstore.record.root import open_root
-from epmstore.scan.mounts import FilesystemInfo, filesystem
+from epmstore.record.root import Root, open_root
+from epmstore.relpath import parents
+from epmstore.scan.mounts import FilesystemInfo, filesystem, mounted_below
 from epmstore.scan.scope import Scope
 from epmstored.clock import DaemonClock
 from epmstored.inotify import InotifyWatcher, OpenScope
@@ -24,13 +25,20 @@ WatcherFactory: TypeAlias = "Callable[[App, Notify], Watching]"
 """Chooses and starts what watches a root; in a thread. Raises RootError, OSError."""
 
 
-class Watching(msgspec.Struct, frozen=True):
-    """A watcher at work on the root directory that has `identity`; `degraded` says why it sees
-    less, or later, than it should.
+class Watched(msgspec.Struct, frozen=True):
+    """What a watcher is at work on: the root directory that has `identity`, with file systems
+    mounted at `mounts`. No event tells when one of them comes or goes.
     """
 
-    watcher: Watcher
     identity: Identity
+    mounts: frozenset[str] = frozenset()
+
+
+class Watching(msgspec.Struct, frozen=True):
+    """A watcher at work; `degraded` says why it sees less, or later, than it should."""
+
+    watcher: Watcher
+    what: Watched
     degraded: tuple[str, ...] = ()
 
     @property
@@ -55,15 +63,15 @@ def chooser(store: Path, clock: DaemonClock, poll: float) -> WatcherFactory:
     def choose(app: App, notify: Notify) -> Watching:
         skip = frozenset({identity_of(os.stat(store))})
         with open_root(app) as root:
-            identity, trouble = identity_of(root.stat), why_not(filesystem(root.fd))
+            what, trouble = watched(app, root), why_not(filesystem(root.fd))
         if trouble is None:
             try:
-                return Watching(_inotify(app, skip, clock, notify), identity)
+                return Watching(_inotify(app, skip, clock, notify), what)
             except WatchLimitError as error:
                 trouble = error.message
         watcher = PollingWatcher(clock, poll)
         watcher.start()
-        return Watching(watcher, identity, (f"{trouble}: looked at every {poll:.0f} s",))
+        return Watching(watcher, what, (f"{trouble}: looked at every {poll:.0f} s",))
 
     return choose
 
@@ -77,6 +85,18 @@ def why_not(where: FilesystemInfo) -> str | None:
     if where.overlay:
         return f"on an overlay ({where.name})"
     return None
+
+
+def watched(app: App, root: Root) -> Watched:
+    """As it is now; of mounts those count that a look comes to."""
+    rules = Rules(app.patterns, app.noisy)
+
+    def comes_to(path: str) -> bool:
+        above = (*parents(path), path)
+        return all(rules.classify(one, is_dir=True) not in ("ignore", "state") for one in above)
+
+    mounts = frozenset(filter(comes_to, mounted_below(root.fd)))
+    return Watched(identity_of(root.stat), mounts)
 
 
 def identity_of(found: os.stat_result) -> Identity:

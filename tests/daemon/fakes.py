@@ -12,7 +12,7 @@ from epmstored.bridge import Bridge
 from epmstored.clock import FakeDaemonClock
 from epmstored.rhythm import Rhythm
 from epmstored.watcher import NOTHING, Hints, Notify
-from epmstored.watching import Watching, identity_of
+from epmstored.watching import Watched, Watching, identity_of
 
 FLAGS = ("lost", "root", "limit", "unsure")
 RHYTHM = Rhythm(settle=2.0, longest=60.0, reconcile=86_400.0, root=30.0, retry=1.0)
@@ -78,7 +78,7 @@ class Host:
 
     def watch(self, app: App, notify: Notify) -> Watching:
         self.watchers.append(FakeWatcher(self.clock))
-        return Watching(self.watcher, identity_of(self.root.stat()))
+        return Watching(self.watcher, Watched(identity_of(self.root.stat())))
 
     @asynccontextmanager
     async def recorder(

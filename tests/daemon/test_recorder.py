@@ -4,7 +4,9 @@ import asyncio
 import fcntl
 import shutil
 import signal
+import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -22,7 +24,7 @@ from epmstored.polling import PollingWatcher
 from epmstored.report import Report
 from epmstored.state import Pause
 from epmstored.watcher import Notify
-from epmstored.watching import Watching, identity_of
+from epmstored.watching import Watched, Watching, chooser, identity_of
 from tests.daemon.fakes import RHYTHM, Host
 
 pytestmark = pytest.mark.slow
@@ -205,6 +207,66 @@ async def test_another_directory_in_the_place_of_the_root_is_not_recorded(
     assert len(host.versions()) == 1
 
 
+class Mount:
+    """A file system that comes and goes."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.is_there = False
+
+    def come(self) -> None:
+        command = ["mount", "-t", "tmpfs", "none", str(self.place)]
+        if subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("needs to mount")
+        self.is_there = True
+
+    def go(self) -> None:
+        subprocess.run(["umount", "-l", self.place], check=True)
+        self.is_there = False
+
+
+@pytest.fixture
+def inside(host: Host) -> Iterator[Mount]:
+    """Within the root, where it covers a file."""
+    place = host.root / "inside"
+    place.mkdir()
+    (place / "covered").write_text("x")
+    mount = Mount(place)
+    mount.come()
+    yield mount
+    if mount.is_there:
+        mount.go()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("cross_mounts", [False, True])
+async def test_a_file_system_that_comes_or_goes_within_the_root_is_noticed(
+    host: Host, inside: Mount, *, cross_mounts: bool
+) -> None:
+    """No event tells of a mount, and of what it covered, or covers, none ever came."""
+    with Workspace.open(host.store) as workspace:
+        workspace.apps.remove("crm")
+        workspace.apps.add("crm", host.root, cross_mounts=cross_mounts)
+    async with host.recorder(chooser(host.store, host.clock, 60.0)) as recorder:
+        await recorder.step()
+        assert "inside/covered" not in host.newest()
+        inside.go()
+        host.clock.advance(RHYTHM.root)
+        await recorder.step()
+        assert "inside/covered" in host.newest()
+        inside.come()
+        (inside.place / "new").write_text("y")
+        host.clock.advance(RHYTHM.root)
+        await recorder.step()
+        assert ("inside/new" in host.newest()) == cross_mounts
+        assert ("inside/covered" in host.newest()) != cross_mounts, "not seen is not gone"
+        looks = recorder.state.counters.looks
+        host.clock.advance(RHYTHM.root)
+        await recorder.step()
+        assert recorder.state.counters.looks == looks
+        await recorder.finish()
+
+
 async def test_an_emptied_root_is_believed(host: Host) -> None:
     async with host.recorder() as recorder:
         await recorder.step()
@@ -222,7 +284,7 @@ async def test_what_cannot_be_watched_is_looked_at_and_tried_again_when_asked(ho
             return host.watch(app, notify)
         watcher = PollingWatcher(host.clock, 60.0)
         watcher.start()
-        return Watching(watcher, identity_of(host.root.stat()), ("no more watches",))
+        return Watching(watcher, Watched(identity_of(host.root.stat())), ("no more watches",))
 
     async with host.recorder(watch) as recorder:
         await recorder.step()
