@@ -11,7 +11,7 @@ The order keeps an older copy usable at any moment: packs, then catalogs, then w
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -29,7 +29,7 @@ from epmstore.atomic import (
 )
 from epmstore.blobs.pack import SUFFIX
 from epmstore.blobs.records import Damage, open_pack, read_at, walk
-from epmstore.care.needs import APPCAT
+from epmstore.care.needs import APPCAT, all_catalogs, committed
 from epmstore.care.tables import is_log, leans_on, read_tables
 from epmstore.catalog.appcat import MAX_SIZE
 from epmstore.errors import ConflictError, DamagedError, UsageError
@@ -91,9 +91,9 @@ def _extent(store: Store) -> _Extent:
     for file in pack_files(store):
         packs[file] = known.get(file, 0) if is_log(file) else os.stat(store.packs / file).st_size
     catalogs = {}
-    for app in store.all_catalogs():
-        position = store.entries.position(app)
-        catalogs[catalog_file(app)] = 0 if position is None else position[0]
+    for app in all_catalogs(store):
+        catalogs[catalog_file(app)] = committed(store, app).length
+    _check_there(store, [*known], [*catalogs])
     appcat = None
     with contextlib.suppress(FileNotFoundError):
         appcat = read_file(store.catalogs / APPCAT, MAX_SIZE)
@@ -102,6 +102,14 @@ def _extent(store: Store) -> _Extent:
     trust = {name: read_file(folder / name, MAX_SIZE) for name in names}
     format_ = read_file(store.path / identity.FILE, identity.LIMIT)
     return _Extent(packs, catalogs, appcat, trust, format_)
+
+
+def _check_there(store: Store, packs: Sequence[str], catalogs: Sequence[str]) -> None:
+    """Raises DamagedError if a file is lost that the index knows: the copy may have it still."""
+    paths = [*(store.packs / file for file in packs), *(store.catalogs / name for name in catalogs)]
+    for path in paths:
+        if not path.exists():
+            raise DamagedError(f"{path} is not there", hint="run `epmstore fsck`", file=str(path))
 
 
 class _Copier:

@@ -16,7 +16,7 @@ from epmstore.care.inspect import Choice, Fault, Inspector
 from epmstore.care.needs import (
     APPCAT,
     Need,
-    apps_or_none,
+    all_catalogs,
     committed,
     index_state,
     keys,
@@ -75,12 +75,10 @@ class Acknowledged(msgspec.Struct, frozen=True):
 def acknowledged(store: Store) -> Acknowledged:
     """Raises BusyError, OSError, DamagedError (of the index)."""
     with store.lock_write():
-        apps = store.all_catalogs()
-        sizes = {app: os.stat(store.catalog(app).path).st_size for app in apps}
+        sizes = {app: os.stat(store.catalog(app).path).st_size for app in store.all_catalogs()}
         for file in pack_files(store):
             sizes[file] = os.stat(store.packs / file).st_size
-        registered = (app.uuid for app in apps_or_none(store))
-        positions = {app: committed(store, app) for app in {*apps, *registered}}
+        positions = {app: committed(store, app) for app in all_catalogs(store)}
         return Acknowledged(positions, store.contents.files(), sizes)
 
 

@@ -76,10 +76,17 @@ def read_needs(store: Store, app: str, end: int | None = None, *, sums: bool = F
     return reading.need(store, app, fault)
 
 
+def all_catalogs(store: Store) -> list[str]:
+    """Names of all catalogs; also of those that only the index knows: a file that was lost is
+    damage, and not a history that nobody has.
+    """
+    return sorted({*store.all_catalogs(), *store.entries.catalogs()})
+
+
 def all_needs(store: Store) -> dict[str, Need]:
     """Of every catalog, as committed. Raises DamagedError: then nobody knows."""
     needs = {}
-    for app in store.all_catalogs():
+    for app in all_catalogs(store):
         needs[app] = read_needs(store, app, committed(store, app).length)
         fault = needs[app].fault
         if fault is not None:

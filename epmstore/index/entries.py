@@ -82,6 +82,11 @@ class Entries:
             ).fetchone()
         return row
 
+    def catalogs(self) -> list[str]:
+        """Names of all that something was entered of, whether or not the files are there."""
+        with self.database.read() as db:
+            return [name for (name,) in db.execute("SELECT uuid FROM apps WHERE length > 0")]
+
     def records(self, app: str) -> list[Record]:
         """All records of an app in order."""
         with self.database.read() as db:

@@ -55,6 +55,20 @@ def test_a_second_copy_brings_only_what_is_new(host: Host, tmp_path: Path) -> No
     check(host, copy)
 
 
+@pytest.mark.parametrize("pattern", ["catalogs/*.syscat.zst", "packs/*/*.pack", "packs/log/*"])
+def test_what_the_original_lost_stays_in_the_copy(host: Host, tmp_path: Path, pattern: str) -> None:
+    copy = tmp_path / "copy"
+    host.write("large", host.random.randbytes(10 << 20))
+    host.snapshot()
+    with host.open() as ws:
+        ws.care.copy(copy)
+        lost = next(iter(host.path.glob(pattern)))
+        lost.unlink()
+        with pytest.raises(DamagedError, match="is not there"):
+            ws.care.copy(copy)
+    check(host, copy)
+
+
 def test_what_was_collected_goes_from_the_copy(host: Host, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     with host.open() as ws, ws._store.lock_write():

@@ -350,6 +350,26 @@ def test_a_damaged_catalog_stops_it(worn: Host, tmp_path: Path) -> None:
     assert pack_files(host.path) == before
 
 
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_lost_catalog_is_damage_and_no_reason_to_free_its_contents(
+    worn: Host, tmp_path: Path, *, removed: bool
+) -> None:
+    host = copied(worn, tmp_path)
+    with host.open() as ws:
+        (name,) = ws._store.all_catalogs()
+        path = ws._store.catalog(name).path
+        if removed:
+            ws.apps.remove("crm")
+        blobs = ws.care.stats().blobs
+        path.rename(tmp_path / "elsewhere")
+        assert [finding.file for finding in ws.care.fsck().findings] == [f"catalogs/{path.name}"]
+        with pytest.raises(DamagedError, match="the file ends too early"):
+            ws.care.gc()
+        (tmp_path / "elsewhere").rename(path)
+        assert ws.care.fsck(1.0).clean
+        assert ws.care.stats().blobs == blobs
+
+
 def test_a_full_disk_gets_emptier(worn: Host, tmp_path: Path) -> None:
     host = copied(worn, tmp_path)
     (host.path / "reserve").write_bytes(bytes(1 << 16))
