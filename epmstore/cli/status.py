@@ -77,9 +77,10 @@ def _standing(shape: Shape) -> str:
 
 def _summary(shape: Shape) -> str:
     if shape["version"] is None:
-        return f"nothing recorded, {counted(len(shape['added']), 'path')} found"
-    text = "clean" if shape["clean"] else _totals(shape)
-    text = "; ".join([text, *_marks(shape)])
+        text = f"nothing recorded, {counted(len(shape['added']), 'path')} found"
+    else:
+        text = "clean" if shape["clean"] else _totals(shape)
+        text = "; ".join([text, *_marks(shape)])
     unseen = len(shape["unstable"]) + len(shape["unobserved"])
     return f"{text}; {counted(unseen, 'path')} not seen" if unseen else text
 
@@ -126,6 +127,7 @@ def _print(out: Output, shape: Shape) -> None:
     key = f"{shape['app']} at {name(text_from_json(shape['root']))}"
     if shape["version"] is None:
         out.line(f"{key}: nothing is recorded yet, {counted(len(shape['added']), 'path')} found")
+        _print_unseen(out, shape)
         out.note("record it: epmstore snapshot")
         return
     out.line(f"{key}: version {shape['version']} of {local(shape['time'])}")
@@ -133,6 +135,16 @@ def _print(out: Output, shape: Shape) -> None:
     _group(out, "metadata only", "m", "33", shape["metadata"])
     _group(out, "added", "A", "32", shape["added"])
     _group(out, "removed", "D", "31", shape["removed"])
+    _print_unseen(out, shape)
+    out.line("nothing has changed" if shape["clean"] else _totals(shape))
+    _print_deviations(out, shape)
+    for line in _aftermath(shape):
+        out.line(line)
+    if shape["daemon"] is not None and _daemon(shape) != "watching":
+        out.note(f"daemon: {_daemon(shape)}")
+
+
+def _print_unseen(out: Output, shape: Shape) -> None:
     _group(out, "changing all the time", "~", "35", shape["unstable"])
     unseen = [p for p in (*shape["skipped"], *shape["unobserved"]) if p["kind"] != "ignored"]
     if unseen:
@@ -141,12 +153,6 @@ def _print(out: Output, shape: Shape) -> None:
             [f"? {name(text_from_json(p['path']))}  ({p['why']})" for p in unseen]
         ):
             out.line(line)
-    out.line("nothing has changed" if shape["clean"] else _totals(shape))
-    _print_deviations(out, shape)
-    for line in _aftermath(shape):
-        out.line(line)
-    if shape["daemon"] is not None and _daemon(shape) != "watching":
-        out.note(f"daemon: {_daemon(shape)}")
 
 
 def _print_deviations(out: Output, shape: Shape) -> None:

@@ -116,3 +116,27 @@ def test_it_records_nothing(cli: "Cli", recorded: Path) -> None:
     (recorded / "new").write_bytes(b"")
     cli("status")
     assert len(cli.ok("log", "--all", "--json").shapes) == 1
+
+
+@pytest.mark.root
+def test_what_cannot_be_read_is_named_before_anything_is_recorded(cli: "Cli", crm: Path) -> None:
+    (crm / "closed").mkdir(mode=0o700)
+    top = crm.parent
+    for path in [top, *top.rglob("*")]:
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    os.chown(crm / "closed", 0, 0)
+    for folder in top.parents:
+        if folder.stat().st_mode & 0o005 != 0o005:
+            folder.chmod(folder.stat().st_mode | 0o055)
+    os.setegid(65534)
+    os.seteuid(65534)
+    try:
+        found = cli("status")
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+    assert found.code == 3
+    assert found.out.splitlines()[1:] == [
+        "not looked at (1):",
+        "  ? closed  (Permission denied)",
+    ]
