@@ -32,6 +32,7 @@ from epmstore.record.changes import Changes, is_metadata_only, judge_changes, pa
 from epmstore.record.commit import Head, commit_fact, commit_version, read_head
 from epmstore.record.ingest import Ingested, Ingestion
 from epmstore.record.observe import Candidate, Feed, Observation, Observer, known_rows
+from epmstore.record.reserve import storing
 from epmstore.record.root import Root
 from epmstore.record.rows import fresh_rows
 from epmstore.record.shelf import Shelf
@@ -112,10 +113,10 @@ class Recorder:
         does not suffice, everything is looked at. Without `contents`, files that changed are
         recorded as if they were `state`, until a look with contents finds them so.
 
-        Raises OSError, DamagedError; nothing is lost.
+        Raises DiskFullError, OSError, DamagedError; nothing is lost.
         """
         store = self.store
-        with store.keep_packs():
+        with storing(store.path), store.keep_packs():
             head = read_head(store, self.app.uuid)
             settled = probe_clock(root.fd).settled_ns()
             shelf = Shelf(store.packs, store.contents, store.blobs)

@@ -5,7 +5,8 @@ want of a few bytes (gc, forget, journals, catalog lines), and made again by the
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -59,6 +60,25 @@ def give_up_reserve(store: Path) -> bool:
         return False
     remove_file(store / FILE)
     return True
+
+
+@contextmanager
+def storing(store: Path) -> Iterator[None]:
+    """Whoever finds no room in the store reads which file system has none: a full disk is told by
+    calls that know descriptors only, or by SQLite. Raises DiskFullError.
+    """
+    try:
+        yield
+    except (OSError, DiskFullError) as error:
+        if isinstance(error, OSError) and not fsio.is_full(error):
+            raise
+        why = error.strerror if isinstance(error, OSError) else error.message
+        raise DiskFullError(
+            f"{store}: the file system of the store is full ({why})",
+            hint="free some space there, by `epmstore forget` and then `epmstore gc` for one;"
+            " then run the command again",
+            file=str(store),
+        ) from error
 
 
 def with_reserve(store: Path, action: Callable[[], _Result]) -> _Result:

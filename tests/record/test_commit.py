@@ -1,5 +1,6 @@
 """A version with many changes, of which the index is got ready while its lines are written."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from epmstore.errors import DiskFullError, EpmError
 from epmstore.index.entries import Entries
 from epmstore.record import commit
 from epmstore.record.reserve import make_reserve
+from tests.checkout.bench import Calls, faults
 from tests.record.place import Place
 
 
@@ -110,5 +112,19 @@ def test_an_error_of_the_index_while_lines_are_written_is_told(
         patched.setattr("epmstore.index.entries._merge_incoming", refused)
         with pytest.raises((OSError, EpmError), match="of the index"):
             place.snapshot("second")
+    place.snapshot("second")
+    check_second(place)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_by_the_place_of_the_store(place: Place, code: int) -> None:
+    full = Calls(1, lambda: OSError(code, os.strerror(code)), only="write")
+    with faults(full), pytest.raises(DiskFullError, match="of the store is full") as caught:
+        place.snapshot("second")
+    assert caught.value.message.startswith(f"{place.store}: ")
+    assert os.strerror(code) in caught.value.message
+    other = Calls(1, lambda: OSError(errno.EIO, os.strerror(errno.EIO)), only="write")
+    with faults(other), pytest.raises(OSError, match="Input/output"):
+        place.snapshot("second")
     place.snapshot("second")
     check_second(place)
