@@ -20,9 +20,12 @@ GROWN: Final = 2 << 20
 
 
 def resident() -> int:
-    """Bytes of memory that this process has now."""
-    with open("/proc/self/statm", "rb") as facts:
-        return int(facts.read().split()[1]) * resource.getpagesize()
+    """Bytes of memory that this process has now; 0 while there are no descriptors to ask with."""
+    try:
+        with open("/proc/self/statm", "rb") as facts:
+            return int(facts.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0
 
 
 def keep_little() -> None:

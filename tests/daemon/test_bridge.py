@@ -1,5 +1,9 @@
 """The way into threads."""
 
+import asyncio
+import contextlib
+import os
+import resource
 import threading
 from pathlib import Path
 
@@ -40,6 +44,38 @@ async def test_a_store_that_is_not_there_is_tried_again(tmp_path: Path) -> None:
         await bridge.run(lambda ws: ws.path)
     Workspace.init(tmp_path / "store").close()
     assert await bridge.run(lambda ws: ws.path) == tmp_path / "store"
+    assert await bridge.close(wait=60)
+
+
+async def test_it_goes_on_when_descriptors_had_run_out(store: Path) -> None:
+    """What is done between two jobs needs some, too, and nobody would hear of it."""
+    bridge = Bridge("one", lambda: Workspace.open(store))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held: list[int] = []
+    has_rested = threading.Event()
+
+    def exhaust(workspace: Workspace) -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+        rest = workspace.rest
+
+        def rest_and_exhaust() -> None:
+            rest()
+            with contextlib.suppress(OSError):
+                while True:
+                    held.append(os.dup(0))
+            has_rested.set()
+
+        workspace.rest = rest_and_exhaust  # type: ignore[method-assign]
+
+    try:
+        await bridge.run(exhaust)
+        await asyncio.to_thread(has_rested.wait, 60)
+        other = bridge.give(lambda ws: ws.path)
+        assert await asyncio.wait_for(asyncio.wrap_future(other), 10) == store
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for fd in held:
+            os.close(fd)
     assert await bridge.close(wait=60)
 
 
