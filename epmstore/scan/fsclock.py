@@ -46,7 +46,7 @@ def probe_clock(root_fd: int) -> FilesystemClock:
 
     A directory on a local file system is not written to.
     """
-    name = filesystem(root_fd).name
+    name = _name(root_fd)
     granularity = TICK_NS if name in _FINE else UNKNOWN_NS
     if os.fstat(root_fd).st_ctime_ns % _SECOND == 0:  # small inodes have no room for fractions
         granularity = UNKNOWN_NS
@@ -54,6 +54,13 @@ def probe_clock(root_fd: int) -> FilesystemClock:
         with contextlib.suppress(OSError):
             return FilesystemClock(_probe(root_fd), granularity)
     return FilesystemClock(time.clock_gettime_ns(_KERNEL_CLOCK), granularity)
+
+
+def _name(root_fd: int) -> str:
+    try:
+        return filesystem(root_fd).name
+    except OSError:
+        return ""
 
 
 def _probe(directory: int) -> int:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from epmstore.scan.problem import judge
+
 MOUNT_TABLE = Path("/proc/self/mountinfo")
 
 _ESCAPES = ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\"))
@@ -30,7 +32,9 @@ class FilesystemInfo(msgspec.Struct, frozen=True):
 
 
 def filesystem(where: int | str | Path) -> FilesystemInfo:
-    """Of an open descriptor, or of an existing path. Raises OSError if there is no such path."""
+    """Of an open descriptor, or of an existing path. Raises OSError if there is no such path, or
+    descriptors or memory run out.
+    """
     if isinstance(where, int):
         return _filesystem(where)
     fd = os.open(where, os.O_PATH | os.O_CLOEXEC)
@@ -41,11 +45,15 @@ def filesystem(where: int | str | Path) -> FilesystemInfo:
 
 
 def mounted_below(root_fd: int) -> frozenset[str]:
-    """Paths below the root at which something is mounted, files too; none where /proc is not."""
+    """Paths below the root at which something is mounted, files too; none where /proc is not.
+
+    Raises OSError if descriptors or memory run out.
+    """
     try:
         root = os.readlink(b"/proc/self/fd/%d" % root_fd)
         table = MOUNT_TABLE.read_bytes()
-    except OSError:
+    except OSError as error:
+        judge(error)
         return frozenset()
     return below(root, table)
 
@@ -79,7 +87,8 @@ def _filesystem(fd: int) -> FilesystemInfo:
     try:
         about = Path(f"/proc/self/fdinfo/{fd}").read_bytes()
         table = MOUNT_TABLE.read_bytes()
-    except OSError:
+    except OSError as error:
+        judge(error)
         return FilesystemInfo("")
     facts = dict(line.split(b":", 1) for line in about.splitlines() if b":" in line)
     return describe_mount(facts.get(b"mnt_id", b"").strip(), table)

@@ -26,11 +26,11 @@ class Scope:
         skip: frozenset[Identity],
         cross_mounts: bool,
     ) -> None:
-        self._cache = FolderCache(root_fd)
         self._classify = classify
         self._skip = skip
         self._device = None if cross_mounts else os.fstat(root_fd).st_dev
         self._mounts = frozenset() if cross_mounts else mounted_below(root_fd)
+        self._cache = FolderCache(root_fd)  # last: nobody would close it if the others fail
 
     def close(self) -> None:
         self._cache.close()

@@ -1,4 +1,7 @@
+import contextlib
+import errno
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -62,3 +65,25 @@ def test_file_systems_of_paths_and_descriptors(tmp_path: Path) -> None:
     assert filesystem(tmp_path).name != ""
     with pytest.raises(FileNotFoundError):
         filesystem(tmp_path / "missing")
+
+
+def test_for_want_of_descriptors_nothing_is_said(tmp_path: Path) -> None:
+    """Or a bind mount would be recorded as part of the root, and a server's disk watched as ours is
+    watched.
+    """
+    root = os.open(tmp_path, os.O_RDONLY)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (root + 1, before[1]))
+    held: list[int] = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(os.dup(root))
+        with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
+            mounted_below(root)
+        with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
+            filesystem(root)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for fd in [*held, root]:
+            os.close(fd)
