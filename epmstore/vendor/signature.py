@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 from pysequoia import Cert, Sig, SignatureMode, Tsk, sign, verify
-from pysequoia.packet import PacketPile
+from pysequoia.packet import PacketPile, SignatureType
 
 from epmstore.errors import BadSignatureError, UntrustedError, UsageError
 
@@ -74,7 +74,11 @@ def check_signature(data: bytes, signature: bytes, keys: Sequence[Key], now: flo
     usable = [key for key in keys if key.why_not(now) is None]
     found = _verified(data, parsed, usable)
     if found is not None:
-        return found
+        key, signer = found
+        why = _why_not_subkey(key, signer, now)
+        if why is not None:
+            raise _untrusted(signer, why)
+        return key
     named = next((key for key in keys if _may_be(key, issuer)), None)
     if named is None:
         raise UntrustedError(
@@ -84,14 +88,18 @@ def check_signature(data: bytes, signature: bytes, keys: Sequence[Key], now: flo
         )
     why = named.why_not(now)
     if why is not None:
-        raise UntrustedError(
-            f"it is signed by {named.fingerprint}, and of that key {why}",
-            hint="`epmstore catalog trust FILE` with the key that its vendor uses now",
-            fingerprint=named.fingerprint,
-        )
+        raise _untrusted(named.fingerprint, why)
     raise BadSignatureError(
         f"the signature by {named.fingerprint} is not one of these bytes",
         hint=f"{_ASK} (a key that was renewed since has to sign anew)",
+    )
+
+
+def _untrusted(fingerprint: Fingerprint, why: str) -> UntrustedError:
+    return UntrustedError(
+        f"it is signed by {fingerprint}, and of that key {why}",
+        hint="`epmstore catalog trust FILE` with the key that its vendor uses now",
+        fingerprint=fingerprint,
     )
 
 
@@ -110,8 +118,8 @@ def make_signature(data: bytes, secret: bytes) -> bytes:
 _ASK = "nothing was changed; ask its vendor for the catalog and its signature again"
 
 
-def _verified(data: bytes, signature: Sig, keys: Sequence[Key]) -> Key | None:
-    """The one of these keys that made the signature, over these bytes."""
+def _verified(data: bytes, signature: Sig, keys: Sequence[Key]) -> tuple[Key, Fingerprint] | None:
+    """The one of these keys that made the signature, over these bytes, and which of its subkeys."""
     if not keys:
         return None
     certs = [Cert.from_bytes(key.data) for key in keys]
@@ -119,8 +127,28 @@ def _verified(data: bytes, signature: Sig, keys: Sequence[Key]) -> Key | None:
         found = verify(bytes=data, store=lambda _: certs, signature=signature)
     except (RuntimeError, ValueError):
         return None
-    signers = {one.certificate.lower() for one in found.valid_sigs}
-    return next((key for key in keys if key.fingerprint in signers), None)
+    signers = {one.certificate.lower(): one.signing_key.lower() for one in found.valid_sigs}
+    return next(((k, signers[k.fingerprint]) for k in keys if k.fingerprint in signers), None)
+
+
+def _why_not_subkey(key: Key, subkey: Fingerprint, now: float) -> str | None:
+    """Why a subkey vouches for nothing any more. The library asks whether it did when the signature
+    says that it was made, and whoever has an old key says what he likes.
+    """
+    created = bound = expires = 0.0
+    within = False
+    for packet in PacketPile.from_bytes(bytes(Cert.from_bytes(key.data))):
+        if packet.key_created is not None:
+            within = packet.fingerprint == subkey != key.fingerprint
+            created = packet.key_created.timestamp()
+        elif within and packet.signature_type == SignatureType.SubkeyRevocation:
+            return "it is revoked"
+        elif within and packet.signature_type == SignatureType.SubkeyBinding:
+            said = packet.signature_created.timestamp() if packet.signature_created else 0.0
+            if said >= bound:
+                valid = packet.key_validity_period
+                bound, expires = said, created + valid.total_seconds() if valid else 0.0
+    return Key(subkey, (), b"", expires=expires or None).why_not(now)
 
 
 def _may_be(key: Key, issuer: str) -> bool:

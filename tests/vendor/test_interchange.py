@@ -1,6 +1,7 @@
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -277,11 +278,13 @@ class Gpg:
         self.home = home
         self("--passphrase", "", "--quick-generate-key", "V <v@example.org>", "ed25519", "sign")
 
-    def __call__(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
+    def __call__(
+        self, *args: str, check: bool = True, said: bytes = b""
+    ) -> subprocess.CompletedProcess[bytes]:
         assert GPG is not None
         env = {**os.environ, "GNUPGHOME": str(self.home)}
         command = [GPG, "--batch", "--quiet", "--pinentry-mode", "loopback", *args]
-        return subprocess.run(command, env=env, check=check, capture_output=True)
+        return subprocess.run(command, env=env, check=check, capture_output=True, input=said)
 
     def public(self) -> bytes:
         return self("--armor", "--export").stdout
@@ -399,6 +402,34 @@ def test_a_key_that_ran_out_vouches_for_nothing(
         host.clock.advance(2)
         with pytest.raises(UntrustedError, match="it ran out on"):
             ws.catalogs.import_(path)
+
+
+@pytest.mark.parametrize("why", ["it ran out on", "it is revoked"])
+def test_a_subkey_counts_no_longer_than_it_is_valid(
+    vendor: Vendor, host: Host, tmp_path: Path, gpg: Gpg, why: str
+) -> None:
+    """Whatever the signature says of when it was made."""
+    path = export(vendor, tmp_path / "crm.refcat")
+    main = gpg("--list-keys", "--with-colons").stdout.decode().split("fpr:")[1].strip(":")
+    main = main.split(":")[0]
+    gpg("--passphrase", "", "--quick-add-key", main, "ed25519", "sign", "5d")
+    gpg.sign(path)
+    with host.open() as ws:
+        host.clock.advance(time.time() - host.clock.now())
+        ws.catalogs.trust(gpg.public())
+        ws.catalogs.check(path)
+        if why == "it is revoked":
+            later = ["--faked-system-time", f"{int(time.time()) + 86400}!"]
+            edit = [*later, "--command-fd", "0", "--edit-key", main]
+            gpg(*edit, said=b"key 1\nrevkey\ny\n2\n\ny\nsave\n")
+            ws.catalogs.trust(gpg.public())
+            host.clock.advance(2 * 86400)
+        else:
+            host.clock.advance(6 * 86400)
+        with pytest.raises(UntrustedError, match=why):
+            ws.catalogs.import_(path)
+        gpg.sign(path, "--local-user", f"{main}!")
+        ws.catalogs.import_(path)
 
 
 def test_what_came_signed_once_is_asked_for_it_ever_after(
