@@ -111,6 +111,11 @@ def publish_delta(
     return commit_version(store, releases.catalog, make, groups, txid=txid)
 
 
+def check_delta(store: Store, about: AboutRecord, delta: Delta, draft: Draft) -> None:
+    """What `publish_delta` would refuse of a release itself. Raises UsageError."""
+    _check(_part(store, about, delta, None, draft, secrets.token_hex(16)))
+
+
 def say(store: Store, app: str, fact: AboutRecord | RevokeRecord) -> None:
     """Begin a refcat with what it is about, say it anew, or withdraw something. Raises UsageError,
     DamagedError, OSError.

@@ -34,7 +34,7 @@ from epmstore.vendor.catalogs import (
 from epmstore.vendor.converting import publish_founding
 from epmstore.vendor.founding import Version
 from epmstore.vendor.gather import Gathered, Gatherer
-from epmstore.vendor.publish import Draft, make_delta, publish_delta, say
+from epmstore.vendor.publish import Draft, check_delta, make_delta, publish_delta, say
 from epmstore.vendor.releases import Release, Releases
 from epmstore.vendor.requires import check_one_way, parse_requirement
 from epmstore.vendor.template import application_template, patch_template
@@ -143,6 +143,8 @@ class Vendors:
                 draft = self._draft(found.app, gathered, label or _label_of(source), requires)
                 delta = make_delta(old, gathered.entries)
                 is_new = latest is None or not delta.is_empty
+                if is_new and dry_run:
+                    check_delta(self._store, about, delta, draft)
                 if is_new and not dry_run:
                     publish_delta(self._store, about, delta, gathered.groups, draft)
                 else:

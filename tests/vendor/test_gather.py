@@ -254,8 +254,10 @@ def test_nothing_is_published_that_no_host_would_take(shop: Shop, tmp_path: Path
     late = member("f")
     late.mtime = 1 << 33
     for info in (late, member("l", tarfile.SYMTYPE, "")):
-        with pytest.raises(UsageError, match="it cannot be published"):
-            shop.add(hostile(tmp_path / "x.tar", member("g"), info))
+        path = hostile(tmp_path / "x.tar", member("g"), info)
+        for dry_run in (True, False):
+            with pytest.raises(UsageError, match="it cannot be published"):
+                shop.add(path, dry_run=dry_run)
     (tmp_path / "build").mkdir()
     (tmp_path / "build/f").write_bytes(b"x")
     with shop.open() as ws:
