@@ -215,7 +215,7 @@ def file_layer(data: bytes, origin: str) -> Layer:
     """What a `config.toml` says. Raises UsageError, naming `origin`."""
     try:
         document = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{origin}: {error}", file=origin) from None
     values: dict[str, tuple[object, str]] = {}
     for section, found in document.items():

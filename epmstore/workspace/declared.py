@@ -63,7 +63,7 @@ def parse_declared(data: bytes, key: str, origin: str) -> Declared:
         check_key(key)
         document = tomllib.loads(data.decode())
         return _from_document(document, key, origin)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{origin}: {error}", file=origin) from None
     except UsageError as error:
         if error.data.get("file") == origin:
@@ -78,12 +78,13 @@ def _from_document(document: dict[str, Any], key: str, origin: str) -> Declared:
             raise unknown(f"key {name!r}", name, _KEYS, origin)
     if "root" not in document:
         raise UsageError("there is no root", hint='root = "/opt/crm"')
-    if not str(document["root"]).startswith("/") and isinstance(document["root"], str):
-        raise UsageError(f"root has to be an absolute path, not {document['root']!r}")
+    root = _typed(document, "root", str, "")
+    if not root.startswith("/") or "\0" in root:
+        raise UsageError(f"root has to be an absolute path, not {root!r}")
     unit = _typed(document, "unit", str, "")
     declared = Declared(
         key=key,
-        root=_typed(document, "root", str, ""),
+        root=root,
         follow=_typed(document, "follow", bool, False),
         cross_mounts=_typed(document, "cross_mounts", bool, False),
         patterns=Patterns(**{name: _patterns(document, name) for name in LISTS}),

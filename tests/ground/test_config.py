@@ -82,6 +82,7 @@ def test_off_is_no_limit() -> None:
         ("[care]\nfsck_percent = '101%'\n", "'101%' is no share", "at most 100%"),
         ("daemon = 1\n", "write [daemon]", None),
         ("[daemon\n", "c.toml: ", None),
+        (f"a = {'[' * 20_000}", "c.toml: ", None),
     ],
 )
 def test_what_is_wrong_is_named(text: str, message: str, hint: str | None) -> None:

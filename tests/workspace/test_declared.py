@@ -45,6 +45,7 @@ def test_a_file_is_an_application() -> None:
         ("", "crm.toml: there is no root", "root ="),
         ("rot = '/opt'\n", "crm.toml: there is no key 'rot'", "'root'"),
         ("root = 'opt'\n", "root has to be an absolute path", None),
+        ('root = "/o\\u0000"\n', "root has to be an absolute path", None),
         ("root = 1\n", "root has to be text", None),
         ("root = '/o'\nstate = 'data/'\n", "state has to be a list", None),
         ("root = '/o'\nfollow = 'yes'\n", "follow has to be true or false", None),
@@ -55,6 +56,7 @@ def test_a_file_is_an_application() -> None:
         ("root = '/o'\n[hooks]\nstop = 1\n", "stop has to be a command", None),
         ("root = '/o'\n[hooks]\ntimeout = '5'\n", "'5' is not a duration", "30s"),
         ("root = \n", "crm.toml: ", None),
+        (f"a = {'[' * 20_000}", "crm.toml: ", None),
     ],
 )
 def test_what_is_wrong_is_named(text: str, message: str, hint: str | None) -> None:
