@@ -21,7 +21,16 @@ Example: TypeAlias = tuple[str, str]
 """A command line, and what it does in a few words."""
 
 
-PATH = click.Path(readable=False)
+class _Path(click.Path):
+    """Any name but the empty one, which would be the working directory here and nothing there."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value:
+            self.fail("an empty name is no file", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path(readable=False)
 """A path of the file system; whoever uses it says what is wrong with it."""
 
 

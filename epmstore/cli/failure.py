@@ -13,7 +13,7 @@ from click.exceptions import Abort, NoArgsIsHelpError, NoSuchOption
 
 from epmstore.cli.output import encode, one_line, safe_text
 from epmstore.errorform import error_to_form, from_system
-from epmstore.errors import EpmError, UsageError
+from epmstore.errors import EpmError, NotFoundError, UsageError
 
 DEBUG = "EPMSTORE_DEBUG"
 INTERRUPTED = 130
@@ -24,7 +24,7 @@ EXIT_CODES = {
     2: "The command line, a setting or a variable is wrong.",
     3: "Done in part: something could not be read, held still or restored, and is named.",
     4: "Failed, for any reason that has no code of its own.",
-    5: "Not found: application, version, path or content; or not restorable any more.",
+    5: "Not found: application, version, path, content, job or named file; or not restorable.",
     6: "Stored data is damaged.",
     7: "Conflict: something changed meanwhile, is in use, or is another's.",
     8: "Signature or trust: not signed by a trusted key, or older than what is here.",
@@ -83,7 +83,10 @@ def translate(error: BaseException) -> EpmError:
     if isinstance(error, click.ClickException):
         return UsageError(error.format_message())
     if isinstance(error, OSError):
-        return from_system(error, hint=f"{DEBUG}=1 shows where it happened")
+        known = from_system(error, hint=f"{DEBUG}=1 shows where it happened")
+        if isinstance(error, (FileNotFoundError, NotADirectoryError)) and known.data["file"]:
+            return NotFoundError(known.message, hint=known.hint, **known.data)
+        return known
     if isinstance(error, MemoryError) or _NO_THREAD in str(error):
         return UnexpectedError(
             "no memory or no threads are left",

@@ -56,6 +56,8 @@ def report(
     if words:
         if len(words) != 2 or words[0] != "read" or output or preview or redact:
             raise UsageError("write: epmstore report read FILE.json")
+        if not words[1]:
+            raise UsageError("an empty name is no file")
         return _read(session, Path(words[1]))
     kind = _kind(output, session.json)
     handle = session.handle()

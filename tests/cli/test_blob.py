@@ -42,7 +42,7 @@ def test_compare(cli: "Cli", stored: Path) -> None:
     found = cli("blob", "compare", SHA1.upper(), "file")
     assert (found.code, found.out) == (1, "different\n")
     assert cli("blob", "compare", SHA1, "file", "--json").shapes[0]["same"] is False
-    assert cli("blob", "compare", SHA1, "none").code == 4
+    assert cli("blob", "compare", SHA1, "none").code == 5
 
 
 def test_stat_names_the_versions(cli: "Cli", recorded: Path) -> None:
@@ -68,7 +68,7 @@ def test_dry_puts_and_gets_nothing(cli: "Cli", stored: Path) -> None:
         (["get", UNKNOWN, "copy"], 5),
         (["stat", "abc"], 2),
         (["stat", "z" * 40], 2),
-        (["put", "none"], 4),
+        (["put", "none"], 5),
         (["put", "."], 2),
     ],
 )

@@ -123,7 +123,7 @@ def test_shapes_of_setting_up(cli: "Cli", crm: Path) -> None:
         (["log", "--app", "x"], "app_not_found"),
         (["log", "--frob"], "usage"),
         (["init"], "conflict"),
-        (["init", "--store", "/proc/x/y"], "failed"),
+        (["init", "--store", "/proc/x/y"], "not_found"),
     ],
 )
 def test_shapes_of_errors(cli: "Cli", recorded: Path, args: list[str], name: str) -> None:

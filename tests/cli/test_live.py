@@ -142,7 +142,7 @@ def test_what_is_no_plan_is_refused(cli: "Cli", patched: Path, content: bytes) -
         (["checkout", "0", "--config", "maybe"], 2),
         (["undo"], 5),
         (["redo"], 5),
-        (["apply", "none"], 4),
+        (["apply", "none"], 5),
     ],
 )
 def test_bad_input(cli: "Cli", patched: Path, args: list[str], code: int) -> None:

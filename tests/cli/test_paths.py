@@ -1,11 +1,15 @@
 """What users type for a path, a version or a range."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from epmstore.cli.paths import relative, split_range, split_version
 from epmstore.errors import UsageError
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
 
 
 @pytest.fixture
@@ -100,3 +104,29 @@ def test_version_and_path(typed: str, found: tuple[str, str | None]) -> None:
 )
 def test_range(typed: str, found: tuple[str, str]) -> None:
     assert split_range(typed) == found
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["identify"],
+        ["blob", "put"],
+        ["apply"],
+        ["report", "read"],
+        ["catalog", "verify"],
+        ["catalog", "import"],
+        ["catalog", "trust"],
+        ["release", "add", "crm"],
+        ["repair", "--from"],
+    ],
+)
+def test_a_named_file_that_is_not_there_is_not_found(
+    cli: "Cli", recorded: Path, words: list[str]
+) -> None:
+    for name in ("nope", "nowhere/nope"):
+        found = cli(*words, name)
+        assert (found.code, found.out) == (5, "")
+        assert name.partition("/")[0] in found.err
+    empty = cli(*words, "")
+    assert (empty.code, empty.out) == (2, "")
+    assert "an empty name is no file" in empty.err
