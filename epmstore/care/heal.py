@@ -26,6 +26,7 @@ from epmstore.care.live import LiveFiles
 from epmstore.care.switch import collecting, refresh, switch_files
 from epmstore.care.tables import Tables, leans_on, read_tables
 from epmstore.digest import BlobInfo, Sha256
+from epmstore.errors import DamagedError
 from epmstore.group import NO_FRAME, BlobRow, FrameRow
 from epmstore.progress import SILENT, Progress
 from epmstore.record.commit import store_groups
@@ -46,7 +47,7 @@ def repair(
     if report.clean:
         return report
     with collecting(store, "fsck --repair"):
-        if any(finding.file == INDEX for finding in report.findings):
+        if any(f.file == INDEX for f in report.findings) and not _knows_of_lost(store):
             _rebuild(store, progress)
             again = fsck(store, read_data, seed=report.seed, progress=progress)
             report = _joined(report, again.findings)
@@ -231,6 +232,16 @@ def _leaning(tables: Tables, lost: set[Sha256]) -> set[Sha256]:
         for sha256 in tables.contents()
         if all(not lost.isdisjoint(leans_on(copy.row)) for copy in tables.copies(sha256))
     }
+
+
+def _knows_of_lost(store: Store) -> bool:
+    """Whether the index is all that still knows of some catalog: made anew, it would not, and the
+    next collection would take what that history needs.
+    """
+    try:
+        return any(not store.catalog(name).path.exists() for name in store.entries.catalogs())
+    except DamagedError:  # it does not even know that
+        return False
 
 
 def _rebuild(store: Store, progress: Progress) -> None:
