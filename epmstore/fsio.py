@@ -237,8 +237,8 @@ def bind_socket(listener: socket.socket, name: str, parent: DirFd) -> None:
     listener.bind(f"/proc/self/fd/{parent}/{name}")
 
 
-def set_socket_mode(name: str, parent: DirFd, mode: int) -> None:
-    """Whom a socket of ours lets in. In a folder of ours alone: it would follow a symlink."""
+def set_named_mode(name: str, parent: DirFd, mode: int) -> None:
+    """Of a socket or folder of ours. In a folder of ours alone: it would follow a symlink."""
     _before("chmod", name, parent, mode)
     os.chmod(name, mode, dir_fd=parent)
 

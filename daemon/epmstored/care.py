@@ -67,7 +67,7 @@ class Carer:
     async def run(self) -> None:
         """Until cancelled. What has begun is ended, and begun anew later."""
         try:
-            await self._bridge.run(lambda _: drill.clear(self._store))
+            await self._clear()
             while True:
                 await self.step()
                 await asyncio.sleep(PERIOD)
@@ -77,7 +77,8 @@ class Carer:
 
     async def step(self) -> schedule.Task | None:
         """What is due now; its name if there was anything. Raises nothing that care can meet."""
-        with contextlib.suppress(OSError):  # a store that is gone is the recorders' to say
+        # a store that is gone, or that cannot be opened, is the recorders' to say
+        with contextlib.suppress(EpmError, OSError):
             await self._look_at_room()
         if self._is_anything_under_way():
             return None
@@ -92,6 +93,13 @@ class Carer:
         if task is not None:
             await self._try(task)
         return task
+
+    async def _clear(self) -> None:
+        """What a drill left that was killed: the next one tries it again."""
+        try:
+            await self._bridge.run(lambda _: drill.clear(self._store))
+        except (EpmError, OSError) as error:
+            log.error("what a drill left cannot be removed: %s", error)
 
     def follow(self, config: Config) -> None:
         """From the next step on, by other settings."""

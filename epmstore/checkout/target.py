@@ -190,7 +190,10 @@ class _Exporter:
 
 
 def remove_tree(name: str, parent: int) -> None:
-    """Take away a folder of ours and everything in it. Raises OSError."""
+    """Take away a folder of ours and everything in it, whatever owners and modes that was given.
+    Raises OSError.
+    """
+    _make_ours(name, parent)
     fd = fsio.open_directory(name, parent)
     try:
         for entry in os.scandir(fd):
@@ -201,3 +204,12 @@ def remove_tree(name: str, parent: int) -> None:
     finally:
         os.close(fd)
     fsio.remove_directory(name, parent)
+
+
+def _make_ours(name: str, parent: int) -> None:
+    """Or nothing could be removed from it: a daemon may not override who may write where."""
+    found = fsio.lstat(name, parent)
+    if found.st_uid != os.geteuid():
+        fsio.set_link_owner(name, parent, os.geteuid(), -1)
+    if found.st_mode & PRIVATE != PRIVATE:
+        fsio.set_named_mode(name, parent, PRIVATE)

@@ -1,6 +1,8 @@
 """The restore drill proves that a version can be restored, or says what is wrong."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +50,41 @@ def test_a_good_version_is_proven_and_that_is_remembered(workspace: Workspace) -
     assert (done.files, done.without) == (4, 1)
     uuid = workspace.apps.get("crm").uuid
     assert ledger.load(workspace.path).proofs[uuid].version == 0
+    assert scratch(workspace) == []
+
+
+AS_THE_DAEMON = """
+import sys
+from pathlib import Path
+from epmstore.care.drill import clear
+from epmstore.workspace import Workspace
+
+with Workspace.open(Path(sys.argv[1])) as workspace:
+    assert workspace.care.drill("crm")[1].differs == ()
+clear(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.root
+def test_what_belongs_to_others_is_taken_away_by_who_may_not_override_that(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """The daemon's unit gives it no CAP_DAC_OVERRIDE."""
+    root = tmp_path / "crm"
+    (root / "closed").mkdir()
+    for folder in (root, root / "bin", root / "closed"):
+        for path in (folder, *folder.iterdir()):
+            os.chown(path, 1000, 1000, follow_symlinks=False)
+    (root / "bin").chmod(0o555)
+    (root / "closed").chmod(0o300)
+    workspace.app("crm").snapshot()
+    unit = Path(__file__).parents[2] / "daemon/systemd/system/epmstored.service"
+    [line] = [x for x in unit.read_text().splitlines() if x.startswith("CapabilityBoundingSet=")]
+    capabilities = line.partition("=")[2].lower().replace("cap_", "+").replace(" ", ",")
+    setpriv = ["setpriv", f"--bounding-set=-all,{capabilities}"]
+    command = [*setpriv, sys.executable, "-c", AS_THE_DAEMON, str(workspace.path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     assert scratch(workspace) == []
 
 

@@ -1,6 +1,7 @@
 """Care of a real store on schedule, with a clock that is set by hand."""
 
 import asyncio
+import errno
 import logging
 import os
 from collections.abc import AsyncIterator
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from epmstore import locks
-from epmstore.care import ledger
+from epmstore.care import drill, ledger
 from epmstore.config import CareConfig, Config, RetentionConfig, StoreConfig
 from epmstore.errors import EpmError
 from epmstore.relpath import RelPath
@@ -74,6 +75,22 @@ async def test_everything_is_done_once_a_day(place: Place) -> None:
     assert await everything(carer) == ["forget", "gc", "data"]
     place.clock.advance(DAY * 8)
     assert "drill" in await everything(carer)
+
+
+async def test_what_a_drill_left_that_cannot_be_removed_ends_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def clear(store: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(drill, "clear", clear)
+    caring = asyncio.create_task(place.carer().run())
+    while not place.told.why:
+        await asyncio.wait({caring}, timeout=0.01)
+        assert not caring.done()
+    caring.cancel()
+    await asyncio.wait({caring})
+    assert "cannot be removed" in caplog.text
 
 
 async def test_settings_count_from_the_next_step_on(place: Place) -> None:

@@ -101,7 +101,7 @@ CALLS: dict[str, tuple[str, Call]] = {
     "set_owner": ("chown", lambda p: fsio.set_owner(p.file, 12, 34)),
     "set_link_owner": ("chown", lambda p: fsio.set_link_owner("link", p.fd, 12, 34)),
     "bind_socket": ("bind", lambda p: bind(p.fd)),
-    "set_socket_mode": ("chmod", lambda p: fsio.set_socket_mode("file", p.fd, 0o711)),
+    "set_named_mode": ("chmod", lambda p: fsio.set_named_mode("file", p.fd, 0o711)),
     "set_times": ("utime", lambda p: fsio.set_times(p.file, 1)),
     "set_link_times": ("utime", lambda p: fsio.set_link_times("link", p.fd, 1)),
     "set_xattr": ("setxattr", lambda p: fsio.set_xattr(p.file, "user.new", b"value")),

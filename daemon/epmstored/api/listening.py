@@ -53,7 +53,7 @@ def _bind(listener: socket.socket, name: str, parent: int, group: int | None) ->
     try:
         if group is not None:
             fsio.set_link_owner(temporary, parent, -1, group)
-            fsio.set_socket_mode(temporary, parent, FOR_GROUP)
+            fsio.set_named_mode(temporary, parent, FOR_GROUP)
         listener.listen(BACKLOG)
         fsio.rename(temporary, parent, name, parent)
     except BaseException:
