@@ -52,6 +52,10 @@ class Alarm:
         """Until cancelled."""
         if self._command is None:
             return
+        if not self._runner.find(self._command[0]):
+            log.warning(
+                "daemon.alert: there is no program %r: nobody would be told", self._command[0]
+            )
         bridge = Bridge("alarm", self._open_workspace, niceness=10)
         try:
             while True:

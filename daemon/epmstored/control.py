@@ -12,7 +12,7 @@ from epmstore.config import CheckoutConfig, DaemonConfig
 from epmstore.errors import EpmError
 from epmstore.workspace import Workspace
 from epmstored.api.core import Core, NoProofs, Proofs
-from epmstored.api.server import ControlApi, Runners
+from epmstored.api.server import ControlApi, Runners, usable_group
 from epmstored.api.work import HookLimits, Work
 from epmstored.bridge import Bridge
 
@@ -41,6 +41,7 @@ class Control:
 
         self._readers, self._lookers = bridges("reader", 2), bridges("looker", 1)
         self._workers = bridges("job", 2)
+        self._group = config.group
         self.api = ControlApi(
             store,
             core,
@@ -53,6 +54,12 @@ class Control:
 
     async def run(self) -> None:
         """Answer until cancelled: then what runs may end, and nothing new begins."""
+        if self._group != DaemonConfig().group and usable_group(self._group) is None:
+            log.warning(
+                "daemon.group: there is no group %r that the socket may be given to: it answers"
+                " root and the owner of the store alone",
+                self._group,
+            )
         try:
             log.info("listening at %s", self.api.path)
             await self.api.run()

@@ -106,6 +106,16 @@ def test_the_daemon_tells(place: Place) -> None:
     assert place.told.read_text() == "unexplained crm 1 1\n"
 
 
+def test_settings_that_come_to_nothing_are_said_at_the_start(place: Place) -> None:
+    (place.store / "config.toml").write_text(
+        '[daemon]\nalert = "/no/such -x"\ngroup = "no-such-group"\n'
+    )
+    with running(place.store) as daemon:
+        daemon.wait_for("daemon.group: there is no group 'no-such-group'")
+        daemon.wait_for("daemon.alert: there is no program '/no/such'")
+        assert daemon.stop() == 0
+
+
 @pytest.mark.parametrize("command", ["a | b", "'"])
 def test_what_is_no_command_is_refused_at_the_start(place: Place, command: str) -> None:
     with pytest.raises(UsageError):

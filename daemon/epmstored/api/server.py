@@ -88,7 +88,7 @@ class ControlApi:
         self.path = socket_path(store)
         self.ready = asyncio.Event()
         self._core, self._runners, self._clock = core, runners, clock or SystemClock()
-        gid = _usable_group(group)
+        gid = usable_group(group)
         self._gid = gid
         self._guests = Guests(Access(os.stat(store).st_uid, gid), limits)
         self._hub = Hub()
@@ -267,7 +267,7 @@ def _http_error(error: web.HTTPException, request: web.Request) -> EpmError:
     return UnexpectedError(f"unexpected error: {error.reason}")
 
 
-def _usable_group(name: str | None) -> int | None:
+def usable_group(name: str | None) -> int | None:
     """The gid, if there is such a group and this process may give a socket to it."""
     gid = None if name is None else gid_of(name)
     return gid if os.geteuid() == 0 or gid in os.getgroups() else None
