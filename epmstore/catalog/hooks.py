@@ -14,6 +14,7 @@ import msgspec
 
 from epmstore.catalog.appcat import App
 from epmstore.errors import DamagedError, UsageError
+from epmstore.measures import parse_duration
 
 Command: TypeAlias = tuple[str, ...]
 HookName: TypeAlias = Literal["stop", "start", "health"]
@@ -100,6 +101,14 @@ def parse_command(text: str) -> Command:
         raise UsageError(f"{text!r} is no command: {error}") from None
     check_command(words, text)
     return words
+
+
+def parse_limit(text: str) -> float:
+    """The seconds of a time limit. Raises UsageError, for none as well: nothing ends in no time."""
+    seconds = parse_duration(text)
+    if not seconds:
+        raise UsageError("the time limit of a hook must be more than 0")
+    return seconds
 
 
 def check_command(words: Command, text: str | None = None) -> None:

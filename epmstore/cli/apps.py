@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from epmstore.catalog.hooks import HOOKS, hooks_of, parse_command, show_command, unit_of
+from epmstore.catalog.hooks import (
+    HOOKS,
+    hooks_of,
+    parse_command,
+    parse_limit,
+    show_command,
+    unit_of,
+)
 from epmstore.cli import failure, shapes
 from epmstore.cli.command import PATH, Callback, command
 from epmstore.cli.moments import local
 from epmstore.cli.output import name
 from epmstore.cli.session import Session
 from epmstore.errors import UsageError
-from epmstore.measures import format_duration, parse_duration
+from epmstore.measures import format_duration
 
 if TYPE_CHECKING:
     from epmstore.catalog.appcat import App
@@ -251,7 +258,7 @@ def _changed_hooks(given: dict[str, Any]) -> dict[str, Any]:
             found[hook] = parse_command(given[hook]) if given[hook] else None
     for option, field in (("hook_timeout", "timeout"), ("health_timeout", "health_timeout")):
         if given[option] is not None:
-            found[field] = parse_duration(given[option]) if given[option] else None
+            found[field] = parse_limit(given[option]) if given[option] else None
     return found
 
 

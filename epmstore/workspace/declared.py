@@ -26,13 +26,14 @@ from epmstore.catalog.hooks import (
     check_command,
     hooks_of,
     parse_command,
+    parse_limit,
     show_command,
     unit_of,
     with_unit,
 )
 from epmstore.config import unknown
 from epmstore.errors import EpmError, UsageError
-from epmstore.measures import format_duration, parse_duration
+from epmstore.measures import format_duration
 
 SUFFIX: Final = ".toml"
 MARK: Final = "# Written by epmstore"
@@ -119,7 +120,7 @@ def _hooks(section: dict[str, Any], origin: str) -> Hooks:
     found: dict[str, Any] = {n: _command(n, section[n]) for n in HOOKS if n in section}
     for name in _TIMES:
         if name in section:
-            found[name] = parse_duration(_typed(section, name, str, ""))
+            found[name] = parse_limit(_typed(section, name, str, ""))
     return Hooks(**found)
 
 

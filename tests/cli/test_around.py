@@ -57,6 +57,14 @@ def test_hooks_are_set_shown_and_taken_away(cli: "Cli", two: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("option", ["--hook-timeout", "--health-timeout"])
+def test_no_time_at_all_is_no_limit(cli: "Cli", two: Path, option: str) -> None:
+    for text in ("0", "0s"):
+        found = cli("app", "set", "crm", option, text)
+        assert (found.code, found.out) == (2, "")
+        assert "must be more than 0" in found.err
+
+
 def test_a_hook_sends_nothing_to_the_terminal_but_text(cli: "Cli", two: Path) -> None:
     found = cli.ok("app", "set", "crm", "--stop", "\x1b]0;x\x07")
     assert all(line.isprintable() for line in found.out.splitlines())

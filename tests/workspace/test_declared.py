@@ -55,6 +55,7 @@ def test_a_file_is_an_application() -> None:
         ("root = '/o'\n[hooks]\nstop = 'a && b'\n", "needs a shell", "sh -c 'a && b'"),
         ("root = '/o'\n[hooks]\nstop = 1\n", "stop has to be a command", None),
         ("root = '/o'\n[hooks]\ntimeout = '5'\n", "'5' is not a duration", "30s"),
+        ("root = '/o'\n[hooks]\nhealth_timeout = '0s'\n", "must be more than 0", None),
         ("root = \n", "crm.toml: ", None),
         (f"a = {'[' * 20_000}", "crm.toml: ", None),
     ],
