@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from epmstore.care.needs import index_state
+from epmstore.care.needs import apps_or_none, index_state
 from epmstore.record.replay import pack_files
 from epmstore.record.store import INDEX, Store
 
@@ -14,7 +14,7 @@ from epmstore.record.store import INDEX, Store
 class Stats(msgspec.Struct, frozen=True):
     """Sizes in bytes. `raw_bytes`: distinct stored contents as they are; `stored_bytes`: pack files
     and logs; `logical_bytes`: what a copy of every kept version would take; `versions`: all that
-    were recorded, forgotten ones too.
+    were recorded, forgotten ones too; `apps`: those that are registered or have a history.
     """
 
     blobs: int
@@ -44,7 +44,7 @@ def collect_stats(store: Store) -> Stats:
         stored_bytes=sum(_size(store.packs / file) for file in files),
         packs=len(files),
         versions=versions,
-        apps=len(apps),
+        apps=len({*apps, *(app.uuid for app in apps_or_none(store))}),
         logical_bytes=logical,
         catalog_bytes=sum(_size(path) for path in store.catalogs.iterdir()),
         index_bytes=sum(_size(store.path / f"{INDEX}{end}") for end in ("", "-wal", "-shm")),

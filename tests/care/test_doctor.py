@@ -82,6 +82,17 @@ def test_stats(host: Host) -> None:
         )
 
 
+def test_stats_count_what_is_registered_or_recorded(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "erp").mkdir()
+    with host.open() as ws:
+        ws.apps.add("erp", tmp_path / "erp")
+        assert ws.care.stats().apps == 2
+        ws.apps.remove("crm")
+        assert ws.care.stats().apps == 2, "the history of crm is there"
+        ws.apps.remove("erp")
+        assert ws.care.stats().apps == 1
+
+
 # The reserve.
 
 
