@@ -3,11 +3,9 @@
     selector  BASE | BASE~N         N versions before (`~` alone: one); not with `now`
     BASE      digits | latest | now | @TIME | release:N | release:latest | TAG
     TIME      date, or date T hours:minutes with seconds and offset if wanted; UTC without one
-    in a tree SELECTOR:PATH         nothing after the colon: the whole tree
-    range     SELECTOR..SELECTOR    nothing after the dots: latest
 
-A time is read to its end before the first `:PATH` is looked for. `@TIME` is the version that was
-the latest at that moment; a date alone is its first moment.
+`@TIME` is the version that was the latest at that moment; a date alone is its first moment. What is
+behind a colon, or between two dots, cli/paths.py takes apart.
 """
 
 import re
@@ -16,8 +14,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 import msgspec
 
 from epmstore.clock import from_rfc3339
-from epmstore.errors import InvalidNameError, UsageError, VersionNotFoundError
-from epmstore.relpath import RelPath, parse_relpath
+from epmstore.errors import UsageError, VersionNotFoundError
 
 Base: TypeAlias = Literal["version", "latest", "now", "time", "release", "tag"]
 Resolved: TypeAlias = int | Literal["now"]
@@ -70,33 +67,18 @@ class Versions(Protocol):
 
 def parse_selector(text: str) -> Selector:
     """Raises UsageError for what cannot name a version."""
-    selector, path = _parse(text)
-    if path is not None:
+    found = _SELECTOR.fullmatch(text)
+    bases = [base for base in _BASES if found is not None and found[base] is not None]
+    if found is None or found["tag"] in RESERVED or (found["now"] and found["back"] is not None):
+        raise UsageError(f"{text!r} does not name a version", hint=_HINT)
+    if found["path"] is not None:
         raise UsageError(
             f"{text!r} has a path where a version alone is meant",
             hint="leave out the colon and what follows it; an application is named with --app",
         )
-    return selector
-
-
-def parse_in_tree(text: str) -> tuple[Selector, RelPath | None]:
-    """`V:PATH`, or V alone: then the path is None, the whole tree. Raises UsageError."""
-    selector, found = _parse(text)
-    path = (found or "").rstrip("/")
-    if not path:
-        return selector, None
-    try:
-        return selector, parse_relpath(path)
-    except InvalidNameError as error:
-        raise UsageError(error.message, hint="paths are relative to the root") from None
-
-
-def parse_range(text: str) -> tuple[Selector, Selector]:
-    """`A..B`. Raises UsageError."""
-    first, dots, second = text.partition("..")
-    if not dots or not first:
-        raise UsageError(f"{text!r} is not a range", hint="a range is written as 116..117 or 116..")
-    return parse_selector(first), parse_selector(second or "latest")
+    [base] = bases
+    back = 0 if found["back"] is None else int(found["back"] or 1)
+    return Selector(text=text, base=base, value=found[base], back=back)
 
 
 def check_tag(name: str) -> None:
@@ -149,18 +131,6 @@ def _base(selector: Selector, versions: Versions, first: int, last: int) -> int:
             f"the first version is {first}; a time that is typed without a zone is local",
         )
     return found
-
-
-def _parse(text: str) -> tuple[Selector, str | None]:
-    """The selector that `text` begins with, and what follows its colon."""
-    found = _SELECTOR.fullmatch(text)
-    bases = [base for base in _BASES if found is not None and found[base] is not None]
-    if found is None or found["tag"] in RESERVED or (found["now"] and found["back"] is not None):
-        raise UsageError(f"{text!r} does not name a version", hint=_HINT)
-    [base] = bases
-    back = 0 if found["back"] is None else int(found["back"] or 1)
-    end = len(text) if found["path"] is None else found.start("path") - 1
-    return Selector(text=text[:end], base=base, value=found[base], back=back), found["path"]
 
 
 def _not_found(selector: Selector, message: str, hint: str) -> VersionNotFoundError:

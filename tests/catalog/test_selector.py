@@ -7,8 +7,6 @@ from hypothesis import strategies as st
 from epmstore.catalog.model import Decoded, TagRecord, VersionPart
 from epmstore.catalog.selector import (
     check_tag,
-    parse_in_tree,
-    parse_range,
     parse_selector,
     resolve,
 )
@@ -104,55 +102,6 @@ def test_what_names_no_version_is_refused(text: str) -> None:
         resolve(parse_selector(text), history())
 
 
-@pytest.mark.parametrize(
-    ("text", "selector", "path"),
-    [
-        ("117:bin/a", "117", "bin/a"),
-        ("117", "117", None),
-        ("117:", "117", None),
-        ("117:bin/", "117", "bin"),
-        ("good:a:b", "good", "a:b"),
-        ("latest~2:x", "latest~2", "x"),
-        ("@2026-10-03:a", "@2026-10-03", "a"),
-        ("@2026-10-03T14:00:a", "@2026-10-03T14:00", "a"),
-        ("@2026-10-03T14:00:30:a", "@2026-10-03T14:00:30", "a"),
-        ("@2026-10-03T14:00:30a", "@2026-10-03T14:00", "30a"),
-        ("@2026-10-03T14:00Z:10", "@2026-10-03T14:00Z", "10"),
-        ("release:7:a", "release:7", "a"),
-        ("1:a\nb", "1", "a\nb"),
-        ("1:\udcff", "1", "\udcff"),
-    ],
-)
-def test_a_path_in_a_version(text: str, selector: str, path: str | None) -> None:
-    assert parse_in_tree(text) == (parse_selector(selector), path)
-
-
-@pytest.mark.parametrize("text", ["1:../a", "1:/a", "1:a//b", "1:./a", "1:a\0"])
-def test_a_path_that_no_tree_has_is_refused(text: str) -> None:
-    with pytest.raises(UsageError):
-        parse_in_tree(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "first", "second"),
-    [
-        ("1..2", "1", "2"),
-        ("1..", "1", "latest"),
-        ("good..now", "good", "now"),
-        ("@2026-10-03T14:00:00.5..latest~1", "@2026-10-03T14:00:00.5", "latest~1"),
-        ("a.b..c", "a.b", "c"),
-    ],
-)
-def test_ranges(text: str, first: str, second: str) -> None:
-    assert parse_range(text) == (parse_selector(first), parse_selector(second))
-
-
-@pytest.mark.parametrize("text", ["1", "..2", "..", "1..2:a", "", "1..2..3 "])
-def test_what_is_no_range(text: str) -> None:
-    with pytest.raises(UsageError):
-        parse_range(text)
-
-
 @pytest.mark.parametrize("name", ["good", "v1.2", "4.1-beta", "a/b", "é", "1a", "latest1"])
 def test_tags(name: str) -> None:
     check_tag(name)
@@ -191,9 +140,8 @@ def test_a_tag_is_read_back_as_that_tag(name: str) -> None:
         check_tag(name)
     except UsageError:
         return
-    found, other = parse_range(f"{name}..{name}")
+    found = parse_selector(name)
     assert (found.base, found.value, found.back) == ("tag", name, 0)
-    assert found == other == parse_in_tree(f"{name}:x")[0]
 
 
 def test_a_path_too_many_says_how_to_go_on() -> None:
