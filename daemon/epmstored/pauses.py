@@ -29,12 +29,12 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(store: Path) -> dict[str, Pause]:
-    """By UUID. What cannot be read is said, and nothing is paused. Raises OSError."""
+    """By UUID. What cannot be read is said, and nothing is paused."""
     try:
         document = msgspec.json.decode(read_file(store / FILE, LIMIT), type=_Document)
     except FileNotFoundError:
         return {}
-    except (msgspec.DecodeError, UnicodeDecodeError, DamagedError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, DamagedError) as error:
         log.error("%s cannot be read, nothing is paused: %s", FILE, error)
         return {}
     if document.format != FORMAT:

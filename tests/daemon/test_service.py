@@ -159,6 +159,13 @@ def test_a_pause_that_cannot_be_read_is_none(store: Path) -> None:
         daemon.wait_for("crm: version 0 is the baseline")
 
 
+def test_a_pause_that_cannot_even_be_opened_is_none(store: Path) -> None:
+    (store / "paused.json").mkdir()
+    with running(store) as daemon:
+        daemon.wait_for("ERROR: paused.json cannot be read")
+        daemon.wait_for("crm: version 0 is the baseline")
+
+
 def test_settings_that_count_from_the_next_start_are_named(store: Path, root: Path) -> None:
     with running(store) as daemon:
         (store / "config.toml").write_text(
