@@ -6,6 +6,7 @@ for the message that the next one prints.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -22,10 +23,18 @@ WAIT_SECONDS = 10.0
 
 @contextlib.contextmanager
 def hold(
-    folder: Path, name: str, *, shared: bool = False, wait: float = WAIT_SECONDS, owner: str = ""
+    folder: Path,
+    name: str,
+    *,
+    shared: bool = False,
+    reading: bool = False,
+    wait: float = WAIT_SECONDS,
+    owner: str = "",
 ) -> Iterator[None]:
-    """Hold the lock `name` for the block. Raises BusyError, naming the holder, after `wait` s."""
-    fd = _open(folder, name)
+    """Hold the lock `name` for the block. Who is only `reading` can hold it where the file system
+    is mounted read-only, too. Raises BusyError, naming the holder, after `wait` s; OSError.
+    """
+    fd = _open(folder, name, reading=reading)
     try:
         _acquire(fd, name, shared=shared, wait=wait)
         if shared:
@@ -58,7 +67,7 @@ def is_held(folder: Path, name: str) -> bool:
         os.close(fd)
 
 
-def _open(folder: Path, name: str) -> int:
+def _open(folder: Path, name: str, *, reading: bool) -> int:
     with directory(folder) as parent, about(folder / name):
         try:
             return fsio.open_append(name, parent)
@@ -66,6 +75,11 @@ def _open(folder: Path, name: str) -> int:
             with contextlib.suppress(FileExistsError):
                 return fsio.create(name, parent)
             return fsio.open_append(name, parent)
+        except OSError as error:
+            if error.errno != errno.EROFS or not reading:
+                raise
+            # the lock counts all the same: elsewhere the folder may be mounted writable
+            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
 
 
 def _acquire(fd: int, name: str, *, shared: bool, wait: float) -> None:

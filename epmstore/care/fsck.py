@@ -57,7 +57,7 @@ def fsck(
     """
     if seed is None:
         seed = int(store.clock.now() * 1000)
-    with store.keep_packs():
+    with store.keep_packs(reading=True):
         return _Check(store, Choice(read_data, seed, start), progress).run()
 
 
@@ -74,7 +74,7 @@ class Acknowledged(msgspec.Struct, frozen=True):
 
 def acknowledged(store: Store) -> Acknowledged:
     """Raises BusyError, OSError, DamagedError (of the index)."""
-    with store.lock_write():
+    with store.lock_write(reading=True):
         sizes = {app: os.stat(store.catalog(app).path).st_size for app in store.all_catalogs()}
         for file in pack_files(store):
             sizes[file] = os.stat(store.packs / file).st_size

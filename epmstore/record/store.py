@@ -120,9 +120,11 @@ class Store:
             yield
 
     @contextlib.contextmanager
-    def keep_packs(self) -> Iterator[None]:
-        """No pack goes away: for whoever reads contents, or refers to them until the commit."""
-        with locks.hold(self.path / "locks", "gc", shared=True):
+    def keep_packs(self, *, reading: bool = False) -> Iterator[None]:
+        """No pack goes away: for whoever reads contents, or refers to them until the commit.
+        `reading` as in `locks.hold`.
+        """
+        with locks.hold(self.path / "locks", "gc", shared=True, reading=reading):
             yield
 
     @contextlib.contextmanager
@@ -132,9 +134,11 @@ class Store:
             yield
 
     @contextlib.contextmanager
-    def lock_write(self) -> Iterator[None]:
-        """Nobody else writes catalogs or the index. Short. Raises BusyError."""
-        with locks.hold(self.path / "locks", "write", owner=self._owner):
+    def lock_write(self, *, reading: bool = False) -> Iterator[None]:
+        """Nobody else writes catalogs or the index. Short. `reading` as in `locks.hold`. Raises
+        BusyError.
+        """
+        with locks.hold(self.path / "locks", "write", reading=reading, owner=self._owner):
             yield
 
     def identities(self) -> frozenset[tuple[int, int]]:

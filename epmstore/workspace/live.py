@@ -164,7 +164,7 @@ class Live(History):
             self.ls(selector, path)
         entries = self._checked_tree(version)
         wanted = [entry for entry in entries if is_within(entry.path, paths)]
-        with self._store.keep_packs():
+        with self._store.keep_packs(reading=True):
             purged = self._store.contents.purged()
             return export(target.absolute(), wanted, self._store, self._progress, purged)
 

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -409,3 +410,22 @@ def test_damage_to_what_is_owed_is_found(host: Host) -> None:
     flip(owed, 100)
     [finding] = check(host).findings
     assert (finding.kind, finding.file) == ("damaged", f"journals/{owed.name}")
+
+
+@pytest.mark.root
+def test_a_store_is_checked_and_read_where_it_is_mounted_read_only(
+    host: Host, tmp_path: Path
+) -> None:
+    (view := tmp_path / "view").mkdir()
+    subprocess.run(["mount", "--bind", host.path, view], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", view], check=True)
+        with host.open() as ws:  # which keeps the files beside the index that readers need
+            ws.app("crm").versions()
+            with Workspace.open(view, recover=False) as seen:
+                assert seen.care.fsck(1.0).findings == ()
+                assert seen.app("crm").export("0", tmp_path / "copy").files > 0
+                with pytest.raises(OSError, match="Read-only"):
+                    seen.app("crm").snapshot()
+    finally:
+        subprocess.run(["umount", view], check=True)

@@ -170,3 +170,29 @@ def test_a_symlink_is_no_lock(tmp_path: Path) -> None:
     with pytest.raises(OSError), hold(tmp_path, "write"):
         pass
     assert (tmp_path / "target").read_text() == "precious"
+
+
+@pytest.mark.root
+def test_who_only_reads_holds_it_where_the_file_system_is_read_only(tmp_path: Path) -> None:
+    folder, view = tmp_path / "locks", tmp_path / "view"
+    folder.mkdir()
+    view.mkdir()
+    with hold(folder, "write"):
+        pass
+    subprocess.run(["mount", "--bind", folder, view], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", view], check=True)
+        with pytest.raises(OSError, match="Read-only"), hold(view, "write"):
+            pass
+        with hold(view, "write", reading=True):
+            assert not is_free(folder, shared=True)
+        with hold(view, "write", reading=True, shared=True):
+            assert is_free(folder, shared=True) and not is_free(folder)
+        with (
+            another_process(folder),
+            pytest.raises(BusyError, match="other command"),
+            hold(view, "write", reading=True, wait=0),
+        ):
+            pass
+    finally:
+        subprocess.run(["umount", view], check=True)
