@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from epmstore import fsio
-from epmstore.catalog.model import Counts, VersionPart, VersionRecord
+from epmstore.catalog.model import Counts, HoldRecord, VersionPart, VersionRecord
 from epmstore.checkout.journal import Header, Journal, Loaded
 from epmstore.checkout.plan import Step
 from epmstore.checkout.stage import (
@@ -32,7 +32,7 @@ from epmstore.clock import to_rfc3339
 from epmstore.errors import DamagedError, RootError
 from epmstore.progress import Progress
 from epmstore.record.changes import is_metadata_only, paths_of
-from epmstore.record.commit import Head, commit_version, store_groups
+from epmstore.record.commit import Head, commit_fact, commit_version, store_groups
 from epmstore.record.ingest import ingest
 from epmstore.record.observe import Candidate
 from epmstore.record.recorder import Recorder
@@ -171,6 +171,7 @@ class Applier:
         checked = verify(self._root.fd, steps, loaded.inodes, excused)
         version = self._record(header, steps, loaded.left, rescued)
         if state != "COMMITTED":
+            self._hold(header, version)
             self._journal.reach("COMMITTED")
         self._clean_up(header)
         known: dict[RelPath, Stat | None] = dict(checked.stats)
@@ -256,6 +257,19 @@ class Applier:
             lambda head: _draft(header, head, outcome, self._now()),
             txid=header.txid,
         )
+
+    def _hold(self, header: Header, version: VersionRecord) -> None:
+        """A rollback holds the application, whoever finishes it; once more is no harm."""
+        if header.action != "rollback":
+            return
+        fact = HoldRecord(
+            time=self._now(),
+            actor=header.actor,
+            held=True,
+            reason=f"rolled back to the content of {header.of}",
+            version=version.version,
+        )
+        commit_fact(self._store, self._recorder.app.uuid, fact)
 
     def _settle(self) -> int:
         """Renames changed every ctime: wait until what is looked at next cannot change unseen."""

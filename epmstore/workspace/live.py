@@ -308,18 +308,14 @@ class Live(History):
         return hold if self._store.clock.now() < from_rfc3339(hold.until) else None
 
     def _hold_after(self, request: Request, done: Done) -> bool:
-        """A rollback holds the application; an undo of that rollback ends it."""
+        """Whether it holds the application, as a rollback does; an undo of that ends it."""
         if done.applied is None:
             return False
         hold = self.state().hold
         undone = request.within[1] if request.action == "undo" and request.within else None
-        if request.action == "rollback":
-            reason = f"rolled back to the content of {request.of}"
-            self._commit_hold(held=True, reason=reason, version=done.applied.version.version)
-            return True
         if hold is not None and hold.version is not None and hold.version == undone:
             self._commit_hold(held=False)
-        return False
+        return request.action == "rollback"
 
     def _commit_hold(
         self,
@@ -327,7 +323,6 @@ class Live(History):
         held: bool,
         reason: str | None = None,
         until: str | None = None,
-        version: int | None = None,
     ) -> None:
         fact = HoldRecord(
             time=to_rfc3339(self._store.clock.now()),
@@ -335,7 +330,6 @@ class Live(History):
             held=held,
             until=until,
             reason=reason,
-            version=version,
         )
         commit_fact(self._store, self.app.uuid, fact)
 

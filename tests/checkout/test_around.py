@@ -304,7 +304,9 @@ def test_what_refuses_the_checkout_starts_the_application_again(crm: Crm) -> Non
 def test_whatever_kills_it_recover_leaves_a_root_that_is_whole_and_an_application_that_runs(
     tmp_path: Path,
 ) -> None:
-    """At each mutating call in turn: the process is gone, and `recover` comes next."""
+    """At each mutating call in turn: the process is gone, and `recover` comes next. What went back
+    is held, whoever brought that to its end.
+    """
     n = 0
     while True:
         n += 1
@@ -313,13 +315,14 @@ def test_whatever_kills_it_recover_leaves_a_root_that_is_whole_and_an_applicatio
             calls = Calls(n)
             try:
                 with faults(calls):
-                    crm.handle.checkout("0")
+                    crm.handle.rollback()
             except Killed:
                 pass
             else:
                 break
             crm.handle.recover()
             assert crm.is_old() or crm.is_new(), calls.names[-1]
+            assert (crm.handle.hold_in_force() is not None) == crm.is_old(), calls.names[-1]
             assert crm.application.running, (n, calls.names)
             assert not lasting(crm)
     assert n > 20
