@@ -327,7 +327,10 @@ class AppRecorder:
         """In the worker's thread."""
         if batch.whole is not None and self._root.now is not None:
             self._root.now.watcher.renew()
-        return record(self._handle(workspace), batch.reason, batch.only, contents=not self.is_full)
+        only = batch.only
+        if only is not None:  # nor does the next version know what is there, if nobody looks again
+            only |= self._report.unread
+        return record(self._handle(workspace), batch.reason, only, contents=not self.is_full)
 
     def _handle(self, workspace: Workspace) -> AppHandle:
         """Raises AppNotFoundError for an app that was removed meanwhile."""

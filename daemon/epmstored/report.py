@@ -28,7 +28,8 @@ class Report:
         """`recorded` is told of each new version, but for baselines."""
         self._key = app.key
         self._recorded = recorded
-        self._unread: frozenset[str] = frozenset()
+        self.unread: frozenset[str] = frozenset()
+        """Paths that could not be read when they were looked at last."""
         self.state = AppState(app=app.key, uuid=app.uuid, root=app.root, noisy=app.noisy)
 
     def watched(self, phase: Phase, degraded: tuple[str, ...]) -> None:
@@ -49,7 +50,7 @@ class Report:
             made = len(outcome.made)
             log.info("%s: version %d (%s), %d paths", self._key, version.version, reason, made)
             self._recorded(self._key, version.version)
-        self._unread = frozenset({*_not_in(only, self._unread), *outcome.unread})
+        self.unread = frozenset({*_not_in(only, self.unread), *outcome.unread})
         unstable = {*_not_in(only, self.state.unstable), *outcome.unstable}
         self._set(
             phase="watching",
@@ -96,8 +97,8 @@ class Report:
     def degraded(self) -> tuple[str, ...]:
         """Why less is seen than should be, as far as it is known here."""
         found: list[str] = []
-        if self._unread:
-            found.append(f"cannot be read: {_some(self._unread)}")
+        if self.unread:
+            found.append(f"cannot be read: {_some(self.unread)}")
         if self.state.noisy:
             count = len(self.state.noisy)
             found.append(f"{count} files change all the time: recorded without content")

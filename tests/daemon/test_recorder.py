@@ -1,13 +1,16 @@
 """One application, step by step: no loops, no waiting, a clock that is told."""
 
 import asyncio
+import errno
 import fcntl
+import os
 import shutil
 import signal
 import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -80,6 +83,31 @@ async def test_only_what_was_named_is_looked_at(host: Host) -> None:
     assert "unnoticed" in host.newest()
     assert host.versions()[-1] == ("drift", "scan")
     assert (counters.reconciles, counters.found_by_reconcile) == (1, 1)
+
+
+async def test_a_version_names_what_a_look_before_it_could_not_read(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_ = os.open
+
+    def refuse(name: str, *args: Any, **more: Any) -> int:
+        if name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return open_(name, *args, **more)
+
+    monkeypatch.setattr(os, "open", refuse)
+    async with host.recorder() as recorder:
+        await recorder.step()
+        (host.root / "closed").write_text("x")
+        host.watcher.say("")
+        await host.settle(recorder)
+        assert len(host.versions()) == 1
+        (host.root / "bin/tool").write_text("two")
+        host.watcher.say("bin")
+        await host.settle(recorder)
+    with Workspace.open(host.store) as workspace:
+        newest = workspace.app("crm").versions()[-1].record
+    assert (newest.version, newest.unobserved) == (1, ((RelPath("closed"), "unreadable"),))
 
 
 async def test_a_stop_is_heard_though_folders_wait_to_be_quiet(
