@@ -79,7 +79,7 @@ def _open(folder: Path, name: str, *, reading: bool) -> int:
             if error.errno != errno.EROFS or not reading:
                 raise
             # the lock counts all the same: elsewhere the folder may be mounted writable
-            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+            return fsio.open_file(name, parent)
 
 
 def _acquire(fd: int, name: str, *, shared: bool, wait: float) -> None:

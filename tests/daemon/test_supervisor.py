@@ -14,15 +14,19 @@ from tests.daemon.fakes import RHYTHM, Host
 pytestmark = pytest.mark.slow
 
 
-async def test_who_stops_takes_on_no_more(tmp_path: Path) -> None:
-    """A reload that a signal began may come to its end later than the recording does."""
-    host = Host(tmp_path)
-    supervisor = Supervisor(
+def _supervisor(host: Host) -> Supervisor:
+    return Supervisor(
         lambda: Workspace.open(host.store, recover=False),
         clock=host.clock,
         rhythm=RHYTHM,
         watch=host.watch,
     )
+
+
+async def test_who_stops_takes_on_no_more(tmp_path: Path) -> None:
+    """A reload that a signal began may come to its end later than the recording does."""
+    host = Host(tmp_path)
+    supervisor = _supervisor(host)
     running = asyncio.create_task(supervisor.run())
     await supervisor.ready()
     supervisor.stop()
@@ -41,12 +45,7 @@ async def test_an_application_that_hangs_does_not_keep_the_others_from_being_wat
     """On a dead file system a look has no end; whoever removes the application waits for none."""
     monkeypatch.setattr(module, "PATIENCE", 0.2)
     host, looks, let_go = Host(tmp_path), threading.Event(), threading.Event()
-    supervisor = Supervisor(
-        lambda: Workspace.open(host.store, recover=False),
-        clock=host.clock,
-        rhythm=RHYTHM,
-        watch=host.watch,
-    )
+    supervisor = _supervisor(host)
     running = asyncio.create_task(supervisor.run())
     await supervisor.ready()
 
