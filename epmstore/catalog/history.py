@@ -154,7 +154,8 @@ class CatalogFile:
         size = self._length()
         stop = size if end is None else end
         if max(start.length, stop) > size:
-            raise self._fault(DamagedError("the file ends too early"), size, end)
+            what = "the file ends too early" if size else "the file is lost: a copy may have it"
+            raise self._fault(DamagedError(what), size, end)
         if start.length >= stop:
             return
         with self.path.open("rb", buffering=_BUFFER) as file:
