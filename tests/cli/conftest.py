@@ -1,31 +1,12 @@
 """The command line as users have it, in this process: words in; exit code and both outputs back."""
 
-import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
 from epmstore.cli.main import main
-
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def shapes(self) -> list[dict[str, Any]]:
-        """Standard output as JSON Lines."""
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    @property
-    def error(self) -> dict[str, Any]:
-        """The JSON error on standard error."""
-        found = json.loads(self.err.splitlines()[-1])
-        assert isinstance(found, dict)
-        return found
+from tests.acceptance.host import Outcome
 
 
 class Cli:
