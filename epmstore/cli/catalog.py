@@ -55,7 +55,8 @@ def export(session: Session, key: str, file: str | None, sign: str | None) -> No
 
     It is text: one JSON object a line, each of which names the SHA-256 of the line before. The
     signature is a detached OpenPGP one over the bytes of the file, which gpg --verify reads too.
-    A file that is there is replaced only by a catalog that goes on from it.
+    A file that is there is replaced only by a catalog that goes on from it, and one that is signed
+    only by one that is signed.
     """
     if sign is not None and file is None:
         raise UsageError("--sign needs a FILE: the signature lies beside it")
@@ -69,11 +70,14 @@ def export(session: Session, key: str, file: str | None, sign: str | None) -> No
     plain = b"".join(lines)
     _check_goes_on(path, plain)
     data = codec.compress(plain) if path.suffix == ".zst" else plain
+    beside = path.with_name(path.name + SUFFIX)
     signature = None if sign is None else catalogs.sign(data, _read_key(sign))
+    if signature is None:
+        _check_signature_holds(beside, path, data)
     if not session.dry_run:
         replace_file(path, data, PUBLIC)
         if signature is not None:
-            replace_file(path.with_name(path.name + SUFFIX), signature, PUBLIC)
+            replace_file(beside, signature, PUBLIC)
     releases = session.workspace.vendors.releases(key)
     latest = releases.latest()
     shape = {
@@ -109,6 +113,17 @@ def _check_goes_on(path: Path, plain: bytes) -> None:
             hint="write to another file, or remove it",
             file=str(path),
         )
+
+
+def _check_signature_holds(signature: Path, path: Path, data: bytes) -> None:
+    """Raises ConflictError rather than leave a signature beside what it was not made for."""
+    if not signature.exists() or (path.exists() and path.read_bytes() == data):
+        return
+    raise ConflictError(
+        f"{signature} is there, and would not hold for what is written now",
+        hint="sign anew with --sign, or remove it",
+        file=str(signature),
+    )
 
 
 def _read_key(text: str) -> bytes:

@@ -116,6 +116,19 @@ def test_an_export_is_not_written_over_another_file(cli: "Cli", vendor: Vendor) 
     assert "3 releases" in cli.ok("catalog", "verify", "crm.refcat.zst").out
 
 
+def test_a_signature_is_not_left_beside_another_catalog(
+    cli: "Cli", vendor: Vendor, keys: tuple[str, str]
+) -> None:
+    file = vendor.export("crm.refcat", "--sign", keys[0])
+    vendor.export("crm.refcat")
+    vendor.release("two\n")
+    before = Path(file).read_bytes()
+    found = cli("catalog", "export", "crm", file, "--store", vendor.store)
+    assert found.code == 7 and "--sign" in found.err and Path(file).read_bytes() == before
+    Path(f"{file}.asc").unlink()
+    vendor.export("crm.refcat")
+
+
 def test_a_clone_with_contents(cli: "Cli", vendor: Vendor) -> None:
     found = cli.ok("catalog", "clone", vendor.store, "crm", "--contents", "latest")
     assert "1 release imported" in found.out and "1 content copied" in found.out
