@@ -10,11 +10,11 @@ from epmstore import codec
 from epmstore.atomic import read_file, replace_file
 from epmstore.cli import shapes
 from epmstore.cli.command import PATH, command
+from epmstore.cli.findings import named, withdrawn
 from epmstore.cli.output import counted, name, size
 from epmstore.cli.session import Session
 from epmstore.errors import ConflictError, NotFoundError, UsageError
 from epmstore.vendor.interchange import SUFFIX, Incoming
-from epmstore.vendor.releases import Release
 from epmstore.vendor.signature import LIMIT, Key
 from epmstore.workspace.catalogs import Imported
 
@@ -221,17 +221,12 @@ def _say_more(session: Session, imported: Imported) -> None:
     for key in imported.bound:
         session.out.note(f"{key} is compared with it from now on: epmstore verify --app {key}")
     for release in imported.revoked:
-        session.out.warn(_revoked_text(imported.about.key, release))
+        of = f"{named(release)} of {imported.about.key}"
+        session.out.warn(f"{of} is {withdrawn(release.revoked or '')}")
     if imported.signer is None:
         session.out.warn(
             f"the catalog of {imported.about.key} is not signed: nobody vouches for it"
         )
-
-
-def _revoked_text(key: str, release: Release) -> str:
-    label = f" ({release.label})" if release.label else ""
-    reason = f": {release.revoked}" if release.revoked else ""
-    return f"release {release.version}{label} of {key} is withdrawn by its vendor{reason}"
 
 
 @command(

@@ -76,6 +76,11 @@ def named(release: Release) -> str:
     return f"release {release.version}{label}"
 
 
+def withdrawn(reason: str) -> str:
+    """`withdrawn by its vendor: loses orders`"""
+    return "withdrawn by its vendor" + (f": {name(reason)}" if reason else "")
+
+
 def describe(one: Finding, handle: "AppHandle") -> str:
     """A finding in one line."""
     more: list[str] = []
@@ -101,9 +106,7 @@ def notes(verified: Verified) -> list[str]:
     if verified.known == 0 and not verified.was_given:
         found.append("no release explains this root; it was compared with the latest")
     if verified.release.revoked is not None:
-        found.append(
-            f"release {verified.release.version} was withdrawn: {verified.release.revoked}"
-        )
+        found.append(f"{named(verified.release)} is {withdrawn(verified.release.revoked)}")
     for released, here in verified.stand_ins:
         whose = [str(o[2] or o[0]) + ":" + str(o[3] or o[1]) for o in (released, here)]
         found.append(f"files that the release gives to {whose[0]} are {whose[1]}'s here")

@@ -9,7 +9,7 @@ import click
 from epmstore.catalog.hooks import NONE, hooks_of
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.cli.command import PATH, command
-from epmstore.cli.findings import print_verified
+from epmstore.cli.findings import named, print_verified, withdrawn
 from epmstore.cli.output import name
 from epmstore.cli.paths import scope
 from epmstore.cli.planned import outlook, show_plan
@@ -73,13 +73,12 @@ def repair(
 
 
 def _warn(session: Session, handle: AppHandle, number: int | None) -> None:
-    """What its vendor would say of a release that is asked for."""
+    """What its vendor would say of a release that the root is to be brought to."""
     if number is None:
         return
     release = handle.releases.get(number)
     if release.revoked is not None:
-        reason = f": {release.revoked}" if release.revoked else ""
-        session.out.warn(f"release {number} is withdrawn by its vendor{reason}")
+        session.out.warn(f"{named(release)} is {withdrawn(release.revoked)}")
     for one in handle.unmet(number):
         kind = "optional: " if one.requirement.optional else ""
         session.out.warn(f"release {number} needs what is not there: {kind}{one.why}")
@@ -93,6 +92,8 @@ def bring_to_release(
     asks = not session.yes and sys.stdin.isatty() and sys.stderr.isatty()
     if session.dry_run or asks:
         plan = handle.plan_repair(asked)
+        if asked.release is None:
+            _warn(session, handle, plan.prepared.request.release)
         hooks = hooks_of(handle.app) if terms["hooks"] else NONE
         show_plan(session.out, plan.prepared, hooks)
         left = [f"{name(path)} ({why})" for path, why in plan.left]

@@ -10,7 +10,7 @@ import click
 
 from epmstore.atomic import read_file, replace_file
 from epmstore.cli.command import PATH, command
-from epmstore.cli.findings import MEANING
+from epmstore.cli.findings import MEANING, withdrawn
 from epmstore.cli.moments import local
 from epmstore.cli.output import Output, counted, encode, name, number, size
 from epmstore.cli.reportpage import page
@@ -109,9 +109,10 @@ def text(out: Output, form: Form) -> list[str]:
         f"history   version {syscat['version']}, {syscat['head']}",
         f"release   {release['release']} ({name(release['label'] or '-')}):"
         f" {number(form['counts']['known'])} of {counted(form['files_total'], 'file')}",
-        "",
-        f"deviations ({number(len(form['deviations']))}):",
     ]
+    if release["revoked"] is not None:
+        lines.append(f"          {withdrawn(release['revoked'])}")
+    lines += ["", f"deviations ({number(len(form['deviations']))}):"]
     lines += out.some([_deviation(one) for one in form["deviations"]])
     lines += ["", "files by the release that first shipped them:"]
     for one in form["first_releases"]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Any
 
-from epmstore.cli.findings import MEANING
+from epmstore.cli.findings import MEANING, withdrawn
 from epmstore.cli.moments import local
 from epmstore.cli.output import counted, name, number
 
@@ -84,8 +84,8 @@ def _verdict(form: Form) -> str:
         text += f" <b>{counted(len(open_), 'deviation')}</b>{since}."
     else:
         text += " <b>Nothing deviates.</b>"
-    if release["revoked"]:
-        text += f" This release was withdrawn: {_text(release['revoked'])}."
+    if release["revoked"] is not None:
+        text += f" It is {_text(withdrawn(release['revoked']))}."
     return f'<div class="verdict{" bad" if open_ else ""}">{text}</div>'
 
 

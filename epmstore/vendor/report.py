@@ -174,6 +174,10 @@ class _Release(msgspec.Struct, frozen=True):
     digest: str
 
 
+class _Explaining(_Release, frozen=True):
+    revoked: str | None
+
+
 class _Catalog(_Release, frozen=True):
     app: str
     key: str
@@ -223,7 +227,7 @@ class _Read(msgspec.Struct, frozen=True):
     app: str
     root: str
     catalog: _Catalog
-    release: _Release
+    release: _Explaining
     syscat: _Syscat
     counts: _Counts
     files_total: int

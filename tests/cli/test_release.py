@@ -139,6 +139,6 @@ def test_a_release_that_was_withdrawn_is_warned_of(cli: "Cli", build: Path) -> N
     cli.ok("snapshot")
     cli.ok("release", "revoke", "crm", "0", "--reason", "loses orders")
     found = cli("checkout", "release:0")
-    assert "release 0 is withdrawn by its vendor: loses orders" in found.err
+    assert "release 0 (1.0) is withdrawn by its vendor: loses orders" in found.err
     found = cli("checkout", "release:1", "--dry-run")
     assert "optional: the component" in found.err

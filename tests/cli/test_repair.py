@@ -218,3 +218,16 @@ def test_a_catalog_alone_gives_nobody_rights(cli: "Cli", root: Path) -> None:
     assert "out (the link that was released leads out of the root)" in found.err
     assert (root / "bin/crmd").stat().st_mode & 0o7777 == 0o755
     assert findings(cli, "--release", "3") == {"bin/crmd": "meta", "out": "missing"}
+
+
+@pytest.mark.parametrize("reason", ["loses orders", ""])
+def test_a_release_that_was_withdrawn_is_named_as_such(
+    cli: "Cli", root: Path, tmp_path: Path, reason: str
+) -> None:
+    cli.ok("release", "revoke", "crm", "2", "--reason", reason)
+    said = "release 2 (1.2) is withdrawn by its vendor" + (f": {reason}" if reason else "")
+    for words in (("repair", "--dry-run"), ("verify",)):
+        assert said in cli(*words).err.splitlines()[0]
+    assert said[len("release 2 (1.2) is ") :] in cli("report").out
+    cli("report", "-o", str(tmp_path / "page.html"))
+    assert "It is withdrawn by its vendor" in (tmp_path / "page.html").read_text()

@@ -269,7 +269,7 @@ def test_what_its_vendor_withdrew_is_named(cli: "Cli", root: Path) -> None:
             commit_fact(ws._store, refcat, fact)
     found = cli.ok("verify")
     assert "withdrawn by its vendor:\n  bin/crmd (it leaks)" in found.err
-    assert "release 2 was withdrawn: it leaks" in found.err
+    assert "release 2 (1.2) is withdrawn by its vendor: it leaks" in found.err
     [summary] = cli.ok("verify", "--json").shapes
     assert summary["withdrawn"] == [{"path": "bin/crmd", "why": "it leaks"}]
     (root / "bin/crmd").write_bytes(text("crmd 1"))
