@@ -100,7 +100,8 @@ def _forget(workspace: Workspace, order: Order, said: list[Said]) -> None:
     for app in workspace.apps.list():
         found = workspace.care.forget(app.key, policy)
         if found.versions:
-            text = f"{app.key}: {len(found.versions)} versions are forgotten"
+            many = "version is" if len(found.versions) == 1 else "versions are"
+            text = f"{app.key}: {len(found.versions)} {many} forgotten"
             said.append(Said(logging.INFO, text))
 
 

@@ -218,7 +218,8 @@ class Service:
     def _summary(self) -> str:
         states = self.supervisor.states()
         troubled = [state.app for state in states if state.phase in ("gone", "error")]
-        text = f"{len(states)} applications are watched"
+        many = "application is" if len(states) == 1 else "applications are"
+        text = f"{len(states)} {many} watched"
         return f"{text}; trouble with {', '.join(troubled)}" if troubled else text
 
 
