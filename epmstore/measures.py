@@ -31,6 +31,8 @@ BYTES: Final = {
     "GiB": 1 << 30,
     "TiB": 1 << 40,
 }
+LONGEST: Final = 100 * 365 * 86400.0
+"""A hundred years: seconds from now on that every clock, timer and date here can hold."""
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _DURATION = re.compile(rf"(?:{_NUMBER}(ms|min|[smhdw]))+")
 _PART = re.compile(rf"{_NUMBER}(ms|min|[smhdw])")
@@ -46,7 +48,10 @@ def parse_duration(text: str) -> float:
         raise UsageError(
             f"{text!r} is not a duration", hint="write it as 30s, 5m, 12h, 1d or 1d12h"
         )
-    return sum(float(count) * SECONDS[unit] for count, unit in _PART.findall(text))
+    seconds = sum(float(count) * SECONDS[unit] for count, unit in _PART.findall(text))
+    if seconds > LONGEST:
+        raise UsageError(f"{text!r} is too long", hint="the longest is a hundred years, 36500d")
+    return seconds
 
 
 def parse_size(text: str) -> int:

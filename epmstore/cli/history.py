@@ -79,7 +79,7 @@ def log(
         _print_unexplained(session.out, versions[:limit], reasons)
         return int(bool(versions))
     rows = _rows(versions, reasons, everything=everything)
-    session.out.table(list(islice(rows, limit)), right=(0,))
+    session.out.table(list(islice(rows, min(limit or len(versions), len(versions)))), right=(0,))
     return 0
 
 

@@ -5,7 +5,7 @@ The library and JSON have UTC; a time that a user types without a zone is local.
 
 import re
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from epmstore.clock import to_rfc3339
 from epmstore.errors import UsageError
@@ -37,14 +37,16 @@ def parse(text: str, now: float | None = None) -> float:
     duration before now (`7d`, `1d12h`). Raises UsageError.
     """
     present = time.time() if now is None else now
-    if _DURATION.fullmatch(text):
-        return present - sum(int(n) * _UNITS[u] for n, u in re.findall(r"(\d+)([smhdw])", text))
     midnight = datetime.fromtimestamp(present).replace(hour=0, minute=0, second=0, microsecond=0)
     if text == "today":
         return midnight.timestamp()
     if text == "yesterday":
         return (midnight - timedelta(days=1)).timestamp()
     try:
+        if _DURATION.fullmatch(text):
+            parts = re.findall(r"(\d+)([smhdw])", text)
+            back = timedelta(seconds=sum(int(n) * _UNITS[u] for n, u in parts))
+            return (datetime.fromtimestamp(present, UTC) - back).timestamp()
         return datetime.fromisoformat(text).astimezone().timestamp()
     except (ValueError, OverflowError):
         raise UsageError(

@@ -130,7 +130,7 @@ def test_a_confirmation_needs_a_daemon(cli: "Cli", two: Path) -> None:
     assert "epmstored" in found.err and program(two) == b"program 2\n"
 
 
-@pytest.mark.parametrize("text", ["5", "soon", "1s"])
+@pytest.mark.parametrize("text", ["5", "soon", "1s", "99999w"])
 def test_a_wait_that_is_none(cli: "Cli", two: Path, text: str) -> None:
     assert cli("checkout", "0", "--confirm", text).code == 2
 

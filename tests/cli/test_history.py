@@ -28,6 +28,7 @@ def test_log_folds_drift(cli: "Cli", changed: Path) -> None:
 
 def test_log_is_limited(cli: "Cli", changed: Path) -> None:
     assert [s["version"] for s in cli.ok("log", "--json", "--all", "-n", "2").shapes] == [2, 1]
+    assert cli.ok("log", "-n", "9" * 30, "--all").out.count("\n") == 3
     assert cli.ok("log", "--since", "1h", "--all").out.count("\n") == 3
     assert cli.ok("log", "--since", "2999-01-01").out == ""
     assert cli("log", "--since", "soon").code == 2

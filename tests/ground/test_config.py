@@ -121,7 +121,7 @@ def test_sizes_read_back(count: int) -> None:
     assert measures.parse_size(measures.format_size(count)) == count
 
 
-@pytest.mark.parametrize("text", ["", "5", "-1s", "1d 12h", "1y", "5m!", "m"])
+@pytest.mark.parametrize("text", ["", "5", "-1s", "1d 12h", "1y", "5m!", "m", "99999w"])
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(UsageError):
         measures.parse_duration(text)
