@@ -746,7 +746,7 @@ def list_versions(options: argparse.Namespace) -> int:
         tagged[number].append(name)
     for found in history.versions:
         state = "forgotten" if found.number in history.forgotten else found.kind
-        names = "".join(f" [{name}]" for name in tagged[found.number])
+        names = "".join(f" [{shown(name.encode())}]" for name in tagged[found.number])
         label = shown((found.label or "").encode())
         print(f"{found.number}\t{found.time}\t{state}\t{label}{names}")
     return report(history)

@@ -115,7 +115,7 @@ def _row(version: VersionInfo, reasons: Mapping[int, Explanation]) -> tuple[str,
     explained = words(reasons.get(version.version))
     if explained:
         text += f" ({explained})"
-    marks = [*version.tags, *["pinned"] * version.pinned]
+    marks = [*map(name, version.tags), *["pinned"] * version.pinned]
     marks += [] if version.restorable else ["not restorable"]
     if marks:
         text += f"  [{', '.join(marks)}]"

@@ -223,13 +223,14 @@ def flipped(data: bytes, at: int, rng: random.Random) -> bytes:
     return data[:at] + bytes([data[at] ^ 1 << rng.randrange(8)]) + data[at + 1 :]
 
 
-def test_a_version_is_one_line_whatever_its_label_says(tmp_path: Path, root: Path) -> None:
+def test_a_version_is_one_line_whatever_its_label_and_tag_say(tmp_path: Path, root: Path) -> None:
     store = make_store(tmp_path, root)
     with Workspace.open(store) as workspace:
         workspace.app(KEY).snapshot("two\nlines, \x1b]0;and a title\x07")
+        workspace.app(KEY).tag("\x1b]0;x\x07", "latest")
     lone = Lone(tmp_path, store)
     (line,) = lone("log", str(lone.store), KEY).stdout.splitlines()
-    assert line.split("\t")[3] == r"two\nlines, \x1b]0;and a title\x07"
+    assert line.split("\t")[3] == r"two\nlines, \x1b]0;and a title\x07 [\x1b]0;x\x07]"
 
 
 # Catalogs made by hand.

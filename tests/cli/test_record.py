@@ -125,6 +125,7 @@ def test_now_is_no_version(cli: "Cli", recorded: Path, args: tuple[str, ...]) ->
     assert cli(*args).code == 2
 
 
-def test_a_label_is_shown_harmless(cli: "Cli", crm: Path) -> None:
+def test_labels_and_tags_are_shown_harmless(cli: "Cli", crm: Path) -> None:
     cli.ok("snapshot", "-m", "a\x1b[31m")
+    cli.ok("tag", "b\x1b[31m")
     assert "\x1b" not in cli.ok("log").out
