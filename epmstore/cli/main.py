@@ -13,7 +13,7 @@ from epmstore import __version__
 def main(args: list[str] | None = None) -> int:
     """Run one command; the exit code. Never raises."""
     words = sys.argv[1:] if args is None else args
-    if words == ["--version"]:
+    if words == ["--version"] and sys.stdout:
         sys.stdout.write(f"epmstore {__version__}\n")
         return 0
     try:

@@ -64,8 +64,9 @@ def test_ctrl_c_during_run_is_the_commands_and_what_it_did_is_recorded(
     assert (newest["label"], newest["added"], newest["exit_status"]) == ("patch", 1, 130)
 
 
-def test_closed_standard_streams_do_no_harm(cli: "Cli", recorded: Path) -> None:
-    script = "exec >&- 2>&-; " + " ".join([*PROGRAM, "status"])
+@pytest.mark.parametrize("words", ["status", "--version"])
+def test_closed_standard_streams_do_no_harm(cli: "Cli", recorded: Path, words: str) -> None:
+    script = "exec >&- 2>&-; " + " ".join([*PROGRAM, words])
     assert subprocess.run(["sh", "-c", script], check=False).returncode == 0
 
 
