@@ -116,7 +116,10 @@ def _chosen(store: Store, app: str, chosen: Policy | Sequence[int]) -> tuple[int
     return wanted
 
 
-LETS_GO = "`epmstore unpin` and `epmstore tag --delete` let go of a version"
+LETS_GO = (
+    "`epmstore unpin` and `epmstore tag --delete` let go of pinned and tagged versions; the "
+    "latest, and for 30 days what `undo` needs, stay"
+)
 ENDS = "`epmstore unhold` ends a hold, `epmstore confirm` or `epmstore recover` a checkout"
 
 

@@ -110,6 +110,9 @@ def test_shapes_of_contents_and_the_store(cli: "Cli", recorded: Path) -> None:
 
 
 def test_shapes_of_setting_up(cli: "Cli", crm: Path) -> None:
+    [made] = cli.ok("init", "--store", "other", "--json").shapes
+    assert made.pop("created") is True
+    check(made)
     check(cli.ok("app", "list", "--json").shapes[0])
     for shape in cli.ok("config", "show", "--json").shapes:
         check(shape)
