@@ -282,7 +282,8 @@ def app_apply(session: Session) -> int:
     code = 0
     for one in session.workspace.apps.apply_declared(dry_run=session.dry_run):
         if one.error is not None:
-            code = code or failure.report(one.error, as_json=session.json, app=one.key)
+            failed = failure.report(one.error, as_json=session.json, app=one.key)
+            code = code or failed
             continue
         shape = {"type": "declared", "app": one.key, "action": one.action}
         would = "would be " if session.dry_run and one.action != "unchanged" else ""

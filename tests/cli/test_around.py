@@ -224,8 +224,10 @@ def test_declared_applications_are_registered(cli: "Cli", two: Path, tmp_path: P
     check(shape)
     assert cli.ok("app", "apply").out == "erp: unchanged\n"
     (folder / "bad.toml").write_text("rot = '/'\n")
+    (folder / "worse.toml").write_text("")
     found = cli("app", "apply")
     assert found.code == 2 and "'root'" in found.err and "erp: unchanged" in found.out
+    assert "worse.toml: there is no root" in found.err
     assert cli("app", "set", "erp", "--stop", "").code == 7
     assert cli("app", "set", "crm", "--unit", "crm.service").code == 2
 
