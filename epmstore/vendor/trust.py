@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from epmstore.atomic import make_directories, read_file, remove_file, replace_file
-from epmstore.errors import DamagedError, NotFoundError
+from epmstore.errors import DamagedError, NotFoundError, UsageError
 from epmstore.record.store import TRUST
 from epmstore.vendor.signature import LIMIT, Fingerprint, Key, read_key
 
@@ -56,7 +56,9 @@ class Trust:
         self.folder = store / TRUST
 
     def keys(self) -> list[Key]:
-        """All of them. A file that is no key is no key. Raises DamagedError, OSError."""
+        """All of them. Raises DamagedError, OSError: of a key that cannot be read nobody knows what
+        it vouched for.
+        """
         return [self._key(path) for path in sorted(self._files(".asc"))]
 
     def add(self, data: bytes) -> Key:
@@ -87,7 +89,7 @@ class Trust:
             found = msgspec.json.decode(read_file(path, LIMIT), type=Standing)
         except FileNotFoundError:
             return Standing()
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, DamagedError):
             raise _damaged(path) from None
         if found.sha256 != _digest(found):
             raise _damaged(path)
@@ -106,10 +108,15 @@ class Trust:
         return [path for path in self.folder.iterdir() if path.suffix == suffix]
 
     def _key(self, path: Path) -> Key:
-        key = read_key(read_file(path, LIMIT))
-        if _FINGERPRINT.fullmatch(path.stem) and path.stem != key.fingerprint:
+        try:
+            key = read_key(read_file(path, LIMIT))
+        except (UsageError, DamagedError):
+            key = None
+        if key is None or (_FINGERPRINT.fullmatch(path.stem) and path.stem != key.fingerprint):
             raise DamagedError(
-                f"{path} is not the key that it was", hint="trust the right one again"
+                f"{path} is not the key that it was",
+                hint="remove it, and trust the right one again",
+                file=str(path),
             )
         return key
 

@@ -496,3 +496,24 @@ def test_a_flipped_bit_in_what_is_remembered_is_found(
 
         with pytest.raises(DamagedError, match="not what was written"):
             ws.catalogs.import_(path)
+
+
+@pytest.mark.parametrize("junk", [b"", b"junk", bytes(2 << 20)], ids=["empty", "junk", "huge"])
+def test_what_is_damaged_in_the_trust_folder_is_named_with_what_to_do(
+    vendor: Vendor, host: Host, gpg: Gpg, tmp_path: Path, junk: bytes
+) -> None:
+    from epmstore.errors import DamagedError  # noqa: PLC0415
+
+    path = export(vendor, tmp_path / "crm.refcat")
+    gpg.sign(path)
+    with host.open() as ws:
+        key = ws.catalogs.trust(gpg.public())
+        ws.catalogs.import_(path)
+        for file in (f"{CRM}.json", f"{key.fingerprint}.asc"):
+            place = host.path / "trust" / file
+            good = place.read_bytes()
+            place.write_bytes(junk)
+            with pytest.raises(DamagedError, match=file) as found:
+                ws.catalogs.import_(path)
+            assert found.value.hint is not None and "remove it" in found.value.hint
+            place.write_bytes(good)
