@@ -21,7 +21,13 @@ from epmstore.cli.record import check_label
 from epmstore.cli.session import Session
 from epmstore.cli.summary import titled
 from epmstore.digest import parse_digest
-from epmstore.errors import AppNotFoundError, InvalidNameError, NotFoundError, UsageError
+from epmstore.errors import (
+    AppNotFoundError,
+    InvalidNameError,
+    NotFoundError,
+    UsageError,
+    VersionNotFoundError,
+)
 from epmstore.relpath import RelPath, parse_relpath
 from epmstore.vendor.releases import Release, Releases
 from epmstore.vendor.requires import describe
@@ -182,7 +188,9 @@ def _source(session: Session, key: str, given: Sequence[str], below: str | None)
     try:
         handle = session.workspace.app(key)
         version = handle.version(parse_selector(given[0]).text)
-    except (UsageError, AppNotFoundError):
+    except (UsageError, AppNotFoundError, VersionNotFoundError) as error:
+        if isinstance(error, VersionNotFoundError) and parse_selector(given[0]).base != "tag":
+            raise
         raise NotFoundError(
             f"{name(given[0])} is not there",
             hint=f"a folder, an archive, or a version of {key} where that is recorded",

@@ -72,6 +72,8 @@ def test_checkout_elsewhere_leaves_the_root_alone(cli: "Cli", patched: Path) -> 
     assert program(target) == "program 1\n"
     assert program(patched) == "program 2\n"
     assert cli("checkout", "0", "--target", "x", "--exact").code == 2
+    within = cli.ok("checkout", "0", "--target", str(patched / "copy"))
+    assert "within the root of crm" in within.err
 
 
 def test_rollback_undo_redo(cli: "Cli", patched: Path) -> None:

@@ -142,3 +142,11 @@ def test_a_release_that_was_withdrawn_is_warned_of(cli: "Cli", build: Path) -> N
     assert "release 0 (1.0) is withdrawn by its vendor: loses orders" in found.err
     found = cli("checkout", "release:1", "--dry-run")
     assert "optional: the component" in found.err
+
+
+def test_a_source_that_is_not_there_is_no_tag(cli: "Cli", build: Path) -> None:
+    cli.ok("app", "add", "crm", str(build))
+    cli.ok("snapshot")
+    found = cli("release", "add", "crm", "nowhere")
+    assert found.code == 5 and "nowhere is not there" in found.err and "a folder" in found.err
+    assert "no version 9" in cli("release", "add", "crm", "9").err
