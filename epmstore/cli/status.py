@@ -91,6 +91,18 @@ def _marks(shape: Shape) -> list[str]:
     return [word for key, word in pairs if shape.get(key)]
 
 
+def _undone_when(pending: Shape, key: str) -> str:
+    """Where its time is over and it waits still, no daemon has undone it."""
+    version, keep = pending["version"], f"epmstore confirm --app {key}"
+    if pending["seconds"] <= 0:
+        return (
+            f"version {version} was not confirmed in time, and nobody has undone it yet:"
+            f" epmstore recover --app {key}, or keep it: {keep}"
+        )
+    left, until = format_duration(pending["seconds"]), local(pending["until"])
+    return f"version {version} is undone in {left} ({until}) unless: {keep}"
+
+
 def _aftermath(shape: Shape) -> list[str]:
     """What is still to come of its checkouts, and the command that is wanted."""
     key, lines = shape["app"], []
@@ -101,10 +113,7 @@ def _aftermath(shape: Shape) -> list[str]:
             f" its end, and the application may be down: epmstore recover --app {key}"
         )
     if pending:
-        lines.append(
-            f"version {pending['version']} is undone in {format_duration(pending['seconds'])}"
-            f" ({local(pending['until'])}) unless: epmstore confirm --app {key}"
-        )
+        lines.append(_undone_when(pending, key))
     if hold:
         why = f": {name(hold['reason'])}" if hold["reason"] else ""
         until = f" until {local(hold['until'])}" if hold["until"] else ""

@@ -203,6 +203,18 @@ def test_who_died_on_the_way_is_told_by_every_command(cli: "Cli", two: Path) -> 
     assert cli.ok("status").err == ""
 
 
+@pytest.mark.usefixtures("daemon")
+def test_what_nobody_undid_in_time_is_not_said_to_be_undone_by_itself(cli: "Cli") -> None:
+    cli.ok("checkout", "0", "--confirm", "5m")
+    [file] = (cli.store / "journals").glob("*.owed")
+    owed = OwedFile(file).load()
+    assert owed is not None
+    OwedFile(file).save(replace(owed, confirm=0))
+    said = cli.ok("status").out
+    assert "is undone in" not in said and "not confirmed in time" in said
+    assert "epmstore recover --app crm" in said and "epmstore confirm --app crm" in said
+
+
 def test_recover_says_that_there_was_nothing(cli: "Cli", two: Path) -> None:
     assert cli.ok("recover").out == "crm: nothing was interrupted\n"
     assert cli.ok("recover", "--all", "--boot").out == "crm: nothing was interrupted\n"
