@@ -18,6 +18,8 @@ import argparse
 import base64
 import bisect
 import collections
+import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -39,6 +41,7 @@ LARGEST_FRAME = 1 << 30
 """Plain bytes that are decoded at once, at most; writers stay far below."""
 CACHE = 256 << 20
 HOLE = 4096
+SECTOR = 4096
 NOT_STORED = ("state", "secret")
 """Classes of paths without content: named, and nothing is lost."""
 
@@ -71,8 +74,26 @@ class Record(NamedTuple):
         return self.at + SEAL.size + len(self.head) + len(self.body)
 
 
+def read_at(fd: int, length: int, at: int) -> bytes:
+    """Sectors that the disk cannot read any more are zeros: damage, as no seal holds over them."""
+    try:
+        return os.pread(fd, length, at)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+    pieces, end = [], at + length
+    while at < end:
+        until = min(end, at - at % SECTOR + SECTOR)
+        try:
+            pieces.append(os.pread(fd, until - at, at))
+        except OSError:
+            pieces.append(bytes(until - at))
+        at = until
+    return b"".join(pieces)
+
+
 def read_record(fd: int, at: int, size: int) -> Record:
-    fixed = os.pread(fd, SEAL.size, at)
+    fixed = read_at(fd, SEAL.size, at)
     if len(fixed) < SEAL.size:
         raise Damage(f"the record at byte {at} ends early")
     magic, follow, mark, kind, zero, length, number, sha256 = SEAL.unpack(fixed)
@@ -81,7 +102,7 @@ def read_record(fd: int, at: int, size: int) -> Record:
     head_length = follow - 56
     if at + SEAL.size + head_length + length > size:
         raise Damage(f"the record at byte {at} ends early")
-    rest = os.pread(fd, head_length + length, at + SEAL.size)
+    rest = read_at(fd, head_length + length, at + SEAL.size)
     if hashlib.sha256(fixed[:32] + rest).digest() != sha256:
         raise Damage(f"the record at byte {at} is damaged")
     return Record(at, kind, rest[:head_length], rest[head_length:], number, sha256)
@@ -102,7 +123,7 @@ def walk(fd: int, size: int) -> Iterator[Record]:
 
 def next_mark(fd: int, at: int, size: int) -> int:
     while at < size:
-        window = os.pread(fd, 1 << 20, at)
+        window = read_at(fd, 1 << 20, at)
         found = window.find(BEGINS)
         if found >= 0:
             return at + found
@@ -172,7 +193,10 @@ class Contents:
         self._cached = 0
         self._lost: list[tuple[str, Record]] = []
         for file in pack_files(self._packs):
-            self._scan(file)
+            try:
+                self._scan(file)
+            except OSError as error:
+                say(f"packs/{file}: cannot be read: {error.strerror}")
         for file, record in self._lost:
             self._salvage(file, record)
         for file, record in self._lost:
@@ -303,7 +327,7 @@ class Contents:
         try:
             plain = self._plain(file, record.at)
             sizes = varints(record.head) or [len(plain)]
-        except Damage:
+        except (Damage, OSError):
             return
         offset = 0
         for size in sizes:
@@ -332,7 +356,7 @@ class Contents:
                 place = Place(file, record.at, offset, length, size, base, ())
                 try:
                     sha256 = hashlib.sha256(self._piece(place)).digest()
-                except Damage:
+                except (Damage, OSError):
                     continue
                 self._places[sha256].append(place)
             offset += length
@@ -569,39 +593,40 @@ class Writer:
         folders = {parent for path in paths for parent in parents(path)}
         folders.update(path for path in paths if tree[path].kind == "directory")
         for path in sorted(folders):
-            parent, name = self._parent(path)
-            os.mkdir(name, 0o700, dir_fd=parent)
-            os.close(parent)
+            with self._named(path), self._parent(path) as (parent, name):
+                os.mkdir(name, 0o700, dir_fd=parent)
         written: dict[bytes, bytes] = {}
         for path in paths:
             if tree[path].kind == "file":
-                self._file(path, tree[path], written)
+                with self._named(path):
+                    self._file(path, tree[path], written)
         for path in paths:
             if tree[path].kind == "symlink":
                 self._symlink(path, tree[path])
-        for path in sorted(folders & tree.keys(), reverse=True):
+        made = folders & tree.keys() - {path for path, _ in self.missing}
+        for path in sorted(made, reverse=True):
             fd = self._open(path)
             self._dress(fd, path, tree[path])
             os.close(fd)
 
     def _file(self, path: bytes, entry: Entry, written: dict[bytes, bytes]) -> None:
         leader = written.get(entry.same_as or b"")
-        if leader is not None:
-            source, source_name = self._parent(leader)
-            parent, name = self._parent(path)
-            os.link(source_name, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
-            os.close(source)
-            os.close(parent)
-            self.files += 1
-            return
-        why = self._absent(entry)
-        if why is None:
-            why = self._write(path, entry)
-        if why is not None:
-            self.missing.append((path, why))
-            return
-        written[entry.same_as or path] = path
+        if leader is None or not self._link(leader, path):
+            why = self._absent(entry) or self._write(path, entry)
+            if why is not None:
+                self.missing.append((path, why))
+                return
+            written[entry.same_as or path] = path
         self.files += 1
+
+    def _link(self, leader: bytes, path: bytes) -> bool:
+        """Where the file system has no hard links, each name gets a file of its own."""
+        try:
+            with self._parent(leader) as (source, old), self._parent(path) as (parent, name):
+                os.link(old, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+        except OSError:
+            return False
+        return True
 
     def _absent(self, entry: Entry) -> str | None:
         if entry.content is None:
@@ -611,41 +636,43 @@ class Writer:
         return "its content was purged" if entry.content[0] in self._purged else None
 
     def _write(self, path: bytes, entry: Entry) -> str | None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        try:
+            with self._parent(path) as (parent, name):
+                fd = os.open(name, flags, 0o600, dir_fd=parent)
+                try:
+                    self._fill(fd, path, entry)
+                except BaseException:
+                    os.unlink(name, dir_fd=parent)
+                    raise
+                finally:
+                    os.close(fd)
+        except (KeyError, Damage) as error:
+            return "not stored" if isinstance(error, KeyError) else f"damaged: {error}"
+        return None
+
+    def _fill(self, fd: int, path: bytes, entry: Entry) -> None:
         assert entry.content is not None
         sha1, sha256, size = entry.content
-        parent, name = self._parent(path)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        fd = os.open(name, flags, 0o600, dir_fd=parent)
-        try:
-            check = hashlib.sha1()
-            for piece in self._contents.stream(bytes.fromhex(sha256), size):
-                check.update(piece)
-                pour(fd, piece, entry.sparse)
-            if check.hexdigest() != sha1:
-                raise Damage("it does not match its SHA-1")
-            os.ftruncate(fd, size)
-            self._dress(fd, path, entry)
-        except (KeyError, Damage) as error:
-            os.unlink(name, dir_fd=parent)
-            return "not stored" if isinstance(error, KeyError) else f"damaged: {error}"
-        finally:
-            os.close(fd)
-            os.close(parent)
-        return None
+        check = hashlib.sha1()
+        for piece in self._contents.stream(bytes.fromhex(sha256), size):
+            check.update(piece)
+            pour(fd, piece, entry.sparse)
+        if check.hexdigest() != sha1:
+            raise Damage("it does not match its SHA-1")
+        os.ftruncate(fd, size)
+        self._dress(fd, path, entry)
 
     def _symlink(self, path: bytes, entry: Entry) -> None:
         assert entry.target is not None
-        parent, name = self._parent(path)
-        os.symlink(entry.target, name, dir_fd=parent)
-        try:
-            if os.geteuid() == 0:
-                os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
-            if entry.mtime_ns is not None:
-                times = (entry.mtime_ns, entry.mtime_ns)
-                os.utime(name, ns=times, dir_fd=parent, follow_symlinks=False)
-        except OSError as error:
-            say(f"{shown(path)}: {error.strerror}")
-        os.close(parent)
+        with self._named(path), self._parent(path) as (parent, name):
+            os.symlink(entry.target, name, dir_fd=parent)
+            with said(path):
+                if os.geteuid() == 0:
+                    os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+                if entry.mtime_ns is not None:
+                    times = (entry.mtime_ns, entry.mtime_ns)
+                    os.utime(name, ns=times, dir_fd=parent, follow_symlinks=False)
 
     def _dress(self, fd: int, path: bytes, entry: Entry) -> None:
         """Owner first, because it clears setuid; that and setgid only with the right owner."""
@@ -654,30 +681,51 @@ class Writer:
             if os.geteuid() == 0:
                 os.fchown(fd, entry.uid, entry.gid)
             for name, value in entry.xattrs:
-                try:
+                with said(path, f"{shown(name)}: "):
                     os.setxattr(fd, name, value)
-                except OSError as error:
-                    say(f"{shown(path)}: {shown(name)}: {error.strerror}")
         except OSError as error:
             say(f"{shown(path)}: owner: {error.strerror}")
             mode &= 0o1777
-        os.fchmod(fd, mode)
-        if entry.mtime_ns is not None:
-            os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
+        with said(path):
+            os.fchmod(fd, mode)
+            if entry.mtime_ns is not None:
+                os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
 
-    def _parent(self, path: bytes) -> tuple[int, bytes]:
+    @contextlib.contextmanager
+    def _named(self, path: bytes) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.missing.append((path, f"cannot be written: {error.strerror}"))
+
+    @contextlib.contextmanager
+    def _parent(self, path: bytes) -> Iterator[tuple[int, bytes]]:
         folder, _, name = path.rpartition(b"/")
-        return self._open(folder), name
+        fd = self._open(folder)
+        try:
+            yield fd, name
+        finally:
+            os.close(fd)
 
     def _open(self, folder: bytes) -> int:
         """A folder below the target, step by step, through no symlink."""
         fd = os.dup(self._top)
         for name in folder.split(b"/") if folder else ():
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-            below = os.open(name, flags, dir_fd=fd)
-            os.close(fd)
+            try:
+                below = os.open(name, flags, dir_fd=fd)
+            finally:
+                os.close(fd)
             fd = below
         return fd
+
+
+@contextlib.contextmanager
+def said(path: bytes, what: str = "") -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        say(f"{shown(path)}: {what}{error.strerror}")
 
 
 def check_tree(tree: dict[bytes, Entry]) -> None:
@@ -768,7 +816,8 @@ def extract(options: argparse.Namespace) -> int:
     for path, why in writer.missing:
         say(f"not restored: {shown(path)}: {why}")
     print(f"version {wanted}: {writer.files} files, {len(writer.missing)} not restored")
-    lost = [path for path, _ in writer.missing if tree[path].path_class not in NOT_STORED]
+    hollow = {path for path, entry in tree.items() if entry.path_class in NOT_STORED}
+    lost = [path for path, _ in writer.missing if path not in hollow]
     return 3 if lost or not history.sum_is_right else report(history)
 
 

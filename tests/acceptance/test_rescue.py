@@ -3,6 +3,7 @@ writes the same bytes as `checkout --target`, from stores with every kind of fra
 ones it writes nothing wrong, and out of the target it writes nothing at all.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -217,6 +218,78 @@ def test_a_log_that_lost_one_of_its_tables(tmp_path: Path, root: Path) -> None:
         data[at + rescue.SEAL.size] ^= 1
     log.write_bytes(data)
     assert not differences(wanted, lone.extract(2))
+
+
+def test_a_pack_that_cannot_be_opened_is_stepped_over(tmp_path: Path, root: Path) -> None:
+    (root / "a").write_bytes(b"1")
+    store = make_store(tmp_path, root)
+    snapshot(store)
+    lone = Lone(tmp_path, store)
+    (lone.store / "packs/00/00.pack").mkdir(parents=True)
+    assert set(lone.extract(0)) == {b"a"}
+
+
+def test_sectors_that_cannot_be_read_are_damage(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sector of a pack is gone: the rest of it comes out."""
+    for name, size in ("a", 5000), ("b", 2_000_000), ("c", 5000):
+        (root / name).write_bytes(random.Random(name).randbytes(size))
+        store = make_store(tmp_path, root) if name == "a" else tmp_path / "store"
+        snapshot(store)
+    real = os.pread
+    bad = 1_000_000
+
+    def dying(fd: int, length: int, at: int) -> bytes:
+        if os.readlink(f"/proc/self/fd/{fd}").endswith("log/0") and at <= bad < at + length:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(fd, length, at)
+
+    monkeypatch.setattr(os, "pread", dying)
+    assert rescue.main(["extract", str(store), KEY, "latest", str(tmp_path / "out")]) == 3
+    assert sorted(os.listdir(tmp_path / "out")) == ["a", "c"]
+    assert "not restored: b: " in capsys.readouterr().err
+
+
+def test_what_cannot_be_written_is_named_and_the_rest_is_written(
+    tmp_path: Path, root: Path
+) -> None:
+    (root / "a").write_bytes(b"small")
+    (root / "b").write_bytes(random.Random(SEED).randbytes(200_000))
+    (root / "c").write_bytes(b"small, too")
+    store = make_store(tmp_path, root)
+    snapshot(store)
+    target = tmp_path / "out"
+    command = [sys.executable, rescue.__file__, "extract", str(store), KEY, "0", str(target)]
+    limited = ["prlimit", "--fsize=100000", *command]
+    done = subprocess.run(limited, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (3, "version 0: 2 files, 1 not restored\n"), done
+    assert done.stderr == "not restored: b: cannot be written: File too large\n"
+    assert sorted(os.listdir(target)) == ["a", "c"]
+
+
+def test_a_target_without_links(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A USB stick has FAT: hard links become files, symlinks are named."""
+    (root / "a").write_bytes(b"1")
+    os.link(root / "a", root / "b")
+    (root / "l").symlink_to("a")
+    (root / "z").write_bytes(b"2")
+    store = make_store(tmp_path, root)
+    snapshot(store)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "symlink", refuse)
+    target = tmp_path / "out"
+    assert rescue.main(["extract", str(store), KEY, "0", str(target)]) == 3
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == {
+        "a": b"1", "b": b"1", "z": b"2",
+    }  # fmt: skip
+    assert "not restored: l: cannot be written: Operation not perm" in capsys.readouterr().err
 
 
 def flipped(data: bytes, at: int, rng: random.Random) -> bytes:
