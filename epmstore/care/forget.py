@@ -109,17 +109,21 @@ def _chosen(store: Store, app: str, chosen: Policy | Sequence[int]) -> tuple[int
         why = [barrier] if barrier else kept[version]
         if why:
             raise ConflictError(
-                f"version {version} may not be forgotten: {', '.join(why)}",
-                hint=ENDS if barrier else LETS_GO,
+                f"version {version} may not be forgotten: "
+                + ", ".join(EXEMPT.get(reason, reason) for reason in why),
+                hint=ENDS if barrier else LETS_GO.get(why[0], LETS_GO["pinned"]),
                 version=version,
             )
     return wanted
 
 
-LETS_GO = (
-    "`epmstore unpin` and `epmstore tag --delete` let go of pinned and tagged versions; the "
-    "latest, and for 30 days what `undo` needs, stay"
-)
+EXEMPT = {"latest": "it is the newest one", "undo": "`epmstore undo` may need it"}
+"""What those reasons of `retention.reasons` are called that do not speak for themselves."""
+LETS_GO = {
+    "latest": "it can be forgotten once there is a newer one",
+    "undo": f"it can be forgotten {ONLY_EXEMPT.keep_undo_days} days after the operation",
+    "pinned": "`epmstore unpin` and `epmstore tag --delete` let go of a version",
+}
 ENDS = "`epmstore unhold` ends a hold, `epmstore confirm` or `epmstore recover` a checkout"
 
 

@@ -160,6 +160,17 @@ def test_what_is_pinned_while_it_is_counted_stays(
     assert restorable(host) == [1, 4, 5]
 
 
+def test_what_keeps_a_version_is_said_with_what_lets_go_of_it(host: Host) -> None:
+    with host.open() as ws:
+        with pytest.raises(ConflictError, match="5 may not be forgotten: it is the newest") as last:
+            ws.care.forget("crm", [5])
+        assert last.value.hint is not None and "newer one" in last.value.hint
+        ws.app("crm").checkout("0")
+        with pytest.raises(ConflictError, match="5 may not be forgotten: `epmstore undo`") as undo:
+            ws.care.forget("crm", [5])
+        assert undo.value.hint is not None and "30 days after" in undo.value.hint
+
+
 def test_unknown_versions_and_apps(host: Host) -> None:
     with host.open() as ws:
         with pytest.raises(VersionNotFoundError):
