@@ -25,7 +25,7 @@ from pathlib import Path
 
 from epmstore import fsio, sqlite
 from epmstore.atomic import directory, remove_file
-from epmstore.errors import BusyError, DamagedError, DiskFullError
+from epmstore.errors import BusyError, DamagedError, DiskFullError, EpmError
 from epmstore.index.numbers import Numbers
 
 SCHEMA_VERSION = 4
@@ -273,12 +273,21 @@ def _translated(path: Path) -> Iterator[None]:
         )
         if code == sqlite3.SQLITE_FULL or (lacks_file and _is_full(path.parent)):
             raise DiskFullError(
-                "no space left for the index", hint="run `epmstore gc`, or free some space"
+                f"no space left for the index, which needs {_WAL_INDEX >> 10} KiB to be read",
+                hint=f"remove what is not the store's from the file system of {path.parent} (1 MiB"
+                " is enough to begin with); then `epmstore gc` can free more",
+                file=str(path),
             ) from error
         if code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise BusyError("the index is busy", hint="try again") from error
         if os.path.exists(path) and os.statvfs(path).f_flag & os.ST_RDONLY:
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path)) from error
+            raise EpmError(
+                f"{path}: the index cannot be read where the file system is read-only",
+                hint=f"mount it writable, work on a copy (cp -a {path.parent} ...), or read it"
+                " with `epmstore-rescue`",
+                file=str(path),
+                errno=errno.EROFS,
+            ) from error
         raise DamagedError(
             f"the index cannot be used: {error}", hint="run `epmstore rebuild`"
         ) from error

@@ -77,7 +77,8 @@ def open_store(path: Path, clock: Clock, progress: Progress, *, owner: str = "")
     identity.check_machine(path, found, machine())
     store = Store(path, found, clock, owner=owner)
     try:
-        if _is_behind(store, progress):
+        # who finds no room to read the index could not even collect
+        if with_reserve(path, lambda: _is_behind(store, progress)):
             with store.lock_write():
                 with_reserve(path, lambda: catch_up(store, progress))
     except BaseException:

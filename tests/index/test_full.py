@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from epmstore.errors import DiskFullError
+from epmstore.errors import DamagedError, DiskFullError, EpmError
 from epmstore.index.database import Database
 from epmstore.index.entries import Entries
 
@@ -67,7 +67,9 @@ def test_no_bytes_left_is_no_damage(small: Path, database: Database) -> None:
 
 def test_a_read_only_file_system_is_no_damage(small: Path, database: Database) -> None:
     remount(small, "ro")
-    with pytest.raises(OSError, match="Read-only"):
+    with pytest.raises(EpmError, match="read-only") as caught:
         Entries(database).records("0" * 32)
+    assert not isinstance(caught.value, DamagedError)
+    assert "epmstore-rescue" in str(caught.value.hint)
     remount(small, "rw")
     assert Entries(database).records("0" * 32) == []

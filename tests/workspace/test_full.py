@@ -1,0 +1,54 @@
+"""A store on a file system without a free byte can still be opened, to make room."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from epmstore.errors import DiskFullError
+from epmstore.record.reserve import has_reserve, make_reserve
+from tests.care.stores import Host
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    """On a file system of its own, which is full, with a reserve that is all that could be had."""
+    if os.geteuid():
+        pytest.skip("needs root to mount a file system")
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        made = Host(place)
+        made.snapshot()
+        make_reserve(made.path, 1 << 20)
+        with (place / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError):
+            while True:
+                filler.write(bytes(1 << 16))
+                filler.write(bytes(4096))
+        yield made
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_the_reserve_is_given_up_to_read_the_index(host: Host) -> None:
+    assert has_reserve(host.path)
+    with host.open() as ws:
+        ws.care.gc()
+
+
+def test_without_a_reserve_the_hint_says_what_helps(host: Host) -> None:
+    (host.path / "reserve").unlink()
+    with (host.path.parent / "more").open("wb", buffering=0) as filler, pytest.raises(OSError):
+        while True:
+            filler.write(bytes(4096))
+    with pytest.raises(DiskFullError) as caught, host.open():
+        pass
+    assert str(host.path) in str(caught.value.hint)
+    assert "1 MiB" in str(caught.value.hint)
