@@ -6,15 +6,19 @@ whoever holds the lock.
 """
 
 import contextlib
+import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from epmstore import fsio
 from epmstore.errors import DamagedError
 
 TEMPORARY = ".tmp-"
+_FROM_COPY = "move it away, and take the file from a copy of the store"
 
 
 def temporary_name() -> str:
@@ -101,12 +105,50 @@ def about(path: Path) -> Iterator[None]:
         raise
 
 
-def read_file(path: Path, limit: int) -> bytes:
-    """The whole of a small file of ours. Raises OSError, DamagedError if it is beyond `limit`
-    bytes.
+def open_regular(path: Path, *, follow: bool = True, hint: str = _FROM_COPY) -> int:
+    """A descriptor for reading a file of ours, without waiting for anybody. Raises OSError;
+    DamagedError if something else lies in its place: a folder, a FIFO, a link to nothing.
+    """
+    irregular = DamagedError(f"{path} is not a regular file", hint=hint, file=str(path))
+    try:
+        fd = os.open(path, fsio.READ & ~os.O_NOFOLLOW if follow else fsio.READ)
+    except OSError as error:
+        leads_nowhere = error.errno == errno.ENOENT and path.is_symlink()
+        if leads_nowhere or error.errno in (errno.ELOOP, errno.ENXIO):
+            raise irregular from None
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise irregular
+    return fd
+
+
+def is_something_else(path: Path) -> bool:
+    """Whether what has the name of a file of ours is none: a folder, a FIFO, a link."""
+    try:
+        return not stat.S_ISREG(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def read_file(path: Path, limit: int | None = None) -> bytes:
+    """The whole of a small file of ours. Raises as `open_regular`, DamagedError if it is beyond
+    `limit` bytes.
+    """
+    with os.fdopen(open_regular(path), "rb") as file:
+        return _read_up_to(file, path, limit)
+
+
+def read_named(path: Path, limit: int) -> bytes:
+    """As `read_file`, of a file that somebody named: a pipe will do. Raises OSError, DamagedError
+    if it is beyond `limit` bytes.
     """
     with path.open("rb") as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
+        return _read_up_to(file, path, limit)
+
+
+def _read_up_to(file: BinaryIO, path: Path, limit: int | None) -> bytes:
+    data = file.read(-1 if limit is None else limit + 1)
+    if limit is not None and len(data) > limit:
         raise DamagedError(f"{path} is larger than {limit} bytes")
     return data

@@ -40,6 +40,7 @@ DELTA_WINDOW = 1 << 31
 LARGEST_FRAME = 1 << 30
 """Plain bytes that are decoded at once, at most; writers stay far below."""
 CACHE = 256 << 20
+READ = os.O_RDONLY | os.O_NONBLOCK  # a FIFO in the place of a file must not wait for a writer
 HOLE = 4096
 SECTOR = 4096
 NOT_STORED = ("state", "secret")
@@ -277,7 +278,7 @@ class Contents:
         if file not in self._files:
             if len(self._files) >= 100:
                 os.close(self._files.pop(next(iter(self._files))))
-            self._files[file] = os.open(os.path.join(self._packs, file), os.O_RDONLY)
+            self._files[file] = os.open(os.path.join(self._packs, file), READ)
         return self._files[file]
 
     def _scan(self, file: str) -> None:
@@ -443,7 +444,7 @@ class History:
         self.problem: str | None = None
         self._until = until
         self._run: list[dict[str, Any]] = []
-        fd = os.open(path, os.O_RDONLY)
+        fd = os.open(path, READ)
         try:
             self._read(fd, os.fstat(fd).st_size)
         except Damage as error:
@@ -758,13 +759,11 @@ def pour(fd: int, data: bytes, sparse: bool) -> None:
 def apps(store: str) -> dict[str, str]:
     """UUID to key of everything that has a catalog."""
     catalogs = os.path.join(store, "catalogs")
-    found = {}
-    for name in sorted(os.listdir(catalogs)):
-        if name.endswith(".syscat.zst"):
-            uuid = name[: -len(".syscat.zst")]
-            found[uuid] = uuid
+    end = ".syscat.zst"
+    found = [name.removesuffix(end) for name in sorted(os.listdir(catalogs)) if name.endswith(end)]
     try:
-        with open(os.path.join(catalogs, "appcat.json"), "rb") as file:
+        name = os.path.join(catalogs, "appcat.json")
+        with open(name, "rb", opener=lambda path, _: os.open(path, READ)) as file:
             keys = {app["uuid"]: app["key"] for app in json.load(file)["apps"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         say(f"appcat.json cannot be read ({error}): applications are named by UUID")

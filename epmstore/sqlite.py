@@ -46,6 +46,8 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    if path.exists() and not path.is_file():  # of a FIFO SQLite would wait for a writer
+        raise DamagedError(f"{path} is not a regular file", hint="run `epmstore rebuild`")
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?mode={mode}",
         uri=True,

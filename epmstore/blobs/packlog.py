@@ -140,7 +140,7 @@ class PackLog:
     def _number(self) -> int:
         numbers = log_numbers(self._folder.parent)
         last = max(numbers, default=0)
-        while last in self._ended:
+        while last in self._ended or atomic.is_something_else(self._folder / str(last)):
             last += 1
         return last
 

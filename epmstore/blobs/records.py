@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from epmstore import fsio, seal
-from epmstore.atomic import directory
+from epmstore import seal
+from epmstore.atomic import open_regular
 from epmstore.blobs import footer
 from epmstore.errors import DamagedError, TornError
 from epmstore.group import Group
@@ -42,9 +42,8 @@ Found: TypeAlias = Record | Damage
 
 
 def open_pack(path: Path) -> int:
-    """A descriptor for reading a file of ours. Raises FileNotFoundError, OSError."""
-    with directory(path.parent) as parent:
-        return fsio.open_file(path.name, parent)
+    """A descriptor for reading a file of ours. Raises FileNotFoundError, OSError, DamagedError."""
+    return open_regular(path, follow=False, hint="run `epmstore fsck --read-data --repair`")
 
 
 def read_at(fd: int, offset: int, length: int) -> bytes:

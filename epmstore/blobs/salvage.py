@@ -49,7 +49,10 @@ def scan_frames(
 ) -> Salvage:
     """Everything readable from `start` on, and what is not. Raises OSError."""
     scan = _Scan(find_base, part_size)
-    fd = open_pack(path)
+    try:
+        fd = open_pack(path)
+    except DamagedError:  # no file at all
+        return Salvage(Group((), (), 0), (), ())
     try:
         for found in walk(fd, start):
             scan.take(found)

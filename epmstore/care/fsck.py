@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from epmstore import seal
+from epmstore.atomic import read_file
 from epmstore.care.findings import Finding, FindingKind, FsckReport, Hit
 from epmstore.care.inspect import Choice, Fault, Inspector
 from epmstore.care.needs import (
@@ -75,9 +76,10 @@ class Acknowledged(msgspec.Struct, frozen=True):
 def acknowledged(store: Store) -> Acknowledged:
     """Raises BusyError, OSError, DamagedError (of the index)."""
     with store.lock_write(reading=True):
-        sizes = {app: os.stat(store.catalog(app).path).st_size for app in store.all_catalogs()}
+        paths = {app: store.catalog(app).path for app in store.all_catalogs()}
+        sizes = {app: os.stat(path).st_size if path.is_file() else 0 for app, path in paths.items()}
         for file in pack_files(store):
-            sizes[file] = os.stat(store.packs / file).st_size
+            sizes[file] = os.lstat(store.packs / file).st_size
         positions = {app: committed(store, app) for app in all_catalogs(store)}
         return Acknowledged(positions, store.contents.files(), sizes)
 
@@ -147,13 +149,12 @@ class _Check:
             identity.read(self._store.path)
         except EpmError as error:
             self._add("damaged", identity.FILE, error.message)
+        apps: dict[str, str] = {}
         try:
             apps = keys(self._store)
         except DamagedError as error:
-            self._add("damaged", f"catalogs/{APPCAT}", error.message)
-            apps = {}
-        if not (self._store.catalogs / APPCAT).exists() and self._has_histories():
-            self._add("missing", f"catalogs/{APPCAT}", "the file is not there, and histories are")
+            is_there = (self._store.catalogs / APPCAT).exists()
+            self._add("damaged" if is_there else "missing", f"catalogs/{APPCAT}", error.message)
         for app in apps:
             try:
                 change.find(self._store, app)
@@ -164,10 +165,10 @@ class _Check:
             except DamagedError as error:
                 self._add("damaged", f"journals/{app}.owed", error.message)
         for path in open_journals(self._store):
-            self._check_journal(f"journals/{path.name}", path.read_bytes())
-
-    def _has_histories(self) -> bool:
-        return any(not is_refcat(name) for name in self._store.all_catalogs())
+            try:
+                self._check_journal(f"journals/{path.name}", read_file(path))
+            except DamagedError as error:
+                self._add("damaged", f"journals/{path.name}", error.message)
 
     def _check_journal(self, file: str, data: bytes) -> None:
         offset = 0

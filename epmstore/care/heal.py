@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from epmstore import fsio
-from epmstore.atomic import directory
+from epmstore.atomic import directory, is_something_else
 from epmstore.blobs.pack import SUFFIX, GroupWriter, WrittenGroup, discard_written, publish_pack
 from epmstore.blobs.records import open_pack, read_at
 from epmstore.care.findings import Finding, FsckReport
@@ -166,7 +166,7 @@ class _Repair:
                 self._bad.setdefault(file, frozenset())
         come = []
         for file, unreadable in self._bad.items():
-            if file not in tables.sizes:
+            if file not in tables.sizes or is_something_else(self._store.packs / file):
                 continue
             without = unreadable | for_good
             written = _rest(self._store, tables, file, without)

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from epmstore import codec, seal
+from epmstore.atomic import read_file
 from epmstore.catalog import appcat
 from epmstore.catalog.appcat import App
 from epmstore.catalog.format import decode_line
@@ -134,8 +135,8 @@ def named_in(journal: Path) -> set[Sha256]:
     """
     found: set[Sha256] = set()
     try:
-        data = journal.read_bytes()
-    except FileNotFoundError:
+        data = read_file(journal)
+    except (FileNotFoundError, DamagedError):
         return found
     offset = 0
     while offset < len(data):

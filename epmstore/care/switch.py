@@ -35,7 +35,7 @@ def refresh(store: Store, tables: Tables) -> None:
     for file in set(tables.sizes) - files:
         tables.drop(file)
     for file in files:
-        size = os.stat(store.packs / file).st_size
+        size = os.lstat(store.packs / file).st_size
         if tables.sizes.get(file) != size:
             tables.drop(file)
             read_table(store, tables, file)

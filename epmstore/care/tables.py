@@ -133,7 +133,7 @@ def read_tables(store: Store, files: Iterable[str] | None = None) -> Tables:
 
 def read_table(store: Store, tables: Tables, file: str) -> None:
     """Enter one file, or what is wrong with it."""
-    tables.sizes[file] = os.stat(store.packs / file).st_size
+    tables.sizes[file] = os.lstat(store.packs / file).st_size
     try:
         if is_log(file):
             fd = open_pack(store.packs / file)

@@ -28,6 +28,8 @@ from epmstore.relpath import text_from_json, text_to_json
 
 FORMAT = 1
 MAX_SIZE = 64 << 20
+HISTORIES: Final = "*.syscat.zst"
+"""What lies beside it once anything was recorded of an application."""
 RESERVED: Final = frozenset({"latest", "now"})
 _KEY = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _HEAD = b'{\n  "sha256": "'
@@ -162,10 +164,19 @@ def relative(path: str, root: str) -> str | None:
 
 
 def load(path: Path) -> AppCat:
-    """The appcat at `path`; no file is no application. Raises DamagedError, NoStoreError."""
+    """The appcat at `path`; no file is no application, where there is no history either. Raises
+    DamagedError, NoStoreError.
+    """
     try:
         data = atomic.read_file(path, MAX_SIZE)
     except FileNotFoundError:
+        if any(path.parent.glob(HISTORIES)):
+            raise DamagedError(
+                f"{path} is not there, and histories of applications are",
+                hint="take it from a copy of the store; `epmstore-rescue` reads the histories"
+                " without it",
+                file=str(path),
+            ) from None
         return AppCat()
     start = len(_HEAD)
     found, rest = data[start : start + 64], data[start + 64 :]

@@ -158,7 +158,7 @@ class CatalogFile:
             raise self._fault(DamagedError(what), size, end)
         if start.length >= stop:
             return
-        with self.path.open("rb", buffering=_BUFFER) as file:
+        with os.fdopen(atomic.open_regular(self.path), "rb", buffering=_BUFFER) as file:
             file.seek(start.length)
             position = start
             while position.length < stop:
@@ -210,7 +210,7 @@ class CatalogFile:
         # A stale index must not take the end of a good history for a torn tail.
         self.check(after)
         if quarantine is not None:
-            with self.path.open("rb") as file:
+            with os.fdopen(atomic.open_regular(self.path), "rb") as file:
                 file.seek(after.length)
                 torn = file.read()
             mark = hashlib.sha256(torn).hexdigest()[:16]
@@ -236,13 +236,20 @@ class CatalogFile:
 
     def _length(self) -> int:
         try:
-            return self.path.stat().st_size
+            fd = atomic.open_regular(self.path)
         except FileNotFoundError:
             return 0
+        except DamagedError:
+            what = "this is not a regular file: a copy of the store may have it"
+            raise self._fault(DamagedError(what), 0, 0) from None
+        try:
+            return os.fstat(fd).st_size
+        finally:
+            os.close(fd)
 
     def _record_follows(self, offset: int) -> bool:
         """Whether a sound record begins anywhere from `offset` on."""
-        with self.path.open("rb") as file:
+        with os.fdopen(atomic.open_regular(self.path), "rb") as file:
             file.seek(offset)
             data = file.read()
         at = data.find(_SEAL_BEGINS)

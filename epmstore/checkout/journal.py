@@ -22,7 +22,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from epmstore import codec, fsio, seal
-from epmstore.atomic import directory, discard, remove_file
+from epmstore.atomic import directory, discard, read_file, remove_file
 from epmstore.catalog.model import Actor, Reason
 from epmstore.checkout.plan import Seen, Step
 from epmstore.checkout.stage import Refused
@@ -121,7 +121,7 @@ class Journal:
         with directory(self.path.parent) as parent:
             fd = fsio.open_append(self.path.name, parent)
         try:
-            end = _whole_length(self.path.read_bytes())
+            end = _whole_length(read_file(self.path))
             if end < os.fstat(fd).st_size:
                 fsio.truncate(fd, end)
             fsio.write_at(fd, _sealed(line), end)
@@ -132,7 +132,7 @@ class Journal:
     def load(self) -> Loaded | None:
         """Null if there is none, or one that never became durable. Raises DamagedError."""
         try:
-            data = self.path.read_bytes()
+            data = read_file(self.path)
         except FileNotFoundError:
             return None
         lines = list(_lines(data))

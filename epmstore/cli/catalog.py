@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from epmstore import codec
-from epmstore.atomic import read_file, replace_file
+from epmstore.atomic import read_named, replace_file
 from epmstore.cli import shapes
 from epmstore.cli.command import PATH, command
 from epmstore.cli.findings import named, withdrawn
@@ -128,7 +128,7 @@ def _check_signature_holds(signature: Path, path: Path, data: bytes) -> None:
 
 def _read_key(text: str) -> bytes:
     try:
-        return read_file(Path(text), LIMIT)
+        return read_named(Path(text), LIMIT)
     except FileNotFoundError:
         raise NotFoundError(f"{name(text)} is not there") from None
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from epmstore.atomic import read_file
+from epmstore.atomic import read_named
 from epmstore.cli import shapes
 from epmstore.cli.command import PATH, command
 from epmstore.cli.output import counted, encode, name
@@ -61,7 +61,7 @@ def convert(session: Session, file: str, key: str | None, sources: tuple[str, ..
 
 def _read(file: str) -> str:
     try:
-        return read_file(Path(file), LIMIT).decode()
+        return read_named(Path(file), LIMIT).decode()
     except UnicodeDecodeError:
         raise UsageError(f"{name(file)} is not UTF-8") from None
     except FileNotFoundError:

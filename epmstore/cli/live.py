@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from epmstore.atomic import read_file, replace_file
+from epmstore.atomic import read_named, replace_file
 from epmstore.catalog.hooks import NONE, hooks_of
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.planfile import decode_plan, encode_plan
@@ -110,7 +110,7 @@ def apply(session: Session, file: str, **given: Any) -> int:
     The file was written by `epmstore plan -o`, and says which application it is for. The state that
     is found is recorded first.
     """
-    made = decode_plan(read_file(Path(file), PLAN_LIMIT))
+    made = decode_plan(read_named(Path(file), PLAN_LIMIT))
     session.app = session.app or made.plan.app
     handle = session.handle()
     terms = terms_of(session, given)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from epmstore.atomic import read_file, replace_file
+from epmstore.atomic import read_named, replace_file
 from epmstore.cli.command import PATH, command
 from epmstore.cli.findings import MEANING, withdrawn
 from epmstore.cli.moments import local
@@ -167,7 +167,7 @@ def _preview(out: Output, form: Form, *, redact: bool) -> None:
 
 def _read(session: Session, path: Path) -> int:
     try:
-        form = json.loads(read_file(path, LIMIT))
+        form = json.loads(read_named(path, LIMIT))
     except ValueError as error:
         raise UsageError(f"{path} is no report: {error}", hint="it reads .json reports") from None
     found = session.workspace.read_report(form)

@@ -12,16 +12,16 @@ from itertools import islice
 from pathlib import Path
 
 from epmstore import fsio, sqlite
-from epmstore.atomic import directory, remove_file
+from epmstore.atomic import directory, remove_file, retire
 from epmstore.blobs.packlog import read_groups
-from epmstore.blobs.records import load_group
+from epmstore.blobs.records import load_group, open_pack
 from epmstore.catalog.format import encode_envelope, encode_line
 from epmstore.catalog.history import Read
 from epmstore.catalog.model import START, Position, UnknownRecord, VersionPart
 from epmstore.errors import DamagedError
 from epmstore.index.entries import Record
 from epmstore.progress import SILENT, Progress
-from epmstore.record.store import INDEX, Store
+from epmstore.record.store import INDEX, QUARANTINE, Store
 
 REBUILT = ".rebuilt"
 BESIDE = ("-wal", "-shm")
@@ -90,6 +90,8 @@ def rebuild(store: Store, progress: Progress = SILENT) -> list[str]:
             os.close(fd)
         _remove(aside, *BESIDE)
         _remove(store.database.path, *BESIDE)
+        if store.database.path.is_dir():
+            _remove(store.database.path, "")
         fsio.rename(aside.name, parent, INDEX, parent)
         fsio.sync_directory(parent)
     return findings
@@ -97,7 +99,11 @@ def rebuild(store: Store, progress: Progress = SILENT) -> list[str]:
 
 def _remove(path: Path, *suffixes: str) -> None:
     for suffix in suffixes:
-        remove_file(path.with_name(f"{path.name}{suffix}"))
+        one = path.with_name(f"{path.name}{suffix}")
+        if one.is_dir():
+            retire(one, path.parent / QUARANTINE)
+        else:
+            remove_file(one)
 
 
 def catch_up_app(store: Store, app: str) -> None:
@@ -135,8 +141,11 @@ def pack_files(store: Store) -> Iterator[str]:
 
 def _enter_file(store: Store, file: str, known: int) -> None:
     if file.startswith("log/"):
-        with (store.packs / file).open("rb") as log:
-            found = read_groups(log.fileno(), known)
+        log = open_pack(store.packs / file)
+        try:
+            found = read_groups(log, known)
+        finally:
+            os.close(log)
         for part in found.groups:
             store.contents.add_group(file, part.start, part.group)
         if found.damage:
@@ -187,4 +196,6 @@ def _committed(store: Store, app: str) -> Position:
 
 
 def _length(store: Store, app: str) -> int:
-    return os.stat(store.catalog(app).path).st_size
+    """Nothing for what is no file: whoever reads it says so; other histories can be used."""
+    path = store.catalog(app).path
+    return os.stat(path).st_size if path.is_file() else 0

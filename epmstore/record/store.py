@@ -32,6 +32,7 @@ from epmstore.scan.fsclock import boot_id
 
 FOLDERS = ("packs", "packs/log", "catalogs", "journals", "quarantine", "locks", "live")
 INDEX = "index.sqlite"
+QUARANTINE = "quarantine"
 DERIVED = ("survey", "explained")
 """Endings of files beside a live cache (epmstore/vendor), which may be lost like it."""
 TRUST = "trust"
@@ -51,7 +52,7 @@ class Store:
         self.identity = identity
         self.clock = clock
         self.packs = path / "packs"
-        self.quarantine = path / "quarantine"
+        self.quarantine = path / QUARANTINE
         self.journals = path / "journals"
         self.catalogs = path / "catalogs"
         self.database = Database(path / index, identity.uuid)

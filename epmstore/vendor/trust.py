@@ -102,6 +102,16 @@ class Trust:
         data = msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n"
         replace_file(self.folder / f"{app}.json", data)
 
+    def damage(self) -> list[DamagedError]:
+        """Why files of the folder cannot be relied on, one error each. Raises OSError."""
+        found = []
+        for path in sorted([*self._files(".asc"), *self._files(".json")]):
+            try:
+                self._key(path) if path.suffix == ".asc" else self.standing(path.stem)
+            except DamagedError as error:
+                found.append(error)
+        return found
+
     def _files(self, suffix: str) -> list[Path]:
         if not self.folder.is_dir():
             return []

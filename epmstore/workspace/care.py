@@ -9,7 +9,7 @@ from epmstore.care import ledger
 from epmstore.care.copy import CopyResult, copy_store
 from epmstore.care.doctor import Check, examine
 from epmstore.care.drill import Drill, drill
-from epmstore.care.findings import FsckReport
+from epmstore.care.findings import Finding, FsckReport
 from epmstore.care.forget import Forgotten, forget, unforget
 from epmstore.care.fsck import fsck
 from epmstore.care.gc import GcResult, collect
@@ -26,6 +26,7 @@ from epmstore.progress import Progress
 from epmstore.record.replay import rebuild
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
+from epmstore.vendor.trust import Trust
 from epmstore.workspace.apps import FILE
 from epmstore.workspace.history import History
 
@@ -51,7 +52,8 @@ class Care:
         Raises OSError, BusyError (only to repair); damage is a finding.
         """
         check = mend if repair else fsck
-        return check(self._store, read_data, seed=seed, progress=self._progress)
+        report = check(self._store, read_data, seed=seed, progress=self._progress)
+        return self._with_trust(report)
 
     def fsck_on(self, share: float) -> FsckReport:
         """Check the store, and read the next share of its contents (0 to 1): where the last such
@@ -67,6 +69,7 @@ class Care:
             start=rolling.position,
             progress=self._progress,
         )
+        report = self._with_trust(report)
         found = len(report.findings)
         damage = ledger.Damage(self._now(), found) if found else None
         ledger.change(
@@ -74,6 +77,18 @@ class Care:
             lambda old: structs.replace(old, data=_rolled(rolling, share), damage=damage),
         )
         return report
+
+    def _with_trust(self, report: FsckReport) -> FsckReport:
+        """Whom the store believes is checked, too, and never repaired: trust is not made up."""
+        found = tuple(
+            Finding(
+                kind="damaged",
+                file=str(Path(error.data["file"]).relative_to(self._store.path)),
+                detail=f"{error.message}: {error.hint}",
+            )
+            for error in Trust(self._store.path).damage()
+        )
+        return structs.replace(report, findings=(*report.findings, *found))
 
     def drill(self, key: str, version: int | None = None) -> tuple[int, Drill]:
         """Prove that a version (null: the newest that is kept) can be restored: write it into a

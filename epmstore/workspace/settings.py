@@ -46,6 +46,8 @@ def read_trusted(path: Path) -> bytes | None:
         found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    if not stat.S_ISREG(found.st_mode):
+        raise UsageError(f"{path} is not a regular file", file=str(path))
     if found.st_uid not in (0, os.geteuid()) or stat.S_IMODE(found.st_mode) & 0o022:
         raise UsageError(
             f"{path} can be written by others",

@@ -229,6 +229,23 @@ def test_a_pack_that_cannot_be_opened_is_stepped_over(tmp_path: Path, root: Path
     assert set(lone.extract(0)) == {b"a"}
 
 
+@pytest.mark.timeout(30)
+def test_nobody_waits_for_who_writes_to_a_fifo(tmp_path: Path, root: Path) -> None:
+    (root / "a").write_bytes(b"1")
+    store = make_store(tmp_path, root)
+    snapshot(store)
+    lone = Lone(tmp_path, store)
+    for file in ("catalogs/appcat.json", "packs/log/0"):
+        (lone.store / file).unlink()
+        os.mkfifo(lone.store / file)
+    assert "named by UUID" in lone("apps", str(lone.store)).stderr
+    (catalog,) = (lone.store / "catalogs").glob("*.syscat.zst")
+    app = catalog.name.partition(".")[0]
+    done = lone("extract", str(lone.store), app, "0", str(lone.place / "out"))
+    assert done.returncode == 3
+    assert "not restored: a: not stored" in done.stderr
+
+
 def test_sectors_that_cannot_be_read_are_damage(
     tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
