@@ -32,7 +32,7 @@ from epmstore.index.entries import Span
 from epmstore.progress import SILENT, Progress
 from epmstore.record.commit import commit_fact
 from epmstore.record.replay import catch_up
-from epmstore.record.store import Store
+from epmstore.record.store import Store, is_refcat
 from epmstore.relpath import RelPath
 
 REPAIR = "run `epmstore fsck --read-data --repair` first"
@@ -41,8 +41,8 @@ TRIES = 5
 
 class Purged(msgspec.Struct, frozen=True, kw_only=True):
     """`paths` are (key of an application, path) that ever had one of the contents, `live` those
-    that have one in the newest version. `rewritten` packs and logs were written anew (some to
-    nothing), `cleared` files taken from the quarantine.
+    that have one in the newest version of a host (a refcat has no root). `rewritten` packs and logs
+    were written anew (some to nothing), `cleared` files taken from the quarantine.
     """
 
     digests: tuple[Digest, ...]
@@ -122,7 +122,8 @@ def _survey(store: Store, digests: tuple[Digest, ...], dry_run: bool) -> Purged:
             )
         for app, span in spans:
             where = (key_of(store, app), span.entry.path)
-            paths[where] = paths.get(where, False) or span.until is None
+            is_live = span.until is None and not is_refcat(app)
+            paths[where] = paths.get(where, False) or is_live
             versions.update((where[0], version) for version in _versions(store, app, span))
     return Purged(
         digests=digests,

@@ -23,6 +23,7 @@ from epmstore.record import commit
 from epmstore.relpath import RelPath
 from epmstore.seal import Kind
 from epmstore.workspace import Workspace
+from epmstore.workspace.vendors import Source
 from tests.acceptance.host import SEED, amount
 from tests.care.stores import Host
 
@@ -281,6 +282,20 @@ def test_part_of_something_that_stays(tmp_path: Path, monkeypatch: pytest.Monkey
         assert ws.care.fsck(1.0, seed=1).clean
     assert traces(host.path, first[:64]) == []
     assert traces(host.path, second[:64]) == []
+
+
+def test_what_a_vendor_released_is_in_no_live_root(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    build = tmp_path / "build"
+    build.mkdir()
+    (build / "key").write_bytes(SECRET)
+    with host.open() as ws:
+        ws.vendors.init("tool")
+        ws.vendors.add("tool", Source(paths=(build,)))
+        purged = ws.care.purge([digest_of(SECRET)])
+    assert purged.paths == (("tool/refcat", RelPath("key")),)
+    assert purged.live == ()
+    assert not traces(host.path)
 
 
 def test_what_is_refused(leaked: Leak) -> None:
