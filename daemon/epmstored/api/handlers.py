@@ -18,9 +18,11 @@ from epmstored.api import answers, metrics
 from epmstored.api.connection import Limits
 from epmstored.api.core import Core, Proofs
 from epmstored.api.forms import (
+    Checkout,
     DiffQuery,
     JobSpec,
     Scope,
+    Snapshot,
     StatusQuery,
     VerifyQuery,
     VersionsQuery,
@@ -197,6 +199,9 @@ class Handlers:
 
     async def start(self, call: Call) -> web.StreamResponse:
         spec: JobSpec = call.body
+        if isinstance(spec, Snapshot | Checkout):
+            app = spec.app
+            await self._parts.readers.run(lambda ws: ws.apps.get(app))  # 404 now, not in the job
         job = await self._parts.jobs.submit(spec, actor_of(call.peer))
         return answer(job.shape(), status=202)
 

@@ -81,7 +81,6 @@ async def test_fsck_and_gc(server: "Server") -> None:
 @pytest.mark.parametrize(
     ("spec", "error"),
     [
-        ({"kind": "snapshot", "app": "erp"}, "app_not_found"),
         ({"kind": "checkout", "app": "crm", "version": "77"}, "version_not_found"),
         ({"kind": "checkout", "app": "crm", "version": "0", "paths": ["../x"]}, "invalid_name"),
         ({"kind": "checkout", "app": "crm", "version": "0", "paths": ["/etc"]}, "invalid_name"),
@@ -118,6 +117,18 @@ async def test_a_job_that_fails_says_why(
 async def test_what_is_no_job(server: "Server", spec: dict[str, Any]) -> None:
     found = await server.post("/v1/jobs", spec)
     assert (found.status, found.shape["error"]) == (400, "usage")
+    assert (await server.get("/v1/jobs")).shape["jobs"] == []
+
+
+@pytest.mark.parametrize("app", ["erp", "../x"])
+@pytest.mark.parametrize(
+    "spec", [{"kind": "snapshot"}, {"kind": "checkout", "version": "0"}], ids=str
+)
+async def test_an_application_that_is_not_there_gets_no_job(
+    server: "Server", spec: dict[str, Any], app: str
+) -> None:
+    found = await server.post("/v1/jobs", {**spec, "app": app})
+    assert (found.status, found.shape["error"]) == (404, "app_not_found")
     assert (await server.get("/v1/jobs")).shape["jobs"] == []
 
 
