@@ -5,7 +5,7 @@ application still.
 import msgspec
 
 from epmstore.catalog.model import HoldRecord
-from epmstore.checkout.owed import Owed, moment, owed_file, seconds_left
+from epmstore.checkout.owed import Owed, elapsed, moment, owed_file, seconds_left
 from epmstore.clock import to_rfc3339
 from epmstore.errors import BusyError, DamagedError, NotFoundError
 from epmstore.record.result import Result
@@ -16,7 +16,8 @@ from epmstore.workspace.results import done_result
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
     """A checkout that waits to be confirmed: from `from_` to `version`, the content of `of`.
-    `until` is when it is undone, as far as the clock can tell; `seconds` are left until then.
+    `until` is when its time is over, as far as the clock can tell, and stays so afterwards;
+    `seconds` are left until then.
     """
 
     from_: int = msgspec.field(name="from")
@@ -45,13 +46,13 @@ class Owing(Live):
         owed = self.owed
         if owed is None or owed.phase != "CONFIRMING":
             return None
-        left = seconds_left(owed, moment(self._store.clock))
+        now = moment(self._store.clock)
         return Pending(
             from_=owed.from_,
             version=owed.version,
             of=owed.of,
-            until=to_rfc3339(self._store.clock.now() + left),
-            seconds=left,
+            until=to_rfc3339(now.wall + (owed.confirm or 0.0) - elapsed(owed.since, now)),
+            seconds=seconds_left(owed, now),
         )
 
     def aftermath(self) -> Aftermath:

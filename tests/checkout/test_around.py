@@ -425,11 +425,19 @@ def test_what_is_confirmed_stays(crm: Crm) -> None:
     assert result.confirm_by is not None
     pending = crm.handle.pending
     assert pending is not None and (pending.from_, pending.version, pending.seconds) == (1, 2, 300)
+    assert pending.until == result.confirm_by
     assert crm.handle.confirm() == 2
     crm.clock.advance(1000)
     assert not crm.handle.is_expired
     assert crm.handle.undo_unconfirmed() is None
     assert crm.is_old() and crm.bench.leftovers() == []
+
+
+def test_what_is_overdue_names_the_time_that_was_announced(crm: Crm) -> None:
+    result = crm.checkout_to_confirm()
+    crm.clock.advance(1000)
+    pending = crm.handle.pending
+    assert pending is not None and (pending.until, pending.seconds) == (result.confirm_by, 0)
 
 
 def test_what_is_not_confirmed_is_undone(crm: Crm) -> None:
