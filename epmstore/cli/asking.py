@@ -20,6 +20,8 @@ Shape: TypeAlias = dict[str, Any]
 
 PROTOCOL = "1"
 CONNECT_SECONDS = 2.0
+KNOWN_SECONDS = 5.0
+"""For what the daemon answers from its memory."""
 ANSWER_SECONDS = 60.0
 _LIMIT = 256 << 20
 
@@ -32,6 +34,12 @@ class NoDaemonError(EpmError):
     @property
     def died(self) -> bool:
         return bool(self.data.get("died"))
+
+
+class SilentError(EpmError):
+    """Somebody listens, and does not answer in time."""
+
+    code = "no_answer"
 
 
 class DaemonError(EpmError):
@@ -47,7 +55,7 @@ class Daemon:
         self.path = socket_path(store)
 
     def get(self, path: str, *, wait: float = ANSWER_SECONDS) -> Shape:
-        """Raises NoDaemonError, DaemonError, OSError (TimeoutError after `wait` seconds)."""
+        """Raises NoDaemonError, DaemonError, OSError, SilentError if nothing comes for `wait` s."""
         return self._ask("GET", path, None, wait)
 
     def post(self, path: str, body: Shape, *, wait: float = ANSWER_SECONDS) -> Shape:
@@ -57,16 +65,18 @@ class Daemon:
     def events(self, path: str) -> Iterator[tuple[str, Shape]]:
         """Name and data of each event, until the daemon ends the stream. Raises as `get`."""
         with self._connect() as connection:
-            connection.sendall(_request("GET", path, None))
-            connection.settimeout(None)
+            connection.settimeout(KNOWN_SECONDS)
             with connection.makefile("rb") as lines:
-                _check_status(lines.readline())
-                while lines.readline().strip():
-                    pass
+                with self._in_time(KNOWN_SECONDS):
+                    connection.sendall(_request("GET", path, None))
+                    _check_status(lines.readline())
+                    while lines.readline().strip():
+                        pass
+                connection.settimeout(None)
                 yield from _events(lines)
 
     def _ask(self, method: str, path: str, body: Shape | None, wait: float) -> Shape:
-        with self._connect() as connection:
+        with self._connect() as connection, self._in_time(wait):
             connection.settimeout(wait)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 # one who refuses may have answered already, and says why
@@ -82,7 +92,8 @@ class Daemon:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(CONNECT_SECONDS)
         try:
-            self._connect_to(connection)
+            with self._in_time(CONNECT_SECONDS):
+                self._connect_to(connection)
         except BaseException:
             connection.close()
             raise
@@ -107,6 +118,16 @@ class Daemon:
         )
         if uid not in (0, os.geteuid(), owner):
             raise ConflictError(f"{self.path} belongs to somebody else's process", uid=uid)
+
+    @contextlib.contextmanager
+    def _in_time(self, wait: float) -> Iterator[None]:
+        try:
+            yield
+        except (TimeoutError, BlockingIOError):  # the latter: as many as may wait to be let in do
+            raise SilentError(
+                f"the daemon at {self.path} does not answer (waited {wait:g} s)",
+                hint="it is stopped or hangs; see: systemctl status epmstored",
+            ) from None
 
     def _nobody(self, *, died: bool) -> NoDaemonError:
         return NoDaemonError(

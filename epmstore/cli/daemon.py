@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from epmstore.cli.asking import Daemon, Shape, error_of
+from epmstore.cli.asking import KNOWN_SECONDS, Daemon, Shape, error_of
 from epmstore.cli.command import command
 from epmstore.cli.feed import Feed, row
 from epmstore.cli.moments import local
@@ -29,7 +29,8 @@ def status(session: Session) -> int:
     restorable. Exits with 3 if the daemon has trouble with any, or with the store.
     """
     daemon = Daemon(session.store_path)
-    health, found = daemon.get("/v1/health"), daemon.get("/v1/status")
+    health = daemon.get("/v1/health", wait=KNOWN_SECONDS)
+    found = daemon.get("/v1/status", wait=KNOWN_SECONDS)
     if session.json:
         session.out.shape(health)
         for one in found["apps"]:
@@ -125,7 +126,7 @@ def resume(session: Session) -> None:
 def _switch(session: Session, verb: str) -> None:
     daemon = Daemon(session.store_path)
     if session.dry_run:
-        found = daemon.get("/v1/status")
+        found = daemon.get("/v1/status", wait=KNOWN_SECONDS)
         keys = [one["app"] for one in found["apps"] if session.app in (None, one["app"])]
         session.out.note(f"would {verb} {', '.join(keys) or 'nothing'}")
         return
@@ -159,7 +160,7 @@ def jobs(session: Session, job: str | None, follow: bool, cancel: bool) -> None:
     if job is None and (follow or cancel):
         raise UsageError("which job?", hint="see: epmstore daemon jobs")
     daemon = Daemon(session.store_path)
-    found = daemon.get("/v1/jobs")["jobs"]
+    found = daemon.get("/v1/jobs", wait=KNOWN_SECONDS)["jobs"]
     chosen = found if job is None else [_choose(found, job)]
     if cancel and not session.dry_run:
         chosen = [daemon.post(f"/v1/jobs/{chosen[0]['id']}/cancel", {})]

@@ -166,6 +166,23 @@ def test_a_daemon_that_hangs_does_not_hold_it_up(
     assert code == 0 and "nothing has changed" in out
 
 
+@pytest.mark.parametrize("room", [0, 5], ids=["not-let-in", "let-in"])
+@pytest.mark.parametrize("words", ["status", "jobs", "watch", "pause --dry-run"])
+def test_a_daemon_that_hangs_is_said_soon(
+    cli: Cli, place: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, words: str, room: int
+) -> None:
+    for module in ("asking", "daemon"):
+        monkeypatch.setattr(f"epmstore.cli.{module}.KNOWN_SECONDS", 0.05)
+    path = str(place[0] / "epmstored.sock")
+    with socket.socket(socket.AF_UNIX) as silent, socket.socket(socket.AF_UNIX) as first:
+        silent.bind(path)
+        silent.listen(room)
+        first.connect(path)
+        monkeypatch.setattr("epmstore.cli.asking.CONNECT_SECONDS", 0.05)
+        code, out, err = cli("daemon", *words.split(), "--json")
+    assert (code, out, json.loads(err)["error"]) == (4, "", "no_answer")
+
+
 def test_asking_imports_next_to_nothing(place: tuple[Path, Path], daemon: Daemon) -> None:
     script = (
         "import sys; from epmstore.cli.main import main; main(['status', '--json']);"
