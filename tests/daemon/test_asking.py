@@ -167,7 +167,7 @@ def test_a_daemon_that_hangs_does_not_hold_it_up(
 
 
 @pytest.mark.parametrize("room", [0, 5], ids=["not-let-in", "let-in"])
-@pytest.mark.parametrize("words", ["status", "jobs", "watch", "pause --dry-run"])
+@pytest.mark.parametrize("words", ["status", "jobs", "watch", "pause", "resume"])
 def test_a_daemon_that_hangs_is_said_soon(
     cli: Cli, place: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, words: str, room: int
 ) -> None:
