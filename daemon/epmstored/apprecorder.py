@@ -329,7 +329,7 @@ class AppRecorder:
             self._root.now.watcher.renew()
         only = batch.only
         if only is not None:  # nor does the next version know what is there, if nobody looks again
-            only |= self._report.unread
+            only |= self._report.unseen
         return record(self._handle(workspace), batch.reason, only, contents=not self.is_full)
 
     def _handle(self, workspace: Workspace) -> AppHandle:
@@ -388,7 +388,7 @@ class AppRecorder:
 
     def _note(self, outcome: Outcome, batch: Batch) -> None:
         looked = to_rfc3339(self._clock.now()) if batch.only is None else None
-        self._report.recorded(outcome, batch.reason, looked=looked, only=batch.only)
+        self._report.recorded(outcome, batch.reason, looked=looked)
 
     # The state.
 

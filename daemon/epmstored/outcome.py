@@ -10,7 +10,8 @@ from epmstore.workspace import AppHandle
 class Outcome(msgspec.Struct, frozen=True):
     """`version` is the newest one now; `made` are the paths that came, changed or went in it if it
     is new; `written` those of them that are files of class `program` with another content.
-    `unstable` did not hold still, or vanished under the look; `unread` could not be read.
+    `unstable` did not hold still, or vanished under the look; `unread` could not be read; `unseen`
+    are all that were not observed, but for what is ignored.
     """
 
     version: VersionRecord
@@ -20,6 +21,7 @@ class Outcome(msgspec.Struct, frozen=True):
     written: tuple[str, ...]
     unstable: tuple[str, ...]
     unread: tuple[str, ...]
+    unseen: tuple[str, ...]
 
 
 def record(
@@ -51,4 +53,5 @@ def outcome_of(recorded: Recorded) -> Outcome:
         written=written,
         unstable=tuple(p.path for p in changes.problems if p.kind in ("unstable", "vanished")),
         unread=tuple(p.path for p in changes.problems if p.kind == "unreadable"),
+        unseen=tuple(p.path for p in changes.problems if p.kind != "ignored"),
     )

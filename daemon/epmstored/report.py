@@ -1,7 +1,7 @@
 """What is said of one application: its state as others see it, and what goes to the log."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TypeAlias
 
 import msgspec
@@ -28,8 +28,9 @@ class Report:
         """`recorded` is told of each new version, but for baselines."""
         self._key = app.key
         self._recorded = recorded
-        self.unread: frozenset[str] = frozenset()
-        """Paths that could not be read when they were looked at last."""
+        self.unseen: frozenset[str] = frozenset()
+        """Paths that the last look did not observe: every look is at them, too."""
+        self._unread: frozenset[str] = frozenset()
         self.state = AppState(app=app.key, uuid=app.uuid, root=app.root, noisy=app.noisy)
 
     def watched(self, phase: Phase, degraded: tuple[str, ...]) -> None:
@@ -38,10 +39,8 @@ class Report:
             log.warning("%s: %s", self._key, trouble)
         self._set(phase=phase, error=None)
 
-    def recorded(
-        self, outcome: Outcome, reason: Reason, *, looked: str | None, only: frozenset[str] | None
-    ) -> None:
-        """`looked` is when everything was looked at, null if only the folders `only` were."""
+    def recorded(self, outcome: Outcome, reason: Reason, *, looked: str | None) -> None:
+        """`looked` is when everything was looked at, null if only some folders were."""
         version = outcome.version
         self.count(looks=1, drift_versions=int(outcome.is_new and not outcome.is_first))
         if outcome.is_first and outcome.is_new:
@@ -50,8 +49,7 @@ class Report:
             made = len(outcome.made)
             log.info("%s: version %d (%s), %d paths", self._key, version.version, reason, made)
             self._recorded(self._key, version.version)
-        self.unread = frozenset({*_not_in(only, self.unread), *outcome.unread})
-        unstable = {*_not_in(only, self.state.unstable), *outcome.unstable}
+        self.unseen, self._unread = frozenset(outcome.unseen), frozenset(outcome.unread)
         self._set(
             phase="watching",
             held=None,
@@ -59,7 +57,7 @@ class Report:
             version=version.version,
             recorded=version.time,
             looked=looked or self.state.looked,
-            unstable=tuple(sorted(unstable)),
+            unstable=tuple(sorted(outcome.unstable)),
         )
 
     def overflowed(self) -> None:
@@ -97,8 +95,8 @@ class Report:
     def degraded(self) -> tuple[str, ...]:
         """Why less is seen than should be, as far as it is known here."""
         found: list[str] = []
-        if self.unread:
-            found.append(f"cannot be read: {_some(self.unread)}")
+        if self._unread:
+            found.append(f"cannot be read: {_some(self._unread)}")
         if self.state.noisy:
             count = len(self.state.noisy)
             found.append(f"{count} files change all the time: recorded without content")
@@ -115,11 +113,6 @@ class Report:
 
 def folder_of(path: str) -> str:
     return path.rpartition("/")[0]
-
-
-def _not_in(only: frozenset[str] | None, paths: Iterable[str]) -> list[str]:
-    """Those that a look at the folders `only` says nothing about."""
-    return [] if only is None else [path for path in paths if folder_of(path) not in only]
 
 
 def _some(paths: frozenset[str]) -> str:

@@ -110,6 +110,12 @@ class Host:
             records = [info.record for info in workspace.app("crm").versions()]
         return [(record.kind, record.reason) for record in records]
 
+    def unobserved(self) -> list[tuple[str, str]]:
+        """What the newest version says it does not know, and why."""
+        with Workspace.open(self.store) as workspace:
+            record = workspace.app("crm").versions()[-1].record
+        return [(str(path), why) for path, why in record.unobserved]
+
     def newest(self) -> set[str]:
         with Workspace.open(self.store) as workspace:
             return {str(entry.path) for entry in workspace.app("crm").ls("latest")}

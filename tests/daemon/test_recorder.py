@@ -105,9 +105,7 @@ async def test_a_version_names_what_a_look_before_it_could_not_read(
         (host.root / "bin/tool").write_text("two")
         host.watcher.say("bin")
         await host.settle(recorder)
-    with Workspace.open(host.store) as workspace:
-        newest = workspace.app("crm").versions()[-1].record
-    assert (newest.version, newest.unobserved) == (1, ((RelPath("closed"), "unreadable"),))
+    assert (len(host.versions()), host.unobserved()) == (2, [("closed", "unreadable")])
 
 
 async def test_a_stop_is_heard_though_folders_wait_to_be_quiet(
@@ -292,6 +290,23 @@ async def test_a_file_system_that_comes_or_goes_within_the_root_is_noticed(
         host.clock.advance(RHYTHM.root)
         await recorder.step()
         assert recorder.state.counters.looks == looks
+        await recorder.finish()
+
+
+@pytest.mark.root
+async def test_a_version_names_what_a_file_system_covers(host: Host, inside: Mount) -> None:
+    inside.go()
+    async with host.recorder(chooser(host.store, host.clock, 60.0)) as recorder:
+        await recorder.step()
+        inside.come()
+        host.clock.advance(RHYTHM.root)
+        await recorder.step()
+        assert len(host.versions()) == 1
+        (host.root / "bin/tool").write_text("two")
+        while len(host.versions()) == 1:
+            await asyncio.sleep(0.05)
+            await host.settle(recorder)
+        assert host.unobserved() == [("inside", "mount")]
         await recorder.finish()
 
 
@@ -487,6 +502,7 @@ async def test_what_does_not_hold_still_is_tried_again_and_nothing_waits_for_it(
                 await host.settle(recorder)
                 assert recorder.state.unstable == ("bin/busy",)
                 assert len(host.versions()) == 2, "recorded while the other is waited for"
+                assert host.unobserved() == [("bin/busy", "unstable")]
                 fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
             host.clock.advance(RHYTHM.retry_longest)
             await recorder.step()
@@ -508,11 +524,9 @@ def test_what_cannot_be_read_is_said(host: Host) -> None:
     with Workspace.open(host.store) as workspace:
         outcome = record(workspace.app("crm"), "event", None)
     unread = msgspec.structs.replace(outcome, unread=("lib/x", "lib/y"))
-    report.recorded(unread, "scan", looked="now", only=None)
+    report.recorded(unread, "scan", looked="now")
     assert report.degraded() == ("cannot be read: lib/x and 1 others",)
-    report.recorded(outcome, "event", looked=None, only=frozenset({"bin"}))
-    assert len(report.degraded()) == 1
-    report.recorded(outcome, "event", looked=None, only=frozenset({"lib"}))
+    report.recorded(outcome, "event", looked=None)
     assert report.degraded() == ()
 
 
