@@ -35,6 +35,8 @@ from epmstored.watcher import WatchLimitError
 from epmstored.watching import WatcherFactory
 
 log = logging.getLogger("epmstored")
+PUT_OFF = 3600.0
+"""Seconds that a look at everything waits for looks at other roots, of which one may hang."""
 
 
 class AppRecorder:
@@ -90,6 +92,7 @@ class AppRecorder:
         self._failures = 0
         self._restless = Restless()
         self._next_reconcile = self._reconcile_after()
+        self._put_off_since: float | None = None
 
     # What others see and ask.
 
@@ -369,13 +372,18 @@ class AppRecorder:
 
     async def _reconcile(self) -> None:
         """Look at everything, for what no event told of."""
-        if self._slow.is_busy:  # with another root, whose file system may even hang
-            self._next_reconcile = self._clock.monotonic() + self._rhythm.settle
-            return
+        bridge, now = self._slow, self._clock.monotonic()
+        if bridge.is_busy:  # with another root, whose file system may even hang
+            self._put_off_since = self._put_off_since or now
+            if now < self._put_off_since + PUT_OFF:
+                self._next_reconcile = now + self._rhythm.settle
+                return
+            bridge = self.bridge
+        self._put_off_since = None
         self._next_reconcile = self._reconcile_after()
         batch = Batch(frozenset(), "scan", self._clock.monotonic())
         try:
-            outcome = await self._slow.run(
+            outcome = await bridge.run(
                 lambda ws: record(ws.app(self.app.key), "scan", None, contents=not self.is_full)
             )
         except Exception as error:

@@ -19,6 +19,7 @@ from epmstore.catalog.appcat import App
 from epmstore.errors import DiskFullError
 from epmstore.relpath import RelPath
 from epmstore.workspace import Workspace
+from epmstored.apprecorder import PUT_OFF
 from epmstored.brake import Brake
 from epmstored.bridge import Bridge
 from epmstored.noise import RUNNING
@@ -394,11 +395,19 @@ async def test_a_look_at_another_root_keeps_nobody_waiting(host: Host) -> None:
         host.watcher.say("bin")
         await asyncio.wait_for(host.settle(recorder), 10)
         assert host.versions()[1:] == [("drift", "event")]
+        assert recorder.state.counters.reconciles == 0
+        host.clock.advance(PUT_OFF)
+        await asyncio.wait_for(recorder.step(), 10)
+        assert recorder.state.counters.reconciles == 1, (
+            "nor does it keep this one from being looked at"
+        )
+        host.clock.advance(1.2 * 86_400)
+        await asyncio.wait_for(recorder.step(), 10)
         let_go.set()
         await asyncio.wrap_future(other)
         host.clock.advance(RHYTHM.settle)
         await recorder.step()
-        assert recorder.state.counters.reconciles == 1
+        assert recorder.state.counters.reconciles == 2
 
 
 async def test_a_store_that_fails_while_the_root_is_checked_is_said_and_tried_again(
