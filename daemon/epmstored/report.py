@@ -35,6 +35,8 @@ class Report:
 
     def watched(self, phase: Phase, degraded: tuple[str, ...]) -> None:
         """A watcher was started."""
+        if self.state.phase == "gone":
+            log.info("%s: the root is there again, and watched", self._key)
         for trouble in degraded:
             log.warning("%s: %s", self._key, trouble)
         self._set(phase=phase, error=None)

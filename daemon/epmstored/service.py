@@ -158,6 +158,7 @@ class Service:
         """
         try:
             self._follow(await asyncio.to_thread(self._read_config))
+            log.info("the settings were read again")
         except (EpmError, OSError) as error:
             log.error("the settings were not read again: %s", error)
         try:

@@ -200,7 +200,10 @@ async def test_whoever_holds_the_app_goes_first(host: Host) -> None:
     assert host.versions()[1:] == [("drift", "event")]
 
 
-async def test_a_root_that_vanishes_is_gone_and_not_empty(host: Host, tmp_path: Path) -> None:
+async def test_a_root_that_vanishes_is_gone_and_not_empty(
+    host: Host, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "epmstored")
     async with host.recorder() as recorder:
         await recorder.step()
         host.root.rename(tmp_path / "elsewhere")
@@ -216,6 +219,7 @@ async def test_a_root_that_vanishes_is_gone_and_not_empty(host: Host, tmp_path: 
         host.clock.advance(RHYTHM.root)
         await recorder.step()
         assert (recorder.state.phase, recorder.state.error) == ("watching", None)
+    assert "crm: the root is there again, and watched" in caplog.messages
     assert host.versions() == [("drift", "startup-scan"), ("drift", "scan")]
     assert host.newest() == {"bin", "bin/tool", "new"}
 

@@ -168,11 +168,15 @@ def test_a_pause_that_cannot_even_be_opened_is_none(store: Path) -> None:
 
 def test_settings_that_count_from_the_next_start_are_named(store: Path, root: Path) -> None:
     with running(store) as daemon:
+        (store / "config.toml").write_text("[daemon")
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_for("ERROR: the settings were not read again")
         (store / "config.toml").write_text(
             '[daemon]\nsettle = "100ms"\npoll = "5s"\n[store]\nmax_size = "1GB"\n'
         )
         daemon.process.send_signal(signal.SIGHUP)
         daemon.wait_for("WARNING: count from the next start of the daemon: daemon.poll$")
+        daemon.wait_for("INFO: the settings were read again")
         assert ask(store, "daemon", "status")[0]["waiting_settings"] == ["daemon.poll"]
         (store / "config.toml").unlink()
         daemon.process.send_signal(signal.SIGHUP)
