@@ -80,6 +80,7 @@ class Aftermath:
             return
         log.warning("%s: a checkout %s", key, why)
         result = handle.recover(wait=0)
+        self._not_before.pop(handle.app.uuid)  # what comes next has not failed
         for run in result.hooks if result is not None else ():
             log.info("%s: %s: %s", key, run.hook, run.why)
         log.warning("%s: version %s is live", key, handle.versions()[-1].version)

@@ -89,6 +89,18 @@ def test_what_is_not_confirmed_in_time_is_undone_and_not_before(place: Place) ->
     assert not aftermath.is_anything_owed()
 
 
+def test_what_comes_soon_after_is_undone_in_time_too(place: Place) -> None:
+    aftermath = place.aftermath()
+    for _ in range(2):
+        place.checkout(confirm=10)
+        assert place.tool.read_text() == "one"
+        place.wall.advance(10)
+        place.clock.advance(10)
+        with place.open() as workspace:
+            aftermath.settle(workspace)
+        assert place.tool.read_text() == "two"
+
+
 def test_a_root_that_is_read_only_here_is_left_to_a_unit(place: Place) -> None:
     place.checkout(confirm=60)
     place.wall.advance(60)
