@@ -86,8 +86,7 @@ class AppRecorder:
         self._stopping = False
         self._records_at_end = True
         self._first_reason = first_reason
-        self._started = False
-        self._looking = False
+        self._started = self._looking = False
         self.why_full: str | None = None
         self._failures = 0
         self._restless = Restless()
