@@ -52,8 +52,8 @@ def catch_up(store: Store, progress: Progress = SILENT) -> None:
         if tail.replay:
             enter_packs(store, progress)
             enter_records(store, app, store.catalog(app).read(committed, tail.valid.length))
-        elif tail.torn:
-            _cut_torn(store, app, committed)
+        if tail.torn:
+            _cut_torn(store, app, _committed(store, app))
 
 
 def _cut_torn(store: Store, app: str, committed: Position) -> None:

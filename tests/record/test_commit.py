@@ -12,6 +12,7 @@ from epmstore.errors import DiskFullError, EpmError
 from epmstore.index.entries import Entries
 from epmstore.record import commit
 from epmstore.record.reserve import make_reserve
+from epmstore.record.store import SYSCAT
 from tests.checkout.bench import Calls, faults
 from tests.record.place import Place
 
@@ -128,3 +129,23 @@ def test_a_full_disk_is_told_by_the_place_of_the_store(place: Place, code: int) 
         place.snapshot("second")
     place.snapshot("second")
     check_second(place)
+
+
+def test_whole_lines_are_taken_and_half_a_line_goes_at_once(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.write("f")
+    place.snapshot()
+    index = place.store / "index.sqlite"
+    before = index.read_bytes()
+    place.write("g")
+    place.snapshot()
+    (catalog,) = (place.store / "catalogs").glob(f"*{SYSCAT}")
+    whole = catalog.read_bytes()
+    catalog.write_bytes(whole + whole[-40:-10])
+    index.write_bytes(before)  # as the power leaves it between the line and the index
+    assert lines(place) == 2
+    assert catalog.read_bytes() == whole
+    calls: list[str] = []
+    with faults(lambda call, _: calls.append(call)):
+        assert lines(place) == 2
+    assert not calls
