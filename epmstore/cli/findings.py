@@ -103,7 +103,7 @@ def notes(verified: Verified) -> list[str]:
     found = []
     if verified.accepted:
         found.append(f"{counted(len(verified.accepted), 'finding')} accepted, not shown")
-    if verified.known == 0 and not verified.was_given:
+    if verified.is_guess:
         found.append("no release explains this root; it was compared with the latest")
     if verified.release.revoked is not None:
         found.append(f"{named(verified.release)} is {withdrawn(verified.release.revoked)}")

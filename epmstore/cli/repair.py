@@ -92,6 +92,8 @@ def bring_to_release(
     asks = not session.yes and sys.stdin.isatty() and sys.stderr.isatty()
     if session.dry_run or asks:
         plan = handle.plan_repair(asked)
+        if plan.is_guess:
+            session.out.warn("no release explains this root; without --release, it is the latest")
         if asked.release is None:
             _warn(session, handle, plan.prepared.request.release)
         hooks = hooks_of(handle.app) if terms["hooks"] else NONE

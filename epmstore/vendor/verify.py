@@ -59,6 +59,11 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     withdrawn: tuple[tuple[RelPath, str], ...] = ()
 
     @property
+    def is_guess(self) -> bool:
+        """Whether no release explains the root, and it was compared with the latest."""
+        return self.known == 0 and not self.was_given
+
+    @property
     def deviations(self) -> list[Finding]:
         """The findings that nobody accepted."""
         return [one for one in self.findings if one.path not in self.accepted]

@@ -18,6 +18,7 @@ from epmstore.relpath import RelPath, split
 from epmstore.tree import Entry
 from epmstore.vendor.repair import Repair, Surroundings, plan_repair
 from epmstore.vendor.seeking import seek_contents
+from epmstore.vendor.verify import Verified
 from epmstore.workspace.live import TermsGiven
 from epmstore.workspace.verifying import Verifying
 
@@ -40,10 +41,13 @@ class RepairOptions(msgspec.Struct, frozen=True):
 
 
 class Repaired(msgspec.Struct, frozen=True):
-    """What was done, or would be: the paths that were left alone are in `left`, with why."""
+    """What would be done: the paths that are left alone are in `left`, with why. `is_guess`: no
+    release explains the root, and it would be brought to the latest.
+    """
 
     prepared: Prepared
     left: tuple[tuple[RelPath, str], ...]
+    is_guess: bool
 
 
 ALL = RepairOptions()
@@ -61,9 +65,11 @@ class Repairing(Verifying):
                     f"nothing is recorded of {self.app.key} yet",
                     hint="record it first: epmstore snapshot",
                 )
-            request = self._repair_request(look, asked)
+            verified = self._verifier().verify(look, asked.release)
+            request = _repair_request(verified, asked)
             prepared = self._checkout(root).plan(request, look)
-            return Repaired(prepared, tuple(self._repair(request, look).left))
+            left = tuple(self._repair(request, look).left)
+            return Repaired(prepared, left, verified.is_guess)
 
     def repair(self, asked: RepairOptions = ALL, **terms: Unpack[TermsGiven]) -> Result:
         """Bring the root (or some paths) to a release: the one that best explains it, unless one is
@@ -76,25 +82,12 @@ class Repairing(Verifying):
         """
         with self._locked_root() as root, self._store.keep_packs():
             look = self._recorder.status(root)
-            request = self._repair_request(look, asked)
+            request = _repair_request(self._verifier().verify(look, asked.release), asked)
             repair = self._repair(request, look)
             self._check_contents(asked, request, repair, look)
             result = self._run(root, request, Terms(**terms))
         label = request.label if result.changed else None
         return msgspec.structs.replace(result, kept=(*result.kept, *repair.left), label=label)
-
-    def _repair_request(self, look: Look, asked: RepairOptions) -> Request:
-        verified = self._verifier().verify(look, asked.release)
-        chosen = verified.release
-        label = f"release {chosen.version}" + (f" ({chosen.label})" if chosen.label else "")
-        return Request(
-            action=asked.action,
-            release=chosen.version,
-            scope=asked.paths or None,
-            exact=asked.exact,
-            config=asked.config,
-            label=label,
-        )
 
     def _checkout(self, root: Root) -> Checkout:
         return Checkout(self._recorder, root, self.state(), self._progress, self._released)
@@ -180,3 +173,16 @@ class Repairing(Verifying):
 
 def _differ(one: Entry, two: Entry) -> bool:
     return one.content != two.content
+
+
+def _repair_request(verified: Verified, asked: RepairOptions) -> Request:
+    chosen = verified.release
+    label = f"release {chosen.version}" + (f" ({chosen.label})" if chosen.label else "")
+    return Request(
+        action=asked.action,
+        release=chosen.version,
+        scope=asked.paths or None,
+        exact=asked.exact,
+        config=asked.config,
+        label=label,
+    )

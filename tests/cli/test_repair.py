@@ -231,3 +231,13 @@ def test_a_release_that_was_withdrawn_is_named_as_such(
     assert said[len("release 2 (1.2) is ") :] in cli("report").out
     cli("report", "-o", str(tmp_path / "page.html"))
     assert "It is withdrawn by its vendor" in (tmp_path / "page.html").read_text()
+
+
+def test_where_no_release_explains_the_root_the_plan_says_so(cli: "Cli", root: Path) -> None:
+    assert "no release explains" not in cli("repair", "--dry-run").err
+    for path in RELEASES[2]:
+        (root / path).unlink()
+    (root / "mine").write_bytes(text("mine"))
+    found = cli("repair", "--dry-run")
+    assert "no release explains this root" in found.err and "-> release 2" in found.out
+    assert "no release explains" not in cli("repair", "--dry-run", "--release", "1").err
