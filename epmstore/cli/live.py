@@ -182,14 +182,14 @@ def _export(
     number = handle.version(version) if release is None else release.version
     of = number if release is None else f"release {number}"
     where = f"{name(str(target))} (content of {of})"
-    if session.dry_run:
-        session.out.note(f"{handle.app.key}: would be written to {where}")
-        return 0
     if target.resolve().is_relative_to(Path(handle.app.root).resolve()):
         session.out.warn(
             f"{name(str(target))} is within the root of {handle.app.key}: what is written there is"
-            " part of it from now on"
+            " part of it from then on"
         )
+    if session.dry_run:
+        session.out.note(f"{handle.app.key}: would be written to {where}")
+        return 0
     found = handle.export(version, target, paths)
     refused = [f"{name(one.path)} ({', '.join(one.what)})" for one in found.refused]
     shape = {

@@ -85,7 +85,7 @@ def _verdict(form: Form) -> str:
     else:
         text += " <b>Nothing deviates.</b>"
     if release["revoked"] is not None:
-        text += f" It is {_text(withdrawn(release['revoked']))}."
+        text += f" This release is {_text(withdrawn(release['revoked']))}."
     return f'<div class="verdict{" bad" if open_ else ""}">{text}</div>'
 
 

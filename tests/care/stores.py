@@ -1,8 +1,11 @@
 """Small real stores to look after."""
 
+import copy
 import os
 import random
+import shutil
 from pathlib import Path
+from typing import Self
 
 from epmstore import locks
 from epmstore.clock import FixedClock
@@ -27,6 +30,13 @@ class Host:
         Workspace.init(self.path, clock=self.clock).close()
         with self.open() as ws:
             ws.apps.add("crm", self.root)
+
+    def copied(self, place: Path) -> Self:
+        """The same host with a store that may be ruined."""
+        other = copy.copy(self)
+        other.path = place / "store"
+        shutil.copytree(self.path, other.path)
+        return other
 
     def open(self) -> Workspace:
         return Workspace.open(self.path, clock=self.clock)

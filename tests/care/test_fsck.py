@@ -36,11 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Host:
 
 @pytest.fixture
 def host(made: Host, tmp_path: Path) -> Host:
-    copy = object.__new__(Host)
-    copy.__dict__.update(made.__dict__)
-    copy.path = tmp_path / "store"
-    shutil.copytree(made.path, copy.path)
-    return copy
+    return made.copied(tmp_path)
 
 
 def check(host: Host, *, repair: bool = False, share: float = 1.0) -> FsckReport:

@@ -94,17 +94,8 @@ def worn(tmp_path_factory: pytest.TempPathFactory) -> Host:
     return host
 
 
-def copied(host: Host, place: Path) -> Host:
-    """The same host with a store that may be ruined."""
-    copy = object.__new__(Host)
-    copy.__dict__.update(host.__dict__)
-    copy.path = place / "store"
-    shutil.copytree(host.path, copy.path)
-    return copy
-
-
 def test_nothing_is_taken_that_a_version_needs(worn: Host, tmp_path: Path) -> None:
-    host = copied(worn, tmp_path)
+    host = worn.copied(tmp_path)
     before = sum(path.stat().st_size for path in pack_files(host.path))
     result = collect(host)
     assert result.freed == before - sum(path.stat().st_size for path in pack_files(host.path))
@@ -115,7 +106,7 @@ def test_nothing_is_taken_that_a_version_needs(worn: Host, tmp_path: Path) -> No
 
 
 def test_a_dry_run_changes_nothing_and_is_about_right(worn: Host, tmp_path: Path) -> None:
-    host = copied(worn, tmp_path)
+    host = worn.copied(tmp_path)
     before = {path: path.read_bytes() for path in pack_files(host.path)}
     with host.open() as ws:
         expected = ws.care.gc(dry_run=True)
@@ -131,7 +122,7 @@ def test_it_may_die_at_any_call(worn: Host, tmp_path: Path, shard: int) -> None:
     deaths = 0
     while True:
         place = tmp_path / str(deaths)
-        host = copied(worn, place)
+        host = worn.copied(place)
         death = Death(1 + shard + 6 * deaths)
         with fault(death), suppress(Died):
             collect(host)
@@ -156,7 +147,7 @@ def test_a_rebuild_after_any_death_offers_nothing_that_cannot_be_read(
     struck, at = True, 1
     while struck:
         place = tmp_path / str(at)
-        host = copied(worn, place)
+        host = worn.copied(place)
         death = Death(at)
         with fault(death), suppress(Died):
             collect(host)
@@ -179,7 +170,7 @@ def test_a_rebuild_after_any_death_offers_nothing_that_cannot_be_read(
 def test_a_snapshot_that_brings_condemned_contents_back(
     worn: Host, tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    host = copied(worn, tmp_path / "copy")
+    host = worn.copied(tmp_path / "copy")
     host.root = tmp_path / "root"
     shutil.copytree(worn.root, host.root)
     host.kept = dict(worn.kept)
@@ -229,7 +220,7 @@ def test_a_snapshot_that_brings_condemned_contents_back(
 
 def test_packs_are_kept_until_what_names_them_is_committed(worn: Host, tmp_path: Path) -> None:
     """Until its catalog line is written (or its group entered), nobody collects beside it."""
-    host = copied(worn, tmp_path / "copy")
+    host = worn.copied(tmp_path / "copy")
     host.root = tmp_path / "root"
     shutil.copytree(worn.root, host.root)
     with host.open() as ws:
@@ -257,7 +248,7 @@ def test_packs_are_kept_until_what_names_them_is_committed(worn: Host, tmp_path:
 def test_an_unforget_while_it_collects_wins(
     worn: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    host = copied(worn, tmp_path)
+    host = worn.copied(tmp_path)
     survey = gc.survey
     done = False
 
@@ -278,7 +269,7 @@ def test_an_unforget_while_it_collects_wins(
 
 
 def test_what_an_open_journal_names_is_kept(worn: Host, tmp_path: Path) -> None:
-    host = copied(worn, tmp_path)
+    host = worn.copied(tmp_path)
     with host.open() as ws:
         unnamed = tmp_path / "unnamed"
         unnamed.write_bytes(b"saved by a checkout, not yet in any version")
@@ -330,7 +321,7 @@ def test_what_dead_deltas_lean_on_does_not_hold_a_pack_back(tmp_path: Path) -> N
 
 
 def test_damage_stops_it(worn: Host, tmp_path: Path) -> None:
-    host = copied(worn, tmp_path)
+    host = worn.copied(tmp_path)
     pack = next(path for path in pack_files(host.path) if path.suffix == ".pack")
     flip(pack, pack.stat().st_size - 1)
     before = pack_files(host.path)
@@ -341,7 +332,7 @@ def test_damage_stops_it(worn: Host, tmp_path: Path) -> None:
 
 
 def test_a_damaged_catalog_stops_it(worn: Host, tmp_path: Path) -> None:
-    host = copied(worn, tmp_path)
+    host = worn.copied(tmp_path)
     (catalog,) = (host.path / "catalogs").glob("*.syscat.zst")
     flip(catalog, 200)
     before = pack_files(host.path)
@@ -354,7 +345,7 @@ def test_a_damaged_catalog_stops_it(worn: Host, tmp_path: Path) -> None:
 def test_a_lost_catalog_is_damage_and_no_reason_to_free_its_contents(
     worn: Host, tmp_path: Path, *, removed: bool
 ) -> None:
-    host = copied(worn, tmp_path)
+    host = worn.copied(tmp_path)
     with host.open() as ws:
         (name,) = ws._store.all_catalogs()
         path = ws._store.catalog(name).path
@@ -371,7 +362,7 @@ def test_a_lost_catalog_is_damage_and_no_reason_to_free_its_contents(
 
 
 def test_a_full_disk_gets_emptier(worn: Host, tmp_path: Path) -> None:
-    host = copied(worn, tmp_path)
+    host = worn.copied(tmp_path)
     (host.path / "reserve").write_bytes(bytes(1 << 16))
 
     def full(call: str, arguments: tuple[object, ...]) -> None:

@@ -1,7 +1,6 @@
 """Something else lies where a file of the store should be: nobody waits, the remedy is named."""
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,11 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Host:
 
 @pytest.fixture
 def host(made: Host, tmp_path: Path) -> Host:
-    copy = object.__new__(Host)
-    copy.__dict__.update(made.__dict__)
-    copy.path = tmp_path / "store"
-    shutil.copytree(made.path, copy.path)
-    return copy
+    return made.copied(tmp_path)
 
 
 def replaced(path: Path, kind: str) -> Path:

@@ -230,7 +230,7 @@ def test_a_release_that_was_withdrawn_is_named_as_such(
         assert said in cli(*words).err.splitlines()[0]
     assert said[len("release 2 (1.2) is ") :] in cli("report").out
     cli("report", "-o", str(tmp_path / "page.html"))
-    assert "It is withdrawn by its vendor" in (tmp_path / "page.html").read_text()
+    assert "This release is withdrawn by its vendor" in (tmp_path / "page.html").read_text()
 
 
 def test_where_no_release_explains_the_root_the_plan_says_so(cli: "Cli", root: Path) -> None:
