@@ -1,6 +1,5 @@
 """A file system without room for SQLite's own files is full, not damaged."""
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from epmstore.errors import DamagedError, DiskFullError, EpmError
 from epmstore.index.database import Database
 from epmstore.index.entries import Entries
+from tests.mounts import tmpfs
 
 pytestmark = pytest.mark.root
 
@@ -21,15 +21,8 @@ def remount(where: Path, options: str) -> None:
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of a few inodes."""
-    if os.geteuid():
-        pytest.skip("needs root to mount a file system")
-    where = tmp_path / "small"
-    where.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m,nr_inodes=12", "tmpfs", str(where)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("no file system can be mounted here")
-    yield where
-    subprocess.run(["umount", str(where)], check=True)
+    with tmpfs(tmp_path / "small", "size=4m,nr_inodes=12") as where:
+        yield where
 
 
 def test_no_inodes_left_is_no_damage(small: Path) -> None:

@@ -1,7 +1,5 @@
 """A store on a file system without a free byte can still be opened, to make room."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import pytest
 from epmstore.errors import DiskFullError
 from epmstore.record.reserve import has_reserve, make_reserve
 from tests.care.stores import Host
+from tests.mounts import tmpfs
 
 pytestmark = pytest.mark.root
 
@@ -17,14 +16,7 @@ pytestmark = pytest.mark.root
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     """On a file system of its own, which is full, with a reserve that is all that could be had."""
-    if os.geteuid():
-        pytest.skip("needs root to mount a file system")
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("no file system can be mounted here")
-    try:
+    with tmpfs(tmp_path / "small", "size=64m") as place:
         made = Host(place)
         made.snapshot()
         make_reserve(made.path, 1 << 20)
@@ -33,8 +25,6 @@ def host(tmp_path: Path) -> Iterator[Host]:
                 filler.write(bytes(1 << 16))
                 filler.write(bytes(4096))
         yield made
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 def test_the_reserve_is_given_up_to_read_the_index(host: Host) -> None:
