@@ -491,7 +491,7 @@ class History:
 
     def _label(self, line: dict[str, Any]) -> None:
         old = self.versions[line["version"] - self.versions[0].number]
-        label = line.get("label") or old.label
+        label = "; ".join(filter(None, [old.label, line.get("label")])) or None
         new = old._replace(kind=line.get("kind", "change"), label=label)
         self.versions[line["version"] - self.versions[0].number] = new
 

@@ -402,7 +402,7 @@ def _index_place(copy: Copy) -> Place:
 def _facts(state: CatalogState) -> list[object]:
     """What the index must know of a history; in how many lines a version was written is not it."""
     versions: list[object] = [
-        (v.version, v.record.txid, v.record.tree, v.kind, v.label, v.tags, v.pinned, v.restorable)
+        (v.version, v.record.txid, v.record.tree, v.kind, v.remarks, v.tags, v.pinned, v.restorable)
         for v in state.versions
     ]
     said = (state.tags, state.hold, state.settings, state.accepts, state.purged)

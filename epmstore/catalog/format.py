@@ -44,7 +44,14 @@ from epmstore.catalog.model import (
 from epmstore.catalog.sections import Sections, read_sections, write_sections
 from epmstore.errors import DamagedError, InvalidNameError, NoStoreError, UsageError
 from epmstore.packed import in_order
-from epmstore.relpath import from_json, sort_paths, to_bytes, to_json
+from epmstore.relpath import (
+    from_json,
+    sort_paths,
+    text_from_json,
+    text_to_json,
+    to_bytes,
+    to_json,
+)
 from epmstore.seal import Kind as SealKind
 from epmstore.seal import Seal, seal
 
@@ -217,6 +224,9 @@ def _with_paths(record: RecordT, convert: Callable[[str], str]) -> RecordT:
             changed["scope"] = tuple(map(convert, record.scope))
         if record.unobserved:
             changed["unobserved"] = tuple((convert(path), why) for path, why in record.unobserved)
+        if record.command is not None:
+            text = text_to_json if convert is to_json else text_from_json
+            changed["command"] = tuple(map(text, record.command))
     elif isinstance(record, AcceptRecord) and record.paths is not None:
         changed["paths"] = tuple(map(convert, record.paths))
     elif isinstance(record, PurgeRecord) and record.path is not None:

@@ -104,10 +104,11 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     change can have happened. `of` is the version whose content was brought back, `release` the
     vendor's release if it was one, `scope` the paths
     of a partial checkout (null: all), `safety` the version recorded before it, `from_` the version
-    that was live. `exit_status` is that of the command that `run` ran. `ignored` is the digest of
-    the rules in force, `unobserved` pairs of path and why. `tree` is the sum of the whole tree at
-    this version (see tree.tree_sum), as 64 hex digits. A version of many entries is a run of lines,
-    `part` of `parts`, each of which repeats all of this.
+    that was live. `command` is what `run` ran, and `exit_status` how that ended (null: nobody saw
+    its end, because who ran it was killed). `ignored` is the digest of the rules in force,
+    `unobserved` pairs of path and why. `tree` is the sum of the whole tree at this version (see
+    tree.tree_sum), as 64 hex digits. A version of many entries is a run of lines, `part` of
+    `parts`, each of which repeats all of this.
     """
 
     version: int
@@ -125,6 +126,7 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     scope: tuple[RelPath, ...] | None = None
     safety: int | None = None
     from_: int | None = msgspec.field(default=None, name="from")
+    command: tuple[str, ...] | None = None
     exit_status: int | None = None
     ignored: str | None = None
     unobserved: tuple[tuple[RelPath, str], ...] = ()
@@ -174,8 +176,8 @@ class TagRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class LabelRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """A deliberate snapshot that found nothing new: the version there is gets its label and, if it
-    was drift, becomes a change.
+    """A deliberate snapshot that found nothing new: the version there is gets its label, beside
+    those that it has, and becomes a change if it was drift.
     """
 
     version: int

@@ -43,6 +43,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     """What retention looks at of a version. Times in seconds since 1970.
 
     `undo` is when the newest operation was recorded that `undo` would take back to this version.
+    One that `changes_nothing` is not counted among the last ones.
     """
 
     version: int
@@ -51,6 +52,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     pinned: bool = False
     tagged: bool = False
     undo: float | None = None
+    changes_nothing: bool = False
 
 
 def points(state: CatalogState) -> list[Point]:
@@ -69,6 +71,7 @@ def points(state: CatalogState) -> list[Point]:
             pinned=info.pinned,
             tagged=bool(info.tags),
             undo=undo.get(info.version),
+            changes_nothing=info.changes_nothing,
         )
         for info in state.versions
         if info.restorable
@@ -85,7 +88,7 @@ def reasons(found: Sequence[Point], policy: Policy, now: float) -> dict[int, lis
         kept[found[-1].version].append("latest")
     for point in found:
         kept[point.version] += _own(point, policy, now)
-    changes = [point for point in found if point.kind == "change"]
+    changes = [p for p in found if p.kind == "change" and not p.changes_nothing]
     for point in changes[-policy.keep_last :] if policy.keep_last else []:
         kept[point.version].append("last")
     for name, period in _PERIODS.items():

@@ -1,22 +1,27 @@
 """What all records of a catalog come to: versions with what was said of them later. Pure.
 
-The latest word counts. `log`, selectors and retention look at this, and it needs nothing but the
-records, so a rebuilt index comes to the same.
+The latest word counts, and the earlier ones are not lost: each version has all that was ever said
+of it. `log`, selectors and retention look at this, and it needs nothing but the records, so a
+rebuilt index comes to the same.
 """
 
 from collections.abc import Iterable
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from epmstore.catalog.model import (
     AboutRecord,
     AcceptRecord,
+    Actor,
+    Counts,
     Decoded,
     ForgetRecord,
     HoldRecord,
     LabelRecord,
     PinRecord,
     PurgeRecord,
+    Record,
     RevokeRecord,
     SettingsRecord,
     TagRecord,
@@ -27,17 +32,33 @@ from epmstore.catalog.model import (
 )
 from epmstore.clock import from_rfc3339
 
+What: TypeAlias = Literal["label", "change", "tag", "untag", "pin", "unpin", "forget", "unforget"]
+
+
+class Remark(msgspec.Struct, frozen=True):
+    """One thing that was said of a version: what, when and by whom. `text` is the label or the tag.
+
+    `change`: drift was declared to be a change. `untag`: the tag was dropped, or moved on.
+    """
+
+    what: What
+    text: str | None
+    time: str
+    actor: Actor | None
+
 
 class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One version as it stands now: `record` is what was said of it when it was recorded.
 
-    `kind` and `label` may have come later (LabelRecord). `restorable` is false once it is
-    forgotten.
+    `kind` may have come later (LabelRecord). `restorable` is false once it is forgotten. `remarks`
+    are all that was ever said of it, oldest first, with the label that it was recorded with.
+    `changes_nothing`: it is the tree of the version before, as of a command that changed nothing.
     """
 
     record: VersionRecord
     kind: VersionKind
-    label: str | None
+    remarks: tuple[Remark, ...]
+    changes_nothing: bool
     tags: tuple[str, ...]
     pinned: bool
     restorable: bool
@@ -45,6 +66,17 @@ class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def version(self) -> int:
         return self.record.version
+
+    @property
+    def label(self) -> str | None:
+        """The first label that it was given. None of them is ever replaced."""
+        return next(iter(self.labels), None)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every label that it was given, once, in the order in which they came."""
+        texts = (one.text for one in self.remarks if one.what == "label" and one.text is not None)
+        return tuple(dict.fromkeys(texts))
 
     @property
     def time(self) -> float:
@@ -95,12 +127,16 @@ def reduce(records: Iterable[Decoded]) -> CatalogState:
     return facts.state()
 
 
+_NOTHING = Counts()
+
+
 class _Facts:
     """The latest word on everything."""
 
     def __init__(self) -> None:
         self._versions: dict[int, VersionRecord] = {}
-        self._labels: dict[int, LabelRecord] = {}
+        self._kinds: dict[int, VersionKind] = {}
+        self._remarks: dict[int, list[Remark]] = {}
         self._tags: dict[str, int] = {}
         self._pinned: set[int] = set()
         self._forgotten: set[int] = set()
@@ -114,7 +150,7 @@ class _Facts:
     def add(self, record: Decoded) -> None:
         match record:
             case VersionPart():
-                self._versions.setdefault(record.header.version, record.header)
+                self._version(record.header)
             case LabelRecord():
                 self._label(record)
             case TagRecord():
@@ -122,10 +158,13 @@ class _Facts:
             case PinRecord():
                 change = self._pinned.add if record.pinned else self._pinned.discard
                 change(record.version)
+                self._remark(record, "pin" if record.pinned else "unpin", record.version)
             case ForgetRecord():
                 self._forgotten.update(record.versions)
+                self._remark(record, "forget", *record.versions)
             case UnforgetRecord():
                 self._forgotten.difference_update(record.versions)
+                self._remark(record, "unforget", *record.versions)
             case _:
                 self._add_rare(record)
 
@@ -146,11 +185,22 @@ class _Facts:
             case _:
                 pass  # squash changes nothing of this; the rest is not known here
 
+    def _version(self, record: VersionRecord) -> None:
+        if record.version in self._versions:
+            return  # another line of it
+        self._versions[record.version] = record
+        if record.label is not None:
+            self._remark(record, "label", record.version, text=record.label)
+
     def _label(self, record: LabelRecord) -> None:
-        before = self._labels.get(record.version)
-        if record.label is None and before is not None:
-            record = msgspec.structs.replace(record, label=before.label)
-        self._labels[record.version] = record
+        self._kinds[record.version] = record.kind
+        what: What = "change" if record.label is None else "label"
+        self._remark(record, what, record.version, text=record.label)
+
+    def _remark(self, said: Record, what: What, *versions: int, text: str | None = None) -> None:
+        remark = Remark(what, text, said.time, said.actor)
+        for version in versions:
+            self._remarks.setdefault(version, []).append(remark)
 
     def _revoke(self, record: RevokeRecord) -> None:
         what = (record.version, record.digest)
@@ -159,10 +209,12 @@ class _Facts:
             self._revoked[what] = record
 
     def _tag(self, record: TagRecord) -> None:
-        if record.version is None:
-            self._tags.pop(record.name, None)
-        else:
+        before = self._tags.pop(record.name, None)
+        if before is not None and before != record.version:
+            self._remark(record, "untag", before, text=record.name)
+        if record.version is not None:
             self._tags[record.name] = record.version
+            self._remark(record, "tag", record.version, text=record.name)
 
     def state(self) -> CatalogState:
         tags: dict[int, list[str]] = {}
@@ -183,11 +235,14 @@ class _Facts:
         )
 
     def _info(self, record: VersionRecord, tags: tuple[str, ...]) -> VersionInfo:
-        label = self._labels.get(record.version)
+        before = self._versions.get(record.version - 1)
         return VersionInfo(
             record=record,
-            kind=record.kind if label is None else label.kind,
-            label=record.label if label is None or label.label is None else label.label,
+            kind=self._kinds.get(record.version, record.kind),
+            remarks=tuple(self._remarks.get(record.version, ())),
+            changes_nothing=before is not None
+            and record.counts == _NOTHING
+            and record.tree == before.tree,
             tags=tags,
             pinned=record.version in self._pinned,
             restorable=record.version not in self._forgotten,

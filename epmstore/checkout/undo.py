@@ -41,7 +41,7 @@ def rollback_target(versions: Sequence[VersionInfo], *, drifted: bool) -> int:
     live = content_of(versions, last)
     if drifted:
         return live
-    earlier = [one for one in versions if one.kind == "change" and one.version < live]
+    earlier = [one for one in versions if _is_change(one) and one.version < live]
     if not earlier:
         raise VersionNotFoundError(
             f"version {live}, whose content is live, is the first change: nothing is before it",
@@ -53,22 +53,38 @@ def rollback_target(versions: Sequence[VersionInfo], *, drifted: bool) -> int:
 
 def last_change(versions: Sequence[VersionInfo]) -> VersionInfo | None:
     """The newest version that is no drift; where everything is, the first: the root as it was
-    found, which nobody has declared to be good, but which everything else came after.
+    found, which nobody has declared to be good, but which everything else came after. A command
+    that changed nothing is a version, and nothing to go back to.
     """
-    changes = (one for one in reversed(versions) if one.kind == "change")
+    changes = filter(_is_change, reversed(versions))
     return next(changes, versions[0] if versions else None)
 
 
+def _is_change(info: VersionInfo) -> bool:
+    return info.kind == "change" and not info.changes_nothing
+
+
 def content_of(versions: Sequence[VersionInfo], info: VersionInfo) -> int:
-    """The first version that had the content which a version brought back whole; else itself."""
+    """The first version that had the content which a version brought back whole, or which it left
+    as it was; else itself.
+    """
     numbers = {one.version: one for one in versions}
     seen: set[int] = set()
-    while info.record.of is not None and info.record.scope is None and info.version not in seen:
+    while info.version not in seen:
         seen.add(info.version)
-        if info.record.of not in numbers:
+        before = numbers.get(_same_as(info))
+        if before is None:
             break
-        info = numbers[info.record.of]
+        info = before
     return info.version
+
+
+def _same_as(info: VersionInfo) -> int:
+    """The version of the same content that a version came from; -1 if it has one of its own."""
+    record = info.record
+    if record.of is not None and record.scope is None:
+        return record.of
+    return record.version - 1 if info.changes_nothing else -1
 
 
 def undo_target(versions: Sequence[VersionInfo]) -> Reversal:

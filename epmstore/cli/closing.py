@@ -32,9 +32,17 @@ def _versions(result: Result) -> str:
     if result.from_ is None:
         return f"version {result.version}{label}"
     if result.from_ == result.version:
-        return f"nothing has changed, version {result.version} is now {label.strip() or 'a change'}"
+        said = f"is labelled{label}, too" if label else "is a change now"
+        return f"nothing has changed, version {result.version} {said}"
     of = f" (content of {result.of})" if result.of is not None else ""
-    return f"version {result.from_} -> {result.version}{of}{label}"
+    text = f"version {result.from_} -> {result.version}{of}{label}"
+    unfelt = result.action == "run" and not is_felt(result)
+    return f"{text}, nothing has changed" if unfelt else text
+
+
+def is_felt(result: Result) -> bool:
+    """Whether files came, changed or went."""
+    return bool(result.added or result.modified or result.removed)
 
 
 def _unchanged(result: Result) -> str:

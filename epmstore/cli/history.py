@@ -4,24 +4,27 @@ import stat
 import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
 from epmstore.catalog.diff import Change
+from epmstore.catalog.hooks import show_command
+from epmstore.catalog.model import Actor
 from epmstore.catalog.state import VersionInfo
 from epmstore.cli import shapes
 from epmstore.cli.command import command
 from epmstore.cli.content import content_diff
 from epmstore.cli.explained import words, words_of_many
 from epmstore.cli.moments import local, local_ns, parse, selector
-from epmstore.cli.output import Output, counted, name
+from epmstore.cli.output import Output, counted, name, number
 from epmstore.cli.paths import relative, scope, split_range, split_version
 from epmstore.cli.session import Session, working_directory
 from epmstore.digest import parse_digest
 from epmstore.entryform import entry_to_form
 from epmstore.errors import UsageError
 from epmstore.index.entries import Span
+from epmstore.record.change import StartedRun
 from epmstore.tree import Entry
 from epmstore.vendor.explain import Explanation
 
@@ -30,6 +33,18 @@ if TYPE_CHECKING:
 
 LETTERS = {"added": ("A", "32"), "modified": ("M", "33"), "removed": ("D", "31")}
 REASONS = {"scan": "found by a scan", "safety": "found before a checkout", "event": "seen"}
+SAID = {
+    "label": "labelled",
+    "change": "declared a change",
+    "tag": "tagged",
+    "untag": "lost the tag",
+    "pin": "pinned",
+    "unpin": "unpinned",
+    "forget": "forgotten",
+    "unforget": "taken back from forgetting",
+}
+MANY_LABELS = 4
+Row: TypeAlias = tuple[str, ...]
 TYPES = {"file": stat.S_IFREG, "directory": stat.S_IFDIR, "symlink": stat.S_IFLNK}
 
 
@@ -39,6 +54,7 @@ TYPES = {"file": stat.S_IFREG, "directory": stat.S_IFDIR, "symlink": stat.S_IFLN
         ("epmstore log", "changes, with the drift between them folded"),
         ("epmstore log -n 5", "the newest five"),
         ("epmstore log --all --since 7d", "every version of the last seven days"),
+        ("epmstore log -v", "with who recorded it, what was run, and all that was said of it"),
         ("epmstore log --unexplained", "what no release, patch or rollback accounts for"),
     ],
 )
@@ -67,20 +83,61 @@ def log(
     if unexplained:
         versions = [v for v in versions if v.version in reasons and reasons[v.version].rest]
         everything = True
+    run = handle.started_run()
     if session.json:
+        if run is not None:
+            session.out.shape(shapes.started_run(handle.app.key, run))
         shown = [v for v in versions if everything or v.kind == "change"]
         for version in shown[:limit]:
             found = reasons.get(version.version)
             session.out.shape(shapes.version(handle.app.key, version, found))
         return int(unexplained and bool(versions))
+    if run is not None:
+        session.out.note(_started(run))
     if not versions and start is None and not unexplained:
         session.out.note(f"{handle.app.key}: nothing is recorded yet; begin: epmstore snapshot")
+    most = len(versions)
     if unexplained:
         _print_unexplained(session.out, versions[:limit], reasons)
         return int(bool(versions))
-    rows = _rows(versions, reasons, everything=everything)
-    session.out.table(list(islice(rows, min(limit or len(versions), len(versions)))), right=(0,))
+    rows = islice(_rows(versions, reasons, everything=everything), min(limit or most, most))
+    _print_rows(session.out, rows, remarks=session.verbose)
     return 0
+
+
+def _print_rows(
+    out: Output, rows: Iterable[tuple[Row, VersionInfo | None]], *, remarks: bool
+) -> None:
+    shown: list[Row] = []
+    for row, version in rows:
+        shown.append(row)
+        if version is not None and remarks:
+            shown += _details(version)
+    out.table(shown, right=(0,))
+
+
+def _details(version: VersionInfo) -> Iterator[Row]:
+    """Who recorded a version, what was run, and all that was said of it, in order."""
+    record = version.record
+    yield ("", "", "", f"    recorded{_by(record.actor)}")
+    if record.command:
+        yield ("", "", "", f"    ran {name(show_command(record.command))}")
+    for said in version.remarks:
+        text = "" if said.text is None else f" {name(said.text)!r}"
+        yield ("", local(said.time), "", f"    {SAID[said.what]}{text}{_by(said.actor)}")
+
+
+def _by(actor: Actor | None) -> str:
+    who = (actor or {}).get("user", (actor or {}).get("uid"))
+    return "" if who is None else f" by {name(str(who))}"
+
+
+def _started(run: StartedRun) -> str:
+    since = "" if run.since is None else f" since {local(run.since)}"
+    label = name(run.label or show_command(run.command) or "a command")
+    if run.exit_status is None:
+        return f"{label}: running{since}, or killed; what it did is recorded by what records next"
+    return f"{label}: begun{since}, ended, and not recorded: `epmstore snapshot` does that"
 
 
 def _print_unexplained(
@@ -94,24 +151,29 @@ def _print_unexplained(
 
 def _rows(
     versions: Iterable[VersionInfo], reasons: Mapping[int, Explanation], *, everything: bool
-) -> Iterator[tuple[str, ...]]:
+) -> Iterator[tuple[Row, VersionInfo | None]]:
+    """What is shown of each version; drift that is folded is none."""
     folded = groupby(versions, key=lambda v: v.kind == "drift" and not everything)
     for is_drift, group in folded:
         found = list(group)
         marked = [v for v in found if v.tags or v.pinned]
         if is_drift and not marked:
-            yield _folded(found, reasons)
+            yield _folded(found, reasons), None
         else:
-            yield from (_row(version, reasons) for version in found)
+            yield from ((_row(version, reasons), version) for version in found)
 
 
-def _row(version: VersionInfo, reasons: Mapping[int, Explanation]) -> tuple[str, ...]:
+def _row(version: VersionInfo, reasons: Mapping[int, Explanation]) -> Row:
     record = version.record
-    text = name(version.label) if version.label else REASONS.get(record.reason, record.reason)
+    text = _labels(version.labels) or REASONS.get(record.reason, record.reason)
     if record.of is not None:
         text += f" (content of {record.of})"
     if record.exit_status:
         text += f" (exit status {record.exit_status})"
+    if record.command is not None and record.exit_status is None:
+        text += " (killed before its end was seen)"
+    if version.changes_nothing:
+        text += " (nothing changed)"
     explained = words(reasons.get(version.version))
     if explained:
         text += f" ({explained})"
@@ -123,7 +185,15 @@ def _row(version: VersionInfo, reasons: Mapping[int, Explanation]) -> tuple[str,
     return (str(version.version), local(record.time), _changes([version]), drift + text)
 
 
-def _folded(drift: Sequence[VersionInfo], reasons: Mapping[int, Explanation]) -> tuple[str, ...]:
+def _labels(labels: Sequence[str]) -> str:
+    """All of them; of many the first and the last ones, and how many are between."""
+    if len(labels) > MANY_LABELS:
+        between = f"... {number(len(labels) - 2)} more ..."
+        return "; ".join([name(labels[0]), between, name(labels[-1])])
+    return "; ".join(map(name, labels))
+
+
+def _folded(drift: Sequence[VersionInfo], reasons: Mapping[int, Explanation]) -> Row:
     newest, oldest = drift[0].version, drift[-1].version
     text = f"drift: version {newest}"
     if newest != oldest:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import click
 
+from epmstore.cli.closing import is_felt
 from epmstore.cli.command import command
 from epmstore.cli.failure import Interrupted
 from epmstore.cli.looking import look
@@ -47,7 +48,7 @@ def snapshot(session: Session, label: str | None) -> int:
     """Record the application as it is now.
 
     Files that have not changed since the last version are not read again. If nothing has changed
-    there is no new version; with a label, the newest version is labelled.
+    there is no new version; with a label, the newest version gets it beside those that it has.
     """
     label = check_label(label)
     handle = session.handle()
@@ -72,8 +73,9 @@ def run(session: Session, label: str | None, argv: tuple[str, ...]) -> int:
     """Run a command and record what it changed.
 
     The state before it is recorded first, then COMMAND runs with this terminal, then the state
-    after it becomes one version with the command's exit status. Exits with 4 if the command fails;
-    its changes are recorded nevertheless. With --json, the command's output goes to stderr.
+    after it becomes one version with the command and its exit status, also if nothing has changed.
+    Exits with 4 if the command fails; its changes are recorded nevertheless, and if epmstore is
+    killed, by the command that records next. With --json, the command's output goes to stderr.
     """
     label = check_label(label)
     handle = session.handle()
@@ -90,11 +92,12 @@ def run(session: Session, label: str | None, argv: tuple[str, ...]) -> int:
             raise EpmError(f"cannot run {argv[0]!r}: {error.strerror}") from None
     code = finish(session, result)
     if result.exit_status:
+        felt = is_felt(result)
         kind = Interrupted if result.exit_status == Interrupted.exit_code else EpmError
         raise kind(
             f"the command exited with {result.exit_status}; "
-            + ("what it changed is recorded" if result.changed else "it changed nothing"),
-            hint="epmstore rollback goes back to the state before it" if result.changed else None,
+            + ("what it changed is recorded" if felt else "it changed nothing"),
+            hint="epmstore rollback goes back to the state before it" if felt else None,
             exit_status=result.exit_status,
             version=result.version,
         )
@@ -223,18 +226,22 @@ def tag(session: Session, name: str, version: str | None, delete: bool) -> None:
     """Give a version a name.
 
     The name may be used wherever a version is asked for, and keeps the version from being
-    forgotten. Without VERSION the newest one is named; a name that exists moves.
+    forgotten. Without VERSION the newest one is named; a name that exists moves, which is said, and
+    `epmstore log -v` shows where it was.
     """
     if delete and version is not None:
         raise UsageError("--delete takes the name only")
     handle = session.handle()
     chosen = None if delete else recorded_version(handle.resolve(selector(version or "latest")))
+    was = handle.state().tagged(name)
     if not session.dry_run:
         if chosen is None:
             handle.untag(name)
         else:
             handle.tag(name, str(chosen))
-    shape = {"type": "tag", "app": handle.app.key, "name": name, "version": chosen}
+    shape = {"type": "tag", "app": handle.app.key, "name": name, "version": chosen, "was": was}
     would = "would be " if session.dry_run else ""
     text = f"the tag {name!r} {would}dropped" if delete else f"version {chosen} {would}{name!r}"
+    if was is not None and was != chosen:
+        text += f"; {'it was' if delete else 'until now that was'} version {was}"
     session.out.outcome(shape, f"{handle.app.key}: {text}")

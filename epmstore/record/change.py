@@ -1,20 +1,28 @@
 """A change that somebody makes to a root: recorded before, left alone while it lasts, recorded
 after as one.
 
-`run` holds the app's lock for as long as the command runs. `begin` and `end` do the same across
-processes with a small file, which keeps whoever watches the root from recording the parts.
+`run` holds the app's lock for as long as the command runs. What it runs is durable before the
+command begins, so that whoever records the root next says whose doing that was, whatever became of
+`run`. `begin` and `end` do the same across processes with a small file, which keeps whoever watches
+the root from recording the parts.
 """
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from epmstore.atomic import read_file, remove_file, replace_file
 from epmstore.catalog.model import Actor
-from epmstore.errors import ConflictError, DamagedError
+from epmstore.errors import ConflictError, DamagedError, UsageError
 from epmstore.record.store import Store
+from epmstore.relpath import text_from_json, text_to_json
 
 LIMIT = 1 << 16
+RUN_LIMIT = 1 << 24
+LONGEST_COMMAND = 1 << 14
+"""Characters of a command that are recorded of it."""
 
 
 class ChangeOpenError(ConflictError):
@@ -29,6 +37,20 @@ class OpenChange(msgspec.Struct, frozen=True):
     since: str
     label: str | None = None
     actor: Actor | None = None
+
+
+class StartedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that was run and whose changes are not recorded yet. `id` is the transaction id of
+    the version that they become; `exit_status` is null until the command has ended, and stays so if
+    nobody lived to see that.
+    """
+
+    id: str
+    since: str | None = None
+    command: tuple[str, ...] = ()
+    label: str | None = None
+    actor: Actor | None = None
+    exit_status: int | None = None
 
 
 def marker(store: Store, app: str) -> Path:
@@ -67,3 +89,51 @@ def begin(store: Store, app: str, change: OpenChange) -> None:
 def end(store: Store, app: str) -> None:
     """Forget that a change was open."""
     remove_file(marker(store, app))
+
+
+def note_run(store: Store, app: str, run: StartedRun) -> None:
+    """Durable: before the command begins, and once more when it has ended. Under the app's lock.
+    Raises UsageError for a label that no catalog can hold, which is to be known before.
+    """
+    command = tuple(map(text_to_json, shortened(run.command)))
+    try:
+        data = msgspec.json.encode(msgspec.structs.replace(run, command=command))
+    except UnicodeEncodeError:
+        raise UsageError("the label is not UTF-8") from None
+    replace_file(_run_file(store, app), data)
+
+
+def shortened(command: Sequence[str]) -> tuple[str, ...]:
+    """A command as it is recorded: whole, unless somebody gave it thousands of arguments."""
+    room = LONGEST_COMMAND
+    kept: list[str] = []
+    for word in command:
+        if len(word) > room:
+            return (*kept, word[:room] + "...")
+        kept.append(word)
+        room -= len(word)
+    return tuple(kept)
+
+
+def find_run(store: Store, app: str) -> StartedRun | None:
+    """The command that is being run, or, for who holds the app's lock, one whose `run` did not
+    live to record it. Of a damaged file no more is known than that there was one.
+    """
+    try:
+        data = read_file(_run_file(store, app), RUN_LIMIT)
+    except FileNotFoundError:
+        return None
+    try:
+        found = msgspec.json.decode(data, type=StartedRun)
+    except msgspec.DecodeError:
+        return StartedRun(id=hashlib.sha256(data).hexdigest()[:32])
+    return msgspec.structs.replace(found, command=tuple(map(text_from_json, found.command)))
+
+
+def forget_run(store: Store, app: str) -> None:
+    """It is recorded, or never began."""
+    remove_file(_run_file(store, app))
+
+
+def _run_file(store: Store, app: str) -> Path:
+    return store.journals / f"{app}.run"

@@ -3,7 +3,7 @@ with.
 
 The caller holds the app's lock for everything that records. Nothing changed means no version; but a
 deliberate snapshot then labels the newest one, and makes a change of it if it was drift: whoever
-watches the root was faster.
+watches the root was faster. What was run is a version of its own, also if it changed nothing.
 """
 
 import os
@@ -28,6 +28,8 @@ from epmstore.clock import to_rfc3339
 from epmstore.index.links import live_links
 from epmstore.index.live import LiveState
 from epmstore.progress import SILENT, Progress
+from epmstore.record import change
+from epmstore.record.change import StartedRun
 from epmstore.record.changes import Changes, is_metadata_only, judge_changes, paths_of
 from epmstore.record.commit import Head, commit_fact, commit_version, read_head
 from epmstore.record.ingest import Ingested, Ingestion
@@ -50,6 +52,12 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason
     label: str | None = None
     exit_status: int | None = None
+    run: StartedRun | None = None
+
+    @property
+    def always(self) -> bool:
+        """Whether it is a version even if nothing changed."""
+        return self.reason == "run"
 
 
 SAFETY = Intent(kind="drift", reason="safety")
@@ -113,8 +121,43 @@ class Recorder:
         does not suffice, everything is looked at. Without `contents`, files that changed are
         recorded as if they were `state`, until a look with contents finds them so.
 
+        A command whose `run` did not live to record it is recorded first.
+
         Raises DiskFullError, OSError, DamagedError; nothing is lost.
         """
+        ended = self.end_run(root, only=only, contents=contents)
+        recorded = self._record(root, intent, only, contents=contents)
+        if ended is None:
+            return recorded
+        if not recorded.is_new:
+            recorded = msgspec.structs.replace(recorded, look=ended.look, is_new=ended.is_new)
+        return msgspec.structs.replace(recorded, before=ended.before)
+
+    def end_run(
+        self, root: Root, *, only: Collection[str] | None = None, contents: bool = True
+    ) -> Recorded | None:
+        """Record what a command did that was noted before it began; null if none was. Raises as
+        `snapshot`: then the next recording does it.
+        """
+        run = change.find_run(self.store, self.app.uuid)
+        if run is None:
+            return None
+        recorded = None
+        if self.store.entries.version_of_txid(self.app.uuid, run.id) is None:
+            intent = Intent(
+                kind="change",
+                reason="run",
+                label=run.label,
+                exit_status=run.exit_status,
+                run=run,
+            )
+            recorded = self._record(root, intent, only, contents=contents)
+        change.forget_run(self.store, self.app.uuid)
+        return recorded
+
+    def _record(
+        self, root: Root, intent: Intent, only: Collection[str] | None, *, contents: bool
+    ) -> Recorded:
         store = self.store
         with storing(store.path), store.keep_packs():
             head = read_head(store, self.app.uuid)
@@ -208,10 +251,10 @@ class Recorder:
     ) -> tuple[VersionRecord, bool, bool]:
         """(newest version, whether it is new, whether an older one was labelled)."""
         newest = look.head.version
-        if newest is not None and look.changes.is_empty:
+        if newest is not None and look.changes.is_empty and not intent.always:
             ingested.discard()
             return newest, False, self._label(newest, intent)
-        txid = secrets.token_hex(16)
+        txid = secrets.token_hex(16) if intent.run is None else intent.run.id
         try:
             version = commit_version(
                 self.store,
@@ -226,9 +269,7 @@ class Recorder:
         return version, True, False
 
     def _label(self, newest: VersionRecord, intent: Intent) -> bool:
-        """A deliberate snapshot that found nothing new says so of the newest version. A command
-        that changed nothing says nothing: the version is not its doing.
-        """
+        """A deliberate snapshot that found nothing new says so of the newest version."""
         promotes = newest.kind == "drift" and not self._is_promoted(newest)
         if intent.reason != "snapshot" or not (promotes or intent.label):
             return False
@@ -245,7 +286,10 @@ class Recorder:
         return any(isinstance(f, LabelRecord) and f.version == newest.version for f in facts)
 
     def _draft(self, head: Head, look: Look, intent: Intent, txid: str) -> VersionPart:
-        changes, before = look.changes, head.version
+        changes, before, run = look.changes, head.version, intent.run
+        since = None if before is None else before.time
+        if run is not None and run.since is not None:
+            since = run.since
         old_sum = 0 if before is None else int(before.tree, 16)
         changed, meta = [], []
         for old, new in changes.modified:
@@ -264,8 +308,9 @@ class Recorder:
             counts=changes.counts,
             time=self._now(),
             label=intent.label,
-            window=None if before is None else (before.time, self._now()),
-            actor=self.actor,
+            window=None if since is None else (since, self._now()),
+            actor=self.actor if run is None else run.actor,
+            command=None if run is None else run.command,
             from_=None if before is None else before.version,
             exit_status=intent.exit_status,
             ignored=self.rules.digest(),

@@ -2,15 +2,19 @@
 case.
 """
 
+import os
+import secrets
 import signal
 import subprocess
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
+import msgspec
+
 from epmstore.catalog.appcat import App
 from epmstore.catalog.diff import Change
-from epmstore.catalog.model import Actor, PinRecord, Reason, TagRecord
+from epmstore.catalog.model import Actor, LabelRecord, PinRecord, Reason, TagRecord
 from epmstore.catalog.selector import check_tag
 from epmstore.clock import to_rfc3339
 from epmstore.errors import ConflictError, VersionNotFoundError
@@ -78,15 +82,42 @@ class AppHandle(Releasing, Reporting, Owing):
 
         Raises FileNotFoundError or PermissionError for a command that cannot be started.
         """
-        text = label if label is not None else " ".join(command)
+        text = label if label is not None else _as_label(command)
         with self._store.lock_app(self.app.uuid):
             with open_root(self.app) as root:
                 before = self._recorder.snapshot(root, BEFORE)
-            status = run_command(command)
+            status = self._run_noted(command, text)
             with open_root(self.app) as root:  # anew: the command may have put another one there
-                intent = Intent(kind="change", reason="run", label=text, exit_status=status)
-                after = self._recorder.snapshot(root, intent)
+                after = self._recorder.end_run(root)
+            assert after is not None, "it was noted, and the lock is held"
         return make_result(self.app, "run", after, since=before, exit_status=status)
+
+    def _run_noted(self, command: Sequence[str], label: str) -> int:
+        """The exit status, which is durable as what is run was before: if this process does not
+        live to record it, or cannot, the next recording does.
+        """
+        store, app = self._store, self.app.uuid
+        run = change.StartedRun(
+            id=secrets.token_hex(16),
+            since=self._now(),
+            command=tuple(command),
+            label=label,
+            actor=self._actor,
+        )
+        change.note_run(store, app, run)
+        try:
+            status = run_command(command)
+        except OSError:
+            change.forget_run(store, app)  # it never began
+            raise
+        change.note_run(store, app, msgspec.structs.replace(run, exit_status=status))
+        return status
+
+    def started_run(self) -> change.StartedRun | None:
+        """A command that is being run just now, or whose `run` was killed before it was recorded:
+        the next recording does that.
+        """
+        return change.find_run(self._store, self.app.uuid)
 
     def change_begin(self, label: str | None = None) -> Result:
         """Record what is there, and leave the root alone until the end. Raises ConflictError."""
@@ -106,10 +137,18 @@ class AppHandle(Releasing, Reporting, Owing):
                 raise ConflictError(
                     f"no change of {self.app.key} is open", hint="begin one: epmstore change begin"
                 )
-            intent = Intent(
-                kind="change", reason="run", label=label or opened.label, exit_status=exit_status
-            )
+            first = opened.label or label
+            intent = Intent(kind="change", reason="run", label=first, exit_status=exit_status)
             recorded = self._recorder.snapshot(root, intent)
+            if label not in (None, first):
+                self._commit(
+                    LabelRecord(
+                        time=self._now(),
+                        actor=self._actor,
+                        version=recorded.version.version,
+                        label=label,
+                    )
+                )
             change.end(self._store, self.app.uuid)
         return make_result(self.app, "run", recorded, exit_status=exit_status)
 
@@ -176,7 +215,7 @@ class AppHandle(Releasing, Reporting, Owing):
         self._commit(fact)
         return version
 
-    def _commit(self, fact: PinRecord | TagRecord) -> None:
+    def _commit(self, fact: PinRecord | TagRecord | LabelRecord) -> None:
         commit_fact(self._store, self.app.uuid, fact)
 
     def _now(self) -> str:
@@ -211,6 +250,11 @@ def make_result(
         collisions=tuple(recorded.collided),
         exit_status=exit_status,
     )
+
+
+def _as_label(command: Sequence[str]) -> str:
+    """What log shows of a command that has no label. A catalog holds no text but UTF-8."""
+    return os.fsencode(" ".join(change.shortened(command))).decode(errors="replace")
 
 
 def run_command(command: Sequence[str]) -> int:

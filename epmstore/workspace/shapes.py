@@ -11,9 +11,10 @@ from typing import Any, TypeAlias
 from epmstore.care.findings import Finding, FsckReport
 from epmstore.care.gc import GcResult
 from epmstore.catalog.diff import Change
-from epmstore.catalog.state import VersionInfo
+from epmstore.catalog.state import Remark, VersionInfo
 from epmstore.checkout.report import hook_shapes
 from epmstore.entryform import entry_to_form
+from epmstore.record.change import StartedRun
 from epmstore.record.result import Result
 from epmstore.record.status import Status
 from epmstore.relpath import text_to_json, to_json
@@ -177,16 +178,35 @@ def version(app: str, value: VersionInfo, explained: Explanation | None = None) 
         "reason": record.reason,
         "of": record.of,
         "label": value.label,
+        "labels": list(value.labels),
+        "remarks": [*map(remark, value.remarks)],
         "window": record.window,
         "actor": record.actor,
         "added": record.counts.added,
         "modified": record.counts.modified,
         "removed": record.counts.removed,
+        "command": None if record.command is None else [*map(text_to_json, record.command)],
         "exit_status": record.exit_status,
         "tags": list(value.tags),
         "pinned": value.pinned,
         "restorable": value.restorable,
         "explanation": explanation(explained),
+    }
+
+
+def remark(value: Remark) -> Shape:
+    return {"what": value.what, "text": value.text, "time": value.time, "actor": value.actor}
+
+
+def started_run(app: str, value: StartedRun) -> Shape:
+    return {
+        "type": "run",
+        "app": app,
+        "since": value.since,
+        "label": value.label,
+        "command": [*map(text_to_json, value.command)],
+        "exit_status": value.exit_status,
+        "actor": value.actor,
     }
 
 

@@ -123,11 +123,15 @@ def test_forgetting_twice_forgets_no_more(drawn: list[tuple[float, str]]) -> Non
 def test_points_of_a_history() -> None:
     times = [to_rfc3339(NOW + n) for n in range(5)]
     records: list[Decoded] = [
-        VersionPart(header(0, time=times[0])),
-        VersionPart(header(1, time=times[1], kind="drift", reason="safety")),
-        VersionPart(header(2, time=times[2], reason="checkout", safety=1, from_=1, of=0)),
-        VersionPart(header(3, time=times[3], kind="drift")),
-        VersionPart(header(4, time=times[4], reason="checkout", safety=None, from_=3, of=0)),
+        VersionPart(header(0, tree=f"{0:064}", time=times[0])),
+        VersionPart(header(1, tree=f"{1:064}", time=times[1], kind="drift", reason="safety")),
+        VersionPart(
+            header(2, tree=f"{2:064}", time=times[2], reason="checkout", safety=1, from_=1, of=0)
+        ),
+        VersionPart(header(3, tree=f"{3:064}", time=times[3], kind="drift")),
+        VersionPart(
+            header(4, tree=f"{4:064}", time=times[4], reason="checkout", safety=None, from_=3, of=0)
+        ),
         PinRecord(time=times[4], version=0, pinned=True),
         TagRecord(time=times[4], name="good", version=2),
         ForgetRecord(time=times[4], versions=(3,)),
@@ -138,3 +142,9 @@ def test_points_of_a_history() -> None:
         Point(version=2, time=NOW + 2, kind="change", tagged=True),
         Point(version=4, time=NOW + 4, kind="change"),
     ]
+
+
+def test_commands_that_changed_nothing_push_no_change_out() -> None:
+    found = [point(n, 900) for n in range(3)]
+    found += [point(n, 800, changes_nothing=True) for n in range(3, 9)]
+    assert kept(found, policy(keep_last=2)) == [1, 2, 8]

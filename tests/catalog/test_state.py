@@ -41,7 +41,7 @@ def test_versions_of_many_lines_count_once() -> None:
 
 def test_a_label_promotes_drift() -> None:
     info = one(LabelRecord(time=NOW, version=1, label="patch 3"))
-    assert (info.kind, info.label) == ("change", "patch 3")
+    assert (info.kind, info.label, info.labels) == ("change", "v1", ("v1", "patch 3"))
     assert info.record.kind == "drift"
 
 
@@ -49,7 +49,7 @@ def test_a_label_record_without_a_label_leaves_the_label() -> None:
     named = LabelRecord(time=NOW, version=1, label="patch 3")
     silent = LabelRecord(time=NOW, version=1)
     assert (one(silent).kind, one(silent).label) == ("change", "v1")
-    assert one(named, silent).label == "patch 3"
+    assert one(named, silent, named).labels == ("v1", "patch 3")
 
 
 def test_pins() -> None:

@@ -129,3 +129,48 @@ def test_labels_and_tags_are_shown_harmless(cli: "Cli", crm: Path) -> None:
     cli.ok("snapshot", "-m", "a\x1b[31m")
     cli.ok("tag", "b\x1b[31m")
     assert "\x1b" not in cli.ok("log").out
+
+
+def test_log_shows_every_label_and_every_run(cli: "Cli", recorded: Path) -> None:
+    cli.ok("snapshot", "-m", "before patch")
+    cli.ok("run", "-m", "noop", "--", "true")
+    assert cli("run", "--", "false").code == 4
+    text = cli.ok("log").out
+    assert "as delivered; before patch" in text and "noop (nothing changed)" in text
+    assert "false (exit status 1)" in text
+    text = cli.ok("log", "-v").out
+    assert "ran true" in text and "labelled 'before patch' by " in text
+    failed, noop, first = cli.ok("log", "--json").shapes
+    assert first["labels"] == ["as delivered", "before patch"]
+    assert [one["what"] for one in first["remarks"]] == ["label", "label"]
+    assert (noop["command"], noop["exit_status"]) == (["true"], 0)
+    assert (failed["command"], failed["exit_status"]) == (["false"], 1)
+
+
+def test_many_labels_are_shown_in_short(cli: "Cli", recorded: Path) -> None:
+    for number in range(9):
+        cli.ok("snapshot", "-m", f"night {number}")
+    assert "as delivered; ... 8 more ...; night 8" in cli.ok("log").out
+    assert all(f"'night {number}'" in cli.ok("log", "-v").out for number in range(9))
+
+
+def test_a_tag_that_moves_says_where_it_was(cli: "Cli", recorded: Path) -> None:
+    cli.ok("tag", "golden")
+    (recorded / "new").write_bytes(b"")
+    cli.ok("snapshot")
+    assert "until now that was version 0" in cli.ok("tag", "golden", "--dry-run").out
+    [shape] = cli.ok("tag", "golden", "--json").shapes
+    assert (shape["version"], shape["was"]) == (1, 0)
+    assert "lost the tag 'golden'" in cli.ok("log", "-v").out
+
+
+def test_log_names_a_run_that_is_not_recorded(cli: "Cli", recorded: Path) -> None:
+    [app] = cli.ok("app", "show", "crm", "--json").shapes
+    note = cli.store / "journals" / f"{app['uuid']}.run"
+    note.write_text(
+        f'{{"id":"{5:032}","label":"patch","command":["x"],"since":"{app["created"]}"}}'
+    )
+    assert "patch: running since" in cli.ok("log").err
+    assert cli.ok("log", "--json").shapes[0]["type"] == "run"
+    cli.ok("snapshot")
+    assert "patch (killed before its end was seen)" in cli.ok("log").out

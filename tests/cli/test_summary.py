@@ -39,7 +39,8 @@ def test_the_undo_names_the_app_where_the_command_had_to() -> None:
          "version 0 'as delivered', 4 files added"),
         ({"from_": 0, "version": 1, "modified": 1}, "version 0 -> 1, 1 file modified"),
         ({"from_": 3, "version": 3, "changed": False}, "nothing has changed since version 3"),
-        ({"from_": 3, "version": 3, "label": "x"}, "nothing has changed, version 3 is now 'x'"),
+        ({"from_": 3, "version": 3, "label": "x"},
+         "nothing has changed, version 3 is labelled 'x', too"),
     ],
 )  # fmt: skip
 def test_a_snapshot(facts: dict[str, object], text: str) -> None:
