@@ -36,6 +36,15 @@ def parse_relpath(text: str) -> RelPath:
     return RelPath(text)
 
 
+def is_relpath(text: str) -> bool:
+    """Whether `parse_relpath` takes it."""
+    try:
+        parse_relpath(text)
+    except InvalidNameError:
+        return False
+    return True
+
+
 def to_bytes(path: str) -> bytes:
     return path.encode(_ENCODING, "surrogateescape")  # os.fsencode, in a third of its time
 

@@ -2,6 +2,7 @@
 every row has a sum (rowsum.py), which is checked when an entry is made of it.
 """
 
+import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -45,6 +46,15 @@ class _Meta(msgspec.Struct, frozen=True, array_like=True):
     path_class: str
 
 
+class _FarMeta(msgspec.Struct, frozen=True, array_like=True):
+    """What entries share whose time is beyond the numbers of SQLite (before 1677, after 2262): the
+    time in ns as text, too. A release that knows nothing of it finds no _Meta.
+    """
+
+    mtime: str
+    meta: _Meta
+
+
 _shared_fields = attrgetter(
     "kind",
     "mode",
@@ -60,6 +70,10 @@ _shared_fields = attrgetter(
 )
 _encode_meta = msgspec.msgpack.Encoder().encode
 _decode_meta = msgspec.msgpack.Decoder(_Meta).decode
+_decode_far = msgspec.msgpack.Decoder(_FarMeta).decode
+_FAR = b"\x92"
+"""How a _FarMeta begins: an array of two."""
+_NEAR = range(-(1 << 63), 1 << 63)
 
 
 class Writer:
@@ -90,7 +104,9 @@ class Writer:
             path, mtime, content = to_bytes(entry.path), entry.mtime_ns, None
             if entry.content is not None:
                 content = contents[entry.content.sha256]
-            meta, shared = self._meta(entry)
+            far = mtime if mtime is not None and mtime not in _NEAR else None
+            mtime = mtime if far is None else None
+            meta, shared = self._meta(entry, far)
             total = entry_sum(path, shared, mtime, content)
             rows.append((*self._key(path), content, meta, mtime, total))
         return rows
@@ -105,11 +121,12 @@ class Writer:
             number = self._folders[folder] = self._row("folders", "path", folder)
         return number, name
 
-    def _meta(self, entry: Entry) -> tuple[int, int]:
-        key = _shared_fields(entry)
+    def _meta(self, entry: Entry, far: int | None) -> tuple[int, int]:
+        key = _shared_fields(entry) if far is None else (*_shared_fields(entry), far)
         found = self._metas.get(key)
         if found is None:
-            form = _encode_meta(_make_meta(entry))
+            meta = _make_meta(entry)
+            form = _encode_meta(meta if far is None else _FarMeta(str(far), meta))
             found = self._metas[key] = (self._row("metas", "form", form), meta_sum(form))
         return found
 
@@ -149,7 +166,7 @@ class Reader:
         sha1, sha256, size = blob
         info = None if sha256 is None else BlobInfo(sha1 or Digest(b""), sha256, size)
         fields = self._shared(meta)[0]
-        return Entry(path=path, content=info, mtime_ns=mtime, **fields)  # type: ignore[arg-type]
+        return Entry(path=path, content=info, **{"mtime_ns": mtime, **fields})  # type: ignore[arg-type]
 
     def entry_of(self, key: Key, row: EntryRow | None) -> Entry | None:
         return None if row is None else self.entry(row_path(*key), row)
@@ -158,8 +175,10 @@ class Reader:
         found = self._metas.get(number)
         if found is None:
             row = self._db.execute("SELECT form FROM metas WHERE id = ?", (number,)).fetchone()
-            meta = read_meta(row)
-            found = self._metas[number] = (_meta_fields(meta), meta_sum(row[0]))
+            fields = _meta_fields(read_meta(row))
+            if (far := _far_time(row[0])) is not None:
+                fields["mtime_ns"] = far
+            found = self._metas[number] = (fields, meta_sum(row[0]))
         return found
 
 
@@ -180,12 +199,26 @@ def _make_meta(entry: Entry) -> _Meta:
 
 
 def read_meta(row: tuple[bytes] | None) -> _Meta:
+    """What entries share. Raises DamagedError."""
     try:
         if row is not None:
             return _decode_meta(row[0])
-    except (msgspec.DecodeError, TypeError):  # damage changes types as well
+    except msgspec.DecodeError:
+        with contextlib.suppress(msgspec.DecodeError):
+            return _decode_far(row[0] if row else b"").meta
+    except TypeError:  # damage changes types as well
         pass
     raise damaged_index()
+
+
+def _far_time(form: bytes) -> int | None:
+    """The time in a form that was read before, if it has one. Raises DamagedError."""
+    if not form.startswith(_FAR):
+        return None
+    try:
+        return int(_decode_far(form).mtime)
+    except (msgspec.DecodeError, ValueError):
+        raise damaged_index() from None
 
 
 def damaged_index() -> DamagedError:

@@ -39,7 +39,7 @@ from epmstore.record.root import Root
 from epmstore.record.rows import fresh_rows
 from epmstore.record.shelf import Shelf
 from epmstore.record.store import Store
-from epmstore.relpath import RelPath
+from epmstore.relpath import RelPath, is_relpath
 from epmstore.scan.fsclock import probe_clock
 from epmstore.scan.walk import Classify, Listing, walk
 from epmstore.tree import Entry
@@ -346,7 +346,11 @@ class Recorder:
 
 def unobserved(changes: Changes) -> tuple[tuple[RelPath, str], ...]:
     """What a version says of paths that the look before it did not see, or was not to look at."""
-    named = [(p.path, p.kind) for p in changes.problems if p.kind != "ignored"]
+    named = [
+        (p.path, p.kind)
+        for p in changes.problems
+        if p.kind != "ignored" and (not p.path or is_relpath(p.path))
+    ]
     return (*named, *((entry.path, "ignored") for entry in changes.left))
 
 

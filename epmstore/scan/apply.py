@@ -14,6 +14,7 @@ from epmstore import fsio
 from epmstore.scan.xattrs import NOT_PERMITTED, link_path, read_xattrs, write_xattrs
 from epmstore.tree import Entry
 
+_COARSEST_NS = 2 * 10**9
 _SETID = stat.S_ISUID | stat.S_ISGID
 
 
@@ -41,6 +42,8 @@ def apply_metadata(fd: int, entry: Entry, privileged: bool) -> list[str]:
     mtime = entry.mtime_ns
     if mtime is not None and os.fstat(fd).st_mtime_ns != mtime:
         _attempt(refused, "mtime", lambda: fsio.set_times(fd, mtime))
+        if "mtime" not in refused and _is_elsewhere(os.fstat(fd).st_mtime_ns, mtime):
+            refused.append("mtime")
     return refused
 
 
@@ -101,6 +104,8 @@ def apply_link_metadata(dir_fd: int, name: str, entry: Entry, privileged: bool) 
     mtime = entry.mtime_ns
     if mtime is not None and fsio.lstat(name, dir_fd).st_mtime_ns != mtime:
         _attempt(refused, "mtime", lambda: fsio.set_link_times(name, dir_fd, mtime))
+        if "mtime" not in refused and _is_elsewhere(fsio.lstat(name, dir_fd).st_mtime_ns, mtime):
+            refused.append("mtime")
     return refused
 
 
@@ -111,7 +116,16 @@ def _mode(fd: int) -> int:
 def _attempt(refused: list[str], what: str, change: Callable[[], None]) -> None:
     try:
         change()
+    except OverflowError:  # a number that the kernel has no room for
+        refused.append(what)
     except OSError as error:
         if error.errno not in NOT_PERMITTED:
             raise
         refused.append(what)
+
+
+def _is_elsewhere(found_ns: int, wanted_ns: int) -> bool:
+    """Whether a file system took a time for another one, which lies beyond its own. Fractions may
+    be lost.
+    """
+    return abs(found_ns - wanted_ns) > _COARSEST_NS

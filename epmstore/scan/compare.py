@@ -29,6 +29,7 @@ RACY = -1
 """A ctime that no file has: the stored row differs from whatever is found."""
 
 _TYPE = 0o170000
+_LAST = (1 << 63) - 1
 _COUNT = struct.Struct("<I")
 _ROW_BYTES = 32
 _NO_ROW: Row = (0, 0, 0, 0)
@@ -182,4 +183,6 @@ def _to_bytes(numbers: list[int]) -> bytes:
     try:
         return array("q", numbers).tobytes()
     except OverflowError:  # inodes and owners use all 64 bits; times may lie ages away
+        # a ctime stays on its side of every other time, or one in the future would not be racy
+        numbers[3::4] = [max(-_LAST - 1, min(ctime, _LAST)) for ctime in numbers[3::4]]
         return array("Q", [number & 0xFFFF_FFFF_FFFF_FFFF for number in numbers]).tobytes()

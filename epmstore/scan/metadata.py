@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from epmstore.digest import BlobInfo
 from epmstore.errors import UsageError
 from epmstore.relpath import RelPath, sort_paths
-from epmstore.scan.xattrs import link_path, read_xattrs
+from epmstore.scan.problem import UnreadError
+from epmstore.scan.xattrs import XATTRS_MAX, is_too_much, link_path, read_xattrs
 from epmstore.tree import Entry, Kind, PathClass, Xattrs
 
 _KINDS: dict[int, Kind] = {
@@ -62,7 +63,7 @@ def describe(
     """The entry of `name`, below `dir_fd`, whose stat is `found`; without content and `same_as`.
 
     `fd` is the path itself, open, where the caller has it so. Of a `state` file, times and holes
-    are left out: they change all the time and say nothing. Raises OSError (see problem.judge).
+    are left out: they change all the time and say nothing. Raises as `read_rest`.
     """
     target, xattrs = read_rest(dir_fd, name, found.st_mode, fd=fd)
     return make_entry(
@@ -75,10 +76,18 @@ def read_rest(
 ) -> tuple[str | None, Xattrs]:
     """What neither a stat nor the content says: the target of a symlink, extended attributes.
 
-    Raises OSError.
+    Raises OSError; UnreadError for what no entry may have: a symlink without a target, more
+    attributes than XATTRS_MAX.
     """
     target = os.readlink(name, dir_fd=dir_fd) if stat.S_ISLNK(mode) else None
-    return target, read_xattrs(link_path(dir_fd, name) if fd is None else fd)
+    if target == "":
+        raise UnreadError(name, "unreadable", "a symlink without a target")
+    xattrs = read_xattrs(link_path(dir_fd, name) if fd is None else fd)
+    if is_too_much(xattrs):
+        raise UnreadError(
+            name, "unreadable", f"more than {XATTRS_MAX:,} bytes of extended attributes"
+        )
+    return target, xattrs
 
 
 _MODES = tuple(range(0o10000))
@@ -139,14 +148,14 @@ def group_links(found: Iterable[tuple[RelPath, os.stat_result]]) -> dict[RelPath
 def _user_name(uid: int) -> str | None:
     try:
         return _text(pwd.getpwuid(uid).pw_name)
-    except KeyError:
+    except (KeyError, OSError):  # whoever is to know it may not answer
         return None
 
 
 def _group_name(gid: int) -> str | None:
     try:
         return _text(grp.getgrgid(gid).gr_name)
-    except KeyError:
+    except (KeyError, OSError):
         return None
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from epmstore import fsio
 from epmstore.scan.problem import UnreadError, judge
-from epmstore.scan.xattrs import read_xattrs
+from epmstore.scan.xattrs import is_too_much, read_xattrs
 from epmstore.tree import Xattrs
 
 TRIES = 3
@@ -87,7 +87,8 @@ def read_as_listed(dir_fd: int, name: str, expected: Listed) -> tuple[bytes, Xat
                 or not _is_same(found, expected)
             ):
                 return None
-            return data, read_xattrs(fd)
+            xattrs = read_xattrs(fd)
+            return None if is_too_much(xattrs) else (data, xattrs)
         finally:
             os.close(fd)
     except OSError:
@@ -121,12 +122,13 @@ def read_steady(dir_fd: int, name: str, expected: Listed, limit: int) -> Steady:
 def stream_steady(dir_fd: int, name: str, expected: Listed, limit: int) -> Iterator[SteadyStream]:
     """A regular file of at most `limit` bytes, open, for reading it in pieces; one try only.
 
-    Raises UnreadError, as `read_steady`; and so does the reading itself.
+    Raises UnreadError, as `read_steady`, but for a larger file, which is unreadable; and so does
+    the reading itself.
     """
     with _open(dir_fd, name, expected) as fd:
         found = _check(fd, name, expected)
         if found.st_size > limit:
-            raise UnreadError(name, "unstable", f"grew beyond {limit} bytes")
+            raise UnreadError(name, "unreadable", f"has more than {limit:,} bytes")
         yield SteadyStream(name, fd, found)
 
 

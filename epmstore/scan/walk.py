@@ -38,6 +38,7 @@ TRIES = 3
 
 _REPLACED = "another directory took its name meanwhile"
 _MOUNTED = "another file system is mounted here"
+_LONG_NAME = f"its name has more than {NAME_MAX} bytes"
 _TOO_LONG = f"holds paths of more than {PATH_MAX:,} bytes"
 _SURELY_SHORT = (
     PATH_MAX - NAME_MAX - 1
@@ -260,20 +261,27 @@ def _list(fd: int, folder: str) -> tuple[list[str], list[os.stat_result], list[P
     names = os.listdir(fd)
     # ASCII sorts alike as text and as bytes; this is asked once a folder, not once a name.
     names.sort(key=None if "".join(names).isascii() else os.fsencode)
+    lost: list[Problem] = []
+    if max(map(len, names), default=0) > NAME_MAX // 4:  # no character takes more bytes than that
+        lost = [
+            Problem(join(folder, name), "unreadable", _LONG_NAME)
+            for name in names
+            if len(to_bytes(name)) > NAME_MAX
+        ]
+        names = [name for name in names if len(to_bytes(name)) <= NAME_MAX]
     lstat = os.lstat
     try:
-        return names, [lstat(name, dir_fd=fd) for name in names], []
+        return names, [lstat(name, dir_fd=fd) for name in names], lost
     except OSError:
-        return _list_slowly(fd, folder, names)
+        return _list_slowly(fd, folder, names, lost)
 
 
 def _list_slowly(
-    fd: int, folder: str, names: list[str]
+    fd: int, folder: str, names: list[str], lost: list[Problem]
 ) -> tuple[list[str], list[os.stat_result], list[Problem]]:
     """As `_list`, one name at a time, because one of them cannot be looked at."""
     seen: list[str] = []
     stats: list[os.stat_result] = []
-    lost: list[Problem] = []
     for name in names:
         try:
             stats.append(os.lstat(name, dir_fd=fd))

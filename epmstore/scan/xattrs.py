@@ -18,6 +18,11 @@ _RECORDED = ("user.", "trusted.", "security.")
 # The kernel sets other security labels by its own policy; one that we did not record stays.
 _REMOVABLE = ("user.", "trusted.", "security.capability")
 
+XATTRS_MAX = 1 << 17
+"""Bytes of all recorded attributes of one path, names included: the paths of one catalog line must
+have room in it.
+"""
+
 _NONE_HERE = (errno.ENOTSUP, errno.ENODATA, errno.ENOSYS)
 NOT_PERMITTED = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errno.EROFS)
 
@@ -57,6 +62,10 @@ def write_xattrs(where: int | str, wanted: Xattrs) -> list[str]:
         if present.get(name) != value:
             _attempt(refused, name, where, value)
     return sorted(refused)
+
+
+def is_too_much(xattrs: Xattrs) -> bool:
+    return bool(xattrs) and sum(len(name) + len(value) for name, value in xattrs) > XATTRS_MAX
 
 
 def is_recorded(name: str) -> bool:

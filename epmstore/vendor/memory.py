@@ -64,7 +64,7 @@ class Memory:
         """A reader that may not write makes it anew the next time."""
         if len(found.pairs) > FEW:
             return
-        with contextlib.suppress(OSError, UnicodeEncodeError):
+        with contextlib.suppress(OSError, UnicodeEncodeError, OverflowError):
             data = msgspec.msgpack.encode(found)
             replace_file(self._path, hashlib.sha256(data).digest() + data)
 

@@ -38,6 +38,9 @@ from epmstore.vendor.hygiene import check_name
 MAX_LINE = 64 << 20
 MAX_DEPTH = 16
 MAX_NUMBER: Final = 1 << 53
+LAST_NS: Final = 10**9 << 63
+"""No file system has seconds beyond 64 bits."""
+_DIGITS: Final = len(str(-LAST_NS))
 MAX_TEXT = 4096
 MAX_NAME = 64
 MAX_PATTERNS = 1000
@@ -140,7 +143,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(text: str) -> int:
-    if len(text) > 20:
+    if len(text) > _DIGITS:
         raise BadCatalogError(f"a number of {len(text)} digits")
     return int(text)
 
@@ -227,7 +230,7 @@ def _check_entries(entries: Iterable[Entry]) -> None:
         if owner not in owners:
             _check_owner(*owner)
             owners.add(owner)
-        if entry.mtime_ns is not None and not -(1 << 62) < entry.mtime_ns < 1 << 62:
+        if entry.mtime_ns is not None and not -LAST_NS < entry.mtime_ns < LAST_NS:
             raise BadCatalogError(f"{to_json(entry.path)!r} has a time beyond all times")
         info = entry.content
         if info is not None:

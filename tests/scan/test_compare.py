@@ -12,6 +12,7 @@ from epmstore.scan.compare import (
     pack_stats,
     racy,
     repack_stats,
+    settle_stats,
     unpack_stats,
 )
 from epmstore.scan.walk import Listing, walk
@@ -91,7 +92,7 @@ def test_round_trip(rows: dict[str, tuple[int, int, int, int]]) -> None:
 
 @pytest.mark.parametrize(
     "numbers",
-    [{"ino": (1 << 64) - 1}, {"mtime": 1 << 70}, {"mtime": -(1 << 70)}, {"ctime": 1 << 63}],
+    [{"ino": (1 << 64) - 1}, {"mtime": 1 << 70}, {"mtime": -(1 << 70)}],
 )
 def test_numbers_beyond_64_bits_still_differ(numbers: dict[str, int]) -> None:
     odd = pack_stats(["a"], [Numbers(**numbers)])
@@ -99,6 +100,16 @@ def test_numbers_beyond_64_bits_still_differ(numbers: dict[str, int]) -> None:
     key, value = next(iter(numbers.items()))
     assert odd != pack_stats(["a"], [Numbers(**{key: value - 1})])
     assert list(unpack_stats(odd)) == ["", "a"]
+
+
+@pytest.mark.parametrize("ctime", [1 << 63, (1 << 64) + 7, 1 << 80])
+def test_a_change_ages_ahead_is_racy(ctime: int) -> None:
+    shown = pack_stats(["a"], [Numbers(ctime=ctime)])
+    for stored in (
+        pack_stats(["a"], [Numbers(ctime=ctime)], settled_ns=1 << 62),
+        settle_stats(shown, {}, settled_ns=1 << 62),
+    ):
+        assert compare_stats(stored, shown).changed == ("a",)
 
 
 def test_owners_of_all_32_bits() -> None:
