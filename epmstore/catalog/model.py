@@ -106,7 +106,8 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     of a partial checkout (null: all), `safety` the version recorded before it, `from_` the version
     that was live. `command` is what `run` ran, and `exit_status` how that ended (null: nobody saw
     its end, because who ran it was killed). `ignored` is the digest of the rules in force,
-    `unobserved` pairs of path and why. `tree` is the sum of the whole tree at this version (see
+    `rules` are these where no version before says them of that digest, and there are any;
+    `unobserved` are pairs of path and why. `tree` is the sum of the whole tree at this version (see
     tree.tree_sum), as 64 hex digits. A version of many entries is a run of lines, `part` of
     `parts`, each of which repeats all of this.
     """
@@ -129,6 +130,7 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     command: tuple[str, ...] | None = None
     exit_status: int | None = None
     ignored: str | None = None
+    rules: Patterns | None = None
     unobserved: tuple[tuple[RelPath, str], ...] = ()
     requires: tuple[Requirement, ...] = ()
     part: int = 1

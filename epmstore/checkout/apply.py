@@ -380,6 +380,7 @@ def _draft(
         safety=None if is_rescue else header.safety,
         from_=head.version.version,
         ignored=header.rules,
+        rules=header.patterns,
         unobserved=header.unobserved,
     )
     return VersionPart(

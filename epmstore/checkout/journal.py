@@ -23,6 +23,7 @@ import msgspec
 
 from epmstore import codec, fsio, seal
 from epmstore.atomic import directory, discard, read_file, remove_file
+from epmstore.catalog.classes import Patterns
 from epmstore.catalog.model import Actor, Reason
 from epmstore.checkout.plan import Seen, Step
 from epmstore.checkout.stage import Refused
@@ -57,6 +58,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     rules: str
     release: int | None = None
     unobserved: tuple[tuple[RelPath, str], ...] = ()
+    patterns: Patterns | None = None
 
     @property
     def stage(self) -> str:
@@ -217,16 +219,18 @@ def _header_form(header: Header) -> dict[str, Any]:
     form: dict[str, Any] = msgspec.structs.asdict(header)
     form["root"] = text_to_json(header.root)
     form["scope"] = None if header.scope is None else [to_json(path) for path in header.scope]
+    form["patterns"] = msgspec.to_builtins(header.patterns)
     form["unobserved"] = [(to_json(path), why) for path, why in header.unobserved]
     return form
 
 
 def _header_from_form(form: dict[str, Any]) -> Header:
     scope = form["scope"]
-    optional = {"release", "unobserved"}  # what journals of older releases lack
+    optional = {"release", "unobserved", "patterns"}  # what journals of older releases lack
     known = {n: form[n] for n in Header.__struct_fields__ if n in form or n not in optional}
     known["root"] = text_from_json(form["root"])
     known["scope"] = None if scope is None else tuple(from_json(path) for path in scope)
+    known["patterns"] = msgspec.convert(form.get("patterns"), Patterns | None)
     known["unobserved"] = tuple((from_json(p), why) for p, why in form.get("unobserved", ()))
     return Header(**known)
 

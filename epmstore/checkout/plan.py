@@ -3,7 +3,9 @@ left alone. Pure.
 
 - Not observed is not absent: no step is on or below a path that this look at the root did not see
   exactly. Ignored paths are not touched, and neither is `state` unless the path itself is named.
-- What the wanted tree lacks goes if a change or a release had put it there; else it is kept.
+- What the wanted tree lacks goes if a change or a release had put it there; else it is kept. So is
+  whatever could not be seen, by the rules of that time, when the wanted tree was recorded: it goes
+  only if it is named itself.
 - Configuration that was edited by hand is kept unless it is named or asked for.
 - A database is replaced as a whole or not at all, and only if it is classified or named.
 - A FIFO, socket or device is never displaced: it could not be brought back.
@@ -21,6 +23,7 @@ import msgspec
 
 from epmstore.catalog.classes import Class
 from epmstore.catalog.model import Counts
+from epmstore.checkout.sight import CLEAR, Sight
 from epmstore.digest import BlobInfo, Digest
 from epmstore.errors import ConflictError
 from epmstore.relpath import RelPath, join, parents, sort_paths, split
@@ -73,8 +76,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What the look at the root showed beside entries: paths that were not observed, and why;
     ignored ones; FIFOs, sockets and devices (`special`, with what each is); databases. `purged` are
-    addresses of contents that were destroyed. `unknown` are paths that were not observed for the
-    wanted version: it does not say that nothing was there.
+    addresses of contents that were destroyed. `sight` is what could be seen for the wanted tree:
+    of other paths that it lacks it does not say that nothing was there.
     """
 
     unobserved: Mapping[RelPath, str] = {}
@@ -82,7 +85,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     special: Mapping[RelPath, str] = {}
     purged: Collection[Digest] = frozenset()
     databases: tuple[Database, ...] = ()
-    unknown: Collection[RelPath] = frozenset()
+    sight: Sight = CLEAR
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):
@@ -210,6 +213,7 @@ def is_within(path: str, tops: Collection[str]) -> bool:
 NEVER_STORED = "secret: its content is never stored"
 PURGED = "its content was purged"
 _NO_CONTENT = "only its metadata was recorded"
+_NOBODYS = "no change or release had put it there"
 _FIELDS = ("mode", "uid", "gid", "xattrs")
 
 _Verdict: TypeAlias = Op | Literal["kept", "refused", "not restored", "untouched"]
@@ -313,13 +317,12 @@ class _Planner:
         is_purged = d.found is not None and self._is_purged(d.found)
         if is_purged and not forced:
             return self._give("kept", d.path, "purged: it could not be brought back")
-        if is_within(d.path, self._around.unknown) and not forced:
-            return self._give(
-                "kept", d.path, "not observed when the version was recorded: it may have been there"
-            )
+        unseen = None if forced else self._why_unseen(d)
+        if unseen is not None:
+            return self._give("kept", d.path, f"{unseen}: it may have been there")
         if d.by_change or self._options.exact or self._in_unit(d.path):
             return op
-        return self._give("kept", d.path, "no change or release had put it there")
+        return self._give("kept", d.path, _NOBODYS)
 
     def _as_possible(self, d: Difference) -> Entry | None:
         """The wanted entry, as a name of a file that will be there: the first of its links may stay
@@ -390,13 +393,18 @@ class _Planner:
             if self._verdicts[path] == "rmdir":
                 self._verdicts[path] = self._give("kept", path, "not empty")
             elif self._verdicts[path] == "retype":
-                raise _cannot_retype(path, d, holding[path])
+                only = all(self._whys.get(p) in (_NOBODYS, "not empty") for p in holding[path])
+                raise _cannot_retype(path, d, holding[path], exact_helps=only)
 
     # Facts.
 
     def _give(self, verdict: _Verdict, path: RelPath, why: str) -> _Verdict:
         self._whys[path] = why
         return verdict
+
+    def _why_unseen(self, d: Difference) -> str | None:
+        is_dir = d.found is not None and d.found.kind == "directory"
+        return self._around.sight.why_unseen(d.path, is_dir)
 
     def _is_purged(self, entry: Entry) -> bool:
         return entry.content is not None and entry.content.digest in self._around.purged
@@ -483,12 +491,15 @@ def _look(entry: Entry | None) -> tuple[object, ...]:
     return (entry.mtime_ns, *(getattr(entry, field) for field in _FIELDS))
 
 
-def _cannot_retype(path: RelPath, d: Difference, holding: list[RelPath]) -> ConflictError:
+def _cannot_retype(
+    path: RelPath, d: Difference, holding: list[RelPath], *, exact_helps: bool
+) -> ConflictError:
     kind = d.wanted.kind if d.wanted is not None else "file"
     names = ", ".join(map(repr, holding[:10]))
     return ConflictError(
         f"{path!r} is to become a {kind}, and holds what would be kept: {names}",
-        hint="move it elsewhere, or use --exact to remove what nobody recorded on purpose",
+        hint="move it elsewhere"
+        + (", or use --exact to remove what nobody recorded on purpose" if exact_helps else ""),
         path=path,
         kept=holding,
     )

@@ -27,6 +27,7 @@ from epmstore.checkout.plan import (
     make_plan,
 )
 from epmstore.checkout.preflight import Terms, preflight
+from epmstore.checkout.sight import CLEAR, Sight, sight_of
 from epmstore.clock import to_rfc3339
 from epmstore.errors import ChangedError, DamagedError, PathNotFoundError
 from epmstore.packed import PackedEntries
@@ -104,15 +105,17 @@ class Checkout:
         state: CatalogState,
         progress: Progress,
         released: Released | None = None,
+        release_sight: Callable[[int], Sight] = lambda release: CLEAR,
     ) -> None:
         """`state` is the history as it is before anything is done; `released` answers requests for
-        a release.
+        a release, and `release_sight` what it could not say of paths that it lacks.
         """
         self._recorder = recorder
         self._root = root
         self._state = state
         self._progress = progress
         self._released = released
+        self._release_sight = release_sight
         self._store = recorder.store
         self._app = recorder.app
 
@@ -258,13 +261,16 @@ class Checkout:
             special={p.path: p.why for p in look.found.skipped},
             purged=self._store.contents.purged(),
             databases=tuple(databases(listings, folders)),
-            unknown=frozenset() if request.of is None else self._unknown(request.of),
+            sight=self._sight(request),
         )
 
-    def _unknown(self, version: int) -> frozenset[RelPath]:
-        """What could not be observed when the version was recorded; what was ignored is absent."""
-        named = self._version(version).unobserved
-        return frozenset(path for path, why in named if why != "ignored")
+    def _sight(self, request: Request) -> Sight:
+        """What could be seen when that was recorded, or released, which is asked for."""
+        if request.release is not None:
+            return self._release_sight(request.release)
+        assert request.of is not None, "a request is for a version or for a release"
+        history = (one.record for one in self._state.versions)
+        return sight_of(self._version(request.of), history, self._recorder.rules.patterns)
 
     def _within(
         self,
@@ -331,7 +337,8 @@ class Checkout:
             label=request.label,
             actor=self._recorder.actor,
             rules=self._recorder.rules.digest(),
-            unobserved=unobserved(look.changes),
+            patterns=self._recorder.rules_to_say(newest),
+            unobserved=unobserved(look),
         )
 
     def _version(self, number: int) -> VersionRecord:

@@ -110,6 +110,12 @@ class Entries:
             (f'"txid":"{txid}"'.encode(),),
         )
 
+    def says_rules(self, app: str, digest: str) -> bool:
+        """Whether a version of this digest of the rules in force says which these are."""
+        ignored, rules = f'"ignored":"{digest}"'.encode(), b'"rules":{'
+        where = "type = 'version' AND instr(form, ?) AND instr(form, ?) ORDER BY r.seq DESC LIMIT 1"
+        return self._one_record(app, where, (ignored, rules)) is not None
+
     def _one_record(self, app: str, where: str, arguments: tuple[object, ...]) -> Record | None:
         with self.database.read() as db:
             row = db.execute(

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 import msgspec
 
 from epmstore.catalog.appcat import App
-from epmstore.catalog.classes import Rules
+from epmstore.catalog.classes import Patterns, Rules
 from epmstore.catalog.format import decode_line
 from epmstore.catalog.model import (
     Actor,
@@ -314,10 +314,23 @@ class Recorder:
             from_=None if before is None else before.version,
             exit_status=intent.exit_status,
             ignored=self.rules.digest(),
-            unobserved=unobserved(changes),
+            rules=self.rules_to_say(before),
+            unobserved=unobserved(look),
         )
         removed = paths_of([*changes.removed, *changes.left])
         return VersionPart(header, changes.added.joined(changed), meta, removed)
+
+    def rules_to_say(self, newest: VersionRecord | None) -> Patterns | None:
+        """The rules in force, if the version after `newest` has to say them: what they leave out is
+        not in its tree, and was not seen to be absent.
+        """
+        digest = self.rules.digest()
+        if self.rules.patterns == Patterns():
+            return None
+        if newest is not None and newest.rules is not None and newest.ignored == digest:
+            return None
+        is_known = newest is not None and self.store.entries.says_rules(self.app.uuid, digest)
+        return None if is_known else self.rules.patterns
 
     def _remember(
         self,
@@ -344,11 +357,12 @@ class Recorder:
         return to_rfc3339(self.store.clock.now())
 
 
-def unobserved(changes: Changes) -> tuple[tuple[RelPath, str], ...]:
+def unobserved(look: Look) -> tuple[tuple[RelPath, str], ...]:
     """What a version says of paths that the look before it did not see, or was not to look at."""
+    changes = look.changes
     named = [
         (p.path, p.kind)
-        for p in changes.problems
+        for p in (*changes.problems, *look.found.skipped)
         if p.kind != "ignored" and (not p.path or is_relpath(p.path))
     ]
     return (*named, *((entry.path, "ignored") for entry in changes.left))

@@ -84,6 +84,17 @@ class Releases:
         about = self.about()
         return Patterns() if about is None else about.patterns
 
+    def patterns_at(self, version: int) -> Patterns:
+        """What the vendor's word was when a release was published."""
+        said = Patterns()
+        for line in self._store.entries.records(self.catalog):
+            if line.type == "about":
+                about = decode_line(line.form)[1]
+                said = about.patterns if isinstance(about, AboutRecord) else said
+            elif line.version == version:
+                break
+        return said
+
     def head(self) -> str | None:
         """The SHA-256 of the catalog's last line: equal heads are equal catalogs."""
         found = self._store.entries.position(self.catalog)

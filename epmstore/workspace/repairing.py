@@ -9,6 +9,7 @@ from epmstore.checkout.differences import Pair
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.preflight import Terms
 from epmstore.checkout.run import Checkout, Prepared, Request
+from epmstore.checkout.sight import Sight
 from epmstore.digest import BlobInfo
 from epmstore.errors import NotFoundError, NotRestorableError
 from epmstore.record.recorder import Look
@@ -90,7 +91,14 @@ class Repairing(Verifying):
         return msgspec.structs.replace(result, kept=(*result.kept, *repair.left), label=label)
 
     def _checkout(self, root: Root) -> Checkout:
-        return Checkout(self._recorder, root, self.state(), self._progress, self._released)
+        return Checkout(
+            self._recorder,
+            root,
+            self.state(),
+            self._progress,
+            self._released,
+            lambda release: Sight(self.releases.patterns_at(release), {}),
+        )
 
     def _released(self, request: Request, look: Look) -> dict[RelPath, Pair]:
         return self._repair(request, look).pairs

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from epmstore.catalog.classes import Patterns
 from epmstore.checkout.plan import (
     Difference,
     Options,
@@ -18,6 +19,7 @@ from epmstore.checkout.plan import (
     make_plan,
     plan_from_empty,
 )
+from epmstore.checkout.sight import Sight
 from epmstore.digest import identify
 from epmstore.errors import ConflictError
 from epmstore.relpath import RelPath, parents
@@ -164,14 +166,14 @@ class TestUnobserved:
 
     @pytest.mark.parametrize("exact", [False, True])
     def test_what_the_wanted_version_could_not_see_is_not_removed(self, exact: bool) -> None:
-        around = Surroundings(unknown={RelPath("a")})
+        around = Surroundings(sight=Sight(Patterns(), {RelPath("a"): "unreadable"}))
         found = [go(folder("a")), go(file("a/x")), go(file("ab")), turn(file("b"), file("b", TWO))]
         plan = make_plan(found, Options(exact=exact), around)
         assert steps(plan) == [("unlink", "ab"), ("put", "b")]
         assert names(plan.kept) == ["a", "a/x"]
 
     def test_it_is_removed_if_it_is_named(self) -> None:
-        around = Surroundings(unknown={RelPath("a")})
+        around = Surroundings(sight=Sight(Patterns(), {RelPath("a"): "unreadable"}))
         plan = make_plan([go(file("a"))], Options(scope=(RelPath("a"),)), around)
         assert steps(plan) == [("unlink", "a")]
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
+from epmstore.catalog.classes import Patterns
 from epmstore.catalog.model import AboutRecord
 from epmstore.clock import to_rfc3339
+from epmstore.digest import identify
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 from epmstore.vendor import seeking
-from epmstore.vendor.publish import Draft, publish
+from epmstore.vendor.publish import Draft, publish, say
 from epmstore.vendor.releases import Releases
 from epmstore.workspace import Workspace
 from tests.cli.test_json import check
@@ -197,6 +199,29 @@ def test_checkout_of_a_release_goes_there_and_rollback_comes_back(
     assert {**before, "mine": (b"mine", 0o644)} == tree(root)
     assert cli("checkout", "release:9", "--yes").code == 5
     os.unlink(root / "mine")
+
+
+def test_what_a_release_was_not_to_look_at_is_not_removed(
+    cli: "Cli", root: Path, tmp_path: Path
+) -> None:
+    """Its vendor ignored a folder when it was published, and does so no more."""
+    put(cli, tmp_path, 2)
+    slim = {path: data for path, data in RELEASES[2].items() if not path.startswith("doc/")}
+    with Workspace.open(cli.store) as ws:
+        about = Releases(ws._store, ws.apps.get("crm").uuid).about()
+        assert about is not None
+        say(ws._store, about.app, replace(about, patterns=Patterns(ignore=("doc/",))))
+        files = [
+            Entry(path=RelPath(path), kind="file", mode=0o644, mtime_ns=1, content=identify(data))
+            for path, data in slim.items()
+        ]
+        with ws._store.keep_packs():
+            publish(ws._store, about, files, [], Draft(label="1.3"))
+        say(ws._store, about.app, replace(about, patterns=Patterns()))
+    for exact in ((), ("--exact",)):
+        found = cli("checkout", "release:3", *exact)
+        assert "doc/1 (it was ignored then: it may have been there)" in found.err
+    assert (root / "doc/1").read_bytes() == RELEASES[2]["doc/1"]
 
 
 def test_a_catalog_alone_gives_nobody_rights(cli: "Cli", root: Path) -> None:
