@@ -2,9 +2,12 @@
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 from epmstore.errors import UsageError
+
+_UPTIME = Path("/proc/uptime")
 
 
 class Clock(Protocol):
@@ -24,7 +27,13 @@ class SystemClock:
         return time.time()
 
     def uptime(self) -> float:
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
+        """As the kernel writes it down, for whom the calls are made up, too, by who pretends
+        another time.
+        """
+        try:
+            return float(_UPTIME.read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class FixedClock:
@@ -33,12 +42,16 @@ class FixedClock:
     def __init__(self, start: float = 1_790_000_000.0) -> None:
         self._now = start
         self._uptime = 1000.0
+        self._starts = 0
 
     def now(self) -> float:
         return self._now
 
     def uptime(self) -> float:
         return self._uptime
+
+    def boot(self) -> str:
+        return f"start {self._starts}"
 
     def advance(self, seconds: float) -> None:
         self._now += seconds
@@ -52,6 +65,7 @@ class FixedClock:
         """As a reboot does it, which takes so long."""
         self._now += seconds
         self._uptime = 10.0
+        self._starts += 1
 
 
 def to_rfc3339(seconds: float) -> str:

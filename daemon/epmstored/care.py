@@ -17,8 +17,10 @@ from typing import Final, Protocol
 import msgspec
 
 from epmstore.care import drill, ledger
+from epmstore.clock import to_rfc3339
 from epmstore.config import Config
 from epmstore.errors import EpmError
+from epmstore.reckon import DAY, GRACE
 from epmstore.workspace import Workspace
 from epmstored import room, schedule
 from epmstored.bridge import Bridge
@@ -62,6 +64,7 @@ class Carer:
         self._bridge = Bridge("care", open_workspace, niceness=19)
         self._process = TaskProcess()
         self._known = ledger.load(store)
+        self._has_leapt = False
         self.room = AMPLE
 
     async def run(self) -> None:
@@ -79,6 +82,7 @@ class Carer:
         """What is due now; its name if there was anything. Raises nothing that care can meet."""
         # a store that is gone, or that cannot be opened, is the recorders' to say
         with contextlib.suppress(EpmError, OSError):
+            await self._look_at_clock()
             await self._look_at_room()
         if self._is_anything_under_way():
             return None
@@ -124,6 +128,22 @@ class Carer:
             self._say(found)
         self.room = found
         self._recording.set_room(why_full=found.why if found.level == "full" else None)
+
+    async def _look_at_clock(self) -> None:
+        """Also so that somebody is there to see that it goes on as it should."""
+        found = await self._bridge.run(lambda workspace: workspace.care.reckon())
+        if found.has_leapt == self._has_leapt:
+            return
+        self._has_leapt = found.has_leapt
+        if found.has_leapt:
+            log.error(
+                "the clock leapt: it says %s, and is %+.0f s from what this host was up since it"
+                " was right; nothing is forgotten by its word until it is set right, or has kept to"
+                " it for %.0f days of uptime",
+                to_rfc3339(found.read.wall), found.ahead, GRACE / DAY
+            )  # fmt: skip
+        else:
+            log.info("the clock is believed again")
 
     def _say(self, found: Room) -> None:
         if found.level == "full":

@@ -97,6 +97,9 @@ def perform(workspace: Workspace, order: Order) -> Outcome:
 
 def _forget(workspace: Workspace, order: Order, said: list[Said]) -> None:
     policy = policy_of(order.retention)
+    if workspace.care.reckon().doubt is not None:
+        said.append(Said(logging.INFO, "nothing is forgotten while the clock is in doubt"))
+        return
     for app in workspace.apps.list():
         found = workspace.care.forget(app.key, policy)
         if found.versions:
@@ -107,6 +110,9 @@ def _forget(workspace: Workspace, order: Order, said: list[Said]) -> None:
 
 def _gc(workspace: Workspace, order: Order, said: list[Said]) -> None:
     found = workspace.care.gc()
+    if found.held:
+        text = f"what {found.held} forgotten versions hold is kept for now"
+        said.append(Said(logging.INFO, text))
     if found.freed or found.rewritten:
         text = f"{found.freed} bytes are freed, {found.rewritten} written anew"
         said.append(Said(logging.INFO, text))

@@ -16,7 +16,10 @@ from epmstore.catalog import appcat
 from epmstore.catalog.appcat import App
 from epmstore.clock import to_rfc3339
 from epmstore.errors import DamagedError, EpmError
+from epmstore.measures import format_duration
+from epmstore.reckon import GRACE, Reckoning
 from epmstore.record import change
+from epmstore.record.reckoned import reckon
 from epmstore.record.recorder import Recorder
 from epmstore.record.replay import is_behind
 from epmstore.record.reserve import SIZE, has_reserve
@@ -117,19 +120,46 @@ def _index(store: Store) -> Check:
 
 
 def _clock(store: Store) -> Check:
-    """That it is set, and not before what is recorded."""
+    """That it is set, not before what is recorded, and goes on as this host does."""
     now = store.clock.now()
     newest = OLDEST
     try:
         for app in store.recorded_apps():
             for info in index_state(store, app).versions[-1:]:
-                newest = max(newest, info.time)
+                newest = max(newest, info.reckoned)
     except DamagedError:
         pass
-    ok = now >= newest - 60
-    detail = to_rfc3339(now) if ok else f"{to_rfc3339(now)} is before {to_rfc3339(newest)}"
-    hint = None if ok else "set the clock: times of versions would be wrong"
-    return Check("clock", ok, detail, hint)
+    if now < newest - 60:
+        detail = f"{to_rfc3339(now)} is before {to_rfc3339(newest)}"
+        return Check("clock", False, detail, "set the clock: times of versions would be wrong")
+    found = reckon(store)
+    return _leap(found) if found.has_leapt else Check("clock", True, _believed(found))
+
+
+def _leap(found: Reckoning) -> Check:
+    """Of a clock that went on otherwise than the host."""
+    assert found.doubt is not None, "it leapt"
+    by = format_duration(round(abs(found.ahead)))
+    where = "ahead of" if found.ahead > 0 else "behind"
+    detail = (
+        f"{to_rfc3339(found.read.wall)} is {by} {where} {to_rfc3339(found.time)}, which is what the"
+        " time was when it was last right and how long this host was up since"
+    )
+    left = format_duration(round(GRACE - found.doubt.lasted))
+    hint = (
+        "set the clock, if it is wrong; if it is right (the host was off, or the clock was wrong"
+        f" before), nothing needs to be done: it is believed after {left} more of uptime, and until"
+        " then nothing is forgotten by its word"
+    )
+    return Check("clock", False, detail, hint)
+
+
+def _believed(found: Reckoning) -> str:
+    now = to_rfc3339(found.read.wall)
+    if found.doubt is None:
+        return now
+    left = format_duration(round(GRACE - found.doubt.lasted))
+    return f"{now}; what a policy forgets is freed once it was observed for {left} more"
 
 
 def _appcat_and_apps(store: Store) -> Iterator[Check]:

@@ -2,7 +2,8 @@
 
 What may not be forgotten: the latest version, pinned and tagged ones, what `undo` would bring back
 (recorded in the last 30 days), and everything of an application that is on hold or whose checkout
-has not ended. A policy passes over these, an explicit request is refused.
+has not ended. A policy passes over these, an explicit request is refused. A policy goes by reckoned
+time (epmstore/reckon.py): a clock that leaps makes no version old.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from epmstore.clock import from_rfc3339, to_rfc3339
 from epmstore.digest import Sha256
 from epmstore.errors import ConflictError, NotRestorableError, VersionNotFoundError
 from epmstore.record.commit import commit_fact, commit_judged
+from epmstore.record.reckoned import keep, reckon
 from epmstore.record.replay import catch_up
 from epmstore.record.store import Store
 
@@ -37,12 +39,13 @@ ONLY_EXEMPT = Policy(
 
 class Forgotten(msgspec.Struct, frozen=True):
     """`versions` in order; `freed`: about how many bytes the next collection frees because of it.
-    With `dry_run` nothing was recorded.
+    With `dry_run` nothing was recorded. `named`: these versions were asked for.
     """
 
     versions: tuple[int, ...]
     freed: int
     dry_run: bool = False
+    named: bool = False
 
 
 def forget(
@@ -61,6 +64,8 @@ def forget(
     """
     with store.lock_write():
         catch_up(store)
+    reckoning = reckon(store) if dry_run else keep(store)
+    named = not isinstance(chosen, Policy)
     versions = _chosen(store, app, chosen)
     freed = freed_by(store, app, versions) if versions else 0
 
@@ -68,12 +73,19 @@ def forget(
         """Chosen once more: counting took a while, and somebody may have pinned or tagged one."""
         nonlocal versions
         versions = _chosen(store, app, chosen)
-        now = to_rfc3339(store.clock.now())
-        return ForgetRecord(time=now, actor=actor, versions=versions) if versions else None
+        if not versions:
+            return None
+        return ForgetRecord(
+            time=to_rfc3339(store.clock.now()),
+            actor=actor,
+            versions=versions,
+            named=named,
+            reckoned=None if reckoning.doubt is None else to_rfc3339(reckoning.sure),
+        )
 
     if versions and not dry_run:
         commit_judged(store, app, make)
-    return Forgotten(versions, freed, dry_run)
+    return Forgotten(versions, freed, dry_run, named)
 
 
 def unforget(
@@ -98,12 +110,12 @@ def unforget(
 
 
 def _chosen(store: Store, app: str, chosen: Policy | Sequence[int]) -> tuple[int, ...]:
-    now, state = store.clock.now(), index_state(store, app)
-    barrier = _barrier(store, app, state)
+    now, state = reckon(store).sure, index_state(store, app)
+    barrier = _barrier(store, app, state, now)
     if isinstance(chosen, Policy):
-        return () if barrier else tuple(forgettable(points(state), chosen, now))
+        return () if barrier else tuple(forgettable(points(state, now), chosen, now))
     _check_known(state, chosen)
-    kept = reasons(points(state), ONLY_EXEMPT, now)
+    kept = reasons(points(state, now), ONLY_EXEMPT, now)
     wanted = tuple(sorted(set(chosen).intersection(kept)))
     for version in wanted:
         why = [barrier] if barrier else kept[version]
@@ -127,7 +139,7 @@ LETS_GO = {
 ENDS = "`epmstore unhold` ends a hold, `epmstore confirm` or `epmstore recover` a checkout"
 
 
-def _barrier(store: Store, app: str, state: CatalogState) -> str | None:
+def _barrier(store: Store, app: str, state: CatalogState, now: float) -> str | None:
     """What keeps every version of an app."""
     if any(path.name == store.journal(app).name for path in open_journals(store)):
         return "a checkout has not ended"
@@ -136,7 +148,7 @@ def _barrier(store: Store, app: str, state: CatalogState) -> str | None:
     hold = state.hold
     if hold is None or hold.version is not None:  # one that nobody asked for
         return None
-    if hold.until is None or from_rfc3339(hold.until) > store.clock.now():
+    if hold.until is None or from_rfc3339(hold.until) > now:
         return "the application is on hold"
     return None
 

@@ -14,7 +14,7 @@ from epmstore.blobs.merge import is_wasteful, merge_packs, rewrite, seal_log
 from epmstore.blobs.pack import discard_written, publish_pack
 from epmstore.blobs.packlog import is_full
 from epmstore.care.collection import Plan, make_plan
-from epmstore.care.marks import Marks, mark, marked_since
+from epmstore.care.marks import Marks, held_back, mark, marked_since
 from epmstore.care.needs import all_needs
 from epmstore.care.purge import finish_purges
 from epmstore.care.switch import (
@@ -33,6 +33,7 @@ from epmstore.errors import DamagedError
 from epmstore.fsio import is_full as is_disk_full
 from epmstore.progress import SILENT, Progress
 from epmstore.record.changes import in_order
+from epmstore.record.reckoned import keep
 from epmstore.record.replay import catch_up
 from epmstore.record.reserve import has_reserve, make_reserve, with_reserve
 from epmstore.record.store import Store
@@ -42,7 +43,8 @@ TRIES = 3
 
 class GcResult(msgspec.Struct, frozen=True, kw_only=True):
     """`freed`: bytes of files that are gone less those of files that came in their place;
-    `rewritten`: bytes of the latter. The others count files. With `dry_run`, what would be, about.
+    `rewritten`: bytes of the latter. The others count files, but `held` the versions that were
+    forgotten and whose contents are not to go yet. With `dry_run`, what would be, about.
     """
 
     freed: int = 0
@@ -51,6 +53,7 @@ class GcResult(msgspec.Struct, frozen=True, kw_only=True):
     repacked: int = 0
     sealed: int = 0
     merged: int = 0
+    held: int = 0
     dry_run: bool = False
 
 
@@ -60,39 +63,47 @@ class _StaleError(Exception):
 
 class Survey(msgspec.Struct, frozen=True):
     """What is needed, what is there, and what to do about it. `ends_log`: the log that is appended
-    to is full or dead in good part, and is planned for as if it were an older one.
+    to is full or dead in good part, and is planned for as if it were an older one. `held` counts
+    the forgotten versions that are kept for now.
     """
 
     marks: Marks
     tables: Tables
     plan: Plan
     ends_log: bool
+    held: int = 0
 
 
-def collect(store: Store, *, dry_run: bool = False, progress: Progress = SILENT) -> GcResult:
+def collect(
+    store: Store, *, dry_run: bool = False, now: bool = False, progress: Progress = SILENT
+) -> GcResult:
     """Free what no version needs that is not forgotten; first of all what was purged and is there
-    again. On a full disk the reserve is given up for
-    it, and made again at the end.
+    again. What a policy forgot within a day, or while the clock is in doubt, stays, unless somebody
+    wants it `now`. On a full disk the reserve is given up for it, and made again at the end.
 
     Raises DamagedError (repair first: nobody knows what a damaged table needs), BusyError, OSError.
     """
     if dry_run:
         with store.keep_packs():
-            return _expected(survey(store))
+            return _expected(survey(store, now=now))
     with_reserve(store.path, lambda: finish_purges(store, progress))
-    result = with_reserve(store.path, _Collector(store, progress).run)
+    result = with_reserve(store.path, _Collector(store, progress, now=now).run)
     make_reserve(store.path)
     return result
 
 
-def survey(store: Store) -> Survey:
-    """Look at everything. Within `keep_packs`. Raises DamagedError, BusyError, OSError."""
+def survey(store: Store, *, now: bool = False) -> Survey:
+    """Look at everything; `now` as in `collect`. Within `keep_packs`. Raises DamagedError,
+    BusyError, OSError.
+    """
     with store.lock_write():
         catch_up(store)
         newest = store.packlog.file
-    marks = mark(store, all_needs(store))
-    tables = read_tables(store)
-    return _surveyed(marks, tables, newest)
+    needs = all_needs(store)
+    held = {} if now else held_back(needs, keep(store))
+    marks = mark(store, needs, held=held)
+    found = _surveyed(marks, read_tables(store), newest)
+    return msgspec.structs.replace(found, held=sum(map(len, held.values())))
 
 
 def freed_by(store: Store, app: str, versions: Iterable[int]) -> int:
@@ -100,7 +111,8 @@ def freed_by(store: Store, app: str, versions: Iterable[int]) -> int:
     with store.keep_packs():
         needs, tables, newest = all_needs(store), read_tables(store), store.packlog.file
         now = _surveyed(mark(store, needs), tables, newest)
-        then = _surveyed(mark(store, needs, {app: frozenset(versions)}), tables, newest)
+        gone = {app: frozenset(versions)}
+        then = _surveyed(mark(store, needs, without=gone), tables, newest)
     return max(0, then.plan.freed - now.plan.freed)
 
 
@@ -118,9 +130,11 @@ def _surveyed(marks: Marks, tables: Tables, newest: str) -> Survey:
 class _Collector:
     """One collection; `run` may be called again after an error, and counts on."""
 
-    def __init__(self, store: Store, progress: Progress) -> None:
+    def __init__(self, store: Store, progress: Progress, *, now: bool) -> None:
         self._store = store
         self._progress = progress
+        self._now = now
+        self._held = 0
         self._counts: Counter[str] = Counter()
 
     def run(self) -> GcResult:
@@ -141,17 +155,18 @@ class _Collector:
             repacked=counts["repacked"],
             sealed=counts["sealed"],
             merged=counts["merged"],
+            held=self._held,
         )
 
     def _collect(self) -> None:
         store = self._store
         with store.keep_packs():
-            found = survey(store)
+            found = survey(store, now=self._now)
             if found.ends_log:
                 with store.lock_write():
                     store.packlog.begin_next()
-                found = survey(store)
-        plan = found.plan
+                found = survey(store, now=self._now)
+        plan, self._held = found.plan, found.held
         jobs = [
             *(("dropped", [file]) for file in plan.drop),
             *(("repacked", [file]) for file in plan.rewrite),
@@ -284,5 +299,6 @@ def _expected(found: Survey) -> GcResult:
         repacked=len(plan.rewrite),
         sealed=len(plan.seal),
         merged=len(merged),
+        held=found.held,
         dry_run=True,
     )

@@ -1,11 +1,13 @@
 """What a collection must not take, and what came after it looked: roots, not yet what they lean on.
 
-From the catalogs: every content of every version that is not forgotten, unless it was purged. From
-open journals: every content that they name, everything that any version of their application has,
-and every content that no version names at all, because it may be about to be named.
+From the catalogs: every content of every version that is not forgotten, or was forgotten by a
+policy within a day, unless it was purged. From open journals: every content that they name,
+everything that any version of their application has, and every content that no version names at
+all, because it may be about to be named.
 """
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import msgspec
 
@@ -18,7 +20,9 @@ from epmstore.care.needs import (
     witnesses,
 )
 from epmstore.catalog.model import Position, UnforgetRecord, VersionPart
+from epmstore.catalog.retention import may_go
 from epmstore.digest import Sha256
+from epmstore.reckon import Reckoning
 from epmstore.record.store import Store
 
 
@@ -33,11 +37,33 @@ class Marks(msgspec.Struct, frozen=True):
     journals: frozenset[str]
 
 
+Versions: TypeAlias = Mapping[str, frozenset[int]]
+"""Numbers of versions, by the name of the catalog."""
+_NONE: frozenset[int] = frozenset()
+
+
+def held_back(needs: Mapping[str, Need], now: Reckoning) -> dict[str, frozenset[int]]:
+    """The forgotten versions whose contents are not to go yet."""
+    found = {
+        app: frozenset(
+            info.version
+            for info in need.state.versions
+            if not info.restorable and not may_go(info, now)
+        )
+        for app, need in needs.items()
+    }
+    return {app: versions for app, versions in found.items() if versions}
+
+
 def mark(
-    store: Store, needs: Mapping[str, Need], without: Mapping[str, frozenset[int]] | None = None
+    store: Store,
+    needs: Mapping[str, Need],
+    *,
+    without: Versions | None = None,
+    held: Versions | None = None,
 ) -> Marks:
     """The marks of what all catalogs say (`all_needs`). `without`: versions that are looked at as
-    if they were forgotten.
+    if they were forgotten; `held`: forgotten ones that are looked at as if they were not.
     """
     journals = open_journals(store)
     busy = {path.name.partition(".")[0] for path in journals}
@@ -48,7 +74,8 @@ def mark(
         if app in busy:
             needed |= witnesses(need.spans)
         else:
-            needed |= witnesses(need.needed(without=(without or {}).get(app, frozenset())))
+            gone, also = (without or {}).get(app, _NONE), (held or {}).get(app, _NONE)
+            needed |= witnesses(need.needed(without=gone, also=also))
     for path in journals:
         needed |= named_in(path)
     needed -= witnesses(purged_contents(needs.values()))

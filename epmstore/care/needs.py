@@ -55,9 +55,15 @@ class Need(msgspec.Struct, frozen=True):
             if found.restorable and any(a <= found.version < b for a, b in spans)
         ]
 
-    def needed(self, *, without: Collection[int] = ()) -> set[BlobInfo]:
-        """The contents of every restorable version; of those but the versions in `without`."""
-        kept = [v.version for v in self.state.versions if v.restorable and v.version not in without]
+    def needed(self, *, without: Collection[int] = (), also: Collection[int] = ()) -> set[BlobInfo]:
+        """The contents of every restorable version but those in `without`, and of those in `also`,
+        which were forgotten.
+        """
+        kept = [
+            v.version
+            for v in self.state.versions
+            if (v.restorable or v.version in also) and v.version not in without
+        ]
         return {
             info
             for info, spans in self.spans.items()

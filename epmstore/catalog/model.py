@@ -108,8 +108,9 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     its end, because who ran it was killed). `ignored` is the digest of the rules in force,
     `rules` are these where no version before says them of that digest, and there are any;
     `unobserved` are pairs of path and why. `tree` is the sum of the whole tree at this version (see
-    tree.tree_sum), as 64 hex digits. A version of many entries is a run of lines, `part` of
-    `parts`, each of which repeats all of this.
+    tree.tree_sum), as 64 hex digits. `reckoned` is the time by what is relied upon
+    (epmstore/reckon.py), where the clock that `time` is from was in doubt. A version of many
+    entries is a run of lines, `part` of `parts`, each of which repeats all of this.
     """
 
     version: int
@@ -133,6 +134,7 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     rules: Patterns | None = None
     unobserved: tuple[tuple[RelPath, str], ...] = ()
     requires: tuple[Requirement, ...] = ()
+    reckoned: str | None = None
     part: int = 1
     parts: int = 1
 
@@ -152,9 +154,13 @@ class VersionPart(msgspec.Struct, frozen=True):
 
 
 class ForgetRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """The contents of these versions may go; the facts stay."""
+    """The contents of these versions may go; the facts stay. `named`: somebody chose just these
+    versions, rather than a policy by their age. `reckoned` is the time by what is relied upon.
+    """
 
     versions: tuple[int, ...]
+    named: bool = False
+    reckoned: str | None = None
 
 
 class UnforgetRecord(Record, frozen=True, kw_only=True, omit_defaults=True):

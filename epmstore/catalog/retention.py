@@ -3,6 +3,7 @@
 Never forgotten: the latest version, pinned and tagged ones, and for a while what `undo` would bring
 back. Of the others all recent ones are kept, drift for a shorter time than changes; of older ones
 the newest of each hour, day, week, month and year, for so many of each, a change rather than drift.
+Ages are in reckoned time (epmstore/reckon.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -12,9 +13,12 @@ from typing import Final
 import msgspec
 
 from epmstore.catalog.model import VersionKind
-from epmstore.catalog.state import CatalogState
+from epmstore.catalog.state import CatalogState, VersionInfo
+from epmstore.clock import from_rfc3339
+from epmstore.reckon import DAY, Reckoning, credible
 
-DAY: Final = 86400.0
+WAIT: Final = DAY
+"""So long, in reckoned time, what a policy forgot is still there."""
 UNDOABLE: Final = frozenset({"checkout", "undo", "repair"})
 """Reasons of versions that `undo` or `redo` can reverse."""
 
@@ -55,27 +59,39 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     changes_nothing: bool = False
 
 
-def points(state: CatalogState) -> list[Point]:
-    """Of all versions that are not forgotten, in order."""
+def points(state: CatalogState, now: float) -> list[Point]:
+    """Of all versions that are not forgotten, in order; `now` in reckoned time."""
     undo: dict[int, float] = {}
-    for info in state.versions:
+    times = credible([info.reckoned for info in state.versions], now)
+    for info, time in zip(state.versions, times, strict=True):
         can_undo = info.record.reason in UNDOABLE
         for target in (info.record.safety, info.record.from_):
             if can_undo and target is not None:
-                undo[target] = info.time
+                undo[target] = time
     return [
         Point(
             version=info.version,
-            time=info.time,
+            time=time,
             kind=info.kind,
             pinned=info.pinned,
             tagged=bool(info.tags),
             undo=undo.get(info.version),
             changes_nothing=info.changes_nothing,
         )
-        for info in state.versions
+        for info, time in zip(state.versions, times, strict=True)
         if info.restorable
     ]
+
+
+def may_go(info: VersionInfo, now: Reckoning) -> bool:
+    """Whether the contents of a version may be taken for good: somebody forgot just this version,
+    or a policy did long enough ago, as far as the clock can be relied upon.
+    """
+    forgotten = info.forgotten
+    if forgotten is None or forgotten.named:
+        return forgotten is not None
+    since = from_rfc3339(forgotten.reckoned or forgotten.time)
+    return now.doubt is None and now.sure - since >= WAIT
 
 
 def reasons(found: Sequence[Point], policy: Policy, now: float) -> dict[int, list[str]]:

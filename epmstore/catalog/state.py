@@ -50,7 +50,8 @@ class Remark(msgspec.Struct, frozen=True):
 class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One version as it stands now: `record` is what was said of it when it was recorded.
 
-    `kind` may have come later (LabelRecord). `restorable` is false once it is forgotten. `remarks`
+    `kind` may have come later (LabelRecord). `forgotten` is what let it go, null if it is
+    restorable. `remarks`
     are all that was ever said of it, oldest first, with the label that it was recorded with.
     `changes_nothing`: it is the tree of the version before, as of a command that changed nothing.
     """
@@ -61,7 +62,11 @@ class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
     changes_nothing: bool
     tags: tuple[str, ...]
     pinned: bool
-    restorable: bool
+    forgotten: ForgetRecord | None
+
+    @property
+    def restorable(self) -> bool:
+        return self.forgotten is None
 
     @property
     def version(self) -> int:
@@ -82,6 +87,11 @@ class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
     def time(self) -> float:
         """When it was recorded, in seconds since 1970."""
         return from_rfc3339(self.record.time)
+
+    @property
+    def reckoned(self) -> float:
+        """The same, as far as it can be relied upon by what is known of this version alone."""
+        return from_rfc3339(self.record.reckoned or self.record.time)
 
 
 class CatalogState(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +149,7 @@ class _Facts:
         self._remarks: dict[int, list[Remark]] = {}
         self._tags: dict[str, int] = {}
         self._pinned: set[int] = set()
-        self._forgotten: set[int] = set()
+        self._forgotten: dict[int, ForgetRecord] = {}
         self._hold: HoldRecord | None = None
         self._settings: dict[str, object] = {}
         self._accepts: list[AcceptRecord] = []
@@ -160,10 +170,12 @@ class _Facts:
                 change(record.version)
                 self._remark(record, "pin" if record.pinned else "unpin", record.version)
             case ForgetRecord():
-                self._forgotten.update(record.versions)
+                for version in record.versions:
+                    self._forgotten.setdefault(version, record)  # the rest were gone already
                 self._remark(record, "forget", *record.versions)
             case UnforgetRecord():
-                self._forgotten.difference_update(record.versions)
+                for version in record.versions:
+                    self._forgotten.pop(version, None)
                 self._remark(record, "unforget", *record.versions)
             case _:
                 self._add_rare(record)
@@ -245,5 +257,5 @@ class _Facts:
             and record.tree == before.tree,
             tags=tags,
             pinned=record.version in self._pinned,
-            restorable=record.version not in self._forgotten,
+            forgotten=self._forgotten.get(record.version),
         )

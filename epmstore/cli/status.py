@@ -105,7 +105,7 @@ def _undone_when(pending: Shape, key: str) -> str:
 
 def _aftermath(shape: Shape) -> list[str]:
     """What is still to come of its checkouts, and the command that is wanted."""
-    key, lines = shape["app"], []
+    key, lines = shape["app"], _clock(shape)
     unfinished, pending, hold = (shape.get(key) for key in ("unfinished", "confirm", "hold"))
     if unfinished:
         lines.append(
@@ -122,6 +122,18 @@ def _aftermath(shape: Shape) -> list[str]:
             f" epmstore unhold {key}"
         )
     return lines
+
+
+def _clock(shape: Shape) -> list[str]:
+    clock = shape.get("clock")
+    if not clock:
+        return []
+    where = "ahead of" if clock["ahead"] > 0 else "behind"
+    return [
+        f"the clock is {format_duration(abs(clock['ahead']))} {where} what this host was up since"
+        " it was right: nothing is forgotten by its word for"
+        f" {format_duration(clock['believed_in'])} (or until it is set right)"
+    ]
 
 
 def _daemon(shape: Shape) -> str:

@@ -11,9 +11,10 @@ from epmstore.care.forget import ONLY_EXEMPT, Forgotten
 from epmstore.catalog.retention import DEFAULT, Policy
 from epmstore.cli import shapes
 from epmstore.cli.command import PATH, Callback, command
-from epmstore.cli.moments import selector
+from epmstore.cli.moments import local, selector
 from epmstore.cli.output import counted, name, number, safe_text, size
 from epmstore.cli.session import Session
+from epmstore.clock import to_rfc3339
 from epmstore.errors import UsageError
 from epmstore.workspace import Workspace
 
@@ -151,8 +152,9 @@ def forget(session: Session, versions: tuple[str, ...], **keep: int | None) -> N
     The facts stay: log still lists a forgotten version, as not restorable. A policy never takes
     the newest version, a pinned or a tagged one, or what undo needs; drift goes before changes.
     Without VERSIONs and options the usual policy decides: every change of a year and every drift of
-    a week, then thinner. With any --keep option the others count as 0. `epmstore unforget` takes it
-    back until `epmstore gc` frees the space.
+    a week, then thinner. With any --keep option the others count as 0. Ages count by time that can
+    be relied upon: a clock that leaps makes no version old. `epmstore unforget` takes it back until
+    `epmstore gc` frees the space: that of named versions at once, else after a day.
     """
     given = {option: count for option, count in keep.items() if count is not None}
     if versions and given:
@@ -162,11 +164,23 @@ def forget(session: Session, versions: tuple[str, ...], **keep: int | None) -> N
     chosen: Policy | list[int] = make_policy(given)
     if versions:
         chosen = [handle.version(selector(text)) for text in versions]
+    if not versions:
+        _warn_of_clock(session)
     found = care.forget(key, chosen, dry_run=True)
     if found.versions and not session.dry_run:
         session.confirm(f"Forget {counted(len(found.versions), 'version')} of {key}?")
         found = care.forget(key, chosen)
     _print_forgotten(session, key, found)
+
+
+def _warn_of_clock(session: Session) -> None:
+    found = session.workspace.care.reckon()
+    if found.has_leapt:
+        how = f"{local(to_rfc3339(found.read.wall))} by the clock"
+        session.out.warn(
+            f"it is {how}, which leapt, and {local(to_rfc3339(found.sure))} by what can be relied"
+            " upon: epmstore doctor"
+        )
 
 
 def make_policy(given: dict[str, int]) -> Policy:
@@ -189,7 +203,8 @@ def _print_forgotten(session: Session, key: str, found: Forgotten) -> None:
     session.out.outcome(shape, f"{key}: {what}")
     if found.versions:
         numbers = ", ".join(map(str, found.versions))
-        session.out.note(f"versions {numbers}; epmstore gc frees about {size(found.freed)}")
+        when = "" if found.named else " after a day (--now: at once)"
+        session.out.note(f"versions {numbers}; epmstore gc frees about {size(found.freed)}{when}")
 
 
 @command(
@@ -215,15 +230,21 @@ def unforget(session: Session, versions: tuple[str, ...]) -> None:
 
 @command(
     changes=True,
-    examples=[("epmstore gc --dry-run", "how much would be freed"), ("epmstore gc", "free it")],
+    examples=[
+        ("epmstore gc --dry-run", "how much would be freed"),
+        ("epmstore gc", "free it"),
+        ("epmstore gc --now", "also what a policy forgot a moment ago"),
+    ],
 )
-def gc(session: Session) -> None:
+@click.option("--now", is_flag=True, help="Also what a policy forgot within a day.")
+def gc(session: Session, now: bool) -> None:
     """Free the space of what no version needs.
 
-    Never takes a content that a version needs which is not forgotten. Works on a full disk: the
-    store keeps a reserve for it.
+    Never takes a content that a version needs which is not forgotten. What a policy forgot stays
+    for a day, and while the clock is in doubt (`epmstore doctor`), unless --now is given; versions
+    that somebody named go at once. Works on a full disk: the store keeps a reserve for it.
     """
-    found = session.workspace.care.gc(dry_run=session.dry_run)
+    found = session.workspace.care.gc(dry_run=session.dry_run, now=now)
     what = "would be freed" if found.dry_run else "freed"
     text = f"{size(found.freed)} {what}"
     if found.rewritten:
@@ -231,6 +252,11 @@ def gc(session: Session) -> None:
     session.out.outcome(
         shapes.gc(found), text if found.freed or found.rewritten else "nothing to free"
     )
+    if found.held:
+        session.out.note(
+            f"{counted(found.held, 'version')} that a policy forgot within a day, or by a clock in"
+            " doubt, can still be taken back; epmstore gc --now frees what they hold, too"
+        )
 
 
 @command(

@@ -19,8 +19,11 @@ from epmstore.blobs.pack import WrittenGroup, publish_pack
 from epmstore.blobs.records import load_group
 from epmstore.catalog.format import decode_line, encode_line
 from epmstore.catalog.model import START, Fact, Position, VersionPart, VersionRecord, Written
+from epmstore.clock import to_rfc3339
 from epmstore.index.database import Interned
 from epmstore.index.entries import Record
+from epmstore.reckon import Reckoning
+from epmstore.record.reckoned import keep
 from epmstore.record.replay import begin_part, catch_up
 from epmstore.record.reserve import with_reserve
 from epmstore.record.store import Store
@@ -77,13 +80,14 @@ def commit_version(
 
     Raises DamagedError, OSError; then nothing is recorded, or the whole version is.
     """
+    reckoning = keep(store)
     with store.lock_write():
         catch_up(store)
         done = store.entries.version_of_txid(app, txid)
         if done is not None:
             return read_version(done)
         head = read_head(store, app)
-        version = make(head)
+        version = _reckoned(make(head), reckoning)
         placed = _place(store, [group for group in groups if not group.is_empty])
         position: Position | None = None
 
@@ -102,6 +106,16 @@ def commit_version(
 
         with_reserve(store.path, enter)
     return version.header
+
+
+def _reckoned(version: VersionPart, reckoning: Reckoning) -> VersionPart:
+    """A version recorded by a clock in doubt says what is relied upon, too."""
+    if reckoning.doubt is None:
+        return version
+    time = to_rfc3339(reckoning.time)
+    return msgspec.structs.replace(
+        version, header=msgspec.structs.replace(version.header, reckoned=time)
+    )
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from epmstore.record.changes import Changes, is_metadata_only, judge_changes, pa
 from epmstore.record.commit import Head, commit_fact, commit_version, read_head
 from epmstore.record.ingest import Ingested, Ingestion
 from epmstore.record.observe import Candidate, Feed, Observation, Observer, known_rows
+from epmstore.record.reckoned import keep
 from epmstore.record.reserve import storing
 from epmstore.record.root import Root
 from epmstore.record.rows import fresh_rows
@@ -159,6 +160,7 @@ class Recorder:
         self, root: Root, intent: Intent, only: Collection[str] | None, *, contents: bool
     ) -> Recorded:
         store = self.store
+        keep(store)  # also if nothing has changed: somebody is there to see the clock
         with storing(store.path), store.keep_packs():
             head = read_head(store, self.app.uuid)
             settled = probe_clock(root.fd).settled_ns()

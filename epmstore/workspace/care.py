@@ -23,6 +23,8 @@ from epmstore.clock import to_rfc3339
 from epmstore.digest import Digest
 from epmstore.errors import NotFoundError
 from epmstore.progress import Progress
+from epmstore.reckon import Reckoning
+from epmstore.record.reckoned import keep
 from epmstore.record.replay import rebuild
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
@@ -156,11 +158,18 @@ class Care:
         """
         return digests_of(self._store, self._app(key), path)
 
-    def gc(self, *, dry_run: bool = False) -> GcResult:
-        """Free the space of what no version needs that is not forgotten. Raises DamagedError,
-        BusyError, OSError.
+    def gc(self, *, dry_run: bool = False, now: bool = False) -> GcResult:
+        """Free the space of what no version needs that is not forgotten. What a policy forgot
+        within a day, or while the clock is in doubt, is freed only if it is wanted `now`. Raises
+        DamagedError, BusyError, OSError.
         """
-        return collect(self._store, dry_run=dry_run, progress=self._progress)
+        return collect(self._store, dry_run=dry_run, now=now, progress=self._progress)
+
+    def reckon(self) -> Reckoning:
+        """The time that may be relied upon, noted so that it can be carried on. For whoever runs
+        for long: what nobody was there to see is in doubt.
+        """
+        return keep(self._store)
 
     def copy(self, target: Path) -> CopyResult:
         """Make a folder a copy of this store, or bring an older copy up to date. It opens as a

@@ -31,6 +31,7 @@ from epmstore.errors import ConflictError, UsageError
 from epmstore.locks import WAIT_SECONDS
 from epmstore.progress import Progress
 from epmstore.record.commit import commit_fact
+from epmstore.record.reckoned import reckon
 from epmstore.record.recorder import Look, Recorder
 from epmstore.record.result import Result
 from epmstore.record.root import Root, open_root
@@ -305,7 +306,7 @@ class Live(History):
         hold = self.state().hold
         if hold is None or hold.until is None:
             return hold
-        return hold if self._store.clock.now() < from_rfc3339(hold.until) else None
+        return hold if reckon(self._store).sure < from_rfc3339(hold.until) else None
 
     def _hold_after(self, request: Request, done: Done) -> bool:
         """Whether it holds the application, as a rollback does; an undo of that ends it."""

@@ -12,6 +12,7 @@ from epmstore.clock import Clock
 from epmstore.errors import ConflictError, OutdatedIndexError, UsageError
 from epmstore.progress import Progress
 from epmstore.record import identity
+from epmstore.record.reckoned import keep
 from epmstore.record.replay import catch_up, is_behind, rebuild
 from epmstore.record.reserve import make_reserve, with_reserve
 from epmstore.record.store import INDEX, Store, prepare
@@ -52,6 +53,7 @@ def make_store(path: Path, clock: Clock, *, allow_network: bool = False) -> Stor
     with store.lock_write():
         catch_up(store)
     make_reserve(path)
+    keep(store)
     return store
 
 

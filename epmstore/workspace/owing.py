@@ -8,6 +8,8 @@ from epmstore.catalog.model import HoldRecord
 from epmstore.checkout.owed import Owed, elapsed, moment, owed_file, seconds_left
 from epmstore.clock import to_rfc3339
 from epmstore.errors import BusyError, DamagedError, NotFoundError
+from epmstore.reckon import Reckoning
+from epmstore.record.reckoned import reckon
 from epmstore.record.result import Result
 from epmstore.record.root import open_root
 from epmstore.workspace.live import Live
@@ -29,12 +31,14 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
 
 class Aftermath(msgspec.Struct, frozen=True, kw_only=True):
     """What is still to come of an application's checkouts: what waits to be confirmed, what keeps
-    automation away, and a checkout that did not come to its end.
+    automation away, and a checkout that did not come to its end; and the time that may be relied
+    upon, where the clock is in doubt.
     """
 
     pending: Pending | None = None
     hold: HoldRecord | None = None
     unfinished: Owed | None = None
+    clock: Reckoning | None = None
 
 
 class Owing(Live):
@@ -61,7 +65,13 @@ class Owing(Live):
             unfinished = self.left_behind()
         except BusyError:
             unfinished = None  # it is under way
-        return Aftermath(pending=self.pending, hold=self.hold_in_force(), unfinished=unfinished)
+        clock = reckon(self._store)
+        return Aftermath(
+            pending=self.pending,
+            hold=self.hold_in_force(),
+            unfinished=unfinished,
+            clock=clock if clock.has_leapt else None,
+        )
 
     @property
     def is_expired(self) -> bool:

@@ -13,7 +13,9 @@ from epmstore.care.gc import GcResult
 from epmstore.catalog.diff import Change
 from epmstore.catalog.state import Remark, VersionInfo
 from epmstore.checkout.report import hook_shapes
+from epmstore.clock import to_rfc3339
 from epmstore.entryform import entry_to_form
+from epmstore.reckon import GRACE, Reckoning
 from epmstore.record.change import StartedRun
 from epmstore.record.result import Result
 from epmstore.record.status import Status
@@ -119,6 +121,7 @@ def status(
 def aftermath(value: Aftermath) -> Shape:
     pending, hold, unfinished = value.pending, value.hold, value.unfinished
     return {
+        "clock": None if value.clock is None else clock(value.clock),
         "confirm": None
         if pending is None
         else {
@@ -134,6 +137,17 @@ def aftermath(value: Aftermath) -> Shape:
         "unfinished": None
         if unfinished is None
         else {"of": unfinished.of, "time": unfinished.time, "phase": unfinished.phase.lower()},
+    }
+
+
+def clock(value: Reckoning) -> Shape:
+    doubt = value.doubt
+    return {
+        "time": to_rfc3339(value.read.wall),
+        "reckoned": to_rfc3339(value.time),
+        "ahead": round(value.ahead),
+        "doubted_since": None if doubt is None else to_rfc3339(doubt.since),
+        "believed_in": None if doubt is None else round(GRACE - doubt.lasted),
     }
 
 
@@ -252,5 +266,6 @@ def gc(value: GcResult) -> Shape:
         "repacked": value.repacked,
         "sealed": value.sealed,
         "merged": value.merged,
+        "held": value.held,
         "dry_run": value.dry_run,
     }

@@ -194,8 +194,8 @@ def test_a_snapshot_that_brings_condemned_contents_back(
 
     survey, write = gc.survey, publish_pack
 
-    def slow_survey(*arguments: object) -> object:
-        found = survey(*arguments)  # type: ignore[arg-type]
+    def slow_survey(*arguments: object, **said: object) -> object:
+        found = survey(*arguments, **said)  # type: ignore[arg-type]
         once()
         return found
 
@@ -252,9 +252,9 @@ def test_an_unforget_while_it_collects_wins(
     survey = gc.survey
     done = False
 
-    def slow_survey(*arguments: object) -> object:
+    def slow_survey(*arguments: object, **said: object) -> object:
         nonlocal done
-        found = survey(*arguments)  # type: ignore[arg-type]
+        found = survey(*arguments, **said)  # type: ignore[arg-type]
         if not done:
             done = True
             with host.open() as ws:

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epmstore.catalog.model import Decoded, ForgetRecord, PinRecord, TagRecord, VersionPart
-from epmstore.catalog.retention import DAY, DEFAULT, Point, Policy, forgettable, points, reasons
+from epmstore.catalog.retention import DEFAULT, Point, Policy, forgettable, points, reasons
 from epmstore.catalog.state import reduce
 from epmstore.clock import from_rfc3339, to_rfc3339
+from epmstore.reckon import DAY
 from tests.catalog.trees import header
 
 NOW = from_rfc3339("2026-10-03T14:00:00Z")
@@ -136,7 +137,7 @@ def test_points_of_a_history() -> None:
         TagRecord(time=times[4], name="good", version=2),
         ForgetRecord(time=times[4], versions=(3,)),
     ]
-    assert points(reduce(records)) == [
+    assert points(reduce(records), NOW + 9) == [
         Point(version=0, time=NOW, kind="change", pinned=True),
         Point(version=1, time=NOW + 1, kind="drift", undo=NOW + 2),
         Point(version=2, time=NOW + 2, kind="change", tagged=True),

@@ -13,7 +13,7 @@ EVERYTHING = ("--keep-last", "1")
 
 @pytest.fixture
 def grown(cli: "Cli", recorded: Path) -> Path:
-    """Four versions, the middle two of them drift."""
+    """Two changes, and between them two versions of drift with a change of nothing after each."""
     for number in (1, 2):
         (recorded / "bin" / "crmd").write_text(f"drift {number}\n")
         cli.ok("change", "begin")
@@ -89,7 +89,11 @@ def test_forget_and_gc_and_back(cli: "Cli", grown: Path) -> None:
     cli.ok("checkout", str(gone), "--dry-run")
     cli.ok("forget", str(gone))
     cli.ok("gc", "--dry-run")
-    cli.ok("gc")
+    held = len(dry["versions"]) - 1
+    assert cli.ok("gc", "--json").shapes[0]["held"] == held
+    assert "epmstore gc --now" in cli.ok("gc").err
+    cli.ok("unforget", str(dry["versions"][1]))
+    assert cli.ok("gc", "--now", "--json").shapes[0]["held"] == 0
     assert cli.ok("fsck", "--read-data").out.startswith("no damage")
 
 
@@ -107,7 +111,7 @@ def test_the_newest_and_the_pinned_stay(cli: "Cli", grown: Path) -> None:
 
 def test_stats_add_up(cli: "Cli", grown: Path) -> None:
     [shape] = cli.ok("stats", "--json").shapes
-    assert (shape["type"], shape["apps"], shape["versions"]) == ("stats", 1, 4)
+    assert (shape["type"], shape["apps"], shape["versions"]) == ("stats", 1, 6)
     assert shape["logical_bytes"] > shape["raw_bytes"] > 0
     assert "1 pack" in cli.ok("stats").out
 
