@@ -31,6 +31,7 @@ from epmstore.catalog.model import (
     Position,
     PurgeRecord,
     Record,
+    RelabelRecord,
     RevokeRecord,
     SettingsRecord,
     SquashRecord,
@@ -72,6 +73,7 @@ TYPES: Final[dict[str, type[Fact]]] = {
     "squash": SquashRecord,
     "about": AboutRecord,
     "revoke": RevokeRecord,
+    "relabel": RelabelRecord,
 }
 _NAMES = {record: name for name, record in TYPES.items()}
 VERSION = "version"

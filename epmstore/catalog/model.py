@@ -109,8 +109,9 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     `rules` are these where no version before says them of that digest, and there are any;
     `unobserved` are pairs of path and why. `tree` is the sum of the whole tree at this version (see
     tree.tree_sum), as 64 hex digits. `reckoned` is the time by what is relied upon
-    (epmstore/reckon.py), where the clock that `time` is from was in doubt. A version of many
-    entries is a run of lines, `part` of `parts`, each of which repeats all of this.
+    (epmstore/reckon.py), where the clock that `time` is from was in doubt. `after` is the
+    release that a release follows in its line (None: the one with the number before it). A version
+    of many entries is a run of lines, `part` of `parts`, each of which repeats all of this.
     """
 
     version: int
@@ -135,6 +136,7 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     unobserved: tuple[tuple[RelPath, str], ...] = ()
     requires: tuple[Requirement, ...] = ()
     reckoned: str | None = None
+    after: int | None = None
     part: int = 1
     parts: int = 1
 
@@ -261,6 +263,13 @@ class RevokeRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
 
 
+class RelabelRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """The label of a release was wrong: it is this one from now on, or the release has none."""
+
+    version: int
+    label: str | None = None
+
+
 class UnknownRecord(msgspec.Struct, frozen=True):
     """A record of a type that this release does not know: kept, and skipped."""
 
@@ -280,6 +289,7 @@ Fact: TypeAlias = (
     | SquashRecord
     | AboutRecord
     | RevokeRecord
+    | RelabelRecord
 )
 """Every record but versions, as it is written."""
 Written: TypeAlias = VersionPart | Fact

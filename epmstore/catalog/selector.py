@@ -1,7 +1,8 @@
 """How people name versions: `117`, `latest~1`, `now`, `@2026-10-03T14:00`, a tag. Pure.
 
     selector  BASE | BASE~N         N versions before (`~` alone: one); not with `now`
-    BASE      digits | latest | now | @TIME | release:N | release:latest | TAG
+    BASE      digits | latest | now | @TIME | release:RELEASE | TAG
+    RELEASE   number | label | number:N | label:TEXT | latest    (vendor/naming.py)
     TIME      date, or date T hours:minutes with seconds and offset if wanted; UTC without one
 
 `@TIME` is the version that was the latest at that moment; a date alone is its first moment. What is
@@ -28,7 +29,7 @@ _SELECTOR = re.compile(
           | @(?P<time> [0-9]{4}-[0-9]{2}-[0-9]{2}
                 (?: T[0-9]{2}:[0-9]{2} (?: :[0-9]{2} (?: \.[0-9]{1,6} )? )?
                     (?: Z | [+-][0-9]{2}:[0-9]{2} )? )? )
-          | release:(?P<release> [0-9]{1,15} | latest )
+          | release:(?P<release> (?: number: | label: )? [^\s:@~]+ )
           | (?P<tag> [^\s:@~]+ )
         )
         (?: ~(?P<back> [0-9]{0,15} ) )?

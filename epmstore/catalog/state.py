@@ -22,6 +22,7 @@ from epmstore.catalog.model import (
     PinRecord,
     PurgeRecord,
     Record,
+    RelabelRecord,
     RevokeRecord,
     SettingsRecord,
     TagRecord,
@@ -96,7 +97,8 @@ class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 class CatalogState(msgspec.Struct, frozen=True, kw_only=True):
     """A whole history as it stands now. `versions` are in order, and there is none missing. Only a
-    refcat has `about` and `revoked`, what is withdrawn now.
+    refcat has `about`, `revoked`, what is withdrawn now, and `relabelled`, labels that were put
+    right.
     """
 
     versions: list[VersionInfo] = []
@@ -107,6 +109,7 @@ class CatalogState(msgspec.Struct, frozen=True, kw_only=True):
     purged: list[PurgeRecord] = []
     about: AboutRecord | None = None
     revoked: list[RevokeRecord] = []
+    relabelled: dict[int, str | None] = {}
 
     def span(self) -> tuple[int, int] | None:
         """The first version and the last; None if there is none."""
@@ -156,6 +159,7 @@ class _Facts:
         self._purged: list[PurgeRecord] = []
         self._about: AboutRecord | None = None
         self._revoked: dict[tuple[int | None, str | None], RevokeRecord] = {}
+        self._relabelled: dict[int, str | None] = {}
 
     def add(self, record: Decoded) -> None:
         match record:
@@ -194,6 +198,8 @@ class _Facts:
                 self._about = record
             case RevokeRecord():
                 self._revoke(record)
+            case RelabelRecord():
+                self._relabelled[record.version] = record.label
             case _:
                 pass  # squash changes nothing of this; the rest is not known here
 
@@ -216,8 +222,10 @@ class _Facts:
 
     def _revoke(self, record: RevokeRecord) -> None:
         what = (record.version, record.digest)
-        self._revoked.pop(what, None)
+        before = self._revoked.pop(what, None)
         if record.revoked:
+            if not record.reason and before is not None:  # said again without a reason: it stands
+                record = msgspec.structs.replace(record, reason=before.reason)
             self._revoked[what] = record
 
     def _tag(self, record: TagRecord) -> None:
@@ -244,6 +252,7 @@ class _Facts:
             purged=self._purged,
             about=self._about,
             revoked=list(self._revoked.values()),
+            relabelled=self._relabelled,
         )
 
     def _info(self, record: VersionRecord, tags: tuple[str, ...]) -> VersionInfo:

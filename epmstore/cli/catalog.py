@@ -15,6 +15,7 @@ from epmstore.cli.output import counted, name, size
 from epmstore.cli.session import Session
 from epmstore.errors import ConflictError, NotFoundError, UsageError
 from epmstore.vendor.interchange import SUFFIX, Incoming
+from epmstore.vendor.releases import NO_REASON
 from epmstore.vendor.signature import LIMIT, Key
 from epmstore.workspace.catalogs import Imported
 
@@ -92,7 +93,7 @@ def export(session: Session, key: str, file: str | None, sign: str | None) -> No
         "dry_run": session.dry_run,
     }
     would = "would write" if session.dry_run else "wrote"
-    upto = "no release" if latest is None else f"up to release {latest.version}"
+    upto = "no release" if latest is None else f"up to release {name(latest.title)}"
     signed = ", signed" if signature is not None else ""
     session.out.outcome(
         shape, f"{key}: {would} the catalog {upto} to {name(file)}, {size(len(data))}{signed}"
@@ -194,6 +195,7 @@ def imported_shape(imported: Imported) -> shapes.Shape:
         "signer": None if imported.signer is None else imported.signer.fingerprint,
         "bound": list(imported.bound),
         "revoked": [release.version for release in imported.revoked],
+        "withdrawn": [{"digest": digest, "why": why} for digest, why in imported.withdrawn],
     }
 
 
@@ -213,8 +215,8 @@ def _imported_text(imported: Imported) -> str:
     count = latest.version + 1 - first
     if not count:
         return f"{key}: {counted(imported.lines, 'record')} imported, no new release, {signer}"
-    label = f" ({name(latest.label)})" if latest.label else ""
-    return f"{key}: {counted(count, 'release')} imported, up to {latest.version}{label}, {signer}"
+    upto = name(latest.title)
+    return f"{key}: {counted(count, 'release')} imported, up to {upto}, {signer}"
 
 
 def _say_more(session: Session, imported: Imported) -> None:
@@ -222,7 +224,12 @@ def _say_more(session: Session, imported: Imported) -> None:
         session.out.note(f"{key} is compared with it from now on: epmstore verify --app {key}")
     for release in imported.revoked:
         of = f"{named(release)} of {imported.about.key}"
-        session.out.warn(f"{of} is {withdrawn(release.revoked or '')}")
+        session.out.warn(f"{of} is {withdrawn(release.revoked or NO_REASON)}")
+    if imported.withdrawn:
+        lines = [f"{digest} ({name(why)})" for digest, why in imported.withdrawn]
+        title = f"components of {imported.about.key} that its vendor withdrew:"
+        session.out.warn("\n".join([title, *session.out.some(lines)]))
+        session.out.note("where they are: epmstore status, epmstore find SHA1")
     if imported.signer is None:
         session.out.warn(
             f"the catalog of {imported.about.key} is not signed: nobody vouches for it"

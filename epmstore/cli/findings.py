@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from epmstore.cli.output import counted, name, number
 from epmstore.cli.session import Session
-from epmstore.vendor.classify import WHATS, Finding
+from epmstore.vendor.classify import OF_RELEASES, WHATS, Finding
 from epmstore.vendor.releases import Release
 from epmstore.vendor.verify import Verified, in_order
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MEANING = {
     "stale": "from an older release",
     "ahead": "from a newer release",
+    "parallel": "from a release of another line",
     "foreign": "belongs to another path or application",
     "moved": "belongs to another path, which lacks it",
     "meta": "right bytes, other metadata",
@@ -54,7 +55,7 @@ def print_verified(
 
 
 def headline(verified: Verified) -> str:
-    """`2,131 of 2,134 files = release 41 (10.1)`"""
+    """`2,131 of 2,134 files = release 10.1 (41)`"""
     return (
         f"{number(verified.known)} of {counted(verified.files, 'file')} = {named(verified.release)}"
     )
@@ -71,14 +72,19 @@ def subset_headline(verified: Verified) -> str:
 
 
 def named(release: Release) -> str:
-    """`release 41 (10.1 SP2)`"""
-    label = f" ({name(release.label)})" if release.label else ""
-    return f"release {release.version}{label}"
+    """`release 10.1.SP2 (41)`"""
+    return f"release {name(release.title)}"
+
+
+def title_of(handle: "AppHandle", release: int | None) -> str:
+    """`release 10.1.SP2 (41)`, of a number."""
+    assert release is not None, "what is of a release says of which"
+    return named(handle.releases.get(release))
 
 
 def withdrawn(reason: str) -> str:
     """`withdrawn by its vendor: loses orders`"""
-    return "withdrawn by its vendor" + (f": {name(reason)}" if reason else "")
+    return f"withdrawn by its vendor: {name(reason)}"
 
 
 def describe(one: Finding, handle: "AppHandle") -> str:
@@ -86,8 +92,8 @@ def describe(one: Finding, handle: "AppHandle") -> str:
     more: list[str] = []
     if one.path_class != "program":
         more.append(one.path_class)
-    if one.what in ("stale", "ahead"):
-        more.append(f"release {one.release}")
+    if one.what in OF_RELEASES:
+        more.append(title_of(handle, one.release))
     if one.other is not None:
         app, path = one.other
         where = "" if app == handle.releases.app else f" of {name(handle.vendor_key(app))}"

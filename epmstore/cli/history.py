@@ -15,14 +15,14 @@ from epmstore.catalog.state import VersionInfo
 from epmstore.cli import shapes
 from epmstore.cli.command import command
 from epmstore.cli.content import content_diff
-from epmstore.cli.explained import words, words_of_many
+from epmstore.cli.explained import Titles, titles_of, words, words_of_many
 from epmstore.cli.moments import local, local_ns, parse, selector
 from epmstore.cli.output import Output, counted, name, number
-from epmstore.cli.paths import relative, scope, split_range, split_version
+from epmstore.cli.paths import is_version, relative, scope, split_range, split_version
 from epmstore.cli.session import Session, working_directory
 from epmstore.digest import parse_digest
 from epmstore.entryform import entry_to_form
-from epmstore.errors import UsageError
+from epmstore.errors import PathNotFoundError, UsageError
 from epmstore.index.entries import Span
 from epmstore.record.change import StartedRun
 from epmstore.tree import Entry
@@ -55,6 +55,7 @@ TYPES = {"file": stat.S_IFREG, "directory": stat.S_IFDIR, "symlink": stat.S_IFLN
         ("epmstore log -n 5", "the newest five"),
         ("epmstore log --all --since 7d", "every version of the last seven days"),
         ("epmstore log -v", "with who recorded it, what was run, and all that was said of it"),
+        ("epmstore log etc bin/crmd", "the versions that changed these"),
         ("epmstore log --unexplained", "what no release, patch or rollback accounts for"),
     ],
 )
@@ -66,8 +67,14 @@ TYPES = {"file": stat.S_IFREG, "directory": stat.S_IFDIR, "symlink": stat.S_IFLN
     is_flag=True,
     help="Only versions with changes that no release explains, and these; exit with 1 if any.",
 )
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
 def log(
-    session: Session, limit: int | None, since: str | None, everything: bool, unexplained: bool
+    session: Session,
+    limit: int | None,
+    since: str | None,
+    everything: bool,
+    unexplained: bool,
+    paths: tuple[str, ...],
 ) -> int:
     """List the recorded versions, newest first.
 
@@ -75,10 +82,17 @@ def log(
     Drift between changes is folded into one line unless --all. The numbers are paths added (+),
     modified (~) and removed (-). With a reference catalog, each version says what explains it: an
     upgrade from one release to another, whole or in part, and how many files it does not explain.
+
+    With PATHs, only the versions that changed one of them or what is below it, drift, too.
     """
     start = None if since is None else parse(since)
     handle = session.handle()
     versions = [v for v in reversed(handle.versions()) if start is None or v.time >= start]
+    wanted = scope(paths, handle.app.root)
+    if wanted:
+        touched = handle.versions_of(wanted)
+        versions = [v for v in versions if v.version in touched]
+        everything = True
     reasons = handle.explanations()
     if unexplained:
         versions = [v for v in versions if v.version in reasons and reasons[v.version].rest]
@@ -94,13 +108,14 @@ def log(
         return int(unexplained and bool(versions))
     if run is not None:
         session.out.note(_started(run))
+    titles = titles_of(handle) if reasons else str
     if not versions and start is None and not unexplained:
         session.out.note(f"{handle.app.key}: nothing is recorded yet; begin: epmstore snapshot")
     most = len(versions)
     if unexplained:
-        _print_unexplained(session.out, versions[:limit], reasons)
+        _print_unexplained(session.out, versions[:limit], reasons, titles)
         return int(bool(versions))
-    rows = islice(_rows(versions, reasons, everything=everything), min(limit or most, most))
+    rows = islice(_rows(versions, reasons, titles, everything=everything), min(limit or most, most))
     _print_rows(session.out, rows, remarks=session.verbose)
     return 0
 
@@ -141,16 +156,20 @@ def _started(run: StartedRun) -> str:
 
 
 def _print_unexplained(
-    out: Output, versions: Sequence[VersionInfo], reasons: Mapping[int, Explanation]
+    out: Output, versions: Sequence[VersionInfo], reasons: Mapping[int, Explanation], titles: Titles
 ) -> None:
     for version in versions:
-        out.line("  ".join(_row(version, reasons)))
+        out.line("  ".join(_row(version, reasons, titles)))
         for line in out.some([name(path) for path in reasons[version.version].unexplained]):
             out.line(line)
 
 
 def _rows(
-    versions: Iterable[VersionInfo], reasons: Mapping[int, Explanation], *, everything: bool
+    versions: Iterable[VersionInfo],
+    reasons: Mapping[int, Explanation],
+    titles: Titles,
+    *,
+    everything: bool,
 ) -> Iterator[tuple[Row, VersionInfo | None]]:
     """What is shown of each version; drift that is folded is none."""
     folded = groupby(versions, key=lambda v: v.kind == "drift" and not everything)
@@ -158,12 +177,12 @@ def _rows(
         found = list(group)
         marked = [v for v in found if v.tags or v.pinned]
         if is_drift and not marked:
-            yield _folded(found, reasons), None
+            yield _folded(found, reasons, titles), None
         else:
-            yield from ((_row(version, reasons), version) for version in found)
+            yield from ((_row(version, reasons, titles), version) for version in found)
 
 
-def _row(version: VersionInfo, reasons: Mapping[int, Explanation]) -> Row:
+def _row(version: VersionInfo, reasons: Mapping[int, Explanation], titles: Titles) -> Row:
     record = version.record
     text = _labels(version.labels) or REASONS.get(record.reason, record.reason)
     if record.of is not None:
@@ -174,7 +193,7 @@ def _row(version: VersionInfo, reasons: Mapping[int, Explanation]) -> Row:
         text += " (killed before its end was seen)"
     if version.changes_nothing:
         text += " (nothing changed)"
-    explained = words(reasons.get(version.version))
+    explained = words(reasons.get(version.version), titles)
     if explained:
         text += f" ({explained})"
     marks = [*map(name, version.tags), *["pinned"] * version.pinned]
@@ -193,12 +212,14 @@ def _labels(labels: Sequence[str]) -> str:
     return "; ".join(map(name, labels))
 
 
-def _folded(drift: Sequence[VersionInfo], reasons: Mapping[int, Explanation]) -> Row:
+def _folded(
+    drift: Sequence[VersionInfo], reasons: Mapping[int, Explanation], titles: Titles
+) -> Row:
     newest, oldest = drift[0].version, drift[-1].version
     text = f"drift: version {newest}"
     if newest != oldest:
         text = f"drift: {counted(len(drift), 'version')}, {oldest} to {newest}"
-    explained = words_of_many([reasons.get(one.version) for one in drift])
+    explained = words_of_many([reasons.get(one.version) for one in drift], titles)
     if explained:
         text += f" ({explained})"
     return ("", local(drift[0].record.time), _changes(drift), text)
@@ -281,6 +302,7 @@ def cat(session: Session, what: str) -> None:
     examples=[
         ("epmstore diff", "the newest version and the live root"),
         ("epmstore diff 117..latest bin", "what became of bin since 117"),
+        ("epmstore diff 117 118", "two versions, without the dots"),
         ("epmstore diff latest~1..latest --content", "line by line"),
         ("epmstore diff release:41..now", "what is not as its vendor released it"),
         ("epmstore diff golden..now --exit-code", "1 if anything differs, for scripts"),
@@ -288,7 +310,7 @@ def cat(session: Session, what: str) -> None:
 )
 @click.option("--content", is_flag=True, help="Show text files line by line.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if there are differences.")
-@click.argument("range", metavar="[A..B]", default="latest..now")
+@click.argument("range", metavar="[A..B|A B]", default="latest..now")
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
 def diff(
     session: Session, range: str, paths: tuple[str, ...], content: bool, exit_code: bool
@@ -296,9 +318,11 @@ def diff(
     """Show what differs between two versions.
 
     A and B are versions, or now for the live root; a single A is compared with now. Each line says
-    A (added), M (modified) or D (removed), the path, and what of it differs.
+    A (added), M (modified) or D (removed), the path, and what of it differs. A PATH that is on
+    neither side is an error.
     """
     handle = session.handle()
+    range, paths = _two_versions(handle, range, paths)
     a, b = (selector(text) for text in split_range(range))
     changes = handle.diff(a, b, scope(paths, handle.app.root))
     counts = {kind: sum(c.change == kind for c in changes) for kind in LETTERS}
@@ -316,6 +340,28 @@ def diff(
         totals = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
         session.out.note(totals or "no difference")
     return 1 if changes and exit_code else 0
+
+
+def _two_versions(
+    handle: "AppHandle", first: str, rest: tuple[str, ...]
+) -> tuple[str, tuple[str, ...]]:
+    """`A B` as `A..B`: what stands behind a single A is a version, if it can be one and no path.
+
+    Raises UsageError if it may be both.
+    """
+    if ".." in first or not rest:
+        return first, rest
+    second = rest[0]
+    if not (is_version(second) or handle.state().tagged(second.partition("~")[0]) is not None):
+        return first, rest
+    try:
+        handle.history(scope([second], handle.app.root)[0])
+    except (PathNotFoundError, UsageError, IndexError):
+        return f"{first}..{second}", rest[1:]
+    raise UsageError(
+        f"{second!r} is a version and a path",
+        hint=f"write {first}..{second} for the version, or {first}..now {second} for the path",
+    )
 
 
 def _end(handle: "AppHandle", version: str) -> int | str:

@@ -42,18 +42,24 @@ PLAN_LIMIT = 1 << 30
     examples=[
         ("epmstore status", "exit code 0: clean, 1: something has changed"),
         ("epmstore status --app crm --json", "the same for a program"),
+        ("epmstore status etc bin/crmd", "of these paths alone"),
         ("epmstore status --scan", "look at the root, whatever the daemon knows"),
     ],
 )
 @click.option("--scan", is_flag=True, help="Do not ask the daemon.")
-def status(session: Session, scan: bool) -> int:
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
+def status(session: Session, scan: bool, paths: tuple[str, ...]) -> int:
     """Show what has changed since the last version.
 
     And, with a reference catalog or an accepted version, what is not as it should be, and since
     when. Looks at the live root, records nothing, and exits with 1 if there are differences. A
     daemon that runs is asked, which is quicker: it has looked at the root after the last event.
-    Outside of any root and without --app, all applications are shown, one row each.
+    Outside of any root and without --app, all applications are shown, one row each. With PATHs,
+    only these and what is below them are told of, by a look of this command's own.
     """
+    if paths:
+        handle = session.handle()
+        return look(session, [handle], scope(paths, handle.app.root))
     found = None if scan else ask_status(session.store_path, session.app, session.out)
     if found is not None:
         return show_status(session.out, found, table=len(found) > 1)
@@ -180,7 +186,7 @@ def _export(
 ) -> int:
     release = handle.release(version)
     number = handle.version(version) if release is None else release.version
-    of = number if release is None else f"release {number}"
+    of = number if release is None else f"release {name(release.title)}"
     where = f"{name(str(target))} (content of {of})"
     if target.resolve().is_relative_to(Path(handle.app.root).resolve()):
         session.out.warn(

@@ -7,13 +7,18 @@ from epmstore.cli import shapes
 from epmstore.cli.session import Session
 from epmstore.cli.status import show_status
 from epmstore.errors import EpmError
+from epmstore.relpath import RelPath, text_from_json
+
+CHANGED = ("added", "modified", "removed")
+UNSEEN = ("skipped", "unstable", "unobserved")
 
 if TYPE_CHECKING:
     from epmstore.workspace import AppHandle
 
 
-def look(session: Session, handles: "Sequence[AppHandle]") -> int:
-    """Scan the roots and print what differs; the exit code.
+def look(session: Session, handles: "Sequence[AppHandle]", paths: "Sequence[RelPath]" = ()) -> int:
+    """Scan the roots and print what differs, of `paths` and what is below them if there are any;
+    the exit code.
 
     One root that cannot be looked at does not hide the others: its error is raised at the end.
     """
@@ -22,9 +27,8 @@ def look(session: Session, handles: "Sequence[AppHandle]") -> int:
     for handle in handles:
         try:
             standing = handle.standing()
-            found.append(
-                shapes.status(standing.status, standing=standing, after=handle.aftermath())
-            )
+            shape = shapes.status(standing.status, standing=standing, after=handle.aftermath())
+            found.append(_narrowed(shape, handle, paths) if paths else shape)
         except EpmError as error:
             session.key = session.key or handle.app.key
             failed.append(error)
@@ -32,3 +36,29 @@ def look(session: Session, handles: "Sequence[AppHandle]") -> int:
     if failed:
         raise failed[0]
     return code
+
+
+def _narrowed(shape: shapes.Shape, handle: "AppHandle", paths: "Sequence[RelPath]") -> shapes.Shape:
+    """What a status says of these paths and what is below them. Raises PathNotFoundError for one
+    that neither the root nor the newest version has.
+    """
+    told: set[str] = set()
+
+    def is_inside(one: object) -> bool:
+        path = text_from_json(one["path"] if isinstance(one, dict) else str(one))
+        is_told = any(path == top or path.startswith(f"{top}/") for top in paths)
+        if is_told:
+            told.add(path)
+        return is_told
+
+    lists = {
+        key: [one for one in shape[key] if is_inside(one)]
+        for key in (*CHANGED, *UNSEEN, "metadata", "deviations", "excused", "withdrawn")
+        if shape[key] is not None
+    }
+    for path in paths:
+        if not any(one == path or one.startswith(f"{path}/") for one in told):
+            handle.ls("latest", path)  # raises
+    times = [one["time"] for one in lists.get("deviations", []) if one["time"]]
+    clean = shape["version"] is not None and not any(lists[key] for key in CHANGED)
+    return {**shape, **lists, "clean": clean, "since": min(times, default=None)}

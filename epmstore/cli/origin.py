@@ -19,6 +19,7 @@ from epmstore.errors import NotFoundError, PathNotFoundError, UsageError
 from epmstore.relpath import RelPath, text_to_json
 from epmstore.vendor.blame import Blamed
 from epmstore.vendor.identify import Identifier, Origin
+from epmstore.vendor.naming import title
 from epmstore.workspace import shapes, vendorshapes
 from epmstore.workspace.standing import Deviation, Standing
 
@@ -118,16 +119,15 @@ def _print_origins(
 
 
 def _origin(one: Origin) -> str:
-    """`crm  bin/crmd  releases 40 to 41 (10.1 to 10.1.SP2)`"""
+    """`crm  bin/crmd  releases 10.1 (40) to 10.1.SP2 (41)`"""
     first, last = one.first, one.last
-    labels = [name(label) for label in (first.label, last.label) if label]
     if first.version == last.version:
-        text, labels = f"release {first.version}", labels[:1]
+        text = f"release {name(first.title)}"
     else:
-        text = f"releases {first.version} to {last.version}"
-    said = f" ({' to '.join(labels)})" if labels else ""
+        text = f"releases {name(first.title)} to {name(last.title)}"
     latest = ", the latest" if one.is_latest else ""
-    return f"{name(one.key)}  {name(one.path)}  {text}{said}{latest}"
+    withdrawn = f", withdrawn: {name(one.withdrawn)}" if one.withdrawn else ""
+    return f"{name(one.key)}  {name(one.path)}  {text}{latest}{withdrawn}"
 
 
 @command(
@@ -156,7 +156,8 @@ def blame(session: Session, path: str) -> None:
     now = next((one for one in standing.deviations if one.path == below), None)
     if not found and now is None:
         handle.history(below)  # raises: there never was such a path
-    labels = {release.version: release.label for release in handle.releases.numbers()}
+    titles = {one.version: name(one.title) for one in handle.releases.numbers()}
+    revoked = handle.releases.revoked_contents()
     if session.json:
         for one in found:
             session.out.shape(vendorshapes.blamed(handle.app.key, below, one))
@@ -164,7 +165,7 @@ def blame(session: Session, path: str) -> None:
         session.out.shape({"type": "summary", "app": handle.app.key, "deviation": deviation})
         return
     for one in found:
-        for line in _blamed(one, labels):
+        for line in _blamed(one, titles, revoked):
             session.out.line(line)
     session.out.line(f"now: {_now(standing, below, now)}")
 
@@ -173,7 +174,7 @@ def _now(standing: Standing, path: RelPath, now: Deviation | None) -> str:
     """Whether a path is as it should be, and since when not."""
     baseline = "the newest version"
     if standing.baseline == "release":
-        baseline = f"release {standing.release}"
+        baseline = f"release {name(title(standing.release or 0, standing.label))}"
     elif standing.baseline == "accepted":
         baseline = f"the accepted version {standing.accepted}"
     if now is None and path in standing.excused:
@@ -186,16 +187,19 @@ def _now(standing: Standing, path: RelPath, now: Deviation | None) -> str:
     return f"{now.what}, not as in {baseline} since {when}"
 
 
-def _blamed(one: Blamed, labels: Mapping[int, str | None]) -> Iterator[str]:
+def _blamed(one: Blamed, titles: Mapping[int, str], revoked: Mapping[str, str]) -> Iterator[str]:
     record = one.info.record
     label = f" {name(one.info.label)!r}" if one.info.label else ""
     yield f"version {one.info.version}, {local(record.time)}: {one.what} by {_who(one)}{label}"
     if record.window is not None and one.info.kind == "drift":
         yield f"  between {local(record.window[0])} and {local(record.window[1])}"
     if one.entry is not None and one.entry.content is not None:
-        yield f"  {one.entry.content.digest.hex()}  {_shipped(one, labels)}"
+        digest = one.entry.content.digest.hex()
+        yield f"  {digest}  {_shipped(one, titles)}"
+        if digest in revoked:
+            yield f"  withdrawn by its vendor: {name(revoked[digest])}"
     if one.others > 0:
-        explained = words(one.explanation)
+        explained = words(one.explanation, lambda number: titles.get(number or 0, str(number)))
         said = f" ({explained})" if explained else ""
         more = ", ..." if one.others > SHOWN else ""
         named = f": {', '.join(map(name, one.with_[:SHOWN]))}{more}" if one.with_ else ""
@@ -212,13 +216,14 @@ def _who(one: Blamed) -> str:
     return f"{name(who)} ({record.reason})"
 
 
-def _shipped(one: Blamed, labels: Mapping[int, str | None]) -> str:
-    if not labels:
+def _shipped(one: Blamed, titles: Mapping[int, str]) -> str:
+    if not titles:
         return ""
     if not one.releases:
         return "no release had it here"
     parts = []
     for since, until in one.releases:
-        last = max(labels) if until is None else until - 1
-        parts.append(str(since) if since == last else f"{since} to {last}")
+        last = max(titles) if until is None else until - 1
+        first = titles.get(since, str(since))
+        parts.append(first if since == last else f"{first} to {titles.get(last, last)}")
     return f"release {', '.join(parts)}"

@@ -22,7 +22,8 @@ from epmstore.relpath import RelPath, parse_relpath
 _TIME = re.compile(
     r"@(\d{4}-\d\d-\d\d(?:[T ]\d\d(?::\d\d(?::\d\d(?:\.\d+)?)?)?(?:Z|[+-]\d\d:?\d\d)?)?)"
 )
-_RELEASE = re.compile(r"release:(?:\d+|latest)")
+_VERSION = re.compile(r"(?:[0-9]{1,15}|latest|now|@.*|release:.*)(?:~[0-9]*)?")
+_RELEASE = re.compile(r"release:(?:(?:number|label):)?[^\s:@~]+")
 
 
 def relative(text: str, root: str, cwd: Path | None) -> RelPath | None:
@@ -77,6 +78,11 @@ def split_version(text: str) -> tuple[str, str | None]:
     if colon and not path:
         path = "."
     return text[:start] + version, path if colon else None
+
+
+def is_version(text: str) -> bool:
+    """Whether a word can only be a version: not a name that a path or a tag may have, too."""
+    return bool(_VERSION.fullmatch(text))
 
 
 def split_range(text: str) -> tuple[str, str]:

@@ -55,7 +55,11 @@ def outlook(handle: AppHandle, prepared: Prepared, terms: TermsGiven) -> int:
 def plan_line(prepared: Prepared) -> str:
     """What a plan would do."""
     plan, release = prepared.plan, prepared.request.release
-    to = f"content of {plan.of}" if release is None else f"release {release}"
+    to = (
+        f"content of {plan.of}"
+        if release is None
+        else prepared.request.label or f"release {release}"
+    )
     ends = f"{plan.app}: version {plan.from_} -> {to}"
     if not plan.steps:
         return f"{ends}: nothing to do"

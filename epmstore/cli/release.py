@@ -51,12 +51,15 @@ def catalog_shape(about: AboutRecord, releases: Releases) -> shapes.Shape:
     }
 
 
-def release_shape(key: str, release: Release) -> shapes.Shape:
+def release_shape(key: str, release: Release, before: int | None) -> shapes.Shape:
+    """`before`: the release that it follows in its line."""
     return {
         "type": "release",
         "app": key,
         "release": release.version,
         "label": release.label,
+        "formerly": release.formerly,
+        "after": before,
         "time": release.time,
         "digest": release.digest,
         "tree": release.tree,
@@ -140,10 +143,12 @@ def set_(session: Session, key: str, title: str | None, **patterns: tuple[str, .
         ("epmstore release add crm crm-41.tar.gz --below crm-41", "what is in a folder of it"),
         ("epmstore release add pg postgresql-15_*.deb --below usr/lib/postgresql/15", "a package"),
         ("epmstore release add crm latest --label 41", "what was recorded of the application"),
+        ("epmstore release add crm crm-4.2.16 --label 4.2.16 --after 4.2.15", "of another line"),
         ("epmstore release add crm b --requires 'server>=40' --requires 'a.pdb -> a.exe'", "needs"),
     ],
 )
 @click.option("--label", metavar="TEXT", help="What people call it, such as 10.1.SP2.")
+@click.option("--after", metavar="RELEASE", help="The one that it follows, if not the newest one.")
 @click.option("--requires", metavar="NEED", multiple=True, help="What must be there; see below.")
 @click.option("--below", metavar="PATH", help="Of each source only what is below this folder.")
 @click.argument("key")
@@ -153,6 +158,7 @@ def add(
     key: str,
     sources: tuple[str, ...],
     label: str | None,
+    after: str | None,
     requires: tuple[str, ...],
     below: str | None,
 ) -> None:
@@ -163,13 +169,21 @@ def add(
     newest release, and the difference becomes the next one; if there is none, nothing is published.
     What is published never changes.
 
+    A vendor who maintains several lines says with --after which release this one follows: 4.2.16,
+    published after 5.0, follows 4.2.15. What is newer and older goes by that.
+
     A NEED is 'server' (the application is installed), 'server>=40,<=42' (with such a release),
     'a.pdb -> a.exe' (the one component needs exactly the other), or a SHA-1; with '?' at its end it
     is optional. Each release says all that it needs.
     """
     source = _source(session, key, sources, below)
     published = session.workspace.vendors.add(
-        key, source, label=check_label(label), requires=requires, dry_run=session.dry_run
+        key,
+        source,
+        label=check_label(label),
+        after=after,
+        requires=requires,
+        dry_run=session.dry_run,
     )
     _say_published(session, key, published)
 
@@ -233,8 +247,8 @@ def _published_text(published: Published, *, dry: bool) -> str:
 
 
 def _title(release: Release) -> str:
-    """`7 (10.1.SP2)`"""
-    return f"{release.version} ({name(release.label)})" if release.label else f"{release.version}"
+    """`10.1.SP2 (7)`"""
+    return name(release.title)
 
 
 @command(
@@ -253,14 +267,16 @@ def list_(session: Session, key: str | None) -> None:
     if key is None:
         _list_catalogs(session)
         return
-    releases = list(reversed(vendors.releases(key).numbers()))
+    known = vendors.releases(key)
+    releases, lines = list(reversed(known.numbers())), known.lines()
     if session.json:
         for release in releases:
-            session.out.shape(release_shape(key, release))
+            session.out.shape(release_shape(key, release, lines.before(release.version)))
         return
     if not releases:
         session.out.note(f"{key}: nothing is released yet")
-    session.out.table([_row(release) for release in releases], right=(0,))
+    rows = [_row(release, known) for release in releases]
+    session.out.table(rows, right=(0,))
 
 
 def _list_catalogs(session: Session) -> None:
@@ -280,12 +296,16 @@ def _list_catalogs(session: Session) -> None:
             session.out.note("no reference catalog; begin one: epmstore release init KEY")
 
 
-def _row(release: Release) -> tuple[str, ...]:
+def _row(release: Release, known: Releases) -> tuple[str, ...]:
     counts = release.counts
     signs = (("+", counts.added), ("~", counts.modified), ("-", counts.removed))
     text = name(release.label) if release.label else ""
     if release.revoked is not None:
         text += f"  [revoked: {name(release.revoked)}]"
+    if release.after is not None:
+        text += f"  [follows {_title(known.get(release.after))}]"
+    if release.formerly:
+        text += f"  [published as {name(release.formerly)}]"
     changes = " ".join(f"{sign}{count}" for sign, count in signs if count)
     return (str(release.version), local(release.time), changes, text.lstrip())
 
@@ -324,7 +344,8 @@ def show(
         first = None if start is None else releases.resolve(start)
         session.out.shape(vendors.patch(key, number, first))
     elif session.json:
-        session.out.shape(release_shape(key, releases.get(number)))
+        shape = release_shape(key, releases.get(number), releases.lines().before(number))
+        session.out.shape(shape)
     else:
         _show(session, key, releases, releases.get(number))
 
@@ -334,10 +355,15 @@ def _show(session: Session, key: str, releases: Releases, release: Release) -> N
     entries = list(releases.tree(release.version))
     missing = len(releases.missing(entries))
     out.line(f"release    {key} {_title(release)}")
+    if release.formerly:
+        out.line(f"published as {name(release.formerly)}; the label was put right since")
+    before = releases.lines().before(release.version)
+    if before is not None:
+        out.line(f"follows    {_title(releases.get(before))}")
     out.line(f"time       {local(release.time)}")
     out.line(f"digest     {release.digest}")
     if release.revoked is not None:
-        out.line(f"revoked    {name(release.revoked) if release.revoked else 'no reason given'}")
+        out.line(f"revoked    {name(release.revoked)}")
     for one in release.requires:
         out.line(f"requires   {describe(one)}")
     stored = "all stored here" if not missing else f"contents of {missing:,} not stored here"
@@ -346,7 +372,7 @@ def _show(session: Session, key: str, releases: Releases, release: Release) -> N
         f"changes    {release.counts.added:,} added, {release.counts.modified:,} modified,"
         f" {release.counts.removed:,} removed"
     )
-    out.note(f"its files: epmstore ls release:{release.version}")
+    out.note(f"its files: epmstore ls release:number:{release.version}")
 
 
 @command(
@@ -402,6 +428,41 @@ def _range(releases: Releases, text: str) -> tuple[int, int]:
 @command(
     changes=True,
     examples=[
+        ("epmstore release relabel crm number:41 10.1.SP2", "it was published with a wrong one"),
+        ("epmstore release relabel crm 10.1.SP22 --none", "it has none from now on"),
+    ],
+)
+@click.option("--none", "none", is_flag=True, help="The release has no label from now on.")
+@click.argument("key")
+@click.argument("release")
+@click.argument("label", required=False)
+def relabel(session: Session, key: str, release: str, label: str | None, none: bool) -> None:
+    """Put the label of a release right.
+
+    A record is appended: what was published stays as it is, and the label that it was published
+    with is still shown. From then on only the new label names the release. A label names one
+    release.
+    """
+    if none == (label is not None):
+        raise UsageError("name the label, or say --none")
+    wanted = check_label(label)
+    before = session.workspace.vendors.relabel(key, release, wanted, dry_run=session.dry_run)
+    shape = {
+        "type": "relabelled",
+        "app": key,
+        "release": before.version,
+        "from": before.label,
+        "to": wanted,
+        "dry_run": session.dry_run,
+    }
+    would = "would be" if session.dry_run else "is"
+    now = f"{would} labelled {name(wanted)}" if wanted else f"{would} without a label"
+    session.out.outcome(shape, f"{key}: release {before.version} {now}, was {_title(before)}")
+
+
+@command(
+    changes=True,
+    examples=[
         ("epmstore release revoke crm 41 --reason 'loses orders'", "hosts warn from then on"),
         ("epmstore release revoke crm da39a3ee5e6b4b0d3255bfef95601890afd80709", "one component"),
         ("epmstore release revoke crm 41 --take-back", "it was all right after all"),
@@ -418,7 +479,8 @@ def revoke(session: Session, key: str, what: str, reason: str, take_back: bool) 
     """
     vendors = session.workspace.vendors
     digest = parse_digest(what.lower()) if _SHA1.fullmatch(what) else None
-    release = None if digest is not None else vendors.releases(key).resolve(what)
+    known = vendors.releases(key)
+    release = None if digest is not None else known.resolve(what)
     if not session.dry_run:
         vendors.revoke(key, release=release, digest=digest, reason=reason, revoked=not take_back)
     shape = {
@@ -431,6 +493,10 @@ def revoke(session: Session, key: str, what: str, reason: str, take_back: bool) 
         "dry_run": session.dry_run,
     }
     would = "would be " if session.dry_run else ""
-    thing = f"release {release}" if digest is None else f"component {digest.hex()}"
+    thing = (
+        f"release {_title(known.get(release))}"
+        if release is not None
+        else f"component {digest.hex() if digest is not None else what}"
+    )
     word = "not withdrawn any more" if take_back else "withdrawn"
     session.out.outcome(shape, f"{key}: {thing} {would}{word}")

@@ -33,7 +33,7 @@ from epmstore.workspace.repairing import RepairOptions
         ("epmstore repair --from /srv/crm-41.deb", "with what a package still has"),
     ],
 )
-@click.option("--release", type=click.IntRange(min=0), metavar="N", help="To release N.")
+@click.option("--release", metavar="RELEASE", help="To this release.")
 @click.option(
     "--from",
     "sources",
@@ -48,7 +48,7 @@ from epmstore.workspace.repairing import RepairOptions
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
 def repair(
     session: Session,
-    release: int | None,
+    release: str | None,
     sources: tuple[str, ...],
     paths: tuple[str, ...],
     exact: bool,
@@ -68,7 +68,8 @@ def repair(
     for place in places:
         if not place.exists():
             raise NotFoundError(f"{name(str(place))} is not there")
-    asked = RepairOptions(release, wanted, exact=exact, config=config, sources=places)
+    number = None if release is None else handle.find_release(release).version
+    asked = RepairOptions(number, wanted, exact=exact, config=config, sources=places)
     return bring_to_release(session, handle, asked, terms_of(session, given))
 
 
@@ -81,7 +82,7 @@ def _warn(session: Session, handle: AppHandle, number: int | None) -> None:
         session.out.warn(f"{named(release)} is {withdrawn(release.revoked)}")
     for one in handle.unmet(number):
         kind = "optional: " if one.requirement.optional else ""
-        session.out.warn(f"release {number} needs what is not there: {kind}{one.why}")
+        session.out.warn(f"{named(release)} needs what is not there: {kind}{one.why}")
 
 
 def bring_to_release(

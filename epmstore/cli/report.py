@@ -16,6 +16,8 @@ from epmstore.cli.output import Output, counted, encode, name, number, size
 from epmstore.cli.reportpage import page
 from epmstore.cli.session import Session
 from epmstore.errors import UsageError
+from epmstore.vendor.classify import OF_RELEASES
+from epmstore.vendor.naming import title
 from epmstore.vendor.report import PRIVATE
 
 LIMIT = 4 << 30
@@ -34,14 +36,14 @@ Form = dict[str, Any]
     ],
 )
 @click.option("-o", "--output", metavar="FILE", type=PATH, help="Write to FILE, by its ending.")
-@click.option("--release", type=click.IntRange(min=0), metavar="N", help="Compare with release N.")
+@click.option("--release", metavar="RELEASE", help="Compare with this release.")
 @click.option("--preview", is_flag=True, help="Only list what the report would tell.")
 @click.option("--redact", is_flag=True, help="Hash the names that are this host's own.")
 @click.argument("words", nargs=-1, metavar="[read FILE]")
 def report(
     session: Session,
     output: str | None,
-    release: int | None,
+    release: str | None,
     preview: bool,
     redact: bool,
     words: tuple[str, ...],
@@ -61,7 +63,8 @@ def report(
         return _read(session, Path(words[1]))
     kind = _kind(output, session.json)
     handle = session.handle()
-    form = handle.report(platform.node(), release, redact=redact and not preview)
+    number = None if release is None else handle.find_release(release).version
+    form = handle.report(platform.node(), number, redact=redact and not preview)
     if preview:
         _preview(session.out, form, redact=redact)
     elif output is None:
@@ -104,20 +107,24 @@ def text(out: Output, form: Form) -> list[str]:
     lines = [
         f"{name(form['app'])} on {name(form['host'])}, {local(form['time'])}",
         f"root      {name(form['root'])}",
-        f"catalog   {name(catalog['key'])} up to release {catalog['release']}"
-        f" ({name(catalog['label'] or '-')}), {catalog['digest']}",
+        f"catalog   {name(catalog['key'])} up to release {_title(form, catalog['release'])}"
+        f", {catalog['digest']}",
         f"history   version {syscat['version']}, {syscat['head']}",
-        f"release   {release['release']} ({name(release['label'] or '-')}):"
+        f"release   {_title(form, release['release'])}:"
         f" {number(form['counts']['known'])} of {counted(form['files_total'], 'file')}",
     ]
     if release["revoked"] is not None:
         lines.append(f"          {withdrawn(release['revoked'])}")
+    lines += [
+        f"          {name(one['path'])} is {withdrawn(one['why'])}"
+        for one in form.get("withdrawn", ())
+    ]
     lines += ["", f"deviations ({number(len(form['deviations']))}):"]
-    lines += out.some([_deviation(one) for one in form["deviations"]])
+    lines += out.some([_deviation(one, form) for one in form["deviations"]])
     lines += ["", "files by the release that first shipped them:"]
     for one in form["first_releases"]:
-        first = "none" if one["first"] is None else one["first"]
-        lines.append(f"  {first!s:>6}  {number(one['files'])}")
+        first = "none" if one["first"] is None else _title(form, one["first"])
+        lines.append(f"  {first:>14}  {number(one['files'])}")
     if out.limit is None:
         lines += ["", "every file (SHA-1, first release, finding, path):"]
         for one in form["files"]:
@@ -127,11 +134,15 @@ def text(out: Output, form: Form) -> list[str]:
     return lines
 
 
-def _deviation(one: Form) -> str:
+def _title(form: Form, release: int) -> str:
+    return name(title(release, form.get("labels", {}).get(str(release))))
+
+
+def _deviation(one: Form, form: Form) -> str:
     since = "not recorded yet"
     if one["since"] is not None:
         since = f"since version {one['since']}, {local(one['time'])}"
-    release = f", release {one['release']}" if one["what"] in ("stale", "ahead") else ""
+    release = f", release {_title(form, one['release'])}" if one["what"] in OF_RELEASES else ""
     accepted = ", accepted" if one["accepted"] else ""
     return f"{one['what']:<8} {name(one['path'])}  ({since}{release}{accepted})"
 
@@ -184,14 +195,14 @@ def _read(session: Session, path: Path) -> int:
     for line in text(session.out, form):
         session.out.line(line)
     session.out.line()
-    session.out.line(f"the catalog is the same up to release {found.release.version}")
+    session.out.line(f"the catalog is the same up to release {name(found.release.title)}")
     if found.latest is not None and found.latest.version > found.release.version:
         session.out.line(f"the host does not know release {found.release.version + 1} and later")
     for where, origins in known.items():
         first = origins[0]
         session.out.line(
             f"{name(where)}: known here as {name(first.path)} of {name(first.key)},"
-            f" release {first.first.version}"
+            f" release {name(first.first.title)}"
         )
     strange = [d for d in form["deviations"] if d["what"] in MEANING and d["path"] not in known]
     session.out.note(f"{counted(len(strange), 'deviation')} that this catalog does not explain")

@@ -11,6 +11,8 @@ from typing import Any
 from epmstore.cli.findings import MEANING, withdrawn
 from epmstore.cli.moments import local
 from epmstore.cli.output import counted, name, number
+from epmstore.vendor.classify import OF_RELEASES
+from epmstore.vendor.naming import title
 
 Form = dict[str, Any]
 
@@ -84,6 +86,8 @@ def _verdict(form: Form) -> str:
         text += f" <b>{counted(len(open_), 'deviation')}</b>{since}."
     else:
         text += " <b>Nothing deviates.</b>"
+    for one in form.get("withdrawn", ()):
+        text += f" <code>{_text(one['path'])}</code> is {_text(withdrawn(one['why']))}."
     if release["revoked"] is not None:
         text += f" This release is {_text(withdrawn(release['revoked']))}."
     return f'<div class="verdict{" bad" if open_ else ""}">{text}</div>'
@@ -121,7 +125,7 @@ def _deviations(form: Form) -> Iterator[str]:
     rows = [
         (
             f'<span class="what {one["what"]}">{one["what"]}</span>',
-            f"<code>{_text(one['path'])}</code>{_more(one)}",
+            f"<code>{_text(one['path'])}</code>{_more(one, form)}",
             "not recorded yet" if one["since"] is None else f"version {one['since']}",
             "" if one["time"] is None else local(one["time"]),
         )
@@ -130,10 +134,10 @@ def _deviations(form: Form) -> Iterator[str]:
     yield from _table(("Finding", "Path", "Since", "Recorded"), rows)
 
 
-def _more(one: Form) -> str:
+def _more(one: Form, form: Form) -> str:
     more = [] if one["class"] == "program" else [one["class"]]
-    if one["what"] in ("stale", "ahead"):
-        more.append(f"release {one['release']}")
+    if one["what"] in OF_RELEASES:
+        more.append(f"release {_title(form, one['release'])}")
     if one["other"] is not None:
         more.append(f"belongs to {one['other']['path']}")
     more += [field for field in one["fields"] if field != "content"]
@@ -162,19 +166,23 @@ def _versions(form: Form) -> Iterator[str]:
     for one in form["versions"][:100]:
         changes = f"+{one['added']} ~{one['modified']} -{one['removed']}"
         why = one["reason"] if one["kind"] == "change" else f"drift ({one['reason']})"
-        rows.append((str(one["version"]), local(one["time"]), changes, _text(why), _explained(one)))
+        rows.append(
+            (str(one["version"]), local(one["time"]), changes, _text(why), _explained(one, form))
+        )
     yield from _table(("Version", "Recorded", "Files", "By", "Explained by"), rows, numbers=(0,))
 
 
-def _explained(version: Form) -> str:
+def _explained(version: Form, form: Form) -> str:
     found = version["explanation"]
     if found is None:
         return ""
+    ends = [_text(_title(form, found[end])) for end in ("from", "to")]
     steps = {
-        "install": f"release {found['to']}",
-        "upgrade": f"upgrade {found['from']} → {found['to']}",
-        "downgrade": f"downgrade {found['from']} → {found['to']}",
-        "restored": f"files as in release {found['to']}",
+        "install": f"release {ends[1]}",
+        "upgrade": f"upgrade {ends[0]} → {ends[1]}",
+        "downgrade": f"downgrade {ends[0]} → {ends[1]}",
+        "switch": f"switch {ends[0]} → {ends[1]}",
+        "restored": f"files as in release {ends[1]}",
         "rollback": "rollback" if found["to"] is None else f"content of version {found['to']}",
         "repair": "repair",
         "drift": "",
@@ -201,8 +209,11 @@ def _files(form: Form) -> Iterator[str]:
 
 
 def _release(form: Form) -> str:
-    label = f" ({_text(form['label'])})" if form["label"] else ""
-    return f"release {form['release']}{label}"
+    return f"release {_text(title(form['release'], form['label']))}"
+
+
+def _title(form: Form, release: int) -> str:
+    return title(release, form.get("labels", {}).get(str(release)))
 
 
 def _table(

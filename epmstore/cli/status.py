@@ -11,6 +11,7 @@ from epmstore.cli.moments import local
 from epmstore.cli.output import Output, counted, name, number
 from epmstore.measures import format_duration
 from epmstore.relpath import text_from_json
+from epmstore.vendor.naming import title
 
 Shape: TypeAlias = dict[str, Any]
 
@@ -58,8 +59,7 @@ def _row(shape: Shape) -> tuple[str, ...]:
 def _baseline(shape: Shape) -> str:
     """What the root was compared with, if that is not just the newest version."""
     if shape["baseline"] == "release":
-        label = f" ({name(shape['release_label'])})" if shape["release_label"] else ""
-        return f"release {shape['release']}{label}"
+        return f"release {name(title(shape['release'], shape['release_label']))}"
     return f"accepted {shape['accepted']}" if shape["baseline"] == "accepted" else "-"
 
 
@@ -80,6 +80,8 @@ def _summary(shape: Shape) -> str:
         text = f"nothing recorded, {counted(len(shape['added']), 'path')} found"
     else:
         text = "clean" if shape["clean"] else _totals(shape)
+        if shape.get("revoked") or shape.get("withdrawn"):
+            text = f"{text}; withdrawn by its vendor"
         text = "; ".join([text, *_marks(shape)])
     unseen = len(shape["unstable"]) + len(shape["unobserved"])
     return f"{text}; {counted(unseen, 'path')} not seen" if unseen else text
@@ -159,6 +161,7 @@ def _print(out: Output, shape: Shape) -> None:
     _print_unseen(out, shape)
     out.line("nothing has changed" if shape["clean"] else _totals(shape))
     _print_deviations(out, shape)
+    _print_withdrawn(out, shape)
     for line in _aftermath(shape):
         out.line(line)
     if shape["daemon"] is not None and _daemon(shape) != "watching":
@@ -197,13 +200,28 @@ def _print_deviations(out: Output, shape: Shape) -> None:
         out.line(line)
 
 
+def _print_withdrawn(out: Output, shape: Shape) -> None:
+    """A daemon of an older release says nothing of it."""
+    if shape.get("revoked"):
+        out.line(f"{_baseline(shape)} is withdrawn by its vendor: {name(shape['revoked'])}")
+    found = shape.get("withdrawn", ())
+    if found:
+        out.line(f"withdrawn by its vendor ({number(len(found))}):")
+        for line in out.some(
+            [f"! {name(text_from_json(one['path']))}  ({name(one['why'])})" for one in found]
+        ):
+            out.line(line)
+
+
 def _long(baseline: str) -> str:
     return baseline.replace("accepted ", "the accepted version ")
 
 
 def _since(one: Shape) -> str:
     """Since when a path deviates: the version that first had it so."""
-    what = f"release {one['release']}, " if one["what"] in ("stale", "ahead") else ""
+    what = ""
+    if one["what"] in ("stale", "ahead", "other line"):
+        what = f"release {name(title(one['release'], one.get('release_label')))}, "
     if one["since"] is None:
         return f"({what}not recorded yet)"
     return f"({what}since version {one['since']}, {local(one['time'])})"

@@ -80,6 +80,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "release list": Row("release", "list_", "List catalogs, or the releases of one."),
         "release show": Row("release", "show", "Show one release."),
         "release diff": Row("release", "diff", "Show what differs between two releases."),
+        "release relabel": Row("release", "relabel", "Put the label of a release right."),
         "release revoke": Row(
             "release", "revoke", "Withdraw a release, or one component wherever it is."
         ),

@@ -20,24 +20,28 @@ from epmstore.workspace import vendorshapes
     examples=[
         ("epmstore verify", "with the release that best explains the root"),
         ("epmstore verify --release 41", "with that one"),
+        ("epmstore verify bin lib/x.so", "these paths alone"),
         ("epmstore verify --subset", "is every file a component of the catalog?"),
     ],
 )
-@click.option("--release", type=click.IntRange(min=0), metavar="N", help="Compare with release N.")
+@click.option("--release", metavar="RELEASE", help="Compare with this release.")
 @click.option("--subset", is_flag=True, help="Only ask whether any release shipped each file.")
-@click.argument("app", required=False)
-def verify(session: Session, release: int | None, subset: bool, app: str | None) -> int:
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
+def verify(session: Session, release: str | None, subset: bool, paths: tuple[str, ...]) -> int:
     """Tell each file by the release it is from.
 
     Each path of the root and of the release is known, stale, ahead, foreign, moved, meta, local,
     unknown or missing (docs/verify.md). Without --release, the release from which the root differs
     least is taken, and named. Exits with 0 if everything is known or accepted, else with 1.
     --subset only names files that no release has at their path: on an unmodified installation there
-    are none, and the root is a proper subset of the catalog.
+    are none, and the root is a proper subset of the catalog. With PATHs, only these and what is
+    below them count; the release is still the one that explains the whole root.
     """
-    session.app = app or session.app
     handle = session.handle()
-    verified = handle.verify(release)
+    wanted = scope(paths, handle.app.root)
+    verified = handle.verify(
+        None if release is None else handle.find_release(release).version, wanted
+    )
     findings = verified.strangers if subset else verified.findings
     clean = all(one.path in verified.accepted for one in findings)
     if session.json:

@@ -283,6 +283,29 @@ class Entries:
             )
             return [Span(reader.entry(path, row[2:]), row[0], row[1]) for row in rows]
 
+    def versions_of(self, app: str, path: RelPath) -> set[int]:
+        """The versions that changed a path, or something below it."""
+        folder, name = split(path)
+        top = to_bytes(path)
+        with self.database.read() as db:
+            where = (
+                "e.app = ? AND ((e.name = ? AND f.path = ?) OR f.path = ?"
+                " OR (f.path > ? AND f.path < ?))"
+            )
+            asked = (
+                app_number(db, app),
+                *(to_bytes(name), to_bytes(folder)),
+                *(top, top + b"/", top + b"0"),
+            )
+            joined = "e JOIN folders f ON f.id = e.folder WHERE"
+            rows = db.execute(
+                f"SELECT e.since FROM live {joined} {where}"
+                f" UNION SELECT e.since FROM past {joined} {where}"
+                f" UNION SELECT e.until FROM past {joined} {where}",
+                asked * 3,
+            )
+            return {version for (version,) in rows}
+
     def changed(self, app: str, one: int, two: int) -> list[tuple[Entry | None, Entry | None]]:
         """(entry in `one`, entry in `two`) of every path that may differ between two versions.
 

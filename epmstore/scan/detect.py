@@ -6,6 +6,7 @@ are printed, and never applied unasked. What has a class already is left out.
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 import msgspec
 
@@ -29,7 +30,7 @@ class Proposal(msgspec.Struct, frozen=True):
     """A pattern for a class of an application, and the reason for people."""
 
     pattern: str
-    path_class: PathClass
+    path_class: PathClass | Literal["ignore"]
     why: str
 
 

@@ -58,15 +58,17 @@ class KnownVendors:
                 return refcat_of(app)
         return find_refcat(self._store, key).app
 
-    def release(self, app: str, label: str) -> int:
-        for one in Releases(self._store, app).numbers():
-            if one.label == label:
-                return one.version
-        raise VersionNotFoundError(
-            f"no release of that application is labelled {label!r}",
-            hint="write its number, or import its catalog first",
-            label=label,
-        )
+    def release(self, app: str, text: str) -> int:
+        try:
+            return Releases(self._store, app).resolve(text)
+        except VersionNotFoundError:
+            if text.isascii() and text.isdigit():
+                return int(text)  # its catalog is not here, or not yet at that release
+            raise VersionNotFoundError(
+                f"no release of that application is called {text!r}",
+                hint="write its number, or import its catalog first",
+                label=text,
+            ) from None
 
 
 def needs_of_others(store: Store, app: str) -> dict[str, Sequence[Requirement]]:

@@ -20,6 +20,7 @@ from epmstore.catalog.model import (
     Counts,
     Decoded,
     Envelope,
+    RelabelRecord,
     Requirement,
     RevokeRecord,
     VersionPart,
@@ -80,6 +81,8 @@ class Checker:
                 self._add_part(record)
             elif isinstance(record, RevokeRecord):
                 self._check_revoked(record)
+            elif isinstance(record, RelabelRecord) and record.version >= len(self.releases):
+                raise BadCatalogError(f"release {record.version} is relabelled before it is there")
         except EpmError as error:
             raise _at(self.lines + 1, error) from None
         self.lines += 1

@@ -23,14 +23,17 @@ from epmstore.digest import BlobInfo
 from epmstore.index.entries import Span
 from epmstore.relpath import RelPath, parents, sort_paths, split
 from epmstore.tree import Entry, Field, PathClass
+from epmstore.vendor.lines import Lines
 from epmstore.vendor.owners import Owners
 
 What: TypeAlias = Literal[
-    "known", "stale", "ahead", "foreign", "moved", "meta", "local", "unknown", "missing"
+    "known", "stale", "ahead", "parallel", "foreign", "moved", "meta", "local", "unknown", "missing"
 ]
 WHATS: tuple[What, ...] = (
-    "known", "stale", "ahead", "foreign", "moved", "meta", "local", "unknown", "missing"
+    "known", "stale", "ahead", "parallel", "foreign", "moved", "meta", "local", "unknown", "missing"
 )  # fmt: skip
+OF_RELEASES: tuple[What, ...] = ("stale", "ahead", "parallel")
+"""What some release has at this very path, and not the one that the root is compared with."""
 Pair: TypeAlias = tuple[Entry | None, Entry | None]
 """(found, as released) of one path."""
 TINY = 64
@@ -83,12 +86,14 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
     """What the pairs are judged by: the application (UUID), the release that they were made for,
-    who owns what, the rules for paths, and whether a folder of the root holds anything.
+    which releases follow which, who owns what, the rules for paths, and whether a folder of the
+    root holds anything.
     """
 
     app: str
     release: int
     owners: Owners
+    lines: Lines
     classify: Callable[[str, bool], Class]
     holds: Callable[[RelPath], bool]
 
@@ -122,6 +127,28 @@ def deviating_fields(found: Entry, wanted: Entry, owners: Owners) -> tuple[Field
     if lacks or (PRIVILEGE in has and PRIVILEGE not in wants):
         fields.append("xattrs")
     return tuple(fields)
+
+
+def nearest_release(spans: Iterable[Span], now: int, lines: Lines) -> tuple[What, int]:
+    """(what a state is beside release `now`, of which release) for one that was released in these
+    spans, none of which has `now`.
+    """
+    older: list[int] = []
+    newer: list[int] = []
+    others: list[int] = []
+    for span in spans:
+        ends = span.since, lines.count if span.until is None else span.until
+        _add(older, lines.nearest_of("older", now, *ends))
+        _add(newer, lines.nearest_of("newer", now, *ends))
+        _add(others, lines.nearest_of("other line", now, *ends))
+    if older:
+        return "stale", max(older)
+    return ("ahead", min(newer)) if newer else ("parallel", lines.nearest(others, now))
+
+
+def _add(kept: list[int], release: int | None) -> None:
+    if release is not None:
+        kept.append(release)
 
 
 class _Classifier:
@@ -193,16 +220,14 @@ class _Classifier:
         return self._situation.holds(path) or path in self._above_gone
 
     def _here(self, path: RelPath, found: Entry, fields: tuple[Field, ...]) -> Finding | None:
-        """What another release shipped at this very path; an older one before a newer one."""
-        now = self._situation.release
+        """What another release shipped at this very path: an older one before a newer one, and that
+        before one of another line; of each the nearest.
+        """
         spans = [s for s in self._vendor.states(path) if same_state(s.entry, found)]
-        older = [span.until - 1 for span in spans if span.until is not None and span.until <= now]
-        if older:
-            return self._finding(path, "stale", release=max(older), fields=fields)
-        newer = [span.since for span in spans if span.since > now]
-        if newer:
-            return self._finding(path, "ahead", release=min(newer), fields=fields)
-        return None
+        if not spans:
+            return None
+        what, release = nearest_release(spans, self._situation.release, self._situation.lines)
+        return self._finding(path, what, release=release, fields=fields)
 
     def _elsewhere(self, path: RelPath, found: Entry, fields: tuple[Field, ...]) -> Finding | None:
         """What belongs to another path: moved if that path lacks it, else foreign."""

@@ -21,9 +21,10 @@ import msgspec
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry, changed_fields
 from epmstore.vendor.classify import Pair, same_state
+from epmstore.vendor.lines import Lines, Order
 
 Kind: TypeAlias = Literal[
-    "install", "upgrade", "downgrade", "restored", "rollback", "repair", "drift"
+    "install", "upgrade", "downgrade", "switch", "restored", "rollback", "repair", "drift"
 ]
 Interval: TypeAlias = tuple[int, int | None]
 """Releases `since` until before `until` (null: still)."""
@@ -65,21 +66,26 @@ class Step(msgspec.Struct, frozen=True):
 
 
 def choose_step(
-    old: Iterable[Interval], new: Iterable[Interval], last: int, before: int | None
+    old: Iterable[Interval], new: Iterable[Interval], lines: Lines, before: int | None
 ) -> Step | None:
     """The step that most changed paths agree on. `before` is the release that explained the root
     until now; it stays the one where paths only went, and null is the answer if there is none.
     """
-    targets = _most(new, last)
+    targets = _most(new, lines.count - 1)
     if not targets:
         return None if before is None else Step(before, before)
-    origins = _most(old, last)
+    origins = _most(old, lines.count - 1)
     if before is not None and (not origins or before in origins):
         origins = [before]
     if not origins:
         return Step(None, targets[-1])
-    pairs = ((one, two) for one in origins for two in (_nearest(targets, one),))
-    return Step(*min(pairs, key=lambda pair: (pair[0] == pair[1], abs(pair[0] - pair[1]))))
+    pairs = ((one, two) for one in origins for two in (lines.nearest(targets, one),))
+
+    def length(pair: tuple[int, int]) -> tuple[bool, bool, int]:
+        one, two = pair
+        return one == two, lines.order(one, two) == "other line", abs(one - two)
+
+    return Step(*min(pairs, key=length))
 
 
 def is_touched_only(pair: Pair) -> bool:
@@ -113,10 +119,12 @@ def explain(
     wanted: Callable[[RelPath], Entry | None],
     now: Callable[[RelPath], Entry | None],
     was_shipped: Callable[[Entry], bool],
+    lines: Lines | None = None,
 ) -> Explanation:
     """`pairs` are the changed paths that count, `delta` those in which the releases of the step
     differ and that count; `wanted` gives what the second release has at a path, `now` what the
-    version has there; `was_shipped` says whether any release had just that at its path.
+    version has there; `was_shipped` says whether any release had just that at its path. Without
+    `lines`, every release follows the one with the number before.
     """
     if step is None:
         return _nothing(pairs)
@@ -129,12 +137,14 @@ def explain(
         (explained if is_explained(pair, target, is_vendors=is_vendors) else rest).append(path)
     if not explained:
         return _nothing(pairs)
-    found = _counted(step, delta, set(explained), rest, now)
+    kind = _kind(step, lines or Lines(()))
+    found = _counted(kind, step, delta, set(explained), rest, now)
     is_whole = found.done > 0 and not found.is_partial
     return found if is_whole or len(explained) >= len(rest) else _drift(step, explained, rest)
 
 
 def _counted(
+    kind: Kind,
     step: Step,
     delta: Mapping[RelPath, Pair],
     explained: set[RelPath],
@@ -151,7 +161,7 @@ def _counted(
     total = len(delta)
     finished = len(after) + before + left_over >= total
     return Explanation(
-        kind=_kind(step),
+        kind=kind,
         from_=step.one,
         to=step.two,
         done=len(after) + before,
@@ -180,12 +190,17 @@ def _drift(step: Step, explained: Sequence[RelPath], rest: Sequence[RelPath]) ->
     )
 
 
-def _kind(step: Step) -> Kind:
+def _kind(step: Step, lines: Lines) -> Kind:
+    """From one line to another is neither up nor down."""
     if step.one is None:
         return "install"
-    if step.one == step.two:
-        return "restored"
-    return "upgrade" if step.one < step.two else "downgrade"
+    kinds: dict[Order, Kind] = {
+        "same": "restored",
+        "older": "upgrade",
+        "newer": "downgrade",
+        "other line": "switch",
+    }
+    return kinds[lines.order(step.one, step.two)]
 
 
 def _most(intervals: Iterable[Interval], last: int) -> list[int]:
@@ -204,10 +219,6 @@ def _most(intervals: Iterable[Interval], last: int) -> list[int]:
         if total == best and best:
             found += range(mark, following)
     return found
-
-
-def _nearest(releases: Sequence[int], to: int) -> int:
-    return min(releases, key=lambda one: abs(one - to))
 
 
 def _keeps(old: Entry | None, new: Entry, field: Literal["mode", "owner"]) -> bool:

@@ -35,7 +35,7 @@ from epmstore.vendor.knowledge import Knowledge
 from epmstore.vendor.releases import Releases
 
 CACHE_LIMIT = 256 << 20
-RULES = 2
+RULES = 3
 """Counts the ways in which this program explained versions: what an older one kept is not taken."""
 OWN: dict[str, Kind] = {"checkout": "rollback", "undo": "rollback", "repair": "repair"}
 """Reasons of versions that this program made, and what explains them."""
@@ -65,6 +65,7 @@ class Explainer:
         self._store = store
         self._app = app
         self._releases = releases
+        self._lines = releases.lines()
         self._classify = classify
         self._basis = hashlib.sha256(f"{RULES} {releases.head()} {rules}".encode()).hexdigest()
 
@@ -96,7 +97,7 @@ class Explainer:
         pairs = {path: changed[path] for path in sort_paths(changed)}
         step = self._step(pairs, before)
         if step is None:
-            found = explain(pairs, None, {}, _nothing, _nothing, self._was_shipped)
+            found = explain(pairs, None, {}, _nothing, _nothing, self._was_shipped, self._lines)
         else:
             delta = self._delta(step, pairs)
             found = explain(
@@ -106,6 +107,7 @@ class Explainer:
                 lambda path: self._store.entries.at(self._releases.catalog, step.two, path),
                 lambda path: self._store.entries.at(self._app, info.version, path),
                 self._was_shipped,
+                self._lines,
             )
         if found.kind == "drift" or found.release is None:
             return msgspec.structs.replace(found, release=before)
@@ -150,11 +152,9 @@ class Explainer:
         return not is_state and self._classify(entry.path, False) not in ("state", "ignore")
 
     def _step(self, pairs: Mapping[RelPath, Pair], before: int | None) -> Step | None:
-        latest = self._releases.latest()
-        assert latest is not None, "the caller checked"
         old = self._intervals(one for one, _ in pairs.values())
         new = self._intervals(two for _, two in pairs.values())
-        return choose_step(old, new, latest.version, before)
+        return choose_step(old, new, self._lines, before)
 
     def _was_shipped(self, entry: Entry) -> bool:
         states = Knowledge(self._releases).states(entry.path)

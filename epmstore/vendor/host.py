@@ -9,6 +9,7 @@ from epmstore.index.comparison import Comparison
 from epmstore.record.store import Store
 from epmstore.vendor.catalogs import APPCAT
 from epmstore.vendor.fit import best_fit
+from epmstore.vendor.lines import Order
 from epmstore.vendor.releases import Releases, refcat_of
 
 
@@ -30,6 +31,13 @@ class StoreHost:
         numbers = [one.version for one in releases.numbers()]
         fit = best_fit(comparison.matches(), comparison.sizes(), numbers)
         return None if fit is None else fit.release
+
+    def order(self, app: str, one: int, two: int) -> Order:
+        return Releases(self._store, app).lines().order(one, two)
+
+    def title(self, app: str, release: int) -> str:
+        found = Releases(self._store, app).numbers()
+        return found[release].title if 0 <= release < len(found) else str(release)
 
     def has(self, digests: Iterable[str]) -> set[str]:
         wanted = {parse_digest(text): text for text in digests}

@@ -16,6 +16,7 @@ from epmstore.blobs.pack import WrittenGroup
 from epmstore.catalog.model import (
     AboutRecord,
     Counts,
+    RelabelRecord,
     Requirement,
     RevokeRecord,
     VersionPart,
@@ -27,6 +28,7 @@ from epmstore.record.commit import Head, commit_fact, commit_version
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.tree import Entry, changed_fields, shifted_sum
+from epmstore.vendor.naming import check_label
 from epmstore.vendor.releases import Releases
 from epmstore.vendor.strict import check_record
 
@@ -48,10 +50,13 @@ class Delta(msgspec.Struct, frozen=True):
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """A release to be: what is said of it beside its entries."""
+    """A release to be: what is said of it beside its entries. `after`: which release it follows, if
+    that is not the newest one.
+    """
 
     label: str | None = None
     requires: tuple[Requirement, ...] = ()
+    after: int | None = None
 
 
 def make_delta(old: Mapping[RelPath, Entry], new: Iterable[Entry]) -> Delta:
@@ -97,6 +102,7 @@ def publish_delta(
     app's lock. Raises UsageError, DamagedError, ChangedError, OSError.
     """
     releases = Releases(store, about.app)
+    _check_label(releases, draft)
     latest = releases.latest()
     before = None if latest is None else releases.record(latest.version)
 
@@ -113,18 +119,28 @@ def publish_delta(
 
 def check_delta(store: Store, about: AboutRecord, delta: Delta, draft: Draft) -> None:
     """What `publish_delta` would refuse of a release itself. Raises UsageError."""
-    _check(_part(store, about, delta, None, draft, secrets.token_hex(16)))
+    releases = Releases(store, about.app)
+    _check_label(releases, draft)
+    latest = releases.latest()
+    before = None if latest is None else releases.record(latest.version)
+    _check(_part(store, about, delta, before, draft, secrets.token_hex(16)))
 
 
-def say(store: Store, app: str, fact: AboutRecord | RevokeRecord) -> None:
-    """Begin a refcat with what it is about, say it anew, or withdraw something. Raises UsageError,
-    DamagedError, OSError.
+def _check_label(releases: Releases, draft: Draft) -> None:
+    if draft.label is not None:
+        check_label(releases.numbers(), draft.label)
+
+
+def say(store: Store, app: str, fact: AboutRecord | RevokeRecord | RelabelRecord) -> None:
+    """Begin a refcat with what it is about, say it anew, withdraw or relabel something.
+
+    Raises UsageError, DamagedError, OSError.
     """
     _check(fact)
     commit_fact(store, Releases(store, app).catalog, fact)
 
 
-def _check(record: VersionPart | AboutRecord | RevokeRecord) -> None:
+def _check(record: VersionPart | AboutRecord | RevokeRecord | RelabelRecord) -> None:
     """Nothing is published that no host would take: there is no way back. Raises UsageError."""
     try:
         check_record(record)
@@ -155,6 +171,7 @@ def _part(
         time=to_rfc3339(store.clock.now()),
         label=draft.label,
         requires=draft.requires,
+        after=draft.after,
     )
     meta = [new for old, new in delta.modified if _same_bytes(old, new)]
     whole = [new for old, new in delta.modified if not _same_bytes(old, new)]

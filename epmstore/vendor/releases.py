@@ -7,7 +7,6 @@ forgotten; their contents may or may not be stored here.
 """
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
@@ -19,22 +18,26 @@ from epmstore.catalog.format import decode_line
 from epmstore.catalog.model import AboutRecord, Counts, Envelope, Requirement, VersionRecord
 from epmstore.catalog.state import CatalogState, reduce
 from epmstore.digest import Digest, Sha256
-from epmstore.errors import DamagedError, PathNotFoundError, VersionNotFoundError
+from epmstore.errors import DamagedError, PathNotFoundError
 from epmstore.index.entries import Position, Span
 from epmstore.record.store import Store, app_of, refcat
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
+from epmstore.vendor import naming
+from epmstore.vendor.lines import Lines
 
 REFCAT_OPTION = "refcat"
 """The option of an app that names the refcat (UUID) it is compared with, if that is not its own."""
 
 
-_NUMBER = re.compile(r"(?:release:)?(?P<number>[0-9]{1,15})|latest(?:~(?P<back>[0-9]{0,15}))?")
+NO_REASON = "no reason given"
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
     """One release. `digest` is the SHA-256 of the last line that published it: it vouches for
-    everything up to there. `revoked` is the reason why its vendor withdrew it, null if not.
+    everything up to there. `revoked` is the reason why its vendor withdrew it, None if not.
+    `after` is the release that it names as the one before it in its line (None: the one with the
+    number before). `formerly` is the label that it was published with, if that was put right.
     """
 
     version: int
@@ -45,6 +48,13 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     counts: Counts
     revoked: str | None = None
     requires: tuple[Requirement, ...] = ()
+    after: int | None = None
+    formerly: str | None = None
+
+    @property
+    def title(self) -> str:
+        """How it is shown: `4.2.16 (14)`, or `14`."""
+        return naming.title(self.version, self.label)
 
 
 class Shipped(msgspec.Struct, frozen=True):
@@ -121,33 +131,19 @@ class Releases:
     def get(self, version: int) -> Release:
         """Raises VersionNotFoundError."""
         releases = self.numbers()
-        if not 0 <= version < len(releases):
-            there = f"there are 0 to {len(releases) - 1}" if releases else "there is none at all"
-            raise VersionNotFoundError(
-                f"no release {version}", hint=f"{there}: `epmstore release list`", version=version
-            )
-        return releases[version]
+        return releases[naming.by_number(releases, version)]
 
-    def resolve(self, text: str) -> int:
-        """The release that people mean: a number, `release:7`, `latest`, `latest~1`, or its label.
-
-        Raises VersionNotFoundError.
+    def resolve(self, text: str | int) -> int:
+        """The number of the release that people mean (vendor/naming.py); an int is a
+        number. Raises VersionNotFoundError, UsageError for what may be more than one.
         """
-        releases = self.numbers()
-        labelled = [one.version for one in releases if one.label == text]
-        if labelled:
-            return labelled[-1]
-        found = _NUMBER.fullmatch(text)
-        if found is None:
-            raise VersionNotFoundError(
-                f"no release {text!r}",
-                hint="a release is written as 7, latest, latest~1 or by its label:"
-                " `epmstore release list`",
-            )
-        if found["number"] is not None:
-            return self.get(int(found["number"])).version
-        back = 0 if found["back"] is None else int(found["back"] or 1)
-        return self.get(len(releases) - 1 - back).version
+        if isinstance(text, int):
+            return self.get(text).version
+        return naming.resolve(self.numbers(), text)
+
+    def lines(self) -> Lines:
+        """Which release follows which."""
+        return Lines([one.after for one in self.numbers()])
 
     def record(self, version: int) -> VersionRecord:
         """What a release says of itself. Raises VersionNotFoundError."""
@@ -196,7 +192,7 @@ class Releases:
     def revoked_contents(self) -> dict[str, str]:
         """SHA-1 (hex) of each component that its vendor withdrew, and why."""
         revoked = self._state().revoked
-        return {r.digest: r.reason for r in revoked if r.digest is not None}
+        return {r.digest: r.reason or NO_REASON for r in revoked if r.digest is not None}
 
     def missing(self, entries: Iterable[Entry]) -> list[Entry]:
         """Those whose content is not stored here."""
@@ -241,22 +237,25 @@ def _releases(
     state: CatalogState, heads: Sequence[str], versions: Sequence[int | None]
 ) -> list[Release]:
     at = {version: head for version, head in zip(versions, heads, strict=True)}
-    reasons = {r.version: r.reason for r in state.revoked if r.version is not None}
+    reasons = {r.version: r.reason or NO_REASON for r in state.revoked if r.version is not None}
     found: list[Release] = []
     for info in state.versions:
         if info.version not in at or info.version != len(found):
             raise DamagedError("the index is damaged", hint="run `epmstore rebuild`")
         record = info.record
+        label = state.relabelled.get(info.version, record.label)
         found.append(
             Release(
                 version=info.version,
-                label=info.label,
+                label=label,
                 time=record.time,
                 digest=at[info.version],
                 tree=record.tree,
                 counts=record.counts,
                 revoked=reasons.get(info.version),
                 requires=record.requires,
+                after=record.after,
+                formerly=record.label if record.label != label else None,
             )
         )
     return found

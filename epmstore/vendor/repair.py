@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from epmstore.checkout.plan import ConfigPolicy, is_within
 from epmstore.relpath import RelPath, parents, sort_paths
 from epmstore.tree import Entry
-from epmstore.vendor.classify import PRIVILEGE, Finding, Pair
+from epmstore.vendor.classify import OF_RELEASES, PRIVILEGE, Finding, Pair
 from epmstore.vendor.hygiene import leads_outside
 from epmstore.vendor.verify import Verified
 
@@ -113,7 +113,7 @@ class _Repair:
         is_edited = finding.what in ("local", "meta") and finding.expected is not None
         if finding.path_class == "config" and is_edited and self._config == "keep":
             return "configuration that was edited here"
-        if finding.expected is None and finding.what not in ("stale", "ahead") and not self._exact:
+        if finding.expected is None and finding.what not in OF_RELEASES and not self._exact:
             return "no release has it here"
         return None
 

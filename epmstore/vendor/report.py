@@ -14,13 +14,13 @@ from typing import Any, TypeAlias
 import msgspec
 
 from epmstore.errors import ConflictError, UsageError, VersionNotFoundError
-from epmstore.relpath import from_json, to_json
+from epmstore.relpath import RelPath, from_json, to_json
 from epmstore.tree import Entry
 from epmstore.vendor.classify import Finding
 from epmstore.vendor.releases import Release, Releases
 
 FORMAT = 1
-PRIVATE = ("local", "unknown", "moved", "foreign", "state")
+PRIVATE = ("local", "unknown", "moved", "foreign", "state", "ignore")
 """What files are whose names or bytes are this host's own business."""
 Form: TypeAlias = dict[str, Any]
 Line: TypeAlias = tuple[Entry, str, int | None]
@@ -30,7 +30,7 @@ Line: TypeAlias = tuple[Entry, str, int | None]
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What a report says beside its files. `head` and `latest` are those of the refcat, `labels`
     what its releases are called; `syscat` is the newest version and the hash of the last line of
-    the history.
+    the history; `withdrawn` are the paths with a component that its vendor withdrew, and why.
     """
 
     time: str
@@ -48,6 +48,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     syscat: tuple[int | None, str | None, str | None]
     counts: Mapping[str, int]
     files: int
+    withdrawn: Sequence[tuple[RelPath, str]] = ()
 
 
 def make_report(
@@ -70,6 +71,7 @@ def make_report(
     return {
         **_head(facts, redact),
         "counts": dict(facts.counts),
+        "withdrawn": [{"path": to_json(path), "why": why} for path, why in facts.withdrawn],
         "files_total": facts.files,
         "first_releases": [
             {"first": first, "label": facts.labels.get(first), "files": count}
@@ -112,6 +114,7 @@ def _head(facts: Facts, redact: Callable[[str], str] | None) -> Form:
             "revoked": facts.release.revoked,
         },
         "syscat": {"version": version, "time": moment, "head": head},
+        "labels": {str(number): label for number, label in facts.labels.items() if label},
     }
 
 
@@ -184,6 +187,11 @@ class _Catalog(_Release, frozen=True):
     head: str
 
 
+class _Withdrawn(msgspec.Struct, frozen=True):
+    path: str
+    why: str
+
+
 class _Syscat(msgspec.Struct, frozen=True):
     version: int | None
     time: datetime | None
@@ -235,6 +243,8 @@ class _Read(msgspec.Struct, frozen=True):
     deviations: list[_DeviationRead]
     versions: list[dict[str, Any]]
     files: list[_FileRead]
+    labels: dict[str, str] = {}
+    withdrawn: list[_Withdrawn] = []
 
 
 def _file(line: Line, path: str, is_redacted: bool) -> Form:

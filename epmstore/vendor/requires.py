@@ -22,6 +22,7 @@ from epmstore.catalog.model import Requirement
 from epmstore.errors import ConflictError, UsageError
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry, Tree
+from epmstore.vendor.lines import Order
 
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 _APP = re.compile(r"([a-z0-9][a-z0-9_.-]{0,63}|[0-9a-f-]{36})((?:(?:>=|<=|=)[^,<>=]+,?)*)")
@@ -36,8 +37,8 @@ class Vendors(Protocol):
         """The UUID of an application. Raises AppNotFoundError."""
         ...
 
-    def release(self, app: str, label: str) -> int:
-        """The release that has a label. Raises VersionNotFoundError."""
+    def release(self, app: str, text: str) -> int:
+        """The release that is named so. Raises VersionNotFoundError, UsageError."""
         ...
 
 
@@ -50,6 +51,14 @@ class Host(Protocol):
 
     def release_of(self, app: str) -> int | None:
         """The release that explains an installed application best; null if none does."""
+        ...
+
+    def order(self, app: str, one: int, two: int) -> Order:
+        """What one release of an application is to another one."""
+        ...
+
+    def title(self, app: str, release: int) -> str:
+        """How a release is shown."""
         ...
 
     def has(self, digests: Iterable[str]) -> set[str]:
@@ -80,7 +89,7 @@ def parse_requirement(text: str, tree: Tree, vendors: Vendors) -> Requirement:
     if found is None:
         raise UsageError(f"{text!r} is no requirement", hint=_HINT)
     app = vendors.app(found[1])
-    low, high = _bounds(found[2], text, lambda label: vendors.release(app, label))
+    low, high = _bounds(found[2], text, lambda named: vendors.release(app, named))
     return Requirement(app=app, key=found[1], min=low, max=high, optional=optional)
 
 
@@ -88,7 +97,7 @@ def _bounds(text: str, whole: str, release: Callable[[str], int]) -> tuple[int |
     low: int | None = None
     high: int | None = None
     for sign, value in _BOUND.findall(text):
-        number = int(value) if value.strip().isdigit() else release(value.strip())
+        number = release(value.strip())
         if sign in (">=", "="):
             low = number
         if sign in ("<=", "="):
@@ -161,18 +170,23 @@ def _unmet_app(one: Requirement, host: Host) -> str | None:
     release = host.release_of(one.app)
     if release is None:
         return f"{name} is installed, and no release of it explains what is there"
-    if (one.min is not None and release < one.min) or (one.max is not None and release > one.max):
-        return f"{name} is at release {release}, {bounds(one)} is needed"
-    return None
+    fits = (one.min is None or host.order(one.app, one.min, release) in ("same", "older")) and (
+        one.max is None or host.order(one.app, one.max, release) in ("same", "newer")
+    )
+    if fits:
+        return None
+    app = one.app
+    needed = bounds(one, lambda number: host.title(app, number))
+    return f"{name} is at release {host.title(app, release)}, {needed} is needed"
 
 
-def bounds(one: Requirement) -> str:
-    """`40 to 42`, `40 or newer`, `42 or older`, `any release`"""
+def bounds(one: Requirement, title: Callable[[int], str] = str) -> str:
+    """`40 to 42`, `40 or newer`, `42 or older`, `any release`; `title` says how one is shown."""
     if one.min is not None and one.max is not None:
-        return str(one.min) if one.min == one.max else f"{one.min} to {one.max}"
+        return title(one.min) if one.min == one.max else f"{title(one.min)} to {title(one.max)}"
     if one.min is not None:
-        return f"{one.min} or newer"
-    return "any release" if one.max is None else f"{one.max} or older"
+        return f"{title(one.min)} or newer"
+    return "any release" if one.max is None else f"{title(one.max)} or older"
 
 
 def describe(one: Requirement) -> str:

@@ -24,6 +24,7 @@ from epmstore.catalog.model import (
     Envelope,
     Position,
     Record,
+    RelabelRecord,
     Requirement,
     RevokeRecord,
     UnknownRecord,
@@ -90,13 +91,16 @@ def check_record(record: Decoded) -> None:
         for path in record.removed:
             check_name(path)
         return
-    if not isinstance(record, AboutRecord | RevokeRecord):
+    if not isinstance(record, AboutRecord | RevokeRecord | RelabelRecord):
         raise BadCatalogError(f"{_HOSTS_OWN}: it is a host's own")
     _check_common(record)
     if isinstance(record, AboutRecord):
         _check_about(record)
-    else:
+    elif isinstance(record, RevokeRecord):
         _check_revoke(record)
+    else:
+        _number(record.version, "the release")
+        _text(record.label, "the label")
 
 
 def _decode(plain: bytes) -> tuple[Envelope, Decoded]:
@@ -188,6 +192,10 @@ def _check_header(header: VersionRecord) -> None:
     _match(_TXID, header.txid, "a transaction id")
     _match(_SHA256, header.tree, "a tree sum")
     _text(header.label, "the label")
+    if header.after is not None:
+        _number(header.after, "the release before")
+        if header.after >= header.version:
+            raise BadCatalogError(f"release {header.version} follows {header.after}, a later one")
     if header.kind != "change" or header.reason != "release":
         raise BadCatalogError(f"{header.reason!r} is no reason for a release")
     said = [name for name in _ABSENT if getattr(header, name) is not None]

@@ -6,7 +6,7 @@ one that best explains what is recorded.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from operator import add
 from typing import Literal, TypeAlias
 
@@ -14,7 +14,7 @@ import msgspec
 
 from epmstore.catalog.classes import Class, Rules
 from epmstore.digest import parse_digest
-from epmstore.errors import NotFoundError
+from epmstore.errors import NotFoundError, PathNotFoundError
 from epmstore.index.comparison import Comparison
 from epmstore.record.recorder import Look, Recorder
 from epmstore.relpath import RelPath, parents
@@ -45,7 +45,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     """A root beside a release. `accepted` are the paths of findings that somebody declared right;
     `was_given` says that the release was asked for; `is_only` that there is no other; `unseen`
     could not be looked at; `withdrawn` pairs a path whose component its vendor withdrew with the
-    reason.
+    reason. `is_guess`: no release explains the root, and it was compared with the latest.
     """
 
     release: Release
@@ -57,11 +57,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     owners: Owners
     unseen: tuple[Problem, ...]
     withdrawn: tuple[tuple[RelPath, str], ...] = ()
-
-    @property
-    def is_guess(self) -> bool:
-        """Whether no release explains the root, and it was compared with the latest."""
-        return self.known == 0 and not self.was_given
+    is_guess: bool = False
 
     @property
     def deviations(self) -> list[Finding]:
@@ -97,6 +93,10 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @property
+    def unseen_paths(self) -> set[RelPath]:
+        return {problem.path for problem in self.unseen}
+
+    @property
     def stand_ins(self) -> Sequence[tuple[Owner, Owner]]:
         return self.owners.stand_ins()
 
@@ -124,8 +124,13 @@ class Verifier:
         self._memory = Memory(recorder.store.path / "live" / f"{recorder.app.uuid}.survey")
         self._classify = merged_rules(recorder.rules, Rules(releases.patterns()))
 
-    def verify(self, look: Look, release: int | None = None) -> Verified:
-        """Raises NotFoundError if the app has no refcat, VersionNotFoundError."""
+    def verify(
+        self, look: Look, release: int | None = None, paths: Sequence[RelPath] = ()
+    ) -> Verified:
+        """Of `paths` and what is below them; of everything without any. The release is that of the
+        whole root. Raises NotFoundError if the app has no refcat, VersionNotFoundError;
+        PathNotFoundError for a path that neither the root nor the release has.
+        """
         if self._releases.latest() is None:
             raise NotFoundError(
                 f"{self._app.key} has no reference catalog, or an empty one",
@@ -143,23 +148,69 @@ class Verifier:
                 app=self._releases.app,
                 release=survey.release,
                 owners=survey.owners,
+                lines=self._releases.lines(),
                 classify=self._classify,
                 holds=lambda path: path in survey.below or self._holds(look, path),
             )
             unseen = {problem.path for problem in look.changes.problems}
-            pairs = [p for path, p in survey.pairs.items() if not _is_within(path, unseen)]
+            pairs = [p for path, p in survey.pairs.items() if not is_within(path, unseen)]
             findings = classify(pairs, situation, Knowledge(self._releases, found))
-            return Verified(
+            known = self._known(survey, findings)
+            verified = Verified(
                 release=chosen,
                 was_given=release is not None,
                 is_only=len(self._releases.numbers()) == 1,
                 findings=tuple(findings),
                 accepted=frozenset(one.path for one in findings if self._is_accepted(one)),
-                known=self._known(survey, findings),
+                known=known,
                 owners=survey.owners,
                 unseen=tuple(look.changes.problems),
                 withdrawn=tuple(self._withdrawn(look)),
+                is_guess=known == 0 and release is None,
             )
+            return self._within(verified, look, frozenset(paths)) if paths else verified
+
+    def _within(self, verified: Verified, look: Look, paths: frozenset[RelPath]) -> Verified:
+        """What of it is about these paths and what is below them."""
+        findings = [one for one in verified.findings if is_within(one.path, paths)]
+        here = self._live_below(look, paths)
+        catalog, release = self._releases.catalog, verified.release.version
+        for path in paths:
+            is_there = any(is_within(one, [path]) for one in here) or path in verified.unseen_paths
+            if not is_there and not self._store.entries.below(catalog, release, path):
+                raise PathNotFoundError(
+                    f"neither the root nor release {verified.release.title} has {path!r}", path=path
+                )
+        named = {one.path for one in findings}
+        known = [
+            entry
+            for path, entry in here.items()
+            if path not in named
+            and entry.kind != "directory"
+            and entry.path_class != "state"
+            and self._classify(path, False) not in ("state", "ignore")
+        ]
+        return msgspec.structs.replace(
+            verified,
+            findings=tuple(findings),
+            accepted=frozenset(path for path in verified.accepted if is_within(path, paths)),
+            known=len(known),
+            unseen=tuple(one for one in verified.unseen if is_within(one.path, paths)),
+            withdrawn=tuple(one for one in verified.withdrawn if is_within(one[0], paths)),
+        )
+
+    def _live_below(self, look: Look, paths: Collection[RelPath]) -> dict[RelPath, Entry]:
+        """The entries of the live root at these paths and below them."""
+        found: dict[RelPath, Entry] = {}
+        if look.head.number is not None:
+            for path in paths:
+                below = self._store.entries.below(self._app.uuid, look.head.number, path)
+                found.update((entry.path, entry) for entry in below)
+        for entry in look.changes.gone():
+            found.pop(entry.path, None)
+        come = (entry for entry in look.changes.come() if is_within(entry.path, paths))
+        found.update((entry.path, entry) for entry in come)
+        return found
 
     def fit(self, look: Look) -> Fit | None:
         """The release that best explains the live root; null if none does."""
@@ -299,7 +350,8 @@ def merged_rules(own: Rules, vendors: Rules) -> Callable[[str, bool], Class]:
     return classify_path
 
 
-def _is_within(path: RelPath, tops: set[RelPath]) -> bool:
+def is_within(path: RelPath, tops: Collection[RelPath]) -> bool:
+    """Whether a path is one of `tops` or below one."""
     return bool(tops) and (path in tops or any(above in tops for above in parents(path)))
 
 

@@ -4,7 +4,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
@@ -23,14 +23,12 @@ from epmstore.record.store import Store
 from epmstore.scan.detect import Proposal, propose
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.mounts import filesystem
-from epmstore.tree import PathClass
 from epmstore.vendor.catalogs import all_refcats
 from epmstore.vendor.releases import REFCAT_OPTION
 from epmstore.workspace.declarations import Declarations, Units
 from epmstore.workspace.declared import Declared
 
 FILE = "appcat.json"
-CLASSES: Final[tuple[PathClass, ...]] = ("secret", "state", "config")
 
 
 class AddedApp(msgspec.Struct, frozen=True):
@@ -349,7 +347,7 @@ def _vendors_word(about: AboutRecord | None, patterns: Patterns) -> list[Proposa
         return []
     return [
         Proposal(pattern, path_class, "its vendor says so")
-        for path_class in CLASSES
+        for path_class in LISTS
         for pattern in getattr(about.patterns, path_class)
         if pattern not in getattr(patterns, path_class)
     ]

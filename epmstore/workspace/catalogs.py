@@ -31,7 +31,8 @@ from epmstore.workspace.apps import Apps
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
     """What an import came to: `before` and `latest` are the newest releases before and after it,
-    `bound` the applications of this host that are compared with it from now on.
+    `bound` the applications of this host that are compared with it from now on. `revoked` and
+    `withdrawn` are the releases and the components (SHA-1 and reason) that its vendor withdrew.
     """
 
     about: AboutRecord
@@ -41,6 +42,7 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     signer: Key | None
     bound: tuple[str, ...] = ()
     revoked: tuple[Release, ...] = ()
+    withdrawn: tuple[tuple[str, str], ...] = ()
 
 
 class Cloned(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +154,7 @@ class Catalogs:
             signer=incoming.signer,
             bound=tuple(self._bind(incoming.about, app)),
             revoked=tuple(r for r in releases.numbers() if r.revoked is not None),
+            withdrawn=tuple(sorted(releases.revoked_contents().items())),
         )
 
     def _bind(self, about: AboutRecord, named: str | None) -> Iterable[str]:

@@ -164,6 +164,8 @@ class AppHandle(Releasing, Reporting, Owing):
         recorded = second if first == "now" else first
         assert recorded != "now", "only one side is live here"
         pairs = self._live_pairs(recorded)
+        newest = self.state().span()
+        self._check_scope(paths, {recorded, *(newest or ())[1:]}, map(path_of, pairs))
         if first == "now":
             pairs = [(new, old) for old, new in pairs]
         return changes_of(pairs, paths)

@@ -131,17 +131,29 @@ class History:
         if not self._is_recorded():
             self.version(one)
         old, new = self._record(self.version(one)), self._record(self.version(two))
+        self._check_scope(paths, [old.version, new.version])
         return changes_of(recorded_pairs(self._store, self.app.uuid, old, new).values(), paths)
 
     def history(self, path: RelPath) -> list[Span]:
         """Every state that a path was in, oldest first. Raises PathNotFoundError."""
         found = self._store.entries.history(self.app.uuid, path) if self._is_recorded() else []
         if not found:
-            raise PathNotFoundError(
-                f"{self.app.key} never had {path!r}",
-                hint="`epmstore find PATTERN` looks through all versions",
-                path=path,
-            )
+            raise self._never_had(path)
+        return found
+
+    def versions_of(self, paths: Sequence[RelPath]) -> set[int]:
+        """The versions that changed one of these paths, or something below one.
+
+        Raises PathNotFoundError for a path that no version ever had.
+        """
+        found: set[int] = set()
+        for path in paths:
+            versions = set()
+            if self._is_recorded():
+                versions = self._store.entries.versions_of(self.app.uuid, path)
+            if not versions:
+                raise self._never_had(path)
+            found |= versions
         return found
 
     def find(self, pattern: str) -> list[Span]:
@@ -157,6 +169,26 @@ class History:
         found = self._store.entries.with_content(digest)
         return [span for app, span in found if app == self.app.uuid]
 
+    def _check_scope(
+        self, paths: Sequence[RelPath], versions: Iterable[int], found: Iterable[RelPath] = ()
+    ) -> None:
+        """Raises PathNotFoundError for a path that none of these versions has, nor what was
+        `found`, and that has nothing below it either.
+        """
+        entries, uuid = self._store.entries, self.app.uuid
+        ends = list(versions)
+        lacking = [p for p in paths if not any(entries.below(uuid, v, p) for v in ends)]
+        if lacking:
+            found = list(found)
+        for path in lacking:
+            if not any(is_within(one, [path]) for one in found):
+                raise PathNotFoundError(
+                    f"{path!r} is on neither side",
+                    hint=f"`epmstore history {path}` shows the versions that have it,"
+                    " `epmstore find PATTERN` looks for others",
+                    path=path,
+                )
+
     def _is_recorded(self) -> bool:
         return self._store.entries.position(self.app.uuid) is not None
 
@@ -164,6 +196,13 @@ class History:
         assert entry.content is not None, "the caller checked"
         with self._store.keep_packs():
             yield from self._store.blobs.stream(entry.content)
+
+    def _never_had(self, path: RelPath) -> PathNotFoundError:
+        return PathNotFoundError(
+            f"{self.app.key} never had {path!r}",
+            hint="`epmstore find PATTERN` looks through all versions",
+            path=path,
+        )
 
     def _no_path(self, path: RelPath, version: int) -> PathNotFoundError:
         return PathNotFoundError(

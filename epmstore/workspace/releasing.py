@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from epmstore.catalog.diff import Change
-from epmstore.catalog.selector import parse_selector
+from epmstore.catalog.selector import Selector, parse_selector
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.run import Prepared
 from epmstore.checkout.target import Exported, export
@@ -24,6 +24,7 @@ from epmstore.errors import (
     NotRestorableError,
     PathNotFoundError,
     UsageError,
+    VersionNotFoundError,
 )
 from epmstore.record.changes import in_order
 from epmstore.record.result import Result
@@ -32,7 +33,7 @@ from epmstore.relpath import RelPath, parents, sort_paths
 from epmstore.tree import Entry
 from epmstore.vendor.host import StoreHost
 from epmstore.vendor.hygiene import leads_outside, mask
-from epmstore.vendor.releases import Release
+from epmstore.vendor.releases import Release, Releases
 from epmstore.vendor.requires import Unmet, unmet
 from epmstore.workspace.history import changes_of, is_within
 from epmstore.workspace.live import TermsGiven
@@ -52,14 +53,23 @@ class Releasing(Repairing):
         found = parse_selector(selector)
         if found.base != "release":
             return None
-        releases = self.releases
-        if not releases.exists():
+        return self.releases.get(_back(self._published(), found))
+
+    def find_release(self, text: str | int) -> Release:
+        """The release that `text` names: a number, a label, `latest` ... (vendor/naming.py).
+
+        Raises NotFoundError without a refcat, VersionNotFoundError, UsageError.
+        """
+        releases = self._published()
+        return releases.get(releases.resolve(text))
+
+    def _published(self) -> Releases:
+        if not self.releases.exists():
             raise NotFoundError(
                 f"{self.app.key} has no reference catalog",
                 hint="its vendor publishes it: `epmstore catalog import FILE`",
             )
-        number = releases.resolve(found.value)
-        return releases.get(number - found.back)
+        return self.releases
 
     def ls(self, selector: str, path: RelPath | None = None) -> list[Entry]:
         release = self.release(selector)
@@ -80,7 +90,7 @@ class Releasing(Repairing):
             raise UsageError(f"no content is released of {path!r} (a {entry.kind})")
         if self.releases.missing([entry]):
             raise BlobNotFoundError(
-                f"the content of {path!r} in release {release.version} is not stored here",
+                f"the content of {path!r} in release {release.title} is not stored here",
                 hint="`epmstore catalog clone STORE KEY --contents RELEASE` brings it",
                 digest=entry.content.digest.hex(),
             )
@@ -91,9 +101,12 @@ class Releasing(Repairing):
         and attributes are compared between releases only.
         """
         first, second = self.release(one), self.release(two)
+        if first is not None and second is not None and not paths:
+            return changes_of(self.releases.changed(first.version, second.version))
+        old, new = self._tree(one, first), self._tree(two, second)
+        self._check_scope(paths, (), {*old, *new})
         if first is not None and second is not None:
             return changes_of(self.releases.changed(first.version, second.version), paths)
-        old, new = self._tree(one, first), self._tree(two, second)
         pairs = [
             _alike(old.get(path), new.get(path), released_first=first is not None)
             for path in sort_paths({*old, *new})
@@ -190,8 +203,9 @@ class Releasing(Repairing):
             return
         found = [one for one in self.unmet(asked.release) if not one.requirement.optional]
         if found:
+            title = self.releases.get(asked.release).title
             raise NeedsError(
-                f"release {asked.release} of {self.app.key} needs what is not there:"
+                f"release {title} of {self.app.key} needs what is not there:"
                 f" {'; '.join(one.why for one in found)}",
                 hint=f"`epmstore repair --release {asked.release}` goes there nevertheless",
                 unmet=[one.why for one in found],
@@ -202,7 +216,7 @@ class Releasing(Repairing):
         missing = self.releases.missing(needed)
         if missing:
             raise NotRestorableError(
-                f"{len(missing)} contents of release {release.version} are not stored here,"
+                f"{len(missing)} contents of release {release.title} are not stored here,"
                 f" that of {missing[0].path!r} for one",
                 hint="`epmstore catalog clone STORE KEY --contents RELEASE` brings them",
                 missing=len(missing),
@@ -210,10 +224,27 @@ class Releasing(Repairing):
 
     def _not_released(self, path: RelPath, release: Release) -> PathNotFoundError:
         return PathNotFoundError(
-            f"{path!r} is not in release {release.version} of {self.app.key}",
+            f"{path!r} is not in release {release.title} of {self.app.key}",
             hint=f"`epmstore ls release:{release.version}` lists what is",
             path=path,
         )
+
+
+def _back(releases: Releases, selector: Selector) -> int:
+    """`release:latest~1` is by number, as `release list` shows them; `~1` of another one is the
+    release that it follows. Raises VersionNotFoundError.
+    """
+    number = releases.resolve(selector.value)
+    if selector.value == "latest":
+        return releases.get(number - selector.back).version
+    found = releases.lines().back(number, selector.back)
+    if found is None:
+        raise VersionNotFoundError(
+            f"{selector.back} releases before release {releases.get(number).title} there is none",
+            hint="`epmstore release list` shows which release follows which",
+            selector=selector.text,
+        )
+    return found
 
 
 def _asked(

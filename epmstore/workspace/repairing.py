@@ -164,10 +164,11 @@ class Repairing(Verifying):
         for place in asked.sources if missing else ():
             missing -= seek_contents(self._store, missing, place, self._progress)
         if missing:
+            title = self.releases.get(request.release or 0).title
             where = ["the store (what was released with contents, and every version)", "the root"]
             where += map(str, asked.sources)
             raise NotRestorableError(
-                f"{len(missing)} of {len(wanted)} contents of release {request.release} are not to"
+                f"{len(missing)} of {len(wanted)} contents of release {title} are not to"
                 f" be had; they were sought in {', '.join(where)}",
                 hint="name a folder or an archive that has them with --from, or bring them from the"
                 f" store of the vendor: epmstore catalog clone STORE KEY --contents"
@@ -185,12 +186,11 @@ def _differ(one: Entry, two: Entry) -> bool:
 
 def _repair_request(verified: Verified, asked: RepairOptions) -> Request:
     chosen = verified.release
-    label = f"release {chosen.version}" + (f" ({chosen.label})" if chosen.label else "")
     return Request(
         action=asked.action,
         release=chosen.version,
         scope=asked.paths or None,
         exact=asked.exact,
         config=asked.config,
-        label=label,
+        label=f"release {chosen.title}",
     )

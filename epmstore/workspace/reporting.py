@@ -85,6 +85,7 @@ class Reporting(Repairing):
             ),
             counts=verified.counts,
             files=verified.files,
+            withdrawn=verified.withdrawn,
         )
 
     def _report_lines(self, look: Look, verified: Verified, releases: Releases) -> Iterator[Line]:
@@ -108,7 +109,7 @@ class Reporting(Repairing):
         for path in sort_paths(found):
             entry = found[path]
             if entry.kind != "directory":
-                what = "state" if entry.path_class == "state" else "known"
+                what = self._what_else(entry)
                 content = entry.content
                 if entry.kind == "symlink":
                     states = [s for s in knowledge.states(path) if same_state(s.entry, entry)]
@@ -116,6 +117,13 @@ class Reporting(Repairing):
                 else:
                     first = None if content is None else firsts.get((path, content.sha256))
                 yield entry, whats.get(path, what), first
+
+    def _what_else(self, entry: Entry) -> str:
+        """What a path is that has no finding: not known, if nobody compared it."""
+        if entry.path_class == "state":
+            return "state"
+        found = self._merged(entry.path, False)
+        return found if found in ("state", "ignore") else "known"
 
     def _report_versions(self) -> list[Form]:
         """The history in short, newest first."""

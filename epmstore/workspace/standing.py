@@ -30,26 +30,32 @@ class Since(msgspec.Struct, frozen=True):
 
 class Deviation(msgspec.Struct, frozen=True, kw_only=True):
     """One path that is not as it should be. `what` is a finding where a release is the baseline,
-    else what became of the path. `since` is null for what no version has recorded yet.
+    else what became of the path. `label` is that of `release`. `since` is null
+    for what no version has recorded yet.
     """
 
     path: RelPath
     what: What | Changed
     path_class: PathClass
     release: int | None = None
+    label: str | None = None
     since: Since | None = None
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """`baseline` says what the root was compared with: the release `release` (`label`), the version
     `accepted` that somebody declared right, or just the newest version (null: there is none).
-    `excused` are paths that are not as the release has them, and that somebody declared right.
+    `revoked` is why the vendor withdrew that release (None: it did not), `withdrawn` the paths
+    with a component that it withdrew, and why. `excused` are paths that are not as the release has
+    them, and that somebody declared right.
     """
 
     status: Status
     baseline: Baseline | None
     release: int | None = None
     label: str | None = None
+    revoked: str | None = None
+    withdrawn: tuple[tuple[RelPath, str], ...] = ()
     accepted: int | None = None
     deviations: tuple[Deviation, ...] = ()
     excused: tuple[RelPath, ...] = ()

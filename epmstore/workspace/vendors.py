@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from epmstore.catalog.appcat import check_key
 from epmstore.catalog.classes import Patterns, Rules
 from epmstore.catalog.diff import Change
-from epmstore.catalog.model import AboutRecord, Counts, RevokeRecord
+from epmstore.catalog.model import AboutRecord, Counts, RelabelRecord, RevokeRecord
 from epmstore.clock import to_rfc3339
 from epmstore.digest import Digest
 from epmstore.errors import AppNotFoundError, ConflictError, UsageError, VersionNotFoundError
@@ -34,6 +34,7 @@ from epmstore.vendor.catalogs import (
 from epmstore.vendor.converting import publish_founding
 from epmstore.vendor.founding import Version
 from epmstore.vendor.gather import Gathered, Gatherer
+from epmstore.vendor.naming import check_label
 from epmstore.vendor.publish import Draft, check_delta, make_delta, publish_delta, say
 from epmstore.vendor.releases import Release, Releases
 from epmstore.vendor.requires import check_one_way, parse_requirement
@@ -123,15 +124,18 @@ class Vendors:
         source: Source,
         *,
         label: str | None = None,
+        after: str | None = None,
         requires: Sequence[str] = (),
         dry_run: bool = False,
     ) -> Published:
-        """Publish one more release. Raises AppNotFoundError, UsageError, ConflictError,
+        """Publish one more release. `after` names the one that it follows in its line, if that
+        is not the newest one. Raises AppNotFoundError, UsageError, ConflictError,
         InvalidNameError, EpmError, OSError, DamagedError; then nothing is published.
         """
         found = find_refcat(self._store, key)
         about = _about(found)
         with self._store.lock_app(found.app), self._store.keep_packs():
+            line = None if after is None else found.resolve(after)
             latest = found.latest()
             old = {} if latest is None else {e.path: e for e in found.tree(latest.version)}
             gatherer = Gatherer(
@@ -141,6 +145,8 @@ class Vendors:
                 self._gather(gatherer, source)
                 gathered = gatherer.finish()
                 draft = self._draft(found.app, gathered, label or _label_of(source), requires)
+                if latest is not None and line != latest.version:
+                    draft = replace(draft, after=line)
                 delta = make_delta(old, gathered.entries)
                 is_new = latest is None or not delta.is_empty
                 if is_new and dry_run:
@@ -191,12 +197,13 @@ class Vendors:
         return application_template(_about(found), found.get(release), found.tree(release))
 
     def patch(self, key: str, release: int, start: int | None = None) -> dict[str, object]:
-        """The patch template that leads to a release; from the one before it, unless `start` says
-        another. Raises VersionNotFoundError.
+        """The patch template that leads to a release; from the one that it follows, unless `start`
+        says another. Raises VersionNotFoundError.
         """
         found = find_refcat(self._store, key)
-        if start is None and release > 0:
-            start = release - 1
+        found.get(release)
+        if start is None:
+            start = found.lines().before(release)
         first = None if start is None else found.get(start)
         changes = self.diff(key, start, release)
         return patch_template(_about(found), first, found.get(release), changes)
@@ -230,6 +237,21 @@ class Vendors:
             reason=reason,
         )
         say(self._store, found.app, record)
+
+    def relabel(
+        self, key: str, release: str, label: str | None, *, dry_run: bool = False
+    ) -> Release:
+        """Put the label of a release right (None: it has none); the release as it was. What is
+        published stays: a record is appended. Raises VersionNotFoundError, UsageError.
+        """
+        found = find_refcat(self._store, key)
+        before = found.get(found.resolve(release))
+        if label is not None:
+            check_label(found.numbers(), label, of=before.version)
+        if label != before.label and not dry_run:
+            record = RelabelRecord(time=self._now(), version=before.version, label=label)
+            say(self._store, found.app, record)
+        return before
 
     def _gather(self, gatherer: Gatherer, source: Source) -> None:
         if source.version is not None:

@@ -59,6 +59,7 @@ def origin(file: str | None, content: BlobInfo, value: Origin) -> Shape:
         "last": value.last.version,
         "last_label": value.last.label,
         "latest": value.is_latest,
+        "withdrawn": value.withdrawn,
     }
 
 

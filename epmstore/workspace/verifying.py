@@ -1,9 +1,9 @@
 """The verbs of one application that need to know what is right: verify, accept, standing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
-from epmstore.catalog.classes import Rules
+from epmstore.catalog.classes import Class, Rules
 from epmstore.catalog.model import AcceptRecord
 from epmstore.catalog.state import CatalogState
 from epmstore.clock import to_rfc3339
@@ -43,13 +43,15 @@ class Verifying(Live):
         """What its vendor calls an application (UUID)."""
         return key_of(self._store, app)
 
-    def verify(self, release: int | None = None) -> Verified:
+    def verify(self, release: int | str | None = None, paths: Sequence[RelPath] = ()) -> Verified:
         """What every path of the live root is to the vendor; without `release`, as the release that
-        best explains it. Writes nothing. Raises NotFoundError, VersionNotFoundError, RootError.
+        best explains it; with `paths`, of these and what is below them. Writes nothing. Raises
+        NotFoundError, VersionNotFoundError, PathNotFoundError, RootError.
         """
         with open_root(self.app) as root:
             look = self._recorder.status(root)
-        return self._verifier().verify(look, release)
+        number = None if release is None else self.releases.resolve(release)
+        return self._verifier().verify(look, number, paths)
 
     def accept(
         self, selector: str = "latest", paths: Sequence[RelPath] = (), reason: str | None = None
@@ -96,7 +98,7 @@ class Verifying(Live):
         """What explains each version, by the refcat; empty without one. Raises DamagedError."""
         releases = self.releases
         vendors = releases.patterns()
-        classify = merged_rules(self._recorder.rules, Rules(vendors))
+        classify = self._merged
         rules = f"{self._recorder.rules.digest()} {vendors.digest()}"
         explainer = Explainer(self._store, self.app.uuid, releases, classify, rules)
         return explainer.explain(self.state())
@@ -122,12 +124,14 @@ class Verifying(Live):
     def _against_release(self, look: Look, standing: Standing) -> Standing:
         verified = self._verifier().verify(look)
         state = self.state()
+        labels = {one.version: one.label for one in self.releases.numbers()}
         deviations = tuple(
             Deviation(
                 path=one.path,
                 what=one.what,
                 path_class=one.path_class,
                 release=one.release,
+                label=None if one.release is None else labels.get(one.release),
                 since=since_of(state, self._since(look, one.path, verified.is_right(one))),
             )
             for one in verified.deviations
@@ -137,6 +141,8 @@ class Verifying(Live):
             baseline="release",
             release=verified.release.version,
             label=verified.release.label,
+            revoked=verified.release.revoked,
+            withdrawn=verified.withdrawn,
             deviations=deviations,
             excused=tuple(one.path for one in verified.findings if one.path in verified.accepted),
         )
@@ -217,6 +223,11 @@ class Verifying(Live):
             paths=tuple(paths) or None,
             reason=reason,
         )
+
+    @property
+    def _merged(self) -> Callable[[str, bool], Class]:
+        """The class of a path by the host's rules and its vendor's."""
+        return merged_rules(self._recorder.rules, Rules(self.releases.patterns()))
 
     def _verifier(self) -> Verifier:
         return Verifier(self._recorder, self.releases, self.accepted)

@@ -59,14 +59,14 @@ def test_from_vendor_to_host(cli: "Cli", vendor: Vendor, keys: tuple[str, str]) 
     assert "Vendor <v@example.org>" in cli.ok("catalog", "trust").out
     assert "1 release, 1 of them new here, signed by" in cli.ok("catalog", "verify", file).out
     found = cli.ok("catalog", "import", file)
-    assert "crm: 1 release imported, up to 0 (1.0), signed by" in found.out and not found.err
+    assert "crm: 1 release imported, up to 1.0 (0), signed by" in found.out and not found.err
     assert "nothing new" in cli.ok("catalog", "import", file).out
     vendor.release("two\n")
     vendor("release", "revoke", "crm", "0", "--reason", "old")
     vendor.export("crm.refcat", "--sign", secret)
     found = cli.ok("catalog", "import", file)
     assert "1 release imported, up to 1" in found.out
-    assert "release 0 (1.0) of crm is withdrawn by its vendor: old" in found.err
+    assert "release 1.0 (0) of crm is withdrawn by its vendor: old" in found.err
 
 
 def test_the_name_of_a_file_may_be_any_bytes(cli: "Cli", vendor: Vendor) -> None:

@@ -39,7 +39,7 @@ def install(root: Path, release: int, *, only: set[str] | None = None) -> None:
 def test_the_first_version_is_a_release(cli: "Cli", root: Path) -> None:
     found = explanation(cli)
     assert (found["kind"], found["from"], found["to"], found["rest"]) == ("install", None, 2, 0)
-    assert last_line(cli).endswith("as delivered (release 2)")
+    assert last_line(cli).endswith("as delivered (release 1.2 (2))")
     assert cli.ok("log", "--unexplained").out == ""
 
 
@@ -55,7 +55,7 @@ def test_an_upgrade_is_one_version_with_both_releases(cli: "Cli", root: Path) ->
     shutil.rmtree(root / "lib/bin")
     install(root, 1)
     cli.ok("snapshot", "-m", "up")
-    assert last_line(cli).endswith("up (upgrade 0 -> 1, 1 unexplained)")
+    assert last_line(cli).endswith("up (upgrade 1.0 (0) -> 1.1 (1), 1 unexplained)")
     assert explanation(cli)["unexplained"] == ["lib/bin/crmd"]
 
 
@@ -69,10 +69,10 @@ def test_an_upgrade_that_stopped_half_way_is_partial_and_then_completed(
     found = explanation(cli)
     assert (found["kind"], found["from"], found["to"]) == ("upgrade", 1, 2)
     assert (found["partial"], found["done"], found["total"]) == (True, 2, 4)
-    assert last_line(cli).endswith("power cut (partial upgrade 1 -> 2: 2 of 4 files)")
+    assert last_line(cli).endswith("power cut (partial upgrade 1.1 (1) -> 1.2 (2): 2 of 4 files)")
     install(root, 2)
     cli.ok("snapshot", "-m", "again")
-    assert last_line(cli).endswith("again (upgrade 1 -> 2 completed)")
+    assert last_line(cli).endswith("again (upgrade 1.1 (1) -> 1.2 (2) completed)")
 
 
 def test_what_no_release_explains_is_listed_and_exits_with_1(cli: "Cli", root: Path) -> None:
@@ -91,7 +91,7 @@ def test_what_no_release_explains_is_listed_and_exits_with_1(cli: "Cli", root: P
     assert explanation(cli)["rest"] == 1
     write(root, {"bin/crmd": RELEASES[2]["bin/crmd"]})
     cli.ok("snapshot")
-    assert last_line(cli).endswith("(1 file as in release 2)")
+    assert last_line(cli).endswith("(1 file as in release 1.2 (2))")
 
 
 def test_an_installer_that_writes_the_same_again_explains_itself(cli: "Cli", root: Path) -> None:
@@ -139,6 +139,6 @@ def test_an_upgrade_that_was_seen_in_pieces_is_one_folded_change(cli: "Cli", roo
             with open_root(recorder.app) as opened:
                 recorder.snapshot(opened, Intent(kind="drift", reason="event"))
     lines = cli.ok("log").out.splitlines()
-    assert lines[0].endswith("drift: 3 versions, 2 to 4 (upgrade 1 -> 2)")
-    assert lines[1].endswith("before (downgrade 2 -> 1)")
+    assert lines[0].endswith("drift: 3 versions, 2 to 4 (upgrade 1.1 (1) -> 1.2 (2))")
+    assert lines[1].endswith("before (downgrade 1.2 (2) -> 1.1 (1))")
     assert cli.ok("log", "--unexplained").out == ""

@@ -18,12 +18,12 @@ def test_a_file_is_identified_by_its_bytes(cli: "Cli", root: Path, tmp_path: Pat
     found.write_bytes(RELEASES[0]["lib/a.so"])
     assert cli.ok("identify", str(found)).out.splitlines() == [
         f"{found}:",
-        "  crm  lib/a.so  releases 0 to 1 (1.0 to 1.1)",
+        "  crm  lib/a.so  releases 1.0 (0) to 1.1 (1)",
     ]
     digest = identify(RELEASES[2]["bin/crmd"]).digest.hex()
     assert cli.ok("identify", digest).out.splitlines() == [
         f"{digest}:",
-        "  crm  bin/crmd  release 2 (1.2), the latest",
+        "  crm  bin/crmd  release 1.2 (2), the latest",
     ]
     origin, summary = cli.ok("identify", digest, "--json").shapes
     check(origin)
@@ -37,7 +37,7 @@ def test_a_folder_is_identified_file_by_file(cli: "Cli", root: Path, tmp_path: P
     assert found.code == 1
     assert found.out.splitlines() == [
         f"{tmp_path}/disk/a/x:",
-        "  crm  bin/crmd  release 0 (1.0)",
+        "  crm  bin/crmd  release 1.0 (0)",
         "never shipped (1):",
         f"  {tmp_path}/disk/a/y",
     ]
@@ -64,10 +64,15 @@ def test_blame_names_version_release_and_who(cli: "Cli", root: Path) -> None:
     lines = cli.ok("blame", "bin/crmd").out.splitlines()
     assert lines[0].startswith("version 2, ") and ": removed by " in lines[0]
     assert lines[1].startswith("version 1, ") and lines[1].endswith("(snapshot) 'by hand'")
-    assert lines[2].split() == [identify(RELEASES[1]["bin/crmd"]).digest.hex(), "release", "1"]
+    assert lines[2].split() == [
+        identify(RELEASES[1]["bin/crmd"]).digest.hex(),
+        "release",
+        "1.1",
+        "(1)",
+    ]
     assert "with 1 other path" in lines[3] and "lib/b.so" in lines[3]
     assert lines[4].startswith("version 0, ")
-    assert lines[-1].startswith("now: missing, not as in release 2 since version 1, ")
+    assert lines[-1].startswith("now: missing, not as in release 1.2 (2) since version 1, ")
     *shapes, summary = cli.ok("blame", "bin/crmd", "--json").shapes
     for shape in shapes:
         check(shape)
@@ -78,7 +83,7 @@ def test_blame_names_version_release_and_who(cli: "Cli", root: Path) -> None:
 
 
 def test_blame_of_what_is_right_and_of_what_never_was(cli: "Cli", root: Path) -> None:
-    assert cli.ok("blame", "lib/a.so").out.splitlines()[-1] == "now: as in release 2"
+    assert cli.ok("blame", "lib/a.so").out.splitlines()[-1] == "now: as in release 1.2 (2)"
     assert cli("blame", "no/such").code == 5
 
 

@@ -34,12 +34,12 @@ def test_what_a_vendor_sees(cli: "Cli", build: Path) -> None:
     assert "3 releases  latest 2  Customers" in cli.ok("release", "list").out
     assert "M bin/tool  (content, mtime)" in cli.ok("release", "diff", "crm", "1.0..1.0.SP1").out
     shown = cli.ok("release", "show", "crm", "1.0.SP1").out
-    assert "release    crm 1 (1.0.SP1)" in shown and "(optional)" in shown
+    assert "release    crm 1.0.SP1 (1)" in shown and "(optional)" in shown
 
 
 def test_nothing_new_is_said_to_be_nothing(cli: "Cli", build: Path) -> None:
     found = cli.ok("release", "add", "crm", str(build))
-    assert "nothing differs from release 1 (1.0.SP1)" in found.out
+    assert "nothing differs from release 1.0.SP1 (1)" in found.out
 
 
 def test_withdrawn_is_shown_and_may_be_taken_back(cli: "Cli", build: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_release_is_named_like_a_version(cli: "Cli", build: Path, tmp_path: Pa
     assert cli("diff", "release:1..now", "--exit-code").code == 0
     *_, summary = cli.ok("diff", "release:0..now", "--json").shapes
     assert (summary["from"], summary["to"], summary["modified"]) == ("release:0", "now", 1)
-    assert "crm: version 0 -> release 0: 1 file to replace" in cli.ok("plan", "release:0").out
+    assert "crm: version 0 -> release 1.0 (0): 1 file to replace" in cli.ok("plan", "release:0").out
     cli.ok("plan", "release:0", "-o", "back.plan")
     target = str(tmp_path / "out")
     [copied] = cli.ok("checkout", "release:0", "--target", target, "--json").shapes
@@ -139,7 +139,7 @@ def test_a_release_that_was_withdrawn_is_warned_of(cli: "Cli", build: Path) -> N
     cli.ok("snapshot")
     cli.ok("release", "revoke", "crm", "0", "--reason", "loses orders")
     found = cli("checkout", "release:0")
-    assert "release 0 (1.0) is withdrawn by its vendor: loses orders" in found.err
+    assert "release 1.0 (0) is withdrawn by its vendor: loses orders" in found.err
     found = cli("checkout", "release:1", "--dry-run")
     assert "optional: the component" in found.err
 

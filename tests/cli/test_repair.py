@@ -55,9 +55,9 @@ def test_everything_that_deviates_comes_back(cli: "Cli", root: Path) -> None:
         "mine": (text("mine"), 0o644),
     }
     lines = found.out.splitlines()
-    assert lines[0].startswith("crm: version 1 -> 2 'release 2 (1.2)', 4 files brought back, 2 ")
+    assert lines[0].startswith("crm: version 1 -> 2 'release 1.2 (2)', 4 files brought back, 2 ")
     assert ", verified; undo: epmstore undo" in lines[0]
-    assert lines[1] == f"crm at {root}: 6 of 8 files = release 2 (1.2)"
+    assert lines[1] == f"crm at {root}: 6 of 8 files = release 1.2 (2)"
     assert found.code == 1  # two files are still nobody's: kept, and named
     assert "lib/c.so (no release has it here)" in found.err
     assert findings(cli) == {"lib/c.so": "foreign", "mine": "unknown"}
@@ -121,7 +121,8 @@ def test_contents_that_are_not_here_are_counted_and_nothing_is_changed(
     found = cli("repair", "--release", "0", "--yes")
     assert found.code == 5
     assert (
-        "2 of 2 contents of release 0 are not to be had; they were sought in the store" in found.err
+        "2 of 2 contents of release 1.0 (0) are not to be had; they were sought in the store"
+        in found.err
     )
     assert tree(root) == before
     put(cli, tmp_path, 0)
@@ -194,7 +195,7 @@ def test_checkout_of_a_release_goes_there_and_rollback_comes_back(
         "mine": b"mine",
     }
     assert cli("verify", "--json").shapes[-1]["release"] == 1
-    assert "release 1 (1.1)" in cli.ok("log").out.splitlines()[0]
+    assert "release 1.1 (1)" in cli.ok("log").out.splitlines()[0]
     cli.ok("rollback", "--yes")
     assert {**before, "mine": (b"mine", 0o644)} == tree(root)
     assert cli("checkout", "release:9", "--yes").code == 5
@@ -250,10 +251,10 @@ def test_a_release_that_was_withdrawn_is_named_as_such(
     cli: "Cli", root: Path, tmp_path: Path, reason: str
 ) -> None:
     cli.ok("release", "revoke", "crm", "2", "--reason", reason)
-    said = "release 2 (1.2) is withdrawn by its vendor" + (f": {reason}" if reason else "")
+    said = "release 1.2 (2) is withdrawn by its vendor" + (f": {reason}" if reason else "")
     for words in (("repair", "--dry-run"), ("verify",)):
         assert said in cli(*words).err.splitlines()[0]
-    assert said[len("release 2 (1.2) is ") :] in cli("report").out
+    assert said[len("release 1.2 (2) is ") :] in cli("report").out
     cli("report", "-o", str(tmp_path / "page.html"))
     assert "This release is withdrawn by its vendor" in (tmp_path / "page.html").read_text()
 
@@ -264,5 +265,5 @@ def test_where_no_release_explains_the_root_the_plan_says_so(cli: "Cli", root: P
         (root / path).unlink()
     (root / "mine").write_bytes(text("mine"))
     found = cli("repair", "--dry-run")
-    assert "no release explains this root" in found.err and "-> release 2" in found.out
+    assert "no release explains this root" in found.err and "-> release 1.2 (2)" in found.out
     assert "no release explains" not in cli("repair", "--dry-run", "--release", "1").err

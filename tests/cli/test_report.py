@@ -102,7 +102,7 @@ def test_the_vendor_reads_it_beside_the_same_catalog(
         publish_all(ws._store, app, [{**RELEASES[2], "bin/crmd": text("tampered")}])
     found = cli("report", "read", "r.json")
     assert found.code == 1
-    assert "the catalog is the same up to release 2" in found.out
+    assert "the catalog is the same up to release 1.2 (2)" in found.out
     assert "the host does not know release 3 and later" in found.out
     assert "bin/crmd: known here as bin/crmd of crm, release 3" in found.out
     [shape] = cli("report", "read", "r.json", "--json").shapes
@@ -176,4 +176,4 @@ def test_links_were_shipped_too(cli: "Cli", recorded: Path) -> None:
     assert firsts == [(0, "old", 2), (1, "new", 1)]
     assert sum(one["files"] for one in form["first_releases"]) == form["files_total"]
     cli.ok("report", "-o", "r.html")
-    assert "<td>release 1 (new)</td><td class=n>1</td>" in Path("r.html").read_text()
+    assert "<td>release new (1)</td><td class=n>1</td>" in Path("r.html").read_text()

@@ -46,6 +46,7 @@ def publish_all(store: Store, app: str, releases: list[dict[str, bytes]]) -> Non
     patterns = Patterns(config=("etc/",))
     about = AboutRecord(time=to_rfc3339(store.clock.now()), app=app, key="crm", patterns=patterns)
     say(store, app, about)
+    first = len(Releases(store, app).numbers())
     for number, files in enumerate(releases):
         folders = sorted({path.rpartition("/")[0] for path in files} - {""})
         tree = [Entry(path=RelPath(path), kind="directory", mode=0o755) for path in folders]
@@ -54,7 +55,8 @@ def publish_all(store: Store, app: str, releases: list[dict[str, bytes]]) -> Non
             for path, data in files.items()
         ]
         with store.keep_packs():
-            publish(store, about, tree, [], Draft(label=f"1.{number}"))
+            label = f"1.{number}" if len(releases) > 1 and first == 0 else None
+            publish(store, about, tree, [], Draft(label=label))
 
 
 def write(root: Path, files: dict[str, bytes]) -> None:
@@ -83,10 +85,10 @@ def findings(cli: "Cli", *args: str) -> dict[str, str]:
 
 def test_an_untouched_root_has_no_findings(cli: "Cli", root: Path) -> None:
     found = cli.ok("verify")
-    assert found.out == f"crm at {root}: 6 of 6 files = release 2 (1.2)\n"
+    assert found.out == f"crm at {root}: 6 of 6 files = release 1.2 (2)\n"
     [summary] = cli.ok("verify", "--json").shapes
     assert (summary["release"], summary["clean"], summary["counts"]["known"]) == (2, True, 6)
-    assert cli.ok("status").out.splitlines()[-1] == "everything is as in release 2 (1.2)"
+    assert cli.ok("status").out.splitlines()[-1] == "everything is as in release 1.2 (2)"
 
 
 @pytest.mark.parametrize("recorded", [False, True], ids=["live", "recorded"])
@@ -102,9 +104,9 @@ def test_each_deviation_is_what_it_is(cli: "Cli", root: Path, recorded: bool) ->
     found = cli("verify")
     assert found.code == 1
     assert found.out.splitlines() == [
-        f"crm at {root}: 2 of 7 files = release 2 (1.2)",
+        f"crm at {root}: 2 of 7 files = release 1.2 (2)",
         "stale (1): from an older release",
-        "  bin/crmd  (release 1)",
+        "  bin/crmd  (release 1.1 (1))",
         "moved (1): belongs to another path, which lacks it",
         "  lib/c.so  (belongs at lib/b.so)",
         "meta (1): right bytes, other metadata",
@@ -119,7 +121,8 @@ def test_each_deviation_is_what_it_is(cli: "Cli", root: Path, recorded: bool) ->
         check(shape, "Finding")
     check(shapes[-1], "Verified")
     assert shapes[-1]["counts"] == {
-        "known": 2, "stale": 1, "ahead": 0, "foreign": 0, "moved": 1, "meta": 1, "local": 1,
+        "known": 2, "stale": 1, "ahead": 0, "parallel": 0,
+        "foreign": 0, "moved": 1, "meta": 1, "local": 1,
         "unknown": 1, "missing": 0,
     }  # fmt: skip
 
@@ -186,7 +189,7 @@ def test_a_tampered_file_does_not_turn_clean_by_being_recorded(cli: "Cli", root:
     found = cli("status")
     assert found.code == 1
     assert "nothing has changed" in found.out.splitlines()
-    assert "not as in release 2 (1.2) (2):" in found.out
+    assert "not as in release 1.2 (2) (2):" in found.out
     [shape] = cli("status", "--json").shapes
     check(shape)
     assert (shape["clean"], shape["baseline"], shape["release"]) == (True, "release", 2)
@@ -207,8 +210,8 @@ def test_what_is_accepted_is_right_until_it_changes_again(cli: "Cli", root: Path
     accepted = cli.ok("verify")
     assert "2 findings accepted" in accepted.err
     assert cli.ok("status").out.splitlines()[-1].endswith(", or accepted (2 paths)")
-    assert "now: not as in release 2, and accepted" in cli.ok("blame", "lib/b.so").out
-    assert "now: as in release 2" in cli.ok("blame", "bin/crmd").out
+    assert "now: not as in release 1.2 (2), and accepted" in cli.ok("blame", "lib/b.so").out
+    assert "now: as in release 1.2 (2)" in cli.ok("blame", "bin/crmd").out
     (root / "etc/crm.conf").write_bytes(b"another port")
     assert cli("status").code == cli("verify").code == 1
 
@@ -269,7 +272,7 @@ def test_what_its_vendor_withdrew_is_named(cli: "Cli", root: Path) -> None:
             commit_fact(ws._store, refcat, fact)
     found = cli.ok("verify")
     assert "withdrawn by its vendor:\n  bin/crmd (it leaks)" in found.err
-    assert "release 2 (1.2) is withdrawn by its vendor: it leaks" in found.err
+    assert "release 1.2 (2) is withdrawn by its vendor: it leaks" in found.err
     [summary] = cli.ok("verify", "--json").shapes
     assert summary["withdrawn"] == [{"path": "bin/crmd", "why": "it leaks"}]
     (root / "bin/crmd").write_bytes(text("crmd 1"))

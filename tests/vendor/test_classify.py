@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from epmstore.catalog.classes import Patterns, Rules
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 from epmstore.vendor.classify import WHATS, Finding, Pair, Situation, classify, same_state
+from epmstore.vendor.lines import Lines
 from epmstore.vendor.owners import Owner, Owners, owner_of
 from tests.vendor.fake import APP, OTHER_APP, FakeVendor, file, folder, link
 
@@ -33,6 +35,7 @@ def situation(
     *, owners: Owners | None = None, rules: Rules | None = None, holds: frozenset[str] = frozenset()
 ) -> Situation:
     return Situation(
+        lines=Lines([None] * 10),
         app=APP,
         release=RELEASE,
         owners=owners or Owners({(ROOT, ROOT): 10}),
@@ -119,7 +122,18 @@ def test_the_table(row: tuple[str, ...]) -> None:
 
 
 def test_the_table_has_every_finding() -> None:
-    assert {row[4] for row in table()} == {*WHATS, "none"}
+    assert {row[4] for row in table()} == {*WHATS, "none"} - {"parallel"}
+
+
+def test_what_another_line_has_is_neither_older_nor_newer() -> None:
+    # 4.2.15, 5.0, 4.2.16 after 4.2.15
+    vendor, lines = FakeVendor(), Lines([None, None, 0])
+    for number, text in enumerate("ABC"):
+        vendor.ship(file("bin/a", text), number, number + 1)
+    for now, has, what in [(2, "B", "parallel"), (2, "A", "stale"), (1, "C", "parallel")]:
+        asked = replace(situation(), release=now, lines=lines)
+        [finding] = classify([(file("bin/a", has), file("bin/a", "ABC"[now]))], asked, vendor)
+        assert (finding.what, finding.release) == (what, "ABC".index(has))
 
 
 def test_moved_names_the_path_that_lacks_the_bytes_which_is_not_missing() -> None:
@@ -196,6 +210,7 @@ def test_every_path_has_one_finding_or_is_known_or_was_moved_away(
     here, wanted = entries(root), entries(releases[number])
     pairs = [(here.get(path), wanted.get(path)) for path in {*here, *wanted}]
     asked = Situation(
+        lines=Lines([None] * 10),
         app=APP,
         release=number,
         owners=Owners({}),

@@ -11,6 +11,7 @@ from epmstore.tree import Entry
 from epmstore.vendor.baseline import Accepted, deviates_since, is_same
 from epmstore.vendor.classify import Pair
 from epmstore.vendor.explain import Interval, Step, choose_step, explain, is_touched_only
+from epmstore.vendor.lines import Lines
 from tests.vendor.fake import file, folder
 
 LAST = 9
@@ -36,7 +37,7 @@ LAST = 9
 def test_the_step_that_most_paths_agree_on(
     old: list[Interval], new: list[Interval], before: int | None, step: Step | None
 ) -> None:
-    assert choose_step(old, new, LAST, before) == step
+    assert choose_step(old, new, Lines([None] * (LAST + 1)), before) == step
 
 
 def nothing(path: RelPath) -> Entry | None:

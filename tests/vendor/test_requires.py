@@ -7,6 +7,7 @@ from epmstore.catalog.model import Requirement
 from epmstore.digest import identify
 from epmstore.errors import ConflictError, UsageError, VersionNotFoundError
 from epmstore.relpath import RelPath
+from epmstore.vendor.lines import Lines, Order
 from epmstore.vendor.requires import check_one_way, describe, parse_requirement, unmet
 from tests.vendor.vendors import Vendor, file
 
@@ -18,9 +19,11 @@ class Known:
     def app(self, key: str) -> str:
         return f"uuid of {key}"
 
-    def release(self, app: str, label: str) -> int:
-        if label != "10.1.SP2":
-            raise VersionNotFoundError(label)
+    def release(self, app: str, text: str) -> int:
+        if text.isdigit():
+            return int(text)
+        if text != "10.1.SP2":
+            raise VersionNotFoundError(text)
         return 7
 
 
@@ -74,6 +77,12 @@ class Host:
 
     def release_of(self, app: str) -> int | None:
         return {"forty": 40}.get(app)
+
+    def order(self, app: str, one: int, two: int) -> Order:
+        return Lines([]).order(one, two)
+
+    def title(self, app: str, release: int) -> str:
+        return str(release)
 
     def has(self, digests: Iterable[str]) -> set[str]:
         return {"1" * 40} & set(digests)

@@ -19,6 +19,7 @@ from epmstore.relpath import RelPath, parents
 from epmstore.tree import Entry
 from epmstore.vendor.classify import Situation, classify
 from epmstore.vendor.fit import best_fit
+from epmstore.vendor.lines import Lines
 from epmstore.vendor.owners import Owners
 from epmstore.vendor.publish import Draft, publish, say
 from epmstore.workspace import Workspace
@@ -72,6 +73,7 @@ def expected(releases: list[dict[str, str]], root: Root, number: int) -> list[tu
     found = {path: entry(path, *state) for path, state in root.items()}
     wanted = {path: entry(path, text) for path, text in releases[number].items()}
     situation = Situation(
+        lines=Lines([None] * 10),
         app="0123456789abcdef0123456789abcdef",
         release=number,
         owners=Owners({}),

@@ -1,0 +1,105 @@
+"""How people name releases, and how a release is shown: one resolver for every command. Pure.
+
+    RELEASE   14 | number:14     its number
+              4.2.16 | label:..  its label, as its vendor gave it
+              latest | latest~1  the newest one, or one so many before it
+
+`release:` may stand in front of each. A bare word that one release has as its label and another one
+as its number, or that several have as their label, names none of them: it is refused with all that
+it could mean. Shown is the label first, and the number in parentheses: `4.2.16 (14)`.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Protocol
+
+from epmstore.errors import UsageError, VersionNotFoundError
+
+RESERVED = frozenset({"latest", "now", "release", "label", "number", "all"})
+"""Words that mean something else where a release is named."""
+_LATEST = re.compile(r"latest(?:~(?P<back>[0-9]{0,15}))?")
+_NUMBER = re.compile(r"[0-9]{1,15}")
+_HINT = "a release is written as 7, latest, latest~1 or by its label: `epmstore release list`"
+
+
+class Named(Protocol):
+    """What a release is called."""
+
+    @property
+    def version(self) -> int: ...
+    @property
+    def label(self) -> str | None: ...
+
+
+def title(version: int, label: str | None) -> str:
+    """`4.2.16 (14)`; without a label, `14`."""
+    return f"{label} ({version})" if label else str(version)
+
+
+def resolve(releases: Sequence[Named], text: str) -> int:
+    """The number of the release that `text` names. `releases` are all of them, by number.
+
+    Raises VersionNotFoundError, and UsageError for a word that names more than one.
+    """
+    wanted = text.removeprefix("release:")
+    kind, colon, value = wanted.partition(":")
+    if colon and kind == "number" and _NUMBER.fullmatch(value):
+        return by_number(releases, int(value))
+    if colon and kind == "label":
+        return _one_of(value, _by_label(releases, value))
+    found = _LATEST.fullmatch(wanted)
+    if found is not None:
+        back = 0 if found["back"] is None else int(found["back"] or 1)
+        return by_number(releases, len(releases) - 1 - back)
+    meant = _by_label(releases, wanted)
+    if _NUMBER.fullmatch(wanted) and int(wanted) < len(releases):
+        meant = {**meant, int(wanted): releases[int(wanted)]}
+    if not meant and _NUMBER.fullmatch(wanted):
+        return by_number(releases, int(wanted))
+    return _one_of(wanted, meant)
+
+
+def check_label(releases: Sequence[Named], label: str, *, of: int | None = None) -> None:
+    """Raises UsageError unless a release (`of`; None: a new one) may take a label: each names one
+    release, and none is a word that means something else.
+    """
+    if label in RESERVED or _LATEST.fullmatch(label) or not label.strip():
+        raise UsageError(
+            f"{label!r} cannot be the label of a release", hint="take another, such as 10.1.SP2"
+        )
+    taken = [one for one in _by_label(releases, label) if one != of]
+    if taken:
+        raise UsageError(
+            f"release {taken[0]} has the label {label!r} already: a label names one release",
+            hint="take another label; one that is wrong is corrected with"
+            " `epmstore release relabel KEY RELEASE LABEL`",
+            label=label,
+        )
+
+
+def _by_label(releases: Sequence[Named], label: str) -> dict[int, Named]:
+    return {one.version: one for one in releases if one.label == label}
+
+
+def by_number(releases: Sequence[Named], number: int) -> int:
+    """A number that is one of a release. Raises VersionNotFoundError."""
+    if not 0 <= number < len(releases):
+        there = f"there are 0 to {len(releases) - 1}" if releases else "there is none at all"
+        raise VersionNotFoundError(
+            f"no release {number}", hint=f"{there}: `epmstore release list`", version=number
+        )
+    return number
+
+
+def _one_of(text: str, meant: dict[int, Named]) -> int:
+    if not meant:
+        raise VersionNotFoundError(f"no release {text!r}", hint=_HINT)
+    if len(meant) > 1:
+        readings = [title(one.version, one.label) for one in meant.values()]
+        exact = [f"number:{number}" for number in meant]
+        raise UsageError(
+            f"{text!r} names more than one release: {', '.join(readings)}",
+            hint=f"write {' or '.join(exact)}",
+            releases=sorted(meant),
+        )
+    return next(iter(meant))
