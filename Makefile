@@ -66,8 +66,9 @@ faults: export EPM_TEST_RACE = 60
 faults: export EPM_TEST_SOAK = 600
 faults: export EPM_TEST_STATES = 100
 faults: export EPM_TEST_ROOM = 1
+faults: export EPM_TEST_WORLDS = 2500
 faults: $(STAMP)
-	@$(BIN)/python -m pytest -q -n $(JOBS) --timeout 3600 tests/acceptance tests/faults $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(JOBS) --timeout 3600 tests/acceptance tests/faults tests/worlds $(ARGS)
 	@$(BIN)/python -m tests.faults.everything --out campaigns
 
 storms: export EPM_STORM_SECONDS = 30

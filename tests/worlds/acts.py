@@ -1,0 +1,125 @@
+"""What is done with epmstore, and what happens beside it, as values: a world is a setting and a
+list of these. All of it can be shown as a script.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+from tests.worlds.edits import Edit, quoted
+
+KEY = "crm"
+OTHER = "erp"
+"""An application beside it, that nothing which happens to the first may harm."""
+PLACE = b"{W}"
+"""In words: the folder of the world."""
+WRITING = ("checkout", "rollback", "undo", "redo", "apply", "repair")
+"""Commands that change a root."""
+WITH_DRY_RUN = (*WRITING, "forget", "unforget", "purge")
+RECORDING = ("snapshot", "run", "change")
+
+
+class Setting(NamedTuple):
+    """How a world begins: rules, and whether a vendor's catalog is known."""
+
+    patterns: tuple[tuple[str, str], ...] = ()
+    has_vendor: bool = False
+    root_mode: str = "755"
+    has_other: bool = True
+    """Whether there is another application in the store."""
+
+
+class Meddler(NamedTuple):
+    """Somebody who changes the root while the program looks at it: before the look at a folder of
+    that number, and `times` more.
+    """
+
+    edits: tuple[Edit, ...]
+    at: int = 1
+    times: int = 1
+
+
+class Command(NamedTuple):
+    """Words of the command line. `edits` are what a command that `run` starts does. `kill` is the
+    mutating call before which it dies, `back` asks for undo and redo right after it, `text` for
+    what people read instead of JSON, `limit` for so few descriptors.
+    """
+
+    words: tuple[bytes, ...]
+    edits: tuple[Edit, ...] = ()
+    kill: int = 0
+    meddler: Meddler | None = None
+    back: bool = False
+    text: bool = False
+    limit: int = 0
+
+    @property
+    def verb(self) -> str:
+        return self.words[0].decode()
+
+    def given(self, option: bytes) -> bool:
+        return option in self.words
+
+    @property
+    def operands(self) -> tuple[bytes, ...]:
+        """What stands behind `--`."""
+        if b"--" not in self.words:
+            return ()
+        return self.words[self.words.index(b"--") + 1 :]
+
+    @property
+    def scope(self) -> frozenset[bytes]:
+        """Paths that were named; none for all."""
+        if self.verb not in ("checkout", "repair"):
+            return frozenset()
+        return frozenset(self.operands[1 if self.verb == "checkout" else 0 :])
+
+    def shell(self) -> str:
+        words = [quoted(word).replace("{W}", "'$W'") for word in self.words]
+        if self.edits:
+            words.append("bash -c " + quoted(script(self.edits).encode()))
+        line = f"$E {' '.join(words)}"
+        if self.meddler is not None:
+            edits = "; ".join(edit.shell() for edit in self.meddler.edits)
+            line += f"  # meanwhile, {self.meddler.times} times: {edits}"
+        if self.kill:
+            line += f"  # killed before its mutating call {self.kill}"
+        if self.limit:
+            line = f"(ulimit -n {self.limit}; {line})"
+        return line + ("; $E undo; $E redo" if self.back else "")
+
+
+class Cache(NamedTuple):
+    """Something in the store that may be lost is."""
+
+    name: str
+
+    def shell(self) -> str:
+        return f"rm -rf $W/store/{self.name}*"
+
+
+Act: TypeAlias = Edit | Command | Cache
+
+
+def script(edits: Sequence[Edit]) -> str:
+    """What `run` starts: needs R and W, and a function `content`."""
+    return "; ".join(edit.shell() for edit in edits)
+
+
+CONTENT = "content() { case $1 in empty) ;; *) printf '%s\\n' \"$1\";; esac; }"
+HEADER = f"""E=${{E:-epmstore}}; export W=$(mktemp -d); export EPMSTORE_STORE=$W/store R=$W/root
+mkdir $R; {CONTENT}; export -f content; cd $W"""
+
+
+def as_script(setting: Setting, acts: Sequence[Act]) -> str:
+    """A whole world, for bash."""
+    lines = [HEADER, "$E -q init"]
+    rules = " ".join(f"--{kind} {quoted(p.encode())}" for kind, p in setting.patterns)
+    started = False
+    for act in acts:
+        if isinstance(act, Command) and not started:
+            lines.append(f"$E -q app add {KEY} $R {rules}".rstrip())
+            if setting.has_vendor:
+                lines.append("# the vendor's catalog of vendor.py is imported here")
+            started = True
+        lines.append(act.shell())
+    return "\n".join(lines)

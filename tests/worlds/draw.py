@@ -1,0 +1,253 @@
+"""What comes next in a world, drawn from its seed: half of it ordinary, half of it from the right
+end of what there is.
+"""
+
+import random
+from typing import Any
+
+from tests.worlds import vendor
+from tests.worlds.acts import Act, Cache, Command, Meddler, Setting
+from tests.worlds.edits import Edit
+from tests.worlds.looks import ROOT
+from tests.worlds.world import World
+
+PLAIN = (b"a", b"b", b"d/x", b"d/y", b"d/e/z", b"etc/c.conf", b"data/db", b"run.log", b"up/u")
+ODD = (
+    b"sp ace/f",
+    b"new\nline",
+    b"\xff\xfe",
+    b"-rf",
+    b"n" * 255,
+    b".epm-x",
+    b".epm-stage/0",
+    b".epmstore/x",
+    b"A",
+    "caf\u00e9".encode(),
+    "cafe\u0301".encode(),
+    b"d",
+    b"data",
+    b"etc/c.conf.new",
+    b"index.sqlite",
+    b"key.pem",
+    b"e*",
+    b"1:a",
+)
+CONTENTS = (
+    b"one",
+    b"two",
+    b"three",
+    b"x1",
+    b"x2",
+    b"port-1",
+    b"PRECIOUS",
+    b"row",
+    b"empty",
+    b"big1",
+    b"big2",
+)
+RULES = (
+    *(("state", x) for x in ("data/", "*.log", "b", "d/", "x")),
+    *(("ignore", x) for x in ("up/", "*.log", "d/", "a")),
+    *(("config", x) for x in ("etc/", "*.conf", "a")),
+    *(("secret", x) for x in ("key.pem", "b")),
+)
+MODES = ("644", "600", "755", "777", "000", "4755", "2755", "1777", "666")
+TIMES = (0, -1, -(10**10), 1_700_000_000, 2**31, 2**32 + 5, 9_300_000_000, 10**10, 15_032_385_535)
+LONGEST = 14
+
+
+def setting(rng: random.Random) -> Setting:
+    patterns = tuple(rng.sample(RULES, rng.choice((0, 0, 1, 2, 3))))
+    mode = "755" if rng.random() < 0.8 else rng.choice(("700", "775", "1777", "2755"))
+    return Setting(patterns, rng.random() < 0.25, mode, rng.random() < 0.4)
+
+
+def beginning(rng: random.Random, chosen: Setting) -> list[Act]:
+    """What is there before anything is recorded."""
+    acts: list[Act] = []
+    if chosen.has_vendor:
+        acts += vendor.delivered(rng.randrange(len(vendor.RELEASES)))
+    acts += [_write(rng, path) for path in rng.sample(PLAIN, rng.randint(2, 6))]
+    acts += [edit(rng) for _ in range(rng.choice((0, 0, 1, 2)))]
+    return [*acts, Command((b"snapshot", b"-m", b"as delivered"))]
+
+
+def length(rng: random.Random) -> int:
+    return rng.randint(3, LONGEST)
+
+
+def path(rng: random.Random) -> bytes:
+    return rng.choice(PLAIN if rng.random() < 0.8 else ODD)
+
+
+def _write(rng: random.Random, where: bytes) -> Edit:
+    return Edit("write", where, rng.choice(CONTENTS))
+
+
+def edit(rng: random.Random, world: World | None = None) -> Edit:
+    """Something done by hand, to what is there as often as not."""
+    where = path(rng) if world is None or rng.random() < 0.5 else known_path(rng, world)
+    if rng.random() < 0.5:
+        verb = rng.choice(("write", "write", "overwrite", "remove"))
+        return Edit(verb, where, rng.choice(CONTENTS))
+    verb = rng.choices(tuple(VALUES), [weight for weight, _ in VALUES.values()])[0]
+    if verb == "mode" and rng.random() < 0.2:
+        where = ROOT
+    if verb in ("mount", "unmount"):
+        where = rng.choice((b"d", b"data", b"etc", b"d/e"))
+    return Edit(verb, where, VALUES[verb][1](rng))
+
+
+VALUES: dict[str, tuple[int, Any]] = {
+    "write": (3, lambda rng: rng.choice(CONTENTS)),
+    "overwrite": (3, lambda rng: rng.choice(CONTENTS)),
+    "disguise": (2, lambda rng: rng.choice((b"one", b"two"))),
+    "remove": (3, lambda rng: None),
+    "folder": (2, lambda rng: None),
+    "symlink": (3, lambda rng: rng.choice((b"a", b"d", b"../outside", b"nowhere", b"/", b"."))),
+    "link": (2, path),
+    "fifo": (2, lambda rng: None),
+    "socket": (1, lambda rng: None),
+    "mode": (3, lambda rng: rng.choice(MODES)),
+    "owner": (2, lambda rng: rng.choice((0, 1, 1000, 65534, 4_000_000_000))),
+    "time": (3, lambda rng: rng.choice(TIMES)),
+    "attribute": (1, lambda rng: rng.choice(("x", "y" * 300))),
+    "rename": (3, path),
+    "mount": (1, lambda rng: None),
+    "unmount": (1, lambda rng: None),
+}
+
+
+def version(rng: random.Random, world: World) -> bytes:
+    newest = max(world.versions, default=0)
+    number = rng.choice((0, 0, newest, rng.randint(0, newest)))
+    return rng.choice((b"%d" % number, b"%d" % number, b"latest~%d" % (newest - number)))
+
+
+def act(rng: random.Random, world: World) -> Act:
+    if world.is_cut:
+        return _after_a_cut(rng, world)
+    if world.to_come:
+        return world.to_come.pop(0)
+    if rng.random() < 0.45:
+        return edit(rng, world)
+    if rng.random() < 0.03:
+        return Cache(rng.choice(("index.sqlite", "live/")))
+    verb = rng.choices(tuple(COMMANDS), [weight for weight, _ in COMMANDS.values()])[0]
+    made: Command = COMMANDS[verb][1](rng, world)
+    chance = rng.random()
+    if made.verb in ("checkout", "rollback", "undo", "redo", "repair", "snapshot"):
+        if chance < 0.12:
+            return made._replace(kill=int(80 ** rng.random()))
+        if chance < 0.2:
+            edits = tuple(edit(rng, world) for _ in range(rng.choice((1, 2))))
+            return made._replace(meddler=Meddler(_flickering(rng, edits), rng.randint(1, 6), 9))
+        if chance < 0.22:
+            return made._replace(limit=rng.choice((16, 24, 32, 64)))
+        return made._replace(back=chance > 0.7, text=rng.random() < 0.15)
+    return made
+
+
+def _flickering(rng: random.Random, edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
+    """A file that comes and goes, in half of the cases."""
+    if rng.random() < 0.5:
+        return edits
+    where = rng.choice((b"lock", b"d/lock"))
+    return (Edit("write", where, b"empty"), Edit("remove", where))
+
+
+def _after_a_cut(rng: random.Random, world: World) -> Act:
+    """Somebody repairs by hand, or nobody does."""
+    return edit(rng, world) if rng.random() < 0.5 else Command((b"recover",))
+
+
+def _snapshot(rng: random.Random, world: World) -> Command:
+    label = rng.choice((None, None, b"patch 1", "caf\u00e9".encode(), b"two\nlines"))
+    return Command((b"snapshot", *((b"-m", label) if label else ())))
+
+
+def _checkout(rng: random.Random, world: World) -> Command:
+    words: tuple[bytes, ...] = (b"checkout",)
+    if rng.random() < 0.3:
+        words += (b"--exact",)
+    if rng.random() < 0.15:
+        words += (b"--config", b"restore")
+    target = version(rng, world)
+    if world.setting.has_vendor and rng.random() < 0.3:
+        target = b"release:%d" % rng.randrange(3)
+    scope = {known_path(rng, world) for _ in range(rng.randint(1, 2))}
+    return Command((*words, b"--", target, *(sorted(scope) if rng.random() < 0.5 else ())))
+
+
+def known_path(rng: random.Random, world: World) -> bytes:
+    """One that is there, or that a version has, as often as not of a class of its own."""
+    there = {path for path in world.look() if path != ROOT}
+    there |= {path for one in world.versions.values() for path in one.claims}
+    special = sorted(path for path in there if world.rules.class_of(path) != "program")
+    if special and rng.random() < 0.5:
+        return rng.choice(special)
+    return rng.choice(sorted(there)) if there and rng.random() < 0.8 else path(rng)
+
+
+def _repair(rng: random.Random, world: World) -> Command:
+    words: tuple[bytes, ...] = (b"repair",)
+    if rng.random() < 0.7:
+        words += (b"--release", b"%d" % rng.randrange(3))
+    if rng.random() < 0.2:
+        words += (b"--exact",)
+    return Command((*words, b"--", path(rng)) if rng.random() < 0.3 else words)
+
+
+def _set(rng: random.Random, world: World) -> Command:
+    kind, pattern = rng.choice(RULES)
+    if rng.random() < 0.5:  # about something that is there
+        where = known_path(rng, world)
+        name = where.rsplit(b"/", 1)[-1]
+        if name.isalnum():
+            kind, pattern = rng.choice(("state", "ignore", "config", "secret")), name.decode()
+            if rng.random() < 0.5:
+                world.to_come += [
+                    Edit("overwrite", where, rng.choice(CONTENTS)),
+                    Command((b"checkout", b"--", version(rng, world), where)),
+                ]
+    in_force = [(k, p) for k in world.rules._fields for p in sorted(getattr(world.rules, k))]
+    if in_force and rng.random() < 0.5:
+        kind, pattern = rng.choice(in_force)
+        kind = f"no-{kind}"
+    return Command((b"app", b"set", b"crm", f"--{kind}".encode(), pattern.encode()))
+
+
+def _run(rng: random.Random, world: World) -> Command:
+    edits = tuple(edit(rng, world) for _ in range(rng.randint(1, 2)))
+    plain = tuple(e for e in edits if e.verb in ("write", "remove", "mode", "symlink", "rename"))
+    plain = tuple(e for e in plain if not str(e.value).startswith("b'big"))
+    if not plain:
+        plain = (Edit("write", b"a", b"two"),)
+    return Command((b"run", b"-m", b"patch", b"--"), plain)
+
+
+def _forget(rng: random.Random, world: World) -> Command:
+    if rng.random() < 0.4:
+        return Command((b"forget", b"--keep-last", b"1"))
+    return Command((b"forget", b"--", version(rng, world)))
+
+
+def _plain(*words: bytes) -> Any:
+    return lambda rng, world: Command(words)
+
+
+COMMANDS: dict[str, tuple[int, Any]] = {
+    "snapshot": (12, _snapshot),
+    "checkout": (16, _checkout),
+    "rollback": (8, _plain(b"rollback")),
+    "undo": (6, _plain(b"undo")),
+    "redo": (3, _plain(b"redo")),
+    "repair": (3, _repair),
+    "set": (8, _set),
+    "run": (2, _run),
+    "recover": (2, _plain(b"recover")),
+    "forget": (2, _forget),
+    "gc": (2, _plain(b"gc")),
+    "fsck": (1, _plain(b"fsck", b"--repair")),
+    "rebuild": (1, _plain(b"rebuild")),
+}

@@ -1,0 +1,129 @@
+"""The command line, in this process or in one of its own, as a function of its words."""
+
+import io
+import json
+import os
+import pickle
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+from epmstore import fsio
+from epmstore.cli.main import main
+
+Shape: TypeAlias = dict[str, Any]
+KILLED = -signal.SIGKILL
+Beside: TypeAlias = Callable[[str, tuple[object, ...]], None]
+"""Called before each mutating call of the program, with its name and arguments."""
+
+
+class Answer(NamedTuple):
+    """How a command ended. `left` is how many descriptors it left open."""
+
+    code: int
+    out: bytes = b""
+    err: bytes = b""
+    seconds: float = 0.0
+    left: int = 0
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """Standard output as JSON Lines; none if it is no JSON."""
+        return [*filter(None, map(_shape, self.out.splitlines()))]
+
+    @property
+    def error(self) -> Shape:
+        """The JSON error on standard error, or nothing."""
+        found = [shape for line in self.err.splitlines() if (shape := _shape(line))]
+        return next((shape for shape in found if shape.get("type") == "error"), {})
+
+    @property
+    def said(self) -> str:
+        """All of it, for people."""
+        return (self.out + self.err).decode("utf-8", "replace").strip()
+
+
+def _shape(line: bytes) -> Shape | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def call(*words: str | bytes) -> Answer:
+    """Carry one command out, here."""
+    out, err = _stream(), _stream()
+    before, began = descriptors(), time.monotonic()
+    kept = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = out, err
+    try:
+        code = main([*map(os.fsdecode, words)])
+    finally:
+        sys.stdout, sys.stderr = kept
+    seconds, left = time.monotonic() - began, descriptors() - before
+    return Answer(code, _text(out), _text(err), seconds, left)
+
+
+def call_apart(*words: str | bytes, before: Callable[[], None], kill: int = 0) -> Answer:
+    """Carry one command out in a process of its own, after `before`; with `kill` it dies before
+    its mutating call of that number.
+    """
+
+    def work() -> Answer:
+        before()
+        if kill:
+            fsio.install_fault(_killer(kill))
+        return call(*words)
+
+    return apart(work) or Answer(KILLED)
+
+
+def apart(work: Callable[[], Any]) -> Any:
+    """What a function returns in a process of its own; None if that was killed."""
+    read_fd, write_fd = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.close(read_fd)
+        try:
+            answer = pickle.dumps(work())
+            with os.fdopen(write_fd, "wb") as pipe:
+                pipe.write(answer)
+        finally:
+            os._exit(0)
+    os.close(write_fd)
+    with os.fdopen(read_fd, "rb") as pipe:
+        data = pipe.read()
+    os.waitpid(process, 0)
+    return pickle.loads(data) if data else None
+
+
+def _killer(at: int) -> Beside:
+    count = 0
+
+    def see(name: str, arguments: tuple[object, ...]) -> None:
+        nonlocal count
+        count += 1
+        if count == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return see
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def _stream() -> io.TextIOWrapper:
+    return io.TextIOWrapper(
+        io.BytesIO(), encoding="utf-8", errors="surrogateescape", write_through=True
+    )
+
+
+def _text(stream: io.TextIOWrapper) -> bytes:
+    stream.flush()
+    buffer = stream.buffer
+    assert isinstance(buffer, io.BytesIO)
+    return buffer.getvalue()

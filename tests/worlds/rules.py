@@ -1,0 +1,422 @@
+"""The nine rules, asked after each command. Each is a function of the world and the moment that
+yields what is wrong; RULES names them by their numbers.
+
+1 nothing is lost, 2 nothing untrue is said, 3 history can always be read, 4 there and back, 5 the
+dry run is the run, 6 text, JSON and API agree, 7 nobody else is harmed, 8 everything is bounded, 9
+errors are ours, and their hints help.
+"""
+
+import hashlib
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+from tests.worlds import shapes
+from tests.worlds.acts import KEY, RECORDING, WRITING, Command
+from tests.worlds.looks import ROOT, Look, Seen, above, contents, facts_of, is_within, unlike
+from tests.worlds.model import (
+    OURS,
+    SPECIAL,
+    Claim,
+    Claims,
+    Named,
+    Version,
+    differing,
+    leaders_named,
+    named_by,
+    observable,
+    problems,
+    sources,
+)
+from tests.worlds.program import KILLED, Answer
+from tests.worlds.world import Moment, World, of_version
+
+LONGEST = 15.0
+"""Seconds that a command may take in a world so small, locks of others included."""
+REMEDIES = frozenset({"gc", "rebuild", "fsck", "unforget", "snapshot", "store", "undo"})
+"""Commands that a hint names in order to change something."""
+DOCUMENTED = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 130})
+Rule: TypeAlias = Callable[[World, Moment], Iterator[str]]
+
+
+# 1: nothing is lost.
+
+
+def nothing_lost(world: World, now: Moment) -> Iterator[str]:
+    """What the command displaced is in the root, or in a version that can be restored."""
+    if now.act.verb == "run" or now.act.meddler is not None:
+        return  # somebody else was at it, too
+    had = {}
+    for path, seen in now.before.items():
+        if seen.kind == "file":
+            had[seen.content] = path
+    gone = (set(had) | now.owed) - contents(now.after)
+    if now.answer.code == KILLED:
+        return  # asked again when it was recovered
+    kept: dict[str, tuple[Version, bytes]] = {}
+    for content, version, path in sources(world.versions.values()) if gone else ():
+        kept.setdefault(content, (version, path))
+    for content in sorted(filter(None, gone)):
+        where = show(had.get(content, b"(of a killed command)"))
+        if content not in kept:
+            yield f"{where} was displaced, and its content is in no version"
+        elif not _decodes(world, content, *kept[content]):
+            yield f"{where} was displaced, and version {kept[content][0].number} cannot give it"
+    yield from _unseen_kept(world, now)
+    yield from _links_kept(world, now)
+
+
+def _decodes(world: World, content: str, version: Version, path: bytes) -> bool:
+    answer = world.program("cat", "--app", KEY, "--", b"%d:%s" % (version.number, path))
+    return hashlib.sha256(answer.out).hexdigest() == content
+
+
+def _unseen_kept(world: World, now: Moment) -> Iterator[str]:
+    """What the wanted version could not know is not taken for absent."""
+    version = world.versions.get(of_version(now.shape) or -1)
+    if of_version(now.shape) == 0:
+        version = world.versions.get(0)
+    if version is None or now.act.verb not in ("checkout", "rollback", "recover"):
+        return
+    for path, seen in now.before.items():
+        if path in now.after or seen.kind == "directory" or is_within(path, now.act.scope):
+            continue
+        then = version.rules.class_of(path)
+        if then in ("ignore", "state", "secret") and path not in version.claims:
+            yield f"{show(path)} was {then} when version {version.number} was made, and is removed"
+        if is_within(path, version.unseen):
+            yield f"{show(path)} was not observed by version {version.number}, and is removed"
+
+
+def _links_kept(world: World, now: Moment) -> Iterator[str]:
+    """Targets of symlinks, and what is no file at all."""
+    for path, seen in now.before.items():
+        after = now.after.get(path)
+        if seen.kind in SPECIAL and (after is None or after.kind != seen.kind):
+            yield f"the {seen.kind} {show(path)} is gone"
+        is_gone = after is None or after.content != seen.content
+        if seen.kind == "symlink" and is_gone and not _has_link(world, path, seen):
+            yield f"the target of {show(path)} is in no version"
+
+
+def _has_link(world: World, path: bytes, seen: Seen) -> bool:
+    claims = [version.claims.get(path) for version in world.versions.values()]
+    return any(one and (one.kind, one.content) == (seen.kind, seen.content) for one in claims)
+
+
+# 2: nothing untrue is said.
+
+
+def nothing_untrue(world: World, now: Moment) -> Iterator[str]:
+    if now.answer.code == KILLED:
+        return
+    verb = now.act.verb
+    changed = unlike(now.before, now.after)
+    is_quiet = verb not in (*WRITING, "run", "recover") and now.act.meddler is None
+    excused = b"interrupted checkout" in now.answer.err or _has_stage(world, now.before)
+    excused = excused or bool(now.owed) or now.act.meddler is not None
+    if changed and (is_quiet or (now.is_refused and verb != "run")) and not excused:
+        yield f"{verb} ended with {now.answer.code} and changed {show(*changed[:5])}"
+    yield from _recorded_truly(world, now)
+    if verb in ("checkout", "rollback", "recover") and now.shape and now.act.meddler is None:
+        yield from _as_wanted(world, now)
+    if verb in WRITING and now.answer.code in (0, 1, 3) and now.act.meddler is None:
+        yield from _counted_truly(world, now)
+    if now.status is not None:
+        yield from status_is_true(world, now.after, now.status)
+
+
+def _has_stage(world: World, found: Look) -> bool:
+    return any(path.startswith(OURS) and path.split(b"/")[0] not in world.made for path in found)
+
+
+def _recorded_truly(world: World, now: Moment) -> Iterator[str]:
+    """The newest version is what the walk saw."""
+    recorded = now.act.verb in (*RECORDING, *WRITING) and now.answer.code in (0, 1, 3)
+    if not recorded or not now.new or now.act.meddler is not None:
+        return
+    version = now.new[-1]
+    if now.shape.get("version") not in (None, version.number):
+        yield f"the result names version {now.shape['version']}, the log {version.number}"
+    yield from claims_are_true(world, version, now.after, problems(now.shape))
+
+
+def claims_are_true(
+    world: World, version: Version, found: Look, unseen: dict[bytes, str]
+) -> Iterator[str]:
+    expected = observable(found, version.rules, frozenset(world.made))
+    for path in differing(*map(_plain, (expected, version.claims))):
+        lags = _only_class(expected, version.claims, path)
+        if not (lags or is_within(path, unseen) or version.rules.class_of(path) == "state"):
+            have, want = version.claims.get(path), expected.get(path)
+            yield f"version {version.number} has {show(path)} as {short(have)}, not {short(want)}"
+
+
+def _only_class(one: Claims, two: Claims, path: bytes) -> bool:
+    """A class alone may lag until the path changes; of `state` nothing else is told."""
+    a, b = one.get(path), two.get(path)
+    if a is None or b is None or a.path_class == b.path_class:
+        return False
+    return "state" in (a.path_class, b.path_class) or a.facts == b.facts
+
+
+def _plain(claims: Claims) -> Claims:
+    return leaders_named({path: claim for path, claim in claims.items() if path != ROOT})
+
+
+def _as_wanted(world: World, now: Moment) -> Iterator[str]:
+    """Each wanted path is as wanted, or is named and the exit code says so."""
+    number = of_version(now.shape)
+    version = None if number is None else world.versions.get(number)
+    if version is None or now.answer.code not in (0, 3):
+        return
+    named, scope = named_by(now.shape), now.act.scope
+    left = False
+    for path, claim in version.claims.items():
+        if (
+            path == ROOT
+            or (scope and not is_within(path, scope))
+            or _is_anothers(world, path, claim)
+        ):
+            continue
+        if is_as(now.after.get(path), claim):
+            continue
+        left = True
+        if "config" in (claim.path_class, world.rules.class_of(path)) and named.keeps(path):
+            left = False
+        elif not named.leaves_out(path):
+            why = f"it is {short(now.after.get(path))}, and nothing says so"
+            yield f"{show(path)} is not as in version {number}: {why}"
+    if left and now.answer.code != 3:
+        yield f"paths are not as in version {number}, and the exit code is {now.answer.code}"
+    if now.act.verb != "recover":  # what it keeps was named by whom it recovers, or nobody
+        yield from _extras_named(world, now, version, named)
+
+
+def _is_anothers(world: World, path: bytes, claim: Claim) -> bool:
+    """Whether a path is not the program's to restore."""
+    kind = world.rules.class_of(path, is_folder=claim.kind == "directory")
+    return kind in ("ignore", "state") or claim.path_class == "state"
+
+
+def is_as(seen: Seen | None, claim: Claim) -> bool:
+    """Hard links apart."""
+    if seen is None:
+        return False
+    mode = claim.mode if seen.kind == "symlink" else seen.mode
+    found = (seen.kind, mode, seen.uid, seen.gid, seen.xattrs, seen.mtime_ns, seen.content)
+    return found == claim[1:8]
+
+
+def _extras_named(world: World, now: Moment, version: Version, named: Named) -> Iterator[str]:
+    """What the version does not have is removed, or named as kept."""
+    scope = now.act.scope
+    for path, seen in now.after.items():
+        if path == ROOT or path in version.claims or (scope and not is_within(path, scope)):
+            continue
+        kind = world.rules.class_of(path, is_folder=seen.kind == "directory")
+        folder = seen.kind == "directory" and any(p.startswith(path + b"/") for p in now.after)
+        hidden = path.startswith(OURS) and path.split(b"/")[0] not in world.made
+        if kind in ("ignore", "state") or folder or seen.kind in (*SPECIAL, "mount") or hidden:
+            continue
+        if any(version.claims.get(top, _NONE).path_class == "state" for top in above(path)):
+            continue
+        if not (named.keeps(path) or named.leaves_out(path)):
+            yield f"{show(path)} is not in version {version.number}, stays, and is not named"
+
+
+_NONE = Claim("", "")
+
+
+def _counted_truly(world: World, now: Moment) -> Iterator[str]:
+    """Counts are those of paths, or of files and links alone."""
+    if not now.shape:
+        return
+    said = tuple(now.shape[name] for name in ("added", "modified", "removed"))
+    every, files = counted(now.before, now.after, folders=True), counted(now.before, now.after)
+    anyhow = any("state" in world.classes(path) for path in now.act.scope)
+    if said not in (every, files) and not anyhow and not _has_links(now):
+        yield f"counts are {said}, and {every} paths changed ({files} of them no folders)"
+
+
+def _has_links(now: Moment) -> bool:
+    """Whether one file with several names makes counting a matter of taste."""
+    looks = (now.before, now.after)
+    return any(seen.kind == "file" and seen.links > 1 for one in looks for seen in one.values())
+
+
+def counted(before: Look, after: Look, *, folders: bool = False) -> tuple[int, int, int]:
+    counts = [0, 0, 0]
+    for path in unlike(before, after):
+        one, two = before.get(path), after.get(path)
+        kinds = {seen.kind for seen in (one, two) if seen is not None}
+        if path != ROOT and (folders or kinds != {"directory"}):
+            counts[0 if one is None else 2 if two is None else 1] += 1
+    return counts[0], counts[1], counts[2]
+
+
+def status_is_true(world: World, found: Look, status: Answer) -> Iterator[str]:
+    """Clean if and only if a walk equals the newest version; what was not seen is listed."""
+    shape = next((one for one in status.shapes if one["type"] == "status"), None)
+    newest = world.newest
+    if shape is None or newest is None or world.rules != newest.rules:
+        return
+    listed_as = problems(shape)
+    unseen = {path: why for path, why in listed_as.items() if why != "special"}
+    expected = observable(found, world.rules, frozenset(world.made))
+    wrong = [
+        path
+        for path in differing(*map(_plain, (expected, newest.claims)))
+        if not (
+            is_within(path, unseen)
+            or _only_class(expected, newest.claims, path)
+            or world.rules.class_of(path) == "state"
+        )
+    ]
+    own = newest.seen
+    if own is not None and facts_of(own, ROOT) != facts_of(found, ROOT):
+        wrong.append(ROOT)
+    listed = {name for key in ("added", "modified", "removed") for name in shape[key]}
+    if shape["clean"] != (not wrong):
+        yield f"status says clean: {shape['clean']}, lists {sorted(listed)}; differs: {wrong[:5]}"
+    for path, seen in found.items():
+        kind = world.rules.class_of(path, is_folder=True)
+        if seen.kind == "mount" and not is_within(path, unseen) and kind == "program":
+            yield f"{show(path)} is mounted over, and status does not list it"
+    hidden = [path for path in newest.claims if is_within(path, unseen) and path not in unseen]
+    if hidden and "mount" in unseen.values() and status.code == 0:
+        yield f"{show(*hidden[:3])} cannot be seen, and status ends with 0"
+
+
+# 5: the dry run is the run.
+
+
+def dry_run_is_run(world: World, now: Moment) -> Iterator[str]:
+    dry, answer = now.dry, now.answer
+    if dry is None or answer.code == KILLED:
+        return
+    if _kind(dry) != _kind(answer):
+        yield f"the dry run ends with {dry.code}, the run with {answer.code}: {_says(dry, answer)}"
+        return
+    if now.is_refused:
+        if dry.error.get("message") != answer.error.get("message") and not now.act.text:
+            yield f"they are refused for other reasons: {_says(dry, answer)}"
+        return
+    plan = next((one for one in dry.shapes if one["type"] == "plan"), None)
+    if plan is None or not now.shape:
+        return
+    for key in ("added", "modified", "removed", "of"):
+        if plan[key] != now.shape[key]:
+            yield f"the dry run says {key}: {plan[key]}, the run {now.shape[key]}"
+    if sorted(plan["kept"]) != sorted(now.shape["kept"]):
+        yield f"the dry run keeps {plan['kept']}, the run {now.shape['kept']}"
+
+
+def _kind(answer: Answer) -> int:
+    """A repair ends as the `verify` after it."""
+    return 0 if answer.code == 1 else answer.code
+
+
+def _says(*answers: Answer) -> str:
+    """Why each of them failed, if it did."""
+    return " / ".join(
+        str(answer.error.get("message") or (answer.code > 1 and answer.said[-300:]) or "fine")
+        for answer in answers
+    )
+
+
+# 7: nobody else is harmed.
+
+
+def nobody_harmed(world: World, now: Moment) -> Iterator[str]:
+    one, two = now.outside
+    for path in sorted(one.keys() | two.keys()):
+        if one.get(path, _UNSEEN)._replace(links=0) != two.get(path, _UNSEEN)._replace(links=0):
+            yield f"outside of the root, {show(path)} changed"
+    scope = now.act.scope if now.act.meddler is None else frozenset()
+    for path in unlike(now.before, now.after) if scope and now.act.verb in WRITING else ():
+        before = now.before.get(path)
+        is_needed = any(path in above(top) for top in scope)
+        if not (is_within(path, scope) or is_needed or path == ROOT) and before is not None:
+            after = now.after.get(path)
+            if after is None or after.facts[:-1] != before.facts[:-1]:
+                yield f"{show(path)} changed, and was not named"
+    for path, seen in now.after.items():
+        old = now.before.get(path)
+        if old is not None and old.inode == seen.inode and seen.kind == "file":
+            yield from _privileged(path, old, seen)
+
+
+_UNSEEN = Seen("", 0, 0, 0, (), None, None, None, 0, (0, 0), 0)
+
+
+def _privileged(path: bytes, old: Seen, new: Seen) -> Iterator[str]:
+    others_may_write = old.uid != 0 or old.mode & 0o022
+    gains = new.mode & 0o6000 & ~old.mode or (new.uid == 0 and old.uid != 0)
+    if others_may_write and gains:
+        yield f"{show(path)} gained a privilege, and is the inode that others could write"
+
+
+# 8: everything is bounded.
+
+
+def bounded(world: World, now: Moment) -> Iterator[str]:
+    if now.answer.seconds > LONGEST:
+        yield f"{now.act.verb} took {now.answer.seconds:.0f} s"
+    if now.answer.left:
+        yield f"{now.act.verb} left {now.answer.left} descriptors open"
+
+
+# 9: errors are ours.
+
+
+def errors_help(world: World, now: Moment) -> Iterator[str]:
+    for answer in filter(None, (now.answer, now.dry, now.status)):
+        if answer.code in DOCUMENTED or answer.code == KILLED or now.act.verb == "run":
+            for word in (b"unexpected error", b"Traceback", b"cannot start"):
+                if word in answer.err + answer.out:
+                    yield f"{now.act.verb}: {answer.said[-300:]}"
+        else:
+            yield f"{now.act.verb} ended with {answer.code}"
+    hint = now.answer.error.get("hint") or ""
+    if now.is_refused and now.act.verb in (*WRITING, "snapshot") and not now.act.kill:
+        yield from _hint_helps(world, now, hint)
+
+
+def _hint_helps(world: World, now: Moment, hint: str) -> Iterator[str]:
+    """A command that a hint gives word for word is carried out: then the error comes no more."""
+    found = re.search(r"(?:^|: |`)epmstore ([a-z][^`;]*)", hint)
+    if found is None or re.search(r"[A-Z]{3}|--app", found[1]) or "--help" in found[1]:
+        return
+    words = shlex.split(found[1])
+    if words[0] not in REMEDIES:
+        return
+    world.ask(*words)
+    again = world._run(now.act)
+    if again.error.get("message") == now.answer.error.get("message"):
+        yield f"`epmstore {found[1]}` was done, and again: {again.error['message']}"
+
+
+def show(*paths: bytes) -> str:
+    return ", ".join(repr(path)[1:] if len(path) < 80 else repr(path[:60])[1:] for path in paths)
+
+
+def short(one: Claim | Seen | None) -> str:
+    if one is None:
+        return "absent"
+    if isinstance(one, Seen):
+        return f"{one.kind} {one.mode:o} {one.uid} {(one.content or '')[:8]} {one.mtime_ns}"
+    content = (one.content or "")[:8]
+    return f"{one.path_class} {one.kind} {one.mode:o} {one.uid} {content} {one.mtime_ns}"
+
+
+RULES: dict[int, Rule] = {
+    1: nothing_lost,
+    2: nothing_untrue,
+    5: dry_run_is_run,
+    7: nobody_harmed,
+    8: bounded,
+    9: errors_help,
+}
+__all__ = ["RULES", "Command", "claims_are_true", "shapes"]

@@ -1,0 +1,153 @@
+"""For each of the nine rules a bug of our own, brought about on purpose: the rule notices it."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from epmstore import fsio
+from epmstore.checkout import plan
+from epmstore.checkout.apply import Applier
+from epmstore.cli import closing, summary
+from epmstore.cli import live as cli_live
+from epmstore.cli import shapes as cli_shapes
+from epmstore.record.recorder import Recorder
+from epmstore.workspace import live
+from tests.worlds import campaign
+from tests.worlds.acts import Act, Command, Setting
+from tests.worlds.edits import Edit
+
+Patch = pytest.MonkeyPatch
+
+
+class Bug(NamedTuple):
+    """`make` brings it about; what is done then is enough to show it."""
+
+    rule: int
+    make: Callable[[Patch], None]
+    acts: tuple[Act, ...]
+    setting: Setting = Setting()
+
+
+def ignored_files_go(patch: Patch) -> None:
+    """A checkout takes away what no version ever saw."""
+    apply = Applier.apply
+
+    def bad(self: Applier, *args: Any) -> Any:
+        os.unlink("up/u", dir_fd=self._root.fd)
+        return apply(self, *args)
+
+    patch.setattr(Applier, "apply", bad)
+
+
+def counted_from_nowhere(patch: Patch) -> None:
+    shape = cli_shapes.result
+    patch.setattr(summary, "result_shape", lambda result: {**shape(result), "modified": 7})
+
+
+def lines_that_cannot_be_read(patch: Patch) -> None:
+    snapshot = Recorder.snapshot
+
+    def bad(self: Recorder, root: Any, intent: Any, **said: Any) -> Any:
+        found = snapshot(self, root, intent, **said)
+        catalog = self.store.catalog(self.app.uuid).path
+        os.truncate(catalog, catalog.stat().st_size // 2)
+        return found
+
+    patch.setattr(Recorder, "snapshot", bad)
+
+
+def rollback_flips(patch: Patch) -> None:
+    patch.setattr(live, "rollback_target", lambda versions, **said: versions[-2].version)
+
+
+def dry_runs_say_yes(patch: Patch) -> None:
+    patch.setattr(cli_live, "outlook", lambda *args: 0)
+
+
+def other_numbers_in_text(patch: Patch) -> None:
+    line = closing.closing_line
+
+    def bad(result: Any, **said: Any) -> str:
+        return line(result, **said).replace("1 file", "2 files")
+
+    patch.setattr(summary, "closing_line", bad)
+
+
+def other_names_are_not_thought_of(patch: Patch) -> None:
+    """A mode is set through a hard link that is elsewhere, too."""
+    patch.setattr(plan._Planner, "_protect_other_names", lambda self: None)
+
+
+def a_descriptor_is_left(patch: Patch) -> None:
+    opened = fsio.open_root
+
+    def bad(path: Any) -> int:
+        os.dup(fd := opened(path))
+        return fd
+
+    patch.setattr(fsio, "open_root", bad)
+
+
+def an_error_of_nobody(patch: Patch) -> None:
+    def bad(self: Recorder, root: Any) -> Any:
+        raise ValueError("no such thing")
+
+    patch.setattr(Recorder, "status", bad)
+
+
+def write(path: bytes, content: bytes) -> Edit:
+    return Edit("write", path, content)
+
+
+def done(*words: bytes, **more: Any) -> Command:
+    return Command(words, **more)
+
+
+SNAPSHOT = done(b"snapshot")
+CHANGED = (write(b"a", b"one"), SNAPSHOT, write(b"a", b"two"), SNAPSHOT)
+BACK = done(b"checkout", b"--", b"0")
+BUGS = {
+    "ignored files go": Bug(
+        1, ignored_files_go, (write(b"up/u", b"row"), *CHANGED, BACK), Setting((("ignore", "up/"),))
+    ),
+    "counted from nowhere": Bug(2, counted_from_nowhere, (*CHANGED, BACK)),
+    "lines that cannot be read": Bug(3, lines_that_cannot_be_read, CHANGED[:2]),
+    "rollback flips": Bug(
+        4, rollback_flips, (*CHANGED, write(b"a", b"x1"), SNAPSHOT, *(3 * (done(b"rollback"),)))
+    ),
+    "dry runs say yes": Bug(
+        5, dry_runs_say_yes, (*CHANGED, BACK), Setting(patterns=(("secret", "a"),))
+    ),
+    "other numbers in text": Bug(6, other_numbers_in_text, (*CHANGED, BACK._replace(text=True))),
+    "other names are not thought of": Bug(
+        7,
+        other_names_are_not_thought_of,
+        (
+            Edit("link", b"a", b"../outside/mine"),
+            SNAPSHOT,
+            Edit("mode", b"a", "600"),
+            SNAPSHOT,
+            BACK,
+        ),
+    ),
+    "a descriptor is left": Bug(8, a_descriptor_is_left, CHANGED),
+    "an error of nobody": Bug(9, an_error_of_nobody, (*CHANGED, BACK)),
+}
+
+
+@pytest.fixture(autouse=True)
+def as_a_host() -> Iterator[None]:
+    with campaign.set_up():
+        yield
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BUGS)
+def test_a_bug_is_noticed_by_its_rule(name: str, monkeypatch: Patch) -> None:
+    bug = BUGS[name]
+    assert not campaign.again(bug.setting, bug.acts), "without the bug nothing is broken"
+    bug.make(monkeypatch)
+    broken = campaign.again(bug.setting, bug.acts)
+    assert bug.rule in {one.rule for one in broken}, broken

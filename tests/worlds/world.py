@@ -1,0 +1,309 @@
+"""A world that is carried out: a host's folder with a store, two applications and somebody's files
+beside them; acts come in, and what breaks one of the nine rules comes out.
+"""
+
+import os
+import resource
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.worlds import vendor
+from tests.worlds.acts import (
+    CONTENT,
+    KEY,
+    OTHER,
+    PLACE,
+    WITH_DRY_RUN,
+    WRITING,
+    Act,
+    Cache,
+    Command,
+    Setting,
+    script,
+)
+from tests.worlds.edits import Edit, unmount
+from tests.worlds.looks import Look, contents, look
+from tests.worlds.model import OURS, Version, claims_of, path_of, problems
+from tests.worlds.program import KILLED, Answer, Shape, call, call_apart
+from tests.worlds.rulings import Patterns
+
+
+class Broken(NamedTuple):
+    """A rule that did not hold after the act of that number."""
+
+    rule: int
+    what: str
+    act: int = 0
+
+
+class Moment(NamedTuple):
+    """One command, and what was there before and after it. `shape` is the result that it printed,
+    `new` are versions that came of it, `owed` contents of commands that were killed before it.
+    """
+
+    act: Command
+    dry: Answer | None
+    answer: Answer
+    before: Look
+    after: Look
+    outside: tuple[Look, Look]
+    shape: Shape
+    new: tuple[Version, ...]
+    owed: frozenset[str]
+    status: Answer | None = None
+
+    @property
+    def is_refused(self) -> bool:
+        return self.answer.code in (2, 4, 5, 6, 7, 8, 9, 10, 11)
+
+
+class World:
+    """In a folder of its own, which is removed by `close`."""
+
+    def __init__(self, place: Path, setting: Setting) -> None:
+        self.place = place
+        self.setting = setting
+        self.store = place / "store"
+        self.root = os.fsencode(place / "root")
+        self.other = place / "other"
+        self.outside = os.fsencode(place / "outside")
+        self.rules = Patterns.of(setting.patterns)
+        self.versions: dict[int, Version] = {}
+        self.recorded_rules = self.rules
+        self.made: set[bytes] = set()
+        self.owed: frozenset[str] = frozenset()
+        self.dry_runs = True
+        self.is_cut = False
+        """Whether a command was killed, and none has ended well since."""
+        self.trail: list[int] = []
+        """Where the rollbacks in a row went to."""
+        self.logged = Answer(0)
+        """The last answer of `log`."""
+        self.to_come: list[Act] = []
+        """What was drawn to follow what was drawn last."""
+        self.is_set_up = False
+        self._mounts: set[bytes] = set()
+        self._seen: Look | None = None
+        for folder in (place, place / "root", place / "other", place / "outside" / "d"):
+            folder.mkdir(parents=True, exist_ok=True)
+        os.chmod(self.root, int(setting.root_mode, 8))
+        (place / "outside" / "mine").write_bytes(b"mine")
+        (place / "outside" / "d" / "too").write_bytes(b"mine, too")
+        (self.other / "file").write_bytes(b"of the other")
+
+    def close(self) -> None:
+        for where in self._mounts:
+            unmount(where)
+        shutil.rmtree(self.place, ignore_errors=True)
+
+    def program(self, *words: str | bytes) -> Answer:
+        """A command line about this store."""
+        own = [*map(os.fsencode, words)]
+        split = own.index(b"--") if b"--" in own else len(own)
+        return call(*own[:split], "--store", str(self.store), *own[split:])
+
+    def ask(self, *words: str | bytes) -> Answer:
+        """The same about the first application, in JSON."""
+        return self.program(*words[:1], "--json", "--app", KEY, *words[1:])
+
+    def must(self, *words: str | bytes) -> Answer:
+        answer = self.program(*words)
+        assert answer.code == 0, (words, answer)
+        return answer
+
+    def set_up(self) -> None:
+        """The store, and both applications."""
+        self.is_set_up = True
+        self.must("-q", "init")
+        if self.setting.has_other:
+            self.must("-q", "app", "add", OTHER, str(self.other))
+            self.must("-q", "snapshot", "--app", OTHER, "-m", "as delivered")
+        self.must("-q", "app", "add", KEY, self.root, *self.rules.words())
+        if self.setting.has_vendor:
+            self.must("catalog", "import", str(vendor.catalog()), "--app", KEY)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (KEY, OTHER) if self.setting.has_other else (KEY,)
+
+    def look(self) -> Look:
+        if self._seen is None:
+            self._seen = look(self.root)
+        return self._seen
+
+    def edit(self, edit: Edit, root: bytes | None = None) -> None:
+        """By hand."""
+        edit.do(self.root)
+        self._note(edit)
+        self._seen = None
+        self.trail.clear()
+
+    def _note(self, edit: Edit) -> None:
+        if edit.verb == "mount":
+            self._mounts.add(self.root + b"/" + edit.path)
+        targets = [edit.path, edit.value] if edit.verb == "rename" else [edit.path]
+        self.made.update(path.split(b"/")[0] for path in targets if path.startswith(OURS))
+
+    def lose(self, cache: Cache) -> None:
+        for path in self.store.glob(f"{cache.name}*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def carry_out(self, act: Command) -> Moment:
+        """A command, and its dry run before it; what is new is noted."""
+        before, outside = self.look(), look(self.outside)
+        dry = self._dry_run(act)
+        answer = self._run(act)
+        for edit in (*act.edits, *(act.meddler.edits if act.meddler else ())):
+            self._note(edit)
+        after = self._seen = look(self.root)
+        moment = Moment(
+            act=act,
+            dry=dry,
+            answer=answer,
+            before=before,
+            after=after,
+            outside=(outside, look(self.outside)),
+            shape=result_of(answer),
+            new=(),
+            owed=self.owed,
+        )
+        return self._noted(moment)
+
+    def _dry_run(self, act: Command) -> Answer | None:
+        """Twice the same is asked only where nobody comes between, and of what is no surprise."""
+        if act.verb not in WITH_DRY_RUN or act.kill or act.meddler or act.limit or self.is_cut:
+            return None
+        if not self.dry_runs:
+            return None
+        words = self._words(act)
+        return self.ask(words[0], "--dry-run", *words[1:])
+
+    def _words(self, act: Command) -> tuple[bytes, ...]:
+        words = [word.replace(PLACE, os.fsencode(self.place)) for word in act.words]
+        if act.edits:
+            setup = f"R={self.place}/root; W={self.place}; {CONTENT}; {script(act.edits)}"
+            words += [b"bash", b"-c", setup.encode()]
+        return tuple(words)
+
+    def _run(self, act: Command) -> Answer:
+        own = self._words(act)
+        split = own.index(b"--") if b"--" in own else len(own)
+        app = () if act.verb in ("gc", "fsck", "rebuild", "store", "app") else ("--app", KEY)
+        form = () if act.text else ("--json",)
+        words = [*own[:split], *form, *app, "--store", str(self.store), *own[split:]]
+        if act.kill:
+            return call_apart(*words, before=lambda: None, kill=act.kill)
+        if act.limit:
+            limit = act.limit
+            return call_apart(
+                *words, before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+            )
+        if act.meddler is not None:
+            with self._meddling(act.meddler.at, act.meddler.times, act.meddler.edits):
+                return call(*words)
+        return call(*words)
+
+    @contextmanager
+    def _meddling(self, at: int, times: int, edits: tuple[Edit, ...]) -> Iterator[None]:
+        """Whenever a folder is listed, somebody may come before."""
+        system: Any = os
+        real: Callable[..., Any] = os.listdir
+        seen = 0
+
+        def listed(where: Any = ".") -> Any:
+            nonlocal seen
+            found = real(where)
+            if isinstance(where, int) and self._is_ours(where):
+                seen += 1
+                if at <= seen < at + times:
+                    system.listdir = real
+                    for edit in edits:
+                        edit.do(self.root)
+                    system.listdir = listed
+            return found
+
+        system.listdir = listed
+        try:
+            yield
+        finally:
+            system.listdir = real
+
+    def _is_ours(self, fd: int) -> bool:
+        return os.readlink(f"/proc/self/fd/{fd}").startswith(os.fsdecode(self.root))
+
+    def _noted(self, moment: Moment) -> Moment:
+        act, answer = moment.act, moment.answer
+        if answer.code == KILLED:
+            self.owed |= contents(moment.before) - contents(moment.after)
+            self.is_cut = True
+            return moment
+        self.is_cut = self.is_cut and answer.code not in (0, 1, 3)
+        if act.verb == "app" and answer.code == 0:
+            words = [word.decode() for word in act.words]
+            for kind, pattern in zip(words[3::2], words[4::2], strict=True):
+                self.rules = self.rules.changed(kind.removeprefix("--"), pattern)
+        if act.verb in WRITING or act.verb in RECORDING_OR_READING:
+            moment = moment._replace(new=self._new_versions(moment))
+        if not self.is_cut:
+            self.owed = frozenset()
+        return moment
+
+    def _new_versions(self, moment: Moment) -> tuple[Version, ...]:
+        """Those that the log has and we had not; what the log says of the others is noted, too."""
+        logged = self.logged = self.ask("log", "--all")
+        found = {shape["version"]: shape for shape in logged.shapes if shape["type"] == "version"}
+        for number in self.versions.keys() & found.keys():
+            self.versions[number].restorable = found[number]["restorable"]
+            self.versions[number].shape = found[number]
+        new = []
+        for number in sorted(found.keys() - self.versions.keys()):
+            listed = self.ask("ls", str(number))
+            version = Version(
+                number,
+                claims_of(listed.shapes),
+                self.rules,
+                frozenset(problems(moment.shape)),
+                found[number]["restorable"],
+                found[number],
+            )
+            self.versions[number] = version
+            new.append(version)
+        return tuple(new)
+
+    @property
+    def newest(self) -> Version | None:
+        return self.versions[max(self.versions)] if self.versions else None
+
+    def classes(self, path: bytes) -> set[str]:
+        """Of a path under the rules of each version, and now."""
+        rules = {self.rules, *(version.rules for version in self.versions.values())}
+        return {one.class_of(path, is_folder=f) for one in rules for f in (True, False)}
+
+    def do(self, act: Act) -> Moment | None:
+        if isinstance(act, Edit):
+            self.edit(act)
+            return None
+        if not self.is_set_up:
+            self.set_up()
+        if isinstance(act, Cache):
+            self.lose(act)
+            return None
+        return self.carry_out(act)
+
+
+RECORDING_OR_READING = ("snapshot", "run", "change", "recover", "forget", "gc", "fsck", "rebuild")
+
+
+def result_of(answer: Answer) -> Shape:
+    return next((shape for shape in answer.shapes if shape["type"] == "result"), {})
+
+
+def of_version(shape: Shape) -> int | None:
+    of = shape.get("of")
+    return of if isinstance(of, int) else None
+
+
+__all__ = ["Broken", "Moment", "World", "of_version", "path_of", "result_of"]
