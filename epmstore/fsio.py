@@ -21,6 +21,9 @@ DirFd: TypeAlias = int
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+UNNAMED = os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC
+PRIVATE = 0o700
+"""The mode of what nobody else may look into."""
 PROTECTED = 0x10 | 0x20
 """Immutable, append-only: among the `lsattr` flags and the attributes of statx alike."""
 APPEND = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -108,6 +111,13 @@ def create(name: str | bytes, parent: DirFd, mode: int = 0o600) -> int:
     """A new file, open for writing. Raises FileExistsError."""
     _before("create", name, parent)
     return os.open(name, CREATE, mode, dir_fd=parent)
+
+
+def create_unnamed(parent: DirFd) -> int:
+    """A new file that no folder names, and that is gone when it is closed; nobody sees a change.
+    Raises OSError where the file system has none.
+    """
+    return os.open(".", UNNAMED, 0o600, dir_fd=parent)
 
 
 def open_append(name: str | bytes, parent: DirFd) -> int:

@@ -12,6 +12,7 @@ from epmstore.catalog.appcat import App
 from epmstore.catalog.classes import Rules
 from epmstore.catalog.model import Reason
 from epmstore.record.root import Root, open_root
+from epmstore.record.staging import named_stages
 from epmstore.relpath import parents
 from epmstore.scan.mounts import FilesystemInfo, filesystem, mounted_below
 from epmstore.scan.scope import Scope
@@ -66,7 +67,7 @@ def chooser(store: Path, clock: DaemonClock, poll: float) -> WatcherFactory:
             what, trouble = watched(app, root), why_not(filesystem(root.fd))
         if trouble is None:
             try:
-                return Watching(_inotify(app, skip, clock, notify), what)
+                return Watching(_inotify(app, skip, store, clock, notify), what)
             except WatchLimitError as error:
                 trouble = error.message
         watcher = PollingWatcher(clock, poll)
@@ -103,15 +104,24 @@ def identity_of(found: os.stat_result) -> Identity:
     return found.st_dev, found.st_ino
 
 
-def open_scope(app: App, rules: Rules, skip: frozenset[Identity]) -> OpenScope:
-    """What is watched of an app: what a look at it goes into."""
+def open_scope(app: App, rules: Rules, skip: frozenset[Identity], store: Path) -> OpenScope:
+    """What is watched of an app: what a look at it goes into, but for the staging folders of
+    checkouts that are under way in this store.
+    """
     classify = None if rules.is_plain else rules.classify
 
     @contextmanager
     def opened() -> Iterator[Scope]:
+        staging = {one.name for one in named_stages(store / "journals")}
         with (
             open_root(app) as root,
-            Scope(root.fd, classify=classify, skip=skip, cross_mounts=app.cross_mounts) as scope,
+            Scope(
+                root.fd,
+                classify=classify,
+                skip=skip,
+                cross_mounts=app.cross_mounts,
+                staging=staging,
+            ) as scope,
         ):
             yield scope
 
@@ -119,9 +129,10 @@ def open_scope(app: App, rules: Rules, skip: frozenset[Identity]) -> OpenScope:
 
 
 def _inotify(
-    app: App, skip: frozenset[Identity], clock: DaemonClock, notify: Notify
+    app: App, skip: frozenset[Identity], store: Path, clock: DaemonClock, notify: Notify
 ) -> InotifyWatcher:
-    watcher = InotifyWatcher(open_scope(app, Rules(app.patterns, app.noisy), skip), clock, notify)
+    rules = Rules(app.patterns, app.noisy)
+    watcher = InotifyWatcher(open_scope(app, rules, skip, store), clock, notify)
     try:
         watcher.start()
     except BaseException:

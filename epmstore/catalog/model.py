@@ -35,6 +35,10 @@ Reason: TypeAlias = Literal[
     "after-overflow",
     "release",
 ]
+SIGHT = 1
+"""What a look at a root sees of it. 0: not what has a name at the top of the root that begins with
+`.epm-`. 1: that too.
+"""
 Actor: TypeAlias = dict[str, object]
 """Who asked, as far as it is known: `{"uid": 0, "user": "root", "via": "cli"}`."""
 
@@ -111,7 +115,8 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     tree.tree_sum), as 64 hex digits. `reckoned` is the time by what is relied upon
     (epmstore/reckon.py), where the clock that `time` is from was in doubt. `after` is the
     release that a release follows in its line (None: the one with the number before it). A version
-    of many entries is a run of lines, `part` of `parts`, each of which repeats all of this.
+    of many entries is a run of lines, `part` of `parts`, each of which repeats all of this. `sight`
+    is the number of the rules by which was looked at the root (see SIGHT).
     """
 
     version: int
@@ -137,6 +142,7 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     requires: tuple[Requirement, ...] = ()
     reckoned: str | None = None
     after: int | None = None
+    sight: int = 0
     part: int = 1
     parts: int = 1
 

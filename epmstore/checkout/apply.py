@@ -25,6 +25,7 @@ from epmstore.checkout.stage import (
     mark_switching,
     open_stage,
     remove_stage,
+    remove_unnamed,
     stage,
 )
 from epmstore.checkout.switch import displaced, switch, sync, verify
@@ -39,10 +40,12 @@ from epmstore.record.recorder import Recorder
 from epmstore.record.root import Root
 from epmstore.record.rows import UNKNOWN, rows_after
 from epmstore.record.shelf import Shelf
+from epmstore.record.staging import Proof
 from epmstore.relpath import STAGE_PREFIX, RelPath
 from epmstore.scan.compare import Stat
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.fsclock import TICK_NS, probe_clock
+from epmstore.scan.mark import marked_by, write_mark
 from epmstore.tree import Entry, PathClass, shifted_sum
 
 
@@ -73,15 +76,21 @@ class Applier:
     def apply(self, header: Header, steps: Sequence[Step]) -> Applied:
         """Raises OSError, DamagedError, BlobNotFoundError; before STAGED nothing is changed."""
         with self._store.keep_packs():
-            self._remove_orphans()
             self._journal.begin(header, steps)
             try:
-                staged = self._stage(header, steps)
+                staged, proof = self._stage(header, steps)
                 self._journal.reach("STAGED", inodes=staged.inodes, refused=staged.refused)
             except BaseException:
-                self._give_up(header)
+                self._give_up()
                 raise
-            loaded = Loaded(header, tuple(steps), "STAGED", staged.inodes, refused=staged.refused)
+            loaded = Loaded(
+                header,
+                tuple(steps),
+                "STAGED",
+                staged.inodes,
+                refused=staged.refused,
+                stage=proof,
+            )
             applied = self._finish(loaded, is_fresh=True)
         assert applied is not None, "what was staged is there"
         return applied
@@ -95,18 +104,45 @@ class Applier:
         loaded = self._journal.load()
         if loaded is None:
             self._journal.drop()
-            lost = self._remove_orphans()
-            if lost:
-                raise _lost_journal(lost[0])
+            self._check_lost()
             return None
         self._check_root(loaded.header)
         if loaded.state in (None, "PLANNED"):
-            if is_switching(self._root.fd, loaded.header.stage):
-                raise _lost_journal(loaded.header.stage)
-            self._clean_up(loaded.header)
+            self._check_unswitched(loaded)
+            self._clean_up(loaded)
             return None
         with self._store.keep_packs():
             return self._finish(loaded, is_fresh=False)
+
+    def _check_unswitched(self, loaded: Loaded) -> None:
+        """Raises DamagedError if a staging folder knows more than its journal."""
+        stage_fd = self._open_stage(loaded)
+        if stage_fd is None:
+            return
+        try:
+            if is_switching(stage_fd):
+                raise _lost_journal(loaded.header.stage)
+        finally:
+            os.close(stage_fd)
+
+    def _check_lost(self) -> None:
+        """Raises DamagedError if a staging folder that this store has marked may hold what was
+        displaced, and there is no journal to say what that was.
+        """
+        with os.scandir(self._root.fd) as entries:
+            folders = [one for one in entries if one.name.startswith(STAGE_PREFIX)]
+        for one in folders:
+            found = one.stat(follow_symlinks=False)
+            if marked_by(self._root.fd, one.name, found) != self._store.identity.uuid:
+                continue
+            stage_fd = open_stage(self._root.fd, one.name, Proof.of(found))
+            if stage_fd is None:
+                continue
+            try:
+                if is_switching(stage_fd):
+                    raise _lost_journal(one.name)
+            finally:
+                os.close(stage_fd)
 
     def _check_root(self, header: Header) -> None:
         if self._root.stat.st_ino != header.root_inode:
@@ -118,10 +154,13 @@ class Applier:
                 root=header.root,
             )
 
-    def _stage(self, header: Header, steps: Sequence[Step]) -> Staged:
+    def _stage(self, header: Header, steps: Sequence[Step]) -> tuple[Staged, Proof]:
         stage_fd = make_stage(self._root.fd, header.stage)
         try:
-            return stage(
+            proof = Proof.of(os.fstat(stage_fd))
+            self._journal.name_stage(proof)  # before anything is in it that somebody could miss
+            write_mark(stage_fd, self._store.identity.uuid, header.txid)
+            staged = stage(
                 self._root.fd,
                 stage_fd,
                 steps,
@@ -131,26 +170,39 @@ class Applier:
             )
         finally:
             os.close(stage_fd)
+        return staged, proof
 
-    def _give_up(self, header: Header) -> None:
-        """Take back what was begun. A journal that may say STAGED goes first: what it speaks of
-        must not be half there.
+    def _give_up(self) -> None:
+        """Take back what was begun. A journal that may say STAGED says so no more before anything
+        of what it speaks of goes.
         """
         loaded = self._journal.load()
-        if loaded is not None and loaded.state == "STAGED":
+        if loaded is None:
             self._journal.drop()
-        self._clean_up(header)
+            return
+        if loaded.state == "STAGED":
+            self._journal.retreat()
+        self._clean_up(loaded)
 
-    def _clean_up(self, header: Header) -> None:
+    def _open_stage(self, loaded: Loaded) -> int | None:
+        if loaded.header.marked and loaded.stage is None:
+            return None  # not made yet, or nothing is in it
+        return open_stage(self._root.fd, loaded.header.stage, loaded.stage)
+
+    def _clean_up(self, loaded: Loaded) -> None:
         """Nothing speaks of this any more."""
-        remove_stage(self._root.fd, header.stage)
+        name = loaded.header.stage
+        if loaded.header.marked and loaded.stage is None:
+            remove_unnamed(self._root.fd, name)
+        else:
+            remove_stage(self._root.fd, name, loaded.stage)
         fsio.sync_directory(self._root.fd)  # or a power cut brings it back without its journal
         self._journal.drop()
 
     def _finish(self, loaded: Loaded, *, is_fresh: bool) -> Applied | None:
         """From STAGED, SWITCHED or COMMITTED to the end."""
         header, steps, state = loaded.header, loaded.steps, loaded.state
-        stage_fd = open_stage(self._root.fd, header.stage)
+        stage_fd = self._open_stage(loaded)
         rescued: dict[RelPath, Entry] = {}
         if stage_fd is None:
             if state == "STAGED":  # taken back, because that could not be written durably
@@ -173,7 +225,7 @@ class Applier:
         if state != "COMMITTED":
             self._hold(header, version)
             self._journal.reach("COMMITTED")
-        self._clean_up(header)
+        self._clean_up(loaded)
         known: dict[RelPath, Stat | None] = dict(checked.stats)
         for path in {*excused, *checked.wrong} if is_fresh else checked.stats:
             known[path] = UNKNOWN
@@ -298,24 +350,6 @@ class Applier:
             fresh, gone = rows_after(rows, known, folders, settled_ns)
         cache.update(after, fresh, gone)
 
-    def _remove_orphans(self) -> list[str]:
-        """Remove staging folders that no journal speaks of, and name those that may not be: their
-        slots may hold what was displaced. What is no folder (fsclock.py makes files) is left alone.
-        """
-        lost: list[str] = []
-        with os.scandir(self._root.fd) as entries:
-            names = [
-                entry.name
-                for entry in entries
-                if entry.name.startswith(STAGE_PREFIX) and entry.is_dir(follow_symlinks=False)
-            ]
-        for name in names:
-            if is_switching(self._root.fd, name):
-                lost.append(name)
-            else:
-                remove_stage(self._root.fd, name)
-        return lost
-
     def _now(self) -> str:
         return to_rfc3339(self._store.clock.now())
 
@@ -382,6 +416,7 @@ def _draft(
         ignored=header.rules,
         rules=header.patterns,
         unobserved=header.unobserved,
+        sight=header.sight,
     )
     return VersionPart(
         record,

@@ -8,6 +8,7 @@ end a moment later, and who takes the folder away waits for that (`wait_for_writ
 import contextlib
 import fcntl
 import os
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -22,6 +23,8 @@ from epmstore.blobs.interface import BlobReader
 from epmstore.blobs.pack import PART_THRESHOLD
 from epmstore.child import Child, cores, serve
 from epmstore.digest import BlobInfo
+from epmstore.errors import BusyError
+from epmstore.locks import POLL_SECONDS, WAIT_SECONDS
 from epmstore.progress import Progress
 from epmstore.record.source import Source
 from epmstore.record.store import Store
@@ -228,17 +231,37 @@ def _size(files: Iterable[NewFile]) -> int:
     return sum(file.content.size for file in files)
 
 
-def wait_for_writers(folder_fd: int) -> None:
-    """Until nobody writes into a folder of ours whose parent process has died."""
-    _lock(folder_fd)
+def wait_for_writers(folder_fd: int, name: str) -> None:
+    """Until nobody writes into a folder of ours whose parent process has died; that takes a moment.
+    Raises BusyError if it takes longer.
+    """
+    deadline = time.monotonic() + WAIT_SECONDS
+    while _is_locked(folder_fd):
+        if time.monotonic() >= deadline:
+            raise BusyError(
+                f"some process holds a lock on the staging folder {name}",
+                hint="`fuser` names it; end it, then run `epmstore recover`",
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _is_locked(folder_fd: int) -> bool:
+    """Whether somebody else has the lock, if there are such locks; else it is ours now."""
+    try:
+        fcntl.flock(folder_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _lock(folder_fd: int) -> bool:
     """Children inherit the descriptor, and the lock lasts for as long as one of them has it. False
-    where the file system has no such locks.
+    where the file system has no such locks, or somebody else has it: nobody is waited for.
     """
     try:
-        fcntl.flock(folder_fd, fcntl.LOCK_EX)
+        fcntl.flock(folder_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

@@ -9,7 +9,11 @@ was reached.
     SWITCHED   the root is as planned, durably; what was there lies in the slots
     COMMITTED  the catalog says so
 
-A torn tail is a state that was not reached. Damage before it stops: then nobody may guess.
+A torn tail is a state that was not reached. Damage before it stops: then nobody may guess; and so
+does a format, a state or a line that this release does not know.
+
+Between PLANNED and STAGED a line says which directory the staging folder is, before anything is put
+into it.
 """
 
 import json
@@ -17,7 +21,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -25,20 +29,26 @@ from epmstore import codec, fsio, seal
 from epmstore.atomic import directory, discard, read_file, remove_file
 from epmstore.catalog.classes import Patterns
 from epmstore.catalog.model import Actor, Reason
-from epmstore.checkout.plan import Seen, Step
+from epmstore.checkout.plan import Op, Seen, Step
 from epmstore.checkout.stage import Refused
 from epmstore.entryform import entry_from_form, entry_to_form
 from epmstore.errors import DamagedError
+from epmstore.record.staging import Proof, proof_from_form, proof_to_form
 from epmstore.relpath import RelPath, from_json, text_from_json, text_to_json, to_json
+from epmstore.scan.mark import stage_name
 
 State: TypeAlias = Literal["PLANNED", "STAGED", "SWITCHED", "COMMITTED"]
 BATCH = 4096
 FORMAT = 1
+KNOWN: Final = {"format", "header", "steps", "state", "stage"}
+"""Keys of which each line has one; another release may write lines that have none of them."""
 _MAGIC = seal.MAGIC.to_bytes(4, "little")
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What is applied, to which root, and what the version that records it is to say."""
+    """What is applied, to which root, and what the version that records it is to say. `marked`: the
+    journal says which directory the staging folder is. `sight` is that of the version before.
+    """
 
     txid: str
     app: str
@@ -59,16 +69,19 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     release: int | None = None
     unobserved: tuple[tuple[RelPath, str], ...] = ()
     patterns: Patterns | None = None
+    marked: bool = False
+    sight: int = 0
 
     @property
     def stage(self) -> str:
         """The name of the staging folder at the top of the root."""
-        return f".epm-{self.txid}"
+        return stage_name(self.txid)
 
 
 class Loaded(msgspec.Struct, frozen=True):
     """A journal as found. `inodes` maps the number of a step to the inode staged for it; `left` and
-    `refused` are what the switch, or the staging, came to.
+    `refused` are what the switch, or the staging, came to; `stage` is which directory the staging
+    folder is, null if it was not made yet, or by a release that did not say so.
     """
 
     header: Header
@@ -77,6 +90,7 @@ class Loaded(msgspec.Struct, frozen=True):
     inodes: dict[int, int] = {}
     left: dict[RelPath, str] = {}
     refused: list[Refused] = []
+    stage: Proof | None = None
 
 
 class Journal:
@@ -120,6 +134,29 @@ class Journal:
             line["left"] = [(to_json(path), why) for path, why in left.items()]
         if refused:
             line["refused"] = [(to_json(one.path), one.what) for one in refused]
+        self._append(line)
+
+    def name_stage(self, stage: Proof) -> None:
+        """Say which directory the staging folder is. Durable when it returns. Raises OSError."""
+        self._append({"stage": proof_to_form(stage)})
+
+    def retreat(self) -> None:
+        """Take STAGED back: the journal ends before it, durably. Raises OSError, DamagedError."""
+        data = read_file(self.path)
+        end = 0
+        for line, behind in _lines(data):
+            if line.get("state") == "STAGED":
+                break
+            end = behind
+        with directory(self.path.parent) as parent:
+            fd = fsio.open_append(self.path.name, parent)
+        try:
+            fsio.truncate(fd, end)
+            fsio.sync_file(fd)
+        finally:
+            os.close(fd)
+
+    def _append(self, line: dict[str, Any]) -> None:
         with directory(self.path.parent) as parent:
             fd = fsio.open_append(self.path.name, parent)
         try:
@@ -132,14 +169,17 @@ class Journal:
             os.close(fd)
 
     def load(self) -> Loaded | None:
-        """Null if there is none, or one that never became durable. Raises DamagedError."""
+        """Null if there is none, or one that never became durable. Raises DamagedError, also if a
+        release wrote it that knows more than this one.
+        """
         try:
             data = read_file(self.path)
         except FileNotFoundError:
             return None
-        lines = list(_lines(data))
-        if not lines or "header" not in lines[0]:
+        lines = [line for line, _ in _lines(data)]
+        if not lines:
             return None
+        _check_known(lines)
         return _loaded(lines)
 
     def drop(self) -> None:
@@ -153,17 +193,39 @@ def _loaded(lines: Sequence[dict[str, Any]]) -> Loaded:
     left: dict[RelPath, str] = {}
     refused: list[Refused] = []
     steps: list[Step] = []
+    stage: Proof | None = None
     try:
         header = _header_from_form(lines[0]["header"])
         for line in lines[1:]:
             steps += [step_from_form(form) for form in line.get("steps", ())]
             state = line.get("state", state)
+            stage = proof_from_form(line["stage"]) if "stage" in line else stage
             inodes.update((int(n), int(inode)) for n, inode in line.get("inodes", ()))
             left.update((from_json(path), why) for path, why in line.get("left", ()))
             refused += [Refused(from_json(p), tuple(what)) for p, what in line.get("refused", ())]
     except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
         raise DamagedError(f"the journal does not make sense: {error}") from None
-    return Loaded(header, tuple(steps), state, inodes, left, refused)
+    return Loaded(header, tuple(steps), state, inodes, left, refused, stage)
+
+
+def _check_known(lines: Sequence[dict[str, Any]]) -> None:
+    """Raises DamagedError for what another release wrote: nobody may guess what it was doing."""
+    for line in lines:
+        said = line.get("format", FORMAT) if line is lines[0] else FORMAT
+        state = line.get("state")
+        if said != FORMAT:
+            raise _newer(f"is of format {said}, this release reads {FORMAT}")
+        if state is not None and state not in get_args(State):
+            raise _newer(f"says {state!r}, which this release does not know")
+        if line.keys().isdisjoint(KNOWN):
+            raise _newer(f"has a line that this release does not know: {', '.join(sorted(line))}")
+
+
+def _newer(what: str) -> DamagedError:
+    return DamagedError(
+        f"the journal of an interrupted checkout {what}",
+        hint="nothing was changed; let the release that wrote it finish it: `epmstore recover`",
+    )
 
 
 def _sealed(line: dict[str, Any]) -> bytes:
@@ -175,7 +237,8 @@ def _sealed(line: dict[str, Any]) -> bytes:
     return seal.seal(seal.Kind.LINE, body, number=len(plain)) + body
 
 
-def _lines(data: bytes) -> Iterator[dict[str, Any]]:
+def _lines(data: bytes) -> Iterator[tuple[dict[str, Any], int]]:
+    """Each line, and where it ends."""
     offset = 0
     while offset < len(data):
         try:
@@ -184,11 +247,14 @@ def _lines(data: bytes) -> Iterator[dict[str, Any]]:
             if _record_follows(data, offset + 1):
                 raise
             return
-        line = json.loads(codec.decompress(body, found.number))
+        try:
+            line = json.loads(codec.decompress(body, found.number))
+        except ValueError:
+            line = None
         if not isinstance(line, dict):
-            raise DamagedError("the journal does not make sense")
-        yield line
+            raise DamagedError("the journal does not make sense: a line is no object")
         offset = found.end
+        yield line, offset
 
 
 def _record_follows(data: bytes, offset: int) -> bool:
@@ -226,7 +292,7 @@ def _header_form(header: Header) -> dict[str, Any]:
 
 def _header_from_form(form: dict[str, Any]) -> Header:
     scope = form["scope"]
-    optional = {"release", "unobserved", "patterns"}  # what journals of older releases lack
+    optional = {"release", "unobserved", "patterns", "marked", "sight"}  # older journals lack them
     known = {n: form[n] for n in Header.__struct_fields__ if n in form or n not in optional}
     known["root"] = text_from_json(form["root"])
     known["scope"] = None if scope is None else tuple(from_json(path) for path in scope)
@@ -247,6 +313,9 @@ def step_to_form(step: Step) -> dict[str, Any]:
 
 
 def step_from_form(form: dict[str, Any]) -> Step:
+    """Raises ValueError for a step that this release does not know."""
+    if form["op"] not in get_args(Op):
+        raise ValueError(f"there is no step {form['op']!r}")
     return Step(
         op=form["op"],
         path=from_json(form["path"]),

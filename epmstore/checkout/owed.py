@@ -18,7 +18,7 @@ after a restart of the host: what starts applications then is the host.
 
 import hashlib
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -88,13 +88,26 @@ class OwedFile:
         try:
             document: dict[str, Any] = msgspec.json.decode(data, type=dict[str, Any])
             found = document.pop("sha256")
-            if found == _digest(document) and document.pop("format") == FORMAT:
+            if found == _digest(document):
+                self._check_known(document)
                 return msgspec.convert(document["owed"], Owed)
-        except (msgspec.DecodeError, msgspec.ValidationError, KeyError):
+        except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError):
             pass
         raise DamagedError(
             f"{self.path} is not what was written",
             hint="see by hand whether the application runs, then remove that file",
+            file=str(self.path),
+        )
+
+    def _check_known(self, document: dict[str, Any]) -> None:
+        """Raises DamagedError for what another release wrote: it knows what is to be done."""
+        said, phase = document.pop("format"), document["owed"]["phase"]
+        if said == FORMAT and phase in get_args(Phase):
+            return
+        what = f"format {said}" if said != FORMAT else f"the phase {phase!r}"
+        raise DamagedError(
+            f"{self.path} has {what}, which this release does not know",
+            hint="nothing was changed; let the release that wrote it do it: `epmstore recover`",
             file=str(self.path),
         )
 

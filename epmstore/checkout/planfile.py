@@ -6,11 +6,11 @@ is refused and not half applied.
 """
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 from epmstore.checkout.journal import step_from_form, step_to_form
-from epmstore.checkout.plan import Options, Plan
-from epmstore.checkout.run import Prepared, Request
+from epmstore.checkout.plan import ConfigPolicy, Options, Plan
+from epmstore.checkout.run import CheckoutAction, Prepared, Request
 from epmstore.errors import DamagedError, InvalidNameError, UsageError
 from epmstore.relpath import RelPath, from_json, to_json
 
@@ -73,7 +73,11 @@ def decode_plan(data: bytes) -> Prepared:
 def _from_form(form: dict[str, Any]) -> Prepared:
     if form["type"] != "plan" or form["format"] != FORMAT:
         raise UsageError("not a plan that this release understands", hint="make it anew")
+    if form["action"] not in get_args(CheckoutAction):
+        raise UsageError(f"a plan of {form['action']!r}, which this release does not know")
     asked = form["request"]
+    if asked["config"] not in get_args(ConfigPolicy):
+        raise UsageError(f"config {asked['config']!r} is nothing that this release knows")
     scope: tuple[RelPath, ...] | None = None
     if asked["scope"] is not None:
         scope = tuple(from_json(path) for path in asked["scope"])

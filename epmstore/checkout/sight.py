@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from epmstore.catalog.classes import Class, Patterns, Rules
-from epmstore.catalog.model import VersionRecord
+from epmstore.catalog.model import SIGHT, VersionRecord
 from epmstore.relpath import STAGE_PREFIX, RelPath, parents
 
 _LEFT_OUT: dict[Class, str] = {
@@ -25,11 +25,18 @@ _WORDS = {
 class Sight:
     """Says of paths that a tree lacks whether they were looked for. For one thread at a time."""
 
-    def __init__(self, patterns: Patterns | None, unobserved: Mapping[RelPath, str]) -> None:
+    def __init__(
+        self,
+        patterns: Patterns | None,
+        unobserved: Mapping[RelPath, str],
+        number: int = SIGHT,
+    ) -> None:
         """`patterns` were in force (null: nobody knows which); `unobserved` maps paths that were
-        not seen, nor what is below them, to the kind of trouble.
+        not seen, nor what is below them, to the kind of trouble; `number` is that of what a look
+        sees.
         """
         self._patterns = patterns
+        self._number = number
         self._unobserved = unobserved
         self._is_blind = any(path in ("", ".") for path in unobserved)
 
@@ -44,7 +51,7 @@ class Sight:
         found = self._rules.classify(path, is_dir)
         if found in _LEFT_OUT:
             return _LEFT_OUT[found]
-        if path.startswith(STAGE_PREFIX):
+        if self._number < SIGHT and path.startswith(STAGE_PREFIX):
             return "names of this kind were not looked at then"
         if self._unobserved or self._is_blind:
             return self._why_unobserved(path)
@@ -66,7 +73,8 @@ def sight_of(record: VersionRecord, history: Iterable[VersionRecord], own: Patte
     """Of a version. Its rules are those that some version of the `history` says of the same digest,
     or the `own` ones of today, if they are the same.
     """
-    return Sight(_patterns(record, history, own), _not_seen(record.unobserved))
+    patterns = _patterns(record, history, own)
+    return Sight(patterns, _not_seen(record.unobserved), record.sight)
 
 
 def _patterns(

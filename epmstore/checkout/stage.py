@@ -2,12 +2,15 @@
 touched.
 
 The folder lies at the top of the root, so it is on the same file system; it is 0700, so nobody runs
-or swaps what is half written; and its name begins with `.epm-`, so no scan sees it. Each step that
-makes an inode has a slot there, named by its number.
+or swaps what is half written. Its name proves nothing: the journal says which directory it is, and
+only that one is used, locked, emptied or removed; and of what is in it, only what we put there.
+Each step that makes an inode has a slot there, named by its number.
 """
 
 import contextlib
+import errno
 import os
+import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
@@ -20,10 +23,12 @@ from epmstore.checkout.plan import Step
 from epmstore.digest import identify_stream
 from epmstore.errors import ChangedError
 from epmstore.progress import Progress
+from epmstore.record.staging import Proof
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath, split
 from epmstore.scan.apply import apply_link_metadata
 from epmstore.scan.folders import FolderCache
+from epmstore.scan.mark import MARK
 from epmstore.scan.problem import UnreadError
 from epmstore.scan.steady import SteadyStream
 from epmstore.tree import Entry
@@ -36,6 +41,7 @@ ALONE = 256
 """Files that one thread removes as quickly."""
 SWITCHING = "switching"
 """The sign of `mark_switching`, among slots that are all numbers."""
+_SLOT = re.compile(r"[0-9]+(\.old[0-9]*)?")
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -58,18 +64,51 @@ def is_staged(step: Step) -> bool:
 
 
 def make_stage(root_fd: int, name: str) -> int:
-    """A descriptor of a new staging folder, whose name is durable. Raises OSError."""
+    """A descriptor of a new staging folder, whose name is durable. Raises OSError, ChangedError if
+    something else has its name at once.
+    """
     fsio.make_directory(name, root_fd)
     fsio.sync_directory(root_fd)
-    return fsio.open_directory(name, root_fd)
+    fd = fsio.open_directory(name, root_fd)
+    found = os.fstat(fd)
+    if found.st_uid != os.geteuid() or found.st_mode & 0o777 != fsio.PRIVATE or os.listdir(fd):
+        os.close(fd)
+        raise ChangedError(
+            f"somebody took the name of the staging folder, {name!r}, in the moment it was made",
+            hint="nothing was changed; see who may write to the root",
+            path=name,
+        )
+    return fd
 
 
-def open_stage(root_fd: int, name: str) -> int | None:
-    """A descriptor of a staging folder; null if it is not there. Raises OSError."""
+def open_stage(root_fd: int, name: str, proof: Proof | None) -> int | None:
+    """A descriptor of a staging folder; null if it is not there: nothing, or what is not the
+    directory that was made. Without a proof, as in journals of older releases, it is a private
+    folder of ours with nothing in it that a checkout does not put there. Raises OSError.
+    """
     try:
-        return fsio.open_directory(name, root_fd)
-    except FileNotFoundError:
+        fd = fsio.open_directory(name, root_fd)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
         return None
+    if _is_ours(fd, proof):
+        return fd
+    os.close(fd)
+    return None
+
+
+def _is_ours(fd: int, proof: Proof | None) -> bool:
+    found = os.fstat(fd)
+    if proof is not None:
+        return proof.fits(found)
+    is_private = found.st_uid == os.geteuid() and found.st_mode & 0o777 == fsio.PRIVATE
+    return is_private and all(map(_is_known, os.listdir(fd)))
+
+
+def _is_known(name: str) -> bool:
+    """Whether a name in a staging folder is one that a checkout gives."""
+    return name in (SWITCHING, MARK) or _SLOT.fullmatch(name) is not None
 
 
 def mark_switching(stage_fd: int) -> None:
@@ -80,10 +119,10 @@ def mark_switching(stage_fd: int) -> None:
         fsio.make_directory(SWITCHING, stage_fd)
 
 
-def is_switching(root_fd: int, name: str) -> bool:
+def is_switching(stage_fd: int) -> bool:
     """Whether slots of a staging folder may hold what was displaced."""
     try:
-        fsio.lstat(f"{name}/{SWITCHING}", root_fd)
+        fsio.lstat(SWITCHING, stage_fd)
     except FileNotFoundError:
         return False
     return True
@@ -210,41 +249,61 @@ class _Stager:
             self.refused.append(Refused(entry.path, tuple(what)))
 
 
-def remove_stage(root_fd: int, name: str) -> None:
-    """Take a staging folder and all in it away; nothing happens if it is not there. Raises OSError,
-    ChangedError if there is a folder within it that is not empty: we never make one.
+def remove_stage(root_fd: int, name: str, proof: Proof | None) -> None:
+    """Take a staging folder and all that we put into it away; nothing happens if it is not there
+    (see `open_stage`). Raises OSError, BusyError, ChangedError if it holds anything else.
     """
-    try:
-        fd = fsio.open_directory(name, root_fd)
-    except FileNotFoundError:
+    fd = open_stage(root_fd, name, proof)
+    if fd is None:
         return
     try:
-        wait_for_writers(fd)
+        wait_for_writers(fd, name)
         names = os.listdir(fd)
+        strange = sorted(found for found in names if not _is_known(found))
+        if strange:
+            raise _strange(name, strange[0])
         if len(names) <= ALONE:
-            _remove_all(names, fd)
+            _remove_all(names, fd, name)
         else:
             with ThreadPoolExecutor(REMOVERS) as pool:
                 shares = [names[n::REMOVERS] for n in range(REMOVERS)]
-                list(pool.map(_remove_all, shares, repeat(fd)))
+                list(pool.map(_remove_all, shares, repeat(fd), repeat(name)))
+        if os.path.samestat(os.fstat(fd), fsio.lstat(name, root_fd)):
+            fsio.remove_directory(name, root_fd)
     finally:
         os.close(fd)
-    fsio.remove_directory(name, root_fd)
 
 
-def _remove_all(names: Iterable[str], stage_fd: int) -> None:
+def remove_unnamed(root_fd: int, name: str) -> None:
+    """Take away a staging folder of which no journal could say yet which directory it is: nothing
+    was put into it, so it goes if it is empty. Raises OSError.
+    """
+    try:
+        if fsio.lstat(name, root_fd).st_uid == os.geteuid():
+            fsio.remove_directory(name, root_fd)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST):
+            raise
+
+
+def _remove_all(names: Iterable[str], stage_fd: int, stage: str) -> None:
     for name in names:
         try:
             fsio.unlink(name, stage_fd)
         except IsADirectoryError:
-            _remove_folder(name, stage_fd)
+            _remove_folder(name, stage_fd, stage)
 
 
-def _remove_folder(name: str, stage_fd: int) -> None:
+def _remove_folder(name: str, stage_fd: int, stage: str) -> None:
     try:
         fsio.remove_directory(name, stage_fd)
     except OSError as error:
-        raise ChangedError(
-            f"the staging folder holds a folder that is not empty: {name}",
-            hint="look into the folder .epm-* at the top of the root, and move what it holds away",
-        ) from error
+        raise _strange(stage, f"{name}, a folder that is not empty") from error
+
+
+def _strange(stage: str, what: str) -> ChangedError:
+    return ChangedError(
+        f"the staging folder {stage} holds what no checkout puts there: {what}",
+        hint="move that away, and run `epmstore recover`; nothing of it was removed",
+        path=stage,
+    )

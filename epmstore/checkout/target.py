@@ -1,9 +1,12 @@
 """`checkout --target DIR`: a version as a folder of its own. Never looks at the live root.
 
 The tree is built in a folder beside DIR and gets its name when it is whole and durable, so that DIR
-is complete or not there. Owners are restored where the privilege allows it; what was not is named.
+is complete or not there. That folder is known by its descriptor: what somebody puts in its place is
+neither given the name nor removed. Owners are restored where the privilege allows it; what was not
+is named.
 """
 
+import contextlib
 import os
 import secrets
 from collections.abc import Collection, Iterable, Sequence
@@ -17,7 +20,7 @@ from epmstore.checkout.files import FileMaker, NewFile, make_files
 from epmstore.checkout.plan import PURGED
 from epmstore.checkout.stage import Refused
 from epmstore.digest import Digest
-from epmstore.errors import ConflictError, UsageError
+from epmstore.errors import ChangedError, ConflictError, UsageError
 from epmstore.progress import Progress
 from epmstore.record.store import Store
 from epmstore.relpath import STAGE_PREFIX, RelPath, parents, split
@@ -59,14 +62,31 @@ def export(
             exporter = _Exporter(fd, list(entries), store, progress, purged)
             exported = exporter.run()
             fsio.sync_filesystem(fd)
-            fsio.rename(name, parent, target.name, parent)
+            _give_name(fd, name, parent, target)
         except BaseException:
-            remove_tree(name, parent)
+            with contextlib.suppress(ChangedError, FileNotFoundError):
+                remove_tree(name, parent, fd)
             raise
         finally:
             os.close(fd)
         fsio.sync_directory(parent)
     return exported
+
+
+def _give_name(fd: int, name: str, parent: int, target: Path) -> None:
+    """Raises ChangedError if what has the name is not the open folder."""
+    _check_same(fd, name, parent)
+    fsio.rename(name, parent, target.name, parent)
+    _check_same(fd, target.name, parent)
+
+
+def _check_same(fd: int, name: str, parent: int) -> None:
+    if not os.path.samestat(os.fstat(fd), fsio.lstat(name, parent)):
+        raise ChangedError(
+            f"something else took the name {name!r} meanwhile: it is left as it is",
+            hint="copy to a folder in which nobody else may rename",
+            path=name,
+        )
 
 
 def _check_target(target: Path) -> None:
@@ -189,21 +209,24 @@ class _Exporter:
             self.refused.append(Refused(entry.path, tuple(what)))
 
 
-def remove_tree(name: str, parent: int) -> None:
-    """Take away a folder of ours and everything in it, whatever owners and modes that was given.
-    Raises OSError.
+def remove_tree(name: str, parent: int, fd: int | None = None) -> None:
+    """Take away a folder of ours and everything in it, whatever owners and modes that was given;
+    `fd` is that folder, open, where others may rename it. Raises OSError, ChangedError if the name
+    is another's.
     """
-    _make_ours(name, parent)
-    fd = fsio.open_directory(name, parent)
+    if fd is None:
+        _make_ours(name, parent)
+    opened = fsio.open_directory(name, parent) if fd is None else fsio.open_directory(".", fd)
     try:
-        for entry in os.scandir(fd):
+        for entry in os.scandir(opened):
             if entry.is_dir(follow_symlinks=False):
-                remove_tree(entry.name, fd)
+                remove_tree(entry.name, opened)
             else:
-                fsio.unlink(entry.name, fd)
+                fsio.unlink(entry.name, opened)
+        _check_same(opened, name, parent)
+        fsio.remove_directory(name, parent)
     finally:
-        os.close(fd)
-    fsio.remove_directory(name, parent)
+        os.close(opened)
 
 
 def _make_ours(name: str, parent: int) -> None:

@@ -17,6 +17,7 @@ from epmstore.catalog.appcat import App
 from epmstore.catalog.classes import Patterns, Rules
 from epmstore.catalog.format import decode_line
 from epmstore.catalog.model import (
+    SIGHT,
     Actor,
     LabelRecord,
     Reason,
@@ -318,6 +319,7 @@ class Recorder:
             ignored=self.rules.digest(),
             rules=self.rules_to_say(before),
             unobserved=unobserved(look),
+            sight=SIGHT,
         )
         removed = paths_of([*changes.removed, *changes.left])
         return VersionPart(header, changes.added.joined(changed), meta, removed)

@@ -27,6 +27,7 @@ from epmstore.index.entries import Entries
 from epmstore.index.live import LiveCache
 from epmstore.record.identity import Identity
 from epmstore.record.source import Source
+from epmstore.record.staging import own_identities
 from epmstore.scan.compare import newest_ns
 from epmstore.scan.fsclock import boot_id
 
@@ -143,9 +144,11 @@ class Store:
             yield
 
     def identities(self) -> frozenset[tuple[int, int]]:
-        """(st_dev, st_ino) of the store itself, which no walk ever enters."""
+        """(st_dev, st_ino) of what no walk ever enters: the store itself, and the staging folders
+        that its journals name.
+        """
         found = os.stat(self.path)
-        return frozenset({(found.st_dev, found.st_ino)})
+        return frozenset({(found.st_dev, found.st_ino), *own_identities(self.journals)})
 
 
 def refcat(app: str) -> str:

@@ -64,7 +64,15 @@ def _name(root_fd: int) -> str:
 
 
 def _probe(directory: int) -> int:
-    """The ctime of a file made for this and taken away again. Raises OSError."""
+    """The ctime of a file made for this and taken away again: one that nobody sees, where the file
+    system has such. Raises OSError.
+    """
+    with contextlib.suppress(OSError):
+        fd = fsio.create_unnamed(directory)
+        try:
+            return os.fstat(fd).st_ctime_ns
+        finally:
+            os.close(fd)
     name = f"{STAGE_PREFIX}clock-{secrets.token_hex(8)}"
     fd = fsio.create(name, directory)
     try:

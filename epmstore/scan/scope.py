@@ -4,11 +4,11 @@ The rules are those of walk.py; this holds the root open only while it is used.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from types import TracebackType
 from typing import Literal, Self
 
-from epmstore.relpath import STAGE_PREFIX, join
+from epmstore.relpath import join
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.mounts import mounted_below
 from epmstore.scan.walk import Classify, Identity
@@ -25,8 +25,13 @@ class Scope:
         classify: Classify | None,
         skip: frozenset[Identity],
         cross_mounts: bool,
+        staging: Collection[str] = (),
     ) -> None:
+        """`staging` are the names at the top of the root that journals have for staging folders;
+        for hints the name is enough.
+        """
         self._classify = classify
+        self._staging = staging
         self._skip = skip
         self._device = None if cross_mounts else os.fstat(root_fd).st_dev
         self._mounts = frozenset() if cross_mounts else mounted_below(root_fd)
@@ -72,7 +77,7 @@ class Scope:
         return self.class_of(folder, is_dir=True) not in ("ignore", "state")
 
     def class_of(self, path: str, *, is_dir: bool) -> PathClass | Literal["ignore"]:
-        """Our own staging directories are ignored, too."""
-        if path.startswith(STAGE_PREFIX):
+        """Our own staging folders are ignored, too."""
+        if is_dir and path in self._staging:
             return "ignore"
         return self._classify(path, is_dir) if self._classify else "program"

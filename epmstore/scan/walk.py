@@ -17,7 +17,6 @@ import msgspec
 from epmstore.relpath import (
     NAME_MAX,
     PATH_MAX,
-    STAGE_PREFIX,
     RelPath,
     join,
     parents,
@@ -25,6 +24,7 @@ from epmstore.relpath import (
     to_bytes,
 )
 from epmstore.scan.folders import FolderCache
+from epmstore.scan.mark import marked_by
 from epmstore.scan.mounts import mounted_below
 from epmstore.scan.problem import Problem, judge
 from epmstore.tree import PathClass
@@ -39,6 +39,7 @@ TRIES = 3
 _REPLACED = "another directory took its name meanwhile"
 _MOUNTED = "another file system is mounted here"
 _LONG_NAME = f"its name has more than {NAME_MAX} bytes"
+_MARKED = "a staging folder of epmstore that no journal of this store names"
 _TOO_LONG = f"holds paths of more than {PATH_MAX:,} bytes"
 _SURELY_SHORT = (
     PATH_MAX - NAME_MAX - 1
@@ -59,7 +60,8 @@ class Listing(msgspec.Struct, frozen=True, gc=False):
     `names` are in byte order and `stats` are parallel to them, as are `classes`, which is None if
     all are `program`. `own` is the folder's own stat. `listed` is False if the folder could not be
     looked into: then `names` says nothing at all, and `unobserved` names it or what is above it.
-    `skipped` are FIFOs, sockets and devices of any class but `state`. `ignored` are the topmost
+    `skipped` are FIFOs, sockets and devices of any class but `state`, and staging folders of other
+    stores. `ignored` are the topmost
     paths that the rules leave out. Whatever is at or below a path in `unobserved` or `ignored` may
     or may not be there.
     """
@@ -88,9 +90,9 @@ def walk(
     `below` with all that is.
 
     `classify` None means that everything is `program`. A folder of class `state` is an entry and
-    is not listed; an ignored one is neither. Directories whose identity is in `skip` (the store),
-    and our staging directories at the top, are invisible. A folder of `only` that lies within
-    something that a whole walk would not enter yields nothing.
+    is not listed; an ignored one is neither. Directories whose identity is in `skip` (the store,
+    and its staging folders) are invisible; those of another store are named and not entered. A
+    folder of `only` that lies within something that a whole walk would not enter yields nothing.
 
     Raises OSError if the root itself cannot be looked at, or descriptors or memory run out.
     """
@@ -136,14 +138,14 @@ class _Walker:
         """A folder that somebody named, unless a whole walk would not come there."""
         stats = self._root
         for path in [*parents(folder), folder] if folder else []:
-            if self._is_hidden(path) or self._class_of(path, True) in ("ignore", "state"):
+            if self._class_of(path, True) in ("ignore", "state"):
                 return
             try:
                 stats = os.fstat(self._cache.open(path))
             except OSError as error:
                 yield _unseen(folder, stats, Problem(RelPath(path), *judge(error)))
                 return
-            if (stats.st_dev, stats.st_ino) in self._skip:
+            if (stats.st_dev, stats.st_ino) in self._skip or self._is_marked(path, stats):
                 return
             if self._is_mount(path, stats):
                 yield _unseen(folder, stats, Problem(RelPath(path), "mount", _MOUNTED))
@@ -214,15 +216,15 @@ class _Walker:
             path = join(found.folder, name)
             file_type = stats.st_mode & _TYPE
             is_directory = file_type == stat.S_IFDIR
-            if self._is_hidden(path) or (
-                is_directory and (stats.st_dev, stats.st_ino) in self._skip
-            ):
+            if is_directory and (stats.st_dev, stats.st_ino) in self._skip:
                 continue
             path_class = self._class_of(path, is_directory)
             if path_class == "ignore":
                 ignored.append(path)
             elif self._is_mount(path, stats):
                 unobserved.append(Problem(path, "mount", _MOUNTED))
+            elif is_directory and self._is_marked(path, stats):
+                skipped.append(Problem(path, "special", _MARKED))
             elif file_type not in _RECORDED:
                 if path_class == "state":  # known, and to be left alone
                     continue
@@ -245,8 +247,9 @@ class _Walker:
     def _class_of(self, path: str, is_directory: bool) -> PathClass | Literal["ignore"]:
         return self._classify(path, is_directory) if self._classify else "program"
 
-    def _is_hidden(self, path: str) -> bool:
-        return path.startswith(STAGE_PREFIX)  # a whole path: so this is its topmost name
+    def _is_marked(self, path: str, stats: os.stat_result) -> bool:
+        """Whether a directory is one that another store uses for a checkout of this root."""
+        return "/" not in path and marked_by(self._cache.open(""), path, stats) is not None
 
     def _is_mount(self, path: str, stats: os.stat_result) -> bool:
         if self._device is None:

@@ -5,7 +5,7 @@ refused wherever such a tree comes in (an archive, an imported catalog):
 
 - names that are not UTF-8 or not NFC; control characters, DEL, and letters that turn text around;
 - a backslash, unless it begins systemd's `\\xNN`: elsewhere it is a separator, or begins an escape;
-- more than MAX_DEPTH folders deep; names that epmstore uses itself;
+- more than MAX_DEPTH folders deep;
 - a path that is a file or a link and has paths below it.
 
 And `mask` takes from what a foreign tree would put into a root what only the host may grant.
@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable
 from msgspec.structs import replace
 
 from epmstore.errors import InvalidNameError
-from epmstore.relpath import STAGE_PREFIX, RelPath, parents
+from epmstore.relpath import RelPath, parents
 from epmstore.tree import Entry
 
 MAX_DEPTH = 128
@@ -44,8 +44,6 @@ def check_name(path: str) -> None:
         bad = "it is not in Unicode's normal form C"
     else:
         bad = None
-    if bad is None and path.startswith(STAGE_PREFIX):
-        bad = "such names are epmstore's own"
     if bad is None and path.count("/") >= MAX_DEPTH:
         bad = f"it is more than {MAX_DEPTH} folders deep"
     if bad is not None:

@@ -18,6 +18,7 @@ from epmstore.checkout.stage import make_stage, remove_stage
 from epmstore.child import Child
 from epmstore.errors import BlobNotFoundError, EpmError
 from epmstore.progress import SILENT
+from epmstore.record.staging import Proof
 from epmstore.relpath import RelPath
 from epmstore.workspace import Workspace
 from tests.checkout.bench import Bench, File, Link, Nodes, Same, picture
@@ -145,15 +146,16 @@ def test_a_staging_folder_goes_when_its_writers_are_gone(tmp_path: Path) -> None
     """Their parent is dead, and its lock of the application is free."""
     root = os.open(tmp_path, os.O_RDONLY)
     stage = make_stage(root, ".epm-x")
+    proof = Proof.of(os.fstat(stage))
     assert files._lock(stage)
     orphan = subprocess.Popen(
-        [sys.executable, "-c", "input(); open('.epm-x/late', 'w')"],
+        [sys.executable, "-c", "input(); open('.epm-x/7', 'w')"],
         stdin=subprocess.PIPE,
         pass_fds=(stage,),
         cwd=tmp_path,
     )
     os.close(stage)
-    removal = threading.Thread(target=remove_stage, args=(root, ".epm-x"))
+    removal = threading.Thread(target=remove_stage, args=(root, ".epm-x", proof))
     removal.start()
     removal.join(0.3)
     assert removal.is_alive()

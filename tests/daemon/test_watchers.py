@@ -14,12 +14,14 @@ import pytest
 
 from epmstore.catalog.appcat import App
 from epmstore.catalog.classes import Patterns, Rules
+from epmstore.checkout.journal import Journal
 from epmstore.scan.scope import Scope
 from epmstored.clock import FakeDaemonClock
 from epmstored.inotify import InotifyWatcher
 from epmstored.polling import PollingWatcher
 from epmstored.watcher import Hints, Watcher
 from epmstored.watching import open_scope
+from tests.checkout.test_journal import HEADER
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +44,7 @@ class Bench:
 
     def inotify(self) -> Watcher:
         skip = frozenset({(found.st_dev, found.st_ino) for found in [os.stat(self.root / "store")]})
-        scope = open_scope(self.app, Rules(PATTERNS), skip)
+        scope = open_scope(self.app, Rules(PATTERNS), skip, self.root / "store")
         return InotifyWatcher(scope, self.clock, self.notify)
 
     def polling(self) -> Watcher:
@@ -233,11 +235,18 @@ def test_a_log_that_grows_makes_no_work(events: Bench) -> None:
     assert events.hints().folders == {""}
 
 
-def test_staging_folders_make_no_work(events: Bench) -> None:
-    (events.root / ".epm-stage").mkdir()
+def test_staging_folders_that_a_journal_names_make_no_work(events: Bench) -> None:
+    (events.root / "store/journals").mkdir()
+    journal = Journal(events.root / "store/journals" / f"{events.app.uuid}.journal")
+    journal.begin(HEADER, ())
+    (events.root / HEADER.stage).mkdir()
     assert events.hints().folders == {""}
-    (events.root / ".epm-stage/file").write_text("x")
+    (events.root / HEADER.stage / "file").write_text("x")
     assert events.hints().folders == {""}
+    (events.root / ".epm-mine").mkdir()
+    assert ".epm-mine" in events.hints().folders
+    (events.root / ".epm-mine/file").write_text("x")
+    assert ".epm-mine" in events.hints().folders
 
 
 def test_reading_is_not_noticed(events: Bench) -> None:

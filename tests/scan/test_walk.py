@@ -1,6 +1,7 @@
 import contextlib
 import json
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from epmstore import fsio
 from epmstore.relpath import parse_relpath
 from epmstore.scan.folders import FolderCache
+from epmstore.scan.mark import write_mark
 from epmstore.scan.walk import Listing, walk
 from epmstore.tree import PathClass
 
@@ -138,11 +140,30 @@ def test_devices_are_named_and_not_listed(root: Path, root_fd: int) -> None:
     assert {p.why for p in found["sub"].skipped} == {"a character device", "a block device"}
 
 
-def test_our_staging_is_invisible_at_the_top_only(root: Path, root_fd: int) -> None:
+def test_a_name_hides_nothing(root: Path, root_fd: int) -> None:
     (root / ".epm-stage/inner").mkdir(parents=True)
-    (root / "sub/.epm-not-ours").mkdir(parents=True)
-    assert paths(listings(root_fd)) == {"sub", "sub/.epm-not-ours"}
-    assert listings(root_fd, only=[".epm-stage", ".epm-stage/inner"]) == {}
+    (root / ".epm-file").write_text("")
+    (root / "sub/.epm-inner").mkdir(parents=True)
+    everything = {".epm-file", ".epm-stage", ".epm-stage/inner", "sub", "sub/.epm-inner"}
+    assert paths(listings(root_fd)) == everything
+    found = listings(root_fd, only=[".epm-stage", ".epm-stage/inner"])
+    assert set(found) == {".epm-stage", ".epm-stage/inner"}
+
+
+def test_a_staging_folder_of_another_store_is_named_and_not_entered(
+    root: Path, root_fd: int
+) -> None:
+    (root / ".epm-1/inner").mkdir(parents=True)
+    stage = os.open(root / ".epm-1", os.O_RDONLY)
+    write_mark(stage, "0" * 32, "1")
+    os.close(stage)
+    shutil.copytree(root / ".epm-1", root / ".epm-2", symlinks=True)
+    found = listings(root_fd)
+    assert paths(found) == {".epm-2", ".epm-2/inner", ".epm-2/stage-of"}, "a copy is not one"
+    assert [one.path for one in found[""].skipped] == [".epm-1"]
+    assert listings(root_fd, only=[".epm-1", ".epm-1/inner"]) == {}
+    (root / ".epm-1").rename(root / "kept")
+    assert "kept/inner" in paths(listings(root_fd)), "nor is one that was renamed"
 
 
 def test_the_store_is_invisible(root: Path, root_fd: int) -> None:
