@@ -1,17 +1,25 @@
 """The journal: what was written comes back, and what a crash or a flip left is told apart."""
 
+import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from epmstore import seal
+from epmstore.checkout import journal as journal_file
+from epmstore.checkout import owed as owed_file
 from epmstore.checkout.journal import Header, Journal
-from epmstore.checkout.plan import Seen, Step
+from epmstore.checkout.owed import OwedFile
+from epmstore.checkout.plan import Plan, Seen, Step
+from epmstore.checkout.planfile import decode_plan, plan_to_form
+from epmstore.checkout.run import Prepared, Request
 from epmstore.checkout.stage import Refused
 from epmstore.digest import identify
-from epmstore.errors import DamagedError
+from epmstore.errors import DamagedError, UsageError
+from epmstore.record.staging import Proof
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 
@@ -143,3 +151,82 @@ def test_a_flip_before_the_last_line_is_never_read_over(
     journal.path.write_bytes(whole)
     with pytest.raises(DamagedError):
         journal.load()
+
+
+def said(journal: Journal, **line: object) -> None:
+    """One more line, as another release may write it."""
+    with journal.path.open("ab") as file:
+        file.write(journal_file._sealed(line))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"state": "MERGED"},
+        {"state": 7},
+        {"moved": [1]},
+        {"steps": [{"op": "reflink", "path": "a", "old": None, "new": None}]},
+    ],
+)
+def test_what_a_later_release_says_is_refused(journal: Journal, line: dict[str, object]) -> None:
+    journal.begin(HEADER, STEPS)
+    said(journal, **line)
+    before = journal.path.read_bytes()
+    with pytest.raises(DamagedError):
+        journal.load()
+    assert journal.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("first", [{"format": 2, "header": {}}, {"format": 2}])
+def test_a_later_format_is_refused(journal: Journal, first: dict[str, object]) -> None:
+    said(journal, **first)
+    with pytest.raises(DamagedError, match="format 2"):
+        journal.load()
+
+
+def test_keys_that_are_not_known_are_no_reason(journal: Journal) -> None:
+    journal.begin(HEADER, STEPS)
+    said(journal, state="STAGED", speed=3)
+    loaded = journal.load()
+    assert loaded is not None and loaded.state == "STAGED"
+
+
+def test_what_is_taken_back_was_never_staged(journal: Journal) -> None:
+    journal.begin(HEADER, STEPS)
+    journal.name_stage(Proof(7, 0))
+    before = journal.path.read_bytes()
+    journal.reach("STAGED", inodes={1: 77})
+    journal.retreat()
+    assert journal.path.read_bytes() == before
+    loaded = journal.load()
+    assert loaded is not None
+    assert (loaded.state, loaded.stage) == ("PLANNED", Proof(7, 0))
+
+
+@pytest.mark.parametrize("change", [{"format": 2}, {"phase": "MERGING"}])
+def test_what_is_owed_by_a_later_release_is_refused(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    file = OwedFile(tmp_path / "app.owed")
+    document: dict[str, object] = {"format": 1, "owed": {"phase": "STOPPING"}}
+    document |= {"format": 2} if "format" in change else {"owed": change}
+    sealed = {"sha256": owed_file._digest(document), **document}
+    file.path.write_bytes(msgspec.json.encode(sealed))
+    with pytest.raises(DamagedError, match="does not know"):
+        file.load()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"format": 2}, {"action": "merge"}, {"config": "ask"}, {"op": "reflink"}],
+)
+def test_plans_of_a_later_release_are_refused(change: dict[str, object]) -> None:
+    request = Request(action="checkout", of=0)
+    plan = Plan(app="crm", from_=1, of=0, steps=STEPS)
+    form = plan_to_form(Prepared(app="0" * 32, request=request, plan=plan))
+    assert decode_plan(json.dumps(form).encode()).plan.steps == STEPS
+    for key, value in change.items():
+        where = {"config": form["request"], "op": form["steps"][0]}.get(key, form)
+        where[key] = value
+    with pytest.raises(UsageError):
+        decode_plan(json.dumps(form).encode())

@@ -59,7 +59,8 @@ class TestRulesOfThatTime:
 
     @pytest.mark.parametrize("path", [".epm-mine", ".epm-mine/x"])
     def test_names_that_older_releases_did_not_look_at(self, path: str) -> None:
-        assert Sight(Patterns(), {}).why_unseen(P(path), False) is not None
+        assert Sight(Patterns(), {}, 0).why_unseen(P(path), False) is not None
+        assert Sight(Patterns(), {}, 1).why_unseen(P(path), False) is None
 
     def test_the_root_itself(self) -> None:
         assert Sight(Patterns(), {P("."): "unreadable"}).why_unseen(P("a"), False) is not None
