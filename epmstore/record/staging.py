@@ -90,9 +90,12 @@ def proof_from_form(form: dict[str, Any]) -> Proof:
 
 def _of_old(folder: str, journal: Path) -> list[Proof]:
     """What the journal of an older release can have meant: its writer made the folder."""
-    found = os.lstat(folder)
+    try:
+        found, writer = os.lstat(folder), os.stat(journal).st_uid
+    except OSError:
+        return []
     is_private = found.st_mode & 0o777 == fsio.PRIVATE
-    return [Proof.of(found)] if is_private and found.st_uid == os.stat(journal).st_uid else []
+    return [Proof.of(found)] if is_private and found.st_uid == writer else []
 
 
 def _lines(data: bytes) -> Iterator[dict[str, Any]]:
