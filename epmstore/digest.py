@@ -27,6 +27,36 @@ class BlobInfo(msgspec.Struct, frozen=True, gc=False):
     size: int
 
 
+class Purges(msgspec.Struct, frozen=True):
+    """Which contents were purged. By their witness; and by the address alone, of which older
+    programs said that everything that has it was.
+    """
+
+    contents: frozenset[Sha256] = frozenset()
+    addresses: frozenset[Digest] = frozenset()
+
+    def __contains__(self, info: object) -> bool:
+        return isinstance(info, BlobInfo) and (
+            info.sha256 in self.contents or info.digest in self.addresses
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.contents or self.addresses)
+
+
+def read_purges(said: Iterable[tuple[str | None, str | None]]) -> Purges:
+    """What pairs of a SHA-1 and a SHA-256 come to, as purge records have them. Raises
+    UsageError.
+    """
+    pairs = list(said)
+    return Purges(
+        frozenset(parse_sha256(sha256) for _, sha256 in pairs if sha256 is not None),
+        frozenset(
+            parse_digest(digest) for digest, sha256 in pairs if digest is not None and not sha256
+        ),
+    )
+
+
 class Hasher:
     """Both digests of a stream in one pass."""
 
@@ -98,6 +128,12 @@ def check_no_collision(known: BlobInfo, found: BlobInfo) -> None:
             known=known.sha256.hex(),
             found=found.sha256.hex(),
         )
+
+
+def parse_address(text: str) -> Digest | Sha256:
+    """What names a content: its SHA-1, or its SHA-256, which no other has. Raises UsageError."""
+    text = text.lower()
+    return parse_sha256(text) if len(text) == 64 else parse_digest(text)
 
 
 def parse_digest(text: str) -> Digest:

@@ -480,8 +480,8 @@ class History:
             self.forgotten.update(line["versions"])
         elif kind == "unforget":
             self.forgotten.difference_update(line["versions"])
-        elif kind == "purge" and line.get("digest"):
-            self.purged.add(line["digest"])
+        elif kind == "purge" and (line.get("sha256") or line.get("digest")):
+            self.purged.add(line.get("sha256") or line["digest"])
         elif kind == "tag":
             self.tags.pop(line["name"], None)
             if line.get("version") is not None:
@@ -634,7 +634,8 @@ class Writer:
             return f"{entry.path_class}: no content was recorded"
         if entry.path_class == "secret":
             return "secret: its content was never stored"
-        return "its content was purged" if entry.content[0] in self._purged else None
+        is_purged = not self._purged.isdisjoint(entry.content[:2])
+        return "its content was purged" if is_purged else None
 
     def _write(self, path: bytes, entry: Entry) -> str | None:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW

@@ -9,7 +9,7 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,7 @@ import msgspec
 from epmstore import locks
 from epmstore.atomic import directory, make_directories
 from epmstore.checkout.target import export, remove_tree
-from epmstore.digest import Digest, identify_stream
+from epmstore.digest import Purges, identify_stream
 from epmstore.errors import BusyError, DiskFullError
 from epmstore.progress import SILENT, Progress
 from epmstore.record.store import Store
@@ -94,11 +94,11 @@ def _clear(scratch: Path) -> None:
                 remove_tree(name, folder)
 
 
-def _is_written(entry: Entry, purged: Collection[Digest]) -> bool:
+def _is_written(entry: Entry, purged: Purges) -> bool:
     """Files of class state and secret have no stored content, and what was purged has none left."""
     if entry.kind != "file":
         return True
-    has_content = entry.content is not None and entry.content.digest not in purged
+    has_content = entry.content is not None and entry.content not in purged
     return has_content and entry.path_class != "secret"
 
 

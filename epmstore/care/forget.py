@@ -166,7 +166,7 @@ def _check_stored(store: Store, need: Need, version: int) -> None:
     wanted = [
         info.sha256
         for info, spans in need.spans.items()
-        if any(low <= version < high for low, high in spans) and info.digest not in purged
+        if any(low <= version < high for low, high in spans) and info not in purged
     ]
     gone = _not_stored(store, wanted)
     if gone:

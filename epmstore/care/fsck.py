@@ -23,7 +23,7 @@ from epmstore.care.needs import (
     keys,
     open_journals,
     purged_contents,
-    purged_digests,
+    purges,
     read_needs,
     witnesses,
 )
@@ -276,15 +276,15 @@ class _Check:
 
     def _needed(self) -> set[BlobInfo]:
         """The contents of all restorable versions that were not purged."""
-        purged = purged_digests(self._needs.values())
+        purged = purges(self._needs.values())
         needed = {info for need in self._needs.values() for info in need.needed()}
-        return {info for info in needed if info.digest not in purged} if purged else needed
+        return {info for info in needed if info not in purged} if purged else needed
 
     def _users(self, info: BlobInfo) -> list[Hit]:
         """The restorable versions that need a content. Only of what is damaged: of all contents of
         a long history this would be millions.
         """
-        if info.digest in purged_digests(self._needs.values()):
+        if info in purges(self._needs.values()):
             return []
         needs = self._needs.values()
         return [(need.key, version) for need in needs for version in need.versions(info)]

@@ -153,9 +153,8 @@ class _Repair:
         found = tables.info(sha256)
         if found is not None:
             return found
-        digest = self._store.contents.address(sha256)
-        known = [] if digest is None else self._store.contents.seen(digest)
-        return next((info for info in known if info.sha256 == sha256 and info.size >= 0), None)
+        known = self._store.contents.named(sha256)
+        return None if known is None or known.size < 0 else known
 
     def _save_rest(self, tables: Tables, for_good: set[Sha256]) -> list[str]:
         """New packs with everything that can be read of bad files, and of those in which something

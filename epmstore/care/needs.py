@@ -19,7 +19,7 @@ from epmstore.catalog.format import decode_line
 from epmstore.catalog.history import Read
 from epmstore.catalog.model import START, Position, VersionPart, VersionRecord
 from epmstore.catalog.state import CatalogState, reduce
-from epmstore.digest import BlobInfo, Digest, Sha256, parse_digest
+from epmstore.digest import BlobInfo, Purges, Sha256, read_purges
 from epmstore.errors import DamagedError
 from epmstore.record.store import Store, is_refcat
 from epmstore.relpath import RelPath
@@ -101,16 +101,16 @@ def all_needs(store: Store) -> dict[str, Need]:
     return needs
 
 
-def purged_digests(needs: Iterable[Need]) -> set[Digest]:
-    """The addresses of all contents that were purged, by whichever catalog."""
-    said = (record.digest for need in needs for record in need.state.purged)
-    return {parse_digest(digest) for digest in said if digest is not None}
+def purges(needs: Iterable[Need]) -> Purges:
+    """What was purged, by whichever catalog."""
+    said = (record for need in needs for record in need.state.purged)
+    return read_purges((record.digest, record.sha256) for record in said)
 
 
 def purged_contents(needs: Collection[Need]) -> set[BlobInfo]:
     """The contents that some catalog names and that were purged: nobody needs them any more."""
-    purged = purged_digests(needs)
-    return {info for need in needs for info in need.spans if info.digest in purged}
+    purged = purges(needs)
+    return {info for need in needs for info in need.spans if info in purged}
 
 
 def committed(store: Store, app: str) -> Position:

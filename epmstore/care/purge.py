@@ -25,8 +25,14 @@ from epmstore.care.switch import collecting, refresh, switch_files
 from epmstore.care.tables import Tables, read_tables
 from epmstore.catalog.model import Actor, PurgeRecord
 from epmstore.clock import to_rfc3339
-from epmstore.digest import Digest, Sha256
-from epmstore.errors import BlobNotFoundError, ConflictError, DamagedError, PathNotFoundError
+from epmstore.digest import BlobInfo, Digest, Sha256, read_purges
+from epmstore.errors import (
+    BlobNotFoundError,
+    CollisionError,
+    ConflictError,
+    DamagedError,
+    PathNotFoundError,
+)
 from epmstore.group import NO_FRAME
 from epmstore.index.entries import Span
 from epmstore.progress import SILENT, Progress
@@ -40,12 +46,13 @@ TRIES = 5
 
 
 class Purged(msgspec.Struct, frozen=True, kw_only=True):
-    """`paths` are (key of an application, path) that ever had one of the contents, `live` those
-    that have one in the newest version of a host (a refcat has no root). `rewritten` packs and logs
-    were written anew (some to nothing), `cleared` files taken from the quarantine.
+    """`contents` are what goes, and nothing else that has one of their addresses. `paths` are (key
+    of an application, path) that ever had one of them, `live` those that have one in the newest
+    version of a host (a refcat has no root). `rewritten` packs and logs were written anew (some to
+    nothing), `cleared` files taken from the quarantine.
     """
 
-    digests: tuple[Digest, ...]
+    contents: tuple[BlobInfo, ...]
     paths: tuple[tuple[str, RelPath], ...] = ()
     live: tuple[tuple[str, RelPath], ...] = ()
     versions: tuple[tuple[str, int], ...] = ()
@@ -53,19 +60,23 @@ class Purged(msgspec.Struct, frozen=True, kw_only=True):
     cleared: tuple[str, ...] = ()
     dry_run: bool = False
 
+    @property
+    def digests(self) -> tuple[Digest, ...]:
+        return tuple(info.digest for info in self.contents)
 
-def digests_of(store: Store, app: str, path: RelPath) -> tuple[Digest, ...]:
+
+def contents_of(store: Store, app: str, path: RelPath) -> tuple[BlobInfo, ...]:
     """Every content that a path ever had. Raises PathNotFoundError."""
     spans = store.entries.history(app, path)
     contents = [span.entry.content for span in spans if span.entry.content is not None]
     if not contents:
         raise PathNotFoundError(f"no content of {path!r} was ever recorded", path=path)
-    return tuple(dict.fromkeys(content.digest for content in contents))
+    return tuple(dict.fromkeys(contents))
 
 
 def purge(
     store: Store,
-    digests: Collection[Digest],
+    wanted: Collection[BlobInfo | Digest | Sha256],
     *,
     path: RelPath | None = None,
     reason: str | None = None,
@@ -75,16 +86,18 @@ def purge(
 ) -> Purged:
     """Destroy contents. `path` is the one that they were asked for by.
 
-    Raises BlobNotFoundError for what nobody ever recorded, ConflictError (a checkout was
-    interrupted; it is a part of something else), DamagedError (repair first), BusyError, OSError.
+    Raises BlobNotFoundError for what nobody ever recorded, CollisionError for a SHA-1 that several
+    contents have, ConflictError (a checkout was interrupted; it is a part of something else),
+    DamagedError (repair first), BusyError, OSError.
     """
     with store.lock_write():
         catch_up(store)
-    found = _survey(store, tuple(dict.fromkeys(digests)), dry_run)
+    contents = (_content(store, one) for one in wanted)
+    found = _survey(store, tuple(dict.fromkeys(contents)), dry_run)
     if dry_run:
         with store.keep_packs():
             tables = _tables(store)
-            sought = _sought(store, tables, found.digests, spare=False)
+            sought = _sought(tables, found.contents, spare=False)
             return msgspec.structs.replace(
                 found,
                 rewritten=tuple(_tainted(store, tables, sought)),
@@ -93,45 +106,77 @@ def purge(
     if open_journals(store):
         raise ConflictError("a checkout has not ended", hint="`epmstore recover`")
     with store.keep_packs():  # refused before anything is said
-        _sought(store, _tables(store), found.digests, spare=False)
+        _sought(_tables(store), found.contents, spare=False)
     _record(store, found, path, reason, actor)
-    rewritten, cleared = _destroy(store, found.digests, progress)
+    rewritten, cleared = _destroy(store, found.contents, progress)
     return msgspec.structs.replace(found, rewritten=rewritten, cleared=cleared)
 
 
 def finish_purges(store: Store, progress: Progress = SILENT) -> None:
     """Destroy what was purged and is still (or again) there. Raises as `purge`."""
-    left = [digest for digest in store.contents.purged() if store.contents.with_digest(digest)]
+    purged = store.contents.purged()
+    left = {info for digest in purged.addresses for info in store.contents.with_digest(digest)}
+    for sha256 in store.contents.places(list(purged.contents)):
+        info = store.contents.named(sha256)
+        left |= set() if info is None else {info}
     if left:
-        _destroy(store, left, progress)
+        _destroy(store, tuple(left), progress)
 
 
 # What it is about.
 
 
-def _survey(store: Store, digests: tuple[Digest, ...], dry_run: bool) -> Purged:
+def _content(store: Store, wanted: BlobInfo | Digest | Sha256) -> BlobInfo:
+    """The one content that is meant. Raises BlobNotFoundError, CollisionError."""
+    if isinstance(wanted, BlobInfo):
+        return wanted
+    found = store.contents.meant(wanted)
+    if len(found) > 1:
+        raise CollisionError(
+            f"{len(found)} contents have the SHA-1 {wanted.hex()}",
+            hint="name the one that is meant by its SHA-256 or by its path: "
+            + ", ".join(info.sha256.hex() for info in found),
+            digest=wanted.hex(),
+            sha256=[info.sha256.hex() for info in found],
+        )
+    if not found:
+        raise _never_recorded(wanted)
+    return found[0]
+
+
+def _never_recorded(wanted: bytes) -> BlobNotFoundError:
+    return BlobNotFoundError(
+        f"no content {wanted.hex()} was ever recorded",
+        hint="`epmstore find` and `epmstore history` show digests",
+        digest=wanted.hex(),
+    )
+
+
+def _survey(store: Store, contents: tuple[BlobInfo, ...], dry_run: bool) -> Purged:
     paths: dict[tuple[str, RelPath], bool] = {}
     versions: set[tuple[str, int]] = set()
-    for digest in digests:
-        spans = store.entries.with_content(digest)
-        if not spans and not store.contents.with_digest(digest):
-            raise BlobNotFoundError(
-                f"no content {digest.hex()} was ever recorded",
-                hint="`epmstore find` and `epmstore history` show digests",
-                digest=digest.hex(),
-            )
+    for info in contents:
+        spans = _spans(store, info)
+        if not spans and info not in store.contents.with_digest(info.digest):
+            raise _never_recorded(info.digest)
         for app, span in spans:
             where = (key_of(store, app), span.entry.path)
             is_live = span.until is None and not is_refcat(app)
             paths[where] = paths.get(where, False) or is_live
             versions.update((where[0], version) for version in _versions(store, app, span))
     return Purged(
-        digests=digests,
+        contents=contents,
         paths=tuple(paths),
         live=tuple(where for where, is_live in paths.items() if is_live),
         versions=tuple(sorted(versions)),
         dry_run=dry_run,
     )
+
+
+def _spans(store: Store, info: BlobInfo) -> list[tuple[str, Span]]:
+    """Where a content is, and not another one that has its address."""
+    found = store.entries.with_content(info.digest)
+    return [(app, span) for app, span in found if span.entry.content == info]
 
 
 def _versions(store: Store, app: str, span: Span) -> Iterator[int]:
@@ -146,31 +191,30 @@ def _record(
     store: Store, found: Purged, path: RelPath | None, reason: str | None, actor: Actor | None
 ) -> None:
     """One record a content in every history that names it, unless it is said already."""
+    names = {info: {name for name, _ in _spans(store, info)} for info in found.contents}
     for app in store.recorded_apps():
-        said = {record.digest for record in index_state(store, app).purged}
-        for digest in found.digests:
-            names = {name for name, _ in store.entries.with_content(digest)}
-            if app in names and digest.hex() not in said:
+        state = index_state(store, app)
+        said = read_purges((record.digest, record.sha256) for record in state.purged)
+        for info in found.contents:
+            if app in names[info] and info not in said:
+                is_alone = store.contents.seen(info.digest) == [info]
                 fact = PurgeRecord(
                     time=to_rfc3339(store.clock.now()),
                     actor=actor,
-                    digest=digest.hex(),
+                    digest=info.digest.hex() if is_alone else None,
+                    sha256=info.sha256.hex(),
                     path=path,
                     reason=reason,
                 )
                 commit_fact(store, app, fact)
 
 
-def _sought(store: Store, tables: Tables, digests: Collection[Digest], *, spare: bool) -> Sought:
-    """The contents with these addresses, stored or only named, and the parts that nothing else is
-    made of. One that is a part of something that stays is left out, if asked for. Raises
-    ConflictError else.
+def _sought(tables: Tables, contents: Collection[BlobInfo], *, spare: bool) -> Sought:
+    """These contents, stored or only named, and the parts that nothing else is made of. One that is
+    a part of something that stays is left out, if asked for. Raises ConflictError else.
     """
-    wanted = set(digests)
-    infos = {info for digest in digests for info in store.contents.seen(digest)}
-    gone: dict[Sha256, int] = {info.sha256: info.size for info in infos}
+    gone: dict[Sha256, int] = {info.sha256: info.size for info in contents}
     rows = [copy.row for file in tables.groups for copy in tables.rows(file)]
-    gone.update((row.sha256, row.size) for row in rows if row.digest in wanted)
     large = [row for row in rows if row.frame == NO_FRAME]
     kept = {part for row in large if row.sha256 not in gone for part in row.parts}
     for sha256 in kept & gone.keys():
@@ -181,7 +225,7 @@ def _sought(store: Store, tables: Tables, digests: Collection[Digest], *, spare:
             f"the content with the SHA-256 {sha256.hex()} is a part of a larger one that stays",
             hint="purge that one, too",
         )
-    named = {row.sha256 for row in rows if row.digest is not None and row.digest not in wanted}
+    named = {row.sha256 for row in rows if row.digest is not None and row.sha256 not in gone}
     own = {part for row in large if row.sha256 in gone for part in row.parts} - kept - named
     gone.update((row.sha256, row.size) for row in rows if row.sha256 in own)
     return Sought(frozenset(gone), frozenset(gone.values()))
@@ -203,14 +247,14 @@ def _check(tables: Tables) -> None:
 
 
 def _destroy(
-    store: Store, digests: Collection[Digest], progress: Progress
+    store: Store, contents: Collection[BlobInfo], progress: Progress
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(files that were written anew, files that went from the quarantine)."""
     rewritten: list[str] = []
     with collecting(store, "purge"):
         with store.keep_packs():  # the long look, beside everybody else
             tables = _tables(store)
-            sought = _sought(store, tables, digests, spare=True)
+            sought = _sought(tables, contents, spare=True)
             known = _tainted(store, tables, sought, progress)
             looked_at = dict(tables.sizes)
         with store.lock_packs(), store.lock_write():

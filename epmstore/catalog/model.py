@@ -228,9 +228,13 @@ class AcceptRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PurgeRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """A recorded content was destroyed everywhere, by digest or by path; the fact stays."""
+    """A recorded content was destroyed everywhere, by digest or by path; the fact stays. Without a
+    `sha256`, which older programs did not write, everything that has the SHA-1 `digest` was;
+    without a `digest`, which would be that to them, it shares its SHA-1 with another content.
+    """
 
     digest: str | None = None
+    sha256: str | None = None
     path: RelPath | None = None
     reason: str | None = None
 

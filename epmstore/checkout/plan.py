@@ -16,7 +16,7 @@ left alone. Pure.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from typing import Literal, TypeAlias, cast, get_args
 
 import msgspec
@@ -24,7 +24,7 @@ import msgspec
 from epmstore.catalog.classes import Class
 from epmstore.catalog.model import Counts
 from epmstore.checkout.sight import CLEAR, Sight
-from epmstore.digest import BlobInfo, Digest
+from epmstore.digest import BlobInfo, Purges
 from epmstore.errors import ConflictError
 from epmstore.relpath import RelPath, join, parents, sort_paths, split
 from epmstore.scan.databases import COMPANIONS, Database
@@ -76,14 +76,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What the look at the root showed beside entries: paths that were not observed, and why;
     ignored ones; FIFOs, sockets and devices (`special`, with what each is); databases. `purged` are
-    addresses of contents that were destroyed. `sight` is what could be seen for the wanted tree:
+    contents that were destroyed. `sight` is what could be seen for the wanted tree:
     of other paths that it lacks it does not say that nothing was there.
     """
 
     unobserved: Mapping[RelPath, str] = {}
     ignored: Collection[RelPath] = frozenset()
     special: Mapping[RelPath, str] = {}
-    purged: Collection[Digest] = frozenset()
+    purged: Container[BlobInfo] = Purges()
     databases: tuple[Database, ...] = ()
     sight: Sight = CLEAR
 
@@ -307,7 +307,7 @@ class _Planner:
                 return self._give("not restored", d.path, NEVER_STORED)
             if wanted.content is None:
                 return self._give("not restored", d.path, _NO_CONTENT)
-            if wanted.content.digest in self._around.purged:
+            if wanted.content in self._around.purged:
                 return self._give("not restored", d.path, PURGED)
         return op
 
@@ -407,7 +407,7 @@ class _Planner:
         return self._around.sight.why_unseen(d.path, is_dir)
 
     def _is_purged(self, entry: Entry) -> bool:
-        return entry.content is not None and entry.content.digest in self._around.purged
+        return entry.content is not None and entry.content in self._around.purged
 
     def _is_edited(self, d: Difference) -> bool:
         return self._options.config == "keep" and d.edited_by == "drift"

@@ -9,7 +9,7 @@ is named.
 import contextlib
 import os
 import secrets
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,7 +19,7 @@ from epmstore.atomic import about, directory
 from epmstore.checkout.files import FileMaker, NewFile, make_files
 from epmstore.checkout.plan import PURGED
 from epmstore.checkout.stage import Refused
-from epmstore.digest import Digest
+from epmstore.digest import BlobInfo, Purges
 from epmstore.errors import ChangedError, ConflictError, UsageError
 from epmstore.progress import Progress
 from epmstore.record.store import Store
@@ -46,9 +46,9 @@ def export(
     entries: Iterable[Entry],
     store: Store,
     progress: Progress,
-    purged: Collection[Digest] = frozenset(),
+    purged: Container[BlobInfo] = Purges(),
 ) -> Exported:
-    """`purged` are the addresses of contents that were destroyed: named, not written.
+    """`purged` are contents that were destroyed: named, not written.
 
     Raises ConflictError if `target` is there and not an empty folder, OSError, DamagedError.
     """
@@ -107,7 +107,7 @@ class _Exporter:
         entries: list[Entry],
         store: Store,
         progress: Progress,
-        purged: Collection[Digest],
+        purged: Container[BlobInfo],
     ) -> None:
         self._fd = fd
         self._store = store
@@ -122,7 +122,7 @@ class _Exporter:
         if entry.kind == "file" and (entry.content is None or entry.path_class == "secret"):
             self.kept.append((entry.path, f"{entry.path_class}: no content is stored"))
             return False
-        if entry.content is not None and entry.content.digest in self._purged:
+        if entry.content is not None and entry.content in self._purged:
             self.refused.append(Refused(entry.path, (PURGED,)))
             return False
         return True

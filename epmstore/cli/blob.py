@@ -8,7 +8,7 @@ import click
 from epmstore.cli.command import PATH, command
 from epmstore.cli.output import counted, name, size
 from epmstore.cli.session import Session
-from epmstore.digest import BlobInfo, identify_stream, parse_digest
+from epmstore.digest import BlobInfo, identify_stream, parse_address
 
 DIFFERENT = 1
 PIECE = 1 << 20
@@ -60,7 +60,7 @@ def get(session: Session, sha1: str, path: str) -> None:
 
     The bytes are checked on the way; PATH is complete or not there.
     """
-    digest = parse_digest(sha1.lower())
+    digest = parse_address(sha1)
     blobs = session.workspace.blobs
     info = blobs.stat(digest).info
     if not session.dry_run:
@@ -84,7 +84,7 @@ def compare(session: Session, sha1: str, path: str) -> int:
 
     Byte by byte, not by digest. Exits with 1 if they differ.
     """
-    same = session.workspace.blobs.compare(parse_digest(sha1.lower()), Path(os.path.abspath(path)))
+    same = session.workspace.blobs.compare(parse_address(sha1), Path(os.path.abspath(path)))
     if session.json:
         shape = {"type": "comparison", "app": None, "digest": sha1.lower(), "same": same}
         session.out.shape(shape)
@@ -104,7 +104,7 @@ def stat(session: Session, sha1: str) -> None:
 
     Its size, how many bytes it takes, in which kind of frame, and the versions that have it.
     """
-    found = session.workspace.blobs.stat(parse_digest(sha1.lower()))
+    found = session.workspace.blobs.stat(parse_address(sha1))
     versions = [{"app": app, "version": version} for app, version in found.versions]
     if session.json:
         more = {

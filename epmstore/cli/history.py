@@ -20,7 +20,7 @@ from epmstore.cli.moments import local, local_ns, parse, selector
 from epmstore.cli.output import Output, counted, name, number
 from epmstore.cli.paths import is_version, relative, scope, split_range, split_version
 from epmstore.cli.session import Session, working_directory
-from epmstore.digest import parse_digest
+from epmstore.digest import parse_address
 from epmstore.entryform import entry_to_form
 from epmstore.errors import PathNotFoundError, UsageError
 from epmstore.index.entries import Span
@@ -403,19 +403,16 @@ def history(session: Session, path: str) -> None:
         ("epmstore find da39a3ee5e6b4b0d3255bfef95601890afd80709", "where a content was"),
     ],
 )
-@click.argument("pattern", metavar="PATTERN|SHA1")
+@click.argument("pattern", metavar="PATTERN|SHA1|SHA256")
 def find(session: Session, pattern: str) -> None:
     """Find paths or a content in all versions.
 
     A PATTERN is matched like a shell's against whole paths ('*' crosses folders); 40 hexadecimal
-    digits are looked up as SHA-1.
+    digits are looked up as SHA-1, and 64 as SHA-256.
     """
-    is_digest = len(pattern) == 40 and set(pattern) <= set(string.hexdigits)
+    is_digest = len(pattern) in (40, 64) and set(pattern) <= set(string.hexdigits)
     for handle in session.handles():
-        if is_digest:
-            spans = handle.find_content(parse_digest(pattern.lower()))
-        else:
-            spans = handle.find(pattern)
+        spans = handle.find_content(parse_address(pattern)) if is_digest else handle.find(pattern)
         _print_spans(session, handle, list(spans), with_path=True)
 
 

@@ -11,11 +11,11 @@ from epmstore.cli.output import counted, name
 from epmstore.cli.paths import scope
 from epmstore.cli.session import Session
 from epmstore.cli.summary import titled
-from epmstore.digest import Digest, parse_digest
+from epmstore.digest import BlobInfo, Digest, Sha256, parse_address
 from epmstore.errors import UsageError
 from epmstore.relpath import RelPath, to_json
 
-_SHA1 = re.compile(r"[0-9a-f]{40}")
+_ADDRESS = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @command(
@@ -29,42 +29,46 @@ _SHA1 = re.compile(r"[0-9a-f]{40}")
     ],
 )
 @click.option("--reason", metavar="TEXT", help="Why, for the history.")
-@click.argument("what", metavar="SHA1|PATH", type=PATH)
+@click.argument("what", metavar="SHA1|SHA256|PATH", type=PATH)
 def purge(session: Session, what: str, reason: str | None) -> None:
     """Destroy a recorded secret, everywhere in the store.
 
     The content goes from packs, the pack log, the quarantine, and from copies when they are
     brought up to date; what was stored as a difference to it is stored in full. The fact stays: its
     versions still list it, restore everything else, and name it as not restored. Nothing brings it
-    back, and it is not stored again. The live files are left alone; give the path the class secret,
+    back, and it is not stored again. A SHA-1 that several contents have is refused: the SHA-256 or
+    the path says which is meant. The live files are left alone; give the path the class secret,
     and change what leaked.
     """
-    digests, path = _digests(session, what)
+    wanted, path = _wanted(session, what)
     care = session.workspace.care
-    found = care.purge(digests, path=path, reason=reason, dry_run=True)
+    found = care.purge(wanted, path=path, reason=reason, dry_run=True)
     if not session.dry_run:
         where = f"{counted(len(found.paths), 'path')} in {counted(len(found.versions), 'version')}"
-        what = counted(len(found.digests), "content")
+        what = counted(len(found.contents), "content")
         session.confirm(f"Destroy {what} ({where}) for good?")
-        found = care.purge(digests, path=path, reason=reason)
+        found = care.purge(wanted, path=path, reason=reason)
     _print(session, found)
 
 
-def _digests(session: Session, what: str) -> tuple[tuple[Digest, ...], RelPath | None]:
-    if _SHA1.fullmatch(what):
-        return (parse_digest(what),), None
+def _wanted(
+    session: Session, what: str
+) -> tuple[tuple[BlobInfo | Digest | Sha256, ...], RelPath | None]:
+    if _ADDRESS.fullmatch(what):
+        return (parse_address(what),), None
     handle = session.handle()
     paths = scope([what], handle.app.root)
     if not paths:
         raise UsageError("purge wants one file, and not the whole application")
-    return session.workspace.care.digests_of(handle.app.key, paths[0]), paths[0]
+    return session.workspace.care.contents_of(handle.app.key, paths[0]), paths[0]
 
 
 def _print(session: Session, found: Purged) -> None:
     shape: dict[str, Any] = {
         "type": "purge",
         "app": None,
-        "digests": [digest.hex() for digest in found.digests],
+        "digests": [info.digest.hex() for info in found.contents],
+        "sha256": [info.sha256.hex() for info in found.contents],
         "paths": [{"app": app, "path": to_json(path)} for app, path in found.paths],
         "live": [{"app": app, "path": to_json(path)} for app, path in found.live],
         "versions": [{"app": app, "version": version} for app, version in found.versions],
@@ -74,7 +78,7 @@ def _print(session: Session, found: Purged) -> None:
     }
     would = "would be purged" if found.dry_run else "purged"
     versions = counted(len(found.versions), "version")
-    text = f"{counted(len(found.digests), 'content')} {would}, of {versions}"
+    text = f"{counted(len(found.contents), 'content')} {would}, of {versions}"
     session.out.outcome(shape, text)
     if found.paths:
         paths = [f"{app}: {name(path)}" for app, path in found.paths]

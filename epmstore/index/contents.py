@@ -6,7 +6,7 @@ from functools import partial
 
 import msgspec
 
-from epmstore.digest import BlobInfo, Digest, Sha256, parse_digest
+from epmstore.digest import BlobInfo, Digest, Purges, Sha256, read_purges
 from epmstore.group import NO_FRAME, BlobRow, Group, Place
 from epmstore.index.database import CONTENT_INDEXES, Database, Interned
 from epmstore.index.rowsum import content_sum
@@ -14,6 +14,7 @@ from epmstore.seal import Kind
 
 PREFIX = 4
 """Bytes of a digest that are indexed; the rest is compared."""
+SHA1_SIZE = 20
 BATCH = 500
 """Contents that one query looks up."""
 ROWS = 4096
@@ -26,6 +27,7 @@ class _Purge(msgspec.Struct, frozen=True):
     """What a purge record says of a content."""
 
     digest: str | None = None
+    sha256: str | None = None
 
 
 _purge_decoder = msgspec.json.Decoder(_Purge)
@@ -57,12 +59,31 @@ class Contents:
             ).fetchall()
         return [BlobInfo(digest, Sha256(sha256), size) for sha256, size in rows]
 
-    def purged(self) -> frozenset[Digest]:
-        """The addresses that any catalog says were purged."""
+    def named(self, sha256: Sha256) -> BlobInfo | None:
+        """A content that is stored, or that any recorded entry names; null for what is neither, or
+        of which no more than this is known.
+        """
+        with self.database.read() as db:
+            row = db.execute(
+                "SELECT sha1, size FROM contents WHERE substr(sha256, 1, 4) = ? AND sha256 = ?"
+                " AND sha1 IS NOT NULL",
+                (sha256[:PREFIX], sha256),
+            ).fetchone()
+        return None if row is None else BlobInfo(Digest(row[0]), sha256, row[1])
+
+    def meant(self, address: Digest | Sha256) -> list[BlobInfo]:
+        """The contents, stored or named, that have a SHA-1, or a SHA-256."""
+        if len(address) == SHA1_SIZE:
+            return self.seen(Digest(address))
+        info = self.named(Sha256(address))
+        return [] if info is None else [info]
+
+    def purged(self) -> Purges:
+        """What any catalog says was purged."""
         with self.database.read() as db:
             rows = db.execute("SELECT form FROM records WHERE type = 'purge'").fetchall()
-        said = (_purge_decoder.decode(form).digest for (form,) in rows)
-        return frozenset(parse_digest(digest) for digest in said if digest is not None)
+        said = (_purge_decoder.decode(form) for (form,) in rows)
+        return read_purges((one.digest, one.sha256) for one in said)
 
     def beginning(self, digits: str) -> list[BlobInfo]:
         """Stored or recorded contents whose address begins with these digits (lower-case hex)."""

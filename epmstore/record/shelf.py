@@ -108,7 +108,7 @@ class Shelf:
 
     def claim(self, info: BlobInfo, path: RelPath) -> bool:
         """Whether the caller is the one to store this content; what was purged nobody stores."""
-        if info.digest in self._purged:
+        if info in self._purged:
             return False
         if not self._empty:
             known = self.contents.with_digest(info.digest)

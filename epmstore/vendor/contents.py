@@ -21,7 +21,7 @@ def copy_contents(
     purged = target.contents.purged()
     with source.keep_packs(), target.keep_packs():
         missing = dict.fromkeys(target.blobs.missing(wanted))
-        needed = [info for info in missing if info.digest not in purged]
+        needed = [info for info in missing if info not in purged]
         lost = set(source.blobs.missing(needed))
         found = [info for info in needed if info not in lost]
         progress.begin("copying contents", files=len(found), size=sum(i.size for i in found))

@@ -8,14 +8,14 @@ published.
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from epmstore.catalog.classes import Rules
 from epmstore.catalog.model import AboutRecord
-from epmstore.digest import BlobInfo, Digest
+from epmstore.digest import BlobInfo
 from epmstore.errors import NotFoundError
 from epmstore.progress import Progress
 from epmstore.record.store import Store
@@ -75,7 +75,7 @@ def publish_founding(
     return published
 
 
-def _gather(gatherer: Gatherer, sources: Sequence[Path]) -> Mapping[Digest, BlobInfo]:
+def _gather(gatherer: Gatherer, sources: Sequence[Path]) -> Collection[BlobInfo]:
     for path in sources:
         if path.is_dir():
             gatherer.add_folder(path)
@@ -86,7 +86,7 @@ def _gather(gatherer: Gatherer, sources: Sequence[Path]) -> Mapping[Digest, Blob
 
 
 def _resolve(
-    store: Store, versions: Sequence[Version], known: Mapping[Digest, BlobInfo]
+    store: Store, versions: Sequence[Version], known: Collection[BlobInfo]
 ) -> dict[str, BlobInfo]:
     found: dict[str, BlobInfo] = {}
     lost: list[Unresolved] = []
@@ -108,8 +108,8 @@ def _resolve(
     return found
 
 
-def _candidates(store: Store, digits: str, known: Mapping[Digest, BlobInfo]) -> list[BlobInfo]:
-    here = {i for digest, i in known.items() if digest.hex().startswith(digits)}
+def _candidates(store: Store, digits: str, known: Collection[BlobInfo]) -> list[BlobInfo]:
+    here = {info for info in known if info.digest.hex().startswith(digits)}
     return list(here or {info for info in store.contents.beginning(digits) if info.size >= 0})
 
 

@@ -11,7 +11,7 @@ have differently is an error. Rules for all of them:
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from epmstore import fsio
 from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup, discard_written
 from epmstore.catalog.classes import Rules
-from epmstore.digest import BlobInfo, Digest, identify, identify_stream
+from epmstore.digest import BlobInfo, identify, identify_stream
 from epmstore.errors import CollisionError, ConflictError, EpmError, InvalidNameError, UsageError
 from epmstore.progress import Progress
 from epmstore.record.ingest import Ingested, ingest
@@ -76,7 +76,7 @@ class Gatherer:
         self._lost = frozenset(lost)
         self._shelf = Shelf(store.packs, store.contents, store.blobs)
         self._entries: dict[RelPath, Entry] = {}
-        self._contents: dict[Digest, BlobInfo] = {}
+        self._contents: set[BlobInfo] = set()
         self._groups: list[WrittenGroup] = []
         self._skipped: list[tuple[RelPath, str]] = []
 
@@ -90,7 +90,7 @@ class Gatherer:
         return Gathered(_linked(order), self._groups, self._skipped)
 
     @property
-    def contents(self) -> Mapping[Digest, BlobInfo]:
+    def contents(self) -> Collection[BlobInfo]:
         """Every content that was met, whether or not it was new."""
         return self._contents
 
@@ -241,7 +241,7 @@ class Gatherer:
     def _take(self, entry: Entry) -> None:
         check_name(entry.path)
         if entry.content is not None:
-            self._contents[entry.content.digest] = entry.content
+            self._contents.add(entry.content)
         known = self._entries.get(entry.path)
         if known is None:
             self._entries[entry.path] = entry

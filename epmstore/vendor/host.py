@@ -6,7 +6,7 @@ from epmstore.catalog import appcat
 from epmstore.catalog.appcat import App
 from epmstore.digest import parse_digest
 from epmstore.index.comparison import Comparison
-from epmstore.record.store import Store
+from epmstore.record.store import Store, is_refcat
 from epmstore.vendor.catalogs import APPCAT
 from epmstore.vendor.fit import best_fit
 from epmstore.vendor.lines import Order
@@ -40,8 +40,21 @@ class StoreHost:
         return found[release].title if 0 <= release < len(found) else str(release)
 
     def has(self, digests: Iterable[str]) -> set[str]:
+        """Where catalogs say which content is meant, another one with its SHA-1 is not it."""
         wanted = {parse_digest(text): text for text in digests}
-        return {wanted[digest] for digest in self._store.entries.live_contents(wanted)}
+        contents, entries = self._store.contents, self._store.entries
+        found: set[str] = set()
+        for digest in entries.live_contents(wanted):
+            named = [info.sha256 for info in contents.seen(digest)]
+            meant = set(entries.shipped(named)) or set(named)
+            live = {
+                span.entry.content.sha256
+                for app, span in (entries.with_content(digest) if len(named) > 1 else ())
+                if span.until is None and not is_refcat(app) and span.entry.content is not None
+            }
+            if len(named) == 1 or live & meant:
+                found.add(wanted[digest])
+        return found
 
     def _find(self, app: str) -> App | None:
         """The installed application that is compared with this refcat."""

@@ -326,10 +326,12 @@ class Verifier:
         now.update({entry.path: None for entry in look.changes.removed})
         for digest, reason in sorted(self._releases.revoked_contents().items()):
             infos = self._store.contents.seen(parse_digest(digest))
-            for spans in self._releases.spans([info.sha256 for info in infos]).values():
+            found = self._releases.spans([info.sha256 for info in infos])
+            for sha256, spans in found.items():
                 for path in dict.fromkeys(s.path for s in spans if s.app == self._releases.app):
                     entry = now[path] if path in now else self._recorded_entry(look, path)
-                    if entry is not None and entry.content in infos:
+                    content = None if entry is None else entry.content
+                    if content is not None and content.sha256 == sha256:
                         yield path, reason
 
     def _recorded_entry(self, look: Look, path: RelPath) -> Entry | None:

@@ -11,7 +11,7 @@ from epmstore import atomic, fsio
 from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, discard_written
 from epmstore.blobs.store import stored_share
 from epmstore.care.needs import index_state, key_of
-from epmstore.digest import BlobInfo, Digest, identify
+from epmstore.digest import BlobInfo, Digest, Sha256, identify
 from epmstore.errors import BlobNotFoundError, CollisionError, ConflictError, UsageError
 from epmstore.group import Place
 from epmstore.record.commit import store_groups
@@ -38,7 +38,9 @@ class BlobStat(msgspec.Struct, frozen=True):
 
 
 class Blobs:
-    """Contents by address. Every method reads bytes checked, and writes them durable."""
+    """Contents by address, which is a SHA-1, or a SHA-256 where that is not enough. Every method
+    reads bytes checked, and writes them durable.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -54,7 +56,7 @@ class Blobs:
             with _open(path) as stream:
                 info = self._give(writer, stream)
             store.blobs.check_no_collision(info)
-            if info.digest in store.contents.purged():
+            if info in store.contents.purged():
                 raise ConflictError(
                     f"the content {info.digest.hex()} was purged, and is not stored again",
                     digest=info.digest.hex(),
@@ -72,7 +74,7 @@ class Blobs:
                 raise
         return info
 
-    def get(self, digest: Digest, path: Path) -> None:
+    def get(self, digest: Digest | Sha256, path: Path) -> None:
         """Write a stored content to a new file, which is complete or not there.
 
         Raises BlobNotFoundError, CollisionError (two contents have this address), ConflictError
@@ -99,7 +101,7 @@ class Blobs:
                 os.close(fd)
             fsio.sync_directory(parent)
 
-    def compare(self, digest: Digest, path: Path) -> bool:
+    def compare(self, digest: Digest | Sha256, path: Path) -> bool:
         """Whether a file has exactly this content, byte by byte. Raises as `get`, UnreadError."""
         info = self._find(digest)
         with self._store.keep_packs(), _open(path) as stream:
@@ -118,7 +120,7 @@ class Blobs:
                 held = held[len(stored) :]
             return not held and next(pieces, b"") == b""
 
-    def stat(self, digest: Digest) -> BlobStat:
+    def stat(self, digest: Digest | Sha256) -> BlobStat:
         """Raises BlobNotFoundError, CollisionError."""
         info = self._find(digest)
         place = self._store.contents.places([info.sha256])[info.sha256]
@@ -129,7 +131,7 @@ class Blobs:
             size, kind = sum(map(stored_share, parts.values())), "parts"
         else:
             size, kind = stored_share(place), KINDS[place.kind]
-        return BlobStat(info, size, kind, self._base(place), self._versions(digest, info))
+        return BlobStat(info, size, kind, self._base(place), self._versions(info))
 
     def _give(self, writer: GroupWriter, stream: SteadyStream) -> BlobInfo:
         if stream.stat.st_size > PART_THRESHOLD:
@@ -140,10 +142,12 @@ class Blobs:
         writer.add(info, data)
         return info
 
-    def _find(self, digest: Digest) -> BlobInfo:
-        found = self._store.contents.with_digest(digest)
+    def _find(self, digest: Digest | Sha256) -> BlobInfo:
+        contents = self._store.contents
+        meant = contents.meant(digest)
+        found = [info for info in meant if info.sha256 in contents.places([info.sha256])]
         if not found:
-            if digest in self._store.contents.purged():
+            if any(info in contents.purged() for info in meant):
                 raise BlobNotFoundError(
                     f"the content {digest.hex()} was purged", digest=digest.hex()
                 )
@@ -155,7 +159,8 @@ class Blobs:
         if len(found) > 1:
             raise CollisionError(
                 f"{len(found)} contents have the SHA-1 {digest.hex()}",
-                hint="take the one that is meant out of a version: `epmstore cat VERSION:PATH`",
+                hint="name the one that is meant by its SHA-256: "
+                + ", ".join(info.sha256.hex() for info in found),
                 digest=digest.hex(),
                 sha256=[info.sha256.hex() for info in found],
             )
@@ -166,9 +171,9 @@ class Blobs:
             return None
         return self._store.contents.address(place.base)
 
-    def _versions(self, digest: Digest, info: BlobInfo) -> tuple[tuple[str, int], ...]:
+    def _versions(self, info: BlobInfo) -> tuple[tuple[str, int], ...]:
         versions: set[tuple[str, int]] = set()
-        spans = self._store.entries.with_content(digest)
+        spans = self._store.entries.with_content(info.digest)
         states = {app: index_state(self._store, app) for app in {app for app, _ in spans}}
         for app, span in spans:
             if span.entry.content != info:

@@ -14,13 +14,13 @@ from epmstore.care.forget import Forgotten, forget, unforget
 from epmstore.care.fsck import fsck
 from epmstore.care.gc import GcResult, collect
 from epmstore.care.heal import repair as mend
-from epmstore.care.purge import Purged, digests_of, purge
+from epmstore.care.purge import Purged, contents_of, purge
 from epmstore.care.stats import Stats, collect_stats
 from epmstore.catalog import appcat
 from epmstore.catalog.model import Actor
 from epmstore.catalog.retention import DEFAULT, Policy
 from epmstore.clock import to_rfc3339
-from epmstore.digest import Digest
+from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.errors import NotFoundError
 from epmstore.progress import Progress
 from epmstore.reckon import Reckoning
@@ -131,20 +131,22 @@ class Care:
 
     def purge(
         self,
-        digests: Collection[Digest],
+        contents: Collection[BlobInfo | Digest | Sha256],
         *,
         path: RelPath | None = None,
         reason: str | None = None,
         dry_run: bool = False,
     ) -> Purged:
         """Destroy contents everywhere in the store; the fact that they were recorded stays, and
-        everything else of the versions that had them. `path` is only noted.
+        everything else of the versions that had them, and whatever shares only a SHA-1 with them.
+        `path` is only noted.
 
-        Raises BlobNotFoundError, ConflictError, DamagedError, BusyError, OSError.
+        Raises BlobNotFoundError, CollisionError (a SHA-1 that several have), ConflictError,
+        DamagedError, BusyError, OSError.
         """
         return purge(
             self._store,
-            digests,
+            contents,
             path=path,
             reason=reason,
             dry_run=dry_run,
@@ -152,11 +154,11 @@ class Care:
             progress=self._progress,
         )
 
-    def digests_of(self, key: str, path: RelPath) -> tuple[Digest, ...]:
-        """The addresses of all contents that a path ever had. Raises AppNotFoundError,
+    def contents_of(self, key: str, path: RelPath) -> tuple[BlobInfo, ...]:
+        """All contents that a path ever had. Raises AppNotFoundError,
         PathNotFoundError.
         """
-        return digests_of(self._store, self._app(key), path)
+        return contents_of(self._store, self._app(key), path)
 
     def gc(self, *, dry_run: bool = False, now: bool = False) -> GcResult:
         """Free the space of what no version needs that is not forgotten. What a policy forgot

@@ -13,7 +13,7 @@ from epmstore.catalog.model import VersionRecord
 from epmstore.catalog.selector import Resolved, parse_selector, resolve
 from epmstore.catalog.state import CatalogState, VersionInfo, reduce
 from epmstore.checkout.differences import recorded_pairs
-from epmstore.digest import Digest
+from epmstore.digest import Digest, Sha256
 from epmstore.errors import (
     BlobNotFoundError,
     DamagedError,
@@ -105,7 +105,7 @@ class History:
             raise self._no_path(path, version)
         if entry.content is None:
             raise UsageError(f"no content is recorded of {path!r} ({_what(entry)})")
-        if entry.content.digest in self._store.contents.purged():
+        if entry.content in self._store.contents.purged():
             raise BlobNotFoundError(
                 f"the content of {path!r} in version {version} was purged",
                 digest=entry.content.digest.hex(),
@@ -164,8 +164,13 @@ class History:
         spans = [s for path in paths for s in self._store.entries.history(self.app.uuid, path)]
         return sorted(spans, key=lambda span: (os.fsencode(span.entry.path), span.since))
 
-    def find_content(self, digest: Digest) -> list[Span]:
+    def find_content(self, address: Digest | Sha256) -> list[Span]:
         """The states of every path, past and present, that had a content."""
+        meant = self._store.contents.meant(address)
+        found = [s for digest in {i.digest for i in meant} for s in self._with_content(digest)]
+        return [span for span in found if span.entry.content in meant]
+
+    def _with_content(self, digest: Digest) -> list[Span]:
         found = self._store.entries.with_content(digest)
         return [span for app, span in found if app == self.app.uuid]
 

@@ -157,7 +157,7 @@ class Repairing(Verifying):
             and (one is None or _differ(one, two))
             # of the others the plan says that they are not restored; nobody stores them again
             and "secret" not in (two.path_class, classify(path, False))
-            and two.content.digest not in purged
+            and two.content not in purged
         }
         about: set[BlobInfo | None] = {entry.content for entry in look.changes.come()}
         missing = set(self._store.blobs.missing(wanted)) - about

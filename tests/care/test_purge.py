@@ -169,11 +169,11 @@ def test_by_path_all_that_it_held_goes(leaked: Leak) -> None:
     host = leaked.host
     edited = host.kept[3][NAME]
     with host.open() as ws:
-        digests = ws.care.digests_of("crm", RelPath(NAME))
-        assert digests == (leaked.digest, digest_of(edited))
-        ws.care.purge(digests, path=RelPath(NAME))
+        contents = ws.care.contents_of("crm", RelPath(NAME))
+        assert [info.digest for info in contents] == [leaked.digest, digest_of(edited)]
+        ws.care.purge(contents, path=RelPath(NAME))
         with pytest.raises(PathNotFoundError):
-            ws.care.digests_of("crm", RelPath("bin/never"))
+            ws.care.contents_of("crm", RelPath("bin/never"))
         assert {record.path for record in ws.app("crm").state().purged} == {NAME}
         assert ws.care.fsck(1.0, seed=1).clean
     assert traces(host.path) == []
