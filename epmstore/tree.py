@@ -94,6 +94,11 @@ def shifted_sum(start: int, *, gone: Iterable[Entry], come: Iterable[Entry]) -> 
     return (start - tree_sum(gone) + tree_sum(come)) % SUM_MODULUS
 
 
+def is_disclosed(old: Entry, new: Entry) -> bool:
+    """Whether a content that was secret, and so was never stored, is to be stored from now on."""
+    return old.path_class == "secret" != new.path_class and new.content is not None
+
+
 def changed_fields(old: Entry, new: Entry) -> list[Field]:
     """In what two entries of one path differ, in the order of json.md; empty if they are equal.
 

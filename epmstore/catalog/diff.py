@@ -11,7 +11,7 @@ import msgspec
 
 from epmstore.catalog.model import Counts
 from epmstore.relpath import RelPath, sort_paths
-from epmstore.tree import Entry, Field, Tree, changed_fields
+from epmstore.tree import Entry, Field, Tree, changed_fields, is_disclosed
 
 Kind: TypeAlias = Literal["added", "modified", "removed"]
 
@@ -45,7 +45,7 @@ def change(path: RelPath, old: Entry | None, new: Entry | None) -> Change | None
         return None if new is None else Change(path, "added", (), None, new)
     if new is None:
         return Change(path, "removed", (), old, None)
-    fields = changed_fields(old, new)
+    fields = changed_fields(old, new) or (["content"] if is_disclosed(old, new) else [])
     return Change(path, "modified", tuple(fields), old, new) if fields else None
 
 

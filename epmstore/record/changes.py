@@ -14,7 +14,7 @@ from epmstore.record.ingest import Ingested
 from epmstore.record.observe import Observation
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.scan.problem import Problem
-from epmstore.tree import SUM_MODULUS, Entry, changed_fields, shifted_sum
+from epmstore.tree import SUM_MODULUS, Entry, changed_fields, is_disclosed, shifted_sum
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -71,10 +71,12 @@ def judge_changes(found: Observation, ingested: Ingested) -> Changes:
 
 
 def _differ(recorded: Entry, entry: Entry) -> bool:
-    """Whether there are `changed_fields`. Asked of every entry, and nearly always plain."""
+    """Whether there are `changed_fields`, or a content must now be stored. Asked of every entry,
+    and nearly always plain.
+    """
     if recorded.path_class == entry.path_class:
         return recorded != entry
-    return bool(changed_fields(recorded, entry))
+    return bool(changed_fields(recorded, entry)) or is_disclosed(recorded, entry)
 
 
 def with_link(entry: Entry, same_as: RelPath | None) -> Entry:

@@ -22,7 +22,7 @@ import msgspec
 
 from epmstore.blobs.pack import WrittenGroup, discard_written
 from epmstore.child import Child, cores
-from epmstore.digest import Digest, Sha256
+from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.packed import PackedEntries
 from epmstore.progress import SILENT, Progress
 from epmstore.record.identities import Identities
@@ -292,11 +292,11 @@ def _is_plainly_new(candidate: Candidate) -> bool:
 
 
 def _task(candidate: Candidate) -> Task:
-    found, recorded = candidate.stat, candidate.recorded
+    found = candidate.stat
     return Task(
         candidate.path,
         candidate.path_class,
-        None if recorded is None else recorded.content,
+        _stored(candidate),
         found.st_mode,
         found.st_ino,
         found.st_dev,
@@ -304,6 +304,16 @@ def _task(candidate: Candidate) -> Task:
         found.st_mtime_ns,
         found.st_ctime_ns,
     )
+
+
+def _stored(candidate: Candidate) -> BlobInfo | None:
+    """The content that is recorded of a path and stored; what is read to be the same is not stored
+    again.
+    """
+    recorded = candidate.recorded
+    if recorded is None or (recorded.path_class == "secret" != candidate.path_class):
+        return None
+    return recorded.content
 
 
 def _collided(examined: Iterable[Examined]) -> Iterator[RelPath]:

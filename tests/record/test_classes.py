@@ -1,10 +1,12 @@
 """Paths of class state, secret, config and ignore, and rules that change."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from epmstore.errors import EpmError
+from epmstore.relpath import RelPath
 from epmstore.workspace import Workspace
 from tests.record.place import Place
 
@@ -117,3 +119,23 @@ def test_drift_of_state_alone_does_not_hold_a_rollback_back(place: Place) -> Non
         assert crm.versions()[-1].version == newest + 2
     assert (place.root / "new.log").read_bytes() == b"a log that is new"
     assert not (place.root / "app.log").exists()
+
+
+@pytest.mark.parametrize("is_touched", [False, True])
+def test_what_is_secret_no_more_is_stored(place: Place, is_touched: bool) -> None:
+    """Its digest was known all the time; its content was not."""
+    with Workspace.open(place.store, clock=place.clock) as workspace:
+        workspace.apps.set("crm", remove={"secret": ["*.key"]})
+    if is_touched:
+        os.utime(place.root / "tls.key")
+    assert place.snapshot() == 1
+    place.write("tls.key", b"other")
+    with place.open() as crm:
+        assert b"".join(crm.cat("1", RelPath("tls.key"))) == SECRET
+        [change] = crm.diff("0", "1")
+        assert (change.path, change.fields) == (
+            "tls.key",
+            ("mtime",) if is_touched else ("content",),
+        )
+        crm.checkout("1")
+    assert (place.root / "tls.key").read_bytes() == SECRET

@@ -34,6 +34,7 @@ from tests.worlds.world import Moment, World, of_version
 
 LONGEST = 15.0
 """Seconds that a command may take in a world so small, locks of others included."""
+STORED = ("program", "config")
 REMEDIES = frozenset({"gc", "rebuild", "fsck", "unforget", "snapshot", "store", "undo"})
 """Commands that a hint names in order to change something."""
 DOCUMENTED = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 130})
@@ -154,11 +155,13 @@ def claims_are_true(
 
 
 def _only_class(one: Claims, two: Claims, path: bytes) -> bool:
-    """A class alone may lag until the path changes; of `state` nothing else is told."""
-    a, b = one.get(path), two.get(path)
-    if a is None or b is None or a.path_class == b.path_class:
+    """A class alone may lag until the path changes, as long as a content that must be stored is."""
+    wanted, found = one.get(path), two.get(path)
+    if wanted is None or found is None or wanted.path_class == found.path_class:
         return False
-    return "state" in (a.path_class, b.path_class) or a.facts == b.facts
+    if wanted.path_class in STORED and found.path_class not in STORED:
+        return wanted.kind != "file" and wanted.kind == found.kind
+    return "state" in (wanted.path_class, found.path_class) or wanted.facts == found.facts
 
 
 def _plain(claims: Claims) -> Claims:
