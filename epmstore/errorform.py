@@ -4,6 +4,7 @@ import errno
 import os
 
 from epmstore.errors import DiskFullError, EpmError
+from epmstore.limits import limit_error
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -29,6 +30,8 @@ def from_system(error: OSError, *, hint: str | None = None) -> EpmError:
     if error.errno in _FULL:
         full = "free some space: `epmstore gc` after `epmstore forget`, then run the command again"
         return DiskFullError(message, hint=full, **data)
+    if (limit := limit_error(error, names[0] if names else "not done")) is not None:
+        return limit
     if error.errno in (errno.EACCES, errno.EPERM):
         hint = "run it as root, or as the user who owns the store and the application"
     elif error.errno == errno.EROFS:
@@ -36,6 +39,15 @@ def from_system(error: OSError, *, hint: str | None = None) -> EpmError:
     elif names:
         hint = None
     return EpmError(message, hint=hint, **data)
+
+
+def is_unwritable(error: EpmError | OSError) -> bool:
+    """Whether nothing can be written where something was to be: no room, or read-only. What only
+    reads goes on then.
+    """
+    if isinstance(error, EpmError):
+        return isinstance(error, DiskFullError) or error.data.get("errno") == errno.EROFS
+    return error.errno in (*_FULL, errno.EROFS)
 
 
 def plain_text(text: str) -> str:

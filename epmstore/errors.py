@@ -1,6 +1,6 @@
 """Every error that epmstore raises on purpose, as one tree.
 
-EpmError                    exit 4    the operation failed: DiskFullError, HookError
+EpmError                    exit 4    the operation failed: DiskFullError, HookError, LimitError
   UsageError                exit 2    bad arguments or configuration
   IncompleteError           exit 3    done in part; the rest is named
   NotFoundError             exit 5    AppNotFoundError, VersionNotFoundError, PathNotFoundError,
@@ -36,6 +36,14 @@ class EpmError(Exception):
 
 class DiskFullError(EpmError):
     code = "disk_full"
+
+
+class LimitError(EpmError):
+    """This process or host has no more of what it may have; `data["limit"]` says of what. It says
+    nothing about what was being looked at.
+    """
+
+    code = "limit"
 
 
 class HookError(EpmError):
@@ -137,6 +145,12 @@ class RootError(ConflictError):
     """The root is not the directory that was registered, or may not be used as one."""
 
     code = "root"
+
+
+class UnreadableRootError(RootError):
+    """The root is there, as far as can be told, and cannot be looked at."""
+
+    code = "root_unreadable"
 
 
 class InUseError(ConflictError):

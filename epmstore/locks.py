@@ -19,6 +19,7 @@ from epmstore.errors import BusyError
 
 POLL_SECONDS = 0.05
 WAIT_SECONDS = 10.0
+_UNWRITABLE = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM)
 
 
 @contextlib.contextmanager
@@ -31,10 +32,14 @@ def hold(
     wait: float = WAIT_SECONDS,
     owner: str = "",
 ) -> Iterator[None]:
-    """Hold the lock `name` for the block. Who is only `reading` can hold it where the file system
-    is mounted read-only, too. Raises BusyError, naming the holder, after `wait` s; OSError.
+    """Hold the lock `name` for the block. Who is only `reading` can hold it where nothing can be
+    written, too; if nobody ever took it there, nobody holds it. Raises BusyError, naming the
+    holder, after `wait` s; OSError.
     """
     fd = _open(folder, name, reading=reading)
+    if fd is None:
+        yield
+        return
     try:
         _acquire(fd, name, shared=shared, wait=wait)
         if shared:
@@ -67,19 +72,28 @@ def is_held(folder: Path, name: str) -> bool:
         os.close(fd)
 
 
-def _open(folder: Path, name: str, *, reading: bool) -> int:
+def _open(folder: Path, name: str, *, reading: bool) -> int | None:
+    """Null for a reader, where there is no such lock and none can be made."""
     with directory(folder) as parent, about(folder / name):
         try:
-            return fsio.open_append(name, parent)
-        except FileNotFoundError:
-            with contextlib.suppress(FileExistsError):
-                return fsio.create(name, parent)
-            return fsio.open_append(name, parent)
+            return _open_or_make(name, parent)
         except OSError as error:
-            if error.errno != errno.EROFS or not reading:
+            if not reading or error.errno not in _UNWRITABLE:
                 raise
+        try:
             # the lock counts all the same: elsewhere the folder may be mounted writable
             return fsio.open_file(name, parent)
+        except FileNotFoundError:
+            return None
+
+
+def _open_or_make(name: str, parent: int) -> int:
+    try:
+        return fsio.open_append(name, parent)
+    except FileNotFoundError:
+        with contextlib.suppress(FileExistsError):
+            return fsio.create(name, parent)
+        return fsio.open_append(name, parent)
 
 
 def _acquire(fd: int, name: str, *, shared: bool, wait: float) -> None:

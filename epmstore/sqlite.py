@@ -3,7 +3,7 @@ alone.
 
 WAL with synchronous=NORMAL; only who holds the `write` lock writes or checkpoints; readers open
 `mode=ro`, so that they never checkpoint (SQLite before 3.51.3 can lose the WAL when two connections
-do).
+do), and without writing where nothing can be written.
 """
 
 import contextlib
@@ -13,9 +13,10 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
-from epmstore import fsio
+from epmstore import fsio, sqlitecopy
 from epmstore.atomic import directory
 from epmstore.errors import DamagedError, OutdatedIndexError
+from epmstore.limits import is_out_of_descriptors
 
 APPLICATION_ID = 0x45504D53
 """`EPMS`: what `file` shows for our databases."""
@@ -40,9 +41,45 @@ def _create(path: Path) -> None:
         os.close(fsio.create(path.name, parent))
 
 
+_CANNOT_SHARE = (
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_FULL,
+)
+_NO_SHARED_FILE = (
+    sqlite3.SQLITE_IOERR_SHMOPEN,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+    sqlite3.SQLITE_IOERR_SHMMAP,
+    sqlite3.SQLITE_IOERR_SHMLOCK,
+)
+
+
 def open_reader(path: Path) -> sqlite3.Connection:
-    """Raises sqlite3.Error if the file is not there or is no database."""
-    return _connect(path, "ro")
+    """Reading needs no write: where nothing can be put beside the file, what is read is a copy in
+    memory, as it is now. Raises sqlite3.Error if the file is not there or is no database.
+    """
+    try:
+        connection = _connect(path, "ro")
+        try:
+            _pragma(connection, "user_version")  # looks into the file, if nothing before did
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.DatabaseError as error:
+        if not _lacks_shared_file(error) or not path.is_file() or is_out_of_descriptors():
+            raise
+        return _prepared(sqlitecopy.open_copy(path))
+    return connection
+
+
+def _lacks_shared_file(error: sqlite3.DatabaseError) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and (code & 0xFF in _CANNOT_SHARE or code in _NO_SHARED_FILE)
+
+
+def is_copy(connection: sqlite3.Connection) -> bool:
+    """Whether it reads a copy in memory, which shows nothing of what is written later."""
+    return isinstance(connection, sqlitecopy.Copy)
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -55,6 +92,10 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         check_same_thread=False,
         timeout=10.0,
     )
+    return _prepared(connection)
+
+
+def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
     try:
         for pragma in (
             "trusted_schema=OFF",

@@ -11,7 +11,8 @@ from typing import Final
 
 from watchdog.observers.inotify_c import InotifyEvent
 
-from epmstored.inotify import APPEARED, Queue
+from epmstored.inotify import APPEARED
+from epmstored.kernelqueue import Queue
 
 FILE: Final = b"appcat.json"
 EVERY: Final = 30.0

@@ -17,6 +17,7 @@ from epmstore.catalog.model import Reason
 from epmstore.clock import to_rfc3339
 from epmstore.errors import BusyError, ConflictError, EpmError, RootError
 from epmstore.record.change import ChangeOpenError
+from epmstore.record.root import is_gone
 from epmstore.workspace import AppHandle, Workspace
 from epmstored import halfdone
 from epmstored.bridge import Bridge
@@ -263,10 +264,11 @@ class AppRecorder:
         try:
             if not await self._root.check():
                 return
-        except (RootError, OSError) as error:
-            await self._gone(error)
-            return
-        except EpmError as error:  # of the store: of the root, nothing is known yet
+        except (EpmError, OSError) as error:
+            if is_gone(error):
+                await self._gone(error)
+                return
+            # of the store, the host or a permission: of the root, nothing is known
             self._report.failed(error)
             self.ready.set()
             return

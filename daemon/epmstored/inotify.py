@@ -9,12 +9,8 @@ moves is let go under its old name and watched anew, as a new one, under the new
 for is not queued (no opens, no reads). Folders are reached by descriptors, never through a symlink.
 """
 
-import array
-import ctypes
 import errno
-import fcntl
 import os
-import termios
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -23,17 +19,16 @@ from typing import Final, TypeAlias
 from watchdog.observers.inotify_c import (
     InotifyConstants,
     InotifyEvent,
-    InotifyFD,
     Mask,
     WatchDescriptor,
-    inotify_add_watch,
-    inotify_rm_watch,
 )
 
-from epmstore.errors import EpmError
+from epmstore.errors import EpmError, LimitError, UnreadableRootError
+from epmstore.limits import is_out_of_descriptors, limit_error
 from epmstore.relpath import join
 from epmstore.scan.scope import Scope
 from epmstored.clock import DaemonClock
+from epmstored.kernelqueue import SharedQueue
 from epmstored.watcher import Hints, Notify, WatchLimitError
 
 OpenScope: TypeAlias = Callable[[], AbstractContextManager[Scope]]
@@ -49,8 +44,6 @@ MASK: Final = Mask(
     APPEARED | _LEFT | _WRITTEN | _C.IN_ATTRIB | _C.IN_DELETE_SELF | _C.IN_MOVE_SELF
     | _C.IN_ONLYDIR | _C.IN_EXCL_UNLINK
 )  # fmt: skip
-PAUSE: Final = 0.01
-"""Seconds between two readings, in which the kernel merges what is the same."""
 
 
 class _Folder:
@@ -112,68 +105,21 @@ class _Noticed:
         return not self._hints
 
 
-class Queue(InotifyFD):
-    """A kernel queue, and the thread that hands on what is in it. Watches are kept by their owner,
-    so watchdog's own table of them stays empty.
-    """
-
-    def __init__(self, handle: Callable[[list[InotifyEvent]], None]) -> None:
-        super().__init__()
-        self._handle = handle
-        self._is_handling = False
-
-    def run(self) -> None:
-        while self.should_keep_running():
-            if events := self.read_events():
-                self._handle(events)
-                self._is_handling = False
-                self.stopped_event.wait(PAUSE)
-
-    def _check_inotify_fd(self) -> bool:
-        """Waits for events; called by watchdog right before it takes them out of the queue."""
-        self._is_handling = False
-        self._is_handling = super()._check_inotify_fd()
-        return self._is_handling
-
-    def is_quiet(self) -> bool:
-        """Whether nothing is in the kernel's queue, and what was is handled. From any thread."""
-        if self._is_handling:
-            return False
-        waiting = array.array("i", [0])
-        try:
-            fcntl.ioctl(self._inotify_fd, termios.FIONREAD, waiting)
-        except OSError:
-            return False
-        return waiting[0] == 0 and not self._is_handling
-
-    def watch(self, fd: int, mask: int) -> WatchDescriptor:
-        """Watch an open directory. Raises OSError."""
-        wd = inotify_add_watch(self._inotify_fd, b"/proc/self/fd/%d" % fd, Mask(mask))
-        if wd == -1:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
-        return wd
-
-    def unwatch(self, wd: WatchDescriptor) -> None:
-        """No error if it is gone already."""
-        inotify_rm_watch(self._inotify_fd, wd)
-
-    def end(self) -> None:
-        """Stop, and wait for the thread."""
-        self.stop()
-        if self.is_alive():
-            self.join()
-
-
 class InotifyWatcher:
-    """Watches one root with a kernel queue and a thread of its own."""
+    """Watches one root, with a thread of its own and a seat at the queue of all roots."""
 
-    def __init__(self, open_scope: OpenScope, clock: DaemonClock, notify: Notify) -> None:
-        """Raises WatchLimitError if the host does not allow another queue."""
+    def __init__(
+        self,
+        open_scope: OpenScope,
+        clock: DaemonClock,
+        notify: Notify,
+        shared: SharedQueue | None = None,
+    ) -> None:
+        """Raises WatchLimitError if the host does not allow a queue, LimitError."""
         try:
-            self._queue = Queue(self._handle)
+            self._seat = (shared or SharedQueue()).join(self._handle)
         except OSError as error:
-            raise _limit(error) from None
+            raise _no_queue(error) from None
         self._open_scope = open_scope
         self._noticed = _Noticed(clock, notify)
         self._lock = threading.Lock()
@@ -191,13 +137,14 @@ class InotifyWatcher:
     # The Watcher protocol.
 
     def start(self) -> None:
-        self._queue.start()
+        self._seat.start()
         self.renew()
 
     def take(self) -> Hints:
         return self._noticed.take()
 
     def renew(self) -> None:
+        """Raises WatchLimitError, LimitError, RootError, OSError."""
         self._generation += 1
         with self._open_scope() as scope:
             with self._lock:
@@ -211,10 +158,12 @@ class InotifyWatcher:
                 self._forget(folder)
 
     def is_quiet(self) -> bool:
-        return self._queue.is_quiet() and self._noticed.is_empty
+        return self._seat.is_quiet() and self._noticed.is_empty
 
     def close(self) -> None:
-        self._queue.end()
+        with self._lock:
+            watched = list(self._by_wd)
+        self._seat.end(watched)
 
     @property
     def watched(self) -> int:
@@ -231,6 +180,8 @@ class InotifyWatcher:
                         self._on(event, scope)
             except WatchLimitError:
                 self._flags["limit"] = True
+            except (UnreadableRootError, LimitError):  # of the root that says nothing
+                self._flags["lost"] = True
             except (EpmError, OSError):  # no root, or something is wrong with this host
                 self._flags |= {"root": True, "lost": True}
             self._noticed.add(self._touched, self._files, **self._flags)
@@ -318,7 +269,7 @@ class InotifyWatcher:
             return [(folder, join(path, name)) for name in scope.below(fd, path)]
         except OSError as error:
             if error.errno not in _NOT_THERE:
-                raise
+                raise limit_error(error, f"{path or '.'} cannot be watched") or error from None
             if error.errno == errno.EACCES:
                 self._shut[path] = parent
             return []
@@ -326,7 +277,7 @@ class InotifyWatcher:
     def _watch(self, parent: _Folder | None, path: str, fd: int) -> _Folder:
         """Watch an open folder, whichever name it was watched under before."""
         try:
-            wd = self._queue.watch(fd, MASK)
+            wd = self._seat.watch(fd, MASK)
         except OSError as error:
             raise _limit(error) from None
         folder = self._by_wd.get(wd)
@@ -358,11 +309,19 @@ class InotifyWatcher:
             folder = pending.pop()
             pending += folder.children.values()
             if self._by_wd.get(folder.wd) is folder:
-                self._queue.unwatch(folder.wd)
+                self._seat.unwatch(folder.wd)
             self._detach(folder)
 
 
 def _limit(error: OSError) -> Exception:
-    if error.errno in (errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+    """Why a folder cannot be watched."""
+    if error.errno in (errno.ENOSPC, errno.ENOMEM):
         return WatchLimitError(error)
     return error
+
+
+def _no_queue(error: OSError) -> Exception:
+    """The kernel says the same of two limits: of its queues, and of our descriptors."""
+    if error.errno == errno.EMFILE and not is_out_of_descriptors():
+        return WatchLimitError(error)
+    return limit_error(error, "the kernel's events cannot be had") or error

@@ -16,7 +16,7 @@ import pathspec
 import epmstore.workspace.care
 import epmstore.workspace.catalogs
 import epmstore.workspace.vendors
-from epmstore import __version__
+from epmstore import __version__, limits
 from epmstore.config import DaemonConfig
 from epmstore.errors import EpmError, UsageError
 from epmstore.places import SYSTEM_STORE
@@ -43,6 +43,7 @@ By then another release may be in their place.
 def main(args: list[str] | None = None) -> int:
     """Run until a signal; the exit code."""
     options = _parser().parse_args(args)
+    limits.raise_descriptors()
     keep_little()
     try:
         asyncio.run(_service(options.store).run())

@@ -34,6 +34,8 @@ class RootWatch:
         """Whether the watcher says that it cannot go on."""
         self._was_away = False
         """Whether the root was gone since it was looked at."""
+        self._is_unknown = False
+        """Whether the last check could not be made."""
         self.now: Watching | None = None
         """Null while there is no root, or it could not be watched yet."""
         self.next = clock.monotonic()
@@ -59,16 +61,18 @@ class RootWatch:
 
     async def check(self) -> bool:
         """That the root is the directory that is watched, with the same mounts in it; if not, watch
-        what is there now. Whether a watcher was started: then everything is to be looked at. Raises
-        RootError, OSError.
+        what is there now. Whether everything is to be looked at: a watcher was started, or the last
+        check could not be made. Raises EpmError, OSError; what is watched stays watched then.
         """
+        was_known, self._is_unknown = not self._is_unknown, True
         rhythm = self._rhythm
         # No event tells that a symlink in the path of a followed root leads elsewhere now.
         again = min(rhythm.root, rhythm.settle) if self._app.follow else rhythm.root
         self.next = self._clock.monotonic() + again
         what = await self._bridge.run(lambda _: look_at_root(self._app))
         if self.now is not None and self.now.what == what and not self._is_stale:
-            return False
+            self._is_unknown = False
+            return not was_known
         self._is_stale = False
         await self.let_go()
         if self._was_away:
@@ -76,11 +80,12 @@ class RootWatch:
             await self._bridge.run(lambda ws: ws.apps.check_resembles(self._app))
             self._was_away = False
         self.now = await self._bridge.run(lambda _: self._watch(self._app, self._notify))
+        self._is_unknown = False
         return True
 
     async def lose(self, *, was_known: bool) -> None:
         """There is no root."""
-        self._was_away = was_known
+        self._was_away, self._is_unknown = was_known, False
         await self.let_go()
 
     async def let_go(self) -> None:

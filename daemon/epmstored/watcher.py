@@ -50,7 +50,10 @@ class WatchLimitError(EpmError):
     code = "watch_limit"
 
     def __init__(self, error: OSError) -> None:
-        queues = error.errno in (errno.EMFILE, errno.ENFILE)
+        if error.errno == errno.ENOMEM:
+            super().__init__("the kernel has no memory for more watches", setting="memory")
+            return
+        queues = error.errno == errno.EMFILE
         setting = "fs.inotify.max_user_instances" if queues else "fs.inotify.max_user_watches"
         super().__init__(
             f"the kernel allows no more watches ({setting})",

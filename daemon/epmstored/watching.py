@@ -18,6 +18,7 @@ from epmstore.scan.mounts import FilesystemInfo, filesystem, mounted_below
 from epmstore.scan.scope import Scope
 from epmstored.clock import DaemonClock
 from epmstored.inotify import InotifyWatcher, OpenScope
+from epmstored.kernelqueue import SharedQueue
 from epmstored.polling import PollingWatcher
 from epmstored.watcher import Notify, Watcher, WatchLimitError
 
@@ -58,8 +59,11 @@ class Watching(msgspec.Struct, frozen=True):
 
 def chooser(store: Path, clock: DaemonClock, poll: float) -> WatcherFactory:
     """Decides for each root of the apps of a store, and starts what it decided on; `poll` is how
-    often a root is looked at that cannot be watched. Raises RootError, OSError.
+    often a root is looked at that cannot be watched. All roots share one kernel queue. Raises
+    RootError, LimitError, OSError.
     """
+
+    shared = SharedQueue()
 
     def choose(app: App, notify: Notify) -> Watching:
         skip = frozenset({identity_of(os.stat(store))})
@@ -67,7 +71,7 @@ def chooser(store: Path, clock: DaemonClock, poll: float) -> WatcherFactory:
             what, trouble = watched(app, root), why_not(filesystem(root.fd))
         if trouble is None:
             try:
-                return Watching(_inotify(app, skip, store, clock, notify), what)
+                return Watching(_inotify(app, skip, store, clock, notify, shared), what)
             except WatchLimitError as error:
                 trouble = error.message
         watcher = PollingWatcher(clock, poll)
@@ -129,10 +133,15 @@ def open_scope(app: App, rules: Rules, skip: frozenset[Identity], store: Path) -
 
 
 def _inotify(
-    app: App, skip: frozenset[Identity], store: Path, clock: DaemonClock, notify: Notify
+    app: App,
+    skip: frozenset[Identity],
+    store: Path,
+    clock: DaemonClock,
+    notify: Notify,
+    shared: SharedQueue,
 ) -> InotifyWatcher:
-    rules = Rules(app.patterns, app.noisy)
-    watcher = InotifyWatcher(open_scope(app, rules, skip, store), clock, notify)
+    scope = open_scope(app, Rules(app.patterns, app.noisy), skip, store)
+    watcher = InotifyWatcher(scope, clock, notify, shared)
     try:
         watcher.start()
     except BaseException:

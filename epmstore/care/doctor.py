@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from epmstore import limits
 from epmstore.care.needs import APPCAT, index_state, open_journals
 from epmstore.catalog import appcat
 from epmstore.catalog.appcat import App
@@ -58,6 +59,7 @@ def examine(store: Store) -> list[Check]:
         _index(store),
         *_appcat_and_apps(store),
         _clock(store),
+        _descriptors(),
     ]
 
 
@@ -160,6 +162,15 @@ def _believed(found: Reckoning) -> str:
         return now
     left = format_duration(round(GRACE - found.doubt.lasted))
     return f"{now}; what a policy forgets is freed once it was observed for {left} more"
+
+
+def _descriptors() -> Check:
+    """That this process has room for more; the daemon tells its own in its metrics."""
+    used, soft, hard = limits.descriptors()
+    is_low = soft - used < limits.ENOUGH
+    hint = f"raise the limit of open files (`ulimit -n`, LimitNOFILE=); {hard} is the most now"
+    detail = f"{used} in use, {soft} allowed"
+    return Check("descriptors", not is_low, detail, hint if is_low else None)
 
 
 def _appcat_and_apps(store: Store) -> Iterator[Check]:

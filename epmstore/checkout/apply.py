@@ -8,7 +8,7 @@ finishing twice records once.
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -37,6 +37,7 @@ from epmstore.record.commit import Head, commit_fact, commit_version, store_grou
 from epmstore.record.ingest import ingest
 from epmstore.record.observe import Candidate
 from epmstore.record.recorder import Recorder
+from epmstore.record.reserve import storing, with_reserve
 from epmstore.record.root import Root
 from epmstore.record.rows import UNKNOWN, rows_after
 from epmstore.record.shelf import Shelf
@@ -76,10 +77,14 @@ class Applier:
     def apply(self, header: Header, steps: Sequence[Step]) -> Applied:
         """Raises OSError, DamagedError, BlobNotFoundError; before STAGED nothing is changed."""
         with self._store.keep_packs():
-            self._journal.begin(header, steps)
+            self._in_journal(lambda: self._journal.begin(header, steps))
             try:
                 staged, proof = self._stage(header, steps)
-                self._journal.reach("STAGED", inodes=staged.inodes, refused=staged.refused)
+                self._in_journal(
+                    lambda: self._journal.reach(
+                        "STAGED", inodes=staged.inodes, refused=staged.refused
+                    )
+                )
             except BaseException:
                 self._give_up()
                 raise
@@ -113,6 +118,11 @@ class Applier:
             return None
         with self._store.keep_packs():
             return self._finish(loaded, is_fresh=False)
+
+    def _in_journal(self, write: Callable[[], None]) -> None:
+        """A few bytes in the store, which its reserve is there for."""
+        with storing(self._store.path):
+            with_reserve(self._store.path, write)
 
     def _check_unswitched(self, loaded: Loaded) -> None:
         """Raises DamagedError if a staging folder knows more than its journal."""
@@ -158,7 +168,9 @@ class Applier:
         stage_fd = make_stage(self._root.fd, header.stage)
         try:
             proof = Proof.of(os.fstat(stage_fd))
-            self._journal.name_stage(proof)  # before anything is in it that somebody could miss
+            self._in_journal(
+                lambda: self._journal.name_stage(proof)
+            )  # before anything is in it that somebody could miss
             write_mark(stage_fd, self._store.identity.uuid, header.txid)
             staged = stage(
                 self._root.fd,
@@ -224,7 +236,7 @@ class Applier:
         version = self._record(header, steps, loaded.left, rescued)
         if state != "COMMITTED":
             self._hold(header, version)
-            self._journal.reach("COMMITTED")
+            self._in_journal(lambda: self._journal.reach("COMMITTED"))
         self._clean_up(loaded)
         known: dict[RelPath, Stat | None] = dict(checked.stats)
         for path in {*excused, *checked.wrong} if is_fresh else checked.stats:
@@ -248,7 +260,7 @@ class Applier:
         sync(self._root.fd, loaded.steps, everything=len(loaded.steps) >= SYNCFS_FROM)
         fsio.sync_directory(stage_fd)
         refused = [*loaded.refused, *done.refused]
-        self._journal.reach("SWITCHED", left=done.left, refused=refused)
+        self._in_journal(lambda: self._journal.reach("SWITCHED", left=done.left, refused=refused))
         after = msgspec.structs.replace(loaded, state="SWITCHED", left=done.left, refused=refused)
         return after, done.doubtful
 

@@ -19,6 +19,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from epmstore import limits
 from epmstore.catalog.hooks import Command
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -76,6 +77,7 @@ class Commands:
                 env={**_environment(), **environment},
                 start_new_session=True,
             )
+        limits.allow_as_before(process.pid)
         assert process.stdout is not None, "it is a pipe"
         with process.stdout as pipe:
             os.set_blocking(pipe.fileno(), False)

@@ -11,6 +11,7 @@ import sys
 
 from click.exceptions import Exit
 
+from epmstore import limits
 from epmstore.cli import failure
 from epmstore.cli.command import program
 from epmstore.cli.session import Session
@@ -25,6 +26,7 @@ the entries of a large tree, as often as Python would, costs a tenth of a snapsh
 def run(args: list[str]) -> int:
     """The exit code of one command line."""
     prepare_streams()
+    limits.raise_descriptors()
     gc.set_threshold(*COLLECT)
     session = Session()
     try:

@@ -23,10 +23,17 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from epmstore import fsio, sqlite
+from epmstore import fsio, limits, sqlite, sqlitecopy
 from epmstore.atomic import directory, remove_file
-from epmstore.errors import BusyError, DamagedError, DiskFullError, EpmError
+from epmstore.errors import (
+    BusyError,
+    DamagedError,
+    DiskFullError,
+    EpmError,
+    OutdatedIndexError,
+)
 from epmstore.index.numbers import Numbers
+from epmstore.sqlitecopy import signature
 
 SCHEMA_VERSION = 4
 VENDOR = "/refcat"
@@ -120,18 +127,37 @@ class Database:
         self.store_uuid = store_uuid
         self._lock = threading.RLock()
         self._reader: sqlite3.Connection | None = None
-        self._inode = -1
+        self._seen: object = None
+        """What the file was like when the reader was opened."""
+        self._aside: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
         self.interned = Interned()
 
     def close(self) -> None:
         with self._lock:
-            if self._reader is not None:
-                self._reader.close()
-                self._reader = None
+            for connection in (self._reader, self._aside):
+                if connection is not None:
+                    connection.close()
+            self._reader = self._aside = None
 
     def exists(self) -> bool:
-        return self.path.exists()
+        return self._aside is not None or self.path.exists()
+
+    def read_aside(self) -> None:
+        """From now on work on a copy in memory (an empty one if the index is missing or of an
+        earlier release), which nobody else sees: for whoever reads a store in which nothing can be
+        written, and whose index has to be caught up first. Raises DamagedError, OSError.
+        """
+        self.close()
+        with self._lock, _translated(self):
+            try:
+                found = sqlitecopy.open_copy(self.path)
+                self._check(found)
+            except (FileNotFoundError, OutdatedIndexError):
+                found = sqlitecopy.connect(b"")
+                self._create(found)
+            self._equip(found)
+            self._aside = found
 
     def check(self) -> None:
         """Look at every page. Raises DamagedError unless the file is a sound database of ours."""
@@ -147,12 +173,13 @@ class Database:
         Raises DamagedError for an index that is missing, of another store or schema, or no
         database.
         """
-        with self._lock, _translated(self.path):
+        with self._lock, _translated(self):
             if self._writer is not None:
                 yield self._writer
                 return
-            if self._reader is not None and self._reader.in_transaction:
-                yield self._reader
+            open_already = self._aside or self._reader
+            if open_already is not None and open_already.in_transaction:
+                yield open_already
                 return
             connection = self._current_reader()
             connection.execute("BEGIN")
@@ -169,12 +196,14 @@ class Database:
         the database, before the lock is given back; but not while somebody reads, so whoever goes
         on to take away what the index spoke of asks for a `durable` one.
         """
-        with self._lock, _translated(self.path):
+        with self._lock, _translated(self):
             if self._writer is not None:
                 yield self._writer
                 return
-            self.close()
-            connection = self._open_writer()
+            connection = self._aside
+            if connection is None:
+                self.close()
+                connection = self._open_writer()
             try:
                 if durable:
                     connection.execute("PRAGMA synchronous=FULL")
@@ -189,20 +218,44 @@ class Database:
             finally:
                 self._writer = None
                 self.interned = Interned()
-                connection.close()
+                if connection is not self._aside:
+                    connection.close()
 
     def _current_reader(self) -> sqlite3.Connection:
-        inode = os.stat(self.path).st_ino if self.path.exists() else -1
-        if self._reader is None or inode != self._inode:
+        if self._aside is not None:
+            return self._aside
+        if self._reader is None or self._seen != self._look(self._reader):
             self.close()
+            connection = self._opened()
+            self._reader, self._seen = connection, self._look(connection)
+        return self._reader
+
+    def _opened(self) -> sqlite3.Connection:
+        """The index of that name. While it is being replaced, what is opened may be of both."""
+        for _ in range(OPENINGS):
+            inode = inode_of(self.path)
             connection = sqlite.open_reader(self.path)
             try:
                 self._check(connection)
+            except (sqlite3.DatabaseError, DamagedError):
+                connection.close()
+                if inode == inode_of(self.path):
+                    raise
+                continue
             except BaseException:
                 connection.close()
                 raise
-            self._reader, self._inode = connection, inode
-        return self._reader
+            return connection
+        raise BusyError("the index is being replaced", hint="try again")
+
+    def _look(self, reader: sqlite3.Connection) -> object:
+        """What differs when another file has the name; and, of a copy, after every change."""
+        return signature(self.path) if sqlite.is_copy(reader) else inode_of(self.path)
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether what is being read is not the index any more, but what was one."""
+        return isinstance(self._seen, int) and self._seen != inode_of(self.path)
 
     def _open_writer(self) -> sqlite3.Connection:
         if not self.path.exists():
@@ -210,11 +263,15 @@ class Database:
         connection = sqlite.open_writer(self.path)
         try:
             self._check(connection)
-            connection.executescript(";".join((TEMPORARY_TABLES.rstrip("; \n"), *LATER_INDEXES)))
+            self._equip(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _equip(self, connection: sqlite3.Connection) -> None:
+        """With what only who writes needs, and what an earlier release did not make."""
+        connection.executescript(";".join((TEMPORARY_TABLES.rstrip("; \n"), *LATER_INDEXES)))
 
     def _make(self) -> None:
         """An empty index, which gets its name when it is whole: what a power cut left of one would
@@ -253,48 +310,78 @@ class Database:
             raise DamagedError("the index belongs to another store", hint="run `epmstore rebuild`")
 
 
-_WAL_INDEX = 32 << 10
-"""Bytes of the file that all who have a database open share; whoever reads needs it, too."""
-_NO_WAL = (
-    sqlite3.SQLITE_IOERR_SHMOPEN,
-    sqlite3.SQLITE_IOERR_SHMSIZE,
-    sqlite3.SQLITE_IOERR_SHMMAP,
+OPENINGS = 100
+"""How often an index that is replaced meanwhile is opened anew."""
+_DAMAGED = (
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_FORMAT,
+    sqlite3.SQLITE_ERROR,  # no such table, no such column
+    sqlite3.SQLITE_SCHEMA,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_TOOBIG,
 )
+"""What SQLite says of bytes. All else it says of the file, the host, or of others."""
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 
 @contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def _translated(database: Database) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        lacks_file = code is not None and (
-            code & 0xFF == sqlite3.SQLITE_CANTOPEN or code in _NO_WAL
+        raise _known(error, database) from error
+
+
+def _known(error: sqlite3.DatabaseError, database: Database) -> EpmError:
+    """As one of ours. Only what SQLite says of the bytes themselves is damage."""
+    path, code = database.path, getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_CORRUPT
+    kind = code & 0xFF
+    what = f"{path}: the index cannot be used now"
+    if kind in _BUSY or database.is_replaced:
+        return BusyError("the index is busy", hint="try again")
+    if kind in _DAMAGED or code == sqlite3.SQLITE_IOERR_SHORT_READ or not path.exists():
+        return DamagedError(f"the index cannot be used: {error}", hint="run `epmstore rebuild`")
+    if kind == sqlite3.SQLITE_NOMEM or code == sqlite3.SQLITE_IOERR_NOMEM:
+        return limits.memory_error(what)
+    if limits.is_out_of_descriptors():
+        return limits.descriptors_error(what)
+    if kind == sqlite3.SQLITE_FULL or _is_full(path.parent):
+        return DiskFullError(
+            f"no space left to write the index in {path.parent}",
+            hint=f"remove what is not the store's from the file system of {path.parent} (1 MiB"
+            " is enough to begin with); then `epmstore gc` can free more",
+            file=str(path),
         )
-        if code == sqlite3.SQLITE_FULL or (lacks_file and _is_full(path.parent)):
-            raise DiskFullError(
-                f"no space left for the index, which needs {_WAL_INDEX >> 10} KiB to be read",
-                hint=f"remove what is not the store's from the file system of {path.parent} (1 MiB"
-                " is enough to begin with); then `epmstore gc` can free more",
-                file=str(path),
-            ) from error
-        if code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise BusyError("the index is busy", hint="try again") from error
-        if os.path.exists(path) and os.statvfs(path).f_flag & os.ST_RDONLY:
-            raise EpmError(
-                f"{path}: the index cannot be read where the file system is read-only",
-                hint=f"mount it writable, work on a copy (cp -a {path.parent} ...), or read it"
-                " with `epmstore-rescue`",
-                file=str(path),
-                errno=errno.EROFS,
-            ) from error
-        raise DamagedError(
-            f"the index cannot be used: {error}", hint="run `epmstore rebuild`"
-        ) from error
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return EpmError(
+            f"{path}: the index cannot be written where the file system is read-only",
+            hint="mount it writable; what only reads needs no write",
+            file=str(path),
+            errno=errno.EROFS,
+        )
+    return EpmError(
+        f"{what}: {error}",
+        hint="try again; if it stays so, the permissions of the store and `dmesg` may say why",
+        file=str(path),
+    )
+
+
+_NEEDED = 32 << 10
+"""Bytes of the file that all who write a database share."""
+
+
+def inode_of(path: Path) -> int:
+    """-1 if there is none."""
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return -1
 
 
 def _is_full(folder: Path) -> bool:
     """Whether a file system has no room for what SQLite puts beside a database."""
     found = os.statvfs(folder)
     blocks = found.f_bavail if os.geteuid() else found.f_bfree
-    return blocks * found.f_frsize < _WAL_INDEX or (found.f_files > 0 and found.f_ffree == 0)
+    return blocks * found.f_frsize < _NEEDED or (found.f_files > 0 and found.f_ffree == 0)

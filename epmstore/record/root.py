@@ -15,9 +15,14 @@ import msgspec
 
 from epmstore import fsio
 from epmstore.catalog.appcat import App
-from epmstore.errors import RootError
+from epmstore.errors import EpmError, RootError, UnreadableRootError
+from epmstore.limits import OURS, limit_error
+from epmstore.scan.problem import judge
 
 _FORBIDDEN = "run it as root, or as a user who may read the root"
+_UNREADABLE = (
+    "the file system says so, and `dmesg` may say why; nothing is recorded until it can be read"
+)
 _GONE = (
     "mount it or put it back; `epmstore app move` if it lives elsewhere now,"
     " `epmstore app remove` if it is gone for good"
@@ -33,22 +38,41 @@ class Root(msgspec.Struct, frozen=True):
 
 @contextlib.contextmanager
 def open_root(app: App) -> Iterator[Root]:
-    """Raises RootError if the root vanished or is not the registered directory."""
+    """Raises RootError if the root vanished or is not the registered directory, UnreadableRootError
+    if it may not or cannot be read, LimitError for want of descriptors or memory.
+    """
     path = os.path.realpath(app.root) if app.follow else app.root
     try:
         fd = fsio.open_root(path)
     except OSError as error:
-        raise RootError(
-            f"the root of {app.key} cannot be opened: {app.root}: {os.strerror(error.errno or 0)}",
-            hint=_FORBIDDEN if error.errno == errno.EACCES else _GONE,
-            app=app.key,
-        ) from None
+        raise _not_opened(app, error) from None
     try:
         found = os.fstat(fd)
         _check(app, found)
         yield Root(fd, found)
     finally:
         os.close(fd)
+
+
+def is_gone(error: EpmError | OSError) -> bool:
+    """Whether a root that could not be opened or looked at is not there, or is another one; false
+    if what went wrong says nothing of the kind.
+    """
+    if isinstance(error, OSError):
+        return error.errno not in OURS and judge(error)[0] == "vanished"
+    return isinstance(error, RootError) and not isinstance(error, UnreadableRootError)
+
+
+def _not_opened(app: App, error: OSError) -> EpmError:
+    """Only what says that there is no such directory means that the root is not there."""
+    what = f"the root of {app.key} cannot be opened: {app.root}"
+    if (limit := limit_error(error, what)) is not None:
+        return limit
+    why = os.strerror(error.errno or 0)
+    if judge(error)[0] == "vanished":
+        return RootError(f"{what}: {why}", hint=_GONE, app=app.key)
+    hint = _FORBIDDEN if error.errno in (errno.EACCES, errno.EPERM) else _UNREADABLE
+    return UnreadableRootError(f"{what}: {why}", hint=hint, app=app.key)
 
 
 def _check(app: App, found: os.stat_result) -> None:

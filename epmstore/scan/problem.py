@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, TypeAlias
 import msgspec
 
 from epmstore.errors import IncompleteError
+from epmstore.limits import OURS
 from epmstore.relpath import RelPath
 
 ProblemKind: TypeAlias = Literal[
@@ -25,8 +26,6 @@ ProblemKind: TypeAlias = Literal[
 
 # Besides the plain ones: a symlink, socket or other kind of file has taken the name.
 _GONE = (errno.ENOENT, errno.ESTALE, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EINVAL)
-# About this process or host, not about the path: must never read as "this file is unreadable".
-_OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBADF, errno.EFAULT)
 
 
 class Problem(msgspec.Struct, frozen=True, gc=False):
@@ -56,7 +55,7 @@ def judge(error: OSError) -> tuple[ProblemKind, str]:
     nothing about the path (no descriptors, no memory).
     """
     code = error.errno or 0
-    if code in _OURS:
+    if code in OURS:
         raise error
     if code in _GONE:
         return "vanished", "vanished or replaced meanwhile"

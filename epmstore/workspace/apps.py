@@ -17,6 +17,7 @@ from epmstore.catalog.hooks import Hooks, unit_of, with_hooks, with_unit
 from epmstore.catalog.model import AboutRecord
 from epmstore.clock import to_rfc3339
 from epmstore.errors import EpmError, RootError, UsageError
+from epmstore.limits import limit_error
 from epmstore.record.recorder import Recorder
 from epmstore.record.root import open_root
 from epmstore.record.store import Store
@@ -311,8 +312,11 @@ class Apps:
             with directory(root) as fd:
                 return RootIdentity(inode=os.fstat(fd).st_ino, fs_type=filesystem(fd).name)
         except OSError as error:
+            what = f"{root} cannot be a root"
+            if (limit := limit_error(error, what)) is not None:
+                raise limit from None
             raise RootError(
-                f"{root} cannot be a root: {os.strerror(error.errno or 0)}",
+                f"{what}: {os.strerror(error.errno or 0)}",
                 hint="name a folder that is there and can be read",
             ) from None
 

@@ -81,7 +81,7 @@ class Blobs:
         (there is such a file), DamagedError, OSError.
         """
         info = self._find(digest)
-        with self._store.keep_packs(), atomic.directory(path.parent) as parent:
+        with self._store.keep_packs(reading=True), atomic.directory(path.parent) as parent:
             name = atomic.temporary_name()
             fd = fsio.create(name, parent, 0o644)
             try:
@@ -104,7 +104,7 @@ class Blobs:
     def compare(self, digest: Digest | Sha256, path: Path) -> bool:
         """Whether a file has exactly this content, byte by byte. Raises as `get`, UnreadError."""
         info = self._find(digest)
-        with self._store.keep_packs(), _open(path) as stream:
+        with self._store.keep_packs(reading=True), _open(path) as stream:
             if stream.stat.st_size != info.size:
                 return False
             pieces = stream.chunks()

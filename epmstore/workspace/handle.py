@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import msgspec
 
+from epmstore import limits
 from epmstore.catalog.appcat import App
 from epmstore.catalog.diff import Change
 from epmstore.catalog.model import Actor, LabelRecord, PinRecord, Reason, TagRecord
@@ -265,7 +266,9 @@ def run_command(command: Sequence[str]) -> int:
     Ctrl-C is the command's: it gets the signal, too, and what it leaves behind is to be recorded.
     """
     with _interrupts_ignored():
-        status = subprocess.run(command, check=False).returncode
+        process = subprocess.Popen(command)
+        limits.allow_as_before(process.pid)
+        status = process.wait()
     return status if status >= 0 else 128 - status
 
 

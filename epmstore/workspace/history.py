@@ -199,7 +199,7 @@ class History:
 
     def _stream(self, entry: Entry) -> Iterator[bytes]:
         assert entry.content is not None, "the caller checked"
-        with self._store.keep_packs():
+        with self._store.keep_packs(reading=True):
             yield from self._store.blobs.stream(entry.content)
 
     def _never_had(self, path: RelPath) -> PathNotFoundError:

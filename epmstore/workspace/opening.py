@@ -9,7 +9,8 @@ from pathlib import Path
 
 from epmstore.atomic import remove_file
 from epmstore.clock import Clock
-from epmstore.errors import ConflictError, OutdatedIndexError, UsageError
+from epmstore.errorform import is_unwritable
+from epmstore.errors import ConflictError, EpmError, OutdatedIndexError, UsageError
 from epmstore.progress import Progress
 from epmstore.record import identity
 from epmstore.record.reckoned import keep
@@ -79,14 +80,27 @@ def open_store(path: Path, clock: Clock, progress: Progress, *, owner: str = "")
     identity.check_machine(path, found, machine())
     store = Store(path, found, clock, owner=owner)
     try:
-        # who finds no room to read the index could not even collect
-        if with_reserve(path, lambda: _is_behind(store, progress)):
-            with store.lock_write():
-                with_reserve(path, lambda: catch_up(store, progress))
+        _bring_up(store, progress)
     except BaseException:
         store.close()
         raise
     return store
+
+
+def _bring_up(store: Store, progress: Progress) -> None:
+    """See that the index has what packs and catalogs have; where nothing can be written, a copy of
+    it in memory does, so that everything can be read.
+    """
+    try:
+        if _is_behind(store, progress):
+            with store.lock_write():
+                with_reserve(store.path, lambda: catch_up(store, progress))
+    except (EpmError, OSError) as error:
+        if not is_unwritable(error):
+            raise
+        store.database.read_aside()
+        with store.lock_write(reading=True):
+            catch_up(store, progress)
 
 
 def _is_behind(store: Store, progress: Progress) -> bool:

@@ -173,7 +173,7 @@ class Releasing(Repairing):
             if e.target and leads_outside(e.path, e.target, links.__contains__)
         ]
         wanted = {entry.path: mask(entry) for entry in chosen if entry.path not in set(kept)}
-        with self._store.keep_packs():
+        with self._store.keep_packs(reading=True):
             done = export(
                 target.absolute(),
                 in_order(_as_mine(_with_folders(wanted)).values()),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 from epmstore.catalog.model import Actor
 from epmstore.checkout.owed import Owed
 from epmstore.clock import Clock, SystemClock
-from epmstore.errors import BusyError, DamagedError, RootError
+from epmstore.errors import BusyError, DamagedError, DiskFullError, LimitError, RootError
 from epmstore.places import SYSTEM_STORE, SYSTEM_UNITS, config_folder
 from epmstore.progress import SILENT, Progress
 from epmstore.record.result import Result
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from epmstore.workspace.catalogs import Catalogs
     from epmstore.workspace.reporting import ReadReport
     from epmstore.workspace.vendors import Vendors
+
+_NOT_NOW = (BusyError, RootError, DamagedError, DiskFullError, LimitError, OSError)
+"""Why a checkout that was interrupted is not finished by whoever opens the store."""
 
 
 class Workspace:
@@ -188,7 +191,7 @@ class Workspace:
         """
         for app in self.apps.list():
             handle = self.app(app.key)
-            with contextlib.suppress(BusyError, RootError, DamagedError, OSError):
+            with contextlib.suppress(*_NOT_NOW):
                 if handle.is_interrupted:
                     result = handle.recover(wait=0, what="tree")
                     self.recovered += [] if result is None else [result]

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from epmstore import fsio
 from epmstore.catalog.appcat import App
 from epmstore.errors import DiskFullError
 from epmstore.relpath import RelPath
@@ -198,6 +199,36 @@ async def test_whoever_holds_the_app_goes_first(host: Host) -> None:
         host.clock.advance(5.0)
         await recorder.step()
     assert host.versions()[1:] == [("drift", "event")]
+
+
+@pytest.mark.parametrize(
+    "code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EIO, errno.EPERM]
+)
+async def test_a_root_of_which_nothing_is_known_is_not_gone(
+    host: Host, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is its watcher given up; and when it can be looked at again, everything is."""
+
+    def refuse(path: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    async with host.recorder() as recorder:
+        await recorder.step()
+        with monkeypatch.context() as patch:
+            patch.setattr(fsio, "open_root", refuse)
+            (host.root / "bin/tool").write_text("two")
+            host.clock.advance(RHYTHM.root)
+            await recorder.step()
+            state = recorder.state
+            assert state.phase == "error"
+            assert state.error and "gone" not in state.error
+            assert not host.watcher.closed
+        host.clock.advance(RHYTHM.root)
+        await host.settle(recorder)
+        assert recorder.state.phase == "watching"
+        assert recorder.state.error is None
+    assert host.versions()[-1] == ("drift", "scan")
+    assert len(host.watchers) == 1
 
 
 async def test_a_root_that_vanishes_is_gone_and_not_empty(

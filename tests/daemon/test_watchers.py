@@ -15,11 +15,14 @@ import pytest
 from epmstore.catalog.appcat import App
 from epmstore.catalog.classes import Patterns, Rules
 from epmstore.checkout.journal import Journal
+from epmstore.errors import LimitError
 from epmstore.scan.scope import Scope
+from epmstored import inotify, kernelqueue
 from epmstored.clock import FakeDaemonClock
 from epmstored.inotify import InotifyWatcher
+from epmstored.kernelqueue import SharedQueue
 from epmstored.polling import PollingWatcher
-from epmstored.watcher import Hints, Watcher
+from epmstored.watcher import Hints, Watcher, WatchLimitError
 from epmstored.watching import open_scope
 from tests.checkout.test_journal import HEADER
 
@@ -316,7 +319,7 @@ def test_an_overflow_is_said(events: Bench) -> None:
         limit.write_text(before)
     events.watcher.close()
     events.watcher = small
-    with small._lock:  # so that it cannot keep up
+    with small._seat._shared._lock:  # so that it cannot keep up
         for number in range(100):
             (events.root / f"lib/{number}").write_text("x")
     events._news.clear()
@@ -330,3 +333,104 @@ def test_an_overflow_is_said(events: Bench) -> None:
     small.renew()
     (events.root / "after/file").write_text("x")
     assert events.covers("after")
+
+
+def queues() -> int:
+    """Kernel queues that this process has."""
+    found = 0
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found += os.readlink(f"/proc/self/fd/{number}") == "anon_inode:inotify"
+        except OSError:
+            continue
+    return found
+
+
+def test_all_roots_share_one_queue_and_each_hears_of_its_own(tmp_path: Path) -> None:
+    """Also of folders that are in two roots: one may lie in another."""
+    shared, before = SharedQueue(), queues()
+    outer = tmp_path / "root"
+    (outer / "inner/deep").mkdir(parents=True)
+    (outer / "store").mkdir()
+    others = [tmp_path / f"other{number}" for number in range(6)]
+    for other in others:
+        (other / "store").mkdir(parents=True)
+
+    def inotify_on(bench: Bench) -> Watcher:
+        skip = frozenset({(found.st_dev, found.st_ino) for found in [os.stat(outer / "store")]})
+        scope = open_scope(bench.app, Rules(PATTERNS), skip, outer / "store")
+        return InotifyWatcher(scope, bench.clock, bench.notify, shared)
+
+    benches = [Bench(root, inotify_on) for root in (outer, outer / "inner", *others)]
+    assert queues() == before + 1
+    (outer / "inner/deep/file").write_text("x")
+    (others[3] / "file").write_text("x")
+    assert benches[0].covers("inner/deep")
+    assert benches[1].covers("deep")
+    assert benches[5].covers("")
+    assert benches[4].watcher.take().folders == frozenset()
+    benches[1].watcher.close()
+    (outer / "inner/deep/file").write_text("y")
+    assert benches[0].covers("inner/deep"), "who goes takes no watch of another"
+    for bench in (benches[0], *benches[2:]):
+        bench.watcher.close()
+    assert queues() == before
+    assert not shared.is_open
+    again = Bench(others[0], inotify_on)
+    (others[0] / "file").write_text("z")
+    assert again.covers("")
+    again.watcher.close()
+
+
+def test_who_cannot_keep_up_is_told_and_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernelqueue, "WAITING", 20)
+    shared = SharedQueue()
+    benches = []
+    for name in ("slow", "quick"):
+        (tmp_path / name / "store").mkdir(parents=True)
+
+        def inotify_on(bench: Bench) -> Watcher:
+            scope = open_scope(bench.app, Rules(PATTERNS), frozenset(), tmp_path)
+            return InotifyWatcher(scope, bench.clock, bench.notify, shared)
+
+        benches.append(Bench(tmp_path / name, inotify_on))
+    slow, quick = benches
+    assert isinstance(slow.watcher, InotifyWatcher)
+    with slow.watcher._lock:
+        for number in range(100):
+            (slow.root / f"{number}").write_text("x")
+        (quick.root / "file").write_text("x")
+        assert quick.covers("")
+    assert slow.hints().lost
+    assert not quick.hints().lost
+    for bench in benches:
+        bench.watcher.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "out", "kind", "limit"),
+    [
+        (errno.EMFILE, False, WatchLimitError, "fs.inotify.max_user_instances"),
+        (errno.EMFILE, True, LimitError, "RLIMIT_NOFILE"),
+        (errno.ENFILE, True, LimitError, "no descriptors"),
+        (errno.ENOMEM, False, LimitError, "no memory"),
+    ],
+)
+def test_of_limits_the_right_one_is_named(
+    code: int, out: bool, kind: type[Exception], limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inotify, "is_out_of_descriptors", lambda: out)
+    found = inotify._no_queue(OSError(code, os.strerror(code)))
+    assert type(found) is kind
+    assert limit in str(found)
+
+
+@pytest.mark.parametrize(
+    ("code", "setting"), [(errno.ENOSPC, "fs.inotify.max_user_watches"), (errno.ENOMEM, "memory")]
+)
+def test_of_watches_too(code: int, setting: str) -> None:
+    found = inotify._limit(OSError(code, os.strerror(code)))
+    assert isinstance(found, WatchLimitError)
+    assert setting in found.message

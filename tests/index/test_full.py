@@ -1,4 +1,4 @@
-"""A file system without room for SQLite's own files is full, not damaged."""
+"""Where nothing can be written an index is read all the same, and never called damaged."""
 
 import subprocess
 from collections.abc import Iterator
@@ -25,21 +25,6 @@ def small(tmp_path: Path) -> Iterator[Path]:
         yield where
 
 
-def test_no_inodes_left_is_no_damage(small: Path) -> None:
-    database = Database(small / "index.sqlite", "store")
-    with database.write():
-        pass
-    database.close()
-    with pytest.raises(OSError):
-        for number in range(20):
-            (small / f"{number}").touch()
-    try:
-        with pytest.raises(DiskFullError):
-            Entries(database).records("0" * 32)
-    finally:
-        database.close()
-
-
 @pytest.fixture
 def database(small: Path) -> Iterator[Database]:
     database = Database(small / "index.sqlite", "store")
@@ -50,19 +35,42 @@ def database(small: Path) -> Iterator[Database]:
     database.close()
 
 
-def test_no_bytes_left_is_no_damage(small: Path, database: Database) -> None:
+def is_read(database: Database) -> bool:
+    return Entries(database).records("0" * 32) == []
+
+
+def is_refused(database: Database) -> EpmError:
+    """What whoever writes is told: never that something is damaged."""
+    with pytest.raises(EpmError) as caught, database.write() as db:
+        db.execute("INSERT INTO store VALUES ('x', 'y')")
+    assert not isinstance(caught.value, DamagedError)
+    return caught.value
+
+
+def test_without_an_inode_it_is_read_and_not_written(small: Path, database: Database) -> None:
+    with pytest.raises(OSError):
+        for number in range(20):
+            (small / f"{number}").touch()
+    assert is_read(database)
+    assert isinstance(is_refused(database), DiskFullError)
+    assert is_read(database)
+
+
+def test_without_a_byte_it_is_read_and_not_written(small: Path, database: Database) -> None:
     with (small / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError):
         while True:
             filler.write(bytes(4096))
-    with pytest.raises(DiskFullError):
-        Entries(database).records("0" * 32)
+    assert is_read(database)
+    assert isinstance(is_refused(database), DiskFullError)
+    assert is_read(database)
 
 
-def test_a_read_only_file_system_is_no_damage(small: Path, database: Database) -> None:
+def test_read_only_it_is_read_and_not_written(small: Path, database: Database) -> None:
     remount(small, "ro")
-    with pytest.raises(EpmError, match="read-only") as caught:
-        Entries(database).records("0" * 32)
-    assert not isinstance(caught.value, DamagedError)
-    assert "epmstore-rescue" in str(caught.value.hint)
+    assert is_read(database)
+    assert "read-only" in str(is_refused(database))
     remount(small, "rw")
-    assert Entries(database).records("0" * 32) == []
+    with database.write() as db:
+        db.execute("INSERT INTO store VALUES ('x', x'01')")
+    with database.read() as db:  # what was a copy shows it
+        assert db.execute("SELECT value FROM store WHERE key = 'x'").fetchone() == (b"\x01",)

@@ -27,18 +27,23 @@ def host(tmp_path: Path) -> Iterator[Host]:
         yield made
 
 
-def test_the_reserve_is_given_up_to_read_the_index(host: Host) -> None:
-    assert has_reserve(host.path)
+def test_the_reserve_is_given_up_to_collect_and_not_to_read(host: Host) -> None:
     with host.open() as ws:
+        assert ws.app("crm").status().clean
+        assert has_reserve(host.path)
         ws.care.gc()
 
 
-def test_without_a_reserve_the_hint_says_what_helps(host: Host) -> None:
+def test_without_a_reserve_it_is_read_and_the_hint_says_what_helps(host: Host) -> None:
     (host.path / "reserve").unlink()
     with (host.path.parent / "more").open("wb", buffering=0) as filler, pytest.raises(OSError):
         while True:
             filler.write(bytes(4096))
-    with pytest.raises(DiskFullError) as caught, host.open():
-        pass
-    assert str(host.path) in str(caught.value.hint)
-    assert "1 MiB" in str(caught.value.hint)
+    with host.open() as ws:
+        assert ws.app("crm").status().clean
+    host.write("bin/f0", host.text(99))
+    with pytest.raises(DiskFullError) as caught:
+        host.snapshot()
+    assert str(host.path) in caught.value.message
+    (host.path.parent / "filler").unlink()
+    assert host.snapshot() == 1
