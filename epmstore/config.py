@@ -35,13 +35,15 @@ OFF: Final = "off"
 class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     """`settle`: quiet time before a change is recorded, at most `settle_max` under steady writing.
     `reconcile`: how often everything is looked at again, `poll` the same where nothing can be
-    watched (null: never). `group` may ask over the socket. `alert` is a command that is run when
-    something was changed that no release explains (null: none). Times in seconds.
+    watched (null: never). `read_back`: within which time these looks read every file again (null:
+    never). `group` may ask over the socket. `alert` is a command that is run when something was
+    changed that no release explains (null: none). Times in seconds.
     """
 
     settle: float = 2.0
     settle_max: float = 60.0
     reconcile: float | None = 86400.0
+    read_back: float | None = 30 * 86400.0
     poll: float = 60.0
     log: Literal["text", "json"] = "text"
     metrics: bool = True
@@ -181,6 +183,7 @@ KEYS: Final[dict[str, Kind]] = {
     "daemon.settle": DURATION,
     "daemon.settle_max": DURATION,
     "daemon.reconcile": _or_off(DURATION),
+    "daemon.read_back": _or_off(DURATION),
     "daemon.poll": DURATION,
     "daemon.log": LOG,
     "daemon.metrics": FLAG,

@@ -24,8 +24,9 @@ from epmstored.bridge import Bridge
 from epmstored.clock import DaemonClock
 from epmstored.debounce import Batch, Debounce
 from epmstored.elsewhere import Elsewhere
+from epmstored.late import Late
 from epmstored.noise import Noise
-from epmstored.outcome import Outcome, record
+from epmstored.outcome import Outcome, record, record_all
 from epmstored.recovery import Recovery
 from epmstored.report import Recorded, Report, folder_of
 from epmstored.restless import Restless
@@ -90,7 +91,7 @@ class AppRecorder:
         self._started = self._looking = False
         self.why_full: str | None = None
         self._failures = 0
-        self._restless = Restless()
+        self._restless, self._late = Restless(), Late()
         self._next_reconcile = self._reconcile_after()
         self._put_off_since: float | None = None
 
@@ -122,7 +123,7 @@ class AppRecorder:
 
     def _is_quiet(self) -> bool:
         watching = self._root.now
-        waits = bool(self._debounce) or self._restless.due is not None
+        waits = bool(self._debounce) or self._restless.due is not None or self._late.is_certain
         if watching is None or self._looking or waits:
             return False
         return watching.watcher.is_quiet()
@@ -185,7 +186,7 @@ class AppRecorder:
         now = self._clock.monotonic()
         if not self._may_record:
             return
-        if again := self._restless.take(now):
+        if again := self._restless.take(now) | self._late.take(now):
             self._debounce.add(again, first=now, last=now - self._rhythm.settle)
         if (batch := self._debounce.take(now)) is not None:
             await self._record_if_done(batch)
@@ -211,7 +212,7 @@ class AppRecorder:
         """When `step` has something to do, as far as is known now; null: when it is woken."""
         times: list[float | None] = [self._root.next]
         if self._root.now is not None and self._pause is None:
-            times += [self._debounce.due(), self._restless.due]
+            times += [self._debounce.due(), self._restless.due, self._late.due]
             times += [self._next_reconcile, self._root.now.due]
         return min(time for time in times if time is not None)
 
@@ -384,8 +385,9 @@ class AppRecorder:
         self._next_reconcile = self._reconcile_after()
         batch = Batch(frozenset(), "scan", self._clock.monotonic())
         try:
+            shares = self._rhythm.shares
             outcome = await bridge.run(
-                lambda ws: record(ws.app(self.app.key), "scan", None, contents=not self.is_full)
+                lambda ws: record_all(ws, self.app.key, shares, contents=not self.is_full)
             )
         except Exception as error:
             await self._failed(batch, error)
@@ -398,6 +400,8 @@ class AppRecorder:
     def _note(self, outcome: Outcome, batch: Batch) -> None:
         looked = to_rfc3339(self._clock.now()) if batch.only is None else None
         self._report.recorded(outcome, batch.reason, looked=looked)
+        now = self._clock.monotonic()
+        self._late.note(outcome.late, now, is_certain=outcome.is_mapped)
 
     # The state.
 

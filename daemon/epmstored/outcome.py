@@ -2,16 +2,20 @@
 
 import msgspec
 
+from epmstore.care import ledger
 from epmstore.catalog.model import Reason, VersionRecord
+from epmstore.record.doubt import Share
 from epmstore.record.recorder import Recorded
-from epmstore.workspace import AppHandle
+from epmstore.workspace import AppHandle, Workspace
 
 
 class Outcome(msgspec.Struct, frozen=True):
     """`version` is the newest one now; `made` are the paths that came, changed or went in it if it
     is new; `written` those of them that are files of class `program` with another content.
     `unstable` did not hold still, or vanished under the look; `unread` could not be read; `unseen`
-    are all that were not observed, but for what is ignored.
+    are all that were not observed, but for what is ignored. `late` are folders in which what is
+    stored to a mapped file may show late; `is_mapped`: it is known that one is. `unshown` have
+    another content, and nothing else shows it.
     """
 
     version: VersionRecord
@@ -22,6 +26,9 @@ class Outcome(msgspec.Struct, frozen=True):
     unstable: tuple[str, ...]
     unread: tuple[str, ...]
     unseen: tuple[str, ...]
+    late: tuple[str, ...] = ()
+    is_mapped: bool = False
+    unshown: tuple[str, ...] = ()
 
 
 def record(
@@ -29,6 +36,20 @@ def record(
 ) -> Outcome:
     """Raises as `record_drift`."""
     return outcome_of(handle.record_drift(reason, only=only, contents=contents, wait=0))
+
+
+def record_all(workspace: Workspace, app: str, shares: int, *, contents: bool) -> Outcome:
+    """Look at everything; one share of all files is read whatever their stats say, each time the
+    next one (0: none is).
+    """
+    handle = workspace.app(app)
+    if not shares:
+        return record(handle, "scan", None, contents=contents)
+    uuid = handle.app.uuid
+    share = Share(ledger.load(workspace.path).read_back.get(uuid, 0) % shares, shares)
+    recorded = handle.record_drift("scan", contents=contents, wait=0, again=share)
+    ledger.note_share(workspace.path, uuid, share.number + 1)
+    return outcome_of(recorded)
 
 
 def outcome_of(recorded: Recorded) -> Outcome:
@@ -54,4 +75,7 @@ def outcome_of(recorded: Recorded) -> Outcome:
         unstable=tuple(p.path for p in changes.problems if p.kind in ("unstable", "vanished")),
         unread=tuple(p.path for p in changes.problems if p.kind == "unreadable"),
         unseen=tuple(p.path for p in changes.problems if p.kind != "ignored"),
+        late=recorded.late,
+        is_mapped=recorded.is_mapped,
+        unshown=recorded.unshown,
     )

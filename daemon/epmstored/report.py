@@ -61,6 +61,17 @@ class Report:
             looked=looked or self.state.looked,
             unstable=tuple(sorted(outcome.unstable)),
         )
+        self.unshown(outcome.unshown)
+
+    def unshown(self, paths: tuple[str, ...]) -> None:
+        """Files that were read although nothing showed a change."""
+        if paths:
+            log.warning(
+                "%s: other contents, and no stat shows it (damage of the disk, or a change that the"
+                " kernel did not tell of): %s",
+                self._key,
+                _some(frozenset(paths)),
+            )
 
     def overflowed(self) -> None:
         self.count(overflows=1)

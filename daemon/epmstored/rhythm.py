@@ -11,6 +11,7 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
     """`settle`: how long a root must have been quiet before a change is recorded; `longest`: how
     long nothing may wait under steady writing. `poll`: how often a root is looked at that cannot be
     watched. `reconcile`: how often everything is looked at for what no event told (null: never).
+    `read_back`: within which time all contents are read by that, changed or not (null: never).
     `root`: how often it is checked that a root is the directory that is watched. `retry` and
     `retry_longest`: after a recording that failed.
     """
@@ -19,6 +20,7 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
     longest: float = 60.0
     poll: float = 60.0
     reconcile: float | None = 86_400.0
+    read_back: float | None = 30 * 86_400.0
     root: float = 30.0
     retry: float = 1.0
     retry_longest: float = 60.0
@@ -30,7 +32,16 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
             longest=config.settle_max,
             poll=config.poll,
             reconcile=config.reconcile,
+            read_back=config.read_back,
         )
+
+    @property
+    def shares(self) -> int:
+        """Of how many looks at everything each reads one; 0: none reads more than it must."""
+        if self.reconcile is None or self.read_back is None:
+            return 0
+        # a look may come a tenth later than it should
+        return max(1, int(self.read_back / (1.1 * self.reconcile)))
 
 
 AT_START: Final = ("poll", "log", "metrics", "group", "alert")

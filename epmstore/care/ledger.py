@@ -1,7 +1,8 @@
 """What care remembers: when what was done last, what was proven, how far a rolling check has come.
 
     care.json  {"format":1, "tasks":{name:{"done":t,"tried":t}}, "proofs":{uuid:{"version","time"}},
-                "data":{"seed","position","round"}, "damage":{"time","findings"} or null, "sum":hex}
+                "data":{"seed","position","round"}, "damage":{"time","findings"} or null,
+                "read_back":{uuid:share}, "sum":hex}
 
 `sum` is the SHA-256 over the compact JSON of the other keys. A file that is lost or damaged costs
 nothing but work that is done again; it says nothing about what is stored. Unknown keys are kept.
@@ -61,6 +62,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     proofs: dict[str, Proof] = {}
     data: Rolling = Rolling()
     damage: Damage | None = None
+    read_back: dict[str, int] = {}
+    """Of each application (UUID), the number of the share of its files that is read back next."""
 
 
 def load(store: Path) -> Ledger:
@@ -84,6 +87,13 @@ def prove(store: Path, uuid: str, version: int, time: str) -> Ledger:
     proof = Proof(version, time)
     return change(
         store, lambda old: msgspec.structs.replace(old, proofs={**old.proofs, uuid: proof})
+    )
+
+
+def note_share(store: Path, uuid: str, number: int) -> Ledger:
+    """Remember which share of an application's files is read back next."""
+    return change(
+        store, lambda old: msgspec.structs.replace(old, read_back={**old.read_back, uuid: number})
     )
 
 

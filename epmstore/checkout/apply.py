@@ -43,7 +43,7 @@ from epmstore.record.rows import UNKNOWN, rows_after
 from epmstore.record.shelf import Shelf
 from epmstore.record.staging import Proof
 from epmstore.relpath import STAGE_PREFIX, RelPath
-from epmstore.scan.compare import Stat
+from epmstore.scan.compare import RACY, Stat
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.fsclock import TICK_NS, probe_clock
 from epmstore.scan.mark import marked_by, write_mark
@@ -239,7 +239,8 @@ class Applier:
             self._in_journal(lambda: self._journal.reach("COMMITTED"))
         self._clean_up(loaded)
         known: dict[RelPath, Stat | None] = dict(checked.stats)
-        for path in {*excused, *checked.wrong} if is_fresh else checked.stats:
+        late = {step.path for step in steps if step.op == "set" and _is_in_doubt(step)}
+        for path in {*excused, *checked.wrong, *late} if is_fresh else checked.stats:
             known[path] = UNKNOWN
         self._remember(header, version, known, settled_ns)
         return Applied(
@@ -367,6 +368,11 @@ class Applier:
 
 
 Outcome = dict[RelPath, tuple[Entry | None, Entry | None]]
+
+
+def _is_in_doubt(step: Step) -> bool:
+    """Whether a file may have another content than its row says, and keeps it."""
+    return step.seen is not None and step.seen.ctime_ns == RACY
 
 
 def _substance(entry: Entry) -> tuple[object, ...]:

@@ -6,10 +6,11 @@ deliberate snapshot then labels the newest one, and makes a change of it if it w
 watches the root was faster. What was run is a version of its own, also if it changed nothing.
 """
 
+import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 
 import msgspec
 
@@ -26,6 +27,7 @@ from epmstore.catalog.model import (
     VersionRecord,
 )
 from epmstore.clock import to_rfc3339
+from epmstore.errors import BusyError
 from epmstore.index.links import live_links
 from epmstore.index.live import LiveState
 from epmstore.progress import SILENT, Progress
@@ -33,6 +35,7 @@ from epmstore.record import change
 from epmstore.record.change import StartedRun
 from epmstore.record.changes import Changes, is_metadata_only, judge_changes, paths_of
 from epmstore.record.commit import Head, commit_fact, commit_version, read_head
+from epmstore.record.doubt import Doubt, Share, unshown
 from epmstore.record.ingest import Ingested, Ingestion
 from epmstore.record.observe import Candidate, Feed, Observation, Observer, known_rows
 from epmstore.record.reckoned import keep
@@ -42,7 +45,8 @@ from epmstore.record.rows import fresh_rows
 from epmstore.record.shelf import Shelf
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath, is_relpath
-from epmstore.scan.fsclock import probe_clock
+from epmstore.scan.fsclock import FilesystemClock, probe_clock, watch_clock
+from epmstore.scan.mapped import outstanding
 from epmstore.scan.walk import Classify, Listing, walk
 from epmstore.tree import Entry
 
@@ -66,6 +70,9 @@ SAFETY = Intent(kind="drift", reason="safety")
 """What is recorded before something is about to change a root."""
 
 
+_UNSHOWN = "other contents that no stat shows: damage of the disk, or a change not told of"
+
+
 class Look(msgspec.Struct, frozen=True):
     """One look at a root: what was the newest version then, and what differs from it."""
 
@@ -84,6 +91,20 @@ class Recorded(msgspec.Struct, frozen=True):
     look: Look
     collided: list[RelPath]
     label: str | None
+    late: tuple[str, ...] = ()
+    """Folders with files that a process may have mapped: what is stored to them shows late."""
+    unshown: tuple[RelPath, ...] = ()
+    """Files that have another content, and the stats that they had."""
+    is_mapped: bool = False
+    """Whether `late` is known; else any process may have anything mapped."""
+
+
+class _Seen(msgspec.Struct, frozen=True):
+    """What there is to look at; the live cache's rows that hold, and folders whose rows do not."""
+
+    found: Observation
+    rows: dict[bytes, bytes] | None
+    stale: frozenset[bytes]
 
 
 class Recorder:
@@ -104,12 +125,29 @@ class Recorder:
         self._progress = progress
 
     def status(self, root: Root) -> Look:
-        """What a snapshot would record now. Writes nothing."""
+        """What a snapshot would record now. Writes nothing, but that much that was read, and is as
+        recorded, need not be read the next time.
+        """
         head = read_head(self.store, self.app.uuid)
+        clock = watch_clock(root.fd)
+        doubt = None if clock is None else self._doubt(clock)
         with Ingestion(root.fd, None, progress=self._progress) as ingestion:
-            found, _ = self._observe(root, head, None, ingestion.feed)
+            feed = ingestion.feed if doubt is None else doubt.watching(ingestion.feed)
+            seen = self._observe(root, head, None, feed)
             ingested = ingestion.finish()
-        return Look(head, found, judge_changes(found, ingested))
+        changes = judge_changes(seen.found, ingested)
+        if doubt is not None and doubt.was_dear and changes.is_empty:
+            rows, _ = fresh_rows(seen.found, _as_read(ingested), doubt.settled())
+            self._note_rows(root, head, seen, rows)
+        return Look(head, seen.found, changes)
+
+    def _note_rows(self, root: Root, head: Head, seen: _Seen, rows: dict[bytes, bytes]) -> None:
+        """Rows of what is as the newest version says; if nobody else is at work, and we may."""
+        if head.version is None:
+            return
+        with contextlib.suppress(BusyError, OSError), self.store.lock_app(self.app.uuid, wait=0):
+            if read_head(self.store, self.app.uuid).version == head.version:
+                self._remember(root, head.version, seen, rows, is_new=False)
 
     def snapshot(
         self,
@@ -118,17 +156,19 @@ class Recorder:
         *,
         only: Collection[str] | None = None,
         contents: bool = True,
+        again: Share | None = None,
     ) -> Recorded:
         """Record the root, or some folders of it. Under the app's lock. `only` is a hint: where it
         does not suffice, everything is looked at. Without `contents`, files that changed are
-        recorded as if they were `state`, until a look with contents finds them so.
+        recorded as if they were `state`, until a look with contents finds them so. `again`: files
+        that are read even if nothing shows that they changed.
 
         A command whose `run` did not live to record it is recorded first.
 
         Raises DiskFullError, OSError, DamagedError; nothing is lost.
         """
         ended = self.end_run(root, only=only, contents=contents)
-        recorded = self._record(root, intent, only, contents=contents)
+        recorded = self._record(root, intent, only, contents=contents, again=again)
         if ended is None:
             return recorded
         if not recorded.is_new:
@@ -158,32 +198,49 @@ class Recorder:
         return recorded
 
     def _record(
-        self, root: Root, intent: Intent, only: Collection[str] | None, *, contents: bool
+        self,
+        root: Root,
+        intent: Intent,
+        only: Collection[str] | None,
+        *,
+        contents: bool,
+        again: Share | None = None,
     ) -> Recorded:
         store = self.store
         keep(store)  # also if nothing has changed: somebody is there to see the clock
         with storing(store.path), store.keep_packs():
             head = read_head(store, self.app.uuid)
-            settled = probe_clock(root.fd).settled_ns()
+            doubt = self._doubt(probe_clock(root.fd))
             shelf = Shelf(store.packs, store.contents, store.blobs)
             with Ingestion(root.fd, shelf, progress=self._progress) as ingestion:
                 spared: set[RelPath] = set()
                 feed = ingestion.feed if contents else _sparing(ingestion.feed, spared)
-                found, stale = self._observe(root, head, only, feed)
+                seen = self._observe(root, head, only, doubt.watching(feed), again)
                 ingested = ingestion.finish()
-            changes = judge_changes(found, ingested)
+            settled = doubt.settled()
+            found, changes = seen.found, judge_changes(seen.found, ingested)
             look = Look(head, found, changes)
-            read = {
-                one.path: None if one.entry is None else one.stat
-                for one in ingested.others
-                if one.entry is None or one.stat is not None
-            }
+            read = _as_read(ingested)
             read.update(dict.fromkeys(spared))
             ingested.others.clear()  # of many, all that is held counts
+            hidden = unshown(changes, seen.rows or {}, found.listings)
+            if hidden and intent.kind == "drift" and intent.label is None:
+                intent = msgspec.structs.replace(intent, label=_UNSHOWN)
             version, is_new, is_labelled = self._commit(look, ingested, intent)
-        self._remember(root, version, found, read, settled, stale, is_new=is_new)
-        label = intent.label if is_new or is_labelled else None
-        return Recorded(head.number, version, is_new, is_labelled, look, ingested.collided, label)
+        rows, late = fresh_rows(found, read, settled)
+        self._remember(root, version, seen, rows, is_new=is_new)
+        return Recorded(
+            head.number,
+            version,
+            is_new,
+            is_labelled,
+            look,
+            ingested.collided,
+            intent.label if is_new or is_labelled else None,
+            tuple(late),
+            tuple(hidden),
+            bool(late) and settled.mapped is not None,
+        )
 
     def walk(self, root: Root, only: Collection[str] | None = None) -> Iterator[Listing]:
         """Every folder of the root, or those in `only`, as a look at it would see them."""
@@ -195,6 +252,9 @@ class Recorder:
             only=only,
         )
 
+    def _doubt(self, clock: FilesystemClock) -> Doubt:
+        return Doubt(outstanding(clock, one_filesystem=not self.app.cross_mounts))
+
     @property
     def _classify(self) -> Classify | None:
         return None if self.rules.is_plain else self.rules.classify
@@ -204,9 +264,13 @@ class Recorder:
         return LiveState(version.version, version.txid, self.rules.digest(), root.stat.st_ino)
 
     def _observe(
-        self, root: Root, head: Head, only: Collection[str] | None, feed: Feed
-    ) -> tuple[Observation, frozenset[bytes]]:
-        """(what there is to look at, folders whose rows in the live cache do not hold any more)."""
+        self,
+        root: Root,
+        head: Head,
+        only: Collection[str] | None,
+        feed: Feed,
+        again: Share | None = None,
+    ) -> _Seen:
         store, app = self.store, self.app
         known = None
         if head.version is not None:
@@ -223,17 +287,18 @@ class Recorder:
             skip=store.identities(),
             cross_mounts=app.cross_mounts,
         )
+        rows = None if known is None else known.valid
         found = observer.observe(
-            None if known is None else known.valid,
+            rows if rows is None or again is None else again.doubt(rows),
             recorded=head.version is not None,
             only=only,
             feed=feed if only is None else None,
         )
         if only is not None:
             if self._has_links(found):
-                return self._observe(root, head, None, feed)
+                return self._observe(root, head, None, feed, again)
             feed(found.candidates)
-        return found, frozenset() if known is None else known.stale
+        return _Seen(found, rows, frozenset() if known is None else known.stale)
 
     def _has_links(self, found: Observation) -> bool:
         """Whether files changed that have, or had, more than one name: the others may be anywhere,
@@ -340,22 +405,18 @@ class Recorder:
         self,
         root: Root,
         version: VersionRecord,
-        found: Observation,
-        read: Mapping[RelPath, os.stat_result | None],
-        settled: int,
-        stale: frozenset[bytes],
+        seen: _Seen,
+        rows: dict[bytes, bytes],
         *,
         is_new: bool,
     ) -> None:
-        """Bring the live cache up to the version that was just recorded or confirmed; `read` as in
-        `fresh_rows`.
-        """
-        rows = fresh_rows(found, read, settled)
+        """Bring the live cache up to the version that was just recorded or confirmed."""
         cache, state = self.store.live(self.app.uuid), self.live_state(version, root)
-        if found.cold:
+        vanished, stale = seen.found.vanished_folders, seen.stale
+        if seen.found.cold:
             cache.replace(state, rows)
-        elif rows or found.vanished_folders or stale or is_new:
-            cache.update(state, rows, {*map(os.fsencode, found.vanished_folders), *stale})
+        elif rows or vanished or stale or is_new:
+            cache.update(state, rows, {*map(os.fsencode, vanished), *stale})
 
     def _now(self) -> str:
         return to_rfc3339(self.store.clock.now())
@@ -377,6 +438,15 @@ def _not_seen(version: VersionRecord) -> Iterator[RelPath]:
     what is there unless somebody sees it. What is no folder is looked for in the one above.
     """
     return (path for path, why in version.unobserved if why != "ignored")
+
+
+def _as_read(ingested: Ingested) -> dict[RelPath, os.stat_result | None]:
+    """Candidates that were not as they were listed when they were read: see `fresh_rows`."""
+    return {
+        one.path: None if one.entry is None else one.stat
+        for one in ingested.others
+        if one.entry is None or one.stat is not None
+    }
 
 
 def _without_content(entry: Entry) -> Entry:

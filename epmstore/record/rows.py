@@ -11,7 +11,7 @@ import msgspec
 
 from epmstore.record.observe import Observation
 from epmstore.relpath import RelPath, split, to_bytes
-from epmstore.scan.compare import RACY, Stat, repack_stats, settle_stats
+from epmstore.scan.compare import RACY, Settled, Stat, repack_stats, settle_stats
 from epmstore.scan.folders import FolderCache
 
 
@@ -31,22 +31,26 @@ UNKNOWN = _Unknown()
 
 
 def fresh_rows(
-    found: Observation, read: Mapping[RelPath, stat_result | None], settled_ns: int
-) -> dict[bytes, bytes]:
-    """Folder to packed stats, for the folders that were looked at.
+    found: Observation, read: Mapping[RelPath, stat_result | None], settled: Settled
+) -> tuple[dict[bytes, bytes], list[str]]:
+    """(folder to packed stats, for the folders that were looked at; those in which a file may be
+    mapped).
 
     `read` has the candidates that were not as they were listed when they were read: the stat that
     they had then, null for those that could not be read. These are looked at again next time, as is
-    everything that changed after `settled_ns`.
+    everything that is not settled.
     """
     changed: dict[str, dict[str, Stat]] = {}
     for path, stats in read.items():
         folder, name = split(path)
         changed.setdefault(folder, {})[name] = stats or UNKNOWN
-    return {
-        to_bytes(folder): settle_stats(packed, changed.get(folder, {}), settled_ns=settled_ns)
-        for folder, packed in found.listings.items()
-    }
+    rows: dict[bytes, bytes] = {}
+    late: list[str] = []
+    for folder, packed in found.listings.items():
+        rows[to_bytes(folder)], is_late = settle_stats(packed, changed.get(folder, {}), settled)
+        if is_late:
+            late.append(folder)
+    return rows, late
 
 
 def rows_after(

@@ -9,8 +9,9 @@ its own listing's affair. So a new child leaves the listing above alone, and chm
 and replacement do not. What else belongs to a folder (ACLs) shows in its ctime, which is in its own
 listing, in a row without a name.
 
-The racy rule: a file that was read within one tick of its ctime may change again without moving it.
-What is stored for such an entry is never what will be found, so it is read once more.
+The racy rule: a file that was read within one tick of its ctime may change again without moving it,
+and so may one that a process has mapped (mapped.py). What is stored for such an entry is never what
+will be found, so it is read once more.
 """
 
 import stat
@@ -19,6 +20,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from os import fsdecode, fsencode
 from typing import Protocol, TypeAlias
+from zlib import crc32
 
 import msgspec
 
@@ -28,7 +30,11 @@ Row: TypeAlias = tuple[int, int, int, int]
 RACY = -1
 """A ctime that no file has: the stored row differs from whatever is found."""
 
+ANY_AGE_NS = -(1 << 63)
+"""Every ctime is later."""
+
 _TYPE = 0o170000
+_INODE = (1 << 64) - 1
 _LAST = (1 << 63) - 1
 _COUNT = struct.Struct("<I")
 _ROW_BYTES = 32
@@ -61,6 +67,16 @@ class Difference(msgspec.Struct, frozen=True):
     come: tuple[str, ...]
     changed: tuple[str, ...]
     gone: tuple[str, ...]
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """What a stored row may be believed for: a ctime up to `ns`; and beyond `since_ns`, only of a
+    file that is not in `mapped` (inodes; null: it may be any).
+    """
+
+    ns: int
+    since_ns: int = ANY_AGE_NS
+    mapped: frozenset[int] | None = frozenset()
 
 
 def racy(ctime_ns: int, now_ns: int, granularity_ns: int) -> bool:
@@ -113,9 +129,11 @@ def repack_stats(
     return _COUNT.pack(len(names)) + _to_bytes(numbers) + fsencode("\0".join(names))
 
 
-def settle_stats(packed: bytes, changed: Mapping[str, Stat], *, settled_ns: int) -> bytes:
-    """One folder that was packed for comparing, as it is stored: see `pack_stats`. Names in
-    `changed` have other stats by now.
+def settle_stats(
+    packed: bytes, changed: Mapping[str, Stat], settled: Settled
+) -> tuple[bytes, bool]:
+    """(one folder that was packed for comparing, as it is stored; whether a file in it is only in
+    doubt because it may be mapped). Names in `changed` have other stats by now.
     """
     (count,) = _COUNT.unpack_from(packed)
     end = _COUNT.size + (count + 1) * _ROW_BYTES
@@ -126,8 +144,41 @@ def settle_stats(packed: bytes, changed: Mapping[str, Stat], *, settled_ns: int)
                 row = array("q", _to_bytes([*_row(changed[name])]))
                 numbers[4 * n : 4 * n + 4] = row
     times = numbers[3::4]
-    if max(times) > settled_ns:
-        numbers[3::4] = array("q", [RACY if ctime > settled_ns else ctime for ctime in times])
+    newest = max(times)
+    may_be_mapped = newest > settled.since_ns and _doubt(numbers, settled)
+    if newest > settled.ns:
+        times = numbers[3::4]
+        numbers[3::4] = array("q", [RACY if ctime > settled.ns else ctime for ctime in times])
+    return packed[: _COUNT.size] + numbers.tobytes() + packed[end:], may_be_mapped
+
+
+def _doubt(numbers: "array[int]", settled: Settled) -> bool:
+    """Make the rows of files that may be mapped racy; whether there are any."""
+    mapped, since = settled.mapped, settled.since_ns
+    if mapped is not None and not mapped:
+        return False
+    doubtful = [
+        at
+        for at in range(4, len(numbers), 4)
+        if numbers[at + 3] > since
+        and numbers[at + 1] >= 0
+        and (mapped is None or numbers[at] & _INODE in mapped)
+    ]
+    for at in doubtful:
+        numbers[at + 3] = RACY
+    return bool(doubtful)
+
+
+def doubt_share(packed: bytes, share: int, shares: int) -> bytes:
+    """One folder, with one share of its files as if they were racy: by their inodes, so that each
+    is in the same share every time.
+    """
+    (count,) = _COUNT.unpack_from(packed)
+    end = _COUNT.size + (count + 1) * _ROW_BYTES
+    numbers = array("q", packed[_COUNT.size : end])
+    for at in range(4, len(numbers), 4):
+        if numbers[at + 1] >= 0 and crc32(numbers[at : at + 1].tobytes()) % shares == share:
+            numbers[at + 3] = RACY
     return packed[: _COUNT.size] + numbers.tobytes() + packed[end:]
 
 

@@ -25,14 +25,19 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _KERNEL_CLOCK = 5  # CLOCK_REALTIME_COARSE, which the time module does not name
 _FINE = frozenset({"btrfs", "ext4", "f2fs", "tmpfs", "xfs"})
+_BORROWED = frozenset({"overlay"})
+"""They have the clock of what is below them, which is as a rule one of those."""
 _SECOND = 1_000_000_000
 
 
 class FilesystemClock(msgspec.Struct, frozen=True):
-    """A reading: nanoseconds since 1970 by the file system's own clock, and its granularity."""
+    """A reading: nanoseconds since 1970 by the file system's own clock, and its granularity; the
+    kernel's name of the file system, nothing where that is not known.
+    """
 
     now_ns: int
     granularity_ns: int
+    filesystem: str = ""
 
     def settled_ns(self) -> int:
         """A file that is read after this reading, and whose ctime is not later than this, cannot
@@ -52,8 +57,17 @@ def probe_clock(root_fd: int) -> FilesystemClock:
         granularity = UNKNOWN_NS
     if name not in _FINE:
         with contextlib.suppress(OSError):
-            return FilesystemClock(_probe(root_fd), granularity)
-    return FilesystemClock(time.clock_gettime_ns(_KERNEL_CLOCK), granularity)
+            return FilesystemClock(_probe(root_fd), granularity, name)
+    return FilesystemClock(time.clock_gettime_ns(_KERNEL_CLOCK), granularity, name)
+
+
+def watch_clock(root_fd: int) -> FilesystemClock | None:
+    """The same without writing anything; null where it cannot be read so."""
+    name = _name(root_fd)
+    if name not in _FINE | _BORROWED:
+        return None
+    now = time.clock_gettime_ns(_KERNEL_CLOCK)
+    return FilesystemClock(now, TICK_NS if name in _FINE else UNKNOWN_NS, name)
 
 
 def _name(root_fd: int) -> str:

@@ -23,6 +23,7 @@ from epmstore.locks import WAIT_SECONDS
 from epmstore.progress import Progress
 from epmstore.record import change
 from epmstore.record.commit import commit_fact
+from epmstore.record.doubt import Share
 from epmstore.record.recorder import Intent, Recorded, Recorder
 from epmstore.record.result import Action, Result
 from epmstore.record.root import open_root
@@ -65,17 +66,19 @@ class AppHandle(Releasing, Reporting, Owing):
         only: Collection[str] | None = None,
         contents: bool = True,
         wait: float = WAIT_SECONDS,
+        again: Share | None = None,
     ) -> Recorded:
         """Record what nobody announced, in the folders `only` or in the whole root, as drift. For
         whoever watches the root: a change that is open is left alone. Without `contents` for a
         store that has no room: what changed is recorded as if it were `state`, until it has.
+        `again`: files that are read even if nothing shows that they changed.
 
         Raises ChangeOpenError, BusyError after `wait` seconds, and as `snapshot`.
         """
         with self._locked_root(wait) as root:
             change.check_closed(self._store, self.app.uuid)
             intent = Intent(kind="drift", reason=reason)
-            return self._recorder.snapshot(root, intent, only=only, contents=contents)
+            return self._recorder.snapshot(root, intent, only=only, contents=contents, again=again)
 
     def run(self, command: Sequence[str], label: str | None = None) -> Result:
         """Record what is there, run a command in this process's terminal, and record what it did as

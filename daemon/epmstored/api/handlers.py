@@ -36,6 +36,10 @@ from epmstored.api.refusals import PROTOCOL, UnknownPathError
 from epmstored.api.streams import EventStream, send_file
 from epmstored.state import AppState
 
+KNOWN_FOR = 60.0
+"""Seconds for which an answer holds if nothing is known to have happened: of what is stored to a
+mapped file, nobody is told.
+"""
 STATES = ("queued", "running", "done", "failed", "cancelled")
 
 
@@ -117,7 +121,8 @@ class Handlers:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._started = time.monotonic()
-        self._seen: dict[str, tuple[object, Shape]] = {}
+        self._seen: dict[str, tuple[object, Shape, float]] = {}
+        """Of each application, the answer of a scan, what it holds for, and since when."""
 
     async def health(self, call: Call) -> web.StreamResponse:
         states = self._parts.core.states()
@@ -160,11 +165,13 @@ class Handlers:
         app = call.names["app"]
         before, after = await self._look(app)
         known = self._seen.get(app)
-        if query.scan or before is None or known is None or known[0] != before:
+        asked = time.monotonic()
+        is_old = known is None or known[0] != before or asked >= known[2] + KNOWN_FOR
+        if query.scan or before is None or known is None or is_old:
             shape = await self._parts.lookers.run(lambda ws: answers.status(ws, app))
             now, after = await self._look(app)
             if before is not None and before == now:
-                self._seen[app] = (before, shape)
+                self._seen[app] = (before, shape, asked)
         else:
             shape = known[1]
         row = answers.app_row(self._state(app), self._parts.proofs)
