@@ -10,12 +10,12 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from epmstore import fsio
-from epmstore.errors import DamagedError
+from epmstore.errors import DamagedError, EpmError, UnreadableError
 
 TEMPORARY = ".tmp-"
 _FROM_COPY = "move it away, and take the file from a copy of the store"
@@ -40,6 +40,19 @@ def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
         finally:
             os.close(fd)
         fsio.sync_directory(parent)
+
+
+def replace_read(
+    path: Path, data: bytes, read: Callable[[bytes], object], mode: int = 0o600
+) -> None:
+    """As `replace_file`, for what a program of ours will read again: `read` takes it first, or
+    nothing is written. Raises UnreadableError.
+    """
+    try:
+        read(data)
+    except (EpmError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UnreadableError(path.name, str(error)) from None
+    replace_file(path, data, mode)
 
 
 def make_directories(path: Path, mode: int = 0o700) -> None:

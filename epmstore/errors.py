@@ -1,6 +1,7 @@
 """Every error that epmstore raises on purpose, as one tree.
 
-EpmError                    exit 4    the operation failed: DiskFullError, HookError, LimitError
+EpmError                    exit 4    the operation failed: DiskFullError, HookError, LimitError,
+                                      UnreadableError
   UsageError                exit 2    bad arguments or configuration
   IncompleteError           exit 3    done in part; the rest is named
   NotFoundError             exit 5    AppNotFoundError, VersionNotFoundError, PathNotFoundError,
@@ -52,6 +53,18 @@ class HookError(EpmError):
     """
 
     code = "hook"
+
+
+class UnreadableError(EpmError):
+    """What was to be written is something that our own reader would refuse: it was not written."""
+
+    code = "unreadable"
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(
+            f"{what} was not written, because it could not be read again: {why}",
+            hint="this is a fault of epmstore; what is stored is as it was before",
+        )
 
 
 class UsageError(EpmError):

@@ -7,7 +7,7 @@ for trees from other hosts belong to whoever imports such trees.
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NewType
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -20,6 +20,8 @@ PATH_MAX = 4096
 ESCAPE = "//"
 STAGE_PREFIX = ".epm-"
 """Names that begin so, at the top of a root, are our own staging directories: never recorded."""
+ROOT = RelPath(".")
+"""The root itself, where a list of paths has to name it."""
 
 
 _ENCODING = sys.getfilesystemencoding()
@@ -43,6 +45,26 @@ def is_relpath(text: str) -> bool:
     except InvalidNameError:
         return False
     return True
+
+
+def are_plain_paths(texts: Sequence[str]) -> bool:
+    """Whether `from_json` takes all of these, as they stand. It says so of what is plain, quickly;
+    of names that are written with `ESCAPE`, and of all that is odd, it never does.
+    """
+    if not texts:
+        return True
+    try:
+        raw = "\0".join(texts).encode()
+    except UnicodeEncodeError:
+        return False
+    parts = raw.replace(b"/", b"\0")
+    edged = b"\0%b\0" % parts
+    return (
+        raw.count(b"\0") == len(texts) - 1
+        and not any(odd in edged for odd in (b"\0\0", b"\0.\0", b"\0..\0"))
+        and max(map(len, parts.split(b"\0"))) <= NAME_MAX
+        and max(map(len, raw.split(b"\0"))) <= PATH_MAX
+    )
 
 
 def to_bytes(path: str) -> bytes:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from epmstore.atomic import make_directories, read_file, remove_file, replace_file
-from epmstore.checkout.planfile import encode_plan
+from epmstore.atomic import make_directories, read_file, remove_file, replace_file, replace_read
+from epmstore.checkout.planfile import decode_plan, encode_plan
 from epmstore.checkout.run import Prepared
 from epmstore.errors import EpmError
 
@@ -83,7 +83,7 @@ def apply_elsewhere(
     files = {kind: folder / f"{job}.{kind}" for kind in ("env", "plan", "out", "err")}
     try:
         replace_file(files["env"], f"OPTIONS={' '.join(options)}\n".encode())
-        replace_file(files["plan"], encode_plan(plan))
+        replace_read(files["plan"], encode_plan(plan), decode_plan)
         failure: EpmError | None = None
         try:
             elsewhere.start(APPLY.format(job), wait=True)

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from epmstore.atomic import read_file, remove_file, replace_file
+from epmstore.atomic import read_file, remove_file, replace_read
 from epmstore.errors import DamagedError
 from epmstored.state import Pause
 
@@ -31,10 +31,10 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True):
 def load(store: Path) -> dict[str, Pause]:
     """By UUID. What cannot be read is said, and nothing is paused."""
     try:
-        document = msgspec.json.decode(read_file(store / FILE, LIMIT), type=_Document)
+        document = _parse(read_file(store / FILE, LIMIT))
     except FileNotFoundError:
         return {}
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, DamagedError) as error:
+    except (OSError, ValueError, RecursionError, DamagedError) as error:
         log.error("%s cannot be read, nothing is paused: %s", FILE, error)
         return {}
     if document.format != FORMAT:
@@ -47,6 +47,10 @@ def save(store: Path, paused: dict[str, Pause]) -> None:
     """Durable. Raises OSError."""
     if paused:
         document = _Document(format=FORMAT, paused=paused)
-        replace_file(store / FILE, msgspec.json.encode(document) + b"\n")
+        replace_read(store / FILE, msgspec.json.encode(document) + b"\n", _parse)
     else:
         remove_file(store / FILE)
+
+
+def _parse(data: bytes) -> _Document:
+    return msgspec.json.decode(data, type=_Document)

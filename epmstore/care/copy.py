@@ -28,6 +28,7 @@ from epmstore.atomic import (
     temporary_name,
 )
 from epmstore.blobs.pack import SUFFIX
+from epmstore.blobs.packlog import read_groups
 from epmstore.blobs.records import Damage, open_pack, read_at, walk
 from epmstore.care.needs import APPCAT, all_catalogs, committed
 from epmstore.care.tables import is_log, leans_on, read_tables
@@ -83,6 +84,26 @@ def copy_store(store: Store, target: Path, *, progress: Progress = SILENT) -> Co
     return CopyResult(copier.files, copier.size, copier.removed)
 
 
+def copy_files(store: Store, target: Path, *, progress: Progress = SILENT) -> None:
+    """Make an empty, prepared folder what the files of a store say that it is; the store itself is
+    only read, and nobody may write to it meanwhile. Raises DamagedError, OSError.
+    """
+    packs = {}
+    for file in pack_files(store):
+        packs[file] = os.stat(store.packs / file).st_size
+        if is_log(file):
+            fd = open_pack(store.packs / file)
+            try:
+                packs[file] = read_groups(fd).end
+            finally:
+                os.close(fd)
+    catalogs = {
+        catalog_file(app): store.catalog(app).tail(many=True).valid.length
+        for app in store.all_catalogs()
+    }
+    _Copier(store, target, progress).copy(_small(store, packs, catalogs))
+
+
 def _extent(store: Store) -> _Extent:
     """Under the `write` lock: everything that is acknowledged, and nothing else."""
     catch_up(store)
@@ -94,6 +115,11 @@ def _extent(store: Store) -> _Extent:
     for app in all_catalogs(store):
         catalogs[catalog_file(app)] = committed(store, app).length
     _check_there(store, [*known], [*catalogs])
+    return _small(store, packs, catalogs)
+
+
+def _small(store: Store, packs: dict[str, int], catalogs: dict[str, int]) -> _Extent:
+    """With the contents of small files."""
     appcat = None
     with contextlib.suppress(FileNotFoundError):
         appcat = read_file(store.catalogs / APPCAT, MAX_SIZE)

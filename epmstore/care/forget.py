@@ -22,6 +22,7 @@ from epmstore.errors import ConflictError, NotRestorableError, VersionNotFoundEr
 from epmstore.record.commit import commit_fact, commit_judged
 from epmstore.record.reckoned import keep, reckon
 from epmstore.record.replay import catch_up
+from epmstore.record.soundness import check_sound
 from epmstore.record.store import Store
 
 ONLY_EXEMPT = Policy(
@@ -97,7 +98,10 @@ def unforget(
     with store.keep_packs():
         with store.lock_write():
             catch_up(store)
+        check_sound(store, app)
         need = read_needs(store, app, committed(store, app).length)
+        if need.fault is not None:
+            raise need.fault
         _check_known(need.state, versions)
         forgotten = {v.version for v in need.state.versions if not v.restorable}
         found = tuple(sorted(forgotten.intersection(versions)))

@@ -4,6 +4,7 @@ What is compared is always the truth first (packs, catalogs), and the index with
 Changes nothing. Findings name the file, the content, and the versions that are hit.
 """
 
+import contextlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator
@@ -37,6 +38,7 @@ from epmstore.group import Place
 from epmstore.progress import SILENT, Progress
 from epmstore.record import change, identity
 from epmstore.record.replay import pack_files
+from epmstore.record.soundness import remember
 from epmstore.record.store import INDEX, Store, catalog_file, is_refcat
 from epmstore.tree import tree_sum
 
@@ -199,13 +201,23 @@ class _Check:
                 lost = self._after(app, after[0].version if after else -1)
                 hits = [(need.key, version) for version in lost]
                 self._add(kind, file, need.fault.message, versions=hits)
+                self._remember(app, need.fault)
             elif self._known.sizes.get(app, 0) > need.position.length:
                 self._notes.append(f"{file}: bytes at the end were never acknowledged")
             for version in need.wrong:
                 text = f"the tree of version {version} does not have the sum that was recorded"
                 self._add("chain", file, text, versions=[(need.key, version)])
+            if need.partial:
+                numbers = ", ".join(map(str, need.partial))
+                self._notes.append(f"{file}: of {numbers}, behind a gap, not all is known")
             self._progress.advance(files=1)
         self._progress.end()
+
+    def _remember(self, app: str, error: DamagedError) -> None:
+        """Nobody appends to it from now on; where that cannot be written, whoever appends looks."""
+        with contextlib.suppress(EpmError, OSError), self._store.lock_write():
+            if self._store.notes.fault(app) is None:
+                remember(self._store, app, error)
 
     def _end(self, app: str) -> int | None:
         """The committed length; null if the index does not tell."""

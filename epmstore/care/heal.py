@@ -6,12 +6,15 @@ switched and the bad files are moved away. What leans on something that is lost 
 its base) is taken out with it, or the store would claim to have it and never store it again. Other
 copies in the store need nothing: with the bad file gone they are found.
 
-Catalogs, the appcat and FORMAT cannot be made up: what is wrong there stays a finding.
+A catalog is put together again from what the index knows of it, as far as that can be proven; the
+appcat and FORMAT cannot be made up: what is wrong there stays a finding.
 """
 
+import contextlib
 import os
 import secrets
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -35,25 +38,40 @@ from epmstore.record.store import INDEX, Store
 from epmstore.seal import SIZE, Kind
 
 PACKS = "packs"
+CATALOGS = "catalogs/"
+
+
+class Source(Protocol):
+    """Where good bytes of a content may still be."""
+
+    def give(self, writer: GroupWriter, info: BlobInfo) -> bool:
+        """Whether it has exactly this content, which then was given to the writer."""
+        ...
 
 
 def repair(
-    store: Store, read_data: float = 1.0, *, seed: int | None = None, progress: Progress = SILENT
+    store: Store,
+    read_data: float = 1.0,
+    *,
+    seed: int | None = None,
+    progress: Progress = SILENT,
+    sources: Sequence[Source] = (),
 ) -> FsckReport:
     """Check as `fsck` does, mend what can be mended, and check that. The report says of each
-    finding whether it is repaired now. Raises BusyError, OSError.
+    finding whether it is repaired now. Good bytes are looked for in live files, and in `sources`.
+    Raises BusyError, OSError.
     """
     report = fsck(store, read_data, seed=seed, progress=progress)
     if report.clean:
         return report
     with collecting(store, "fsck --repair"):
-        if any(f.file == INDEX for f in report.findings) and not _knows_of_lost(store):
+        if any(f.file == INDEX or f.file.startswith(CATALOGS) for f in report.findings):
             _rebuild(store, progress)
             again = fsck(store, read_data, seed=report.seed, progress=progress)
             report = _joined(report, again.findings)
         in_packs = [f for f in report.findings if f.file.startswith(PACKS)]
         if in_packs:
-            _Repair(store).run(in_packs)
+            _Repair(store, sources).run(in_packs)
     after = fsck(store, read_data, seed=report.seed, progress=progress)
     return _joined(_judged(report, after), after.findings)
 
@@ -61,8 +79,9 @@ def repair(
 class _Repair:
     """Mends the packs of one store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, sources: Sequence[Source] = ()) -> None:
         self._store = store
+        self._sources = sources
         self._bad: dict[str, frozenset[Sha256]] = {}
         """Bad file to the contents that cannot be read from it."""
         self._salvaged: set[Sha256] = set()
@@ -127,13 +146,16 @@ class _Repair:
         """
         store = self._store
         live = LiveFiles(store, lambda part: part not in lost and bool(tables.copies(part)))
+        sources: list[Source] = [live, *self._sources]
         for_good: set[Sha256] = set()
         with GroupWriter(store.packs) as writer:
             pending = set(lost)
             while pending:
                 for sha256 in pending:
                     info = self._info(tables, sha256)
-                    if writer.has(sha256) or (info is not None and live.give(writer, info)):
+                    if writer.has(sha256) or (
+                        info is not None and any(one.give(writer, info) for one in sources)
+                    ):
                         continue
                     for_good.add(sha256)
                 pending = _leaning(tables, for_good) - for_good
@@ -233,18 +255,9 @@ def _leaning(tables: Tables, lost: set[Sha256]) -> set[Sha256]:
     }
 
 
-def _knows_of_lost(store: Store) -> bool:
-    """Whether the index is all that still knows of some catalog: made anew, it would not, and the
-    next collection would take what that history needs.
-    """
-    try:
-        return any(not store.catalog(name).path.exists() for name in store.entries.catalogs())
-    except DamagedError:  # it does not even know that
-        return False
-
-
 def _rebuild(store: Store, progress: Progress) -> None:
-    with store.lock_packs(), store.lock_write():
+    """Not where something would be lost with the index that is there: then it stays a finding."""
+    with store.lock_packs(), store.lock_write(), contextlib.suppress(DamagedError):
         rebuild(store, progress)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from epmstore import locks
-from epmstore.atomic import read_file, replace_file
+from epmstore.atomic import read_file, replace_read
 from epmstore.errors import DamagedError
 
 FILE = "care.json"
@@ -78,7 +78,7 @@ def change(store: Path, edit: Callable[[Ledger], Ledger]) -> Ledger:
         new = edit(_parse(document))
         document.update(msgspec.to_builtins(new))
         document["sum"] = _sum(document)
-        replace_file(store / FILE, json.dumps(document).encode() + b"\n")
+        replace_read(store / FILE, json.dumps(document).encode() + b"\n", _check_same(new))
     return new
 
 
@@ -99,8 +99,25 @@ def note_share(store: Path, uuid: str, number: int) -> Ledger:
 
 def _read(store: Path) -> dict[str, Any]:
     try:
-        document = json.loads(read_file(store / FILE, LIMIT))
-    except (FileNotFoundError, ValueError, DamagedError):
+        return _document(read_file(store / FILE, LIMIT))
+    except (FileNotFoundError, DamagedError):
+        return {}
+
+
+def _check_same(new: Ledger) -> Callable[[bytes], None]:
+    """What cannot be believed is read as nothing, so being read is not enough."""
+
+    def check(data: bytes) -> None:
+        if _parse(_document(data)) != new:
+            raise ValueError("it says something else when it is read")
+
+    return check
+
+
+def _document(data: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(document, dict) or document.get("sum") != _sum(document):
         return {}
@@ -110,7 +127,7 @@ def _read(store: Path) -> dict[str, Any]:
 def _parse(document: dict[str, Any]) -> Ledger:
     try:
         return msgspec.convert(document, Ledger)
-    except msgspec.ValidationError:
+    except (ValueError, OverflowError):
         return Ledger()
 
 

@@ -17,10 +17,11 @@ from epmstore.catalog import appcat
 from epmstore.catalog.appcat import App
 from epmstore.catalog.format import decode_line
 from epmstore.catalog.history import Read
-from epmstore.catalog.model import START, Position, VersionPart, VersionRecord
+from epmstore.catalog.model import START, GapRecord, Position, VersionPart, VersionRecord
 from epmstore.catalog.state import CatalogState, reduce
 from epmstore.digest import BlobInfo, Purges, Sha256, read_purges
 from epmstore.errors import DamagedError
+from epmstore.record.soundness import fault_error, known_fault
 from epmstore.record.store import Store, is_refcat
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry, shifted_sum
@@ -34,8 +35,8 @@ _WITNESS = re.compile(rb'"([0-9a-f]{64})"')
 class Need(msgspec.Struct, frozen=True):
     """What one catalog says, up to `position`. `spans` maps each content that can be stored to the
     versions that have it: from the first until before the second number. `wrong` are versions whose
-    tree does not have the recorded sum (only if sums were asked for). `fault` is what stopped the
-    reading early.
+    tree does not have the recorded sum (only if sums were asked for), `partial` those of which that
+    is known, because they are behind a gap. `fault` is what stopped the reading early.
     """
 
     app: str
@@ -44,6 +45,7 @@ class Need(msgspec.Struct, frozen=True):
     state: CatalogState
     spans: dict[BlobInfo, list[tuple[int, int]]]
     wrong: tuple[int, ...] = ()
+    partial: tuple[int, ...] = ()
     fault: DamagedError | None = None
 
     def versions(self, info: BlobInfo) -> list[int]:
@@ -57,8 +59,10 @@ class Need(msgspec.Struct, frozen=True):
 
     def needed(self, *, without: Collection[int] = (), also: Collection[int] = ()) -> set[BlobInfo]:
         """The contents of every restorable version but those in `without`, and of those in `also`,
-        which were forgotten.
+        which were forgotten. Of a catalog that cannot be read whole, everything that it may need.
         """
+        if self.fault is not None:
+            return {*self.spans}
         kept = [
             v.version
             for v in self.state.versions
@@ -91,13 +95,20 @@ def all_catalogs(store: Store) -> list[str]:
 
 
 def all_needs(store: Store) -> dict[str, Need]:
-    """Of every catalog, as committed. Raises DamagedError: then nobody knows."""
+    """Of every catalog, as committed. One that cannot be read whole may need every content that
+    there is, and hinders nobody else. Raises DamagedError (of the index).
+    """
     needs = {}
     for app in all_catalogs(store):
-        needs[app] = read_needs(store, app, committed(store, app).length)
-        fault = needs[app].fault
-        if fault is not None:
-            raise fault
+        position = committed(store, app)
+        need = read_needs(store, app, position.length)
+        known = known_fault(store, app)
+        if need.fault is None and known is not None:
+            need = msgspec.structs.replace(need, fault=fault_error(store, app, known))
+        if need.fault is not None:
+            spans = {info: [(0, LAST)] for info in store.contents.all_named()}
+            need = msgspec.structs.replace(need, spans={**spans, **need.spans}, position=position)
+        needs[app] = need
     return needs
 
 
@@ -167,8 +178,11 @@ class _Reading:
         self._spans: dict[BlobInfo, list[tuple[int, int]]] = {}
         self._headers: list[Read] = []
         self._wrong: list[int] = []
+        self._partial: list[int] = []
         self._last: VersionRecord | None = None
         self._position = START
+        self._is_behind_gap = False
+        """From a gap on, until a tree is known to be whole again."""
 
     def add(self, read: Read) -> None:
         record = read.record
@@ -177,6 +191,8 @@ class _Reading:
             if record.header.part == record.header.parts:
                 self._check(record.header)
             read = msgspec.structs.replace(read, record=VersionPart(record.header))
+        elif isinstance(record, GapRecord):
+            self._is_behind_gap = True
         self._headers.append(read)
         self._position = read.after
 
@@ -187,18 +203,24 @@ class _Reading:
         if key is None:
             key = app if self._last is None else _named(app, self._last.key)
         state = reduce(read.record for read in self._headers)
-        return Need(app, key, self._position, state, self._spans, tuple(self._wrong), fault)
+        wrong, partial = tuple(self._wrong), tuple(self._partial)
+        return Need(app, key, self._position, state, self._spans, wrong, partial, fault)
 
     def _apply(self, part: VersionPart) -> None:
         version = part.header.version
         self._last = part.header
-        gone = [self._take(path, version, part) for path in part.removed]
+        removed = part.removed
+        if self._is_behind_gap:
+            removed = [path for path in removed if path in self._tree]
+        gone = [self._take(path, version, part) for path in removed]
         come: list[Entry] = []
         for entry in part.meta:
             before = self._tree.get(entry.path)
-            if before is None or before.kind != "file":
+            if before is not None and before.kind == "file":
+                entry = msgspec.structs.replace(entry, content=before.content)
+            elif not self._is_behind_gap:
                 raise _misfit(part, entry.path)
-            come.append(msgspec.structs.replace(entry, content=before.content))
+            come.append(entry)
         come += part.entries
         for entry in come:
             before = self._tree.get(entry.path)
@@ -226,7 +248,13 @@ class _Reading:
             self._spans.setdefault(content, []).append((since, until))
 
     def _check(self, header: VersionRecord) -> None:
-        if self._sums and f"{self._sum:064x}" != header.tree:
+        if not self._sums:
+            return
+        if f"{self._sum:064x}" == header.tree:
+            self._is_behind_gap = False
+        elif self._is_behind_gap:
+            self._partial.append(header.version)
+        else:
             self._wrong.append(header.version)
 
 

@@ -178,6 +178,13 @@ def load(path: Path) -> AppCat:
                 file=str(path),
             ) from None
         return AppCat()
+    return parse(data, path)
+
+
+def parse(data: bytes, path: Path) -> AppCat:
+    """The appcat in a file's bytes; `path` is what errors name. Raises DamagedError,
+    NoStoreError.
+    """
     start = len(_HEAD)
     found, rest = data[start : start + 64], data[start + 64 :]
     digest = hashlib.sha256(_HEAD + _ZEROS + rest).hexdigest().encode()
@@ -188,7 +195,7 @@ def load(path: Path) -> AppCat:
     try:
         document = msgspec.json.decode(data, type=dict[str, object])
         return _from_document(document, path)
-    except msgspec.DecodeError as error:
+    except (ValueError, KeyError, RecursionError) as error:
         raise DamagedError(f"{path}: {error}", file=str(path)) from None
 
 
@@ -206,7 +213,8 @@ def save(path: Path, appcat: AppCat) -> None:
     except UnicodeEncodeError as error:
         raise UsageError(f"{error.object!r} is not UTF-8") from None
     digest = hashlib.sha256(text).hexdigest().encode()
-    atomic.replace_file(path, text.replace(_HEAD + _ZEROS, _HEAD + digest, 1))
+    data = text.replace(_HEAD + _ZEROS, _HEAD + digest, 1)
+    atomic.replace_read(path, data, lambda written: parse(written, path))
 
 
 def _from_document(document: dict[str, object], path: Path) -> AppCat:

@@ -10,7 +10,7 @@
 import hashlib
 import heapq
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import islice
 from operator import itemgetter
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -25,6 +25,7 @@ from epmstore.catalog.model import (
     Envelope,
     Fact,
     ForgetRecord,
+    GapRecord,
     HoldRecord,
     LabelRecord,
     PinRecord,
@@ -42,10 +43,19 @@ from epmstore.catalog.model import (
     VersionRecord,
     Written,
 )
-from epmstore.catalog.sections import Sections, read_sections, write_sections
-from epmstore.errors import DamagedError, InvalidNameError, NoStoreError, UsageError
+from epmstore.catalog.sections import Sections, is_surely_right, read_sections, write_sections
+from epmstore.errors import (
+    DamagedError,
+    EpmError,
+    InvalidNameError,
+    NoStoreError,
+    UnreadableError,
+    UsageError,
+)
 from epmstore.packed import in_order
 from epmstore.relpath import (
+    ROOT,
+    RelPath,
     from_json,
     sort_paths,
     text_from_json,
@@ -59,6 +69,9 @@ from epmstore.seal import Seal, seal
 PART_ENTRIES = 4096
 MAX_LINE = 1 << 30
 """What says of itself that it is longer, plain, is not decoded."""
+_SMALL = 1 << 14
+"""Bytes of a plain line that is decoded whole before it is written; of a longer one the entries are
+looked at as `sections.is_surely_right` does, which takes a tenth of the time."""
 
 TYPES: Final[dict[str, type[Fact]]] = {
     "forget": ForgetRecord,
@@ -74,6 +87,7 @@ TYPES: Final[dict[str, type[Fact]]] = {
     "about": AboutRecord,
     "revoke": RevokeRecord,
     "relabel": RelabelRecord,
+    "gap": GapRecord,
 }
 _NAMES = {record: name for name, record in TYPES.items()}
 VERSION = "version"
@@ -94,15 +108,35 @@ _Said: TypeAlias = tuple[bytes, str, Any]
 def encode(records: Iterable[Written], after: Position) -> Iterator[tuple[bytes, Position]]:
     """Each line as it is stored, and the position behind it, for records that follow `after`.
 
-    A version may be given whole: it becomes as many lines as it takes. Raises UsageError for text
-    that is not UTF-8 (names and link targets apart: those may be any bytes).
+    A version may be given whole: it becomes as many lines as it takes. Raises as `encode_line`.
     """
     position = after
-    for record in chain.from_iterable(map(_split, records)):
-        plain = encode_line(record, position)
-        stored = seal_line(plain)
-        position = position_behind(position, plain, len(stored))
-        yield stored, position
+    for record in records:
+        for plain in plain_lines(record, position):
+            stored = seal_line(plain)
+            position = position_behind(position, plain, len(stored))
+            yield stored, position
+
+
+def plain_lines(record: Written, after: Position) -> Iterator[bytes]:
+    """The plain lines of one record: of a version given whole as many as it takes. Raises as
+    `encode_line`.
+    """
+    position = after
+    for part in _split(record):
+        plain = encode_line(part, position)
+        position = position_behind(position, plain, 0)
+        yield plain
+
+
+def moved_line(plain: bytes, after: Position) -> bytes:
+    """A sound line as it is written at another place of a chain; whatever else it says stays, known
+    or not.
+    """
+    said = msgspec.json.decode(plain, type=dict[str, msgspec.Raw])
+    said["seq"] = msgspec.Raw(_encoder.encode(after.seq))
+    said["prev"] = msgspec.Raw(_encoder.encode(after.head))
+    return _encoder.encode(said) + b"\n"
 
 
 def seal_line(plain: bytes) -> bytes:
@@ -118,12 +152,43 @@ def position_behind(before: Position, plain: bytes, stored_length: int) -> Posit
 
 
 def encode_line(record: Written, after: Position) -> bytes:
-    """One plain line. A version is written as the part that its header says it is."""
+    """One plain line. A version is written as the part that its header says it is.
+
+    Whatever it is for, it was decoded once more when it comes out: a line that `decode_line` would
+    refuse is not made. Raises UnreadableError then, and UsageError for text that is not UTF-8
+    (names and link targets apart: those may be any bytes).
+    """
     if isinstance(record, VersionPart):
         envelope = Envelope(seq=after.seq, prev=after.head, type=VERSION)
-        return _object(envelope, _with_paths(record.header, to_json), write_sections(record))
-    envelope = Envelope(seq=after.seq, prev=after.head, type=_NAMES[type(record)])
-    return _object(envelope, _with_paths(record, to_json))
+        plain = _object(envelope, _with_paths(record.header, to_json), _said(record))
+    else:
+        envelope = Envelope(seq=after.seq, prev=after.head, type=_NAMES[type(record)])
+        plain = _object(envelope, _with_paths(record, to_json))
+    _check_readable(plain, envelope.type)
+    return plain
+
+
+def _said(version: VersionPart) -> Sections:
+    try:
+        return write_sections(version)
+    except (DamagedError, ValueError, TypeError, AttributeError) as error:
+        raise UnreadableError(f"version {version.header.version}", str(error)) from None
+
+
+def _check_readable(plain: bytes, record_type: str) -> None:
+    """Raises UnreadableError unless `decode_line` takes a line."""
+    try:
+        if len(plain) > _SMALL and record_type == VERSION:
+            header = _with_paths(_version_decoder.decode(plain), from_json)
+            sections = _sections_decoder.decode(plain)
+            if len(plain) > MAX_LINE:
+                raise DamagedError("it is too long")
+            if not is_surely_right(sections):
+                read_sections(header, sections)
+        else:
+            decode_line(plain)
+    except (EpmError, ValueError, RecursionError) as error:
+        raise UnreadableError(f"a line of type {record_type!r}", str(error)) from None
 
 
 def encode_envelope(envelope: Envelope) -> bytes:
@@ -137,6 +202,8 @@ def _object(*structs: msgspec.Struct) -> bytes:
         bodies = [_encoder.encode(struct)[1:-1] for struct in structs]
     except UnicodeEncodeError as error:
         raise UsageError(f"{error.object!r} is not UTF-8") from None
+    except (OverflowError, RecursionError, TypeError) as error:
+        raise UnreadableError("a line", str(error)) from None
     return b"{" + b",".join(filter(None, bodies)) + b"}\n"
 
 
@@ -191,15 +258,24 @@ def open_line(found: Seal, body: bytes) -> bytes:
     return plain
 
 
-def decode_line(plain: bytes) -> tuple[Envelope, Decoded]:
-    """The inverse of `encode_line`. Raises DamagedError, NoStoreError for an unknown format."""
+def decode_envelope(plain: bytes) -> Envelope:
+    """Where a line stands. Raises DamagedError, NoStoreError for an unknown format."""
     try:
         envelope = _envelope_decoder.decode(plain)
-        if envelope.format != FORMAT:
-            raise NoStoreError(
-                f"the catalog has a line of format {envelope.format}, this release reads {FORMAT}",
-                hint="use a newer release of epmstore",
-            )
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"not a catalog line: {error}") from None
+    if envelope.format != FORMAT:
+        raise NoStoreError(
+            f"the catalog has a line of format {envelope.format}, this release reads {FORMAT}",
+            hint="use a newer release of epmstore",
+        )
+    return envelope
+
+
+def decode_line(plain: bytes) -> tuple[Envelope, Decoded]:
+    """The inverse of `encode_line`. Raises DamagedError, NoStoreError for an unknown format."""
+    envelope = decode_envelope(plain)
+    try:
         return envelope, _decode(envelope.type, plain)
     except (ValueError, InvalidNameError, UsageError, RecursionError) as error:
         raise DamagedError(f"not a catalog line: {error}") from None
@@ -218,6 +294,13 @@ def _decode(record_type: str, plain: bytes) -> Decoded:
 # Both.
 
 
+def named(unobserved: Iterable[tuple[str, str]]) -> Iterator[tuple[RelPath, str]]:
+    """The root among paths that were not observed is called `ROOT`; it was once written as no name
+    at all.
+    """
+    return ((RelPath(path) if path else ROOT, why) for path, why in unobserved)
+
+
 def _with_paths(record: RecordT, convert: Callable[[str], str]) -> RecordT:
     """The same record with every path in it as JSON shows it, or back."""
     changed: dict[str, object] = {}
@@ -225,7 +308,10 @@ def _with_paths(record: RecordT, convert: Callable[[str], str]) -> RecordT:
         if record.scope is not None:
             changed["scope"] = tuple(map(convert, record.scope))
         if record.unobserved:
-            changed["unobserved"] = tuple((convert(path), why) for path, why in record.unobserved)
+            changed["unobserved"] = tuple(
+                (path if path == ROOT else convert(path), why)
+                for path, why in named(record.unobserved)
+            )
         if record.command is not None:
             text = text_to_json if convert is to_json else text_from_json
             changed["command"] = tuple(map(text, record.command))

@@ -25,11 +25,18 @@ from typing import BinaryIO
 import msgspec
 
 from epmstore import atomic, fsio, seal
-from epmstore.catalog.format import decode_line, encode, open_line, position_behind
+from epmstore.catalog.format import (
+    decode_envelope,
+    decode_line,
+    encode,
+    open_line,
+    position_behind,
+)
 from epmstore.catalog.model import (
     START,
     Decoded,
     Envelope,
+    GapRecord,
     Position,
     VersionPart,
     VersionRecord,
@@ -170,11 +177,12 @@ class CatalogFile:
                 position = line.after
                 yield line
 
-    def tail(self, committed: Position = START) -> Tail:
+    def tail(self, committed: Position = START, *, many: bool = False) -> Tail:
         """What lies beyond `committed`; START if no committed length is known.
 
-        Raises DamagedError if the file ends before `committed`, and, if none is known, when a
-        record follows something that cannot be read: then it was no append that broke off.
+        Raises DamagedError if the file ends before `committed`, and when something follows what
+        cannot be read that no append which broke off leaves behind: if no length is known, any
+        record; else the beginning of one, unless `many` records were appended at once.
         """
         valid = committed
         try:
@@ -184,7 +192,11 @@ class CatalogFile:
                     valid = found.after
         except DamagedError as error:
             fault = int(error.data["offset"])
-            if fault < committed.length or (committed == START and self._record_follows(fault)):
+            if (
+                fault < committed.length
+                or (committed == START and self._record_follows(fault))
+                or (not many and self._record_follows(fault, beginning=True))
+            ):
                 raise DamagedError(error.message, hint=error.hint, **error.data) from None
         return Tail(committed, valid, self._length())
 
@@ -193,6 +205,22 @@ class CatalogFile:
         last = START
         for found in self.read(START, position.length):
             last = found.after
+        if last != position:
+            raise self._fault(DamagedError("another history than the index's"), last.length, 0)
+
+    def check_chain(self, position: Position) -> None:
+        """As `check`, without what the records say: seals, numbers and chain, in a tenth of the
+        time.
+        """
+        last = START
+        for line in self.lines(START, position.length):
+            try:
+                envelope = decode_envelope(line.plain)
+                if (envelope.seq, envelope.prev) != (last.seq, last.head):
+                    raise DamagedError(f"record {envelope.seq} does not follow the line before it")
+            except DamagedError as error:
+                raise self._fault(error, line.before.length, 0) from None
+            last = line.after
         if last != position:
             raise self._fault(DamagedError("another history than the index's"), last.length, 0)
 
@@ -247,16 +275,19 @@ class CatalogFile:
         finally:
             os.close(fd)
 
-    def _record_follows(self, offset: int) -> bool:
-        """Whether a sound record begins anywhere from `offset` on."""
+    def _record_follows(self, offset: int, *, beginning: bool = False) -> bool:
+        """Whether a sound record lies anywhere from `offset` on; if asked for, one that is not a
+        later part of a version.
+        """
         with os.fdopen(atomic.open_regular(self.path), "rb") as file:
             file.seek(offset)
             data = file.read()
         at = data.find(_SEAL_BEGINS)
         while at >= 0:
             with contextlib.suppress(DamagedError):
-                seal.read(data, at)
-                return True
+                found, body = seal.read(data, at)
+                if not beginning or _begins_record(open_line(found, body), at):
+                    return True
             at = data.find(_SEAL_BEGINS, at + 1)
         return False
 
@@ -296,6 +327,8 @@ class _Sequence:
             self._check_part(record.header)
         elif self._run is not None:
             raise DamagedError(f"{self.missing}, then comes another record")
+        elif isinstance(record, GapRecord) and record.last is not None:
+            self._next = record.last + 1
 
     def _check_part(self, header: VersionRecord) -> None:
         run = self._run
@@ -308,6 +341,16 @@ class _Sequence:
             raise DamagedError(f"version {header.version} where {self._next} is due")
         self._run = header if header.part < header.parts else None
         self._next = header.version + 1
+
+
+def _begins_record(plain: bytes, behind: int) -> bool:
+    """Whether a line that lies `behind` bytes behind a fault says that what is wrong there is no
+    append that broke off: nobody begins another one behind that, nor seals what nobody can read.
+    """
+    if not behind:
+        return True
+    _, record = decode_line(plain)
+    return not isinstance(record, VersionPart) or record.header.part == 1
 
 
 def _read_line(file: BinaryIO, offset: int, stop: int) -> tuple[bytes, int]:

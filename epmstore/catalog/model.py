@@ -280,6 +280,19 @@ class RelabelRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     label: str | None = None
 
 
+class GapRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """Here lines were lost, and somebody went on without them. `first` to `last` are versions of
+    which nothing is known any more (null: none); what is behind this and in front of the next
+    version whose tree has its sum is not known in full. `records` counts the lines, `why` says how
+    it came.
+    """
+
+    first: int | None = None
+    last: int | None = None
+    records: int | None = None
+    why: str = ""
+
+
 class UnknownRecord(msgspec.Struct, frozen=True):
     """A record of a type that this release does not know: kept, and skipped."""
 
@@ -300,7 +313,17 @@ Fact: TypeAlias = (
     | AboutRecord
     | RevokeRecord
     | RelabelRecord
+    | GapRecord
 )
 """Every record but versions, as it is written."""
 Written: TypeAlias = VersionPart | Fact
 Decoded: TypeAlias = VersionPart | Fact | UnknownRecord
+
+
+def highest_number(record: Decoded) -> int:
+    """The highest number of a version that a record speaks for; -1 if it does for none."""
+    if isinstance(record, VersionPart):
+        return record.header.version
+    if isinstance(record, GapRecord) and record.last is not None:
+        return record.last
+    return -1

@@ -7,8 +7,9 @@
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache, lru_cache
+from itertools import chain
 from operator import attrgetter
 from typing import Final, Literal, TypeAlias
 
@@ -19,6 +20,7 @@ from epmstore.catalog.model import VersionPart, VersionRecord
 from epmstore.digest import BlobInfo, Digest, parse_digest, parse_sha256
 from epmstore.errors import DamagedError
 from epmstore.relpath import (
+    are_plain_paths,
     from_json,
     sort_paths,
     text_from_json,
@@ -228,6 +230,41 @@ def read_sections(header: VersionRecord, sections: Sections) -> VersionPart:
     ):
         raise DamagedError("a path occurs twice in one line")
     return VersionPart(header, _sorted(entries), _sorted(meta), sort_paths(removed))
+
+
+def is_surely_right(sections: Sections) -> bool:
+    """Whether `read_sections` takes these, told in a tenth of its time: what is odd in any way is
+    not said to be right, and is to be read.
+    """
+    tables = [sections.links, sections.directories, sections.states, sections.meta]
+    for found in sections.components.values():
+        if isinstance(found, list):
+            return False
+        tables.append(found)
+    facts = [one for table in tables for one in table.values()]
+    paths = [*chain.from_iterable(tables), *sections.removed]
+    leaders = {one.same_as for one in facts} - {None}
+    try:
+        for mode in {one.mode for one in facts} - {UNSET}:
+            _mode(str(mode))
+        _mode((sections.defaults and sections.defaults.mode) or "0644")
+        return (
+            len({*paths}) == len(paths)
+            and are_plain_paths(paths)
+            and are_plain_paths([*map(str, leaders)])
+            and all(one.sha256 is None for one in facts)
+            and sections.components.keys() == sections.blobs.keys()
+            and _are_digests(sections.blobs.keys(), 40)
+            and _are_digests([one.sha256 for one in sections.blobs.values()], 64)
+        )
+    except (DamagedError, ValueError):
+        return False
+
+
+def _are_digests(texts: Collection[str], length: int) -> bool:
+    """Whether all are so many hexadecimal digits. Raises ValueError if some are none."""
+    joined = "".join(texts)
+    return {*map(len, texts)} <= {length} and 2 * len(bytes.fromhex(joined)) == len(joined)
 
 
 def _content(digest: Digest, facts: BlobFacts | None) -> BlobInfo:

@@ -65,6 +65,10 @@ class Versions(Protocol):
         """The version that has a tag."""
         ...
 
+    def is_lost(self, version: int) -> bool:
+        """Whether there was a version of this number, and its lines are lost."""
+        ...
+
 
 def parse_selector(text: str) -> Selector:
     """Raises UsageError for what cannot name a version."""
@@ -107,6 +111,12 @@ def resolve(selector: Selector, versions: Versions) -> Resolved:
     if not first <= version <= last:
         meant = selector.text if selector.back else version  # never -4, which nobody wrote
         raise _not_found(selector, f"no version {meant}", f"there are {first} to {last}")
+    if versions.is_lost(version):
+        raise _not_found(
+            selector,
+            f"version {version} is lost: its lines in the catalog were damaged",
+            "a copy of the store may have it: `epmstore store restore --from COPY`",
+        )
     return version
 
 

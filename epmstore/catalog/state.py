@@ -5,7 +5,9 @@ of it. `log`, selectors and retention look at this, and it needs nothing but the
 rebuilt index comes to the same.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -17,6 +19,7 @@ from epmstore.catalog.model import (
     Counts,
     Decoded,
     ForgetRecord,
+    GapRecord,
     HoldRecord,
     LabelRecord,
     PinRecord,
@@ -96,7 +99,8 @@ class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CatalogState(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole history as it stands now. `versions` are in order, and there is none missing. Only a
+    """A whole history as it stands now. `versions` are in order; one is missing only where lines of
+    the catalog were lost, which `gaps` speak of once somebody has gone on behind them. Only a
     refcat has `about`, `revoked`, what is withdrawn now, and `relabelled`, labels that were put
     right.
     """
@@ -110,20 +114,25 @@ class CatalogState(msgspec.Struct, frozen=True, kw_only=True):
     about: AboutRecord | None = None
     revoked: list[RevokeRecord] = []
     relabelled: dict[int, str | None] = {}
+    gaps: list[GapRecord] = []
 
     def span(self) -> tuple[int, int] | None:
         """The first version and the last; None if there is none."""
         return (self.versions[0].version, self.versions[-1].version) if self.versions else None
 
     def find(self, version: int) -> VersionInfo | None:
-        first = self.versions[0].version if self.versions else 0
-        at = version - first
-        return self.versions[at] if 0 <= at < len(self.versions) else None
+        at = bisect_left(self.versions, version, key=attrgetter("version"))
+        found = self.versions[at] if at < len(self.versions) else None
+        return found if found is not None and found.version == version else None
 
     def at(self, moment: float) -> int | None:
         """The last version recorded at this time or before, in seconds since 1970."""
         # from the end, not by halving: clocks are set back now and then
         return next((v.version for v in reversed(self.versions) if v.time <= moment), None)
+
+    def is_lost(self, version: int) -> bool:
+        """Whether it is missing between others, or was said to be lost."""
+        return self.find(version) is None
 
     def tagged(self, name: str) -> int | None:
         return self.tags.get(name)
@@ -160,6 +169,7 @@ class _Facts:
         self._about: AboutRecord | None = None
         self._revoked: dict[tuple[int | None, str | None], RevokeRecord] = {}
         self._relabelled: dict[int, str | None] = {}
+        self._gaps: list[GapRecord] = []
 
     def add(self, record: Decoded) -> None:
         match record:
@@ -200,6 +210,8 @@ class _Facts:
                 self._revoke(record)
             case RelabelRecord():
                 self._relabelled[record.version] = record.label
+            case GapRecord():
+                self._gaps.append(record)
             case _:
                 pass  # squash changes nothing of this; the rest is not known here
 
@@ -253,6 +265,7 @@ class _Facts:
             about=self._about,
             revoked=list(self._revoked.values()),
             relabelled=self._relabelled,
+            gaps=self._gaps,
         )
 
     def _info(self, record: VersionRecord, tags: tuple[str, ...]) -> VersionInfo:

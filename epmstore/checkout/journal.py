@@ -10,7 +10,8 @@ was reached.
     COMMITTED  the catalog says so
 
 A torn tail is a state that was not reached. Damage before it stops: then nobody may guess; and so
-does a format, a state or a line that this release does not know.
+does a format, a state or a line that this release does not know. No line is written that could not
+be read again.
 
 Between PLANNED and STAGED a line says which directory the staging folder is, before anything is put
 into it.
@@ -28,13 +29,22 @@ import msgspec
 from epmstore import codec, fsio, seal
 from epmstore.atomic import directory, discard, read_file, remove_file
 from epmstore.catalog.classes import Patterns
+from epmstore.catalog.format import named
 from epmstore.catalog.model import Actor, Reason
 from epmstore.checkout.plan import Op, Seen, Step
 from epmstore.checkout.stage import Refused
 from epmstore.entryform import entry_from_form, entry_to_form
-from epmstore.errors import DamagedError
+from epmstore.errors import DamagedError, EpmError, UnreadableError
 from epmstore.record.staging import Proof, proof_from_form, proof_to_form
-from epmstore.relpath import RelPath, from_json, text_from_json, text_to_json, to_json
+from epmstore.relpath import (
+    ROOT,
+    RelPath,
+    are_plain_paths,
+    from_json,
+    text_from_json,
+    text_to_json,
+    to_json,
+)
 from epmstore.scan.mark import stage_name
 
 State: TypeAlias = Literal["PLANNED", "STAGED", "SWITCHED", "COMMITTED"]
@@ -100,16 +110,19 @@ class Journal:
         self.path = path
 
     def begin(self, header: Header, steps: Sequence[Step]) -> None:
-        """Durable when it returns: state PLANNED. Raises FileExistsError, OSError."""
+        """Durable when it returns: state PLANNED. Raises FileExistsError, UnreadableError,
+        OSError.
+        """
         lines = [{"format": FORMAT, "header": _header_form(header)}]
         remaining = iter(steps)
         while batch := [step_to_form(step) for step in islice(remaining, BATCH)]:
             lines.append({"steps": batch})
         lines.append({"state": "PLANNED"})
+        sealed = b"".join(map(_written, lines))
         with directory(self.path.parent) as parent:
             fd = fsio.create(self.path.name, parent)
             try:
-                fsio.write(fd, b"".join(map(_sealed, lines)))
+                fsio.write(fd, sealed)
                 fsio.sync_file(fd)
                 fsio.sync_directory(parent)
             except BaseException:
@@ -157,13 +170,14 @@ class Journal:
             os.close(fd)
 
     def _append(self, line: dict[str, Any]) -> None:
+        sealed = _written(line)
         with directory(self.path.parent) as parent:
             fd = fsio.open_append(self.path.name, parent)
         try:
             end = _whole_length(read_file(self.path))
             if end < os.fstat(fd).st_size:
                 fsio.truncate(fd, end)
-            fsio.write_at(fd, _sealed(line), end)
+            fsio.write_at(fd, sealed, end)
             fsio.sync_data(fd)
         finally:
             os.close(fd)
@@ -176,11 +190,14 @@ class Journal:
             data = read_file(self.path)
         except FileNotFoundError:
             return None
-        lines = [line for line, _ in _lines(data)]
-        if not lines:
-            return None
-        _check_known(lines)
-        return _loaded(lines)
+        try:
+            lines = [line for line, _ in _lines(data)]
+            if not lines:
+                return None
+            _check_known(lines)
+            return _loaded(lines)
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise DamagedError(f"the journal does not make sense: {error}") from None
 
     def drop(self) -> None:
         """It is done, or never began. Durable. Raises OSError."""
@@ -194,17 +211,14 @@ def _loaded(lines: Sequence[dict[str, Any]]) -> Loaded:
     refused: list[Refused] = []
     steps: list[Step] = []
     stage: Proof | None = None
-    try:
-        header = _header_from_form(lines[0]["header"])
-        for line in lines[1:]:
-            steps += [step_from_form(form) for form in line.get("steps", ())]
-            state = line.get("state", state)
-            stage = proof_from_form(line["stage"]) if "stage" in line else stage
-            inodes.update((int(n), int(inode)) for n, inode in line.get("inodes", ()))
-            left.update((from_json(path), why) for path, why in line.get("left", ()))
-            refused += [Refused(from_json(p), tuple(what)) for p, what in line.get("refused", ())]
-    except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
-        raise DamagedError(f"the journal does not make sense: {error}") from None
+    header = _header_from_form(lines[0]["header"])
+    for line in lines[1:]:
+        steps += [step_from_form(form) for form in line.get("steps", ())]
+        state = line.get("state", state)
+        stage = proof_from_form(line["stage"]) if "stage" in line else stage
+        inodes.update((int(n), int(inode)) for n, inode in line.get("inodes", ()))
+        left.update((from_json(path), why) for path, why in line.get("left", ()))
+        refused += [Refused(from_json(p), tuple(what)) for p, what in line.get("refused", ())]
     return Loaded(header, tuple(steps), state, inodes, left, refused, stage)
 
 
@@ -235,6 +249,39 @@ def _sealed(line: dict[str, Any]) -> bytes:
         plain = json.dumps(line).encode() + b"\n"
     body = codec.compress(plain)
     return seal.seal(seal.Kind.LINE, body, number=len(plain)) + body
+
+
+def _written(line: dict[str, Any]) -> bytes:
+    """A line as it is written. Raises UnreadableError unless `load` takes it. Steps of plain paths
+    are not read once more: all else of them is written from values of one form.
+    """
+    sealed = _sealed(line)
+    if "steps" in line and are_plain_paths([*_paths_in(line["steps"])]):
+        return sealed
+    try:
+        ((again, _),) = _lines(sealed)
+        _check_known([again] if "header" in again else [{"header": None}, again])
+        if "header" in again:
+            _header_from_form(again["header"])
+        for form in again.get("steps", ()):
+            step_from_form(form)
+        for path, _ in (*again.get("left", ()), *again.get("refused", ())):
+            from_json(path)
+    except (EpmError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise UnreadableError("the journal", str(error)) from None
+    return sealed
+
+
+def _paths_in(steps: Iterable[dict[str, Any]]) -> Iterator[str]:
+    for step in steps:
+        yield step["path"]
+        if step["link"] is not None:
+            yield step["link"]
+        for entry in (step["old"], step["new"]):
+            if entry is not None:
+                yield entry["path"]
+                if entry["same_as"] is not None:
+                    yield entry["same_as"]
 
 
 def _lines(data: bytes) -> Iterator[tuple[dict[str, Any], int]]:
@@ -286,7 +333,9 @@ def _header_form(header: Header) -> dict[str, Any]:
     form["root"] = text_to_json(header.root)
     form["scope"] = None if header.scope is None else [to_json(path) for path in header.scope]
     form["patterns"] = msgspec.to_builtins(header.patterns)
-    form["unobserved"] = [(to_json(path), why) for path, why in header.unobserved]
+    form["unobserved"] = [
+        (path if path == ROOT else to_json(path), why) for path, why in named(header.unobserved)
+    ]
     return form
 
 
@@ -297,7 +346,10 @@ def _header_from_form(form: dict[str, Any]) -> Header:
     known["root"] = text_from_json(form["root"])
     known["scope"] = None if scope is None else tuple(from_json(path) for path in scope)
     known["patterns"] = msgspec.convert(form.get("patterns"), Patterns | None)
-    known["unobserved"] = tuple((from_json(p), why) for p, why in form.get("unobserved", ()))
+    known["unobserved"] = tuple(
+        (path if path == ROOT else from_json(path), why)
+        for path, why in named(form.get("unobserved", ()))
+    )
     return Header(**known)
 
 

@@ -22,7 +22,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
-from epmstore.atomic import read_file, remove_file, replace_file
+from epmstore.atomic import read_file, remove_file, replace_read
 from epmstore.catalog.hooks import Hooks
 from epmstore.catalog.model import Actor
 from epmstore.clock import Clock, SystemClock
@@ -85,13 +85,16 @@ class OwedFile:
             data = read_file(self.path, LIMIT)
         except FileNotFoundError:
             return None
+        return self._parse(data)
+
+    def _parse(self, data: bytes) -> Owed:
         try:
             document: dict[str, Any] = msgspec.json.decode(data, type=dict[str, Any])
             found = document.pop("sha256")
             if found == _digest(document):
                 self._check_known(document)
                 return msgspec.convert(document["owed"], Owed)
-        except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             pass
         raise DamagedError(
             f"{self.path} is not what was written",
@@ -114,7 +117,8 @@ class OwedFile:
     def save(self, owed: Owed) -> Owed:
         """Durable when it returns; a crash leaves what was there."""
         document = {"format": FORMAT, "owed": msgspec.to_builtins(owed)}
-        replace_file(self.path, msgspec.json.encode({"sha256": _digest(document), **document}))
+        data = msgspec.json.encode({"sha256": _digest(document), **document})
+        replace_read(self.path, data, self._parse)
         return owed
 
     def drop(self) -> None:

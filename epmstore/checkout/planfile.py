@@ -64,7 +64,15 @@ def decode_plan(data: bytes) -> Prepared:
     """Raises UsageError for what is no plan."""
     try:
         return _from_form(json.loads(data))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise UsageError(f"not a plan: {error}", hint="make one with `epmstore plan`") from None
     except (DamagedError, InvalidNameError) as error:
         raise UsageError(f"not a plan: {error.message}", hint="make it anew") from None

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from epmstore.atomic import read_named, replace_file
+from epmstore.atomic import read_named, replace_read
 from epmstore.catalog.hooks import NONE, hooks_of
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.planfile import decode_plan, encode_plan
@@ -98,7 +98,7 @@ def plan(
     wanted = scope(paths, handle.app.root)
     made = handle.plan(selector(version), wanted, exact=exact, config=config)
     if output is not None:
-        replace_file(Path(os.path.abspath(output)), encode_plan(made), 0o600)
+        replace_read(Path(os.path.abspath(output)), encode_plan(made), decode_plan, 0o600)
     show_plan(session.out, made, hooks_of(handle.app))
 
 

@@ -16,6 +16,7 @@ from epmstore.cli import failure
 from epmstore.cli.command import program
 from epmstore.cli.session import Session
 from epmstore.cli.streams import BROKEN_PIPE, COMPLETE, prepare_streams
+from epmstore.errors import IncompleteError
 
 COLLECT = (100_000, 20, 100)
 """When Python looks for garbage in cycles, of which a command makes next to none: looking through
@@ -31,6 +32,8 @@ def run(args: list[str]) -> int:
     session = Session()
     try:
         code = _complete(args) if COMPLETE in os.environ else _execute(args, session)
+        if session.is_partial and code == 0:
+            code = IncompleteError.exit_code
         sys.stdout.flush()
     except BrokenPipeError:
         # what is still buffered has no reader, and must not be flushed at exit

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from epmstore.atomic import read_named, replace_file
+from epmstore.atomic import read_named, replace_read
 from epmstore.cli.command import PATH, command
 from epmstore.cli.findings import MEANING, withdrawn
 from epmstore.cli.moments import local
@@ -18,7 +18,7 @@ from epmstore.cli.session import Session
 from epmstore.errors import UsageError
 from epmstore.vendor.classify import OF_RELEASES
 from epmstore.vendor.naming import title
-from epmstore.vendor.report import PRIVATE
+from epmstore.vendor.report import PRIVATE, read_written
 
 LIMIT = 4 << 30
 FORMATS = {".json": "json", ".html": "html", ".htm": "html", ".txt": "text"}
@@ -75,7 +75,8 @@ def report(
                 session.out.line(line)
     else:
         data = _rendered(session.out, form, kind)
-        replace_file(Path(os.path.abspath(output)), data, MODE)
+        read = read_written if kind == "json" else bytes
+        replace_read(Path(os.path.abspath(output)), data, read, MODE)
         session.out.note(f"{name(output)}: {size(len(data))}, {_told(form)}")
     return 1 if any(not one["accepted"] for one in form["deviations"]) else 0
 
@@ -179,7 +180,7 @@ def _preview(out: Output, form: Form, *, redact: bool) -> None:
 def _read(session: Session, path: Path) -> int:
     try:
         form = json.loads(read_named(path, LIMIT))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is no report: {error}", hint="it reads .json reports") from None
     found = session.workspace.read_report(form)
     known = found.known_here()

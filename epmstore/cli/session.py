@@ -38,6 +38,10 @@ class Session:
         self.verbose = False
         self.dry_run = False
         self.yes = False
+        self.is_partial = False
+        """Whether what was asked for cannot be told in full, which was said: a command that is
+        otherwise done ends as such.
+        """
         self._workspace: Workspace | None = None
 
     @property
@@ -118,7 +122,7 @@ class Session:
         workspace = self._workspace
         if self.app is not None:
             self.key = self.app
-            return [workspace.app(self.app)]
+            return self._named_if_damaged([workspace.app(self.app)])
         here = working_directory()
         around = None if here is None else workspace.apps.at(here)
         found = [around] if around is not None else workspace.apps.list()
@@ -129,7 +133,17 @@ class Session:
             )
         if len(found) == 1:
             self.key = found[0].key
-        return [workspace.app(app.key) for app in found]
+        return self._named_if_damaged([workspace.app(app.key) for app in found])
+
+    def _named_if_damaged(self, handles: "list[AppHandle]") -> "list[AppHandle]":
+        """What is known of a damaged history is shown, and that it is damaged is said."""
+        for handle in handles:
+            fault = handle.damage()
+            if fault is not None and not self.is_partial:
+                self.is_partial = True
+                self.out.warn(f"{handle.app.key}: {fault.message}; what can be read is used")
+                self.out.note(f"hint: {fault.hint}")
+        return handles
 
     def confirm(self, question: str) -> None:
         """Ask, on a terminal; elsewhere, or with --yes, go on. Raises DeclinedError."""

@@ -15,10 +15,13 @@ from epmstore.cli.moments import local, selector
 from epmstore.cli.output import counted, name, number, safe_text, size
 from epmstore.cli.session import Session
 from epmstore.clock import to_rfc3339
-from epmstore.errors import UsageError
+from epmstore.errors import IncompleteError, UsageError
+from epmstore.record.soundness import REMEDY
 from epmstore.workspace import Workspace
 
 DAMAGED = 6
+CATALOG = "cat.zst"
+"""How the names of all catalogs end."""
 
 
 KEEP = {
@@ -101,28 +104,48 @@ def fsck(session: Session, read_data: float, repair: bool) -> int:
         text = f"{counted(len(report.findings), 'finding')}, {number(left)} not repaired"
     read = f", {counted(report.frames, 'frame')} read" if report.frames else ""
     session.out.outcome(shapes.fsck_summary(report), text + read)
+    if any(f.file.endswith(CATALOG) and not f.repaired for f in report.findings):
+        session.out.note(f"next: {REMEDY}")
     return 0 if report.clean else DAMAGED
 
 
 @command(
     changes=True,
-    examples=[("epmstore rebuild", "after index.sqlite was lost or damaged")],
+    examples=[
+        ("epmstore rebuild", "after index.sqlite or a catalog was lost or damaged"),
+        ("epmstore rebuild --accept-loss", "go on without what nobody knows any more"),
+    ],
 )
-def rebuild(session: Session) -> int:
+@click.option("--accept-loss", is_flag=True, help="Go on without what is lost; it is named.")
+def rebuild(session: Session, accept_loss: bool) -> int:
     """Make the index anew from packs and catalogs.
 
-    The index is a cache: nothing is lost with it, and nothing else is changed.
+    What the index knows and a catalog has lost is written back first, if the chain of the catalog
+    proves it. What would be lost with the index is named, and the index that knows it stays (exit
+    6). With --accept-loss a damaged history goes on: what is sound before and behind the damage
+    stays, a record names the gap, and no number of a version is given twice.
     """
     path = session.store_path
     if session.dry_run:
         session.out.note(f"would make the index of {name(str(path))} anew")
         return 0
-    damage = Workspace.rebuild(path, progress=session.progress())
-    for text in damage:
+    made = Workspace.mend(path, accept_loss=accept_loss, progress=session.progress())
+    for text in made.mended:
+        session.out.note(text)
+    for text in (*made.gone, *made.damage):
         session.out.warn(text)
-    shape = {"type": "rebuild", "app": None, "damage": damage, "clean": not damage}
+    if made.damage:
+        session.out.note(f"next: {REMEDY}")
+    shape = {
+        "type": "rebuild",
+        "app": None,
+        "damage": list(made.damage),
+        "mended": list(made.mended),
+        "gone": list(made.gone),
+        "clean": not made.damage,
+    }
     session.out.outcome(shape, "the index is new")
-    return DAMAGED if damage else 0
+    return DAMAGED if made.damage else 0
 
 
 def _print_finding(session: Session, finding: Finding) -> None:
@@ -237,12 +260,14 @@ def unforget(session: Session, versions: tuple[str, ...]) -> None:
     ],
 )
 @click.option("--now", is_flag=True, help="Also what a policy forgot within a day.")
-def gc(session: Session, now: bool) -> None:
+def gc(session: Session, now: bool) -> int:
     """Free the space of what no version needs.
 
     Never takes a content that a version needs which is not forgotten. What a policy forgot stays
     for a day, and while the clock is in doubt (`epmstore doctor`), unless --now is given; versions
-    that somebody named go at once. Works on a full disk: the store keeps a reserve for it.
+    that somebody named go at once. Works on a full disk: the store keeps a reserve for it. While
+    the catalog of an application cannot be read whole, which is named, nothing is taken that it may
+    need (exit 3).
     """
     found = session.workspace.care.gc(dry_run=session.dry_run, now=now)
     what = "would be freed" if found.dry_run else "freed"
@@ -257,6 +282,10 @@ def gc(session: Session, now: bool) -> None:
             f"{counted(found.held, 'version')} that a policy forgot within a day, or by a clock in"
             " doubt, can still be taken back; epmstore gc --now frees what they hold, too"
         )
+    damaged = session.workspace.damaged()
+    for key, why in damaged:
+        session.out.warn(f"{key}: everything that it may need was kept: {why}")
+    return IncompleteError.exit_code if damaged else 0
 
 
 @command(
@@ -316,6 +345,50 @@ def copy(session: Session, directory: str) -> None:
     }
     text = f"{counted(found.files, 'file')} copied to {name(str(path))}, {size(found.size)}"
     session.out.outcome(shape, text + (f", {found.removed:,} removed" if found.removed else ""))
+
+
+@command(
+    changes=True,
+    examples=[("epmstore store restore --from /mnt/usb/epmstore", "what is lost here, or all")],
+)
+@click.option(
+    "--from", "source", metavar="COPY", type=PATH, required=True, help="What `store copy` made."
+)
+def restore(session: Session, source: str) -> int:
+    """Bring the store back from a copy.
+
+    Where there is no store, all of it comes from the copy. Else only what is missing or damaged
+    here does: lines of catalogs as far as their chain proves that they belong there, contents that
+    a version needs, the list of applications. What is sound here stays. The copy is only read.
+    Exits with 6 if damage is left.
+    """
+    path, copied = session.store_path, Path(os.path.abspath(source))
+    if session.dry_run:
+        session.out.note(f"would bring {name(str(path))} back from {name(str(copied))}")
+        return 0
+    made = Workspace.restore(path, copied, progress=session.progress())
+    for text in (*made.files, *made.rebuilt.mended):
+        session.out.note(f"from the copy: {text}")
+    for text in made.rebuilt.damage:
+        session.out.warn(text)
+    for finding in made.report.findings:
+        if not finding.repaired:
+            _print_finding(session, finding)
+    contents = sum(f.repaired and f.digest is not None for f in made.report.findings)
+    left = [f.detail for f in made.report.findings if not f.repaired]
+    is_clean = made.report.clean and not made.rebuilt.damage
+    shape = {
+        "type": "restore",
+        "app": None,
+        "files": [shapes.text(text) for text in made.files],
+        "mended": list(made.rebuilt.mended),
+        "contents": contents,
+        "damage": [*made.rebuilt.damage, *left],
+        "clean": is_clean,
+    }
+    text = f"the store at {name(str(path))} is {'whole' if is_clean else 'not whole'}"
+    session.out.outcome(shape, f"{text}; {counted(contents, 'content')} came from the copy")
+    return 0 if is_clean else DAMAGED
 
 
 @command(

@@ -111,6 +111,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "gc": Row("store", "gc", "Free the space of what no version needs."),
         "stats": Row("store", "stats", "Show how much is stored."),
         "store copy": Row("store", "copy", "Copy the store to another directory."),
+        "store restore": Row("store", "restore", "Bring the store back from a copy."),
         "store adopt": Row("store", "adopt", "Take over a store from another machine."),
         "store upgrade": Row("store", "upgrade", "Bring the store to the newest format."),
         "config show": Row("config", "config_show", "Show each setting and where it comes from."),

@@ -71,6 +71,14 @@ class Contents:
             ).fetchone()
         return None if row is None else BlobInfo(Digest(row[0]), sha256, row[1])
 
+    def all_named(self) -> list[BlobInfo]:
+        """Every content that has an address."""
+        with self.database.read() as db:
+            rows = db.execute(
+                "SELECT sha1, sha256, size FROM contents WHERE sha1 IS NOT NULL AND size >= 0"
+            ).fetchall()
+        return [BlobInfo(Digest(sha1), Sha256(sha256), size) for sha1, sha256, size in rows]
+
     def meant(self, address: Digest | Sha256) -> list[BlobInfo]:
         """The contents, stored or named, that have a SHA-1, or a SHA-256."""
         if len(address) == SHA1_SIZE:

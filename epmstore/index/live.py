@@ -95,6 +95,10 @@ class LiveCache:
             if _is_sound(path, stats, digest) and path not in lost
         }
 
+    def state(self) -> LiveState | None:
+        """What the rows are valid for; null if there is nothing usable."""
+        return self.load(())[0]
+
     def update(
         self, state: LiveState, rows: Mapping[bytes, bytes], gone: Iterable[bytes] = ()
     ) -> None:
@@ -108,6 +112,12 @@ class LiveCache:
         """These rows and no others."""
         self.drop()
         self.update(state, rows)
+
+    def empty(self) -> None:
+        """No row counts any more; which version was the newest is still known."""
+        state = self.state()
+        if state is not None:
+            self.replace(msgspec.structs.replace(state, txid=""), {})
 
     def drop(self) -> None:
         """Nothing is known any more."""

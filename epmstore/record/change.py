@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from epmstore.atomic import read_file, remove_file, replace_file
+from epmstore.atomic import read_file, remove_file, replace_read
 from epmstore.catalog.model import Actor
 from epmstore.errors import ConflictError, DamagedError, UsageError
 from epmstore.record.store import Store
@@ -61,13 +61,17 @@ def find(store: Store, app: str) -> OpenChange | None:
     """Raises DamagedError."""
     path = marker(store, app)
     try:
-        return msgspec.json.decode(read_file(path, LIMIT), type=OpenChange)
+        return _parse(read_file(path, LIMIT))
     except FileNotFoundError:
         return None
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         raise DamagedError(
             f"{path.name} is damaged", hint="`epmstore change end` closes it", file=path.name
         ) from None
+
+
+def _parse(data: bytes) -> OpenChange:
+    return msgspec.json.decode(data, type=OpenChange)
 
 
 def check_closed(store: Store, app: str) -> None:
@@ -83,7 +87,7 @@ def check_closed(store: Store, app: str) -> None:
 def begin(store: Store, app: str, change: OpenChange) -> None:
     """Durable. Raises ChangeOpenError if one is open already."""
     check_closed(store, app)
-    replace_file(marker(store, app), msgspec.json.encode(change))
+    replace_read(marker(store, app), msgspec.json.encode(change), _parse)
 
 
 def end(store: Store, app: str) -> None:
@@ -100,7 +104,7 @@ def note_run(store: Store, app: str, run: StartedRun) -> None:
         data = msgspec.json.encode(msgspec.structs.replace(run, command=command))
     except UnicodeEncodeError:
         raise UsageError("the label is not UTF-8") from None
-    replace_file(_run_file(store, app), data)
+    replace_read(_run_file(store, app), data, _parse_run)
 
 
 def shortened(command: Sequence[str]) -> tuple[str, ...]:
@@ -124,10 +128,14 @@ def find_run(store: Store, app: str) -> StartedRun | None:
     except FileNotFoundError:
         return None
     try:
-        found = msgspec.json.decode(data, type=StartedRun)
-    except msgspec.DecodeError:
+        found = _parse_run(data)
+    except (ValueError, RecursionError):
         return StartedRun(id=hashlib.sha256(data).hexdigest()[:32])
     return msgspec.structs.replace(found, command=tuple(map(text_from_json, found.command)))
+
+
+def _parse_run(data: bytes) -> StartedRun:
+    return msgspec.json.decode(data, type=StartedRun)
 
 
 def forget_run(store: Store, app: str) -> None:

@@ -12,7 +12,7 @@ from epmstore.catalog.model import Counts
 from epmstore.packed import PackedEntries
 from epmstore.record.ingest import Ingested
 from epmstore.record.observe import Observation
-from epmstore.relpath import RelPath, sort_paths
+from epmstore.relpath import ROOT, RelPath, sort_paths
 from epmstore.scan.problem import Problem
 from epmstore.tree import SUM_MODULUS, Entry, changed_fields, is_disclosed, shifted_sum
 
@@ -54,7 +54,7 @@ def judge_changes(found: Observation, ingested: Ingested) -> Changes:
     """Compare what was read with what is recorded. What is plainly new becomes part of it."""
     added: list[Entry] = []
     modified: list[tuple[Entry, Entry]] = []
-    problems = list(found.unobserved)
+    problems = [_named(problem) for problem in found.unobserved]
     for one in ingested.others:
         if one.entry is None:
             if one.problem is not None:
@@ -68,6 +68,11 @@ def judge_changes(found: Observation, ingested: Ingested) -> Changes:
             modified.append((recorded, entry))
     ingested.fresh.add(added)
     return Changes(ingested.fresh, modified, list(found.gone), list(found.left), problems)
+
+
+def _named(problem: Problem) -> Problem:
+    """The root itself by its name: for a walk it is the folder without one."""
+    return problem if problem.path else msgspec.structs.replace(problem, path=ROOT)
 
 
 def _differ(recorded: Entry, entry: Entry) -> bool:

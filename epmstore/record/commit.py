@@ -17,8 +17,21 @@ import msgspec
 from epmstore.beside import beside
 from epmstore.blobs.pack import WrittenGroup, publish_pack
 from epmstore.blobs.records import load_group
-from epmstore.catalog.format import decode_line, encode_line
-from epmstore.catalog.model import START, Fact, Position, VersionPart, VersionRecord, Written
+from epmstore.catalog.format import (
+    decode_envelope,
+    decode_line,
+    encode_line,
+    position_behind,
+)
+from epmstore.catalog.model import (
+    START,
+    Fact,
+    GapRecord,
+    Position,
+    VersionPart,
+    VersionRecord,
+    Written,
+)
 from epmstore.clock import to_rfc3339
 from epmstore.index.database import Interned
 from epmstore.index.entries import Record
@@ -26,7 +39,8 @@ from epmstore.reckon import Reckoning
 from epmstore.record.reckoned import keep
 from epmstore.record.replay import begin_part, catch_up
 from epmstore.record.reserve import with_reserve
-from epmstore.record.store import Store
+from epmstore.record.soundness import check_appendable, see
+from epmstore.record.store import Store, is_refcat
 
 MANY = 2000
 """Changes of a version from which a thread pays."""
@@ -82,12 +96,14 @@ def commit_version(
     """
     reckoning = keep(store)
     with store.lock_write():
-        catch_up(store)
+        catch_up(store, app=app)
         done = store.entries.version_of_txid(app, txid)
         if done is not None:
             return read_version(done)
         head = read_head(store, app)
-        version = _reckoned(make(head), reckoning)
+        check_appendable(store, app, head.position)
+        version, gap = _numbered(store, app, head, _reckoned(make(head), reckoning))
+        records: list[Written] = [version] if gap is None else [gap, version]
         placed = _place(store, [group for group in groups if not group.is_empty])
         position: Position | None = None
 
@@ -98,11 +114,9 @@ def commit_version(
                 store.database.interned = Interned()  # nothing more is, and lines take memory
                 with _beside(steps, len(version.entries) + len(version.meta)):
                     if position is None:  # or it is done once more, for want of space
-                        position = _append(store, app, version, head.position)
-                form = encode_line(VersionPart(version.header), head.position)
-                record = Record(head.position.seq, "version", version.header.version, form)
-                at = (position.length, position.head, position.seq)
-                store.entries.add_records(app, [record], at)
+                        position = _append(store, app, records, head.position)
+                _enter_records(store, app, records, head.position, position)
+                store.notes.raise_top(app, version.header.version)
 
         with_reserve(store.path, enter)
     return version.header
@@ -116,6 +130,28 @@ def _reckoned(version: VersionPart, reckoning: Reckoning) -> VersionPart:
     return msgspec.structs.replace(
         version, header=msgspec.structs.replace(version.header, reckoned=time)
     )
+
+
+def _numbered(
+    store: Store, app: str, head: Head, version: VersionPart
+) -> tuple[VersionPart, GapRecord | None]:
+    """The version, with a number that none ever had, and what to say first where the history is
+    shorter than it was once.
+    """
+    due = 0 if head.version is None else head.version.version + 1
+    if version.header.version != due:
+        raise ValueError(f"version {version.header.version} where {due} is due")
+    top = store.notes.top(app)
+    if top < due or is_refcat(app):
+        return version, None
+    gap = GapRecord(
+        time=version.header.time,
+        first=due,
+        last=top,
+        why="the catalog ended before versions that were recorded once",
+    )
+    header = msgspec.structs.replace(version.header, version=top + 1)
+    return msgspec.structs.replace(version, header=header), gap
 
 
 @contextmanager
@@ -146,23 +182,44 @@ def commit_judged(store: Store, app: str, make: Callable[[], Fact | None]) -> No
     Raises as it does.
     """
     with store.lock_write():
-        catch_up(store)
+        catch_up(store, app=app)
         fact = make()
         if fact is None:
             return
         head = read_head(store, app)
-        position = _append(store, app, fact, head.position)
-        form = encode_line(fact, head.position)
-        envelope, _ = decode_line(form)
-        record = Record(head.position.seq, envelope.type, None, form)
-        at = (position.length, position.head, position.seq)
-        with_reserve(store.path, lambda: store.entries.add_records(app, [record], at))
+        check_appendable(store, app, head.position)
+        position = _append(store, app, [fact], head.position)
+
+        def enter() -> None:
+            with store.database.write():
+                _enter_records(store, app, [fact], head.position, position)
+
+        with_reserve(store.path, enter)
 
 
-def _append(store: Store, app: str, record: Written, after: Position) -> Position:
-    """Make a record durable; on a full disk the reserve is there for it."""
+def _append(store: Store, app: str, records: Sequence[Written], after: Position) -> Position:
+    """Make records durable; on a full disk the reserve is there for it."""
     catalog = store.catalog(app)
-    return with_reserve(store.path, lambda: catalog.append([record], after, store.quarantine))
+    return with_reserve(store.path, lambda: catalog.append(records, after, store.quarantine))
+
+
+def _enter_records(
+    store: Store, app: str, records: Sequence[Written], before: Position, behind: Position
+) -> None:
+    """The index has records that are durable between two positions, the last of them perhaps in
+    several lines.
+    """
+    entered, after = [], before
+    for record in records:
+        number = None
+        if isinstance(record, VersionPart):
+            number, record = record.header.version, VersionPart(record.header)
+        form = encode_line(record, after)
+        entered.append(Record(after.seq, decode_envelope(form).type, number, form))
+        after = position_behind(after, form, 0)
+    at = (behind.length, behind.head, behind.seq)
+    store.entries.add_records(app, entered, at)
+    see(store, app)
 
 
 def _enter_groups(

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from epmstore.atomic import read_file, replace_file
+from epmstore.atomic import read_file, replace_read
 from epmstore.errors import ConflictError, DamagedError, NoStoreError
 
 FILE = "FORMAT"
@@ -83,9 +83,13 @@ def _read(path: Path) -> dict[str, Any]:
         data = read_file(path / FILE, LIMIT)
     except (FileNotFoundError, NotADirectoryError):
         raise _no_store(path) from None
+    return _parse(data, path)
+
+
+def _parse(data: bytes, path: Path) -> dict[str, Any]:
     try:
         document = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _damaged(path) from None
     if not isinstance(document, dict) or not isinstance(document.get("format"), int):
         raise _damaged(path)
@@ -106,7 +110,7 @@ def _no_store(path: Path) -> NoStoreError:
 
 def _write(path: Path, document: dict[str, Any]) -> None:
     full = {**document, "sum": _sum(document)}
-    replace_file(path / FILE, json.dumps(full).encode() + b"\n")
+    replace_read(path / FILE, json.dumps(full).encode() + b"\n", lambda data: _parse(data, path))
 
 
 def _sum(document: dict[str, Any]) -> str:

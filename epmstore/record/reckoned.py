@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from epmstore.atomic import read_file, replace_file
+from epmstore.atomic import read_file, replace_read
 from epmstore.catalog.format import decode_line
 from epmstore.catalog.model import VersionPart
 from epmstore.clock import Clock, SystemClock, from_rfc3339
@@ -79,8 +79,8 @@ def _newest(store: Store, now: float) -> float | None:
 
 def _load(store: Path) -> Reckoning | None:
     try:
-        noted = msgspec.json.decode(read_file(store / FILE, LIMIT), type=_Noted)
-    except (OSError, DamagedError, msgspec.DecodeError):
+        noted = _parse(read_file(store / FILE, LIMIT))
+    except (OSError, DamagedError, ValueError, RecursionError):
         return None
     if noted.format != FORMAT:
         return None
@@ -90,4 +90,8 @@ def _load(store: Path) -> Reckoning | None:
 def _save(store: Path, found: Reckoning) -> None:
     read = found.read
     noted = _Noted(FORMAT, found.time, read.wall, read.boot, read.uptime, found.doubt)
-    replace_file(store / FILE, msgspec.json.encode(noted) + b"\n")
+    replace_read(store / FILE, msgspec.json.encode(noted) + b"\n", _parse)
+
+
+def _parse(data: bytes) -> _Noted:
+    return msgspec.json.decode(data, type=_Noted)

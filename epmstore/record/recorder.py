@@ -44,7 +44,7 @@ from epmstore.record.root import Root
 from epmstore.record.rows import fresh_rows
 from epmstore.record.shelf import Shelf
 from epmstore.record.store import Store
-from epmstore.relpath import RelPath, is_relpath
+from epmstore.relpath import ROOT, RelPath, is_relpath
 from epmstore.scan.fsclock import FilesystemClock, probe_clock, watch_clock
 from epmstore.scan.mapped import outstanding
 from epmstore.scan.walk import Classify, Listing, walk
@@ -433,11 +433,12 @@ def unobserved(look: Look) -> tuple[tuple[RelPath, str], ...]:
     return (*named, *((entry.path, "ignored") for entry in changes.left))
 
 
-def _not_seen(version: VersionRecord) -> Iterator[RelPath]:
+def _not_seen(version: VersionRecord) -> Iterator[str]:
     """What a look at some folders has to look at as well: the next version does not know either
     what is there unless somebody sees it. What is no folder is looked for in the one above.
     """
-    return (path for path, why in version.unobserved if why != "ignored")
+    paths = (path for path, why in version.unobserved if why != "ignored")
+    return ("" if path == ROOT else path for path in paths)
 
 
 def _as_read(ingested: Ingested) -> dict[RelPath, os.stat_result | None]:

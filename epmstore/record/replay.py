@@ -7,7 +7,7 @@ catalog's position in one transaction; what the index knows already is not read 
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -17,10 +17,14 @@ from epmstore.blobs.packlog import read_groups
 from epmstore.blobs.records import load_group, open_pack
 from epmstore.catalog.format import encode_envelope, encode_line
 from epmstore.catalog.history import Read
-from epmstore.catalog.model import START, Position, UnknownRecord, VersionPart
-from epmstore.errors import DamagedError
+from epmstore.catalog.model import START, Position, UnknownRecord, VersionPart, highest_number
+from epmstore.catalog.salvage import Salvage
+from epmstore.errors import DamagedError, NoStoreError
 from epmstore.index.entries import Record
+from epmstore.index.notes import Fault, Stamp
 from epmstore.progress import SILENT, Progress
+from epmstore.record.mending import Rebuilt, carry_tops, check_nothing_lost, mend_catalogs
+from epmstore.record.soundness import check_sound, read_tail, remember
 from epmstore.record.store import INDEX, QUARANTINE, Store
 
 REBUILT = ".rebuilt"
@@ -31,29 +35,110 @@ BATCH = 16
 
 
 def is_behind(store: Store) -> bool:
-    """Whether a catalog is longer than what the index has of it. Cheap: one stat a catalog.
+    """Whether a catalog is not what the index has of it, and that is news. Cheap: one stat a
+    catalog.
 
     Raises DamagedError for an index that cannot be used.
     """
     if not store.database.exists():
         return True
-    return any(_length(store, app) > _committed(store, app).length for app in store.all_catalogs())
+    return any(_is_behind(store, app) for app in _names(store))
 
 
-def catch_up(store: Store, progress: Progress = SILENT) -> None:
-    """Enter what the index lacks. Under the `write` lock. Raises DamagedError."""
+def _names(store: Store) -> list[str]:
+    """Of all catalogs, those that are not there any more included."""
+    known = store.entries.catalogs() if store.database.exists() else ()
+    return sorted({*store.all_catalogs(), *known})
+
+
+def _is_behind(store: Store, app: str) -> bool:
+    length = _length(store, app)  # first: what somebody enters meanwhile is no lack
     if not store.database.exists():
+        return length > 0
+    fault = store.notes.fault(app)
+    if fault is not None:
+        return fault.stamp != Stamp.of(store.catalog(app).path)
+    return length != _committed(store, app).length
+
+
+def catch_up(store: Store, progress: Progress = SILENT, *, app: str | None = None) -> None:
+    """Enter what the index lacks. Under the `write` lock. A catalog that cannot be read hinders no
+    other one: what can be read of it is entered, and the rest is remembered. Raises DamagedError
+    and NoStoreError for the catalog of `app`, if one is named; DamagedError of the index.
+    """
+    is_new = not store.database.exists()
+    if is_new:
         enter_packs(store, progress)
-    for app in store.all_catalogs():
+    for name in _names(store):
+        if _is_behind(store, name):
+            try:
+                _catch_up(store, name, progress)
+            except NoStoreError:  # of a newer release: nothing is wrong with it
+                if name == app:
+                    raise
+    if is_new:
+        raise_tops(store)
+    if app is not None:
+        check_sound(store, app)
+
+
+def _catch_up(store: Store, app: str, progress: Progress) -> None:
+    fault = store.notes.fault(app)
+    committed = _committed(store, app)
+    if fault is not None:
+        _look_again(store, app, fault, committed)
         committed = _committed(store, app)
-        if _length(store, app) <= committed.length:
-            continue
-        tail = store.catalog(app).tail(committed)
-        if tail.replay:
-            enter_packs(store, progress)
-            enter_records(store, app, store.catalog(app).read(committed, tail.valid.length))
-        if tail.torn:
-            _cut_torn(store, app, _committed(store, app))
+    catalog = store.catalog(app)
+    try:
+        tail = read_tail(store, app, committed)
+    except DamagedError as error:
+        _salvage(store, app, committed, error)
+        return
+    if tail.replay:
+        enter_packs(store, progress)
+        enter_records(store, app, catalog.read(committed, tail.valid.length))
+    if tail.torn:
+        _cut_torn(store, app, _committed(store, app))
+
+
+def _look_again(store: Store, app: str, fault: Fault, committed: Position) -> None:
+    """Somebody has changed a catalog that was damaged. What only the index knows is never let go
+    of; if it knows no more than the damaged file said, it begins anew.
+    """
+    with store.database.write():
+        if fault.is_salvaged:
+            store.entries.forget_app(app)
+        store.notes.forget(app)
+        if not fault.is_salvaged and committed.length:
+            try:
+                store.catalog(app).check_chain(committed)
+            except DamagedError as error:
+                remember(store, app, error)
+
+
+def _salvage(store: Store, app: str, committed: Position, error: DamagedError) -> None:
+    """Enter what can be read behind damage, if the index does not know better, and remember it."""
+    if error.data["offset"] < committed.length:
+        remember(store, app, error)
+        return
+    enter_packs(store)
+    found = Salvage(store.catalog(app).path, committed.length)
+    with store.database.write():
+        enter_records(store, app, iter(found.reads))
+        remember(store, app, error, lost=found.lost, is_salvaged=not committed.length)
+    store.live(app).empty()  # it was of trees that the index may not have
+
+
+def raise_tops(store: Store) -> None:
+    """What other witnesses know of the numbers of versions, when the index is new: a catalog that
+    came from an older copy gives none of them again.
+    """
+    with store.database.write():
+        for path in sorted((store.path / "live").glob("*.sqlite")):
+            app = path.stem
+            state = store.live(app).state()
+            if state is not None:
+                store.notes.raise_top(app, state.version)
 
 
 def _cut_torn(store: Store, app: str, committed: Position) -> None:
@@ -64,11 +149,22 @@ def _cut_torn(store: Store, app: str, committed: Position) -> None:
         store.catalog(app).append([], committed, store.quarantine)
 
 
-def rebuild(store: Store, progress: Progress = SILENT) -> list[str]:
+def rebuild(
+    store: Store,
+    progress: Progress = SILENT,
+    *,
+    accept_loss: bool = False,
+    copies: Sequence[Path] = (),
+) -> Rebuilt:
     """Make the index anew, aside, and put it in the place of the old one when it is whole: who
-    reads meanwhile sees the old one. Under the `write` lock, with nobody else using packs. Names
-    what is damaged. Raises OSError: then the old one is still there.
+    reads meanwhile sees the old one. Under the `write` lock, with nobody else using packs.
+
+    What the old one knows and a catalog lacks is written back first, where that can be proven; what
+    would be lost with it is an error, unless `accept_loss`: then the catalog goes on behind a gap.
+    `copies` are catalog folders of copies of the store. Raises DamagedError, OSError: then the old
+    one is still there.
     """
+    mended, gone = mend_catalogs(store, copies, accept_loss=accept_loss)
     aside = store.path / f"{INDEX}{REBUILT}"
     _remove(aside, "", *BESIDE)
     with Store(store.path, store.identity, store.clock, index=aside.name) as fresh:
@@ -76,10 +172,16 @@ def rebuild(store: Store, progress: Progress = SILENT) -> list[str]:
         progress.begin("reading catalogs")
         for app in fresh.all_catalogs():
             try:
-                catch_up_app(fresh, app)
-            except DamagedError as error:
+                _catch_up(fresh, app, progress)
+            except NoStoreError as error:
                 findings.append(error.message)
+            if (fault := fresh.notes.fault(app)) is not None:
+                findings.append(fault.message)
+        raise_tops(fresh)
+        carry_tops(store, fresh)
         progress.end()
+        if not accept_loss:
+            check_nothing_lost(store, fresh)
     sqlite.check_folded(aside)
     store.database.close()
     with directory(store.path) as parent:
@@ -94,7 +196,7 @@ def rebuild(store: Store, progress: Progress = SILENT) -> list[str]:
             _remove(store.database.path, "")
         fsio.rename(aside.name, parent, INDEX, parent)
         fsio.sync_directory(parent)
-    return findings
+    return Rebuilt(damage=tuple(findings), mended=tuple(mended), gone=tuple(gone))
 
 
 def _remove(path: Path, *suffixes: str) -> None:
@@ -104,13 +206,6 @@ def _remove(path: Path, *suffixes: str) -> None:
             retire(one, path.parent / QUARANTINE)
         else:
             remove_file(one)
-
-
-def catch_up_app(store: Store, app: str) -> None:
-    """Enter what the index lacks of one catalog. Raises DamagedError."""
-    committed = _committed(store, app)
-    tail = store.catalog(app).tail(committed)
-    enter_records(store, app, store.catalog(app).read(committed, tail.valid.length))
 
 
 def enter_packs(store: Store, progress: Progress = SILENT) -> list[str]:
@@ -164,6 +259,7 @@ def enter_records(store: Store, app: str, found: Iterator[Read]) -> None:
             last = batch[-1].after
             records = [index_record(read) for read in batch if not _is_later_part(read)]
             store.entries.add_records(app, records, (last.length, last.head, last.seq))
+            store.notes.raise_top(app, max(highest_number(read.record) for read in batch))
 
 
 def _is_later_part(read: Read) -> bool:

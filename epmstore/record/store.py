@@ -25,6 +25,7 @@ from epmstore.index.contents import Contents
 from epmstore.index.database import VENDOR, Database
 from epmstore.index.entries import Entries
 from epmstore.index.live import LiveCache
+from epmstore.index.notes import Notes
 from epmstore.record.identity import Identity
 from epmstore.record.source import Source
 from epmstore.record.staging import own_identities
@@ -59,6 +60,7 @@ class Store:
         self.database = Database(path / index, identity.uuid)
         self.contents = Contents(self.database)
         self.entries = Entries(self.database)
+        self.notes = Notes(self.database)
         self.blobs = PackStore(self.packs, self.contents)
         self.packlog = PackLog(self.packs, self.quarantine)
         self._owner = owner

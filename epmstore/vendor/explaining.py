@@ -13,11 +13,11 @@ from pathlib import Path
 
 import msgspec
 
-from epmstore.atomic import read_file, replace_file
+from epmstore.atomic import read_file, replace_read
 from epmstore.catalog.classes import Class
 from epmstore.catalog.state import CatalogState, VersionInfo
 from epmstore.digest import Sha256
-from epmstore.errors import DamagedError
+from epmstore.errors import DamagedError, UnreadableError
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.tree import Entry
@@ -198,19 +198,23 @@ class Explainer:
     def _load(self) -> _Cached:
         nothing = _Cached(self._basis, [], [])
         try:
-            data = read_file(self._file, CACHE_LIMIT)
-            if hashlib.sha256(data[32:]).digest() != data[:32]:
-                return nothing
-            found = msgspec.msgpack.decode(data[32:], type=_Cached)
-        except (OSError, DamagedError, msgspec.DecodeError, ValueError):
+            found = _parse(read_file(self._file, CACHE_LIMIT))
+        except (OSError, DamagedError, ValueError, RecursionError):
             return nothing
         return found if found.basis == self._basis else nothing
 
     def _save(self, txids: list[str], found: list[Explanation]) -> None:
         """A reader that may not write derives it anew the next time."""
-        with contextlib.suppress(OSError, UnicodeEncodeError):
+        with contextlib.suppress(OSError, UnicodeEncodeError, OverflowError, UnreadableError):
             data = msgspec.msgpack.encode(_Cached(self._basis, txids, found))
-            replace_file(self._file, hashlib.sha256(data).digest() + data)
+            replace_read(self._file, hashlib.sha256(data).digest() + data, _parse)
+
+
+def _parse(data: bytes) -> _Cached:
+    """Raises ValueError for anything but what was written."""
+    if hashlib.sha256(data[32:]).digest() != data[:32]:
+        raise ValueError("it has another digest")
+    return msgspec.msgpack.decode(data[32:], type=_Cached)
 
 
 def _nothing(path: RelPath) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from epmstore.atomic import read_file, replace_file
-from epmstore.errors import DamagedError
+from epmstore.atomic import read_file, replace_read
+from epmstore.errors import DamagedError, UnreadableError
 from epmstore.vendor.classify import Pair
 from epmstore.vendor.owners import Owner
 
@@ -52,11 +52,8 @@ class Memory:
     def load(self, key: Sequence[object]) -> Remembered | None:
         """What was kept for a key; null if nothing was."""
         try:
-            data = read_file(self._path, LIMIT)
-            if hashlib.sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
-                return None
-            found = msgspec.msgpack.decode(data[_DIGEST:], type=Remembered)
-        except (OSError, DamagedError, msgspec.DecodeError, ValueError):
+            found = _parse(read_file(self._path, LIMIT))
+        except (OSError, DamagedError, ValueError, RecursionError):
             return None
         return found if found.key == digest_of(key) else None
 
@@ -64,9 +61,16 @@ class Memory:
         """A reader that may not write makes it anew the next time."""
         if len(found.pairs) > FEW:
             return
-        with contextlib.suppress(OSError, UnicodeEncodeError, OverflowError):
+        with contextlib.suppress(OSError, UnicodeEncodeError, OverflowError, UnreadableError):
             data = msgspec.msgpack.encode(found)
-            replace_file(self._path, hashlib.sha256(data).digest() + data)
+            replace_read(self._path, hashlib.sha256(data).digest() + data, _parse)
+
+
+def _parse(data: bytes) -> Remembered:
+    """Raises ValueError for anything but what was written."""
+    if hashlib.sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
+        raise ValueError("it has another digest")
+    return msgspec.msgpack.decode(data[_DIGEST:], type=Remembered)
 
 
 def digest_of(key: Sequence[object]) -> str:

@@ -6,6 +6,7 @@ replaced by a short hash, the same for the same name within a report.
 """
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -13,7 +14,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from epmstore.errors import ConflictError, UsageError, VersionNotFoundError
+from epmstore.errors import ConflictError, InvalidNameError, UsageError, VersionNotFoundError
 from epmstore.relpath import RelPath, from_json, to_json
 from epmstore.tree import Entry
 from epmstore.vendor.classify import Finding
@@ -141,9 +142,17 @@ def check_report(form: object) -> Form:
         for one in msgspec.convert(form, _Read).files:
             if not one.path.startswith("redacted-"):
                 from_json(one.path)
-    except msgspec.ValidationError as error:
+    except (ValueError, OverflowError, InvalidNameError) as error:
         raise UsageError(f"not a sound report: {error}", hint="ask for a new one") from None
     return form
+
+
+def read_written(data: bytes) -> Form:
+    """A report as a file has it. Raises UsageError."""
+    try:
+        return check_report(json.loads(data))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"not a report: {error}") from None
 
 
 def check_catalog(form: Form, releases: Releases) -> Release:

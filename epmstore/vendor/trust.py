@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from epmstore.atomic import make_directories, read_file, remove_file, replace_file
+from epmstore.atomic import make_directories, read_file, remove_file, replace_read
 from epmstore.errors import DamagedError, NotFoundError, UsageError
 from epmstore.record.store import TRUST
 from epmstore.vendor.signature import LIMIT, Fingerprint, Key, read_key
@@ -67,7 +67,7 @@ class Trust:
         """
         key = read_key(data)
         make_directories(self.folder)
-        replace_file(self.folder / f"{key.fingerprint}.asc", data)
+        replace_read(self.folder / f"{key.fingerprint}.asc", data, read_key)
         return key
 
     def remove(self, fingerprint: str) -> Key:
@@ -86,21 +86,18 @@ class Trust:
         """Of a refcat (UUID). Raises DamagedError."""
         path = self.folder / f"{app}.json"
         try:
-            found = msgspec.json.decode(read_file(path, LIMIT), type=Standing)
+            return _parse(read_file(path, LIMIT))
         except FileNotFoundError:
             return Standing()
-        except (msgspec.DecodeError, DamagedError):
+        except (ValueError, RecursionError, DamagedError):
             raise _damaged(path) from None
-        if found.sha256 != _digest(found):
-            raise _damaged(path)
-        return found
 
     def remember(self, app: str, standing: Standing) -> None:
         """Raises OSError."""
         make_directories(self.folder)
         whole = replace(standing, sha256=_digest(standing))
         data = msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n"
-        replace_file(self.folder / f"{app}.json", data)
+        replace_read(self.folder / f"{app}.json", data, _parse)
 
     def damage(self) -> list[DamagedError]:
         """Why files of the folder cannot be relied on, one error each. Raises OSError."""
@@ -129,6 +126,14 @@ class Trust:
                 file=str(path),
             )
         return key
+
+
+def _parse(data: bytes) -> Standing:
+    """Raises ValueError for anything but what was written."""
+    found = msgspec.json.decode(data, type=Standing)
+    if found.sha256 != _digest(found):
+        raise ValueError("it has another digest")
+    return found
 
 
 def _digest(standing: Standing) -> str:

@@ -184,12 +184,13 @@ class Care:
         return examine(self._store)
 
     def rebuild(self) -> list[str]:
-        """Make the index anew; what is damaged elsewhere. Raises BusyError, OSError.
+        """Make the index anew; what is damaged elsewhere. Raises DamagedError (something would be
+        lost with the index that is there), BusyError, OSError.
 
         Of a store that cannot be opened: `Workspace.rebuild`.
         """
         with self._store.lock_packs(), self._store.lock_write():
-            return rebuild(self._store, self._progress)
+            return [*rebuild(self._store, self._progress).damage]
 
     def upgrade(self) -> None:
         """Bring the store to the newest format. There is only one so far: nothing happens."""

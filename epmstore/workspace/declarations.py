@@ -7,7 +7,7 @@ other store only reads what somebody has put there.
 from pathlib import Path
 from typing import Final
 
-from epmstore.atomic import make_directories, remove_file, replace_file
+from epmstore.atomic import make_directories, remove_file, replace_file, replace_read
 from epmstore.catalog.appcat import App
 from epmstore.errors import ConflictError, UsageError
 from epmstore.places import APPS
@@ -87,7 +87,8 @@ class Declarations:
         path = self.path(app.key)
         if self._writes or path.exists():
             make_directories(self.folder, 0o755)
-            replace_file(path, render_declared(declare(app)), 0o644)
+            data = render_declared(declare(app))
+            replace_read(path, data, lambda made: parse_declared(made, app.key, str(path)), 0o644)
 
     def remove(self, key: str) -> None:
         if self.path(key).exists():

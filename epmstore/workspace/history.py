@@ -23,6 +23,7 @@ from epmstore.errors import (
 )
 from epmstore.index.entries import Position, Span
 from epmstore.record.changes import in_order
+from epmstore.record.soundness import fault_error, known_fault
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
@@ -50,6 +51,13 @@ class History:
             decoded = (decode_line(record.form)[1] for record in records if record.form)
             self._known = (position, reduce(decoded))
         return self._known[1]
+
+    def damage(self) -> DamagedError | None:
+        """Why the catalog cannot be read whole, as far as that is known. What can be read of it is
+        here, and nothing is recorded behind it. Raises DamagedError (of the index).
+        """
+        fault = known_fault(self._store, self.app.uuid)
+        return None if fault is None else fault_error(self._store, self.app.uuid, fault)
 
     def versions(self) -> list[VersionInfo]:
         """All of them, oldest first."""

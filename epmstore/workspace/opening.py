@@ -13,6 +13,7 @@ from epmstore.errorform import is_unwritable
 from epmstore.errors import ConflictError, EpmError, OutdatedIndexError, UsageError
 from epmstore.progress import Progress
 from epmstore.record import identity
+from epmstore.record.mending import Rebuilt
 from epmstore.record.reckoned import keep
 from epmstore.record.replay import catch_up, is_behind, rebuild
 from epmstore.record.reserve import make_reserve, with_reserve
@@ -118,12 +119,14 @@ def _drop_index(path: Path) -> None:
         remove_file(path / f"{INDEX}{suffix}")
 
 
-def rebuild_index(path: Path, clock: Clock, progress: Progress) -> list[str]:
-    """Make the index of a store anew, whatever state it is in. Names what is damaged elsewhere."""
+def rebuild_index(
+    path: Path, clock: Clock, progress: Progress, *, accept_loss: bool = False
+) -> Rebuilt:
+    """Make the index of a store anew, whatever state it is in, as `replay.rebuild`."""
     found = identity.read(path)
     identity.check_machine(path, found, machine())
     with Store(path, found, clock) as store, store.lock_packs(), store.lock_write():
-        return rebuild(store, progress)
+        return rebuild(store, progress, accept_loss=accept_loss)
 
 
 def adopt_store(path: Path, *, new_store: bool) -> None:

@@ -22,6 +22,7 @@ from epmstore.errors import BusyError, DamagedError, DiskFullError, LimitError, 
 from epmstore.places import SYSTEM_STORE, SYSTEM_UNITS, config_folder
 from epmstore.progress import SILENT, Progress
 from epmstore.record.result import Result
+from epmstore.record.soundness import known_fault
 from epmstore.record.store import Store
 from epmstore.workspace.apps import Apps
 from epmstore.workspace.blobs import Blobs
@@ -30,12 +31,15 @@ from epmstore.workspace.handle import AppHandle
 from epmstore.workspace.opening import (
     adopt_store,
     check_place,
+    machine,
     make_store,
     open_store,
     rebuild_index,
 )
 
 if TYPE_CHECKING:
+    from epmstore.care.restore import Restored
+    from epmstore.record.mending import Rebuilt
     from epmstore.vendor.identify import Identifier
     from epmstore.workspace.care import Care
     from epmstore.workspace.catalogs import Catalogs
@@ -155,8 +159,47 @@ class Workspace:
     def rebuild(
         path: Path, *, progress: Progress = SILENT, clock: Clock | None = None
     ) -> list[str]:
-        """Make the index anew, even of a store that cannot be opened. Names what is damaged."""
-        return rebuild_index(path.absolute(), clock or SystemClock(), progress)
+        """Make the index anew, even of a store that cannot be opened. Names what is damaged.
+        Raises DamagedError if something would be lost with the index that is there.
+        """
+        return [*rebuild_index(path.absolute(), clock or SystemClock(), progress).damage]
+
+    @staticmethod
+    def mend(
+        path: Path,
+        *,
+        accept_loss: bool = False,
+        progress: Progress = SILENT,
+        clock: Clock | None = None,
+    ) -> "Rebuilt":
+        """As `rebuild`, with all that was done about it: catalogs that were put together again from
+        what the index knew, and, with `accept_loss`, those that go on behind a gap.
+        """
+        found = clock or SystemClock()
+        return rebuild_index(path.absolute(), found, progress, accept_loss=accept_loss)
+
+    @staticmethod
+    def restore(
+        path: Path, source: Path, *, progress: Progress = SILENT, clock: Clock | None = None
+    ) -> "Restored":
+        """Bring a store back, or what it has lost, from a copy that `care.copy` made of it. Raises
+        NoStoreError, ConflictError, UsageError, DamagedError, BusyError, OSError.
+        """
+        from epmstore.care.restore import restore_store  # noqa: PLC0415 - start-up: seldom needed
+
+        places = (path.absolute(), source.absolute())
+        return restore_store(*places, clock or SystemClock(), machine(), progress=progress)
+
+    def damaged(self) -> list[tuple[str, str]]:
+        """(key, what is wrong) of each application whose catalog cannot be read whole, as far as
+        that is known. Raises DamagedError (of the index).
+        """
+        found = []
+        for app in self.apps.list():
+            fault = known_fault(self._store, app.uuid)
+            if fault is not None:
+                found.append((app.key, fault.message))
+        return found
 
     @staticmethod
     def adopt(path: Path, *, new_store: bool) -> None:

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from epmstore import seal
 from epmstore.checkout import journal as journal_file
@@ -18,9 +19,9 @@ from epmstore.checkout.planfile import decode_plan, plan_to_form
 from epmstore.checkout.run import Prepared, Request
 from epmstore.checkout.stage import Refused
 from epmstore.digest import identify
-from epmstore.errors import DamagedError, UsageError
+from epmstore.errors import DamagedError, UnreadableError, UsageError
 from epmstore.record.staging import Proof
-from epmstore.relpath import RelPath
+from epmstore.relpath import ROOT, RelPath
 from epmstore.tree import Entry
 
 HEADER = Header(
@@ -230,3 +231,46 @@ def test_plans_of_a_later_release_are_refused(change: dict[str, object]) -> None
         where[key] = value
     with pytest.raises(UsageError):
         decode_plan(json.dumps(form).encode())
+
+
+@pytest.mark.parametrize("name", ["", "."])
+def test_a_look_that_did_not_see_the_root_whole_leaves_a_journal_that_can_be_read(
+    journal: Journal, name: str
+) -> None:
+    header = structs.replace(HEADER, unobserved=((RelPath(name), "unstable"),))
+    journal.begin(header, STEPS)
+    loaded = journal.load()
+    assert loaded is not None
+    assert loaded.header.unobserved == ((ROOT, "unstable"),)
+    assert loaded.steps == STEPS
+
+
+@pytest.mark.parametrize("path", ["", "..", "a//b", "a\0", "/a", "n" * 256])
+@pytest.mark.parametrize("steps", [1, 5000])
+def test_what_could_not_be_read_again_is_not_written(
+    journal: Journal, path: str, steps: int
+) -> None:
+    odd = RelPath(path)
+    entry = structs.replace(ENTRY, path=odd, same_as=None)
+    plain = [Step("unlink", RelPath(f"d/{n}"), None) for n in range(steps)]
+    for step in (
+        Step("unlink", odd, None),
+        Step("put", RelPath("a"), None, entry),
+        Step("put", RelPath("a"), entry),
+        Step("put", RelPath("a"), None, structs.replace(ENTRY, same_as=odd)),
+        Step("put", RelPath("a"), link=odd),
+    ):
+        with pytest.raises(UnreadableError):
+            journal.begin(HEADER, [*plain, step])
+        assert not journal.path.exists()
+    for header in (
+        structs.replace(HEADER, scope=(odd,)),
+        structs.replace(HEADER, unobserved=((odd or RelPath("/"), "why"),)),
+    ):
+        with pytest.raises(UnreadableError):
+            journal.begin(header, STEPS)
+    journal.begin(HEADER, STEPS)
+    before = journal.path.read_bytes()
+    with pytest.raises(UnreadableError):
+        journal.reach("SWITCHED", left={odd: "why"})
+    assert journal.path.read_bytes() == before

@@ -1,0 +1,85 @@
+"""What a program of ours will read again goes through its own reader before it is written."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from epmstore import atomic
+from epmstore.care.ledger import Done, Ledger, change
+from epmstore.catalog.appcat import App, AppCat, save
+from epmstore.checkout.owed import Moment, Owed, OwedFile
+from epmstore.clock import FixedClock
+from epmstore.errors import UnreadableError
+from epmstore.record.change import OpenChange, begin, marker
+from epmstore.vendor.trust import Standing, Trust
+from epmstore.workspace import Workspace
+from epmstored import pauses
+from epmstored.state import Pause
+
+ROOT = Path(__file__).resolve().parent.parent
+
+AS_IT_IS = {
+    "epmstore/atomic.py": "the door itself",
+    "epmstore/blobs/packlog.py": "bytes that are moved to the quarantine",
+    "epmstore/catalog/history.py": "bytes that are moved to the quarantine",
+    "epmstore/care/copy.py": "bytes that were read, each record checked",
+    "epmstore/care/restore.py": "bytes that were read from a copy",
+    "epmstore/record/mend.py": "lines that were decoded",
+    "epmstore/cli/catalog.py": "a catalog that was read line by line, and its signature",
+    "epmstore/cli/man.py": "documentation",
+    "epmstore/cli/reference.py": "documentation",
+    "daemon/epmstored/api/openapi.py": "documentation",
+    "epmstore/workspace/declarations.py": "a drop-in, which systemd reads",
+    "daemon/epmstored/elsewhere.py": "options, which systemd reads",
+}
+"""Who writes a file without a reader, and what."""
+
+
+def test_who_writes_files_of_ours_gives_a_reader() -> None:
+    found = set()
+    for path in [*ROOT.glob("epmstore/**/*.py"), *ROOT.glob("daemon/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call):
+                name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+                if name == "replace_file":
+                    found.add(str(path.relative_to(ROOT)))
+    assert found == set(AS_IT_IS)
+
+
+def test_what_a_reader_refuses_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+    with pytest.raises(UnreadableError, match="file was not written"):
+        atomic.replace_read(path, b"x", lambda data: int(data))
+    assert path.read_bytes() == b"before"
+    atomic.replace_read(path, b"7", int)
+    assert path.read_bytes() == b"7"
+
+
+def test_no_small_file_is_written_that_could_not_be_read(tmp_path: Path) -> None:
+    """Values that the types do not allow, which nobody asks about before they are written."""
+    store = tmp_path / "store"
+    with Workspace.init(store, clock=FixedClock()) as ws:
+        app = App(uuid="0" * 32, key="crm", root="/opt/crm", noisy=(7,))  # type: ignore[arg-type]
+        with pytest.raises((UnreadableError, TypeError, AttributeError)):
+            save(store / "catalogs/appcat.json", AppCat((app,)))
+        odd = App(uuid=None, key="crm", root="/opt/crm")  # type: ignore[arg-type]
+        with pytest.raises(UnreadableError):
+            save(store / "catalogs/appcat.json", AppCat((odd,)))
+        with pytest.raises(UnreadableError):
+            begin(ws._store, "a", OpenChange(since=None))  # type: ignore[arg-type]
+        assert not marker(ws._store, "a").exists()
+        with pytest.raises(UnreadableError):
+            change(store, lambda _: Ledger(tasks={"gc": Done("soon")}))  # type: ignore[arg-type]
+        with pytest.raises(UnreadableError):
+            pauses.save(store, {"a": Pause(7, "me")})  # type: ignore[arg-type]
+        with pytest.raises(UnreadableError):
+            Trust(store).remember("a", Standing(signed="yes"))  # type: ignore[arg-type]
+        owed = Owed(
+            app="a", key="crm", phase="SLEEPING", action="checkout", txid="t", from_=0, of=0,  # type: ignore[arg-type]
+            since=Moment(wall=1.0, boot="b", uptime=1.0), time="now",
+        )  # fmt: skip
+        with pytest.raises(UnreadableError):
+            OwedFile(store / "journals/a.owed").save(owed)
+    assert not list(store.rglob(".tmp-*"))
