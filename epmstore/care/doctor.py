@@ -12,13 +12,14 @@ from pathlib import Path
 import msgspec
 
 from epmstore import limits
+from epmstore.care import leftovers
 from epmstore.care.needs import APPCAT, index_state, open_journals
 from epmstore.catalog import appcat
 from epmstore.catalog.appcat import App
 from epmstore.clock import to_rfc3339
 from epmstore.errors import DamagedError, EpmError
 from epmstore.measures import format_duration
-from epmstore.reckon import GRACE, Reckoning
+from epmstore.reckon import DAY, GRACE, Reckoning
 from epmstore.record import change
 from epmstore.record.reckoned import reckon
 from epmstore.record.recorder import Recorder
@@ -60,7 +61,30 @@ def examine(store: Store) -> list[Check]:
         *_appcat_and_apps(store),
         _clock(store),
         _descriptors(),
+        *_leftovers(store),
     ]
+
+
+def _leftovers(store: Store) -> Iterator[Check]:
+    """What killed commands left, what is in the quarantine, whom nobody records any more."""
+    found = leftovers.find(store, reckon(store))
+    stray = len(found.temporaries) + len(found.locks)
+    if stray:
+        first = (*found.temporaries, *(f"locks/{name}" for name in found.locks))[0]
+        detail = f"{stray} files that commands left which were killed, or applications: {first}"
+        yield Check("leftovers", False, detail, "`epmstore gc` takes them")
+    if found.quarantined:
+        detail = f"{len(found.quarantined)} files, {found.quarantined[0]} for one"
+        days = f"{leftovers.KEEP / DAY:.0f} days after it saw them first"
+        yield Check("quarantine", True, f"{detail}; `epmstore gc` takes them {days}")
+    try:
+        registered = {app.uuid for app in appcat.load(store.catalogs / APPCAT).apps}
+    except EpmError:
+        return  # said above
+    gone = [app for app in store.recorded_apps() if app not in registered]
+    if gone:
+        detail = f"of {len(gone)} the history is still here: `epmstore app list --removed`"
+        yield Check("removed applications", True, detail)
 
 
 def _sqlite() -> Check:

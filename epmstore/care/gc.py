@@ -13,6 +13,7 @@ import msgspec
 from epmstore.blobs.merge import is_wasteful, merge_packs, rewrite, seal_log
 from epmstore.blobs.pack import discard_written, publish_pack
 from epmstore.blobs.packlog import is_full
+from epmstore.care import leftovers
 from epmstore.care.collection import Plan, make_plan
 from epmstore.care.marks import Marks, held_back, mark, marked_since
 from epmstore.care.needs import all_needs
@@ -33,7 +34,7 @@ from epmstore.errors import DamagedError
 from epmstore.fsio import is_full as is_disk_full
 from epmstore.progress import SILENT, Progress
 from epmstore.record.changes import in_order
-from epmstore.record.reckoned import keep
+from epmstore.record.reckoned import keep, reckon
 from epmstore.record.replay import catch_up
 from epmstore.record.reserve import has_reserve, make_reserve, with_reserve
 from epmstore.record.store import Store
@@ -85,11 +86,14 @@ def collect(
     """
     if dry_run:
         with store.keep_packs():
-            return _expected(survey(store, now=now))
+            found = _expected(survey(store, now=now))
+        left = leftovers.foretell(store, reckon(store))
+        return msgspec.structs.replace(found, freed=found.freed + left)
     with_reserve(store.path, lambda: finish_purges(store, progress))
     result = with_reserve(store.path, _Collector(store, progress, now=now).run)
     make_reserve(store.path)
-    return result
+    left = leftovers.clear(store, keep(store))
+    return msgspec.structs.replace(result, freed=result.freed + left)
 
 
 def survey(store: Store, *, now: bool = False) -> Survey:

@@ -2,7 +2,7 @@
 
     care.json  {"format":1, "tasks":{name:{"done":t,"tried":t}}, "proofs":{uuid:{"version","time"}},
                 "data":{"seed","position","round"}, "damage":{"time","findings"} or null,
-                "read_back":{uuid:share}, "sum":hex}
+                "read_back":{uuid:share}, "quarantine":{name:t}, "sum":hex}
 
 `sum` is the SHA-256 over the compact JSON of the other keys. A file that is lost or damaged costs
 nothing but work that is done again; it says nothing about what is stored. Unknown keys are kept.
@@ -55,7 +55,7 @@ class Damage(msgspec.Struct, frozen=True):
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole of it."""
+    """The whole of it. `quarantine`: since when, in reckoned time, what is there was seen there."""
 
     format: int = FORMAT
     tasks: dict[str, Done] = {}
@@ -64,6 +64,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     damage: Damage | None = None
     read_back: dict[str, int] = {}
     """Of each application (UUID), the number of the share of its files that is read back next."""
+    quarantine: dict[str, float] = {}
 
 
 def load(store: Path) -> Ledger:

@@ -51,7 +51,8 @@ class App(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     target that it had when the application was added (`root` is then that target). `cross_mounts`
     goes into other file systems below the root. `noisy` are files that changed all the time and
     have no class yet: their contents are not recorded. `options` are settings by name. `other`
-    holds the keys that this release does not know.
+    holds the keys that this release does not know. `removed` is when somebody removed it (empty:
+    nobody knows when); its history is still there, and nothing else can be done with it.
     """
 
     uuid: str
@@ -64,6 +65,7 @@ class App(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     noisy: tuple[str, ...] = ()
     created: str | None = None
     options: dict[str, object] = {}
+    removed: str | None = None
     other: dict[str, object] = {}
 
 
@@ -71,10 +73,13 @@ _KNOWN = frozenset(App.__struct_fields__) - {"other"}
 
 
 class AppCat(msgspec.Struct, frozen=True):
-    """All applications of a host, in order of their keys."""
+    """All applications of a host, in order of their keys, and those that were removed and can be
+    taken up again.
+    """
 
     apps: tuple[App, ...] = ()
     other: dict[str, object] = {}
+    removed: tuple[App, ...] = ()
 
     def find(self, key: str) -> App:
         """By key. Raises AppNotFoundError."""
@@ -111,18 +116,32 @@ class AppCat(msgspec.Struct, frozen=True):
             raise UsageError(f"{app.root!r} is not an absolute path in normal form")
         for known in self.apps:
             check_apart(known, app)
-        return AppCat(tuple(sorted((*self.apps, app), key=attrgetter("key"))), self.other)
+        apps = tuple(sorted((*self.apps, app), key=attrgetter("key")))
+        return AppCat(apps, self.other, _without(self.removed, app.uuid))
 
     def change(self, app: App) -> "AppCat":
         """The application of the same UUID becomes `app`. Raises as `add` does."""
-        return self.remove(app.uuid).add(app)
+        return self._drop(app.uuid).add(app)
 
-    def remove(self, uuid: str) -> "AppCat":
-        """Raises AppNotFoundError."""
-        rest = tuple(app for app in self.apps if app.uuid != uuid)
+    def remove(self, uuid: str, time: str | None = None) -> "AppCat":
+        """With a `time`, it is remembered as removed then. Raises AppNotFoundError."""
+        gone = [msgspec.structs.replace(a, removed=time) for a in self.apps if a.uuid == uuid]
+        rest = self._drop(uuid)
+        return rest if time is None else AppCat(rest.apps, rest.other, (*rest.removed, *gone))
+
+    def forget(self, uuid: str) -> "AppCat":
+        """One that was removed is not remembered any more."""
+        return AppCat(self.apps, self.other, _without(self.removed, uuid))
+
+    def _drop(self, uuid: str) -> "AppCat":
+        rest = _without(self.apps, uuid)
         if len(rest) == len(self.apps):
             raise AppNotFoundError(f"no application with the UUID {uuid}")
-        return AppCat(rest, self.other)
+        return AppCat(rest, self.other, self.removed)
+
+
+def _without(apps: tuple[App, ...], uuid: str) -> tuple[App, ...]:
+    return tuple(app for app in apps if app.uuid != uuid)
 
 
 def check_key(key: str) -> None:
@@ -206,6 +225,7 @@ def save(path: Path, appcat: AppCat) -> None:
         "sha256": _ZEROS.decode(),
         "format": FORMAT,
         "apps": [_to_object(app) for app in appcat.apps],
+        **({"removed": [_to_object(app) for app in appcat.removed]} if appcat.removed else {}),
         **appcat.other,
     }
     try:
@@ -226,7 +246,9 @@ def _from_document(document: dict[str, object], path: Path) -> AppCat:
         )
     del document["sha256"]
     objects = msgspec.convert(document.pop("apps", []), list[dict[str, object]])
-    return AppCat(tuple(map(_from_object, objects)), document)
+    removed = msgspec.convert(document.pop("removed", []), list[dict[str, object]])
+    apps, gone = tuple(map(_from_object, objects)), tuple(map(_from_object, removed))
+    return AppCat(apps, document, gone)
 
 
 def _from_object(found: dict[str, object]) -> App:

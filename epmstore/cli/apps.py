@@ -26,6 +26,7 @@ from epmstore.measures import format_duration
 
 if TYPE_CHECKING:
     from epmstore.catalog.appcat import App
+    from epmstore.workspace.apps import AddedApp
 
 CLASS_HELP = {
     "ignore": "Not looked at.",
@@ -63,36 +64,72 @@ def take_back_options(function: Callback) -> Callback:
             "epmstore app add crm /opt/crm --state 'data/' --state '*.log' --config 'etc/'",
             "say which paths are not the program's",
         ),
+        ("epmstore app add crm --again", "it was removed, and goes on as before"),
     ],
 )
 @class_options
 @click.option("--follow", is_flag=True, help="ROOT is a symbolic link: record what it leads to.")
 @click.option("--cross-mounts", is_flag=True, help="Enter file systems mounted below ROOT.")
+@click.option("--again", is_flag=True, help="Take up one that was removed, with its history.")
 @click.argument("key")
-@click.argument("root", type=PATH)
+@click.argument("root", type=PATH, required=False)
 def app_add(
     session: Session,
     key: str,
-    root: str,
+    root: str | None,
     follow: bool,
     cross_mounts: bool,
+    again: bool,
     **patterns: tuple[str, ...],
 ) -> None:
     """Register the directory of an application.
 
     KEY is its name from now on: small letters, digits, '_', '.', '-'. Patterns are those of
     .gitignore files, relative to ROOT. What looks like data, logs or databases is proposed as
-    state, together with the command that accepts the proposal; nothing is accepted unasked.
+    state, together with the command that accepts the proposal; nothing is accepted unasked. With
+    --again the history of one that was removed goes on, under its key or UUID (`epmstore app list
+    --removed`), with its rules, and where it was unless ROOT says other.
     """
+    if again:
+        if follow or cross_mounts or any(patterns.values()):
+            raise UsageError("--again brings its rules along", hint="change them: epmstore app set")
+        _add_again(session, key, root)
+        return
     if not root:
-        raise UsageError("the root is empty")
+        raise UsageError("which ROOT?" if root is None else "the root is empty")
     path = Path(os.path.abspath(root))
     if session.dry_run:
         session.out.note(f"would register {key} at {name(str(path))}")
         return
+    before = [app for app in session.workspace.apps.removed() if app.key == key]
     added = session.workspace.apps.add(
         key, path, follow=follow, cross_mounts=cross_mounts, **patterns
     )
+    _print_added(session, added)
+    if before:
+        old = before[-1].uuid
+        session.out.note(
+            f"note: an application {key} was removed, and this is another one; its history:"
+            f" epmstore log --app {old}; to go on with that instead: epmstore app remove {key},"
+            f" then epmstore app add {old} --again"
+        )
+    session.out.note(f"next: epmstore snapshot --app {key} -m 'as delivered'")
+
+
+def _add_again(session: Session, key: str, root: str | None) -> None:
+    apps = session.workspace.apps
+    found = apps.find(key)
+    path = None if root is None else Path(os.path.abspath(root))
+    if session.dry_run:
+        where = found.root if path is None else str(path)
+        session.out.note(f"would take up {found.key} ({found.uuid}) at {name(where)}")
+        return
+    _print_added(session, apps.add_again(key, path))
+    session.out.note(f"next: epmstore status --app {found.key}")
+
+
+def _print_added(session: Session, added: "AddedApp") -> None:
+    key = added.app.key
     proposals = [
         {"class": p.path_class, "pattern": p.pattern, "why": p.why} for p in added.proposals
     ]
@@ -101,7 +138,6 @@ def app_add(
     for note in added.notes:
         session.out.note(f"note: {note}")
     _propose(session, key, proposals)
-    session.out.note(f"next: epmstore snapshot --app {key} -m 'as delivered'")
 
 
 def _propose(session: Session, key: str, proposals: list[shapes.Shape]) -> None:
@@ -127,6 +163,7 @@ def app_shape(app: "App") -> shapes.Shape:
         "created": app.created,
         "hooks": _hooks_shape(app),
         "unit": unit_of(app),
+        "removed": app.removed,
     }
 
 
@@ -137,13 +174,22 @@ def _hooks_shape(app: "App") -> shapes.Shape:
 
 
 @command(
-    examples=[("epmstore app list", "keys and roots")],
+    examples=[
+        ("epmstore app list", "keys and roots"),
+        ("epmstore app list --removed", "those of which only the history is here"),
+    ],
 )
-def app_list(session: Session) -> None:
+@click.option("--removed", is_flag=True, help="Those that were removed instead.")
+def app_list(session: Session, removed: bool) -> None:
     """List the applications of this store.
 
-    One line each: key and root.
+    One line each: key and root. Of those that were removed: key, UUID, root, and when. `epmstore
+    log --app UUID` shows the history of one, `epmstore app add UUID --again` takes it up, and
+    `epmstore app remove UUID --forget` lets go of it.
     """
+    if removed:
+        _list_removed(session)
+        return
     apps = session.workspace.apps.list()
     if session.json:
         for app in apps:
@@ -152,6 +198,27 @@ def app_list(session: Session) -> None:
         session.out.table([(app.key, name(app.root)) for app in apps])
         if not apps:
             session.out.note("no application yet: epmstore app add KEY ROOT")
+
+
+def _list_removed(session: Session) -> None:
+    apps = session.workspace.apps.removed()
+    if session.json:
+        for app in apps:
+            session.out.shape(app_shape(app))
+        return
+    session.out.table(
+        [
+            (
+                app.key,
+                app.uuid,
+                name(app.root) if app.root else "-",
+                local(app.removed) if app.removed else "-",
+            )
+            for app in apps
+        ]
+    )
+    if not apps:
+        session.out.note("no application was removed, or all were forgotten")
 
 
 @command(
@@ -164,7 +231,7 @@ def app_show(session: Session, key: str) -> None:
     The patterns are listed in the order in which they were given; within a list the last one that
     matches decides.
     """
-    _print_app(session, session.workspace.apps.get(key))
+    _print_app(session, session.workspace.apps.find(key))
 
 
 def _print_app(session: Session, app: "App") -> None:
@@ -327,12 +394,19 @@ def app_move(session: Session, key: str, root: str) -> None:
 def app_remove(session: Session, key: str, forget: bool) -> None:
     """Stop recording an application.
 
-    Touches no file of the application. Its history stays unless --forget.
+    Touches no file of the application. Its history stays unless --forget: `epmstore app list
+    --removed` lists it, and `epmstore app add KEY --again` takes it up. With --forget, KEY may be
+    the key or the UUID of one that was removed before.
     """
-    app = session.workspace.apps.get(key)
+    app = session.workspace.apps.find(key)
     if not session.dry_run:
         if forget:
-            session.confirm(f"Forget every version of {key}?")
+            session.confirm(f"Forget every version of {app.key}?")
         session.workspace.apps.remove(key, forget=forget)
     would = "would be" if session.dry_run else "is"
-    session.out.outcome(app_shape(app), f"{key}: {would} not recorded any more")
+    session.out.outcome(app_shape(app), f"{app.key}: {would} not recorded any more")
+    if not forget:
+        session.out.note(
+            f"its history stays: epmstore log --app {app.uuid}; take it up again: epmstore app add"
+            f" {app.uuid} --again; let go of it: epmstore app remove {app.uuid} --forget"
+        )

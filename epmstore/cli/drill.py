@@ -34,7 +34,7 @@ def drill(session: Session, version: str | None) -> int:
             what = "the newest version" if number is None else f"version {number}"
             session.out.note(f"would restore {what} of {handle.app.key} and compare")
             continue
-        chosen, done = session.workspace.care.drill(handle.app.key, number)
+        chosen, done = session.workspace.care.drill(handle.app.uuid, number)
         shape = {
             "type": "drill",
             "app": handle.app.key,

@@ -60,7 +60,7 @@ def _wanted(
     paths = scope([what], handle.app.root)
     if not paths:
         raise UsageError("purge wants one file, and not the whole application")
-    return session.workspace.care.contents_of(handle.app.key, paths[0]), paths[0]
+    return session.workspace.care.contents_of(handle.app.uuid, paths[0]), paths[0]
 
 
 def _print(session: Session, found: Purged) -> None:

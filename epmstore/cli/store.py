@@ -183,16 +183,16 @@ def forget(session: Session, versions: tuple[str, ...], **keep: int | None) -> N
     if versions and given:
         raise UsageError("give versions or a policy, not both")
     handle = session.handle()
-    key, care = handle.app.key, session.workspace.care
+    key, uuid, care = handle.app.key, handle.app.uuid, session.workspace.care
     chosen: Policy | list[int] = make_policy(given)
     if versions:
         chosen = [handle.version(selector(text)) for text in versions]
     if not versions:
         _warn_of_clock(session)
-    found = care.forget(key, chosen, dry_run=True)
+    found = care.forget(uuid, chosen, dry_run=True)
     if found.versions and not session.dry_run:
         session.confirm(f"Forget {counted(len(found.versions), 'version')} of {key}?")
-        found = care.forget(key, chosen)
+        found = care.forget(uuid, chosen)
     _print_forgotten(session, key, found)
 
 
@@ -245,7 +245,7 @@ def unforget(session: Session, versions: tuple[str, ...]) -> None:
     key, chosen = handle.app.key, [handle.version(selector(text)) for text in versions]
     found = sorted(set(chosen))
     if not session.dry_run:
-        found = list(session.workspace.care.unforget(key, chosen))
+        found = list(session.workspace.care.unforget(handle.app.uuid, chosen))
     shape = {"type": "unforget", "app": key, "versions": found, "dry_run": session.dry_run}
     would = "would be restorable" if session.dry_run else "restorable again"
     session.out.outcome(shape, f"{key}: {counted(len(found), 'version')} {would}")

@@ -38,9 +38,16 @@ class Root(msgspec.Struct, frozen=True):
 
 @contextlib.contextmanager
 def open_root(app: App) -> Iterator[Root]:
-    """Raises RootError if the root vanished or is not the registered directory, UnreadableRootError
-    if it may not or cannot be read, LimitError for want of descriptors or memory.
+    """Raises RootError if the root vanished or is not the registered directory, or the application
+    was removed; UnreadableRootError if it may not or cannot be read, LimitError for want of
+    descriptors or memory.
     """
+    if app.removed is not None:
+        raise RootError(
+            f"{app.key} was removed: only its history is here",
+            hint=f"`epmstore app add {app.uuid} --again` takes it up",
+            app=app.key,
+        )
     path = os.path.realpath(app.root) if app.follow else app.root
     try:
         fd = fsio.open_root(path)

@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
@@ -10,14 +11,16 @@ import msgspec
 
 from epmstore import locks
 from epmstore.atomic import directory, retire
+from epmstore.care.needs import key_of
 from epmstore.catalog import appcat
 from epmstore.catalog.appcat import App, AppCat, RootIdentity
 from epmstore.catalog.classes import LISTS, Patterns
 from epmstore.catalog.hooks import Hooks, unit_of, with_hooks, with_unit
 from epmstore.catalog.model import AboutRecord
 from epmstore.clock import to_rfc3339
-from epmstore.errors import EpmError, RootError, UsageError
+from epmstore.errors import ConflictError, EpmError, RootError, UsageError
 from epmstore.limits import limit_error
+from epmstore.record import change
 from epmstore.record.recorder import Recorder
 from epmstore.record.root import open_root
 from epmstore.record.store import Store
@@ -104,6 +107,39 @@ class Apps:
     def get(self, key: str) -> App:
         """Raises AppNotFoundError."""
         return self._load().find(key)
+
+    def find(self, name: str) -> App:
+        """By key or UUID, also one that was removed, of which only the history is here. Raises
+        AppNotFoundError, ConflictError if several that were removed had that key.
+        """
+        return find_app(self._store, name)
+
+    def removed(self) -> Sequence[App]:
+        """Those of which only the history is here, in order of keys."""
+        return removed_apps(self._store)
+
+    def add_again(self, name: str, root: Path | None = None) -> AddedApp:
+        """Take up one that was removed, by key or UUID: its history goes on, with the rules that it
+        had, where it was or in another root. Raises as `add`, and as `move`; AppNotFoundError.
+        """
+        old = self.find(name)
+        if old.removed is None:
+            raise ConflictError(f"{old.key} is registered", hint=f"`epmstore app show {old.key}`")
+        if root is None and not old.root:
+            raise UsageError(
+                f"nobody knows where {old.key} was", hint=f"epmstore app add {name} ROOT --again"
+            )
+        base = msgspec.structs.replace(old, removed=None)
+        app = self._at(base, old.root if root is None else str(root), follow=old.follow)
+        self._declarations.check_free(app.key)
+        self._check_root(app)
+        self.check_resembles(app)
+        self._load().add(app)
+        self._declarations.write(app)
+        self._change(lambda cat: cat.add(app))
+        self._bind(app)
+        proposals, notes = self._advise(app)
+        return AddedApp(app, proposals, notes)
 
     def at(self, path: Path) -> App | None:
         """The innermost application whose root holds `path`."""
@@ -199,20 +235,40 @@ class Apps:
 
     def remove(self, key: str, *, forget: bool = False) -> None:
         """Watch and record it no more. Its root is not touched, nor its history, unless `forget`:
-        then its catalog goes to the quarantine, and `gc` frees what only it needed.
+        then its catalog goes to the quarantine, and `gc` frees what only it needed. One that was
+        removed before is forgotten by key or UUID.
         """
-        app = self.get(key)
-        self._declarations.check_ours(key)
+        app = self.find(key)
+        if app.removed is not None:
+            self._forget_removed(app, forget=forget)
+            return
+        self._declarations.check_ours(app.key)
+        time = None if forget else to_rfc3339(self._store.clock.now())
         with self._store.lock_app(app.uuid):
-            self._declarations.remove(key)  # first, or it might be applied again
+            self._declarations.remove(app.key)  # first, or it might be applied again
             if forget:  # before the appcat: interrupted, it is done again by the same command
-                with self._store.lock_write():
-                    with self._store.database.write(durable=True):
-                        self._store.entries.forget_app(app.uuid)
-                    retire(self._store.catalog(app.uuid).path, self._store.quarantine)
-            self._change(lambda cat: cat.remove(app.uuid))
+                self._forget_history(app)
+            self._change(lambda cat: cat.remove(app.uuid, time))
             self._release(app)
             self._store.drop_live(app.uuid)
+            change.end(self._store, app.uuid)
+            change.forget_run(self._store, app.uuid)
+
+    def _forget_removed(self, app: App, *, forget: bool) -> None:
+        if not forget:
+            raise ConflictError(
+                f"{app.key} was removed already, and its history is here",
+                hint=f"`epmstore app remove {app.uuid} --forget` lets go of that",
+            )
+        with self._store.lock_app(app.uuid):
+            self._forget_history(app)
+            self._change(lambda cat: cat.forget(app.uuid))
+
+    def _forget_history(self, app: App) -> None:
+        with self._store.lock_write():
+            with self._store.database.write(durable=True):
+                self._store.entries.forget_app(app.uuid)
+            retire(self._store.catalog(app.uuid).path, self._store.quarantine)
 
     def apply_declared(self, *, dry_run: bool = False) -> Sequence[AppliedApp]:
         """Make the appcat what the files of `apps.d` say; what has no file stays as it is. Doing it
@@ -343,6 +399,34 @@ class Apps:
             with FolderCache(root.fd) as folders:
                 proposals = propose(recorder.walk(root), folders)
         return proposals, notes
+
+
+def find_app(store: Store, name: str) -> App:
+    """As `Apps.find`."""
+    catalog = appcat.load(store.catalogs / FILE)
+    known = [app for app in catalog.apps if name in (app.key, app.uuid)]
+    if known:
+        return known[0]
+    gone = [app for app in removed_apps(store) if name in (app.key, app.uuid)]
+    if len(gone) > 1:
+        raise ConflictError(
+            f"{len(gone)} applications that were removed had the key {name!r}",
+            hint="name one by its UUID: " + ", ".join(app.uuid for app in gone),
+            uuids=[app.uuid for app in gone],
+        )
+    return gone[0] if gone else catalog.find(name)
+
+
+def removed_apps(store: Store) -> Sequence[App]:
+    """As `Apps.removed`. Of one that an older program removed no more than its key is known."""
+    catalog = appcat.load(store.catalogs / FILE)
+    histories = store.recorded_apps()
+    registered = {app.uuid for app in catalog.apps}
+    found = {app.uuid: app for app in catalog.removed if app.uuid in histories}
+    for app in histories:
+        if app not in registered and app not in found:
+            found[app] = App(uuid=app, key=key_of(store, app), root="", removed="")
+    return sorted(found.values(), key=attrgetter("key", "uuid"))
 
 
 def _vendors_word(about: AboutRecord | None, patterns: Patterns) -> list[Proposal]:

@@ -16,7 +16,6 @@ from epmstore.care.gc import GcResult, collect
 from epmstore.care.heal import repair as mend
 from epmstore.care.purge import Purged, contents_of, purge
 from epmstore.care.stats import Stats, collect_stats
-from epmstore.catalog import appcat
 from epmstore.catalog.model import Actor
 from epmstore.catalog.retention import DEFAULT, Policy
 from epmstore.clock import to_rfc3339
@@ -29,7 +28,7 @@ from epmstore.record.replay import rebuild
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
 from epmstore.vendor.trust import Trust
-from epmstore.workspace.apps import FILE
+from epmstore.workspace.apps import find_app
 from epmstore.workspace.history import History
 
 
@@ -100,7 +99,7 @@ class Care:
         Raises AppNotFoundError, NotFoundError, VersionNotFoundError, NotRestorableError,
         BusyError, DiskFullError, DamagedError, OSError.
         """
-        app = appcat.load(self._store.catalogs / FILE).find(key)
+        app = find_app(self._store, key)
         history = History(self._store, app)
         chosen = _newest(history) if version is None else history.restorable(str(version))
         done = drill(self._store, history.ls(str(chosen)), progress=self._progress)
@@ -199,7 +198,7 @@ class Care:
         return to_rfc3339(self._store.clock.now())
 
     def _app(self, key: str) -> str:
-        return appcat.load(self._store.catalogs / FILE).find(key).uuid
+        return find_app(self._store, key).uuid
 
 
 def _rolled(old: ledger.Rolling, share: float) -> ledger.Rolling:

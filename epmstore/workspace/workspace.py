@@ -217,8 +217,10 @@ class Workspace:
         return self._store.clock.now()
 
     def app(self, key: str) -> AppHandle:
-        """Raises AppNotFoundError."""
-        app = self.apps.get(key)
+        """By key, or by UUID; of one that was removed, its history. Raises AppNotFoundError,
+        ConflictError if several that were removed had that key.
+        """
+        app = self.apps.find(key)
         return AppHandle(self._store, app, actor=self._actor, progress=self._progress)
 
     def for_actor(self, actor: Actor, progress: Progress = SILENT) -> "Workspace":

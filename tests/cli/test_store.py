@@ -165,3 +165,26 @@ def test_drill(cli: "Cli", recorded: Path) -> None:
     [shape] = cli.ok("drill", "0", "--json").shapes
     assert (shape["type"], shape["proven"], shape["differs"]) == ("drill", True, [])
     assert cli("drill", "7").code == 5
+
+
+def test_a_removed_application_is_listed_read_and_taken_up(cli: "Cli", grown: Path) -> None:
+    log = cli.ok("log", "--all").out
+    uuid = cli.ok("app", "show", "crm", "--json").shapes[0]["uuid"]
+    assert f"epmstore app add {uuid} --again" in cli.ok("app", "remove", "crm").err
+    assert cli.ok("app", "list").out == ""
+    [shape] = cli.ok("app", "list", "--removed", "--json").shapes
+    assert (shape["uuid"], shape["root"]) == (uuid, str(grown)) and shape["removed"]
+    assert uuid in cli.ok("app", "list", "--removed").out
+    for name in ("crm", uuid):
+        assert cli.ok("log", "--all", "--app", name).out == log
+    assert cli("snapshot", "--app", uuid).code == 7
+    assert cli("app", "remove", "crm").code == 7
+    assert "note: an application crm was removed" in cli.ok("app", "add", "crm", str(grown)).err
+    cli.ok("app", "remove", "crm")
+    assert cli("app", "add", "crm", "--again", "--state", "x").code == 2
+    assert "would take up" in cli.ok("app", "add", "crm", "--again", "--dry-run").err
+    assert cli.ok("app", "add", "crm", "--again").out.startswith("crm: registered")
+    assert cli.ok("log", "--all").out == log
+    cli.ok("app", "remove", "crm")
+    cli.ok("app", "remove", uuid, "--forget")
+    assert cli.ok("app", "list", "--removed").out == ""
