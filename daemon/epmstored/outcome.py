@@ -12,10 +12,11 @@ from epmstore.workspace import AppHandle, Workspace
 class Outcome(msgspec.Struct, frozen=True):
     """`version` is the newest one now; `made` are the paths that came, changed or went in it if it
     is new; `written` those of them that are files of class `program` with another content.
-    `unstable` did not hold still, or vanished under the look; `unread` could not be read; `unseen`
-    are all that were not observed, but for what is ignored. `late` are folders in which what is
-    stored to a mapped file may show late; `is_mapped`: it is known that one is. `unshown` have
-    another content, and nothing else shows it.
+    `unstable` did not hold still, or vanished under the look; `unread` could not be read; `covered`
+    have another file system over them that hides what is recorded; `unseen` are all that were not
+    observed, but for what is ignored. `late` are folders in which what is stored to a mapped file
+    may show late; `is_mapped`: it is known that one is. `unshown` have another content, and nothing
+    else shows it.
     """
 
     version: VersionRecord
@@ -26,6 +27,7 @@ class Outcome(msgspec.Struct, frozen=True):
     unstable: tuple[str, ...]
     unread: tuple[str, ...]
     unseen: tuple[str, ...]
+    covered: tuple[str, ...] = ()
     late: tuple[str, ...] = ()
     is_mapped: bool = False
     unshown: tuple[str, ...] = ()
@@ -74,6 +76,7 @@ def outcome_of(recorded: Recorded) -> Outcome:
         written=written,
         unstable=tuple(p.path for p in changes.problems if p.kind in ("unstable", "vanished")),
         unread=tuple(p.path for p in changes.problems if p.kind == "unreadable"),
+        covered=tuple(p.path for p in changes.problems if p.kind == "covered"),
         unseen=tuple(p.path for p in changes.problems if p.kind != "ignored"),
         late=recorded.late,
         is_mapped=recorded.is_mapped,

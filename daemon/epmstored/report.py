@@ -31,6 +31,7 @@ class Report:
         self.unseen: frozenset[str] = frozenset()
         """Paths that the last look did not observe: every look is at them, too."""
         self._unread: frozenset[str] = frozenset()
+        self._covered: frozenset[str] = frozenset()
         self.state = AppState(app=app.key, uuid=app.uuid, root=app.root, noisy=app.noisy)
 
     def watched(self, phase: Phase, degraded: tuple[str, ...]) -> None:
@@ -52,6 +53,7 @@ class Report:
             log.info("%s: version %d (%s), %d paths", self._key, version.version, reason, made)
             self._recorded(self._key, version.version)
         self.unseen, self._unread = frozenset(outcome.unseen), frozenset(outcome.unread)
+        self._covered = frozenset(outcome.covered)
         self._set(
             phase="watching",
             held=None,
@@ -110,6 +112,8 @@ class Report:
         found: list[str] = []
         if self._unread:
             found.append(f"cannot be read: {_some(self._unread)}")
+        if self._covered:
+            found.append(f"another file system hides what is recorded: {_some(self._covered)}")
         if self.state.noisy:
             count = len(self.state.noisy)
             found.append(f"{count} files change all the time: recorded without content")

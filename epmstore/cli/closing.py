@@ -33,11 +33,11 @@ def _versions(result: Result) -> str:
         return f"version {result.version}{label}"
     if result.from_ == result.version:
         said = f"is labelled{label}, too" if label else "is a change now"
-        return f"nothing has changed, version {result.version} {said}"
+        return f"{_nothing(result)}, version {result.version} {said}"
     of = f" (content of {result.of})" if result.of is not None else ""
     text = f"version {result.from_} -> {result.version}{of}{label}"
     unfelt = result.action == "run" and not is_felt(result)
-    return f"{text}, nothing has changed" if unfelt else text
+    return f"{text}, {_nothing(result)}" if unfelt else text
 
 
 def is_felt(result: Result) -> bool:
@@ -45,9 +45,14 @@ def is_felt(result: Result) -> bool:
     return bool(result.added or result.modified or result.removed)
 
 
+def _nothing(result: Result) -> str:
+    unseen = result.unstable or any(problem.is_gap for problem in result.unobserved)
+    return "nothing that was looked at has changed" if unseen else "nothing has changed"
+
+
 def _unchanged(result: Result) -> str:
     if result.action in RECORDING:
-        return f"nothing has changed since version {result.version}"
+        return f"{_nothing(result)} since version {result.version}"
     if result.action == "recover":
         return f"what was owed is done, version {result.version} is live"
     if result.of is not None:

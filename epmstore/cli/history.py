@@ -20,6 +20,7 @@ from epmstore.cli.moments import local, local_ns, parse, selector
 from epmstore.cli.output import Output, counted, name, number
 from epmstore.cli.paths import is_version, relative, scope, split_range, split_version
 from epmstore.cli.session import Session, working_directory
+from epmstore.cli.summary import INCOMPLETE, name_gaps
 from epmstore.digest import parse_address
 from epmstore.entryform import entry_to_form
 from epmstore.errors import PathNotFoundError, UsageError
@@ -324,7 +325,7 @@ def diff(
     handle = session.handle()
     range, paths = _two_versions(handle, range, paths)
     a, b = (selector(text) for text in split_range(range))
-    changes = handle.diff(a, b, scope(paths, handle.app.root))
+    changes, gaps = handle.diff_with_gaps(a, b, scope(paths, handle.app.root))
     counts = {kind: sum(c.change == kind for c in changes) for kind in LETTERS}
     for change in changes:
         text = content_diff(handle, a, b, change) if content else None
@@ -335,10 +336,14 @@ def diff(
             _print_change(session.out, change, text)
     if session.json:
         ends = {"from": _end(handle, a), "to": _end(handle, b), "clean": not changes}
-        session.out.shape({"type": "summary", "app": handle.app.key, **ends, **counts})
+        unseen = shapes.unseen(gaps)
+        session.out.shape({"type": "summary", "app": handle.app.key, **ends, **counts, **unseen})
     else:
         totals = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
         session.out.note(totals or "no difference")
+        name_gaps(session.out, gaps)
+    if gaps.incomplete:
+        return INCOMPLETE
     return 1 if changes and exit_code else 0
 
 

@@ -14,6 +14,7 @@ from epmstore.workspace.shapes import (
     started_run,
     status,
     text,
+    unseen,
     version,
 )
 
@@ -31,5 +32,6 @@ __all__ = [
     "started_run",
     "status",
     "text",
+    "unseen",
     "version",
 ]

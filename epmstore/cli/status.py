@@ -159,7 +159,9 @@ def _print(out: Output, shape: Shape) -> None:
     _group(out, "added", "A", "32", shape["added"])
     _group(out, "removed", "D", "31", shape["removed"])
     _print_unseen(out, shape)
-    out.line("nothing has changed" if shape["clean"] else _totals(shape))
+    unseen = shape["unstable"] or shape["unobserved"]
+    nothing = "nothing that was looked at has changed" if unseen else "nothing has changed"
+    out.line(nothing if shape["clean"] else _totals(shape))
     _print_deviations(out, shape)
     _print_withdrawn(out, shape)
     for line in _aftermath(shape):

@@ -10,6 +10,7 @@ from epmstore.cli.output import Output, name
 from epmstore.cli.session import Session
 from epmstore.cli.shapes import result as result_shape
 from epmstore.record.result import Result
+from epmstore.record.unseen import Unseen
 
 INCOMPLETE = 3
 FAILED = 4
@@ -33,8 +34,8 @@ def finish(session: Session, result: Result) -> int:
 
 def _name_the_rest(out: Output, result: Result) -> None:
     problems = [*result.skipped, *result.unobserved]
-    notes = [f"{name(p.path)} ({p.why})" for p in problems if p.kind in ("special", "mount")]
-    serious = [f"{name(p.path)} ({p.why})" for p in problems if p.kind not in HARMLESS]
+    notes = [f"{name(p.path)} ({p.why})" for p in problems if not p.is_gap]
+    serious = [f"{name(p.path)} ({p.why})" for p in problems if p.is_gap]
     _note(out, "kept", [f"{name(path)} ({why})" for path, why in result.kept])
     _note(out, "not recorded", notes)
     recording = result.action in RECORDING
@@ -67,7 +68,10 @@ def _around(out: Output, result: Result) -> None:
         )
 
 
-HARMLESS = ("special", "mount", "ignored")
+def name_gaps(out: Output, gaps: Unseen) -> None:
+    """What of a live root was not seen, where somebody asked about it."""
+    _warn(out, "not looked at", [f"{name(p.path)} ({p.why})" for p in gaps.unobserved])
+    _warn(out, "changing all the time", [name(path) for path in gaps.unstable])
 
 
 def _note(out: Output, title: str, lines: Sequence[str]) -> None:

@@ -51,7 +51,7 @@ def verify(session: Session, release: str | None, subset: bool, paths: tuple[str
         session.out.shape(vendorshapes.verified(handle.app.key, verified, clean=clean))
     else:
         print_verified(session, handle, verified, subset=subset)
-    if any(problem.kind != "ignored" for problem in verified.unseen):
+    if any(problem.is_gap for problem in verified.unseen):
         return INCOMPLETE
     return 0 if clean else 1
 

@@ -35,6 +35,9 @@ TOGETHER = 500
 """Paths that are looked up in the index at once, while the walk waits."""
 
 
+_COVERED = "another file system is mounted over what is recorded here"
+
+
 class Candidate(msgspec.Struct, frozen=True, gc=False):
     """A path whose entry may differ from the recorded one (null: it is new)."""
 
@@ -122,7 +125,7 @@ class Observer:
             look.listings,
             same_as,
             look.skipped,
-            look.unobserved,
+            [self._judge_mount(problem) for problem in look.unobserved],
             look.ignored,
             look.vanished_folders([*gone, *left], whole=only is None),
             look.files,
@@ -182,6 +185,17 @@ class Observer:
             for path, found in look.links
             if path not in look.wanted and same_as.get(path) != recorded.get(path)
         }
+
+    def _judge_mount(self, problem: Problem) -> Problem:
+        """Whether a file system is mounted over what is recorded."""
+        path = problem.path
+        if problem.kind != "mount":
+            return problem
+        here = self._entries.live_at(self._app, [path]).get(path)
+        is_file = here is not None and here.kind != "directory"
+        if is_file or self._entries.live_below(self._app, path):
+            return Problem(path, "covered", _COVERED)
+        return problem
 
     def _class_of(self, path: str) -> PathClass:
         found = self._classify(path, False) if self._classify else "program"

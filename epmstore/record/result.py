@@ -51,8 +51,4 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def incomplete(self) -> bool:
         """Whether something that should have been done was not (exit code 3)."""
-        return bool(
-            self.unstable
-            or self.not_restored
-            or any(p.kind in ("unreadable", "unstable", "vanished") for p in self.unobserved)
-        )
+        return bool(self.unstable or self.not_restored or any(p.is_gap for p in self.unobserved))

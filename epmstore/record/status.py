@@ -4,6 +4,7 @@ import msgspec
 
 from epmstore.record.changes import paths_of
 from epmstore.record.recorder import Look
+from epmstore.record.unseen import unseen
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.scan.problem import Problem
 from epmstore.tree import changed_fields
@@ -37,6 +38,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 def make_status(app: str, root: str, look: Look) -> Status:
     changes, newest = look.changes, look.head.version
+    gaps = unseen(look)
     quiet = [new.path for old, new in changes.modified if "content" not in changed_fields(old, new)]
     return Status(
         app=app,
@@ -49,7 +51,7 @@ def make_status(app: str, root: str, look: Look) -> Status:
         modified=paths_of(new for _, new in changes.modified),
         removed=paths_of([*changes.removed, *changes.left]),
         metadata=sort_paths(quiet),
-        skipped=look.found.skipped,
-        unstable=[p.path for p in changes.problems if p.kind == "unstable"],
-        unobserved=[p for p in changes.problems if p.kind == "unreadable"],
+        skipped=list(gaps.skipped),
+        unstable=list(gaps.unstable),
+        unobserved=list(gaps.unobserved),
     )

@@ -2,7 +2,7 @@
 
 A path that a Problem names was not observed: its absence from a listing says nothing, and no plan
 may touch it. Only `special` is harmless: FIFOs, sockets and devices are seen well, and never
-recorded.
+recorded. Where something is mounted or ignored, nobody is to look (`is_gap`).
 """
 
 import errno
@@ -19,11 +19,13 @@ ProblemKind: TypeAlias = Literal[
     "special",  # a FIFO, socket or device
     "unreadable",  # no permission, or an I/O error
     "mount",  # another file system is mounted there
+    "covered",  # the same, and what is below it is recorded
     "ignored",  # the rules in force say not to look
     "vanished",  # was there a moment ago
     "unstable",  # changes faster than it can be read
 ]
 
+_NO_GAP = ("special", "mount", "ignored")
 # Besides the plain ones: a symlink, socket or other kind of file has taken the name.
 _GONE = (errno.ENOENT, errno.ESTALE, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EINVAL)
 
@@ -34,6 +36,11 @@ class Problem(msgspec.Struct, frozen=True, gc=False):
     path: RelPath
     kind: ProblemKind
     why: str
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether something may have changed there that nobody saw."""
+        return self.kind not in _NO_GAP
 
 
 class UnreadError(IncompleteError):

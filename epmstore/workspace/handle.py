@@ -24,11 +24,12 @@ from epmstore.progress import Progress
 from epmstore.record import change
 from epmstore.record.commit import commit_fact
 from epmstore.record.doubt import Share
-from epmstore.record.recorder import Intent, Recorded, Recorder
+from epmstore.record.recorder import Intent, Look, Recorded, Recorder
 from epmstore.record.result import Action, Result
 from epmstore.record.root import open_root
 from epmstore.record.status import Status, make_status
 from epmstore.record.store import Store
+from epmstore.record.unseen import Unseen, unseen
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 from epmstore.workspace.history import changes_of, path_of
@@ -158,21 +159,27 @@ class AppHandle(Releasing, Reporting, Owing):
 
     def diff(self, one: str, two: str, paths: Sequence[RelPath] = ()) -> list[Change]:
         """What leads from one version to another; either may be `now`, the live root."""
+        return self.diff_with_gaps(one, two, paths)[0]
+
+    def diff_with_gaps(
+        self, one: str, two: str, paths: Sequence[RelPath] = ()
+    ) -> tuple[list[Change], Unseen]:
+        """As `diff`; also what of the live root was not seen, if one side is that."""
         if self.release(one) is not None or self.release(two) is not None:
-            return self.diff_releases(one, two, paths)
+            return self.diff_releases(one, two, paths), Unseen()
         first, second = self.resolve(one), self.resolve(two)
         if first != "now" and second != "now":
-            return super().diff(one, two, paths)
+            return super().diff(one, two, paths), Unseen()
         if first == second:
-            return []
+            return [], Unseen()
         recorded = second if first == "now" else first
         assert recorded != "now", "only one side is live here"
-        pairs = self._live_pairs(recorded)
+        look, pairs = self._live_pairs(recorded)
         newest = self.state().span()
         self._check_scope(paths, {recorded, *(newest or ())[1:]}, map(path_of, pairs))
         if first == "now":
             pairs = [(new, old) for old, new in pairs]
-        return changes_of(pairs, paths)
+        return changes_of(pairs, paths), unseen(look)
 
     def pin(self, selector: str) -> int:
         """Keep a version from being forgotten. Raises VersionNotFoundError."""
@@ -195,8 +202,10 @@ class AppHandle(Releasing, Reporting, Owing):
             raise VersionNotFoundError(f"no tag {name!r}", hint="`epmstore log` shows tags")
         self._commit(TagRecord(time=self._now(), actor=self._actor, name=name))
 
-    def _live_pairs(self, version: int) -> list[tuple[Entry | None, Entry | None]]:
-        """(entry in a version, entry in the live root) of every path that may differ."""
+    def _live_pairs(self, version: int) -> tuple[Look, list[tuple[Entry | None, Entry | None]]]:
+        """(a look at the live root; entry in a version and entry there, of every path that may
+        differ).
+        """
         with open_root(self.app) as root:
             look = self._recorder.status(root)
         newest = look.head.number
@@ -207,7 +216,7 @@ class AppHandle(Releasing, Reporting, Owing):
             since[entry.path] = (since.get(entry.path, (None, None))[0], entry)
         for entry in (*look.changes.removed, *look.changes.left):
             since[entry.path] = (since.get(entry.path, (entry, entry))[0], None)
-        return list(since.values())
+        return look, list(since.values())
 
     def _changed_since(
         self, version: int, newest: int
@@ -237,8 +246,7 @@ def make_result(
     exit_status: int | None = None,
 ) -> Result:
     """What a snapshot came to; `since` is the one that a change began with."""
-    changes, found = recorded.look.changes, recorded.look.found
-    counts = changes.counts
+    gaps, counts = unseen(recorded.look), recorded.look.changes.counts
     return Result(
         app=app.key,
         action=action,
@@ -250,9 +258,9 @@ def make_result(
         added=counts.added,
         modified=counts.modified,
         removed=counts.removed,
-        skipped=tuple(found.skipped),
-        unstable=tuple(p.path for p in changes.problems if p.kind == "unstable"),
-        unobserved=tuple(p for p in changes.problems if p.kind not in ("unstable", "ignored")),
+        skipped=gaps.skipped,
+        unstable=gaps.unstable,
+        unobserved=gaps.unobserved,
         collisions=tuple(recorded.collided),
         exit_status=exit_status,
     )

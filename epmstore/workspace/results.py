@@ -7,6 +7,7 @@ from epmstore.checkout.apply import Applied
 from epmstore.checkout.run import CheckoutAction, Done
 from epmstore.checkout.switch import FORBIDDEN
 from epmstore.record.result import Result
+from epmstore.record.unseen import unseen
 from epmstore.relpath import RelPath
 
 
@@ -14,7 +15,7 @@ def done_result(
     key: str, action: CheckoutAction, done: Done, packages: Sequence[str] = (), *, held: bool
 ) -> Result:
     """Of a request that was carried out."""
-    plan, applied, found = done.prepared.plan, done.applied, done.look
+    plan, applied, gaps = done.prepared.plan, done.applied, unseen(done.look)
     counts = applied.version.counts if applied is not None else plan.counts
     return Result(
         app=key,
@@ -28,8 +29,9 @@ def done_result(
         modified=counts.modified,
         removed=counts.removed,
         kept=(*plan.kept, *_left(applied)),
-        skipped=tuple(found.found.skipped),
-        unobserved=tuple(p for p in found.changes.problems if p.kind != "ignored"),
+        skipped=gaps.skipped,
+        unstable=gaps.unstable,
+        unobserved=gaps.unobserved,
         not_restored=(
             *(f"{path}: {why}" for path, why in (*plan.refused, *plan.not_restored)),
             *_refused(applied),

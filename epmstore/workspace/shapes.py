@@ -19,6 +19,7 @@ from epmstore.reckon import GRACE, Reckoning
 from epmstore.record.change import StartedRun
 from epmstore.record.result import Result
 from epmstore.record.status import Status
+from epmstore.record.unseen import Unseen
 from epmstore.relpath import text_to_json, to_json
 from epmstore.scan.problem import Problem
 from epmstore.tree import Entry
@@ -44,6 +45,14 @@ def paths(values: Iterable[str]) -> list[str]:
 
 def problems(values: Iterable[Problem]) -> list[Shape]:
     return [{"path": to_json(p.path), "kind": p.kind, "why": p.why} for p in values]
+
+
+def unseen(value: Unseen) -> Shape:
+    return {
+        "skipped": problems(value.skipped),
+        "unstable": paths(value.unstable),
+        "unobserved": problems(value.unobserved),
+    }
 
 
 def reasons(values: Iterable[Sequence[str]]) -> list[Shape]:

@@ -127,6 +127,9 @@ def test_diff_in_json_ends_with_a_summary(cli: "Cli", changed: Path) -> None:
         "added": 1,
         "modified": 1,
         "removed": 0,
+        "skipped": [],
+        "unstable": [],
+        "unobserved": [],
     }
 
 

@@ -75,7 +75,7 @@ def versions(workspace: Workspace, app: str, query: VersionsQuery) -> Shape:
 def diff(workspace: Workspace, app: str, query: DiffQuery) -> Shape:
     """One page of what differs, in byte order; `next` is the `after` of the next page."""
     handle = workspace.app(app)
-    changes = handle.diff(query.from_, query.to)
+    changes, gaps = handle.diff_with_gaps(query.from_, query.to)
     counts = {
         kind: sum(one.change == kind for one in changes)
         for kind in ("added", "modified", "removed")
@@ -90,6 +90,7 @@ def diff(workspace: Workspace, app: str, query: DiffQuery) -> Shape:
         "to": handle.resolve(query.to),
         "clean": not any(counts.values()),
         **counts,
+        **shapes.unseen(gaps),
         "changes": found,
         "next": found[-1]["path"] if len(changes) > len(page) else None,
     }

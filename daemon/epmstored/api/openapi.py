@@ -89,6 +89,7 @@ SHAPES: dict[str, Schema] = {
     "Diff": {
         **_shape(
             "type:s app:s clean:b added:i modified:i removed:i changes:[Change] next:s? from:i to:i"
+            " skipped:[Problem] unstable:[s] unobserved:[Problem]"
         ),
     },
     "Finding": _shape(
