@@ -74,6 +74,14 @@ class Rules:
             return "state" if found == "program" else found
         return self._by_patterns(path, is_dir)
 
+    def is_below_state(self, path: str) -> bool:
+        """Whether a path is in a folder of class `state`, which nobody looks into, whatever class
+        it has itself.
+        """
+        if not self._lists:
+            return False
+        return any(self.classify(above, True) == "state" for above in parents(path))
+
     @property
     def is_plain(self) -> bool:
         """Whether everything is `program`."""

@@ -5,26 +5,30 @@ The index answers what differs, and is not believed alone: the sums that the cat
 trees must agree with it. If they do not, the trees are read from the catalog itself.
 """
 
-from collections.abc import Callable, Collection, Sequence
+import os
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from stat import S_ISDIR
 from typing import TypeAlias
 
 from epmstore import fsio
-from epmstore.catalog.classes import Class
+from epmstore.catalog.classes import Class, Rules
 from epmstore.catalog.fold import fold
 from epmstore.catalog.model import VersionKind, VersionRecord
-from epmstore.checkout.plan import Difference, Seen
+from epmstore.checkout.plan import Difference, Safety, Seen
+from epmstore.digest import BlobInfo
 from epmstore.index.entries import Entries, Span
 from epmstore.record.changes import Changes
 from epmstore.record.store import Store
-from epmstore.relpath import RelPath, sort_paths, split, to_bytes
+from epmstore.relpath import RelPath, join, sort_paths, split, to_bytes
 from epmstore.scan.compare import RACY, Row, unpack_stats
+from epmstore.scan.databases import COMPANIONS
 from epmstore.scan.folders import FolderCache
 from epmstore.tree import Entry, shifted_sum
 
 Pair: TypeAlias = tuple[Entry | None, Entry | None]
 """(found, wanted) of one path."""
-Classify: TypeAlias = Callable[[str, bool], Class]
+Keeps: TypeAlias = Callable[[Collection[BlobInfo]], Mapping[BlobInfo, Safety]]
+"""How these contents are safe; those that are not are left out."""
 
 
 def recorded_pairs(
@@ -74,31 +78,38 @@ class Judge:
         app: str,
         *,
         kinds: dict[int, VersionKind],
-        classify: Classify,
+        rules: Rules,
         folders: FolderCache,
         rows: dict[bytes, bytes] | None,
         fresh: Collection[RelPath] = (),
+        keeps: Keeps,
     ) -> None:
         """`kinds` of all versions; `rows` of the live cache as they hold for the newest; `fresh`
-        are paths that the newest version does not have as they are now.
+        are paths that the newest version does not have as they are now; `keeps` says of contents
+        which may go.
         """
         self._entries = entries
         self._app = app
         self._kinds = kinds
-        self._classify = classify
+        self._rules = rules
         self._folders = folders
         self._rows = rows or {}
         self._fresh = set(fresh)
+        self._keeps = keeps
         self._row: tuple[str, dict[str, Row]] = ("", {})
 
     def differences(self, pairs: dict[RelPath, Pair]) -> list[Difference]:
-        return [self._difference(path, pairs[path]) for path in sort_paths(pairs)]
+        found = [one.content for one, _ in pairs.values() if one is not None]
+        safe = self._keeps([content for content in found if content is not None])
+        return [self._difference(path, pairs, safe) for path in sort_paths(pairs)]
 
-    def _difference(self, path: RelPath, pair: Pair) -> Difference:
-        found, wanted = pair
+    def _difference(
+        self, path: RelPath, pairs: dict[RelPath, Pair], safe: Mapping[BlobInfo, Safety]
+    ) -> Difference:
+        found, wanted = pairs[path]
         entry = found or wanted
         assert entry is not None, "a pair has at least one side"
-        path_class = self._classify(path, entry.kind == "directory")
+        path_class = self._class_of(path, entry)
         by_change, edited_by = True, None
         if found is not None and (wanted is None or path_class == "config"):
             by_change, edited_by = self._life(path)
@@ -110,7 +121,45 @@ class Judge:
             by_change=by_change,
             edited_by=edited_by,
             path_class=path_class,
+            safe=None if found is None else _safety(found, path_class, safe),
+            below_state=self._rules.is_below_state(path),
+            holds=self._holds(found, wanted, path_class, pairs),
         )
+
+    def _class_of(self, path: RelPath, entry: Entry) -> Class:
+        """What lies beside a database is left alone with it, whatever pattern was thought of."""
+        path_class = self._rules.classify(path, entry.kind == "directory")
+        if path_class == "program" and path.endswith(COMPANIONS):
+            main = RelPath(path.rpartition("-")[0])
+            if self._rules.classify(main) in ("state", "ignore") and self._lstat(main) is not None:
+                return "state"
+        return path_class
+
+    def _holds(
+        self,
+        found: Entry | None,
+        wanted: Entry | None,
+        path_class: Class,
+        pairs: Container[RelPath],
+    ) -> tuple[RelPath, ...]:
+        """What is in a folder of class state that is to go, and is no entry."""
+        if found is None or found.kind != "directory" or path_class != "state":
+            return ()
+        if wanted is not None and wanted.kind == "directory":
+            return ()
+        try:
+            names = os.listdir(self._folders.open(found.path))
+        except OSError:
+            return ()  # it is gone, or may not be listed, and then it is not removed either
+        inside = (join(found.path, name) for name in names)
+        return tuple(path for path in inside if path not in pairs)
+
+    def _lstat(self, path: RelPath) -> os.stat_result | None:
+        folder, name = split(path)
+        try:
+            return fsio.lstat(name, self._folders.open(folder))
+        except OSError:
+            return None
 
     def _life(self, path: RelPath) -> tuple[bool, VersionKind]:
         """(whether a change recorded the path in its present life, who had the last word on it)."""
@@ -128,14 +177,20 @@ class Judge:
             row = self._rows.get(to_bytes(folder))
             self._row = (folder, {} if row is None else unpack_stats(row))
         row_then = self._row[1].get(name)
-        try:
-            found = fsio.lstat(name, self._folders.open(folder))
-        except OSError:
+        found = self._lstat(path)
+        if found is None:
             return None
         now = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
         if path in self._fresh or (row_then != now and not S_ISDIR(found.st_mode)):
             now = (*now[:3], RACY)
         return Seen(found.st_dev, *now, found.st_nlink)
+
+
+def _safety(found: Entry, path_class: Class, safe: Mapping[BlobInfo, Safety]) -> Safety | None:
+    """What was recorded as a secret was not stored, and what is one now is not brought back."""
+    if found.content is None or "secret" in (path_class, found.path_class):
+        return None
+    return safe.get(found.content)
 
 
 def present_life(spans: Sequence[Span]) -> list[Span]:

@@ -11,12 +11,16 @@ left alone. Pure.
 - A FIFO, socket or device is never displaced: it could not be brought back.
 - A directory that keeps something is kept. Removals come first, deepest first; then everything else
   with folders before what is in them. What a directory finally looks like is set when all is done.
+- Nothing is displaced that could not be brought back: each step over a file says how what it holds
+  is safe. What is not stored yet is asked for (`unstored`), so that it is stored first; what cannot
+  be (a secret) is not touched.
 - Metadata is set in place only if that reaches no path outside of the plan; else the file is put
   anew.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from shlex import quote
 from typing import Literal, TypeAlias, cast, get_args
 
 import msgspec
@@ -24,14 +28,19 @@ import msgspec
 from epmstore.catalog.classes import Class
 from epmstore.catalog.model import Counts
 from epmstore.checkout.sight import CLEAR, Sight
+from epmstore.checkout.units import paths_of_units, state_patterns
 from epmstore.digest import BlobInfo, Purges
 from epmstore.errors import ConflictError
-from epmstore.relpath import RelPath, join, parents, sort_paths, split
-from epmstore.scan.databases import COMPANIONS, Database
+from epmstore.relpath import RelPath, parents, sort_paths, split
+from epmstore.scan.databases import Database
 from epmstore.tree import Entry
 
 Op: TypeAlias = Literal["mkdir", "put", "retype", "set", "unlink", "rmdir"]
 ConfigPolicy: TypeAlias = Literal["keep", "restore"]
+Safety: TypeAlias = Literal["stored", "purged"]
+"""Why what a file holds may go: it is in a version that can be restored, or somebody had it
+destroyed everywhere.
+"""
 Named: TypeAlias = tuple[RelPath, str]
 """A path, and why it is named."""
 
@@ -52,7 +61,9 @@ class Difference(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     `by_change`: a change or a release recorded the path in its present life. `edited_by`: whether
     what happened to it since the wanted version was a change, or drift. `path_class` is what the
-    rules in force say (null: the class that the entry has).
+    rules in force say (null: the class that the entry has). `safe` is how the content of the file
+    that was found is (null: it is not). `below_state`: it is in a folder of class `state`, which
+    nobody looks into. `holds` are paths in such a folder that was found which are no entries.
     """
 
     path: RelPath
@@ -62,6 +73,9 @@ class Difference(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     by_change: bool = False
     edited_by: Literal["change", "drift"] | None = None
     path_class: Class | None = None
+    safe: Safety | None = None
+    below_state: bool = False
+    holds: tuple[RelPath, ...] = ()
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -76,8 +90,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What the look at the root showed beside entries: paths that were not observed, and why;
     ignored ones; FIFOs, sockets and devices (`special`, with what each is); databases. `purged` are
-    contents that were destroyed. `sight` is what could be seen for the wanted tree:
-    of other paths that it lacks it does not say that nothing was there.
+    contents that were destroyed. `sight` is what could be seen for the wanted tree: of other paths
+    that it lacks it does not say that nothing was there. `looked` are paths that were looked at for
+    this plan, so that what they hold is stored, whatever class they have.
     """
 
     unobserved: Mapping[RelPath, str] = {}
@@ -86,11 +101,12 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     purged: Container[BlobInfo] = Purges()
     databases: tuple[Database, ...] = ()
     sight: Sight = CLEAR
+    looked: Collection[RelPath] = frozenset()
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):
     """One change of one path, from `old` to `new`. `link` is the path whose file it becomes another
-    name of.
+    name of. `safe` is how the content of a file that it displaces is.
     """
 
     op: Op
@@ -99,6 +115,7 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     new: Entry | None = None
     seen: Seen | None = None
     link: RelPath | None = None
+    safe: Safety | None = None
 
     @property
     def content(self) -> BlobInfo | None:
@@ -113,7 +130,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     `kept` was found, is not as wanted, and stays. `refused` could not be planned, because it was
     not observed. `not_restored` has contents that were never stored. `databases` are units that
-    someone has to decide about before anything is done.
+    someone has to decide about before anything is done. `unstored` are paths that would be touched
+    if what they hold now were stored; as long as it is not, they are among `not_restored`.
     """
 
     app: str = ""
@@ -125,6 +143,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     refused: tuple[Named, ...] = ()
     not_restored: tuple[Named, ...] = ()
     databases: tuple[RelPath, ...] = ()
+    unstored: tuple[RelPath, ...] = ()
 
     @property
     def counts(self) -> Counts:
@@ -167,6 +186,7 @@ def make_plan(
         refused=planner.named("refused"),
         not_restored=planner.named("not restored"),
         databases=tuple(planner.undecided_databases()),
+        unstored=planner.unstored(),
     )
 
 
@@ -197,10 +217,12 @@ def check_databases(plan: Plan) -> None:
     """Raises ConflictError if the plan would write a database that nobody decided about."""
     if plan.databases:
         names = ", ".join(map(repr, plan.databases))
+        patterns = state_patterns(plan.databases, [step.path for step in plan.steps])
+        options = " ".join(f"--state {quote(pattern)}" for pattern in patterns)
         raise ConflictError(
             f"this would replace databases that no class was given: {names}",
-            hint="`epmstore app set --state PATTERN` leaves a database alone, now and later;"
-            " name its path to bring it back as a whole",
+            hint=f"`epmstore app set {plan.app} {options}` leaves them alone, with all that belongs"
+            " to them, now and later; name a path to bring it back as a whole",
             databases=list(plan.databases),
         )
 
@@ -210,6 +232,8 @@ def is_within(path: str, tops: Collection[str]) -> bool:
     return bool(tops) and (path in tops or any(above in tops for above in parents(path)))
 
 
+_UNSTORED = "what it holds now is in no version"
+_SECRET_NOW = "secret: what it holds now is stored nowhere"
 NEVER_STORED = "secret: its content is never stored"
 PURGED = "its content was purged"
 _NO_CONTENT = "only its metadata was recorded"
@@ -231,7 +255,7 @@ class _Planner:
         self._around = around
         self._scope = frozenset(options.scope)
         self._named_databases = [db for db in around.databases if self._names_database(db)]
-        self._units = frozenset(_unit_paths(self._named_databases))
+        self._units = frozenset(paths_of_units(self._named_databases))
         self._needed = self._needed_folders()
         self._verdicts: dict[RelPath, _Verdict] = {}
         self._wanted: dict[RelPath, Entry | None] = {}
@@ -268,8 +292,19 @@ class _Planner:
         assert verdict in get_args(Op), "only what is to be done has a step"
         difference = self._differences[path]
         link = self._links.get(path) if verdict in ("put", "retype") else None
-        wanted = self._wanted[path]
-        return Step(cast(Op, verdict), path, difference.found, wanted, difference.seen, link)
+        wanted, safe = self._wanted[path], None
+        if _displaces(verdict, difference.found):
+            safe = difference.safe
+            assert safe is not None, "what cannot be brought back is not displaced"
+        return Step(cast(Op, verdict), path, difference.found, wanted, difference.seen, link, safe)
+
+    def unstored(self) -> tuple[RelPath, ...]:
+        """What has to be looked at before it can be decided about."""
+        asked = {path for path, why in self._whys.items() if why == _UNSTORED}
+        for db in self._named_databases:  # a folder of class state is not looked into
+            if db.path_class == "state":
+                asked.update(db.members)
+        return tuple(sort_paths(asked.difference(self._around.looked)))
 
     # Decisions.
 
@@ -282,7 +317,8 @@ class _Planner:
 
     def _judge(self, d: Difference, wanted: Entry | None) -> _Verdict:  # noqa: C901 - one rule a line
         in_scope = not self._scope or is_within(d.path, self._scope) or self._in_unit(d.path)
-        if not in_scope and not (d.path in self._needed and d.found is None):
+        is_needed = d.path in self._needed and d.found is None
+        if not in_scope and not is_needed:
             return "untouched"
         entry = wanted or d.found
         path_class = d.path_class or (entry.path_class if entry is not None else "program")
@@ -294,8 +330,11 @@ class _Planner:
         if d.path in self._around.special:
             return self._give("kept", d.path, f"{self._around.special[d.path]} has its name")
         forced = d.path in self._scope or self._in_unit(d.path)
-        if path_class == "state" and not forced:
+        is_state = path_class == "state" or d.below_state
+        if is_state and not forced and not is_needed:
             return "untouched"
+        if is_state and d.found is None and d.path not in self._around.looked:
+            return self._give("not restored", d.path, _UNSTORED)
         if path_class == "config" and self._is_edited(d) and not forced:
             return self._give("kept", d.path, "configuration that was edited by hand")
         if wanted is None:
@@ -303,13 +342,20 @@ class _Planner:
         if not self._has_folder(d.path):
             return self._give("refused", d.path, "its folder is not there, or is no folder")
         if op in ("put", "retype") and wanted.kind == "file":
-            if "secret" in (path_class, wanted.path_class):
+            if d.wanted is not None and "secret" in (path_class, d.wanted.path_class):
                 return self._give("not restored", d.path, NEVER_STORED)
             if wanted.content is None:
                 return self._give("not restored", d.path, _NO_CONTENT)
             if wanted.content in self._around.purged:
                 return self._give("not restored", d.path, PURGED)
-        return op
+        return self._unless_lost(d, op, path_class)
+
+    def _unless_lost(self, d: Difference, op: Op, path_class: Class) -> _Verdict:
+        """What is to be done with a path, unless what it holds now would be lost for good."""
+        if not _displaces(op, d.found) or d.safe is not None:
+            return op
+        is_secret = path_class == "secret"
+        return self._give("not restored", d.path, _SECRET_NOW if is_secret else _UNSTORED)
 
     def _judge_removal(self, d: Difference, op: Op, path_class: Class, *, forced: bool) -> _Verdict:
         if path_class == "secret" and not forced:
@@ -321,15 +367,15 @@ class _Planner:
         if unseen is not None:
             return self._give("kept", d.path, f"{unseen}: it may have been there")
         if d.by_change or self._options.exact or self._in_unit(d.path):
-            return op
+            return self._unless_lost(d, op, path_class)
         return self._give("kept", d.path, _NOBODYS)
 
     def _as_possible(self, d: Difference) -> Entry | None:
         """The wanted entry, as a name of a file that will be there: the first of its links may stay
         as it is, or never come.
         """
-        wanted = d.wanted
-        if wanted is None or wanted.same_as is None:
+        wanted = None if d.wanted is None else _as_today(d.wanted, d)
+        if wanted is None or wanted.same_as is None or wanted.content is None:
             return wanted
         first = wanted.same_as
         leader = first if self._becomes_wanted(first) else self._leaders.get(first)
@@ -373,7 +419,9 @@ class _Planner:
             why = "other names of the same file would change with it"
             self._verdicts[path] = self._give("not restored", path, why)
         else:
-            self._verdicts[path] = "put"
+            d = self._differences[path]
+            path_class = d.path_class or wanted.path_class
+            self._verdicts[path] = self._unless_lost(d, "put", path_class)
 
     def _keep_folders(self) -> None:
         """What stays keeps the folders that it is in."""
@@ -383,6 +431,8 @@ class _Planner:
             if d.found is not None and self._verdicts[path] not in _REMOVALS
         }
         staying.update(self._around.unobserved, self._around.ignored, self._around.special)
+        for d in self._differences.values():
+            staying.update(d.holds)
         holding: dict[str, list[RelPath]] = defaultdict(list)
         for path in sort_paths(staying):
             for folder in parents(path):
@@ -448,14 +498,10 @@ class _Planner:
         return bool(self._units) and is_within(path, self._units)
 
 
-def _unit_paths(databases: Iterable[Database]) -> Iterator[str]:
-    """All that belongs to databases, now or in another version."""
-    for db in databases:
-        if db.kind == "postgresql":
-            yield db.path
-        else:
-            folder, name = split(db.path)
-            yield from (join(folder, name + suffix) for suffix in ("", *COMPANIONS))
+def _displaces(verdict: str, found: Entry | None) -> bool:
+    """Whether a file goes from its path."""
+    is_file = found is not None and found.kind == "file"
+    return is_file and verdict in ("put", "retype", "unlink")
 
 
 def _op(found: Entry | None, wanted: Entry | None) -> Op | None:
@@ -482,6 +528,26 @@ def _needs_writing(found: Entry, wanted: Entry) -> bool:
         return False
     old = (found.content, found.same_as, found.sparse)
     return old != (wanted.content, wanted.same_as, wanted.sparse)
+
+
+def _as_today(wanted: Entry, d: Difference) -> Entry:
+    """What the version that comes of it says. What was a secret is recorded by the rules of today.
+    A file of which only metadata was recorded keeps the content that it has, and what goes with
+    that.
+    """
+    found, path_class = d.found, d.path_class
+    if wanted.path_class == "secret" and path_class in ("program", "config"):
+        wanted = msgspec.structs.replace(wanted, path_class=path_class)
+    if found is None or {wanted.kind, found.kind} != {"file"} or wanted.content is not None:
+        return wanted
+    return msgspec.structs.replace(
+        wanted,
+        content=found.content,
+        mtime_ns=found.mtime_ns if wanted.mtime_ns is None else wanted.mtime_ns,
+        same_as=found.same_as,
+        sparse=found.sparse,
+        path_class=found.path_class,
+    )
 
 
 def _look(entry: Entry | None) -> tuple[object, ...]:

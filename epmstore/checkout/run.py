@@ -4,8 +4,11 @@ The caller holds the app's lock and an open root, and has finished any earlier j
 record what is there (the safety version), difference, plan, preflight, then the Applier.
 """
 
+import contextlib
+import os
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -21,6 +24,7 @@ from epmstore.checkout.plan import (
     ConfigPolicy,
     Options,
     Plan,
+    Safety,
     Step,
     Surroundings,
     check_databases,
@@ -28,18 +32,25 @@ from epmstore.checkout.plan import (
 )
 from epmstore.checkout.preflight import Terms, preflight
 from epmstore.checkout.sight import CLEAR, Sight, sight_of
+from epmstore.checkout.units import unit_paths
 from epmstore.clock import to_rfc3339
+from epmstore.digest import BlobInfo
 from epmstore.errors import ChangedError, DamagedError, PathNotFoundError
 from epmstore.packed import PackedEntries
 from epmstore.progress import Progress
 from epmstore.record.changes import Changes
+from epmstore.record.commit import read_version
+from epmstore.record.keeping import names_below
 from epmstore.record.observe import valid_rows
-from epmstore.record.recorder import SAFETY, Look, Recorder, unobserved
+from epmstore.record.recorder import SAFETY, Look, Recorded, Recorder, unobserved
 from epmstore.record.root import Root
 from epmstore.relpath import RelPath, parents, sort_paths, to_bytes
-from epmstore.scan.databases import databases, may_hold_databases
+from epmstore.scan.databases import PG_MARK, Database, databases, may_hold_databases
 from epmstore.scan.folders import FolderCache
+from epmstore.scan.walk import Listing
 
+LOOKS = 3
+"""What a plan is about may hold more that it is about, as a data directory does; then no more."""
 CheckoutAction: TypeAlias = Literal["checkout", "rollback", "undo", "redo", "apply", "repair"]
 REASONS: dict[CheckoutAction, Reason] = {
     "checkout": "checkout",
@@ -95,6 +106,16 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     confirm_by: str | None = None
 
 
+class Found(msgspec.Struct, frozen=True):
+    """One look at the root, and the newest version beside it: the one before the look, or, if it
+    `is_recorded`, the one that has all that was seen.
+    """
+
+    look: Look
+    newest: VersionRecord
+    is_recorded: bool = False
+
+
 class Checkout:
     """Plans and carries out requests for one open root."""
 
@@ -125,15 +146,14 @@ class Checkout:
         """What would be done now; with `expected`, of that plan. Writes nothing. Raises
         ConflictError, PathNotFoundError.
         """
-        look = look or self._recorder.status(self._root)
-        newest = _newest(look)
-        pairs = self._pairs(request, look, newest)
-        if request.release is None:
-            fresh: Collection[RelPath] = overlay(pairs, look.changes)
-        else:
-            fresh = {entry.path for entry in look.changes.come()}
-        prepared = self._plan(request, look, newest, pairs, fresh)
-        return prepared if expected is None else _as_expected(prepared, expected)
+
+        def observe(keep: Collection[RelPath]) -> Found:
+            if look is not None and not keep:
+                return Found(look, _newest(look))
+            seen = self._recorder.status(self._root, kept=keep)
+            return Found(seen, _newest(seen))
+
+        return self._decide(request, observe, expected)[0]
 
     def check(self, prepared: Prepared, terms: Terms, *, in_use: bool) -> None:
         """Everything that can be known of a plan without stopping anybody. Writes nothing. Raises
@@ -164,38 +184,99 @@ class Checkout:
 
         Raises ConflictError (and its kin) with nothing changed; OSError, DamagedError.
         """
-        recorded = self._recorder.snapshot(self._root, SAFETY)
-        newest = recorded.version
-        now = _just_recorded(recorded.look, newest)
-        pairs = self._pairs(request, now, newest)
-        prepared = self._plan(request, recorded.look, newest, pairs, ())
-        if expected is not None:
-            prepared = _as_expected(prepared, expected)
+        made: list[Recorded] = []
+
+        def observe(keep: Collection[RelPath]) -> Found:
+            made.append(self._recorder.snapshot(self._root, SAFETY, kept=keep))
+            return Found(made[-1].look, made[-1].version, is_recorded=True)
+
+        prepared, found = self._decide(request, observe, expected)
         check_databases(prepared.plan)
         preflight(self._root.fd, prepared.plan, self._store.blobs, terms)
+        safety = found.newest.version if any(one.is_new for one in made) else None
         applied = None
         if prepared.plan.steps:
-            safety = newest.version if recorded.is_new else None
+            now = _just_recorded(found.look, found.newest)
             header = self._header(prepared, now, safety, txid or new_txid())
             applied = Applier(self._recorder, self._root, self._progress).apply(
                 header, prepared.plan.steps
             )
         return Done(
             prepared=prepared,
-            before=recorded.before,
-            safety=newest.version if recorded.is_new else None,
-            look=recorded.look,
+            before=made[0].before,
+            safety=safety,
+            look=found.look,
             applied=applied,
         )
+
+    def _decide(
+        self,
+        request: Request,
+        observe: Callable[[Collection[RelPath]], Found],
+        expected: Prepared | None,
+    ) -> tuple[Prepared, Found]:
+        """The plan, and the look that it was made from. What `observe` gets is kept: a snapshot
+        stores it. What the plan would touch and nobody stored is looked at once more.
+        """
+        keep = self._state_of(request)
+        for _ in range(LOOKS):
+            found = observe(keep)
+            prepared = self._planned(request, found, keep)
+            more = self._with_units(prepared.plan.unstored) - keep
+            if not more:
+                break
+            keep |= more
+        return prepared if expected is None else _as_expected(prepared, expected), found
+
+    def _planned(self, request: Request, found: Found, keep: Collection[RelPath]) -> Prepared:
+        look, newest = found.look, found.newest
+        now = _just_recorded(look, newest) if found.is_recorded else look
+        pairs = self._pairs(request, now, newest)
+        fresh: Collection[RelPath] = ()
+        if not found.is_recorded and request.release is None:
+            fresh = overlay(pairs, look.changes)
+        elif not found.is_recorded:
+            fresh = {entry.path for entry in look.changes.come()}
+        return self._plan(request, found, pairs, fresh, keep)
+
+    def _state_of(self, request: Request) -> set[RelPath]:
+        """The paths of class state that are asked for by name and may have another content then,
+        with what belongs to them if they are databases.
+        """
+        if request.of is None:
+            return set()
+        entries, app = self._store.entries, self._app.uuid
+        named: Iterable[RelPath] = request.scope or ()
+        if request.within is not None:
+            named = map(path_of, entries.changed(app, *request.within))
+        rules = self._recorder.rules
+        state = [p for p in named if rules.classify(p) == "state" or rules.is_below_state(p)]
+        keep: set[RelPath] = set()
+        for path in state:
+            wanted = entries.at(app, request.of, path)
+            if wanted is None or wanted.kind != "file" or wanted.content is not None:
+                keep.update(unit_paths(path))
+        return keep
+
+    def _with_units(self, paths: Iterable[RelPath]) -> set[RelPath]:
+        """With all that is below data directories, which are replaced as a whole."""
+        found = set(paths)
+        with FolderCache(self._root.fd) as folders:
+            for path in list(found):
+                with contextlib.suppress(OSError):
+                    if PG_MARK in os.listdir(folders.open(path)):
+                        found.update(names_below(self._root.fd, path))
+        return found
 
     def _plan(
         self,
         request: Request,
-        look: Look,
-        newest: VersionRecord,
+        found: Found,
         pairs: dict[RelPath, Pair],
         fresh: Collection[RelPath],
+        keep: Collection[RelPath],
     ) -> Prepared:
+        newest = found.newest
         scope = request.scope or ()
         if request.release is None:
             self._check_scope(scope)
@@ -212,15 +293,16 @@ class Checkout:
                 self._store.entries,
                 self._app.uuid,
                 kinds=self._kinds(newest),
-                classify=self._recorder.rules.classify,
+                rules=self._recorder.rules,
                 folders=folders,
                 rows=rows,
                 fresh=fresh,
+                keeps=lambda contents: self._safe(contents, found),
             )
             plan = make_plan(
                 judge.differences(pairs),
                 options,
-                self._surroundings(request, look, pairs, folders, rows),
+                self._surroundings(request, found.look, pairs, folders, rows, keep),
                 app=self._app.key,
                 from_=newest.version,
                 of=request.of,
@@ -243,26 +325,59 @@ class Checkout:
         pairs: dict[RelPath, Pair],
         folders: FolderCache,
         rows: Mapping[bytes, bytes],
+        keep: Collection[RelPath],
     ) -> Surroundings:
         """What the look showed beside entries. Databases are looked for around what is to be
         written; `rows` have the names in folders that are as they were recorded.
         """
         written = [path for path, (found, _) in pairs.items() if found is not None]
+        written += keep
 
         def may_hold(folder: str) -> bool:
             row = rows.get(to_bytes(folder))
             return row is None or folder in look.found.listings or may_hold_databases(row)
 
-        around = filter(may_hold, {"", *(above for path in written for above in parents(path))})
-        listings = self._recorder.walk(self._root, only=set(around)) if written else ()
+        around = set(
+            filter(may_hold, {"", *(above for path in written for above in parents(path))})
+        )
+        classify = self._recorder.rules.classify
+        state = {folder for folder in around if folder and classify(folder, True) == "state"}
+        listings: Iterable[Listing] = ()
+        if written:
+            seen = self._recorder.walk(self._root, only=around - state)
+            listings = chain(seen, self._recorder.walk(self._root, only=state, by_rules=False))
         return Surroundings(
             unobserved={p.path: p.why for p in look.changes.problems},
             ignored=frozenset(look.found.ignored),
             special={p.path: p.why for p in look.found.skipped},
             purged=self._store.contents.purged(),
-            databases=tuple(databases(listings, folders)),
+            databases=tuple(
+                replace(db, path_class="state") if self._is_state(db) else db
+                for db in databases(listings, folders)
+            ),
             sight=self._sight(request),
+            looked=frozenset(keep),
         )
+
+    def _is_state(self, db: Database) -> bool:
+        is_folder = db.kind == "postgresql"
+        return self._recorder.rules.classify(db.path, is_folder) == "state"
+
+    def _safe(self, contents: Collection[BlobInfo], found: Found) -> dict[BlobInfo, Safety]:
+        """How contents that are in the root are safe, or will be when the look is recorded."""
+        missing = set(self._store.blobs.missing(contents))
+        if not found.is_recorded:
+            come = found.look.changes.come()
+            missing -= {one.content for one in come if one.content and one.path_class != "secret"}
+            missing -= found.look.stored
+        purged = self._store.contents.purged()
+        safe: dict[BlobInfo, Safety] = {}
+        for content in contents:
+            if content in purged:
+                safe[content] = "purged"
+            elif content not in missing:
+                safe[content] = "stored"
+        return safe
 
     def _sight(self, request: Request) -> Sight:
         """What could be seen when that was recorded, or released, which is asked for."""
@@ -309,6 +424,10 @@ class Checkout:
     def _kinds(self, newest: VersionRecord) -> dict[int, VersionKind]:
         kinds = {one.version: one.kind for one in self._state.versions}
         kinds.setdefault(newest.version, newest.kind)
+        if len(kinds) <= newest.version:  # more than one was recorded for this
+            for record in self._store.entries.records(self._app.uuid):
+                if record.version is not None and record.version not in kinds:
+                    kinds[record.version] = read_version(record).kind
         return kinds
 
     def _rows(self, newest: VersionRecord) -> dict[bytes, bytes] | None:

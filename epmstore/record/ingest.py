@@ -311,7 +311,11 @@ def _stored(candidate: Candidate) -> BlobInfo | None:
     again.
     """
     recorded = candidate.recorded
-    if recorded is None or (recorded.path_class == "secret" != candidate.path_class):
+    if (
+        candidate.afresh
+        or recorded is None
+        or (recorded.path_class == "secret" != candidate.path_class)
+    ):
         return None
     return recorded.content
 

@@ -39,12 +39,15 @@ _COVERED = "another file system is mounted over what is recorded here"
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
-    """A path whose entry may differ from the recorded one (null: it is new)."""
+    """A path whose entry may differ from the recorded one (null: it is new). `afresh`: its content
+    is stored even if it is the one that is recorded.
+    """
 
     path: RelPath
     stat: os.stat_result
     path_class: PathClass
     recorded: Entry | None
+    afresh: bool = False
 
 
 Feed: TypeAlias = Callable[[Iterable[Candidate]], None]

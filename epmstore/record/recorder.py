@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -27,6 +27,7 @@ from epmstore.catalog.model import (
     VersionRecord,
 )
 from epmstore.clock import to_rfc3339
+from epmstore.digest import BlobInfo
 from epmstore.errors import BusyError
 from epmstore.index.links import live_links
 from epmstore.index.live import LiveState
@@ -34,9 +35,10 @@ from epmstore.progress import SILENT, Progress
 from epmstore.record import change
 from epmstore.record.change import StartedRun
 from epmstore.record.changes import Changes, is_metadata_only, judge_changes, paths_of
-from epmstore.record.commit import Head, commit_fact, commit_version, read_head
+from epmstore.record.commit import Head, commit_fact, commit_version, read_head, store_groups
 from epmstore.record.doubt import Doubt, Share, unshown
 from epmstore.record.ingest import Ingested, Ingestion
+from epmstore.record.keeping import Keeping
 from epmstore.record.observe import Candidate, Feed, Observation, Observer, known_rows
 from epmstore.record.reckoned import keep
 from epmstore.record.reserve import storing
@@ -74,11 +76,14 @@ _UNSHOWN = "other contents that no stat shows: damage of the disk, or a change n
 
 
 class Look(msgspec.Struct, frozen=True):
-    """One look at a root: what was the newest version then, and what differs from it."""
+    """One look at a root: what was the newest version then, and what differs from it. `stored` are
+    contents that are stored with the look whether or not anything differs.
+    """
 
     head: Head
     found: Observation
     changes: Changes
+    stored: frozenset[BlobInfo] = frozenset()
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -124,22 +129,31 @@ class Recorder:
         self.actor = actor
         self._progress = progress
 
-    def status(self, root: Root) -> Look:
+    def status(self, root: Root, *, kept: Collection[RelPath] = ()) -> Look:
         """What a snapshot would record now. Writes nothing, but that much that was read, and is as
-        recorded, need not be read the next time.
+        recorded, need not be read the next time. `kept` as for a snapshot.
         """
         head = read_head(self.store, self.app.uuid)
         clock = watch_clock(root.fd)
         doubt = None if clock is None else self._doubt(clock)
+        keeping = Keeping(kept, self.rules.classify)
         with Ingestion(root.fd, None, progress=self._progress) as ingestion:
-            feed = ingestion.feed if doubt is None else doubt.watching(ingestion.feed)
+            feed = keeping.feed(ingestion.feed)
+            feed = feed if doubt is None else doubt.watching(feed)
             seen = self._observe(root, head, None, feed)
+            ingestion.feed(keeping.rest(root.fd, self._recorded))
             ingested = ingestion.finish()
+        seen = msgspec.structs.replace(seen, found=keeping.complete(seen.found))
         changes = judge_changes(seen.found, ingested)
         if doubt is not None and doubt.was_dear and changes.is_empty:
             rows, _ = fresh_rows(seen.found, _as_read(ingested), doubt.settled())
             self._note_rows(root, head, seen, rows)
-        return Look(head, seen.found, changes)
+        return Look(head, seen.found, changes, _stored(ingested, kept))
+
+    def _recorded(self, paths: Iterable[RelPath]) -> Mapping[RelPath, Entry]:
+        if self.store.entries.position(self.app.uuid) is None:
+            return {}
+        return self.store.entries.live_at(self.app.uuid, paths)
 
     def _note_rows(self, root: Root, head: Head, seen: _Seen, rows: dict[bytes, bytes]) -> None:
         """Rows of what is as the newest version says; if nobody else is at work, and we may."""
@@ -157,18 +171,20 @@ class Recorder:
         only: Collection[str] | None = None,
         contents: bool = True,
         again: Share | None = None,
+        kept: Collection[RelPath] = (),
     ) -> Recorded:
         """Record the root, or some folders of it. Under the app's lock. `only` is a hint: where it
         does not suffice, everything is looked at. Without `contents`, files that changed are
         recorded as if they were `state`, until a look with contents finds them so. `again`: files
-        that are read even if nothing shows that they changed.
+        that are read even if nothing shows that they changed. `kept`: paths whose contents are
+        stored whatever their class is.
 
         A command whose `run` did not live to record it is recorded first.
 
         Raises DiskFullError, OSError, DamagedError; nothing is lost.
         """
         ended = self.end_run(root, only=only, contents=contents)
-        recorded = self._record(root, intent, only, contents=contents, again=again)
+        recorded = self._record(root, intent, only, contents=contents, again=again, kept=kept)
         if ended is None:
             return recorded
         if not recorded.is_new:
@@ -205,6 +221,7 @@ class Recorder:
         *,
         contents: bool,
         again: Share | None = None,
+        kept: Collection[RelPath] = (),
     ) -> Recorded:
         store = self.store
         keep(store)  # also if nothing has changed: somebody is there to see the clock
@@ -214,12 +231,16 @@ class Recorder:
             shelf = Shelf(store.packs, store.contents, store.blobs)
             with Ingestion(root.fd, shelf, progress=self._progress) as ingestion:
                 spared: set[RelPath] = set()
-                feed = ingestion.feed if contents else _sparing(ingestion.feed, spared)
+                keeping = Keeping(kept, self.rules.classify)
+                feed = keeping.feed(ingestion.feed)
+                feed = feed if contents else _sparing(feed, spared)
                 seen = self._observe(root, head, only, doubt.watching(feed), again)
+                ingestion.feed(keeping.rest(root.fd, self._recorded))
                 ingested = ingestion.finish()
             settled = doubt.settled()
-            found, changes = seen.found, judge_changes(seen.found, ingested)
-            look = Look(head, found, changes)
+            found = keeping.complete(seen.found)
+            seen, changes = _Seen(found, seen.rows, seen.stale), judge_changes(found, ingested)
+            look = Look(head, found, changes, _stored(ingested, kept))
             read = _as_read(ingested)
             read.update(dict.fromkeys(spared))
             ingested.others.clear()  # of many, all that is held counts
@@ -242,11 +263,15 @@ class Recorder:
             bool(late) and settled.mapped is not None,
         )
 
-    def walk(self, root: Root, only: Collection[str] | None = None) -> Iterator[Listing]:
-        """Every folder of the root, or those in `only`, as a look at it would see them."""
+    def walk(
+        self, root: Root, only: Collection[str] | None = None, *, by_rules: bool = True
+    ) -> Iterator[Listing]:
+        """Every folder of the root, or those in `only`, as a look at it would see them; or whatever
+        class they have.
+        """
         return walk(
             root.fd,
-            classify=self._classify,
+            classify=self._classify if by_rules else None,
             skip=self.store.identities(),
             cross_mounts=self.app.cross_mounts,
             only=only,
@@ -320,7 +345,11 @@ class Recorder:
         """(newest version, whether it is new, whether an older one was labelled)."""
         newest = look.head.version
         if newest is not None and look.changes.is_empty and not intent.always:
-            ingested.discard()
+            if look.stored:  # nothing differs, and what was lost is stored again
+                with self.store.lock_write():
+                    store_groups(self.store, ingested.groups)
+            else:
+                ingested.discard()
             return newest, False, self._label(newest, intent)
         txid = secrets.token_hex(16) if intent.run is None else intent.run.id
         try:
@@ -420,6 +449,14 @@ class Recorder:
 
     def _now(self) -> str:
         return to_rfc3339(self.store.clock.now())
+
+
+def _stored(ingested: Ingested, kept: Collection[RelPath]) -> frozenset[BlobInfo]:
+    """The contents that are stored of paths which are kept."""
+    entries = (one.entry for one in ingested.examined if one.path in kept) if kept else ()
+    return frozenset(
+        one.content for one in entries if one and one.content and one.path_class != "secret"
+    )
 
 
 def unobserved(look: Look) -> tuple[tuple[RelPath, str], ...]:

@@ -47,11 +47,13 @@ def come(wanted: Entry, **facts: Any) -> Difference:
 
 
 def go(found: Entry, **facts: Any) -> Difference:
-    return Difference(path=found.path, found=found, **{"by_change": True, **facts})
+    return Difference(
+        path=found.path, found=found, **{"by_change": True, "safe": "stored", **facts}
+    )
 
 
 def turn(found: Entry, wanted: Entry, **facts: Any) -> Difference:
-    return Difference(path=found.path, found=found, wanted=wanted, **facts)
+    return Difference(path=found.path, found=found, wanted=wanted, **{"safe": "stored", **facts})
 
 
 def steps(plan: Plan) -> list[tuple[str, str]]:
@@ -366,7 +368,8 @@ def trees(draw: st.DrawFn) -> dict[RelPath, Entry]:
 def differences(found: dict[RelPath, Entry], wanted: dict[RelPath, Entry]) -> list[Difference]:
     paths = {p for p in {*found, *wanted} if found.get(p) != wanted.get(p)}
     return [
-        Difference(path=p, found=found.get(p), wanted=wanted.get(p), by_change=True) for p in paths
+        Difference(path=p, found=found.get(p), wanted=wanted.get(p), by_change=True, safe="stored")
+        for p in paths
     ]
 
 

@@ -157,7 +157,7 @@ def there(root: Path) -> set[str]:
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     st.tuples(rules, rules, rules),
     trees,

@@ -1,0 +1,93 @@
+"""Paths whose content is to be stored whatever their class is, because something is about to
+replace or remove it.
+
+They are looked at where they are, also in folders that are not looked into otherwise, and are
+recorded as if they were `program`, until the next look that goes by the rules again.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+from msgspec.structs import replace
+
+from epmstore import fsio
+from epmstore.record.observe import Candidate, Feed, Observation
+from epmstore.relpath import RelPath, sort_paths, split
+from epmstore.scan.folders import FolderCache
+from epmstore.scan.problem import Problem
+from epmstore.scan.walk import Classify
+from epmstore.tree import Entry
+
+Recorded = Callable[[Iterable[RelPath]], Mapping[RelPath, Entry]]
+"""Those of these paths that the newest version has."""
+_KEPT = (stat.S_IFREG, stat.S_IFLNK, stat.S_IFDIR)
+
+
+class Keeping:
+    """What is kept of one look at one root."""
+
+    def __init__(self, paths: Collection[RelPath], classify: Classify) -> None:
+        self._left = set(paths)
+        self._classify = classify
+        self._seen: set[RelPath] = set()
+        self._special: list[Problem] = []
+
+    def feed(self, feed: Feed) -> Feed:
+        """The same, but candidates of these paths are such whose content is stored."""
+        return feed if not self._left else lambda found: feed(self._turned(found))
+
+    def _turned(self, found: Iterable[Candidate]) -> Iterator[Candidate]:
+        for one in found:
+            if one.path in self._left:
+                self._left.remove(one.path)
+                self._seen.add(one.path)
+                yield _kept(one)
+            else:
+                yield one
+
+    def rest(self, root_fd: int, recorded: Recorded) -> Iterator[Candidate]:
+        """Those that no look came to; what is no file, link or folder is named by `complete`."""
+        before = recorded(sort_paths(self._left)) if self._left else {}
+        with FolderCache(root_fd) as folders:
+            for path in sort_paths(self._left):
+                folder, name = split(path)
+                try:
+                    found = fsio.lstat(name, folders.open(folder))
+                except OSError:
+                    continue  # it is not there, or nobody may look
+                if stat.S_IFMT(found.st_mode) not in _KEPT:
+                    self._special.append(Problem(path, "special", "what is no file"))
+                    continue
+                path_class = self._classify(path, stat.S_ISDIR(found.st_mode))
+                if path_class != "ignore":
+                    self._seen.add(path)
+                    yield _kept(Candidate(path, found, path_class, before.get(path)))
+
+    def complete(self, found: Observation) -> Observation:
+        """A look that saw these paths, too."""
+        if not self._seen and not self._special:
+            return found
+        return replace(
+            found,
+            left=[entry for entry in found.left if entry.path not in self._seen],
+            skipped=[*found.skipped, *self._special],
+        )
+
+
+def _kept(one: Candidate) -> Candidate:
+    path_class = "program" if one.path_class == "state" else one.path_class
+    return replace(one, path_class=path_class, afresh=True)
+
+
+def names_below(root_fd: int, folder: RelPath) -> Iterator[RelPath]:
+    """Every path below a folder, whatever the rules say. Raises OSError."""
+    with FolderCache(root_fd) as folders:
+        waiting = [folder]
+        while waiting:
+            above = waiting.pop()
+            for name in os.listdir(folders.open(above)):
+                path = RelPath(f"{above}/{name}")
+                yield path
+                if stat.S_ISDIR(fsio.lstat(name, folders.open(above)).st_mode):
+                    waiting.append(path)
