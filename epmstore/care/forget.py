@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from epmstore.care.gc import freed_by
-from epmstore.care.needs import Need, committed, index_state, open_journals, read_needs
+from epmstore.care.needs import Need, committed, has_between, index_state, open_journals, read_needs
 from epmstore.catalog.model import Actor, ForgetRecord, UnforgetRecord
 from epmstore.catalog.retention import DEFAULT, Policy, forgettable, points, reasons
 from epmstore.catalog.state import CatalogState
@@ -19,6 +19,7 @@ from epmstore.checkout.owed import owed_file
 from epmstore.clock import from_rfc3339, to_rfc3339
 from epmstore.digest import Sha256
 from epmstore.errors import ConflictError, NotRestorableError, VersionNotFoundError
+from epmstore.progress import SILENT, Progress
 from epmstore.record.commit import commit_fact, commit_judged
 from epmstore.record.reckoned import keep, reckon
 from epmstore.record.replay import catch_up
@@ -39,12 +40,13 @@ ONLY_EXEMPT = Policy(
 
 
 class Forgotten(msgspec.Struct, frozen=True):
-    """`versions` in order; `freed`: about how many bytes the next collection frees because of it.
-    With `dry_run` nothing was recorded. `named`: these versions were asked for.
+    """`versions` in order; `freed`: how many bytes collections free because of it, null if nobody
+    measured that, which is as dear as a collection. With `dry_run` nothing was recorded. `named`:
+    these versions were asked for.
     """
 
     versions: tuple[int, ...]
-    freed: int
+    freed: int | None
     dry_run: bool = False
     named: bool = False
 
@@ -55,10 +57,12 @@ def forget(
     chosen: Policy | Sequence[int] = DEFAULT,
     *,
     dry_run: bool = False,
+    measure: bool = False,
     actor: Actor | None = None,
+    progress: Progress = SILENT,
 ) -> Forgotten:
     """Forget the versions of an app (UUID) that a policy does not keep, or exactly these; those
-    that are forgotten already are passed over.
+    that are forgotten already are passed over. `measure` says what that frees.
 
     Raises VersionNotFoundError, ConflictError (an explicit version that may not be forgotten),
     DamagedError, OSError.
@@ -68,7 +72,9 @@ def forget(
     reckoning = reckon(store) if dry_run else keep(store)
     named = not isinstance(chosen, Policy)
     versions = _chosen(store, app, chosen)
-    freed = freed_by(store, app, versions) if versions else 0
+    freed = None if versions else 0
+    if versions and measure:
+        freed = freed_by(store, app, versions, progress)
 
     def make() -> ForgetRecord | None:
         """Chosen once more: counting took a while, and somebody may have pinned or tagged one."""
@@ -90,7 +96,12 @@ def forget(
 
 
 def unforget(
-    store: Store, app: str, versions: Sequence[int], *, actor: Actor | None = None
+    store: Store,
+    app: str,
+    versions: Sequence[int],
+    *,
+    actor: Actor | None = None,
+    progress: Progress = SILENT,
 ) -> tuple[int, ...]:
     """Take a forget back; the versions that were forgotten. Raises NotRestorableError if contents
     are gone: then none of them is restorable again. Raises VersionNotFoundError, OSError.
@@ -99,14 +110,16 @@ def unforget(
         with store.lock_write():
             catch_up(store)
         check_sound(store, app)
-        need = read_needs(store, app, committed(store, app).length)
+        length = committed(store, app).length
+        progress.begin("reading the history", size=length)
+        need = read_needs(store, app, length)
+        progress.end()
         if need.fault is not None:
             raise need.fault
         _check_known(need.state, versions)
         forgotten = {v.version for v in need.state.versions if not v.restorable}
         found = tuple(sorted(forgotten.intersection(versions)))
-        for version in found:
-            _check_stored(store, need, version)
+        _check_stored(store, need, found)
         if found:
             now = to_rfc3339(store.clock.now())
             commit_fact(store, app, UnforgetRecord(time=now, actor=actor, versions=found))
@@ -165,27 +178,32 @@ def _check_known(state: CatalogState, versions: Sequence[int]) -> None:
             )
 
 
-def _check_stored(store: Store, need: Need, version: int) -> None:
+def _check_stored(store: Store, need: Need, versions: Sequence[int]) -> None:
+    """Raises NotRestorableError for the first of these that lacks a content; each content is asked
+    for once, however many have it.
+    """
     purged = store.contents.purged()
-    wanted = [
-        info.sha256
+    wanted = {
+        info.sha256: spans
         for info, spans in need.spans.items()
-        if any(low <= version < high for low, high in spans) and info not in purged
-    ]
-    gone = _not_stored(store, wanted)
-    if gone:
-        raise NotRestorableError(
-            f"{gone} of the {len(wanted)} contents of version {version} are gone",
-            hint="`epmstore gc` has taken them; `epmstore log` shows what can be restored",
-            app=need.key,
-            version=version,
-            gone=gone,
-        )
+        if info not in purged and any(has_between(versions, low, high) for low, high in spans)
+    }
+    gone = _not_stored(store, list(wanted))
+    for version in versions if gone else ():
+        lacks = [s for s in gone if any(low <= version < high for low, high in wanted[s])]
+        if lacks:
+            raise NotRestorableError(
+                f"{len(lacks)} of the contents of version {version} are gone",
+                hint="`epmstore gc` has taken them; `epmstore log` shows what can be restored",
+                app=need.key,
+                version=version,
+                gone=len(lacks),
+            )
 
 
-def _not_stored(store: Store, wanted: Sequence[Sha256]) -> int:
-    """How many of these contents cannot be read for want of themselves, a base or a part."""
+def _not_stored(store: Store, wanted: Sequence[Sha256]) -> list[Sha256]:
+    """Those of these contents that cannot be read for want of themselves, a base or a part."""
     places = store.contents.places(wanted)
     others = {s: {*place.parts, *filter(None, (place.base,))} for s, place in places.items()}
     there = store.contents.places(list(set().union(*others.values())))
-    return sum(s not in places or not others[s] <= there.keys() for s in wanted)
+    return [s for s in wanted if s not in places or not others[s] <= there.keys()]

@@ -5,13 +5,15 @@ everything that was committed since (switch.py). One file at a time, dead ones f
 disk gets emptier from the start. What was interrupted is done again from the beginning.
 """
 
+import errno
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
+from epmstore import seal
 from epmstore.blobs.merge import is_wasteful, merge_packs, rewrite, seal_log
-from epmstore.blobs.pack import discard_written, publish_pack
+from epmstore.blobs.pack import WrittenGroup, discard_written, publish_pack
 from epmstore.blobs.packlog import is_full
 from epmstore.care import leftovers
 from epmstore.care.collection import Plan, make_plan
@@ -43,9 +45,10 @@ TRIES = 3
 
 
 class GcResult(msgspec.Struct, frozen=True, kw_only=True):
-    """`freed`: bytes of files that are gone less those of files that came in their place;
+    """`freed`: bytes of files that are gone less those of files that came in their place, and 0 if
+    that is less (`at_least`: there was no room to measure all of it);
     `rewritten`: bytes of the latter. The others count files, but `held` the versions that were
-    forgotten and whose contents are not to go yet. With `dry_run`, what would be, about.
+    forgotten and whose contents are not to go yet. With `dry_run`, what would be.
     """
 
     freed: int = 0
@@ -55,6 +58,7 @@ class GcResult(msgspec.Struct, frozen=True, kw_only=True):
     sealed: int = 0
     merged: int = 0
     held: int = 0
+    at_least: bool = False
     dry_run: bool = False
 
 
@@ -86,7 +90,7 @@ def collect(
     """
     if dry_run:
         with store.keep_packs():
-            found = _expected(survey(store, now=now))
+            found = _rehearse(store, survey(store, now=now, progress=progress), progress)
         left = leftovers.foretell(store, reckon(store))
         return msgspec.structs.replace(found, freed=found.freed + left)
     with_reserve(store.path, lambda: finish_purges(store, progress))
@@ -96,28 +100,34 @@ def collect(
     return msgspec.structs.replace(result, freed=result.freed + left)
 
 
-def survey(store: Store, *, now: bool = False) -> Survey:
+def survey(store: Store, *, now: bool = False, progress: Progress = SILENT) -> Survey:
     """Look at everything; `now` as in `collect`. Within `keep_packs`. Raises DamagedError,
     BusyError, OSError.
     """
     with store.lock_write():
         catch_up(store)
         newest = store.packlog.file
-    needs = all_needs(store)
+    needs = all_needs(store, progress)
     held = {} if now else held_back(needs, keep(store))
     marks = mark(store, needs, held=held)
     found = _surveyed(marks, read_tables(store), newest)
     return msgspec.structs.replace(found, held=sum(map(len, held.values())))
 
 
-def freed_by(store: Store, app: str, versions: Iterable[int]) -> int:
-    """About how many bytes a collection would free more if these versions were forgotten."""
+def freed_by(
+    store: Store, app: str, versions: Iterable[int], progress: Progress = SILENT
+) -> int | None:
+    """How many bytes collections free more if these versions are forgotten; null if there is no
+    room to measure it. As dear as a collection. Raises as `survey`.
+    """
     with store.keep_packs():
-        needs, tables, newest = all_needs(store), read_tables(store), store.packlog.file
-        now = _surveyed(mark(store, needs), tables, newest)
-        gone = {app: frozenset(versions)}
-        then = _surveyed(mark(store, needs, without=gone), tables, newest)
-    return max(0, then.plan.freed - now.plan.freed)
+        needs, newest = all_needs(store, progress), store.packlog.file
+        tables, gone = read_tables(store), {app: frozenset(versions)}
+        marks = [mark(store, needs, without=without) for without in (None, gone)]
+        found = [_rehearse(store, _surveyed(one, tables, newest), progress) for one in marks]
+    if any(one.at_least for one in found):
+        return None
+    return max(0, found[1].freed - found[0].freed)
 
 
 def _surveyed(marks: Marks, tables: Tables, newest: str) -> Survey:
@@ -153,7 +163,7 @@ class _Collector:
                     continue
         counts = self._counts
         return GcResult(
-            freed=counts["freed"],
+            freed=max(0, counts["freed"]),
             rewritten=counts["rewritten"],
             dropped=counts["dropped"],
             repacked=counts["repacked"],
@@ -165,7 +175,7 @@ class _Collector:
     def _collect(self) -> None:
         store = self._store
         with store.keep_packs():
-            found = survey(store, now=self._now)
+            found = survey(store, now=self._now, progress=self._progress)
             if found.ends_log:
                 with store.lock_write():
                     store.packlog.begin_next()
@@ -219,18 +229,11 @@ class _Collector:
 
     def _write(self, found: Survey, stage: str, files: list[str]) -> str | None:
         """The name of a pack with what is needed of some files; null if that is nothing."""
-        packs = self._store.packs
-        if stage == "repacked":
-            written = rewrite(packs, files[0], _keeper(found, files[0]))
-        elif stage == "sealed":
-            order = _path_order(self._store)
-            written = seal_log(packs, files[0], order, _keeper(found, files[0]))
-        else:
-            written = merge_packs(packs, files)
+        written = _write(self._store, found, stage, files)
         if written.is_empty:
             discard_written(written)
             return None
-        return publish_pack(packs, written)
+        return publish_pack(self._store.packs, written)
 
 
 def _keeper(found: Survey, file: str) -> Callable[[Sha256], bool]:
@@ -291,18 +294,65 @@ def _path_order(store: Store) -> list[Sha256]:
     return order
 
 
-def _expected(found: Survey) -> GcResult:
+def _rehearse(store: Store, found: Survey, progress: Progress) -> GcResult:
+    """What a collection would come to. What it would write is written, measured and taken away
+    again: nothing else tells how well contents lie together. Within `keep_packs`.
+    """
     plan, sizes = found.plan, found.tables.sizes
-    merged = [file for files in plan.merge for file in files]
-    rewritten = sum(sizes[file] for file in (*plan.rewrite, *plan.seal, *merged))
-    dropped = sum(sizes[file] for file in plan.drop)
+    jobs = _written_jobs(plan)
+    freed, rewritten, at_least = sum(sizes[file] for file in plan.drop), 0, False
+    progress.begin("measuring", files=len(jobs))
+    for stage, files in jobs:
+        try:
+            size = _measure(store, found, stage, files)
+        except OSError as error:
+            if not (is_disk_full(error) or error.errno == errno.EROFS):
+                raise
+            at_least = True
+            continue
+        freed += sum(sizes[file] for file in files) - size
+        rewritten += size
+        progress.advance(files=1)
+    progress.end()
     return GcResult(
-        freed=plan.freed,
-        rewritten=max(0, rewritten - (plan.freed - dropped)),
+        freed=max(0, freed),
+        rewritten=rewritten,
         dropped=len(plan.drop),
         repacked=len(plan.rewrite),
         sealed=len(plan.seal),
-        merged=len(merged),
+        merged=sum(map(len, plan.merge)),
         held=found.held,
+        at_least=at_least,
         dry_run=True,
     )
+
+
+def _written_jobs(plan: Plan) -> list[tuple[str, list[str]]]:
+    return [
+        *(("repacked", [file]) for file in plan.rewrite),
+        *(("sealed", [file]) for file in plan.seal),
+        *(("merged", list(files)) for files in plan.merge),
+    ]
+
+
+def _measure(store: Store, found: Survey, stage: str, files: list[str]) -> int:
+    """The size of the pack that a job writes; 0 if it writes none. Raises OSError."""
+    written = _write(store, found, stage, files)
+    try:
+        if written.is_empty:
+            return 0
+        if written.temporary is None:
+            return written.length + seal.SIZE
+        return written.temporary.stat().st_size
+    finally:
+        discard_written(written)
+
+
+def _write(store: Store, found: Survey, stage: str, files: list[str]) -> WrittenGroup:
+    """A group with what is needed of some files."""
+    packs = store.packs
+    if stage == "repacked":
+        return rewrite(packs, files[0], _keeper(found, files[0]))
+    if stage == "sealed":
+        return seal_log(packs, files[0], _path_order(store), _keeper(found, files[0]))
+    return merge_packs(packs, files)

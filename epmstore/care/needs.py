@@ -21,6 +21,7 @@ from epmstore.catalog.model import START, GapRecord, Position, VersionPart, Vers
 from epmstore.catalog.state import CatalogState, reduce
 from epmstore.digest import BlobInfo, Purges, Sha256, read_purges
 from epmstore.errors import DamagedError
+from epmstore.progress import SILENT, Progress
 from epmstore.record.soundness import fault_error, known_fault
 from epmstore.record.store import Store, is_refcat
 from epmstore.relpath import RelPath
@@ -71,7 +72,7 @@ class Need(msgspec.Struct, frozen=True):
         return {
             info
             for info, spans in self.spans.items()
-            if any(_has_between(kept, low, high) for low, high in spans)
+            if any(has_between(kept, low, high) for low, high in spans)
         }
 
 
@@ -94,13 +95,14 @@ def all_catalogs(store: Store) -> list[str]:
     return sorted({*store.all_catalogs(), *store.entries.catalogs()})
 
 
-def all_needs(store: Store) -> dict[str, Need]:
+def all_needs(store: Store, progress: Progress = SILENT) -> dict[str, Need]:
     """Of every catalog, as committed. One that cannot be read whole may need every content that
     there is, and hinders nobody else. Raises DamagedError (of the index).
     """
     needs = {}
-    for app in all_catalogs(store):
-        position = committed(store, app)
+    catalogs = {app: committed(store, app) for app in all_catalogs(store)}
+    progress.begin("reading histories", size=sum(one.length for one in catalogs.values()))
+    for app, position in catalogs.items():
         need = read_needs(store, app, position.length)
         known = known_fault(store, app)
         if need.fault is None and known is not None:
@@ -109,6 +111,8 @@ def all_needs(store: Store) -> dict[str, Need]:
             spans = {info: [(0, LAST)] for info in store.contents.all_named()}
             need = msgspec.structs.replace(need, spans={**spans, **need.spans}, position=position)
         needs[app] = need
+        progress.advance(size=position.length)
+    progress.end()
     return needs
 
 
@@ -293,7 +297,7 @@ def _stored(entry: Entry) -> BlobInfo | None:
     return None if entry.path_class == "secret" else entry.content
 
 
-def _has_between(ordered: list[int], low: int, high: int) -> bool:
+def has_between(ordered: Sequence[int], low: int, high: int) -> bool:
     """Whether one of these versions is at least `low` and below `high`."""
     at = bisect_left(ordered, low)
     return at < len(ordered) and ordered[at] < high

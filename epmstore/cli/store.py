@@ -189,7 +189,7 @@ def forget(session: Session, versions: tuple[str, ...], **keep: int | None) -> N
         chosen = [handle.version(selector(text)) for text in versions]
     if not versions:
         _warn_of_clock(session)
-    found = care.forget(uuid, chosen, dry_run=True)
+    found = care.forget(uuid, chosen, dry_run=True, measure=session.dry_run)
     if found.versions and not session.dry_run:
         session.confirm(f"Forget {counted(len(found.versions), 'version')} of {key}?")
         found = care.forget(uuid, chosen)
@@ -227,7 +227,8 @@ def _print_forgotten(session: Session, key: str, found: Forgotten) -> None:
     if found.versions:
         numbers = ", ".join(map(str, found.versions))
         when = "" if found.named else " after a day (--now: at once)"
-        session.out.note(f"versions {numbers}; epmstore gc frees about {size(found.freed)}{when}")
+        frees = "what they alone held" if found.freed is None else size(found.freed)
+        session.out.note(f"versions {numbers}; epmstore gc frees {frees}{when}")
 
 
 @command(
@@ -271,7 +272,8 @@ def gc(session: Session, now: bool) -> int:
     """
     found = session.workspace.care.gc(dry_run=session.dry_run, now=now)
     what = "would be freed" if found.dry_run else "freed"
-    text = f"{size(found.freed)} {what}"
+    least = "at least " if found.at_least else ""
+    text = f"{least}{size(found.freed)} {what}"
     if found.rewritten:
         text += f", {size(found.rewritten)} written anew"
     session.out.outcome(

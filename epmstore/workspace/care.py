@@ -112,21 +112,36 @@ class Care:
         return ledger.load(self._store.path)
 
     def forget(
-        self, key: str, chosen: Policy | Sequence[int] = DEFAULT, *, dry_run: bool = False
+        self,
+        key: str,
+        chosen: Policy | Sequence[int] = DEFAULT,
+        *,
+        dry_run: bool = False,
+        measure: bool = False,
     ) -> Forgotten:
         """Let the contents of versions go: those that a policy does not keep, or exactly these.
+        `measure` says how much collections free because of it, which is as dear as one.
 
         The usual policy keeps every change of a year and every drift of a week, then thinner.
         Raises AppNotFoundError, VersionNotFoundError, ConflictError, DamagedError, OSError.
         """
         app = self._app(key)
-        return forget(self._store, app, chosen, dry_run=dry_run, actor=self._actor)
+        return forget(
+            self._store,
+            app,
+            chosen,
+            dry_run=dry_run,
+            measure=measure,
+            actor=self._actor,
+            progress=self._progress,
+        )
 
     def unforget(self, key: str, versions: Sequence[int]) -> tuple[int, ...]:
         """Take a forget back; the versions that were forgotten. Raises AppNotFoundError,
         VersionNotFoundError, NotRestorableError (contents are gone), OSError.
         """
-        return unforget(self._store, self._app(key), versions, actor=self._actor)
+        store, app = self._store, self._app(key)
+        return unforget(store, app, versions, actor=self._actor, progress=self._progress)
 
     def purge(
         self,

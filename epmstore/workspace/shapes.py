@@ -279,5 +279,6 @@ def gc(value: GcResult) -> Shape:
         "sealed": value.sealed,
         "merged": value.merged,
         "held": value.held,
+        "at_least": value.at_least,
         "dry_run": value.dry_run,
     }
