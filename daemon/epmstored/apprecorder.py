@@ -8,6 +8,7 @@ goes first; a root that is not there is said to be gone and never recorded as em
 import asyncio
 import contextlib
 import logging
+from collections.abc import Collection
 from random import Random
 
 import msgspec
@@ -142,6 +143,13 @@ class AppRecorder:
         self._stopping = True
         self._records_at_end = record
         self._wake.set()
+
+    def hint(self, folders: Collection[str]) -> None:
+        """Somebody's look found a difference there, of which no event may have told."""
+        if folders and self._root.now is not None:
+            now = self._clock.monotonic()
+            self._debounce.add(folders, first=now, last=now)
+            self._wake.set()
 
     def reconcile_soon(self) -> None:
         """Look at everything with the next step."""

@@ -5,7 +5,7 @@ The Supervisor is what the API and the service talk to.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from epmstore.catalog.appcat import App
 from epmstore.catalog.model import Reason
@@ -97,6 +97,10 @@ class Supervisor:
         self._why_full = why_full
         for recorder in self._recorders.values():
             recorder.set_room(why_full=why_full)
+
+    def hint(self, key: str, folders: Collection[str]) -> None:
+        """Look at these folders: somebody found a difference there. Raises AppNotFoundError."""
+        self._find(key).hint(folders)
 
     def reconcile(self, key: str) -> None:
         """Look at the whole root as soon as possible. Raises AppNotFoundError."""

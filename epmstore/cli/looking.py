@@ -1,14 +1,18 @@
 """`status` by a scan of this process."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from epmstore.cli import shapes
+from epmstore.cli.asking import Daemon
 from epmstore.cli.session import Session
 from epmstore.cli.status import show_status
 from epmstore.errors import EpmError
 from epmstore.relpath import RelPath, text_from_json
 
+HINT_SECONDS = 0.1
 CHANGED = ("added", "modified", "removed")
 UNSEEN = ("skipped", "unstable", "unobserved")
 
@@ -32,10 +36,21 @@ def look(session: Session, handles: "Sequence[AppHandle]", paths: "Sequence[RelP
         except EpmError as error:
             session.key = session.key or handle.app.key
             failed.append(error)
+    hint(session, [one["app"] for one in found if not one["clean"]])
     code = show_status(session.out, found, table=len(handles) > 1)
     if failed:
         raise failed[0]
     return code
+
+
+def hint(session: Session, keys: "Sequence[str]") -> None:
+    """Tell the daemon, if one runs, of applications in which a look of ours found a difference: it
+    may have had no event of it, and looks itself. It is not waited for.
+    """
+    daemon = Daemon(session.store_path)
+    for key in keys:
+        with contextlib.suppress(EpmError, OSError):
+            daemon.get(f"/v1/apps/{quote(key, safe='')}/status?scan=true", wait=HINT_SECONDS)
 
 
 def _narrowed(shape: shapes.Shape, handle: "AppHandle", paths: "Sequence[RelPath]") -> shapes.Shape:

@@ -54,6 +54,19 @@ async def test_the_first_look_is_the_baseline(host: Host) -> None:
     assert recorder.ready.is_set()
 
 
+async def test_what_somebody_else_found_is_looked_at(host: Host) -> None:
+    outside = host.root.parent / "outside"
+    outside.hardlink_to(host.root / "bin/tool")
+    async with host.recorder() as recorder:
+        await recorder.step()
+        outside.write_text("changed where nobody watches")
+        await host.settle(recorder)
+        assert len(host.versions()) == 1
+        recorder.hint({"bin"})
+        await host.settle(recorder)
+    assert host.versions() == [("drift", "startup-scan"), ("drift", "event")]
+
+
 async def test_a_change_is_recorded_when_it_has_settled(host: Host) -> None:
     async with host.recorder() as recorder:
         await recorder.step()

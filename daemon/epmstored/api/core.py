@@ -1,6 +1,6 @@
 """What the API needs of the daemon around it, and what it is given to work with."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -29,6 +29,10 @@ class Core(Protocol):
 
     async def resume(self, key: str) -> None:
         """Record it again, with what changed meanwhile. Raises AppNotFoundError, OSError."""
+        ...
+
+    def hint(self, key: str, folders: Collection[str]) -> None:
+        """A look at a root found a difference in these folders. Raises AppNotFoundError."""
         ...
 
     async def reload(self) -> None:

@@ -14,6 +14,7 @@ from aiohttp import web
 from epmstore import __version__
 from epmstore.clock import Clock, from_rfc3339, to_rfc3339
 from epmstore.errors import AppNotFoundError
+from epmstore.relpath import from_json, split
 from epmstored.api import answers, metrics
 from epmstored.api.connection import Limits
 from epmstored.api.core import Core, Proofs
@@ -115,6 +116,12 @@ class OneJob:
         return self._has_ended
 
 
+def folders_of(shape: Shape) -> set[str]:
+    """Where a status shows a difference."""
+    paths = (*shape["added"], *shape["modified"], *shape["removed"])
+    return {split(from_json(path))[0] for path in paths}
+
+
 class Handlers:
     """One method for each row of the table of routes."""
 
@@ -170,7 +177,9 @@ class Handlers:
         if query.scan or before is None or known is None or is_old:
             shape = await self._parts.lookers.run(lambda ws: answers.status(ws, app))
             now, after = await self._look(app)
-            if before is not None and before == now:
+            if not shape["clean"]:
+                self._parts.core.hint(app, folders_of(shape))
+            elif before is not None and before == now:
                 self._seen[app] = (before, shape, asked)
         else:
             shape = known[1]

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +40,7 @@ class FakeCore:
     def __init__(self) -> None:
         self.apps: dict[str, AppState] = {}
         self.reloads = 0
+        self.hints: list[tuple[str, set[str]]] = []
         self.waiting_settings = ("daemon.poll",)
 
     def states(self) -> list[AppState]:
@@ -50,6 +51,9 @@ class FakeCore:
 
     async def resume(self, key: str) -> None:
         self.set(key, phase="watching", paused=None)
+
+    def hint(self, key: str, folders: Collection[str]) -> None:
+        self.hints.append((key, {*folders}))
 
     async def reload(self) -> None:
         self.reloads += 1

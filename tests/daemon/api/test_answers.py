@@ -65,7 +65,9 @@ async def test_a_known_status_is_not_scanned_for_again(server: "Server") -> None
     assert (await server.get("/v1/apps/crm/status")).shape["clean"] is True
     (server.root / "new").write_bytes(b"")  # which this supervisor does not notice
     assert (await server.get("/v1/apps/crm/status")).shape["clean"] is True
+    assert server.core.hints == []
     assert (await server.get("/v1/apps/crm/status?scan=true")).shape["clean"] is False
+    assert server.core.hints == [("crm", {""})], "and it is told so"
 
 
 @pytest.mark.parametrize(
