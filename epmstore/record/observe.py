@@ -128,7 +128,7 @@ class Observer:
             look.listings,
             same_as,
             look.skipped,
-            [self._judge_mount(problem) for problem in look.unobserved],
+            [self._judge_mount(one) if recorded else one for one in look.unobserved],
             look.ignored,
             look.vanished_folders([*gone, *left], whole=only is None),
             look.files,

@@ -81,6 +81,16 @@ def test_all_tell_the_same(cli: "Cli", gaps: dict[str, list[tuple[str, str]]]) -
 
 
 @pytest.mark.root
+def test_what_is_mounted_before_anything_is_recorded(cli: "Cli", crm: Path) -> None:
+    with tmpfs(crm / "data", "size=1m"):
+        for words in (("status",), ("snapshot",), ("status",)):
+            found = cli(*words, "--json")
+            assert found.code in (0, 1), found
+            assert lists_of(found.shapes[-1])["skipped"] == [("data", "mount")]
+    os.rmdir(crm / "data")
+
+
+@pytest.mark.root
 def test_what_is_mounted_over_nothing_is_named_and_no_gap(cli: "Cli", recorded: Path) -> None:
     (recorded / "free").mkdir()
     cli.ok("snapshot")
