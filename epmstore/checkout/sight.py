@@ -19,7 +19,6 @@ _LEFT_OUT: dict[Class, str] = {
 _WORDS = {
     "special": "what was no file then was not recorded",
     "mount": "another file system was mounted there then",
-    "covered": "another file system was mounted over it then",
 }
 
 

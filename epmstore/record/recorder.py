@@ -463,7 +463,7 @@ def unobserved(look: Look) -> tuple[tuple[RelPath, str], ...]:
     """What a version says of paths that the look before it did not see, or was not to look at."""
     changes = look.changes
     named = [
-        (p.path, p.kind)
+        (p.path, "mount" if p.kind == "covered" else p.kind)  # what it covers, the history knows
         for p in (*changes.problems, *look.found.skipped)
         if p.kind != "ignored" and (not p.path or is_relpath(p.path))
     ]
