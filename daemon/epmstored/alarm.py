@@ -1,8 +1,9 @@
-"""A command is run when something was changed that no release of the vendor explains.
+"""A command is run when something was changed that no release of the vendor explains, and when the
+daemon itself is in trouble.
 
-Only of applications with a reference catalog: without one, nothing is explained. The command gets
-the rules of all hooks (epmstore/checkout/hooks.py). One that fails is said and not tried again: the
-version, the log and the metric stay.
+Changes count only of applications with a reference catalog: without one, nothing is explained. The
+command gets the rules of all hooks (epmstore/checkout/hooks.py). One that fails is said and not
+tried again: the version, the log and the metric stay.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from epmstore.checkout.hooks import Commands, Runner
 from epmstore.errors import EpmError
 from epmstore.workspace import Workspace
 from epmstored.bridge import Bridge
+from epmstored.health import News
 
 log = logging.getLogger("epmstored")
 
@@ -37,16 +39,31 @@ class Alarm:
         self._command = parse_command(command) if command else None
         self._open_workspace = open_workspace
         self._runner = runner or Commands()
-        self._versions: asyncio.Queue[tuple[str, int]] = asyncio.Queue(WAITING)
+        self._waiting: asyncio.Queue[tuple[str, int] | News] = asyncio.Queue(WAITING)
 
     def recorded(self, app: str, version: int) -> None:
         """A version of an application (its key) was recorded."""
         if self._command is None:
             return
         try:
-            self._versions.put_nowait((app, version))
+            self._waiting.put_nowait((app, version))
         except asyncio.QueueFull:
             log.warning("%s: too much is recorded to look what explains %d", app, version)
+
+    def trouble(self, news: News) -> None:
+        """Something is wrong with the daemon, or not any more."""
+        found = news.trouble
+        about = found.app or "the store"
+        if news.is_over:
+            log.warning("%s: is well again (it was: %s)", about, found.why)
+        else:
+            log.error("%s: in trouble: %s", about, found.why)
+        if self._command is None:
+            return
+        try:
+            self._waiting.put_nowait(news)
+        except asyncio.QueueFull:
+            log.warning("%s: too much is to be told to tell of its trouble", about)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -64,14 +81,36 @@ class Alarm:
             await bridge.close(wait=1.0)
 
     async def step(self, bridge: Bridge) -> None:
-        """The next version; waits for one."""
-        app, version = await self._versions.get()
+        """The next version, or the next trouble; waits for one."""
+        found = await self._waiting.get()
+        if isinstance(found, News):
+            about, what = found.trouble.app or "the store", f"trouble ({found.trouble.kind})"
+        else:
+            about, what = found[0], f"version {found[1]}"
         try:
-            await bridge.run(lambda workspace: self._look(workspace, app, version))
+            if isinstance(found, News):
+                # no store is asked: it may be what is in trouble
+                await asyncio.to_thread(self._tell, found)
+            else:
+                key, version = found
+                await bridge.run(lambda workspace: self._look(workspace, key, version))
         except (EpmError, OSError) as error:
-            log.error("%s: nobody was told of version %d: %s", app, version, error)
+            log.error("%s: nobody was told of %s: %s", about, what, error)
         except Exception:  # an alarm is no reason to stop recording
-            log.exception("%s: nobody was told of version %d", app, version)
+            log.exception("%s: nobody was told of %s", about, what)
+
+    def _tell(self, news: News) -> None:
+        """In a thread. Raises OSError."""
+        found = news.trouble
+        self._run(
+            {
+                "EPMSTORE_HOOK": "trouble",
+                "EPMSTORE_APP": found.app or "",
+                "EPMSTORE_TROUBLE": found.kind,
+                "EPMSTORE_STATE": "over" if news.is_over else "begun",
+                "EPMSTORE_WHY": found.why,
+            }
+        )
 
     def _look(self, workspace: Workspace, key: str, version: int) -> None:
         """In the bridge's thread. Raises EpmError, OSError."""
@@ -89,6 +128,11 @@ class Alarm:
             "EPMSTORE_VERSION": str(version),
             "EPMSTORE_FILES": str(explained.rest),
         }
+        self._run(environment)
+
+    def _run(self, environment: dict[str, str]) -> None:
+        if self._command is None:
+            return
         ran = self._runner.run(self._command, environment, LIMIT)
         if ran.status != 0:
             how = "killed" if ran.status is None else f"exit status {ran.status}"

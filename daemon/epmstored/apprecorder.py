@@ -22,9 +22,11 @@ from epmstore.record.root import is_gone
 from epmstore.workspace import AppHandle, Workspace
 from epmstored import halfdone
 from epmstored.bridge import Bridge
+from epmstored.caretasks import ACTOR
 from epmstored.clock import DaemonClock
 from epmstored.debounce import Batch, Debounce
 from epmstored.elsewhere import Elsewhere
+from epmstored.gauge import Gauge
 from epmstored.late import Late
 from epmstored.noise import Noise
 from epmstored.outcome import Outcome, record, record_all
@@ -69,7 +71,7 @@ class AppRecorder:
         """Set when the first look is done, or cannot be done now."""
         if pause is not None:
             self.ready.set()
-        self._slow = slow
+        self._slow, self._gauge = slow, Gauge()
         self._clock = clock
         self._rhythm = rhythm
         self._look_for_writers = is_half_done
@@ -86,8 +88,7 @@ class AppRecorder:
         self._known: AppHandle | None = None
         """Of the bridge's workspace."""
         self._pause = pause
-        self._stopping = False
-        self._records_at_end = True
+        self._stopping, self._records_at_end = False, True
         self._first_reason = first_reason
         self._started = self._looking = False
         self.why_full: str | None = None
@@ -120,6 +121,7 @@ class AppRecorder:
             quiet=self._is_quiet(),
             queue=self._debounce.queue,
             lag=self._debounce.lag(self._clock.monotonic()),
+            doing=self._gauge.doing,
         )
 
     def _is_quiet(self) -> bool:
@@ -320,6 +322,8 @@ class AppRecorder:
         except Exception as error:
             await self._failed(batch, error)
             return
+        finally:
+            self._gauge.rest()
         self._failures = 0
         self._started = True
         self._note(outcome, batch)
@@ -349,8 +353,13 @@ class AppRecorder:
         """Raises AppNotFoundError for an app that was removed meanwhile."""
         found = workspace.apps.get(self.app.key)
         if self._known is None or self._known.app != found:
-            self._known = workspace.app(self.app.key)
+            self._known = self._gauged(workspace).app(self.app.key)
         return self._known
+
+    def _gauged(self, workspace: Workspace) -> Workspace:
+        """One that tells how far it is."""
+        self._gauge.beneath = workspace.progress
+        return workspace.for_actor(ACTOR, self._gauge)
 
     async def _failed(self, batch: Batch, error: Exception) -> None:
         """Nothing was recorded: what to say of it, and when to try again."""
@@ -395,11 +404,15 @@ class AppRecorder:
         try:
             shares = self._rhythm.shares
             outcome = await bridge.run(
-                lambda ws: record_all(ws, self.app.key, shares, contents=not self.is_full)
+                lambda ws: record_all(
+                    self._gauged(ws), self.app.key, shares, contents=not self.is_full
+                )
             )
         except Exception as error:
             await self._failed(batch, error)
             return
+        finally:
+            self._gauge.rest()
         self._take_hints()
         unexpected = [p for p in outcome.made if not self._debounce.has(folder_of(p))]
         self._note(outcome, batch)

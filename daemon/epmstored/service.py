@@ -27,6 +27,8 @@ from epmstored.caretasks import ACTOR
 from epmstored.clock import DaemonClock
 from epmstored.control import Control
 from epmstored.elsewhere import Systemd
+from epmstored.gauge import words
+from epmstored.health import Patience, troubles
 from epmstored.notify import Notifier
 from epmstored.rhythm import Rhythm, waiting_settings
 from epmstored.supervisor import Supervisor
@@ -35,6 +37,10 @@ from epmstored.watching import WatcherFactory
 log = logging.getLogger("epmstored")
 PATIENCE = 1.0
 """Seconds: whoever only asks whether there is a daemon takes its lock for a moment."""
+LOOK = 5.0
+"""Seconds between two looks at what is in trouble."""
+PROGRESS = 30.0
+"""Seconds between two lines about a first look."""
 DRAIN = 10.0
 """Seconds that recording has at the end, and then once more for what hangs."""
 
@@ -127,6 +133,8 @@ class Service:
                     tasks.create_task(self._keep_promises(), name="aftermath"),
                     tasks.create_task(carer.run(), name="care"),
                     tasks.create_task(alarm.run(), name="alarm"),
+                    tasks.create_task(self._tell(alarm), name="trouble"),
+                    tasks.create_task(self._show_progress(), name="progress"),
                 ]
                 await self._end.wait()
                 log.info("stopping")
@@ -208,6 +216,25 @@ class Service:
         await self.supervisor.ready()
         log.info("ready: %s", self._summary())
         self._notifier.ready(self._summary())
+
+    async def _tell(self, alarm: Alarm) -> None:
+        """Of the daemon's own troubles, when they last, and when they are over."""
+        patience = Patience()
+        while True:
+            found = troubles(self.supervisor.states(), self._carer.room, self._carer.damage)
+            for news in patience.note(found, self._clock.monotonic()):
+                alarm.trouble(news)
+            await asyncio.sleep(LOOK)
+
+    async def _show_progress(self) -> None:
+        """Of first looks, which may take long: to the log and to systemd."""
+        while True:
+            await asyncio.sleep(PROGRESS)
+            for state in self.supervisor.states():
+                if state.doing is not None and state.looked is None:
+                    text = f"{state.app}: first look: {words(state.doing)}"
+                    log.info("%s", text)
+                    self._notifier.status(text)
 
     async def _beat(self) -> None:
         """Tell systemd that the loop turns."""

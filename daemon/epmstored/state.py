@@ -4,6 +4,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from epmstored.gauge import Doing
+
 Phase: TypeAlias = Literal[
     "starting",  # not yet watched, or not yet looked at
     "watching",  # told by the kernel
@@ -63,4 +65,6 @@ class AppState(msgspec.Struct, frozen=True, kw_only=True):
     looked: str | None = None
     unstable: tuple[str, ...] = ()
     noisy: tuple[str, ...] = ()
+    doing: Doing | None = None
+    """How far a recording is that takes long, a first one or one that is tried again."""
     counters: Counters = Counters()

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from epmstore import __version__
 from epmstore.errors import ConflictError, EpmError
 from epmstore.places import socket_path
 
@@ -53,6 +54,18 @@ class Daemon:
 
     def __init__(self, store: Path) -> None:
         self.path = socket_path(store)
+        self.release: str | None = None
+        """That the daemon said to be of, with its last answer."""
+
+    @property
+    def skew(self) -> str | None:
+        """What to say if the daemon is of another release than this program."""
+        if self.release in (None, __version__):
+            return None
+        return (
+            f"the daemon runs epmstore {self.release}, and this is {__version__}: restart it"
+            " (systemctl restart epmstored)"
+        )
 
     def get(self, path: str, *, wait: float = ANSWER_SECONDS) -> Shape:
         """Raises NoDaemonError, DaemonError, OSError, SilentError if nothing comes for `wait` s."""
@@ -86,6 +99,7 @@ class Daemon:
                 data += piece
                 if len(data) > _LIMIT:
                     raise DaemonError("the daemon's answer does not end")
+        self.release = _release_of(bytes(data)) or self.release
         return _answer(bytes(data))
 
     def _connect(self) -> socket.socket:
@@ -155,9 +169,17 @@ def _answer(data: bytes) -> Shape:
         raise DaemonError("the daemon's answer breaks off", status=status) from None
     if not isinstance(shape, dict):
         raise DaemonError("the daemon's answer is none", status=status)
-    if status >= 400:
+    if status >= 400 and shape.get("type") != "health":  # it is not well, and says so
         raise error_of(shape)
     return shape
+
+
+def _release_of(data: bytes) -> str | None:
+    for line in data.partition(b"\r\n\r\n")[0].splitlines()[1:]:
+        name, _, value = line.partition(b": ")
+        if name.lower() == b"server" and value.startswith(b"epmstored/"):
+            return value.removeprefix(b"epmstored/").decode(errors="replace")
+    return None
 
 
 def error_of(shape: Shape) -> DaemonError:

@@ -31,6 +31,7 @@ def status(session: Session) -> int:
     daemon = Daemon(session.store_path)
     health = daemon.get("/v1/health", wait=KNOWN_SECONDS)
     found = daemon.get("/v1/status", wait=KNOWN_SECONDS)
+    _warn_of_skew(session, daemon)
     if session.json:
         session.out.shape(health)
         for one in found["apps"]:
@@ -55,6 +56,11 @@ def status(session: Session) -> int:
         session.out.note(f"{running}, {count}, {counted(health['jobs'], 'job')} running")
     troubled = health["damage"] or health["room"] == "full"
     return 3 if troubled or any(one["state"] in TROUBLED for one in found["apps"]) else 0
+
+
+def _warn_of_skew(session: Session, daemon: Daemon) -> None:
+    if daemon.skew:
+        session.out.warn(daemon.skew)
 
 
 def _age(seconds: float) -> str:
@@ -132,6 +138,7 @@ def _switch(session: Session, verb: str) -> None:
         session.out.note(f"would {verb} {', '.join(keys) or 'nothing'}")
         return
     found = daemon.post(f"/v1/{verb}", {"app": session.app})
+    _warn_of_skew(session, daemon)
     if session.json:
         session.out.shape(found)
     else:
@@ -162,6 +169,7 @@ def jobs(session: Session, job: str | None, follow: bool, cancel: bool) -> None:
         raise UsageError("which job?", hint="see: epmstore daemon jobs")
     daemon = Daemon(session.store_path)
     found = daemon.get("/v1/jobs", wait=KNOWN_SECONDS)["jobs"]
+    _warn_of_skew(session, daemon)
     chosen = found if job is None else [_choose(found, job)]
     if cancel and not session.dry_run:
         chosen = [daemon.post(f"/v1/jobs/{chosen[0]['id']}/cancel", {})]

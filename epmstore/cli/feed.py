@@ -95,6 +95,9 @@ def state(app: Shape) -> str:
     paused = app["paused"]
     why = [f"by {paused['by']} since {local(paused['time'])}"] if paused else []
     why += [*app["degraded"], *([app["held"]] if app["held"] else [])]
+    if progress := app.get("progress"):
+        total = f" of {progress['files_total']:,}" if progress["files_total"] else ""
+        why.append(f"{progress['what']}: {progress['files']:,}{total} files")
     if app["unstable"]:
         why.append(f"{counted(len(app['unstable']), 'file')} never held still")
     return f"{app['state']} ({name(', '.join(why))})" if why else str(app["state"])

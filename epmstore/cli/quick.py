@@ -57,7 +57,10 @@ def ask_status(store: Path, app: str | None, out: Output) -> list[Shape] | None:
     try:
         rows = daemon.get("/v1/status", wait=CONNECT_SECONDS)["apps"]
         keys = [app] if app is not None else choose(rows, working_directory())
-        return [daemon.get(f"/v1/apps/{quote(key, safe='')}/status") for key in keys] or None
+        found = [daemon.get(f"/v1/apps/{quote(key, safe='')}/status") for key in keys]
+        if found and daemon.skew:
+            out.warn(daemon.skew)
+        return found or None
     except NoDaemonError as error:
         if error.died:
             out.note("the daemon has died, and nothing is recorded by itself: epmstored run")

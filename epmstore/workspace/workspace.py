@@ -212,6 +212,11 @@ class Workspace:
     def path(self) -> Path:
         return self._store.path
 
+    @property
+    def progress(self) -> Progress:
+        """What is told of long work."""
+        return self._progress
+
     def now(self) -> float:
         """The time by the store's clock, in seconds since 1970."""
         return self._store.clock.now()

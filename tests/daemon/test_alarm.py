@@ -10,6 +10,7 @@ from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Source
 from epmstored.alarm import WAITING, Alarm
 from epmstored.bridge import Bridge
+from epmstored.health import LASTS, Kind, News, Patience, Trouble
 from tests.daemon.process import running
 
 
@@ -120,3 +121,47 @@ def test_settings_that_come_to_nothing_are_said_at_the_start(place: Place) -> No
 def test_what_is_no_command_is_refused_at_the_start(place: Place, command: str) -> None:
     with pytest.raises(UsageError):
         Alarm(command, place.open)
+
+
+def trouble(app: str | None = "crm", kind: Kind = "gone", why: str = "no root") -> Trouble:
+    return Trouble(app, kind, why)
+
+
+def test_trouble_is_told_once_when_it_has_lasted_and_when_it_is_over() -> None:
+    patience = Patience()
+    assert patience.note([trouble()], 0.0) == []
+    assert patience.note([], 10.0) == []  # it was over by itself
+    assert patience.note([trouble()], 20.0) == []
+    assert patience.note([trouble(why="now of another kind")], 20.0 + LASTS) == [
+        News(trouble(why="now of another kind"))
+    ]
+    assert patience.note([trouble()], 500.0) == []
+    both = [trouble(), trouble(None, "full", "no room")]
+    assert patience.note(both, 600.0) == []
+    assert patience.note(both, 600.0 + LASTS) == [News(both[1])]
+    assert patience.note([both[1]], 700.0) == [News(trouble(why="now of another kind"), True)]
+    assert patience.note([trouble(kind="starting")], 800.0) == [News(both[1], True)]
+    assert patience.note([trouble(kind="starting")], 9000.0) == []
+
+
+async def test_the_daemons_own_troubles_are_told(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = '"$EPMSTORE_HOOK $EPMSTORE_APP $EPMSTORE_TROUBLE $EPMSTORE_STATE $EPMSTORE_WHY"'
+
+    def broken() -> Workspace:
+        raise OSError("the store cannot be opened")
+
+    alarm = Alarm(f"sh -c 'echo {said} >> {place.told}'", broken)
+    bridge = Bridge("alarm", broken)
+    for news in (News(trouble()), News(trouble(None, "full", "no room")), News(trouble(), True)):
+        alarm.trouble(news)
+        await alarm.step(bridge)
+    await bridge.close(wait=10)
+    assert place.told.read_text().splitlines() == [
+        "trouble crm gone begun no root",
+        "trouble  full begun no room",
+        "trouble crm gone over no root",
+    ]
+    assert "the store: in trouble: no room" in caplog.text
+    assert "crm: is well again" in caplog.text

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from epmstore import __version__
+from epmstore.cli import asking
 from epmstore.cli.asking import Daemon, DaemonError
 from epmstore.cli.main import main
 from epmstore.errors import ConflictError
@@ -211,6 +213,16 @@ def test_daemon_status(cli: Cli) -> None:
     assert "1 application" in err
     health, app = map(json.loads, cli("daemon", "status", "--json")[1].splitlines())
     assert (health["type"], app["type"]) == ("health", "app_state")
+
+
+@pytest.mark.usefixtures("daemon")
+def test_a_daemon_of_another_release_is_said(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    for words in (("daemon", "status"), ("daemon", "jobs"), ("daemon", "pause"), ("status",)):
+        assert "restart it" not in cli(*words)[2], words
+    monkeypatch.setattr(asking, "__version__", "9.9.9")
+    for words in (("daemon", "status"), ("daemon", "jobs"), ("daemon", "resume"), ("status",)):
+        err = cli(*words)[2]
+        assert __version__ in err and "9.9.9" in err and "restart it" in err, (words, err)
 
 
 @pytest.mark.usefixtures("daemon")

@@ -20,9 +20,11 @@ from epmstore.catalog.appcat import App
 from epmstore.errors import DiskFullError
 from epmstore.relpath import RelPath
 from epmstore.workspace import Workspace
+from epmstored import gauge
 from epmstored.apprecorder import PUT_OFF
 from epmstored.brake import Brake
 from epmstored.bridge import Bridge
+from epmstored.gauge import Doing
 from epmstored.noise import RUNNING
 from epmstored.outcome import record
 from epmstored.polling import PollingWatcher
@@ -610,3 +612,27 @@ async def test_what_comes_while_the_root_is_checked_is_not_put_off(
         assert due is not None and due <= host.clock.monotonic() + RHYTHM.settle
         await host.settle(recorder)
         assert {"one", "lib"} <= host.newest()
+
+
+async def test_how_far_a_first_look_is_can_be_asked_also_when_it_is_tried_again(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gauge, "QUICK", 0.0)
+    seen: list[tuple[str, Doing | None]] = []
+    fails = [True]
+
+    async with host.recorder() as recorder:
+
+        def end(self: object) -> None:
+            seen.append((recorder.state.phase, recorder.state.doing))
+            if fails.pop() if fails else False:
+                raise DiskFullError("no room")
+
+        monkeypatch.setattr(gauge.Gauge, "end", end)
+        for _ in range(2):
+            await recorder.step()
+            assert recorder.state.doing is None
+            host.clock.advance(RHYTHM.retry_longest)
+        assert recorder.state.phase == "watching"
+    assert [phase for phase, _ in seen][:2] == ["starting", "error"]
+    assert all(doing is not None and doing.what for _, doing in seen)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from epmstore.config import DaemonConfig
+from epmstore.errors import BusyError, UsageError
 from epmstore.places import SYSTEM_CONFIG, SYSTEM_STORE
 from epmstore.workspace import Workspace
 from epmstore.workspace.declarations import BOOT
@@ -160,3 +161,9 @@ def test_the_steps_in_the_readme_name_what_is_there() -> None:
         assert unit.name in text, unit.name
     for words in re.findall(r"^ *\$ (epmstore .*)$", text, re.MULTILINE):
         parse(words)
+
+
+def test_what_a_restart_does_not_mend_is_not_tried_again() -> None:
+    unit = (FOLDER / "system/epmstored.service").read_text()
+    assert "\nRestartPreventExitStatus=2 11\n" in unit
+    assert UsageError.exit_code == 2 and BusyError.exit_code == 11

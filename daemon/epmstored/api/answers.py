@@ -16,6 +16,7 @@ from epmstore.relpath import RelPath, from_json, to_bytes
 from epmstore.workspace import Workspace, shapes, vendorshapes
 from epmstored.api.core import Proofs, scratch_folder
 from epmstored.api.forms import DiffQuery, VerifyQuery, VersionsQuery
+from epmstored.health import trouble_of
 from epmstored.state import AppState
 
 Shape: TypeAlias = dict[str, Any]
@@ -181,7 +182,24 @@ def app_row(state: AppState, proofs: Proofs) -> Shape:
         "looked": state.looked,
         "unstable": shapes.paths(state.unstable),
         "noisy": shapes.paths(state.noisy),
+        "progress": None if state.doing is None else msgspec.to_builtins(state.doing),
         "proven": None if proven is None else {"version": proven[0], "time": proven[1]},
+    }
+
+
+def health_row(state: AppState) -> Shape:
+    """Whether one application is recorded as it should be, and why not."""
+    trouble = trouble_of(state)
+    return {
+        "app": state.app,
+        "state": state.phase,
+        "ok": trouble is None,
+        "reason": None if trouble is None else trouble.why,
+        "degraded": list(state.degraded),
+        "held": state.held,
+        "lag": round(state.lag, 3),
+        "version": state.version,
+        "progress": None if state.doing is None else msgspec.to_builtins(state.doing),
     }
 
 

@@ -20,6 +20,7 @@ from epmstored.api.refusals import (
     PROTOCOL_HEADER,
     ForbiddenError,
     HeadTooLargeError,
+    MethodError,
     Refusal,
     SlowError,
     UnexpectedError,
@@ -192,5 +193,8 @@ def error_response(error: EpmError, status: int | None = None) -> web.Response:
     )
     if isinstance(error, BusyError):
         response.headers["Retry-After"] = "1"
+    if isinstance(error, MethodError) and "allowed" in error.data:
+        response.headers["Allow"] = str(error.data["allowed"])
+    response.headers["Connection"] = "close"
     response.force_close()
     return response

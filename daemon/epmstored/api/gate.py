@@ -18,6 +18,7 @@ from epmstored.api.refusals import (
     MethodError,
     ProtocolError,
     Refusal,
+    VersionError,
 )
 
 METHODS = ("GET", "POST")
@@ -51,10 +52,12 @@ def check(head: Head) -> None:
 def _check_line(head: Head) -> None:
     if head.method not in METHODS:
         raise MethodError(
-            f"the method {head.method[:20]!r} is not known here", hint="use GET or POST"
+            f"the method {head.method[:20]!r} is not known here",
+            hint="use GET or POST",
+            allowed=", ".join(METHODS),
         )
     if head.http < (1, 0) or head.http >= (2, 0):
-        raise Refusal("this is HTTP/1.1")
+        raise VersionError("this is HTTP/1.1")
     if len(head.target) > TARGET:
         raise HeadTooLargeError(f"the path is longer than {TARGET} bytes")
     if not head.target.startswith("/") or head.target.startswith("//"):
@@ -65,7 +68,9 @@ def _check_line(head: Head) -> None:
 
 def _check_host(head: Head) -> None:
     hosts = head.all("Host")
-    if len(hosts) != 1 or hosts[0].lower() not in HOSTS:
+    if len(hosts) != 1:
+        raise Refusal("there must be one Host header", hint="Host: localhost")
+    if hosts[0].lower() not in HOSTS:
         raise ForbiddenError(
             "the Host header does not name this service",
             hint="`curl --unix-socket SOCKET http://localhost/v1/health`",

@@ -5,6 +5,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Set
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from epmstored.api.peers import Peer, Right, actor_of, name_of
 from epmstored.api.readers import Readers
 from epmstored.api.refusals import PROTOCOL, UnknownPathError
 from epmstored.api.streams import EventStream, send_file
+from epmstored.health import troubles
 from epmstored.state import AppState
 
 KNOWN_FOR = 60.0
@@ -133,15 +135,13 @@ class Handlers:
 
     async def health(self, call: Call) -> web.StreamResponse:
         states = self._parts.core.states()
-        is_ready = all(state.phase != "starting" for state in states)
         proofs = self._parts.proofs
-        is_sound = not proofs.damage and proofs.room.level != "full"
-        trouble = any(state.phase in ("gone", "error") for state in states)
+        found = troubles(states, proofs.room, proofs.damage)
         return answer(
             {
                 "type": "health",
                 "app": None,
-                "ok": is_ready and is_sound and not trouble,
+                "ok": not found,
                 "release": __version__,
                 "protocol": PROTOCOL,
                 "store": os.fsencode(self._parts.store).decode(errors="backslashreplace"),
@@ -152,7 +152,12 @@ class Handlers:
                 "room_why": proofs.room.why or None,
                 "damage": proofs.damage,
                 "waiting_settings": list(self._parts.core.waiting_settings),
-            }
+                "reasons": [
+                    one.why if one.app is None else f"{one.app}: {one.why}" for one in found
+                ],
+                "applications": [answers.health_row(state) for state in states],
+            },
+            status=HTTPStatus.SERVICE_UNAVAILABLE if found else HTTPStatus.OK,
         )
 
     async def openapi(self, call: Call) -> web.StreamResponse:
@@ -272,6 +277,7 @@ class Handlers:
             jobs={state: parts.jobs.count(state) for state in STATES},  # type: ignore[arg-type]
             requests=parts.requests,
             damage=parts.proofs.damage,
+            healthy=not troubles(states, parts.proofs.room, parts.proofs.damage),
         )
         text = metrics.render([*metrics.of_apps(states, proven, unexplained), *process])
         return web.Response(body=text.encode(), headers={"Content-Type": metrics.CONTENT_TYPE})

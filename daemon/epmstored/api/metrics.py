@@ -5,14 +5,19 @@ minute here, and takes longer to import than the rest of the API.
 """
 
 import os
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
 from epmstore import __version__
-from epmstored.state import AppState
+from epmstore.clock import from_rfc3339
+from epmstore.limits import descriptors
+from epmstored.health import trouble_of
+from epmstored.state import AppState, Phase
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -54,7 +59,24 @@ def of_apps(
         return Family(f"epmstored_app_{name}", kind, help, samples)
 
     known = {s.app: s.version for s in states if s.version is not None}
+    healthy = {s.app: float(trouble_of(s) is None) for s in states}
     return [
+        _phases(states),
+        family("healthy", "1 if it is recorded as it should be, or paused.", healthy),
+        family(
+            "recorded_timestamp_seconds", "When the newest version was recorded.",
+            {s.app: from_rfc3339(s.recorded) for s in states if s.recorded},
+        ),
+        family(
+            "looked_timestamp_seconds", "When everything was last looked at.",
+            {s.app: from_rfc3339(s.looked) for s in states if s.looked},
+        ),
+        family(
+            "progress_files", "Files done of a recording that takes long.",
+            {s.app: s.doing.files for s in states if s.doing is not None},
+        ),
+        family("unstable_files", "Files that did not hold still.", _count(states, "unstable")),
+        family("noisy_files", "Files recorded without content.", _count(states, "noisy")),
         family("version", "Newest version.", {app: float(v) for app, v in known.items()}),
         family("queue", "Folders that wait to be looked at.", {s.app: s.queue for s in states}),
         family("lag_seconds", "Age of the oldest unrecorded hint.", {s.app: s.lag for s in states}),
@@ -73,6 +95,20 @@ def of_apps(
     ]  # fmt: skip
 
 
+def _phases(states: Sequence[AppState]) -> Family:
+    """One sample for each phase that there is: which are 0 is known, too."""
+    samples = [
+        Sample({"app": s.app, "phase": phase}, float(s.phase == phase))
+        for s in states
+        for phase in get_args(Phase)
+    ]
+    return Family("epmstored_app_phase", "gauge", "1 for the phase that it is in.", samples)
+
+
+def _count(states: Sequence[AppState], name: str) -> dict[str, float]:
+    return {s.app: float(len(getattr(s, name))) for s in states}
+
+
 def _degraded(states: Sequence[AppState]) -> dict[str, float]:
     return {s.app: float(bool(s.degraded or s.error or s.phase == "gone")) for s in states}
 
@@ -84,12 +120,20 @@ def of_process(
     jobs: Mapping[str, int],
     requests: Counter[tuple[str, int]],
     damage: int,
+    healthy: bool,
 ) -> list[Family]:
     used = os.times()
     room = os.statvfs(store)
     with open("/proc/self/statm", encoding="ascii") as file:
         resident = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    held = descriptors()
     return [
+        _one("process_cpu_seconds_total", "Used.", used.user + used.system, kind="counter"),
+        _one("process_resident_memory_bytes", "Memory.", resident),
+        _one("process_start_time_seconds", "Since 1970.", time.time() - uptime),
+        _one("process_open_fds", "Descriptors in use.", held.used),
+        _one("process_max_fds", "Descriptors allowed.", held.soft),
+        _one("epmstored_healthy", "1 if health says ok.", healthy),
         _one("epmstored_info", "The release that runs.", 1, version=__version__),
         _one("epmstored_uptime_seconds", "Since the start.", uptime),
         _one("epmstored_cpu_seconds_total", "Used.", used.user + used.system, kind="counter"),

@@ -60,14 +60,17 @@ SHAPES: dict[str, Schema] = {
     "Error": _shape("type:s app:s? error:s exit_code:i message:s hint:s? data:o"),
     "Health": _shape(
         "type:s app:s? ok:b release:s protocol:i store:s uptime:n apps:i jobs:i"
-        " room:s room_why:s? damage:i waiting_settings:[s]"
+        " room:s room_why:s? damage:i waiting_settings:[s] reasons:[s] applications:[AppHealth]"
+    ),
+    "AppHealth": _shape(
+        "app:s state:s ok:b reason:s? degraded:[s] held:s? lag:n version:i? progress:Progress?"
     ),
     "Proof": _shape("version:i time:s"),
     "Pause": _shape("time:s by:s"),
     "AppState": _shape(
         "type:s app:s uuid:s root:s state:s paused:Pause? degraded:[s] held:s? error:s? quiet:b"
         " queue:i lag:n watched:i version:i? recorded:s? looked:s? unstable:[s] noisy:[s]"
-        " proven:Proof?"
+        " progress:Progress? proven:Proof?"
     ),
     "States": _shape("type:s app:s? time:s apps:[AppState]"),
     "Problem": _shape("path:s kind:s why:s"),

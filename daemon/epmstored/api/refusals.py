@@ -44,6 +44,10 @@ class MethodError(Refusal):
     code = "method"
 
 
+class VersionError(Refusal):
+    status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
+
+
 class SlowError(Refusal):
     status = HTTPStatus.REQUEST_TIMEOUT
     exit_code = 4

@@ -22,7 +22,7 @@ from typing import TypeAlias
 import msgspec
 from aiohttp import web
 
-from epmstore import fsio
+from epmstore import __version__, fsio
 from epmstore.atomic import directory
 from epmstore.clock import Clock, SystemClock
 from epmstore.errorform import from_system
@@ -51,6 +51,7 @@ from epmstored.api.routes import ROUTES, Route
 from epmstored.api.work import Work
 
 GRACE_SECONDS = 5.0
+SERVER = f"epmstored/{__version__}"
 
 log = logging.getLogger("epmstored.api")
 
@@ -253,6 +254,9 @@ async def _mark(request: web.Request, response: web.StreamResponse) -> None:
     request[BEGUN] = True
     response.headers[PROTOCOL_HEADER] = str(PROTOCOL)
     response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["Server"] = SERVER
+    # aiohttp has made up its mind about the connection by now, and says nothing of it by itself
+    response.headers["Connection"] = "close"
     response.force_close()
 
 
@@ -261,7 +265,9 @@ def _http_error(error: web.HTTPException, request: web.Request) -> EpmError:
         return TooLargeError("the body is too large")
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods - {"HEAD"}))
-        return MethodError(f"{request.method} is not for this path", hint=f"use {allowed}")
+        return MethodError(
+            f"{request.method} is not for this path", hint=f"use {allowed}", allowed=allowed
+        )
     if isinstance(error, web.HTTPNotFound):
         return UnknownPathError("there is no such path", hint="see: GET /v1/openapi.json")
     return UnexpectedError(f"unexpected error: {error.reason}")

@@ -3,10 +3,11 @@
 import asyncio
 import hashlib
 import os
+import re
 import threading
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
@@ -16,6 +17,8 @@ from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Source
 from epmstored.api import answers
 from epmstored.api.connection import Limits
+from epmstored.gauge import Doing
+from epmstored.state import Phase
 
 if TYPE_CHECKING:
     from tests.daemon.api.conftest import Server, Start
@@ -26,8 +29,60 @@ async def test_health(server: "Server") -> None:
     assert found.status == 200
     assert found.headers["epmstore-protocol"] == "1"
     assert found.shape["ok"] is True and found.shape["apps"] == 1
-    server.core.set("crm", phase="gone")
-    assert (await server.get("/v1/health")).shape["ok"] is False
+    [app] = found.shape["applications"]
+    assert (app["app"], app["ok"], app["reason"]) == ("crm", True, None)
+
+
+@pytest.mark.parametrize("phase", get_args(Phase))
+async def test_health_is_one_answer_in_every_place(server: "Server", phase: Phase) -> None:
+    """The status of HTTP, what the body says, the reasons and the metrics: for `curl -f`, for a
+    person and for Prometheus.
+    """
+    is_well = phase not in ("starting", "gone", "error")
+    server.core.set("crm", phase=phase, error=None if is_well else "the disk is on fire")
+    found = await server.get("/v1/health")
+    assert found.status == (200 if is_well else 503)
+    assert found.shape["ok"] is is_well
+    [app] = found.shape["applications"]
+    assert (app["app"], app["state"], app["ok"]) == ("crm", phase, is_well)
+    assert bool(app["reason"]) is not is_well
+    assert bool(found.shape["reasons"]) is not is_well
+    if phase in ("gone", "error"):
+        assert found.shape["reasons"] == ["crm: the disk is on fire"]
+    lines = (await server.get("/metrics")).body.decode().splitlines()
+    assert f"epmstored_healthy {int(is_well)}" in lines
+    assert f'epmstored_app_healthy{{app="crm"}} {int(is_well)}' in lines
+    phases = [line for line in lines if line.startswith("epmstored_app_phase{")]
+    assert len(phases) == len(get_args(Phase))
+    assert [line for line in phases if line.endswith(" 1")] == [
+        f'epmstored_app_phase{{app="crm",phase="{phase}"}} 1'
+    ]
+
+
+async def test_metrics_are_named_as_prometheus_wants_it(server: "Server") -> None:
+    """https://prometheus.io/docs/practices/naming"""
+    server.core.set(
+        "crm", version=1, recorded="2026-01-01T00:00:00Z", looked="2026-01-01T00:00:00Z",
+        doing=Doing("recording", 5, None, 7, None),
+    )  # fmt: skip
+    kinds: dict[str, str] = {}
+    seen = set()
+    for line in (await server.get("/metrics")).body.decode().splitlines():
+        words = line.split(" ", 3)
+        if words[:2] == ["#", "TYPE"]:
+            assert words[2] not in kinds, "one family is one block"
+            kinds[words[2]] = words[3]
+        elif words[0] != "#":
+            sample = line.rpartition(" ")[0]
+            assert sample not in seen
+            seen.add(sample)
+            assert sample.partition("{")[0] == [*kinds][-1], "samples follow their own family"
+    for name, kind in kinds.items():
+        assert re.fullmatch(r"(epmstored|process)_[a-z_]+", name)
+        assert name.endswith("_total") == (kind == "counter"), name
+        assert not re.search(r"_(ms|minutes|kb|mb|percent)(_|$)", name), name
+    assert {"process_open_fds", "process_max_fds", "process_start_time_seconds"} <= set(kinds)
+    assert kinds["epmstored_app_progress_files"] == "gauge"
 
 
 async def test_status_of_all(server: "Server") -> None:

@@ -154,8 +154,31 @@ async def test_heads_that_two_readers_could_read_in_two_ways(
 )
 async def test_first_lines_that_are_none(server: "Server", line: bytes) -> None:
     data = await server.raw(line + b"\r\nHost: localhost\r\n\r\n")
-    assert 400 <= parse(data).status < 500
+    assert 400 <= parse(data).status <= 505
     assert parse(data).shape["type"] == "error"
+
+
+async def test_every_answer_is_one_that_the_standard_knows(server: "Server") -> None:
+    """RFC 9112 and 9110: who closes says so, a method that is not allowed names those that are, a
+    Host that is missing or there twice is a bad request, and another version of HTTP is named.
+    """
+    requests = [
+        request(method, path)
+        for method in ("GET", "PUT", "HEAD", "POST")
+        for path in ("/v1/health", "/v1/pause", "/metrics", "/nothing")
+    ]
+    requests += [b"GET /v1/health HTTP/1.0\r\nHost: localhost\r\n\r\n", b"no request\r\n\r\n"]
+    for data in requests:
+        found = parse(await server.raw(data))
+        assert found.headers["connection"] == "close", data
+        assert "date" in found.headers or found.status == 400
+        if found.status == 405:
+            assert set(found.headers["allow"].split(", ")) <= {"GET", "POST"}
+    for hosts in (b"", b"Host: localhost\r\nHost: localhost\r\n"):
+        found = parse(await server.raw(b"GET /v1/health HTTP/1.1\r\n" + hosts + b"\r\n"))
+        assert found.status == 400
+    found = parse(await server.raw(b"GET /v1/health HTTP/2.0\r\nHost: localhost\r\n\r\n"))
+    assert found.status in (400, 505)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,75 @@
+"""What is wrong with the daemon, by what it knows: one answer for health, metrics and the alarm.
+Pure.
+
+Trouble is what somebody has to do something about, or what records nothing meanwhile. That less is
+seen than should be is said beside it, and is no trouble: the rest is recorded.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from epmstored.room import Room
+from epmstored.state import AppState
+
+Kind: TypeAlias = Literal["starting", "gone", "error", "full", "damage"]
+LASTS: Final = 30.0
+"""Seconds that something is in trouble before anybody is told: what is tried again once is over by
+then.
+"""
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """`app` is null for what concerns the whole store. `why` is for people; `kind` decides."""
+
+    app: str | None
+    kind: Kind
+    why: str
+
+
+def troubles(states: Sequence[AppState], room: Room, damage: int) -> list[Trouble]:
+    """The store first, then by application."""
+    found = []
+    if room.level == "full":
+        found.append(Trouble(None, "full", room.why))
+    if damage:
+        what = "1 damage" if damage == 1 else f"{damage} damages"
+        found.append(Trouble(None, "damage", f"the last check found {what} in the store"))
+    return [*found, *(one for one in map(trouble_of, states) if one is not None)]
+
+
+def trouble_of(state: AppState) -> Trouble | None:
+    """Null if the application is recorded as it should be, or is not to be now."""
+    if state.phase in ("gone", "error"):
+        kind: Kind = "gone" if state.phase == "gone" else "error"
+        return Trouble(state.app, kind, state.error or "no reason is known")
+    if state.phase == "starting":
+        return Trouble(state.app, "starting", "it was not yet looked at for the first time")
+    return None
+
+
+class News(msgspec.Struct, frozen=True):
+    """A trouble that has lasted, or (`is_over`) one that was told and is not there any more."""
+
+    trouble: Trouble
+    is_over: bool = False
+
+
+class Patience:
+    """Tells of each trouble once, when it has lasted; and when it is over, if it was told."""
+
+    def __init__(self) -> None:
+        self._since: dict[tuple[str | None, Kind], float] = {}
+        self._told: dict[tuple[str | None, Kind], Trouble] = {}
+
+    def note(self, found: Sequence[Trouble], now: float) -> list[News]:
+        """`now` is monotonic."""
+        known = {(one.app, one.kind): one for one in found if one.kind != "starting"}
+        self._since = {key: self._since.get(key, now) for key in known}
+        news = [News(self._told.pop(key), True) for key in [*self._told] if key not in known]
+        for key, one in known.items():
+            if key not in self._told and now >= self._since[key] + LASTS:
+                self._told[key] = one
+                news.append(News(one))
+        return news
