@@ -2,6 +2,7 @@
 list of these. All of it can be shown as a script.
 """
 
+import os
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -14,6 +15,8 @@ PLACE = b"{W}"
 """In words: the folder of the world."""
 WRITING = ("checkout", "rollback", "undo", "redo", "apply", "repair")
 """Commands that change a root."""
+CAPABILITIES = {0: "chown", 3: "fowner", 5: "kill", 7: "setuid", 1: "dac_override"}
+"""Those of root that a process may lack, by their numbers."""
 WITH_DRY_RUN = (*WRITING, "forget", "unforget", "purge")
 RECORDING = ("snapshot", "run", "change")
 
@@ -38,10 +41,19 @@ class Meddler(NamedTuple):
     times: int = 1
 
 
+class Failing(NamedTuple):
+    """A mutating call of that number fails with an error, and with `on` all after it."""
+
+    at: int
+    error: int
+    on: bool = False
+
+
 class Command(NamedTuple):
     """Words of the command line. `edits` are what a command that `run` starts does. `kill` is the
     mutating call before which it dies, `back` asks for undo and redo right after it, `text` for
-    what people read instead of JSON, `limit` for so few descriptors.
+    what people read instead of JSON, `limit` for so few descriptors, `without` for a process that
+    lacks a capability of root's.
     """
 
     words: tuple[bytes, ...]
@@ -51,6 +63,8 @@ class Command(NamedTuple):
     back: bool = False
     text: bool = False
     limit: int = 0
+    failing: Failing | None = None
+    without: int | None = None
 
     @property
     def verb(self) -> str:
@@ -58,6 +72,12 @@ class Command(NamedTuple):
 
     def given(self, option: bytes) -> bool:
         return option in self.words
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing comes between, and nothing is in the way."""
+        hindrances = (self.kill, self.meddler, self.limit, self.failing, self.without is not None)
+        return not any(hindrances)
 
     @property
     def operands(self) -> tuple[bytes, ...]:
@@ -83,6 +103,11 @@ class Command(NamedTuple):
             line += f"  # meanwhile, {self.meddler.times} times: {edits}"
         if self.kill:
             line += f"  # killed before its mutating call {self.kill}"
+        if self.failing is not None:
+            calls = f"call {self.failing.at}{' and all after it' * self.failing.on}"
+            line += f"  # its mutating {calls} fails: {os.strerror(self.failing.error)}"
+        if self.without is not None:
+            line = f"setpriv --bounding-set -{CAPABILITIES[self.without]} -- {line}"
         if self.limit:
             line = f"(ulimit -n {self.limit}; {line})"
         return line + ("; $E undo; $E redo" if self.back else "")

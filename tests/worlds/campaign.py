@@ -34,7 +34,6 @@ from epmstore.record import reserve
 from tests.faults.lines import Lines
 from tests.worlds import draw, history
 from tests.worlds.acts import WRITING, Act, Command, Setting, as_script
-from tests.worlds.program import KILLED
 from tests.worlds.rules import RULES
 from tests.worlds.world import Broken, Moment, World
 
@@ -111,7 +110,7 @@ def ask(world: World, act: Act, number: int, with_status: bool) -> Iterator[Brok
     moment = world.do(act)
     if moment is None:
         return
-    if moment.answer.code == KILLED:
+    if moment.is_cut:
         yield from _broken(world, moment, number)
         return
     if with_status and not world.is_cut and isinstance(act, Command):
@@ -137,15 +136,15 @@ def the_end(world: World, number: int, *, thoroughly: bool) -> Iterator[Broken]:
         yield Broken(3, text, number)
 
 
-def shorter(setting: Setting, acts: Sequence[Act], rule: int, tries: int = TRIES) -> list[Act]:
-    """Fewer acts after which the same rule is broken."""
+def shorter(setting: Setting, acts: Sequence[Act], kind: str, tries: int = TRIES) -> list[Act]:
+    """Fewer acts after which the same breaks."""
     found, size = [*acts], max(1, len(acts) // 2)
     while tries > 0:
         at = 0
         while at < len(found) and tries > 0:
             less = found[:at] + found[at + size :]
             tries -= 1
-            if any(broken.rule == rule for broken in again(setting, less)):
+            if any(kind_of(broken) == kind for broken in again(setting, less)):
                 found = less
             else:
                 at += size
@@ -235,7 +234,7 @@ def line_of(seed: int, kinds: Counter[str], *, show: bool, whole: bool) -> dict[
         kinds[kind] += 1
         acts: Sequence[Act] = lived.acts
         if kinds[kind] <= 2 and not whole:
-            acts = shorter(lived.setting, acts, lived.broken[0].rule)
+            acts = shorter(lived.setting, acts, kind)
         line["script"] = as_script(lived.setting, acts)
     return line
 

@@ -2,11 +2,12 @@
 end of what there is.
 """
 
+import errno
 import random
 from typing import Any
 
 from tests.worlds import vendor
-from tests.worlds.acts import Act, Cache, Command, Meddler, Setting
+from tests.worlds.acts import CAPABILITIES, PLACE, Act, Cache, Command, Failing, Meddler, Setting
 from tests.worlds.edits import Edit
 from tests.worlds.looks import ROOT
 from tests.worlds.world import World
@@ -135,17 +136,26 @@ def act(rng: random.Random, world: World) -> Act:
         return Cache(rng.choice(("index.sqlite", "live/")))
     verb = rng.choices(tuple(COMMANDS), [weight for weight, _ in COMMANDS.values()])[0]
     made: Command = COMMANDS[verb][1](rng, world)
+    is_large = made.verb in ("checkout", "rollback", "undo", "redo", "repair", "snapshot")
+    return _hindered(rng, world, made) if is_large else made
+
+
+def _hindered(rng: random.Random, world: World, made: Command) -> Command:
+    """With something in its way, or as it is."""
     chance = rng.random()
-    if made.verb in ("checkout", "rollback", "undo", "redo", "repair", "snapshot"):
-        if chance < 0.12:
-            return made._replace(kill=int(80 ** rng.random()))
-        if chance < 0.2:
-            edits = tuple(edit(rng, world) for _ in range(rng.choice((1, 2))))
-            return made._replace(meddler=Meddler(_flickering(rng, edits), rng.randint(1, 6), 9))
-        if chance < 0.22:
-            return made._replace(limit=rng.choice((16, 24, 32, 64)))
-        return made._replace(back=chance > 0.7, text=rng.random() < 0.15)
-    return made
+    if chance < 0.12:
+        return made._replace(kill=int(80 ** rng.random()))
+    if chance < 0.2:
+        edits = tuple(edit(rng, world) for _ in range(rng.choice((1, 2))))
+        return made._replace(meddler=Meddler(_flickering(rng, edits), rng.randint(1, 6), 9))
+    if chance < 0.22:
+        return made._replace(limit=rng.choice((16, 24, 32, 64)))
+    if chance < 0.27:
+        error = rng.choice((errno.ENOSPC, errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS))
+        return made._replace(failing=Failing(int(60 ** rng.random()), error, rng.random() < 0.6))
+    if chance < 0.3:
+        return made._replace(without=rng.choice(tuple(CAPABILITIES)))
+    return made._replace(back=chance > 0.7, text=rng.random() < 0.15)
 
 
 def _flickering(rng: random.Random, edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
@@ -232,6 +242,40 @@ def _forget(rng: random.Random, world: World) -> Command:
     return Command((b"forget", b"--", version(rng, world)))
 
 
+def _plan(rng: random.Random, world: World) -> Command:
+    """A plan that is carried out later, if at all."""
+    between = [edit(rng, world)] if rng.random() < 0.5 else []
+    world.to_come += [*between, Command((b"apply", PLACE + b"/plan"))]
+    return Command((b"plan", b"-o", PLACE + b"/plan", b"--", version(rng, world)))
+
+
+def _change(rng: random.Random, world: World) -> Command:
+    edits = [edit(rng, world) for _ in range(rng.randint(0, 2))]
+    world.to_come += [*edits, Command((b"change", b"end"))]
+    return Command((b"change", b"begin", b"-m", b"by hand"))
+
+
+def _look(rng: random.Random, world: World) -> Command:
+    """Nothing that is read ever fails unexpectedly."""
+    where = known_path(rng, world)
+    words = rng.choice(
+        (
+            (b"history", b"--", where),
+            (b"blame", b"--", where),
+            (b"find", b"--", b"*"),
+            (b"verify",),
+            (b"report",),
+            (b"diff",),
+            (b"drill",),
+            (b"doctor",),
+            (b"stats",),
+            (b"store", b"copy", PLACE + b"/copy"),
+            (b"checkout", b"--target", PLACE + b"/target", b"--", version(rng, world), where),
+        )
+    )
+    return Command(words)
+
+
 def _plain(*words: bytes) -> Any:
     return lambda rng, world: Command(words)
 
@@ -247,6 +291,10 @@ COMMANDS: dict[str, tuple[int, Any]] = {
     "run": (2, _run),
     "recover": (2, _plain(b"recover")),
     "forget": (2, _forget),
+    "plan": (2, _plan),
+    "change": (2, _change),
+    "accept": (1, _plain(b"accept", b"-m", b"right")),
+    "look": (3, _look),
     "gc": (2, _plain(b"gc")),
     "fsck": (1, _plain(b"fsck", b"--repair")),
     "rebuild": (1, _plain(b"rebuild")),

@@ -12,7 +12,7 @@ from tests.worlds import shapes
 from tests.worlds.acts import KEY, OTHER, WRITING, Command
 from tests.worlds.looks import ROOT, look, unlike
 from tests.worlds.model import claims_of, differing, named_by, path_of
-from tests.worlds.program import KILLED, Answer, call
+from tests.worlds.program import Answer, call
 from tests.worlds.rules import is_as, short, show
 from tests.worlds.world import Moment, World
 
@@ -21,7 +21,7 @@ from tests.worlds.world import Moment, World
 
 def readable(world: World, now: Moment) -> Iterator[str]:
     """After each command: the log can be read, and says what it said."""
-    if now.answer.code == KILLED or world.is_cut:
+    if now.is_cut or world.is_cut:
         return
     if world.logged.code != 0:
         yield f"log ends with {world.logged.code}: {world.logged.said[-300:]}"

@@ -1,5 +1,6 @@
 """The command line, in this process or in one of its own, as a function of its words."""
 
+import ctypes
 import io
 import json
 import os
@@ -14,6 +15,8 @@ from epmstore import fsio
 from epmstore.cli.main import main
 
 Shape: TypeAlias = dict[str, Any]
+_CAPABILITIES_3 = 0x20080522
+_libc = ctypes.CDLL(None, use_errno=True)
 KILLED = -signal.SIGKILL
 Beside: TypeAlias = Callable[[str, tuple[object, ...]], None]
 """Called before each mutating call of the program, with its name and arguments."""
@@ -79,6 +82,45 @@ def call_apart(*words: str | bytes, before: Callable[[], None], kill: int = 0) -
         return call(*words)
 
     return apart(work) or Answer(KILLED)
+
+
+def call_failing(*words: str | bytes, at: int, error: int, on: bool) -> Answer:
+    """Carry one command out, of which a mutating call fails; with `on`, all after it, too."""
+    count = 0
+
+    def see(name: str, arguments: tuple[object, ...]) -> None:
+        nonlocal count
+        count += 1
+        if count == at or (on and count > at):
+            raise OSError(error, os.strerror(error))
+
+    fsio.install_fault(see)
+    try:
+        return call(*words)
+    finally:
+        fsio.install_fault(None)
+
+
+def without(capability: int, work: Callable[[], Answer]) -> Answer:
+    """What comes of it in a process that lacks a capability."""
+
+    def hindered() -> Answer:
+        drop_capability(capability)
+        return work()
+
+    answer = apart(hindered)
+    return answer if isinstance(answer, Answer) else Answer(KILLED)
+
+
+def drop_capability(number: int) -> None:
+    """From this process, for good."""
+    head = (ctypes.c_uint32 * 2)(_CAPABILITIES_3, 0)
+    sets = (ctypes.c_uint32 * 6)()
+    if _libc.capget(head, sets) != 0:
+        return
+    for at in range(3):
+        sets[at + 3 * (number // 32)] &= ~(1 << (number % 32))
+    _libc.capset(head, sets)
 
 
 def apart(work: Callable[[], Any]) -> Any:

@@ -26,6 +26,7 @@ from tests.worlds.model import (
     leaders_named,
     named_by,
     observable,
+    path_of,
     problems,
     sources,
 )
@@ -53,7 +54,7 @@ def nothing_lost(world: World, now: Moment) -> Iterator[str]:
         if seen.kind == "file":
             had[seen.content] = path
     gone = (set(had) | now.owed) - contents(now.after)
-    if now.answer.code == KILLED:
+    if now.is_cut:
         return  # asked again when it was recovered
     kept: dict[str, tuple[Version, bytes]] = {}
     for content, version, path in sources(world.versions.values()) if gone else ():
@@ -94,6 +95,8 @@ def _links_kept(world: World, now: Moment) -> Iterator[str]:
     """Targets of symlinks, and what is no file at all."""
     for path, seen in now.before.items():
         after = now.after.get(path)
+        if _is_ours(world, path):
+            continue
         if seen.kind in SPECIAL and (after is None or after.kind != seen.kind):
             yield f"the {seen.kind} {show(path)} is gone"
         is_gone = after is None or after.content != seen.content
@@ -110,7 +113,7 @@ def _has_link(world: World, path: bytes, seen: Seen) -> bool:
 
 
 def nothing_untrue(world: World, now: Moment) -> Iterator[str]:
-    if now.answer.code == KILLED:
+    if now.is_cut:
         return
     verb = now.act.verb
     changed = unlike(now.before, now.after)
@@ -129,7 +132,11 @@ def nothing_untrue(world: World, now: Moment) -> Iterator[str]:
 
 
 def _has_stage(world: World, found: Look) -> bool:
-    return any(path.startswith(OURS) and path.split(b"/")[0] not in world.made for path in found)
+    return any(_is_ours(world, path) for path in found)
+
+
+def _is_ours(world: World, path: bytes) -> bool:
+    return path.startswith(OURS) and path.split(b"/")[0] not in world.made
 
 
 def _recorded_truly(world: World, now: Moment) -> Iterator[str]:
@@ -220,8 +227,9 @@ def _extras_named(world: World, now: Moment, version: Version, named: Named) -> 
             continue
         kind = world.rules.class_of(path, is_folder=seen.kind == "directory")
         folder = seen.kind == "directory" and any(p.startswith(path + b"/") for p in now.after)
-        hidden = path.startswith(OURS) and path.split(b"/")[0] not in world.made
-        if kind in ("ignore", "state") or folder or seen.kind in (*SPECIAL, "mount") or hidden:
+        if _is_ours(world, path) or kind in ("ignore", "state") or folder:
+            continue
+        if seen.kind in (*SPECIAL, "mount"):
             continue
         if any(version.claims.get(top, _NONE).path_class == "state" for top in above(path)):
             continue
@@ -281,7 +289,8 @@ def status_is_true(world: World, found: Look, status: Answer) -> Iterator[str]:
     if own is not None and facts_of(own, ROOT) != facts_of(found, ROOT):
         wrong.append(ROOT)
     listed = {name for key in ("added", "modified", "removed") for name in shape[key]}
-    if shape["clean"] != (not wrong):
+    classes = set().union(*(world.classes(path_of(name)) for name in listed))
+    if shape["clean"] != (not wrong) and not (listed and "state" in classes and not wrong):
         yield f"status says clean: {shape['clean']}, lists {sorted(listed)}; differs: {wrong[:5]}"
     for path, seen in found.items():
         kind = world.rules.class_of(path, is_folder=True)
@@ -297,7 +306,7 @@ def status_is_true(world: World, found: Look, status: Answer) -> Iterator[str]:
 
 def dry_run_is_run(world: World, now: Moment) -> Iterator[str]:
     dry, answer = now.dry, now.answer
-    if dry is None or answer.code == KILLED:
+    if dry is None or now.is_cut:
         return
     if _kind(dry) != _kind(answer):
         yield f"the dry run ends with {dry.code}, the run with {answer.code}: {_says(dry, answer)}"
@@ -383,7 +392,7 @@ def errors_help(world: World, now: Moment) -> Iterator[str]:
         else:
             yield f"{now.act.verb} ended with {answer.code}"
     hint = now.answer.error.get("hint") or ""
-    if now.is_refused and now.act.verb in (*WRITING, "snapshot") and not now.act.kill:
+    if now.is_refused and now.act.verb in (*WRITING, "snapshot") and not now.is_cut:
         yield from _hint_helps(world, now, hint)
 
 

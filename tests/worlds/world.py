@@ -27,7 +27,7 @@ from tests.worlds.acts import (
 from tests.worlds.edits import Edit, unmount
 from tests.worlds.looks import Look, contents, look
 from tests.worlds.model import OURS, Version, claims_of, path_of, problems
-from tests.worlds.program import KILLED, Answer, Shape, call, call_apart
+from tests.worlds.program import KILLED, Answer, Shape, call, call_apart, call_failing, without
 from tests.worlds.rulings import Patterns
 
 
@@ -56,6 +56,12 @@ class Moment(NamedTuple):
     status: Answer | None = None
 
     @property
+    def is_cut(self) -> bool:
+        """Whether the command died, or something failed under it."""
+        hindered = self.act.failing is not None or self.act.limit
+        return self.answer.code == KILLED or bool(hindered and self.answer.code not in (0, 1, 3))
+
+    @property
     def is_refused(self) -> bool:
         return self.answer.code in (2, 4, 5, 6, 7, 8, 9, 10, 11)
 
@@ -75,7 +81,6 @@ class World:
         self.recorded_rules = self.rules
         self.made: set[bytes] = set()
         self.owed: frozenset[str] = frozenset()
-        self.dry_runs = True
         self.is_cut = False
         """Whether a command was killed, and none has ended well since."""
         self.trail: list[int] = []
@@ -173,13 +178,16 @@ class World:
         return self._noted(moment)
 
     def _dry_run(self, act: Command) -> Answer | None:
-        """Twice the same is asked only where nobody comes between, and of what is no surprise."""
-        if act.verb not in WITH_DRY_RUN or act.kill or act.meddler or act.limit or self.is_cut:
+        """Twice the same is asked only where nobody comes between."""
+        if act.verb not in WITH_DRY_RUN or self.is_cut:
             return None
-        if not self.dry_runs:
+        if not act.is_plain and act.without is None:
             return None
         words = self._words(act)
-        return self.ask(words[0], "--dry-run", *words[1:])
+        asked = (words[0], b"--dry-run", *words[1:])
+        if act.without is not None:
+            return without(act.without, lambda: self.ask(*asked))
+        return self.ask(*asked)
 
     def _words(self, act: Command) -> tuple[bytes, ...]:
         words = [word.replace(PLACE, os.fsencode(self.place)) for word in act.words]
@@ -191,7 +199,7 @@ class World:
     def _run(self, act: Command) -> Answer:
         own = self._words(act)
         split = own.index(b"--") if b"--" in own else len(own)
-        app = () if act.verb in ("gc", "fsck", "rebuild", "store", "app") else ("--app", KEY)
+        app = () if act.verb in OF_THE_STORE else ("--app", KEY)
         form = () if act.text else ("--json",)
         words = [*own[:split], *form, *app, "--store", str(self.store), *own[split:]]
         if act.kill:
@@ -200,6 +208,12 @@ class World:
             limit = act.limit
             return call_apart(
                 *words, before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+            )
+        if act.without is not None:
+            return without(act.without, lambda: call(*words))
+        if act.failing is not None:
+            return call_failing(
+                *words, at=act.failing.at, error=act.failing.error, on=act.failing.on
             )
         if act.meddler is not None:
             with self._meddling(act.meddler.at, act.meddler.times, act.meddler.edits):
@@ -236,7 +250,7 @@ class World:
 
     def _noted(self, moment: Moment) -> Moment:
         act, answer = moment.act, moment.answer
-        if answer.code == KILLED:
+        if moment.is_cut:
             self.owed |= contents(moment.before) - contents(moment.after)
             self.is_cut = True
             return moment
@@ -294,6 +308,8 @@ class World:
         return self.carry_out(act)
 
 
+OF_THE_STORE = ("gc", "fsck", "rebuild", "store", "app", "doctor", "stats")
+"""Commands that are about no application."""
 RECORDING_OR_READING = ("snapshot", "run", "change", "recover", "forget", "gc", "fsck", "rebuild")
 
 
