@@ -83,8 +83,8 @@ class History:
         if info is None or not info.restorable:
             raise NotRestorableError(
                 f"the contents of version {version} were forgotten",
-                hint="`epmstore unforget` brings it back until `epmstore gc` has run;"
-                " `epmstore log` shows which versions can be restored",
+                hint=f"`epmstore unforget {version} --app {self.app.key}` brings it back until"
+                " `epmstore gc` has run; `epmstore log` shows which versions can be restored",
                 app=self.app.key,
                 version=version,
             )

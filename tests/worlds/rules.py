@@ -399,13 +399,14 @@ def errors_help(world: World, now: Moment) -> Iterator[str]:
 def _hint_helps(world: World, now: Moment, hint: str) -> Iterator[str]:
     """A command that a hint gives word for word is carried out: then the error comes no more."""
     found = re.search(r"(?:^|: |`)epmstore ([a-z][^`;]*)", hint)
-    if found is None or re.search(r"[A-Z]{3}|--app", found[1]) or "--help" in found[1]:
+    if found is None or re.search(r"[A-Z]{3}|--help", found[1]):
         return
     words = shlex.split(found[1])
     if words[0] not in REMEDIES:
         return
-    world.ask(*words)
-    again = world._run(now.act)
+    if world.program(*words).code != 0:
+        return
+    again = world.repeat(now.act)
     if again.error.get("message") == now.answer.error.get("message"):
         yield f"`epmstore {found[1]}` was done, and again: {again.error['message']}"
 

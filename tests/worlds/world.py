@@ -220,6 +220,11 @@ class World:
                 return call(*words)
         return call(*words)
 
+    def repeat(self, act: Command) -> Answer:
+        """The same once more; nobody notes what comes of it."""
+        self._seen = None
+        return self._run(act)
+
     @contextmanager
     def _meddling(self, at: int, times: int, edits: tuple[Edit, ...]) -> Iterator[None]:
         """Whenever a folder is listed, somebody may come before."""
