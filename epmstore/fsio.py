@@ -21,6 +21,7 @@ DirFd: TypeAlias = int
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 UNNAMED = os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC
 PRIVATE = 0o700
 """The mode of what nobody else may look into."""
@@ -75,6 +76,11 @@ def open_directory(name: str | bytes, parent: DirFd) -> DirFd:
 def open_file(name: str | bytes, parent: DirFd) -> int:
     """For reading; does not hang on a FIFO and does not follow a symlink."""
     return os.open(name, READ, dir_fd=parent)
+
+
+def open_place(name: str | bytes, parent: DirFd) -> int:
+    """For `fstat` and `set_opened_times` only; takes no permission, and follows no symlink."""
+    return os.open(name, PLACE, dir_fd=parent)
 
 
 def lstat(name: str | bytes, parent: DirFd) -> os.stat_result:
@@ -251,6 +257,12 @@ def set_named_mode(name: str, parent: DirFd, mode: int) -> None:
     """Of a socket or folder of ours. In a folder of ours alone: it would follow a symlink."""
     _before("chmod", name, parent, mode)
     os.chmod(name, mode, dir_fd=parent)
+
+
+def set_opened_times(fd: int, mtime_ns: int) -> None:
+    """As `set_times`, of what is open only as a place (`open_place`)."""
+    _before("utime", fd, mtime_ns)
+    os.utime(f"/proc/self/fd/{fd}", ns=(mtime_ns, mtime_ns))
 
 
 def set_times(fd: int, mtime_ns: int) -> None:

@@ -8,12 +8,13 @@ finishing twice records once.
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
 from epmstore import fsio
 from epmstore.catalog.model import Counts, HoldRecord, VersionPart, VersionRecord
+from epmstore.checkout.anew import Caller, intruders, with_copies
 from epmstore.checkout.journal import Header, Journal, Loaded
 from epmstore.checkout.plan import Step
 from epmstore.checkout.stage import (
@@ -76,10 +77,11 @@ class Applier:
 
     def apply(self, header: Header, steps: Sequence[Step]) -> Applied:
         """Raises OSError, DamagedError, BlobNotFoundError; before STAGED nothing is changed."""
+        steps, copies = with_copies(steps, Caller.now(), intruders(steps))
         with self._store.keep_packs():
             self._in_journal(lambda: self._journal.begin(header, steps))
             try:
-                staged, proof = self._stage(header, steps)
+                staged, proof = self._stage(header, steps, copies)
                 self._in_journal(
                     lambda: self._journal.reach(
                         "STAGED", inodes=staged.inodes, refused=staged.refused
@@ -164,7 +166,9 @@ class Applier:
                 root=header.root,
             )
 
-    def _stage(self, header: Header, steps: Sequence[Step]) -> tuple[Staged, Proof]:
+    def _stage(
+        self, header: Header, steps: Sequence[Step], copies: Collection[int]
+    ) -> tuple[Staged, Proof]:
         stage_fd = make_stage(self._root.fd, header.stage)
         try:
             proof = Proof.of(os.fstat(stage_fd))
@@ -177,6 +181,7 @@ class Applier:
                 stage_fd,
                 steps,
                 self._store,
+                copies=copies,
                 privileged=self._privileged,
                 progress=self._progress,
             )

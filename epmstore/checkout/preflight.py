@@ -13,6 +13,7 @@ import msgspec
 
 from epmstore import fsio
 from epmstore.blobs.interface import BlobReader
+from epmstore.checkout.anew import Caller, identity_of, is_made_anew, rightful_writers
 from epmstore.checkout.plan import Plan, Step
 from epmstore.checkout.stage import is_staged
 from epmstore.errors import (
@@ -71,6 +72,7 @@ def preflight(
     identities = _check_files(root_fd, plan.steps)
     if in_use:
         _check_holders(identities, terms)
+        _check_writers(plan.steps)
 
 
 def _check_filesystem(root_fd: int, terms: Terms) -> None:
@@ -100,7 +102,9 @@ def _check_contents(steps: Sequence[Step], blobs: BlobReader) -> None:
 
 
 def _check_space(root_fd: int, steps: Sequence[Step]) -> None:
-    sizes = [  # of what has holes, nobody knows how much is written
+    caller = Caller.now()
+    sizes = [step.seen.size for step in steps if step.seen and is_made_anew(step, caller)]
+    sizes += [  # of what has holes, nobody knows how much is written
         step.content.size
         for step in steps
         if step.content is not None and step.new is not None and not step.new.sparse
@@ -115,7 +119,7 @@ def _check_space(root_fd: int, steps: Sequence[Step]) -> None:
             needed=needed,
             free=free,
         )
-    inodes = 1 + sum(is_staged(step) or step.op == "mkdir" for step in steps)
+    inodes = 1 + sum(is_staged(step) or is_made_anew(step, caller) for step in steps)
     if found.f_files and inodes > found.f_ffree:
         raise DiskFullError(
             f"the plan needs {inodes:,} inodes on the root's file system,"
@@ -202,6 +206,22 @@ def _check_holders(identities: dict[tuple[int, int], RelPath], terms: Terms) -> 
     if fast and not terms.live:
         hint = "stop them, or use --live: they go on with the old files until they restart"
         raise _in_use(fast, identities, "in use", hint)
+
+
+def _check_writers(steps: Iterable[Step]) -> None:
+    """Of files that get another owner or other rights, and are made anew for that: who may write to
+    them as they are to be must not go on with the old ones.
+    """
+    caller = Caller.now()
+    wanted = {
+        identity: step
+        for step in steps
+        if is_made_anew(step, caller) and (identity := identity_of(step)) is not None
+    }
+    found = rightful_writers({i: one.new for i, one in wanted.items() if one.new is not None})
+    if found:
+        paths = {holder.identity: wanted[holder.identity].path for holder in found}
+        raise _in_use(found, paths, "open for writing", "stop them, then try again")
 
 
 def _in_use(

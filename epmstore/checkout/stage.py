@@ -9,16 +9,18 @@ Each step that makes an inode has a slot there, named by its number.
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+import stat
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 
 import msgspec
 
 from epmstore import fsio
-from epmstore.checkout.files import POOL_FROM, NewFile, make_files, wait_for_writers
+from epmstore.checkout.files import POOL_FROM, FileMaker, NewFile, make_files, wait_for_writers
 from epmstore.checkout.plan import Step
 from epmstore.digest import identify_stream
 from epmstore.errors import ChangedError
@@ -60,7 +62,7 @@ class Staged(msgspec.Struct, frozen=True):
 
 def is_staged(step: Step) -> bool:
     """Whether a step has a new inode in its slot."""
-    return step.op in ("put", "retype") and step.new is not None and step.new.kind != "directory"
+    return step.op in ("put", "retype", "mkdir") and step.new is not None
 
 
 def make_stage(root_fd: int, name: str) -> int:
@@ -134,13 +136,18 @@ def stage(
     steps: Sequence[Step],
     store: Store,
     *,
+    copies: Collection[int] = (),
     privileged: bool,
     progress: Progress,
 ) -> Staged:
-    """Fill the slots and make them durable. Raises OSError, DamagedError, BlobNotFoundError."""
-    stager = _Stager(stage_fd, steps, privileged, progress)
+    """Fill the slots and make them durable. Those of the steps numbered in `copies` get what the
+    file has now. Raises OSError, DamagedError, BlobNotFoundError, ChangedError.
+    """
+    stager = _Stager(stage_fd, steps, copies, privileged, progress)
     progress.begin("staging", files=len(stager.numbers), size=stager.size)
+    stager.folders()
     stager.symlinks()
+    stager.copies(root_fd)
     stager.files(store)
     stager.links(root_fd)
     if stager.syncs_each:
@@ -153,10 +160,16 @@ def stage(
 
 class _Stager:
     def __init__(
-        self, stage_fd: int, steps: Sequence[Step], privileged: bool, progress: Progress
+        self,
+        stage_fd: int,
+        steps: Sequence[Step],
+        copies: Collection[int],
+        privileged: bool,
+        progress: Progress,
     ) -> None:
         self._stage_fd = stage_fd
         self._steps = steps
+        self._copies = copies
         self._privileged = privileged
         self._progress = progress
         self.numbers = [n for n, step in enumerate(steps) if is_staged(step)]
@@ -168,6 +181,12 @@ class _Stager:
         self.syncs_each = len(self.numbers) < SYNCFS_FROM and not has_links and not is_shared
         self.refused: list[Refused] = []
         self._inodes: dict[int, int] = {}
+
+    def folders(self) -> None:
+        """Private, until what is in them is there."""
+        for number in self.numbers:
+            if self._entry(number).kind == "directory":
+                fsio.make_directory(str(number), self._stage_fd)
 
     def symlinks(self) -> None:
         for number in self.numbers:
@@ -183,9 +202,7 @@ class _Stager:
     def files(self, store: Store) -> None:
         """Contents in the order in which the store reads them best."""
         wanted = {
-            RelPath(str(number)): number
-            for number in self.numbers
-            if self._entry(number).content is not None and self._steps[number].link is None
+            RelPath(str(number)): number for number in self.numbers if self._is_stored(number)
         }
         done = make_files(
             self._stage_fd,
@@ -198,6 +215,28 @@ class _Stager:
         for slot, made in done:
             self._note(slot.entry, made.refused)
             self._inodes[wanted[slot.path]] = made.inode
+
+    def _is_stored(self, number: int) -> bool:
+        """Whether a slot is filled from the store."""
+        has_own = self._steps[number].link is None and number not in self._copies
+        return has_own and self._entry(number).content is not None
+
+    def copies(self, root_fd: int) -> None:
+        """Files that get other metadata, with what is in them now."""
+        with (
+            FolderCache(root_fd) as folders,
+            FileMaker(self._stage_fd, privileged=self._privileged, syncs=self.syncs_each) as maker,
+        ):
+            for number in sorted(self._copies):
+                step, entry = self._steps[number], self._entry(number)
+                with _opened(folders, step) as (fd, found):
+                    kept = msgspec.structs.replace(entry, mtime_ns=found.st_mtime_ns)
+                    wanted = kept if entry.mtime_ns is None else entry
+                    chunks = _checked(step, fd, found)
+                    made = maker.make(NewFile(RelPath(str(number)), wanted), chunks)
+                self._note(entry, made.refused)
+                self._inodes[number] = made.inode
+                self._progress.advance(files=1)
 
     def links(self, root_fd: int) -> None:
         """Hard links, to the slot of their first path or to the file that stays."""
@@ -247,6 +286,51 @@ class _Stager:
     def _note(self, entry: Entry, what: list[str]) -> None:
         if what:
             self.refused.append(Refused(entry.path, tuple(what)))
+
+
+@contextlib.contextmanager
+def _opened(folders: FolderCache, step: Step) -> Iterator[tuple[int, os.stat_result]]:
+    """The file that a step is about, open. Raises ChangedError if it is not the one in the plan."""
+    folder, name = split(step.path)
+    try:
+        fd = fsio.open_file(name, folders.open(folder))
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+            raise
+        raise _written(step.path) from error
+    try:
+        found, seen = os.fstat(fd), step.seen
+        is_same = seen is not None and (found.st_dev, found.st_ino) == (seen.dev, seen.ino)
+        if not is_same or not stat.S_ISREG(found.st_mode):
+            raise _written(step.path)
+        yield fd, found
+    finally:
+        os.close(fd)
+
+
+def _checked(step: Step, fd: int, found: os.stat_result) -> Iterator[bytes]:
+    """What an open file holds, in pieces. After the last one, raises ChangedError unless it held
+    still and is what the step says.
+    """
+    digest, size = hashlib.sha256(), 0
+    try:
+        for chunk in SteadyStream(step.path, fd, found).chunks():
+            digest.update(chunk)
+            size += len(chunk)
+            yield chunk
+    except UnreadError as error:
+        raise _written(step.path) from error
+    content = None if step.new is None else step.new.content
+    if content is not None and (content.size, content.sha256) != (size, digest.digest()):
+        raise _written(step.path)
+
+
+def _written(path: RelPath) -> ChangedError:
+    return ChangedError(
+        f"somebody writes to {path!r}, or replaces it: its owner or its rights are to change",
+        hint="nothing was changed; stop that, and try again",
+        path=path,
+    )
 
 
 def remove_stage(root_fd: int, name: str, proof: Proof | None) -> None:

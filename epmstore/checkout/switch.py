@@ -11,12 +11,13 @@ unforeseen stands (a folder instead of a file) is left alone and named.
 import errno
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import count, takewhile
 
 import msgspec
 
 from epmstore import fsio
+from epmstore.checkout.anew import Caller, gives_privilege, identity_of, intruders
 from epmstore.checkout.plan import Seen, Step
 from epmstore.checkout.stage import Refused
 from epmstore.digest import identify_stream
@@ -26,7 +27,8 @@ from epmstore.scan.apply import apply_link_metadata, apply_metadata
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.problem import UnreadError
 from epmstore.scan.steady import SteadyStream
-from epmstore.scan.xattrs import NOT_PERMITTED
+from epmstore.scan.walk import Identity
+from epmstore.scan.xattrs import NOT_PERMITTED, read_xattrs
 
 ASIDE = ".old"
 """Suffix of the slot for what was there, on file systems that cannot exchange two names."""
@@ -36,6 +38,8 @@ GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 FORBIDDEN = "not permitted"
 TAKEN = "something else took its name meanwhile"
 WRITTEN = "somebody wrote to it meanwhile"
+RISKY = "its owner, its rights or its names changed meanwhile"
+HELD = "somebody who may not write to it has it open for writing"
 
 
 class Switched(msgspec.Struct, frozen=True):
@@ -67,13 +71,14 @@ def switch(
 ) -> Switched:
     """Do every step that is not done yet. Raises OSError; then it can be run again."""
     progress.begin("switching", files=len(steps))
+    held = intruders(steps)
     with FolderCache(root_fd) as folders:
-        switcher = _Switcher(folders, stage_fd, inodes, privileged)
+        switcher = _Switcher(folders, stage_fd, inodes, privileged, held)
         for number, step in enumerate(steps):
             switcher.do(number, step)
             progress.advance(files=1)
-        for step in reversed(steps):
-            switcher.finish_folder(step)
+        for number, step in reversed(list(enumerate(steps))):
+            switcher.finish_folder(number, step)
     progress.end()
     return Switched(switcher.doubtful, switcher.left, switcher.refused)
 
@@ -85,11 +90,14 @@ class _Switcher:
         stage_fd: int,
         inodes: Mapping[int, int],
         privileged: bool,
+        held: Collection[Identity],
     ) -> None:
         self._folders = folders
         self._stage_fd = stage_fd
         self._inodes = inodes
         self._privileged = privileged
+        self._held = held
+        self._caller = Caller.now()
         self.doubtful: set[int] = set()
         self.left: dict[RelPath, str] = {}
         self.refused: list[Refused] = []
@@ -103,14 +111,14 @@ class _Switcher:
         except PermissionError:  # asked before, and still: going back is not possible any more
             self.left[step.path] = FORBIDDEN
 
-    def finish_folder(self, step: Step) -> None:
+    def finish_folder(self, number: int, step: Step) -> None:
         """What a folder finally looks like: its owner may shut us out, so it comes last, deepest
         first.
         """
         if _makes_folder(step) and step.path not in self.left:
             parent = self._folder_of(step)
             if parent is not None:
-                self._set(parent, split(step.path)[1], step)
+                self._set_folder(number, parent, split(step.path)[1], step)
 
     def _folder_of(self, step: Step) -> int | None:
         try:
@@ -123,7 +131,7 @@ class _Switcher:
             return None
 
     def _do(self, number: int, parent: int, name: str, step: Step) -> None:
-        if step.op == "mkdir":
+        if step.op == "mkdir" and number not in self._inodes:  # as older releases staged
             self._make_folder(parent, name, step)
         elif step.op == "rmdir":
             self._remove_folder(parent, name, step)
@@ -169,7 +177,7 @@ class _Switcher:
             _rename_new(slot, self._stage_fd, name, parent)
 
     def _replace(self, number: int, parent: int, name: str, step: Step) -> None:
-        if _makes_folder(step):
+        if _makes_folder(step) and number not in self._inodes:
             self._take_away(number, parent, name, step)
             if step.path not in self.left:
                 self._make_folder(parent, name, step)
@@ -185,7 +193,7 @@ class _Switcher:
             return
         if found is None:
             _rename_new(str(number), self._stage_fd, name, parent)
-        elif found.st_ino == slot.st_ino:
+        elif found.st_ino == slot.st_ino and not _makes_folder(step):
             fsio.unlink(str(number), self._stage_fd)  # a hard link that is there already
         elif _is_recorded(found):
             self._exchange(number, name, parent, step, found)
@@ -224,27 +232,125 @@ class _Switcher:
         return True
 
     def _set(self, parent: int, name: str, step: Step) -> None:
+        """Set in place what gives nobody anything (see anew.py), of the very file in the plan."""
         assert step.new is not None, "what is set is known"
         found = _lstat(name, parent)
         if found is None or _kind(found) != step.new.kind:
             self.left.setdefault(step.path, TAKEN)
+        elif step.new.kind == "symlink":
+            self._set_link(parent, name, step)
+        elif not self._set_only_mtime(parent, name, step):
+            self._set_file(parent, name, step)
+
+    def _set_file(self, parent: int, name: str, step: Step) -> None:
+        assert step.new is not None, "what is set is known"
+        fd = self._open(fsio.open_file, parent, name, step)
+        if fd is None:
             return
-        if _set_only_mtime(parent, name, step, found):
-            return
-        if step.new.kind == "symlink":
-            if os.readlink(name, dir_fd=parent) != step.new.target:
-                self.left[step.path] = WRITTEN
-                return
-            refused = apply_link_metadata(parent, name, step.new, self._privileged)
+        try:
+            why = self._why_not(fd, step)
+            if why is None:
+                self._note(step, apply_metadata(fd, step.new, self._privileged))
+            else:
+                self.left[step.path] = why
+        finally:
+            os.close(fd)
+
+    def _open(
+        self, how: Callable[[str, int], int], parent: int, name: str, step: Step
+    ) -> int | None:
+        """A descriptor of what is to be set; null if it is left alone."""
+        try:
+            return how(name, parent)
+        except PermissionError:
+            self.left.setdefault(step.path, FORBIDDEN)
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+            self.left.setdefault(step.path, TAKEN)
+        return None
+
+    def _why_not(self, fd: int, step: Step) -> str | None:
+        """What forbids to set anything of an open file."""
+        found, new = os.fstat(fd), step.new
+        assert new is not None, "what is set is known"
+        identity = (found.st_dev, found.st_ino)
+        if _kind(found) != "file" or identity != identity_of(step):
+            return TAKEN
+        if identity in self._held:
+            return HELD
+        if not _has_content(fd, step):
+            return WRITTEN
+        now = msgspec.structs.replace(
+            new,
+            uid=found.st_uid,
+            gid=found.st_gid,
+            mode=stat.S_IMODE(found.st_mode),
+            xattrs=read_xattrs(fd),
+        )
+        is_risky = found.st_nlink > 1 or gives_privilege(now, new, self._caller)
+        return RISKY if is_risky else None
+
+    def _set_only_mtime(self, parent: int, name: str, step: Step) -> bool:
+        """Set the time of a file, if that is all that it lacks: it is as the scan saw it, and that
+        is as `old` says. False if more is to do, or this is not permitted.
+        """
+        if not _lacks_only_time(step) or step.new is None or step.new.mtime_ns is None:
+            return False
+        fd = self._open(fsio.open_place, parent, name, step)
+        if fd is None:
+            return True
+        try:
+            found = os.fstat(fd)
+            if not _is_seen(step.seen, found) or found.st_nlink > 1:
+                return False
+            fsio.set_opened_times(fd, step.new.mtime_ns)
+        except OSError as error:
+            if error.errno not in NOT_PERMITTED:
+                raise
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+    def _set_link(self, parent: int, name: str, step: Step) -> None:
+        """Of plans that an older release staged: today a symlink is made anew. Its owner stays, for
+        what takes its name in this moment would get it.
+        """
+        assert step.new is not None, "what is set is known"
+        found = fsio.lstat(name, parent)
+        if os.readlink(name, dir_fd=parent) != step.new.target:
+            self.left[step.path] = WRITTEN
+        elif self._privileged and (found.st_uid, found.st_gid) != (step.new.uid, step.new.gid):
+            self.left[step.path] = RISKY
         else:
-            fd = fsio.open_file(name, parent)
-            try:
-                if not _has_content(fd, step):
-                    self.left[step.path] = WRITTEN
-                    return
-                refused = apply_metadata(fd, step.new, self._privileged)
-            finally:
-                os.close(fd)
+            self._note(step, apply_link_metadata(parent, name, step.new, self._privileged))
+
+    def _set_folder(self, number: int, parent: int, name: str, step: Step) -> None:
+        """Who has a folder open, or is in it, may do no more with it than who comes to it by name:
+        so it is set in place, if it is the one that was made here or that the scan saw.
+        """
+        assert step.new is not None, "what is set is known"
+        fd = self._open(fsio.open_directory, parent, name, step)
+        if fd is None:
+            return
+        try:
+            if self._is_the_folder(number, step, os.fstat(fd)):
+                self._note(step, apply_metadata(fd, step.new, self._privileged))
+            else:
+                self.left[step.path] = TAKEN
+        finally:
+            os.close(fd)
+
+    def _is_the_folder(self, number: int, step: Step, found: os.stat_result) -> bool:
+        if step.op == "set":
+            return (found.st_dev, found.st_ino) == identity_of(step)
+        if number in self._inodes:
+            return found.st_ino == self._inodes[number]
+        is_new = found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) == PRIVATE
+        return is_new or _is_as_wanted(found, step)  # as older releases made it
+
+    def _note(self, step: Step, refused: list[str]) -> None:
         if refused:
             self.refused.append(Refused(step.path, tuple(refused)))
 
@@ -374,14 +480,12 @@ def _is_seen(seen: Seen | None, found: os.stat_result) -> bool:
     )
 
 
-def _set_only_mtime(parent: int, name: str, step: Step, found: os.stat_result) -> bool:
-    """Set the time of a file or symlink, if that is all that it lacks: it is as the scan saw it,
-    and that is as `old` says. False if more is to do, or this is not permitted.
-    """
+def _lacks_only_time(step: Step) -> bool:
+    """Whether the file that the plan knows is as wanted, but for its time."""
     old, new = step.old, step.new
-    if old is None or new is None or not _is_seen(step.seen, found):
+    if old is None or new is None:
         return False
-    is_same = (old.mode, old.uid, old.gid, old.xattrs, old.content, old.target) == (
+    return (old.mode, old.uid, old.gid, old.xattrs, old.content, old.target) == (
         new.mode,
         new.uid,
         new.gid,
@@ -389,15 +493,12 @@ def _set_only_mtime(parent: int, name: str, step: Step, found: os.stat_result) -
         new.content,
         new.target,
     )
-    if not is_same or new.mtime_ns is None:
-        return False
-    try:
-        fsio.set_link_times(name, parent, new.mtime_ns)
-    except OSError as error:
-        if error.errno not in NOT_PERMITTED:
-            raise
-        return False
-    return True
+
+
+def _is_as_wanted(found: os.stat_result, step: Step) -> bool:
+    new = step.new
+    is_owned = new is not None and (found.st_uid, found.st_gid) == (new.uid, new.gid)
+    return new is not None and is_owned and stat.S_IMODE(found.st_mode) == new.mode
 
 
 def _has_content(fd: int, step: Step) -> bool:

@@ -12,6 +12,8 @@ import msgspec
 
 from epmstore.scan.walk import Identity
 
+_IDS = (b"Uid:", b"Gid:", b"Groups:")
+"""Of the first two, the last number is the one for file systems."""
 Mode: TypeAlias = Literal["write", "read", "mapped", "executing"]
 
 
@@ -22,6 +24,13 @@ class Holder(msgspec.Struct, frozen=True, gc=False):
     command: str
     identity: Identity
     mode: Mode
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """On whose behalf a process opens files: its user and its groups for that."""
+
+    uid: int
+    gids: frozenset[int]
 
 
 class Holders(msgspec.Struct, frozen=True):
@@ -119,6 +128,18 @@ def flags_of(path: str) -> int:
             if line.startswith(b"flags:"):
                 return int(line.split()[1], 8)
     return 0
+
+
+def credentials(pid: int) -> Credentials | None:
+    """Of a process; null if it has ended."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            lines = [line.split() for line in file]
+    except OSError:
+        return None
+    facts = {words[0]: list(map(int, words[1:])) for words in lines if words[0] in _IDS}
+    uids, gids, groups = (facts.get(name, []) for name in _IDS)
+    return Credentials(uids[-1], frozenset({gids[-1], *groups}))
 
 
 def _command(pid: str) -> str:

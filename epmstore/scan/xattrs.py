@@ -14,9 +14,10 @@ from epmstore import fsio
 from epmstore.tree import Xattrs
 
 ACLS = ("system.posix_acl_access", "system.posix_acl_default")
+CAPABILITY = "security.capability"
 _RECORDED = ("user.", "trusted.", "security.")
 # The kernel sets other security labels by its own policy; one that we did not record stays.
-_REMOVABLE = ("user.", "trusted.", "security.capability")
+_REMOVABLE = ("user.", "trusted.", CAPABILITY)
 
 XATTRS_MAX = 1 << 17
 """Bytes of all recorded attributes of one path, names included: the paths of one catalog line must

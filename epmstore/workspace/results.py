@@ -67,16 +67,22 @@ def recovered_result(key: str, applied: Applied, hooks: Sequence[HookRun] = ()) 
 
 
 def _left(applied: Applied | None) -> Iterator[tuple[RelPath, str]]:
-    """What somebody else had changed meanwhile: it stays as that."""
-    for path, why in applied.left.items() if applied is not None else ():
-        if why != FORBIDDEN:
+    """What was to go, and somebody else had changed meanwhile: it stays as that."""
+    if applied is None:
+        return
+    wanted = {step.path for step in applied.steps if step.new is not None}
+    for path, why in applied.left.items():
+        if path not in wanted and why != FORBIDDEN:
             yield path, why
 
 
 def _refused(applied: Applied | None) -> Iterator[str]:
-    """What the privilege did not allow, of a path or altogether."""
-    for path, why in applied.left.items() if applied is not None else ():
-        if why == FORBIDDEN:
+    """What is not as it was to be: left alone, or what the privilege did not allow of it."""
+    if applied is None:
+        return
+    extra = {path for path, _ in _left(applied)}
+    for path, why in applied.left.items():
+        if path not in extra:
             yield f"{path}: {why}"
-    for one in applied.refused if applied is not None else ():
+    for one in applied.refused:
         yield f"{one.path}: {', '.join(one.what)}"
