@@ -70,7 +70,11 @@ def make_directories(path: Path, mode: int = 0o700) -> None:
 
 
 def remove_file(path: Path) -> None:
-    """`path` is gone, durably; nothing happens if it was not there. Raises OSError."""
+    """`path` is gone, durably; nothing happens if it was not there, nor its folder. Raises
+    OSError.
+    """
+    if not path.parent.is_dir():
+        return
     with directory(path.parent) as parent:
         with contextlib.suppress(FileNotFoundError):
             fsio.unlink(path.name, parent)
@@ -81,8 +85,11 @@ def retire(path: Path, folder: Path) -> None:
     """Move a file of ours to another folder of the same file system, durably; its name gets a
     suffix.
 
-    Nothing happens if it is not there. Raises OSError.
+    Nothing happens if it is not there, nor its folder. Raises OSError.
     """
+    if not path.parent.is_dir():
+        return
+    make_directories(folder)
     with directory(path.parent) as source, directory(folder) as target:
         try:
             fsio.rename(path.name, source, f"{path.name}.{secrets.token_hex(4)}", target)

@@ -203,6 +203,11 @@ class Contents:
         for file, record in self._lost:
             self._salvage_deltas(file, record)
 
+    def whole(self) -> list[tuple[bytes, int]]:
+        """(SHA-256, size) of everything that is not only a part of something."""
+        parts = {part for found in self._places.values() for place in found for part in place.parts}
+        return [(key, found[0].size) for key, found in self._places.items() if key not in parts]
+
     def read(self, sha256: bytes, size: int) -> bytes:
         """A content or part that is at most `LARGEST_FRAME` long. Raises KeyError, Damage."""
         return b"".join(self.stream(sha256, size))
@@ -432,50 +437,66 @@ class Version(NamedTuple):
 
 
 class History:
-    """A catalog, folded up to a version; `problem` is what stopped the reading early."""
+    """A catalog, folded up to a version. Every record vouches for itself: what is damaged is
+    stepped over and named in `problems`, what is sound behind it is read. Whether the tree of a
+    version lacks anything is told by its sum.
+    """
 
     def __init__(self, path: str, until: int | None = None) -> None:
         self.versions: list[Version] = []
         self.forgotten: set[int] = set()
         self.purged: set[str] = set()
         self.tags: dict[str, int] = {}
+        self.gaps: list[str] = []
         self.tree: dict[bytes, Entry] = {}
         self.sum_is_right = until is None
-        self.problem: str | None = None
+        self.problems: list[str] = []
+        self._name = os.path.basename(path)
         self._until = until
         self._run: list[dict[str, Any]] = []
         fd = os.open(path, READ)
         try:
             self._read(fd, os.fstat(fd).st_size)
-        except Damage as error:
-            self.problem = f"{os.path.basename(path)}: {error}"
-        except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            self.problem = f"{os.path.basename(path)}: no sense in a line: {error!r}"
         finally:
             os.close(fd)
 
     def _read(self, fd: int, size: int) -> None:
         at, before, number = 0, "0" * 64, 0
-        while at < size:
-            record = read_record(fd, at, size)
-            if record.kind != b"L":
-                raise Damage(f"the record at byte {at} is no catalog line")
-            plain = unzip(record.body, record.number)
-            line = json.loads(plain)
-            if line["prev"] != before or line["seq"] != number:
-                raise Damage(f"the line at byte {at} does not follow the one before it")
-            if line.get("format", 1) != 1:
-                raise Damage(f"the line at byte {at} is of format {line['format']}")
-            self._take(line)
-            at, before, number = record.end, hashlib.sha256(plain).hexdigest(), number + 1
+        for record in walk(fd, size):
+            if record.at != at:
+                self._problem(f"bytes {at} to {record.at} are damaged")
+            at = record.end
+            try:
+                plain, line = self._line(record)
+                if line["prev"] != before or line["seq"] != number:
+                    self._problem(f"the line at byte {record.at} does not follow the one before it")
+                before, number = hashlib.sha256(plain).hexdigest(), line["seq"] + 1
+                self._take(line)
+            except Damage as error:
+                self._problem(str(error))
+            except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+                self._problem(f"no sense in the line at byte {record.at}: {error!r}")
+        if at < size or not size:
+            what = f"from byte {at} on it is damaged, or was cut short" if size else "it is empty"
+            self._problem(what)
+        self._end_run()
+
+    def _line(self, record: Record) -> tuple[bytes, dict[str, Any]]:
+        if record.kind != b"L":
+            raise Damage(f"the record at byte {record.at} is no catalog line")
+        plain = unzip(record.body, record.number)
+        line = json.loads(plain)
+        if line.get("format", 1) != 1:
+            raise Damage(f"the line at byte {record.at} is of format {line['format']}")
+        return plain, line
+
+    def _problem(self, text: str) -> None:
+        self.problems.append(f"{self._name}: {text}")
 
     def _take(self, line: dict[str, Any]) -> None:
         kind = line["type"]
         if kind == "version":
-            self._run.append(line)
-            if line.get("part", 1) == line.get("parts", 1):
-                self._take_version(self._run)
-                self._run = []
+            self._take_part(line)
         elif kind == "forget":
             self.forgotten.update(line["versions"])
         elif kind == "unforget":
@@ -488,12 +509,35 @@ class History:
                 self.tags[line["name"]] = line["version"]
         elif kind == "label":
             self._label(line)
+        elif kind == "gap" and line.get("first") is not None:
+            self.gaps.append(f"versions {line['first']} to {line['last']} were lost once")
+
+    def _take_part(self, line: dict[str, Any]) -> None:
+        """One line of a version, which counts when the last one is there."""
+        part, parts, number = line.get("part", 1), line.get("parts", 1), line["version"]
+        if part == 1:
+            self._end_run()
+            if self.versions and number <= self.versions[-1].number:
+                raise Damage(f"version {number} behind {self.versions[-1].number}")
+        elif not self._run or (number, part) != (self._run[0]["version"], len(self._run) + 1):
+            self._end_run()
+            raise Damage(f"part {part} of version {number} is alone")
+        self._run.append(line)
+        if part == parts:
+            run, self._run = self._run, []
+            self._take_version(run)
+
+    def _end_run(self) -> None:
+        if self._run:
+            self._problem(f"version {self._run[0]['version']} is not complete")
+            self._run = []
 
     def _label(self, line: dict[str, Any]) -> None:
-        old = self.versions[line["version"] - self.versions[0].number]
+        at = [one.number for one in self.versions].index(line["version"])
+        old = self.versions[at]
         label = "; ".join(filter(None, [old.label, line.get("label")])) or None
         new = old._replace(kind=line.get("kind", "change"), label=label)
-        self.versions[line["version"] - self.versions[0].number] = new
+        self.versions[at] = new
 
     def _take_version(self, run: list[dict[str, Any]]) -> None:
         first = run[0]
@@ -510,12 +554,17 @@ class History:
 
     def _apply(self, line: dict[str, Any]) -> None:
         tree = self.tree
-        for path in line.get("removed") or ():
-            del tree[path_from_json(path)]
         come = dict(entries(line))
+        gone = [path_from_json(text) for text in line.get("removed") or ()]
+        known = {*map(path_from_json, line.get("meta") or ()), *gone}
+        if not (self.problems or self.gaps or known <= tree.keys()):
+            raise Damage(f"version {line['version']} speaks of what is not there before it")
         for text, facts in (line.get("meta") or {}).items():
             path = path_from_json(text)
-            come[path] = read_facts("file", facts, line, tree[path].content)
+            before = tree.get(path)  # it may be lost with a line before: the sum will tell
+            come[path] = read_facts("file", facts, line, before and before.content)
+        for path in gone:
+            tree.pop(path, None)
         tree.update(come)
 
 
@@ -805,6 +854,7 @@ def extract(options: argparse.Namespace) -> int:
     wanted = find_version(history, options.version)
     history = open_history(options.store, options.app, wanted)
     if not history.sum_is_right:
+        report(history)
         say(f"the tree of version {wanted} does not have the recorded sum")
         if not options.anyway:
             raise Trouble(6, "it may be wrong; --anyway writes it out nevertheless")
@@ -813,25 +863,26 @@ def extract(options: argparse.Namespace) -> int:
         raise Trouble(5, f"no such path in version {wanted}")
     writer = Writer(Contents(options.store), history.purged, options.target)
     writer.write(tree)
-    for path, why in writer.missing:
-        say(f"not restored: {shown(path)}: {why}")
-    print(f"version {wanted}: {writer.files} files, {len(writer.missing)} not restored")
     hollow = {path for path, entry in tree.items() if entry.path_class in NOT_STORED}
     lost = [path for path, _ in writer.missing if path not in hollow]
-    return 3 if lost or not history.sum_is_right else report(history)
+    for path, why in writer.missing:
+        say(f"{'left out' if path in hollow else 'not restored'}: {shown(path)}: {why}")
+    print(f"version {wanted}: {writer.files} files, {len(lost)} not restored")
+    return 3 if report(history) or lost or not history.sum_is_right else 0
 
 
 def find_version(history: History, text: str) -> int:
     numbers = [found.number for found in history.versions]
     if text == "latest" and numbers:
         return numbers[-1]
-    if text in history.tags:
+    if history.tags.get(text) in numbers:
         return history.tags[text]
     if text.isdigit() and int(text) in numbers:
         return int(text)
     span = f"{numbers[0]} to {numbers[-1]}" if numbers else "none"
-    why = f"; {history.problem}" if history.problem else ""
-    raise Trouble(5, f"no version {text}; there are: {span}{why}")
+    hint = "" if numbers else "; `contents` writes out every content, by its SHA-1"
+    code = 6 if report(history) else 5
+    raise Trouble(code, f"no version {text}; there are: {span}{hint}")
 
 
 def is_within(path: bytes, scope: list[str]) -> bool:
@@ -840,10 +891,49 @@ def is_within(path: bytes, scope: list[str]) -> bool:
 
 
 def report(history: History) -> int:
-    if history.problem is None:
-        return 0
-    say(f"{history.problem}; what comes after it is not read")
-    return 3
+    for text in history.gaps:
+        say(text)
+    for text in history.problems:
+        say(f"{text}; what is behind it is read, and may lack what was lost")
+    return 3 if history.problems else 0
+
+
+def write_contents(options: argparse.Namespace) -> int:
+    """Every content of the packs, whether or not a catalog still names it."""
+    contents = Contents(options.store)
+    os.makedirs(options.target, 0o700, exist_ok=True)
+    if os.listdir(options.target):
+        raise Trouble(2, f"{options.target} is not empty: name a folder that is not there yet")
+    written, lost = 0, 0
+    for sha256, size in contents.whole():
+        try:
+            write_content(contents, sha256, size, options.target)
+            written += 1
+        except (Damage, KeyError, OSError) as error:
+            lost += 1
+            say(f"the content with the SHA-256 {sha256.hex()} cannot be written: {error}")
+    print(f"{written} contents, {lost} damaged")
+    return 3 if lost else 0
+
+
+def write_content(contents: Contents, sha256: bytes, size: int, target: str) -> None:
+    """In a folder by its first two digits, under its SHA-1. Raises KeyError, Damage, OSError."""
+    aside = os.path.join(target, "unfinished")
+    check = hashlib.sha1()
+    try:
+        with open(aside, "wb") as file:
+            for piece in contents.stream(sha256, size):
+                check.update(piece)
+                file.write(piece)
+        sha1 = check.hexdigest()
+        path = os.path.join(target, sha1[:2], sha1)
+        if os.path.exists(path):  # another content with this SHA-1
+            path += f"-{sha256.hex()}"
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        os.rename(aside, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(aside)
 
 
 def shown(raw: bytes) -> str:
@@ -878,6 +968,10 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("paths", nargs="*", help="only these, and what is below them")
     one.add_argument("--anyway", action="store_true", help="even if the tree has a wrong sum")
     one.set_defaults(run=extract)
+    one = commands.add_parser("contents", help="write every content that is stored, by its SHA-1")
+    one.add_argument("store")
+    one.add_argument("target", help="a folder that is empty or not there yet")
+    one.set_defaults(run=write_contents)
     return made
 
 

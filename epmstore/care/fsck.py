@@ -7,7 +7,7 @@ Changes nothing. Findings name the file, the content, and the versions that are 
 import contextlib
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
@@ -49,19 +49,20 @@ def fsck(
     *,
     seed: int | None = None,
     start: float = 0.0,
+    files: Collection[str] = (),
     progress: Progress = SILENT,
 ) -> FsckReport:
     """Check a store. `read_data` is the share of frames (0 to 1) that are read and decoded, and
     whose contents are compared with their digests; `seed` chooses them (null: another share each
     time), and `start` where the share begins: those from 0, 0.1, 0.2
-    ... of one seed are all there is.
+    ... of one seed are all there is. Of `files` (below `packs/`) all is read.
 
     Raises OSError; damage is a finding.
     """
     if seed is None:
         seed = int(store.clock.now() * 1000)
     with store.keep_packs(reading=True):
-        return _Check(store, Choice(read_data, seed, start), progress).run()
+        return _Check(store, Choice(read_data, seed, start, frozenset(files)), progress).run()
 
 
 class Acknowledged(msgspec.Struct, frozen=True):

@@ -54,25 +54,27 @@ def repair(
     read_data: float = 1.0,
     *,
     seed: int | None = None,
+    files: Collection[str] = (),
     progress: Progress = SILENT,
     sources: Sequence[Source] = (),
 ) -> FsckReport:
     """Check as `fsck` does, mend what can be mended, and check that. The report says of each
     finding whether it is repaired now. Good bytes are looked for in live files, and in `sources`.
+    Of `files`, where something was found before, all is read.
     Raises BusyError, OSError.
     """
-    report = fsck(store, read_data, seed=seed, progress=progress)
+    report = fsck(store, read_data, seed=seed, files=files, progress=progress)
     if report.clean:
         return report
     with collecting(store, "fsck --repair"):
         if any(f.file == INDEX or f.file.startswith(CATALOGS) for f in report.findings):
             _rebuild(store, progress)
-            again = fsck(store, read_data, seed=report.seed, progress=progress)
+            again = fsck(store, read_data, seed=report.seed, files=files, progress=progress)
             report = _joined(report, again.findings)
         in_packs = [f for f in report.findings if f.file.startswith(PACKS)]
         if in_packs:
             _Repair(store, sources).run(in_packs)
-    after = fsck(store, read_data, seed=report.seed, progress=progress)
+    after = fsck(store, read_data, seed=report.seed, files=files, progress=progress)
     return _joined(_judged(report, after), after.findings)
 
 

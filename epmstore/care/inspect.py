@@ -38,16 +38,17 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """Which frames are read: a share of all, the same ones for the same seed. Shares of one seed
-    that begin where others end have no frame in common.
+    """Which frames are read: a share of all, the same ones for the same seed, and all of some
+    `files`. Shares of one seed that begin where others end have no frame in common.
     """
 
     share: float
     seed: int
     start: float = 0.0
+    files: frozenset[str] = frozenset()
 
     def takes(self, file: str, offset: int) -> bool:
-        if self.share >= 1:
+        if self.share >= 1 or file in self.files:
             return True
         mark = hashlib.sha256(f"{self.seed}:{file}:{offset}".encode()).digest()
         place = int.from_bytes(mark[:8]) / (1 << 64)

@@ -48,10 +48,11 @@ class Rolling(msgspec.Struct, frozen=True):
 
 
 class Damage(msgspec.Struct, frozen=True):
-    """What the last check found."""
+    """What the last check found; `files` below the store are those that it was in."""
 
     time: str
     findings: int
+    files: tuple[str, ...] = ()
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,14 @@ from epmstore.checkout.files import FileMaker, NewFile, make_files
 from epmstore.checkout.plan import PURGED
 from epmstore.checkout.stage import Refused
 from epmstore.digest import BlobInfo, Purges
-from epmstore.errors import ChangedError, ConflictError, UsageError
+from epmstore.errors import (
+    BlobNotFoundError,
+    ChangedError,
+    ConflictError,
+    DamagedError,
+    EpmError,
+    UsageError,
+)
 from epmstore.progress import Progress
 from epmstore.record.store import Store
 from epmstore.relpath import STAGE_PREFIX, RelPath, parents, split
@@ -29,6 +36,8 @@ from epmstore.scan.folders import FolderCache
 from epmstore.tree import Entry
 
 PRIVATE = 0o700
+NAMED = 10
+"""Paths that an error names, at most; `data` has all."""
 
 
 class Exported(msgspec.Struct, frozen=True):
@@ -53,16 +62,21 @@ def export(
     Raises ConflictError if `target` is there and not an empty folder, OSError, DamagedError.
     """
     _check_target(target)
+    entries = list(entries)
     name = f"{STAGE_PREFIX}{secrets.token_hex(8)}"
     with directory(target.parent) as parent:
         with about(target):
             fsio.make_directory(name, parent, PRIVATE)
         fd = fsio.open_directory(name, parent)
         try:
-            exporter = _Exporter(fd, list(entries), store, progress, purged)
+            exporter = _Exporter(fd, entries, store, progress, purged)
             exported = exporter.run()
             fsio.sync_filesystem(fd)
             _give_name(fd, name, parent, target)
+        except (DamagedError, BlobNotFoundError) as error:
+            with contextlib.suppress(ChangedError, FileNotFoundError):
+                remove_tree(name, parent, fd)
+            raise _unreadable(entries, store, purged, error) from None
         except BaseException:
             with contextlib.suppress(ChangedError, FileNotFoundError):
                 remove_tree(name, parent, fd)
@@ -71,6 +85,37 @@ def export(
             os.close(fd)
         fsio.sync_directory(parent)
     return exported
+
+
+def _unreadable(
+    entries: Sequence[Entry], store: Store, purged: Container[BlobInfo], error: EpmError
+) -> DamagedError:
+    """Names the paths whose content cannot be read: all are looked at once more."""
+    wanted = {
+        entry.content
+        for entry in entries
+        if entry.content is not None
+        and entry.path_class != "secret"
+        and entry.content not in purged
+    }
+    lost = {info for info in wanted if not _can_read(store, info)}
+    paths = [entry.path for entry in entries if entry.content in lost]
+    named = ", ".join(map(repr, paths[:NAMED])) + (" ..." if len(paths) > NAMED else "")
+    return DamagedError(
+        f"the contents of {len(paths):,} paths cannot be read: {named}" if paths else error.message,
+        hint="`epmstore fsck --read-data --repair` takes them from live roots where they still are,"
+        " `epmstore store restore --from COPY` from a copy of the store",
+        paths=paths,
+    )
+
+
+def _can_read(store: Store, info: BlobInfo) -> bool:
+    try:
+        for _ in store.blobs.stream(info):
+            pass
+    except (DamagedError, BlobNotFoundError):
+        return False
+    return True
 
 
 def _give_name(fd: int, name: str, parent: int, target: Path) -> None:

@@ -99,7 +99,7 @@ def fsck(session: Session, read_data: float, repair: bool) -> int:
     for note in report.notes:
         session.out.note(f"note: {note}")
     left = sum(not finding.repaired for finding in report.findings)
-    text = "no damage found"
+    text = f"no damage found{_unread(read_data)}"
     if report.findings:
         text = f"{counted(len(report.findings), 'finding')}, {number(left)} not repaired"
     read = f", {counted(report.frames, 'frame')} read" if report.frames else ""
@@ -146,6 +146,15 @@ def rebuild(session: Session, accept_loss: bool) -> int:
     }
     session.out.outcome(shape, "the index is new")
     return DAMAGED if made.damage else 0
+
+
+def _unread(share: float) -> str:
+    """What a check that found nothing did not look at."""
+    if share >= 1:
+        return ""
+    if share <= 0:
+        return " in tables, catalogs and the index; contents were not read (--read-data)"
+    return f"; of the contents {share:.0%} were read"
 
 
 def _print_finding(session: Session, finding: Finding) -> None:

@@ -117,7 +117,8 @@ class LiveCache:
         """No row counts any more; which version was the newest is still known."""
         state = self.state()
         if state is not None:
-            self.replace(msgspec.structs.replace(state, txid=""), {})
+            with contextlib.suppress(OSError):
+                self.replace(msgspec.structs.replace(state, txid=""), {})
 
     def drop(self) -> None:
         """Nothing is known any more."""

@@ -227,7 +227,7 @@ def enter_packs(store: Store, progress: Progress = SILENT) -> list[str]:
 
 def pack_files(store: Store) -> Iterator[str]:
     """Every pack and pack log, as named in the index."""
-    for folder in sorted(os.listdir(store.packs)):
+    for folder in sorted(os.listdir(store.packs)) if store.packs.is_dir() else ():
         path = store.packs / folder
         if path.is_dir():
             names = sorted(os.listdir(path))

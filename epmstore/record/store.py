@@ -21,6 +21,7 @@ from epmstore.blobs.packlog import PackLog
 from epmstore.blobs.store import PackStore
 from epmstore.catalog.history import CatalogFile
 from epmstore.clock import Clock
+from epmstore.errors import DamagedError
 from epmstore.index.contents import Contents
 from epmstore.index.database import VENDOR, Database
 from epmstore.index.entries import Entries
@@ -170,6 +171,25 @@ def app_of(name: str) -> str:
 def catalog_file(name: str) -> str:
     """The file that the catalog of a name lies in."""
     return f"{app_of(name)}{REFCAT if is_refcat(name) else SYSCAT}"
+
+
+def restore_folders(path: Path, *, catalogs: bool = False) -> None:
+    """Folders of a store that are gone are there again, empty: what was in them is damage, and said
+    to be, by who looks for it. Without that of `catalogs` nobody would know what is missing: raises
+    DamagedError, unless it is to be made as well.
+    """
+    for name in FOLDERS:
+        if (path / name).is_dir():
+            continue
+        if name == "catalogs" and not catalogs:
+            raise DamagedError(
+                f"the folder {path / name} is not there",
+                hint="`epmstore store restore --from COPY` takes it from a copy; without one,"
+                " `epmstore rebuild` writes back what the index knows",
+                file=str(path / name),
+            )
+        with contextlib.suppress(OSError):
+            make_directories(path / name)
 
 
 def prepare(path: Path) -> None:

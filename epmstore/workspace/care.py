@@ -1,5 +1,6 @@
 """`ws.care`: looking after the store as a whole. Thin: each verb names its use case."""
 
+import contextlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from epmstore.catalog.model import Actor
 from epmstore.catalog.retention import DEFAULT, Policy
 from epmstore.clock import to_rfc3339
 from epmstore.digest import BlobInfo, Digest, Sha256
-from epmstore.errors import NotFoundError
+from epmstore.errors import BusyError, NotFoundError
 from epmstore.progress import Progress
 from epmstore.reckon import Reckoning
 from epmstore.record.reckoned import keep
@@ -53,12 +54,39 @@ class Care:
         Raises OSError, BusyError (only to repair); damage is a finding.
         """
         check = mend if repair else fsck
-        report = check(self._store, read_data, seed=seed, progress=self._progress)
-        return self._with_trust(report)
+        report = check(
+            self._store,
+            read_data,
+            seed=seed,
+            files=self._bad_packs(),
+            progress=self._progress,
+        )
+        report = self._with_trust(report)
+        with contextlib.suppress(OSError, BusyError):  # of a store that is only read
+            self._remember(report)
+        return report
+
+    def _bad_packs(self) -> list[str]:
+        """Where the last check found something: what did not look there would call it sound."""
+        damage = ledger.load(self._store.path).damage
+        files = () if damage is None else damage.files
+        return [file.removeprefix("packs/") for file in files if file.startswith("packs/")]
+
+    def _remember(self, report: FsckReport, data: ledger.Rolling | None = None) -> None:
+        """What is damaged, for whoever asks and for the next look; how far a rolling one came."""
+        left = [finding.file for finding in report.findings if not finding.repaired]
+        damage = ledger.Damage(self._now(), len(left), tuple(sorted({*left}))) if left else None
+        before = ledger.load(self._store.path)
+        if data is not None or damage is not None or before.damage is not None:
+            ledger.change(
+                self._store.path,
+                lambda old: structs.replace(old, damage=damage, data=data or old.data),
+            )
 
     def fsck_on(self, share: float) -> FsckReport:
         """Check the store, and read the next share of its contents (0 to 1): where the last such
-        check ended, the next one goes on, until everything was read; then from the beginning.
+        check ended, the next one goes on, until everything was read; then from the beginning. What
+        was found damaged last is looked at each time.
 
         Raises OSError, BusyError; damage is a finding.
         """
@@ -68,15 +96,11 @@ class Care:
             share,
             seed=rolling.seed,
             start=rolling.position,
+            files=self._bad_packs(),
             progress=self._progress,
         )
         report = self._with_trust(report)
-        found = len(report.findings)
-        damage = ledger.Damage(self._now(), found) if found else None
-        ledger.change(
-            self._store.path,
-            lambda old: structs.replace(old, data=_rolled(rolling, share), damage=damage),
-        )
+        self._remember(report, _rolled(rolling, share))
         return report
 
     def _with_trust(self, report: FsckReport) -> FsckReport:

@@ -118,7 +118,8 @@ class History:
                 f"the content of {path!r} in version {version} was purged",
                 digest=entry.content.digest.hex(),
             )
-        return self._stream(entry)
+        info = self.state().find(version)
+        return self._stream(entry, is_kept=info is not None and info.restorable)
 
     def _checked_tree(self, version: int) -> list[Entry]:
         """What the index has of a version. Raises DamagedError unless the sum that was recorded
@@ -205,10 +206,21 @@ class History:
     def _is_recorded(self) -> bool:
         return self._store.entries.position(self.app.uuid) is not None
 
-    def _stream(self, entry: Entry) -> Iterator[bytes]:
+    def _stream(self, entry: Entry, *, is_kept: bool = False) -> Iterator[bytes]:
+        """A content that is kept, and is not there, is damage."""
         assert entry.content is not None, "the caller checked"
-        with self._store.keep_packs(reading=True):
-            yield from self._store.blobs.stream(entry.content)
+        try:
+            with self._store.keep_packs(reading=True):
+                yield from self._store.blobs.stream(entry.content)
+        except BlobNotFoundError as error:
+            if not is_kept:
+                raise
+            raise DamagedError(
+                f"the content of {entry.path!r} is lost: {error.message}",
+                hint="`epmstore fsck --repair` takes it from a live root where it still is,"
+                " `epmstore store restore --from COPY` from a copy of the store",
+                path=entry.path,
+            ) from None
 
     def _never_had(self, path: RelPath) -> PathNotFoundError:
         return PathNotFoundError(

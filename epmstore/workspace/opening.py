@@ -17,7 +17,7 @@ from epmstore.record.mending import Rebuilt
 from epmstore.record.reckoned import keep
 from epmstore.record.replay import catch_up, is_behind, rebuild
 from epmstore.record.reserve import make_reserve, with_reserve
-from epmstore.record.store import INDEX, Store, prepare
+from epmstore.record.store import INDEX, Store, prepare, restore_folders
 from epmstore.scan.mounts import filesystem
 
 MACHINE_ID = Path("/etc/machine-id")
@@ -79,6 +79,7 @@ def open_store(path: Path, clock: Clock, progress: Progress, *, owner: str = "")
     """
     found = identity.read(path)
     identity.check_machine(path, found, machine())
+    restore_folders(path)
     store = Store(path, found, clock, owner=owner)
     try:
         _bring_up(store, progress)
@@ -125,6 +126,7 @@ def rebuild_index(
     """Make the index of a store anew, whatever state it is in, as `replay.rebuild`."""
     found = identity.read(path)
     identity.check_machine(path, found, machine())
+    restore_folders(path, catalogs=True)
     with Store(path, found, clock) as store, store.lock_packs(), store.lock_write():
         return rebuild(store, progress, accept_loss=accept_loss)
 

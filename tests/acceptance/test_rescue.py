@@ -323,6 +323,129 @@ def test_a_version_is_one_line_whatever_its_label_and_tag_say(tmp_path: Path, ro
     assert line.split("\t")[3] == r"two\nlines, \x1b]0;and a title\x07 [\x1b]0;x\x07]"
 
 
+# Damaged catalogs.
+
+
+@pytest.fixture
+def seven(tmp_path: Path, root: Path) -> Lone:
+    """Versions 0 to 6; odd ones come with a tag; `data.log` is state."""
+    store = make_store(tmp_path, root)
+    (root / "data.log").write_bytes(b"rows")
+    for number in range(7):
+        (root / f"f{number}").write_bytes(b"%d" % number)
+        (root / "all").write_bytes(b"version %d" % number)
+        snapshot(store)
+        if number % 2:
+            with Workspace.open(store) as workspace:
+                workspace.app(KEY).tag(f"t{number}", "latest")
+    return Lone(tmp_path, store)
+
+
+def catalog_lines(catalog: Path) -> list["rescue.Record"]:
+    with catalog.open("rb") as file:
+        return list(rescue.walk(file.fileno(), catalog.stat().st_size))
+
+
+@pytest.mark.parametrize(
+    ("lost", "how"),
+    [([0], "seal"), ([3], "body"), ([1, 4], "body"), ([2], "seal"), ([*range(10)], "body")],
+)
+@pytest.mark.slow
+def test_what_is_sound_behind_damage_is_read(seven: Lone, lost: list[int], how: str) -> None:
+    (catalog,) = (seven.store / "catalogs").glob("*.syscat.zst")
+    records = catalog_lines(catalog)
+    versions = [
+        json.loads(rescue.unzip(one.body, one.number)).get("version")
+        if b'"type":"version"' in rescue.unzip(one.body, one.number)
+        else None
+        for one in records
+    ]
+    data = bytearray(catalog.read_bytes())
+    for number in lost:
+        at = records[number].at + (0 if how == "seal" else rescue.SEAL.size + 4)
+        data[at : at + 8] = bytes(8)
+    catalog.write_bytes(data)
+    done = seven("log", str(seven.store), KEY)
+    assert done.returncode == 3
+    assert "damaged" in done.stderr
+    there = [n for at, n in enumerate(versions) if n is not None and at not in lost]
+    assert [int(text.split("\t")[0]) for text in done.stdout.splitlines()] == there
+    for version in (0, 2, 6):
+        target = seven.place / f"out{version}"
+        args = ("extract", str(seven.store), KEY, str(version), str(target))
+        code = seven(*args).returncode
+        if version not in there:
+            assert code == 6
+        elif all(number is None or number > version for number in map(versions.__getitem__, lost)):
+            assert code == 3  # the catalog is damaged, and this version is whole
+            assert (target / "all").read_bytes() == b"version %d" % version
+            assert len(list(target.iterdir())) == version + 2
+        else:
+            assert code == 6
+            assert not target.exists()
+            assert seven(*args, "--anyway").returncode == 3
+            assert (target / "all").read_bytes() == b"version %d" % version
+
+
+def test_an_empty_catalog_is_not_all_right(seven: Lone) -> None:
+    (catalog,) = (seven.store / "catalogs").glob("*.syscat.zst")
+    catalog.write_bytes(b"")
+    done = seven("log", str(seven.store), KEY)
+    assert (done.returncode, "it is empty" in done.stderr) == (3, True)
+    done = seven("extract", str(seven.store), KEY, "0", str(seven.place / "out"))
+    assert (done.returncode, "`contents`" in done.stderr) == (6, True)
+
+
+def test_every_content_comes_out_by_its_address(seven: Lone, root: Path) -> None:
+    """The remedy that is named where no catalog can be read, followed to its end."""
+    for catalog in (seven.store / "catalogs").iterdir():
+        catalog.unlink()
+    (root / "large").write_bytes(random.Random(3).randbytes(9 << 20))
+    target = seven.place / "contents"
+    done = seven("contents", str(seven.store), str(target))
+    assert done.returncode == 0, done
+    found = {path.name: path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    assert all(hashlib.sha1(data).hexdigest() == name for name, data in found.items())
+    wanted = {*(b"%d" % n for n in range(7)), *(b"version %d" % n for n in range(7))}
+    assert wanted == {*found.values()}
+    assert {path.parent.name for path in target.rglob("*") if path.is_file()} == {
+        name[:2] for name in found
+    }
+    assert seven("contents", str(seven.store), str(target)).returncode == 2
+    (log,) = (seven.store / "packs/log").iterdir()
+    data = bytearray(log.read_bytes())
+    data[70] ^= 1
+    log.write_bytes(data)
+    done = seven("contents", str(seven.store), str(seven.place / "again"))
+    assert done.returncode == 3
+    assert "cannot be written" in done.stderr
+    assert list((seven.place / "again").rglob("unfinished")) == []
+
+
+def test_what_has_no_content_by_its_class_is_named_and_not_counted(seven: Lone) -> None:
+    done = seven("extract", str(seven.store), KEY, "6", str(seven.place / "out"))
+    assert done.returncode == 0
+    assert done.stdout == "version 6: 8 files, 0 not restored\n"
+    assert "left out: data.log: state" in done.stderr
+
+
+def test_a_history_that_went_on_behind_a_gap(seven: Lone, root: Path) -> None:
+    (catalog,) = (seven.store / "catalogs").glob("*.syscat.zst")
+    at = catalog_lines(catalog)[3].at
+    data = bytearray(catalog.read_bytes())
+    data[at : at + 8] = bytes(8)
+    catalog.write_bytes(data)
+    Workspace.mend(seven.store, accept_loss=True)
+    (root / "all").write_bytes(b"after")
+    version = snapshot(seven.store)
+    done = seven("log", str(seven.store), KEY)
+    assert (done.returncode, "lost once" in done.stderr) == (0, True)
+    found = seven.extract(version)
+    assert (seven.place / "rescued/all").read_bytes() == b"after"
+    assert len(found) == 8
+    assert seven("extract", str(seven.store), KEY, "4", str(seven.place / "out")).returncode == 6
+
+
 # Catalogs made by hand.
 
 
