@@ -113,7 +113,8 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     `rules` are these where no version before says them of that digest, and there are any;
     `unobserved` are pairs of path and why. `tree` is the sum of the whole tree at this version (see
     tree.tree_sum), as 64 hex digits. `reckoned` is the time by what is relied upon
-    (epmstore/reckon.py), where the clock that `time` is from was in doubt. `after` is the
+    (epmstore/reckon.py), where the clock that `time` is from was in doubt. `action` is what
+    was asked for, where `reason` does not say that (`rollback`, `redo`, `apply`). `after` is the
     release that a release follows in its line (None: the one with the number before it). A version
     of many entries is a run of lines, `part` of `parts`, each of which repeats all of this. `sight`
     is the number of the rules by which was looked at the root (see SIGHT).
@@ -143,6 +144,7 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     reckoned: str | None = None
     after: int | None = None
     sight: int = 0
+    action: str | None = None
     part: int = 1
     parts: int = 1
 

@@ -426,6 +426,7 @@ def _draft(
         txid=header.txid + ("-rescue" if is_rescue else ""),
         kind="drift" if is_rescue else "change",
         reason="safety" if is_rescue else header.reason,
+        action=None if is_rescue or header.action == header.reason else header.action,
         tree=f"{shifted_sum(int(head.version.tree, 16), gone=gone, come=come):064x}",
         counts=counts,
         time=now,

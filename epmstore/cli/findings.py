@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from epmstore.cli.facts import unexpected
 from epmstore.cli.output import counted, name, number
 from epmstore.cli.session import Session
 from epmstore.vendor.classify import OF_RELEASES, WHATS, Finding
@@ -99,8 +100,7 @@ def describe(one: Finding, handle: "AppHandle") -> str:
         where = "" if app == handle.releases.app else f" of {name(handle.vendor_key(app))}"
         more.append(f"{'belongs at' if one.what == 'moved' else 'is'} {name(path)}{where}")
     fields = [field for field in one.fields if field != "content"]
-    if fields:
-        more.append(", ".join(fields))
+    more += unexpected(one.found, one.expected, fields)
     return f"{name(one.path)}" + (f"  ({'; '.join(more)})" if more else "")
 
 

@@ -16,6 +16,7 @@ from epmstore.cli import shapes
 from epmstore.cli.command import command
 from epmstore.cli.content import content_diff
 from epmstore.cli.explained import Titles, titles_of, words, words_of_many
+from epmstore.cli.facts import differing
 from epmstore.cli.moments import local, local_ns, parse, selector
 from epmstore.cli.output import Output, counted, name, number
 from epmstore.cli.paths import is_version, relative, scope, split_range, split_version
@@ -185,7 +186,8 @@ def _rows(
 
 def _row(version: VersionInfo, reasons: Mapping[int, Explanation], titles: Titles) -> Row:
     record = version.record
-    text = _labels(version.labels) or REASONS.get(record.reason, record.reason)
+    reason = record.action or REASONS.get(record.reason, record.reason)
+    text = _labels(version.labels) or reason
     if record.of is not None:
         text += f" (content of {record.of})"
     if record.exit_status:
@@ -377,7 +379,8 @@ def _end(handle: "AppHandle", version: str) -> int | str:
 
 def _print_change(out: Output, change: Change, text: str | None) -> None:
     letter, colour = LETTERS[change.change]
-    what = "" if change.change != "modified" else f"  ({', '.join(change.fields)})"
+    facts = differing(change.old, change.new, change.fields)
+    what = "" if change.change != "modified" else f"  ({', '.join(facts)})"
     out.line(f"{out.paint(letter, colour)} {name(change.path)}{what}")
     if text:
         out.line(text)

@@ -3,6 +3,7 @@
 import os
 import stat
 import string
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from epmstore.relpath import RelPath, text_to_json
 from epmstore.vendor.blame import Blamed
 from epmstore.vendor.identify import Identifier, Origin
 from epmstore.vendor.naming import title
+from epmstore.vendor.releases import Release
 from epmstore.workspace import shapes, vendorshapes
 from epmstore.workspace.standing import Deviation, Standing
 
@@ -43,28 +45,77 @@ def identify(session: Session, what: str) -> int:
 
     Looks the contents up in every reference catalog of this store: application, path, first and
     last release. The name of a file does not matter. Exits with 1 if there is something that nobody
-    ever shipped. Where a content was on this host: epmstore find SHA1.
+    ever shipped. Of a folder, what each application shipped is summed up; -v names each file. Where
+    a content was on this host: epmstore find SHA1.
     """
     known = session.workspace.origins
     files = 0
     unknown: list[str] = []
+    shipped = None if session.json or session.verbose or not os.path.isdir(what) else _Shipped()
     for batch in _batches(_contents(known, what)):
         found = known.origins({info for _, info in batch})
         for file, info in batch:
             files += 1
-            _print_origins(session, file, info, found[info])
+            if shipped is None:
+                _print_origins(session, file, info, found[info])
+            else:
+                shipped.add(found[info])
             if not found[info]:
                 unknown.append(file or info.digest.hex())
     if session.json:
-        shape = {"type": "summary", "app": None, "files": files, "identified": files - len(unknown)}
-        session.out.shape({**shape, "unknown": [*map(text_to_json, unknown)]})
-    elif unknown:
+        shape = {"type": "summary", "app": None, "files": files}
+        more = {"identified": files - len(unknown), "unknown": [*map(text_to_json, unknown)]}
+        session.out.shape({**shape, **more})
+    else:
+        _print_summary(session, files, unknown, shipped)
+    return 1 if unknown else 0
+
+
+def _print_summary(
+    session: Session, files: int, unknown: Sequence[str], shipped: "_Shipped | None"
+) -> None:
+    if shipped is not None:
+        session.out.table(shipped.rows())
+    if unknown:
         session.out.line(f"never shipped ({number(len(unknown))}):")
         for line in session.out.some([name(one) for one in unknown]):
             session.out.line(line)
     if files > 1:
         session.out.note(f"{number(files - len(unknown))} of {counted(files, 'file')} identified")
-    return 1 if unknown else 0
+        if shipped is not None and files > len(unknown):
+            session.out.note("file by file: -v or --json")
+
+
+class _Shipped:
+    """How many files of a folder each application shipped, and with which releases."""
+
+    def __init__(self) -> None:
+        self._files: Counter[str] = Counter()
+        self._latest: Counter[str] = Counter()
+        self._spans: dict[str, tuple[Release, Release]] = {}
+
+    def add(self, found: Sequence[Origin]) -> None:
+        """One file."""
+        self._files.update({one.key for one in found})
+        self._latest.update({one.key for one in found if one.is_latest})
+        for one in found:
+            first, last = self._spans.get(one.key, (one.first, one.last))
+            self._spans[one.key] = (
+                min(first, one.first, key=lambda release: release.version),
+                max(last, one.last, key=lambda release: release.version),
+            )
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """`crm  3,625 files  releases 1.0 (0) to 1.2 (2)  3,600 in the latest`, the most first."""
+        return [
+            (
+                name(key),
+                counted(count, "file"),
+                _releases(*self._spans[key]),
+                f"{number(self._latest[key])} in the latest",
+            )
+            for key, count in self._files.most_common()
+        ]
 
 
 def _contents(known: Identifier, what: str) -> Iterator[Named]:
@@ -120,14 +171,16 @@ def _print_origins(
 
 def _origin(one: Origin) -> str:
     """`crm  bin/crmd  releases 10.1 (40) to 10.1.SP2 (41)`"""
-    first, last = one.first, one.last
-    if first.version == last.version:
-        text = f"release {name(first.title)}"
-    else:
-        text = f"releases {name(first.title)} to {name(last.title)}"
+    text = _releases(one.first, one.last)
     latest = ", the latest" if one.is_latest else ""
     withdrawn = f", withdrawn: {name(one.withdrawn)}" if one.withdrawn else ""
     return f"{name(one.key)}  {name(one.path)}  {text}{latest}{withdrawn}"
+
+
+def _releases(first: Release, last: Release) -> str:
+    if first.version == last.version:
+        return f"release {name(first.title)}"
+    return f"releases {name(first.title)} to {name(last.title)}"
 
 
 @command(

@@ -6,13 +6,13 @@ from pathlib import Path
 import click
 import msgspec
 
-from epmstore.care.findings import Finding
 from epmstore.care.forget import ONLY_EXEMPT, Forgotten
 from epmstore.catalog.retention import DEFAULT, Policy
 from epmstore.cli import shapes
 from epmstore.cli.command import PATH, Callback, command
+from epmstore.cli.damage import print_damage
 from epmstore.cli.moments import local, selector
-from epmstore.cli.output import counted, name, number, safe_text, size
+from epmstore.cli.output import counted, name, number, size
 from epmstore.cli.session import Session
 from epmstore.clock import to_rfc3339
 from epmstore.errors import IncompleteError, UsageError
@@ -91,11 +91,11 @@ def fsck(session: Session, read_data: float, repair: bool) -> int:
     """
     workspace = session.open(recover=False)
     report = workspace.care.fsck(read_data, repair=repair and not session.dry_run)
-    for finding in report.findings:
-        if session.json:
+    if session.json:
+        for finding in report.findings:
             session.out.shape(shapes.finding(finding))
-        else:
-            _print_finding(session, finding)
+    else:
+        print_damage(session.out, report.findings)
     for note in report.notes:
         session.out.note(f"note: {note}")
     left = sum(not finding.repaired for finding in report.findings)
@@ -106,6 +106,8 @@ def fsck(session: Session, read_data: float, repair: bool) -> int:
     session.out.outcome(shapes.fsck_summary(report), text + read)
     if any(f.file.endswith(CATALOG) and not f.repaired for f in report.findings):
         session.out.note(f"next: {REMEDY}")
+    elif left and not repair:
+        session.out.note(f"next: epmstore fsck{' --read-data' if read_data else ''} --repair")
     return 0 if report.clean else DAMAGED
 
 
@@ -155,15 +157,6 @@ def _unread(share: float) -> str:
     if share <= 0:
         return " in tables, catalogs and the index; contents were not read (--read-data)"
     return f"; of the contents {share:.0%} were read"
-
-
-def _print_finding(session: Session, finding: Finding) -> None:
-    state = "repaired" if finding.repaired else finding.kind
-    what = f", content {finding.digest}" if finding.digest else ""
-    session.out.line(f"{state}: {name(finding.file)}{what}: {safe_text(finding.detail)}")
-    hit = [f"{app} {version}" for app, version in finding.versions]
-    for line in session.out.some(hit, indent="    needed by "):
-        session.out.line(line)
 
 
 @command(
@@ -382,9 +375,7 @@ def restore(session: Session, source: str) -> int:
         session.out.note(f"from the copy: {text}")
     for text in made.rebuilt.damage:
         session.out.warn(text)
-    for finding in made.report.findings:
-        if not finding.repaired:
-            _print_finding(session, finding)
+    print_damage(session.out, [one for one in made.report.findings if not one.repaired])
     contents = sum(f.repaired and f.digest is not None for f in made.report.findings)
     left = [f.detail for f in made.report.findings if not f.repaired]
     is_clean = made.report.clean and not made.rebuilt.damage

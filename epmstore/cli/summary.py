@@ -6,13 +6,16 @@ from epmstore.catalog.hooks import show_command
 from epmstore.checkout.report import report
 from epmstore.cli.closing import RECORDING, closing_line
 from epmstore.cli.moments import local
-from epmstore.cli.output import Output, name
+from epmstore.cli.output import Output, name, number
 from epmstore.cli.session import Session
 from epmstore.cli.shapes import result as result_shape
 from epmstore.record.result import Result
 from epmstore.record.unseen import Unseen
+from epmstore.relpath import RelPath
 
 INCOMPLETE = 3
+FEW_KEPT = 5
+SHOWN_KEPT = 3
 FAILED = 4
 
 
@@ -36,7 +39,7 @@ def _name_the_rest(out: Output, result: Result) -> None:
     problems = [*result.skipped, *result.unobserved]
     notes = [f"{name(p.path)} ({p.why})" for p in problems if not p.is_gap]
     serious = [f"{name(p.path)} ({p.why})" for p in problems if p.is_gap]
-    _note(out, "kept", [f"{name(path)} ({why})" for path, why in result.kept])
+    _note(out, "kept", _kept(out, result.kept))
     _note(out, "not recorded", notes)
     recording = result.action in RECORDING
     _warn(out, "could not be read" if recording else "not observed, and not touched", serious)
@@ -44,6 +47,20 @@ def _name_the_rest(out: Output, result: Result) -> None:
     _warn(out, "not restored", result.not_restored)
     _warn(out, "another content has the same SHA-1", [name(path) for path in result.collisions])
     _around(out, result)
+
+
+def _kept(out: Output, kept: Sequence[tuple[RelPath, str]]) -> list[str]:
+    """Each path with the reason; of many, each reason with the first of its paths."""
+    if out.limit is None or len(kept) <= FEW_KEPT:
+        return [f"{name(path)} ({why})" for path, why in kept]
+    reasons: dict[str, list[str]] = {}
+    for path, why in kept:
+        reasons.setdefault(why, []).append(name(path))
+    lines = []
+    for why, paths in reasons.items():
+        more = f", and {number(len(paths) - SHOWN_KEPT)} more" if len(paths) > SHOWN_KEPT else ""
+        lines.append(f"{why} ({number(len(paths))}): {', '.join(paths[:SHOWN_KEPT])}{more}")
+    return [*lines, "each path: -v or --json"]
 
 
 def _around(out: Output, result: Result) -> None:

@@ -202,6 +202,7 @@ def version(app: str, value: VersionInfo, explained: Explanation | None = None) 
         "kind": value.kind,
         "time": record.time,
         "reason": record.reason,
+        "action": record.action,
         "of": record.of,
         "label": value.label,
         "labels": list(value.labels),

@@ -191,3 +191,12 @@ def test_dry_run_of_a_hold_and_of_a_plan_that_is_old(cli: "Cli", patched: Path) 
     assert dry.code == 7
     cli.ok("hold", "crm")
     assert cli("checkout", "0", "--unattended", "--dry-run").code == 7
+
+
+def test_log_says_what_was_asked_for(cli: "Cli", patched: Path) -> None:
+    cli.ok("rollback", "--yes")
+    cli.ok("undo", "--yes")
+    cli.ok("redo", "--yes")
+    actions = [line["action"] or line["reason"] for line in cli.ok("log", "--json").shapes[:3]]
+    assert actions == ["redo", "undo", "rollback"]
+    assert "redo (content of " in cli.ok("log").out

@@ -33,7 +33,14 @@ def test_a_file_is_identified_by_its_bytes(cli: "Cli", root: Path, tmp_path: Pat
 def test_a_folder_is_identified_file_by_file(cli: "Cli", root: Path, tmp_path: Path) -> None:
     write(tmp_path / "disk", {"a/x": RELEASES[0]["bin/crmd"], "a/y": text("mine")})
     (tmp_path / "disk" / "link").symlink_to("a/x")
-    found = cli("identify", str(tmp_path / "disk"))
+    summed = cli("identify", str(tmp_path / "disk"))
+    assert summed.out.splitlines() == [
+        "crm  1 file  release 1.0 (0)  0 in the latest",
+        "never shipped (1):",
+        f"  {tmp_path}/disk/a/y",
+    ]
+    assert "-v or --json" in summed.err
+    found = cli("identify", "-v", str(tmp_path / "disk"))
     assert found.code == 1
     assert found.out.splitlines() == [
         f"{tmp_path}/disk/a/x:",

@@ -110,7 +110,7 @@ def test_each_deviation_is_what_it_is(cli: "Cli", root: Path, recorded: bool) ->
         "moved (1): belongs to another path, which lacks it",
         "  lib/c.so  (belongs at lib/b.so)",
         "meta (1): right bytes, other metadata",
-        "  etc/crm.conf  (config; mode)",
+        "  etc/crm.conf  (config; mode 0600, not 0644)",
         "local (1): bytes that no vendor ever shipped",
         "  lib/a.so",
         "unknown (1): never shipped, neither path nor bytes",
