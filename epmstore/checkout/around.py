@@ -58,13 +58,15 @@ class Around:
 
     # Forward.
 
-    def check(self, prepared: Prepared, terms: Terms, hooks: Hooks) -> None:
+    def check(
+        self, prepared: Prepared, terms: Terms, hooks: Hooks, *, contents: bool = True
+    ) -> None:
         """What would keep `run` from doing this, as far as it can be known. Writes nothing. Raises
-        as `run`.
+        as `run`; without `contents`, somebody else has looked whether all are stored.
         """
         if terms.confirm is not None:
             self._check_daemon()
-        self._make().check(prepared, terms, in_use=not hooks.commands)
+        self._make().check(prepared, terms, in_use=not hooks.commands, contents=contents)
         if prepared.plan.steps:
             assert prepared.plan.from_ is not None, "there is a version to go to"
             owed = self._owed(prepared.request, terms, hooks, prepared.plan.from_)

@@ -9,7 +9,7 @@ import json
 from typing import Any, get_args
 
 from epmstore.checkout.journal import step_from_form, step_to_form
-from epmstore.checkout.plan import ConfigPolicy, Options, Plan
+from epmstore.checkout.plan import ConfigPolicy, Named, Options, Plan
 from epmstore.checkout.run import CheckoutAction, Prepared, Request
 from epmstore.errors import DamagedError, InvalidNameError, UsageError
 from epmstore.relpath import RelPath, from_json, to_json
@@ -37,7 +37,7 @@ def plan_to_form(prepared: Prepared) -> dict[str, Any]:
         "kept_because": {to_json(path): why for path, why in plan.kept},
         "skipped": [],
         "unstable": [],
-        "refused": {to_json(path): why for path, why in (*plan.refused, *plan.not_restored)},
+        "refused": {to_json(path): why for path, why in not_to_be_had(prepared)},
         "databases": [to_json(path) for path in plan.databases],
         "verified": None,
         "undo": None,
@@ -54,6 +54,11 @@ def plan_to_form(prepared: Prepared) -> dict[str, Any]:
         },
         "steps": [step_to_form(step) for step in plan.steps],
     }
+
+
+def not_to_be_had(prepared: Prepared) -> tuple[Named, ...]:
+    """What will not be as it was asked for, and why."""
+    return (*prepared.plan.refused, *prepared.plan.not_restored, *prepared.forbidden)
 
 
 def encode_plan(prepared: Prepared) -> bytes:

@@ -7,7 +7,7 @@ files, missing contents, and processes that hold what would be replaced.
 
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import msgspec
 
@@ -16,6 +16,7 @@ from epmstore.blobs.interface import BlobReader
 from epmstore.checkout.anew import Caller, identity_of, is_made_anew, rightful_writers
 from epmstore.checkout.plan import Plan, Step
 from epmstore.checkout.stage import is_staged
+from epmstore.digest import BlobInfo
 from epmstore.errors import (
     ConflictError,
     DiskFullError,
@@ -57,16 +58,17 @@ def preflight(
     *,
     in_use: bool = True,
     contents: bool = True,
+    about: Container[BlobInfo] = frozenset(),
 ) -> None:
     """Raises the first trouble there is: RootError, DiskFullError, EpmError, NotRestorableError,
     InUseError. Who uses the files is left for later without `in_use`, and whether all contents are
-    stored without `contents`.
+    stored without `contents`; those `about` to be count as stored.
     """
     if not plan.steps:
         return
     _check_filesystem(root_fd, terms)
     if contents:
-        _check_contents(plan.steps, blobs)
+        _check_contents(plan.steps, blobs, about)
     _check_space(root_fd, plan.steps)
     _check_folders(root_fd, plan.steps)
     identities = _check_files(root_fd, plan.steps)
@@ -89,9 +91,9 @@ def _check_filesystem(root_fd: int, terms: Terms) -> None:
         )
 
 
-def _check_contents(steps: Sequence[Step], blobs: BlobReader) -> None:
+def _check_contents(steps: Sequence[Step], blobs: BlobReader, about: Container[BlobInfo]) -> None:
     needed = {step.content for step in steps if step.content is not None}
-    missing = len(blobs.missing(needed))
+    missing = sum(info not in about for info in blobs.missing(needed))
     if missing:
         raise NotRestorableError(
             f"{missing} of {len(needed)} contents are not in the store",

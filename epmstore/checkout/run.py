@@ -7,7 +7,7 @@ record what is there (the safety version), difference, plan, preflight, then the
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Literal, TypeAlias
 
@@ -22,6 +22,7 @@ from epmstore.checkout.differences import Judge, Pair, overlay, path_of, recorde
 from epmstore.checkout.journal import Header
 from epmstore.checkout.plan import (
     ConfigPolicy,
+    Named,
     Options,
     Plan,
     Safety,
@@ -47,6 +48,7 @@ from epmstore.record.root import Root
 from epmstore.relpath import RelPath, parents, sort_paths, to_bytes
 from epmstore.scan.databases import PG_MARK, Database, databases, may_hold_databases
 from epmstore.scan.folders import FolderCache
+from epmstore.scan.privilege import Privilege
 from epmstore.scan.walk import Listing
 
 LOOKS = 3
@@ -85,11 +87,16 @@ Released: TypeAlias = Callable[[Request, Look], dict[RelPath, Pair]]
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """A plan and what it is for: a request, for the app of this UUID."""
+    """A plan and what it is for: a request, for the app of this UUID. `about` are contents that it
+    needs and that are not stored yet, but will be, since the root has them. `forbidden` is what our
+    privilege does not allow of paths that it would bring back.
+    """
 
     app: str
     request: Request
     plan: Plan
+    about: frozenset[BlobInfo] = frozenset()
+    forbidden: tuple[Named, ...] = ()
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,9 +134,11 @@ class Checkout:
         progress: Progress,
         released: Released | None = None,
         release_sight: Callable[[int], Sight] = lambda release: CLEAR,
+        approve: Callable[[Prepared, Found], None] = lambda prepared, found: None,
     ) -> None:
         """`state` is the history as it is before anything is done; `released` answers requests for
-        a release, and `release_sight` what it could not say of paths that it lacks.
+        a release, and `release_sight` what it could not say of paths that it lacks; `approve`
+        raises what else keeps a plan from being carried out.
         """
         self._recorder = recorder
         self._root = root
@@ -137,6 +146,7 @@ class Checkout:
         self._progress = progress
         self._released = released
         self._release_sight = release_sight
+        self._approve = approve
         self._store = recorder.store
         self._app = recorder.app
 
@@ -155,12 +165,13 @@ class Checkout:
 
         return self._decide(request, observe, expected)[0]
 
-    def check(self, prepared: Prepared, terms: Terms, *, in_use: bool) -> None:
+    def check(
+        self, prepared: Prepared, terms: Terms, *, in_use: bool, contents: bool = True
+    ) -> None:
         """Everything that can be known of a plan without stopping anybody. Writes nothing. Raises
-        as `run`; because files are in use only with `in_use`. Contents that a release wants may
-        be in the root, and recorded only by the run.
+        as `run`; because files are in use only with `in_use`, because contents are missing only
+        with `contents`.
         """
-        contents = prepared.request.release is None
         check_databases(prepared.plan)
         preflight(
             self._root.fd,
@@ -169,6 +180,7 @@ class Checkout:
             terms,
             in_use=in_use,
             contents=contents,
+            about=prepared.about,
         )
 
     def run(
@@ -226,6 +238,7 @@ class Checkout:
             if not more:
                 break
             keep |= more
+        self._approve(prepared, found)
         return prepared if expected is None else _as_expected(prepared, expected), found
 
     def _planned(self, request: Request, found: Found, keep: Collection[RelPath]) -> Prepared:
@@ -307,7 +320,13 @@ class Checkout:
                 from_=newest.version,
                 of=request.of,
             )
-        return Prepared(app=self._app.uuid, request=request, plan=plan)
+        return Prepared(
+            app=self._app.uuid,
+            request=request,
+            plan=plan,
+            about=frozenset(self._coming(found)) & frozenset(plan.contents()),
+            forbidden=tuple(_forbidden(plan.steps)),
+        )
 
     def _pairs(self, request: Request, look: Look, newest: VersionRecord) -> dict[RelPath, Pair]:
         """What is recorded beside what is wanted; of a release, what was found."""
@@ -366,10 +385,8 @@ class Checkout:
     def _safe(self, contents: Collection[BlobInfo], found: Found) -> dict[BlobInfo, Safety]:
         """How contents that are in the root are safe, or will be when the look is recorded."""
         missing = set(self._store.blobs.missing(contents))
-        if not found.is_recorded:
-            come = found.look.changes.come()
-            missing -= {one.content for one in come if one.content and one.path_class != "secret"}
-            missing -= found.look.stored
+        if missing:
+            missing.difference_update(self._coming(found))
         purged = self._store.contents.purged()
         safe: dict[BlobInfo, Safety] = {}
         for content in contents:
@@ -378,6 +395,15 @@ class Checkout:
             elif content not in missing:
                 safe[content] = "stored"
         return safe
+
+    def _coming(self, found: Found) -> Iterator[BlobInfo]:
+        """Contents that a record of the look would store."""
+        if found.is_recorded:
+            return
+        for one in found.look.changes.come():
+            if one.content is not None and one.path_class != "secret":
+                yield one.content
+        yield from found.look.stored
 
     def _sight(self, request: Request) -> Sight:
         """What could be seen when that was recorded, or released, which is asked for."""
@@ -465,6 +491,16 @@ class Checkout:
         if info is None:
             raise DamagedError(f"version {number} is not in the index", hint="epmstore rebuild")
         return info.record
+
+
+def _forbidden(steps: Iterable[Step]) -> Iterator[Named]:
+    """What will not be had of what is written or set; another name of a file has what that has."""
+    ours = Privilege.ours()
+    for step in steps:
+        if step.new is not None and step.link is None:
+            what = ours.forbids(step.new, step.old if step.op == "set" else None)
+            if what:
+                yield step.path, ", ".join(what)
 
 
 def new_txid() -> str:

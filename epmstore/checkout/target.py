@@ -33,6 +33,7 @@ from epmstore.record.store import Store
 from epmstore.relpath import STAGE_PREFIX, RelPath, parents, split
 from epmstore.scan.apply import apply_link_metadata, apply_metadata
 from epmstore.scan.folders import FolderCache
+from epmstore.scan.privilege import Privilege
 from epmstore.tree import Entry
 
 PRIVATE = 0o700
@@ -56,13 +57,21 @@ def export(
     store: Store,
     progress: Progress,
     purged: Container[BlobInfo] = Purges(),
+    *,
+    dry_run: bool = False,
 ) -> Exported:
-    """`purged` are contents that were destroyed: named, not written.
+    """`purged` are contents that were destroyed: named, not written. A `dry_run` writes nothing.
 
-    Raises ConflictError if `target` is there and not an empty folder, OSError, DamagedError.
+    Raises ConflictError if `target` is there and not an empty folder, OSError, DamagedError, which
+    names the paths whose contents cannot be had.
     """
-    _check_target(target)
     entries = list(entries)
+    _check_target(target)
+    if dry_run:
+        missing = set(store.blobs.missing(_held(entries, purged)))
+        if missing:
+            raise _damaged(entries, missing, "")
+        return _Exporter(-1, entries, store, progress, purged).outlook()
     name = f"{STAGE_PREFIX}{secrets.token_hex(8)}"
     with directory(target.parent) as parent:
         with about(target):
@@ -91,18 +100,26 @@ def _unreadable(
     entries: Sequence[Entry], store: Store, purged: Container[BlobInfo], error: EpmError
 ) -> DamagedError:
     """Names the paths whose content cannot be read: all are looked at once more."""
-    wanted = {
+    lost = {info for info in _held(entries, purged) if not _can_read(store, info)}
+    return _damaged(entries, lost, error.message)
+
+
+def _held(entries: Iterable[Entry], purged: Container[BlobInfo]) -> set[BlobInfo]:
+    """The contents that are to be written."""
+    return {
         entry.content
         for entry in entries
         if entry.content is not None
         and entry.path_class != "secret"
         and entry.content not in purged
     }
-    lost = {info for info in wanted if not _can_read(store, info)}
-    paths = [entry.path for entry in entries if entry.content in lost]
+
+
+def _damaged(entries: Sequence[Entry], lost: Container[BlobInfo], why: str) -> DamagedError:
+    paths = [entry.path for entry in entries if entry.content and entry.content in lost]
     named = ", ".join(map(repr, paths[:NAMED])) + (" ..." if len(paths) > NAMED else "")
     return DamagedError(
-        f"the contents of {len(paths):,} paths cannot be read: {named}" if paths else error.message,
+        f"the contents of {len(paths):,} paths cannot be read: {named}" if paths else why,
         hint="`epmstore fsck --read-data --repair` takes them from live roots where they still are,"
         " `epmstore store restore --from COPY` from a copy of the store",
         paths=paths,
@@ -171,6 +188,14 @@ class _Exporter:
             self.refused.append(Refused(entry.path, (PURGED,)))
             return False
         return True
+
+    def outlook(self) -> Exported:
+        """What a run would come to. Writes nothing."""
+        files = [entry for entry in self._entries if entry.kind == "file" and entry.same_as is None]
+        ours = Privilege.ours()
+        for entry in self._entries:
+            self._note(entry, list(ours.forbids(entry, None)) if entry.same_as is None else [])
+        return Exported(len(files), self.kept, self.refused)
 
     def run(self) -> Exported:
         files = [entry for entry in self._entries if entry.kind == "file" and entry.same_as is None]

@@ -11,7 +11,7 @@ import click
 from epmstore.atomic import read_named, replace_read
 from epmstore.catalog.hooks import NONE, hooks_of
 from epmstore.checkout.plan import ConfigPolicy
-from epmstore.checkout.planfile import decode_plan, encode_plan
+from epmstore.checkout.planfile import decode_plan, encode_plan, not_to_be_had
 from epmstore.checkout.run import Prepared
 from epmstore.cli import shapes
 from epmstore.cli.command import PATH, command
@@ -88,18 +88,21 @@ def plan(
     output: str | None,
     exact: bool,
     config: ConfigPolicy,
-) -> None:
+) -> int:
     """Write what a checkout would do into a file.
 
     The plan holds every step; `epmstore apply` carries out exactly these, or none if a planned path
-    has changed meanwhile. Without -o the steps are only shown.
+    has changed meanwhile. Without -o the steps are only shown. What would refuse it whenever it is
+    applied is an error, and no file is written.
     """
     handle = session.handle()
     wanted = scope(paths, handle.app.root)
     made = handle.plan(selector(version), wanted, exact=exact, config=config)
+    show_plan(session.out, made, hooks_of(handle.app))
+    handle.check_later(made)
     if output is not None:
         replace_read(Path(os.path.abspath(output)), encode_plan(made), decode_plan, 0o600)
-    show_plan(session.out, made, hooks_of(handle.app))
+    return INCOMPLETE if not_to_be_had(made) else 0
 
 
 @command(
@@ -194,8 +197,9 @@ def _export(
             " part of it from then on"
         )
     if session.dry_run:
+        found = handle.export(version, target, paths, dry_run=True)
         session.out.note(f"{handle.app.key}: would be written to {where}")
-        return 0
+        return INCOMPLETE if found.refused else 0
     found = handle.export(version, target, paths)
     refused = [f"{name(one.path)} ({', '.join(one.what)})" for one in found.refused]
     shape = {

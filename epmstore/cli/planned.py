@@ -1,7 +1,10 @@
 """A plan, before it is carried out: shown, and asked about."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from epmstore.catalog.hooks import HOOKS, NONE, Hooks, show_command
-from epmstore.checkout.planfile import plan_to_form
+from epmstore.checkout.planfile import not_to_be_had, plan_to_form
 from epmstore.checkout.run import Prepared
 from epmstore.cli.closing import counts
 from epmstore.cli.output import Output, name, size
@@ -33,7 +36,7 @@ def show_plan(out: Output, prepared: Prepared, hooks: Hooks = NONE) -> None:
         out.line(line)
     for say, title, named in (
         (out.note, "kept", plan.kept),
-        (out.warn, "not to be restored", (*plan.refused, *plan.not_restored)),
+        (out.warn, "not to be restored", not_to_be_had(prepared)),
     ):
         if named:
             say(titled(out, title, [f"{name(path)} ({why})" for path, why in named]))
@@ -44,12 +47,14 @@ def show_plan(out: Output, prepared: Prepared, hooks: Hooks = NONE) -> None:
     out.line(plan_line(prepared))
 
 
-def outlook(handle: AppHandle, prepared: Prepared, terms: TermsGiven) -> int:
+def outlook(
+    handle: AppHandle, prepared: Prepared, terms: TermsGiven, sources: Sequence[Path] = ()
+) -> int:
     """The exit code that carrying a plan out would have, as far as it can be known. Raises what
     would keep it from being carried out.
     """
-    handle.check(prepared, **terms)
-    return INCOMPLETE if prepared.plan.refused or prepared.plan.not_restored else 0
+    handle.check(prepared, sources=sources, **terms)
+    return INCOMPLETE if not_to_be_had(prepared) else 0
 
 
 def plan_line(prepared: Prepared) -> str:

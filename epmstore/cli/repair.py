@@ -103,7 +103,7 @@ def bring_to_release(
         if left and not session.json:
             session.out.note(titled(session.out, "kept", left))
         if session.dry_run:
-            return outlook(handle, plan.prepared, terms)
+            return outlook(handle, plan.prepared, terms, asked.sources)
         if plan.prepared.plan.steps:
             session.confirm("Go on?")
     code = finish(session, handle.repair(asked, **terms))

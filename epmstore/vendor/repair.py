@@ -28,7 +28,8 @@ RIGHTS = 0o7022
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What deciding needs to know beside the findings: what the release has at a path, what the
     root has there, what is in a folder of the root, whether this host ever recorded a path with
-    such mode bits, and the time (since 1970, ns) for files of which the release has none.
+    such mode bits, and the time (since 1970, ns) for files of which the release has none: always
+    the same one, or a plan would be outdated as soon as it is made.
     """
 
     released: Callable[[RelPath], Entry | None]

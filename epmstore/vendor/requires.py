@@ -12,7 +12,7 @@ needs, by however many steps, is refused.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Protocol
 
@@ -157,6 +157,33 @@ def unmet(requires: Sequence[Requirement], wanted: Tree, host: Host) -> list[Unm
             why = None
         if why is not None:
             found.append(Unmet(one, why))
+    return found
+
+
+def unmet_by(
+    written: Collection[str],
+    releases: Iterable[Sequence[Requirement]],
+    there: Callable[[Collection[str]], Collection[str]],
+) -> list[Unmet]:
+    """What components that are written need, and what is not there then. `written` are SHA-1;
+    `releases` are the needs of each release that may say something of them, and one that is content
+    with what there is suffices. `there` says which of some SHA-1 a file will have.
+    """
+    said: dict[str, list[list[Requirement]]] = {}
+    for requires in releases:
+        of: dict[str, list[Requirement]] = {}
+        for one in requires:
+            if one.of in written and one.of is not None and not one.optional:
+                of.setdefault(one.of, []).append(one)
+        for digest, needs in of.items():
+            said.setdefault(digest, []).append(needs)
+    asked = {one.digest for sets in said.values() for needs in sets for one in needs if one.digest}
+    will_be = set(there(asked)) if asked else set()
+    found: list[Unmet] = []
+    for sets in said.values():
+        lacking = [[one for one in needs if one.digest not in will_be] for needs in sets]
+        least = min(lacking, key=len)
+        found += [Unmet(one, f"component {one.of} needs {one.digest}") for one in least]
     return found
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup, discard_written
-from epmstore.digest import BlobInfo, identify
+from epmstore.digest import BlobInfo, identify, identify_stream
 from epmstore.progress import Progress
 from epmstore.record.commit import store_groups
 from epmstore.record.shelf import Shelf
@@ -50,6 +50,19 @@ def seek_contents(
         for group in groups:
             discard_written(group)
         raise
+    progress.end()
+    return set(wanted) - left
+
+
+def find_contents(wanted: Collection[BlobInfo], place: Path, progress: Progress) -> set[BlobInfo]:
+    """Those that `seek_contents` would store, without storing any. Raises as it does."""
+    progress.begin(f"looking into {place.name}")
+    left = set(wanted)
+    for size, file in _files(place, {info.size for info in wanted}):
+        left.discard(identify_stream(_chunks(file)))
+        progress.advance(size=size)
+        if not left:
+            break
     progress.end()
     return set(wanted) - left
 

@@ -109,11 +109,22 @@ class Live(History):
         """What would keep a plan that was made just now from being carried out, as far as that can
         be known. Writes nothing. Raises as `checkout`.
         """
-        given = Terms(**terms)
+        self._check_now(plan, Terms(**terms))
+
+    def _check_now(self, plan: Prepared, given: Terms, *, contents: bool = True) -> None:
         self._check_hold(given)
         self._check_owed(plan.request)
+        hooks = with_limits(hooks_of(self.app), given)
         with open_root(self.app) as root:
-            self._around(root).check(plan, given, with_limits(hooks_of(self.app), given))
+            self._around(root).check(plan, given, hooks, contents=contents)
+
+    def check_later(self, plan: Prepared) -> None:
+        """What would keep a plan from being carried out whenever that is, and whatever its terms
+        are. Writes nothing. Raises as `checkout`.
+        """
+        with open_root(self.app) as root:
+            terms = Terms(live=True, allow_network=True)
+            self._checkout(root).check(plan, terms, in_use=False)
 
     def checkout(
         self,
@@ -158,8 +169,12 @@ class Live(History):
         request = _reversal("redo", redo_target(self.versions()))
         return self._carry_out(request, Terms(**terms))
 
-    def export(self, selector: str, target: Path, paths: Sequence[RelPath] = ()) -> Exported:
-        """A version, or some paths of it, as a folder of its own. Never looks at the live root."""
+    def export(
+        self, selector: str, target: Path, paths: Sequence[RelPath] = (), *, dry_run: bool = False
+    ) -> Exported:
+        """A version, or some paths of it, as a folder of its own. Never looks at the live root. A
+        `dry_run` says what would come of it, and writes nothing.
+        """
         version = self.restorable(selector)
         for path in paths:
             self.ls(selector, path)
@@ -167,7 +182,9 @@ class Live(History):
         wanted = [entry for entry in entries if is_within(entry.path, paths)]
         with self._store.keep_packs(reading=True):
             purged = self._store.contents.purged()
-            return export(target.absolute(), wanted, self._store, self._progress, purged)
+            return export(
+                target.absolute(), wanted, self._store, self._progress, purged, dry_run=dry_run
+            )
 
     def recover(self, *, wait: float = WAIT_SECONDS, what: Recovery = "all") -> Result | None:
         """Finish or take back an interrupted checkout, and do what is owed around it. Null if there

@@ -5,7 +5,8 @@ compared, and what is written of a release is masked (vendor/hygiene.py).
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
@@ -15,8 +16,9 @@ from msgspec.structs import replace
 from epmstore.catalog.diff import Change
 from epmstore.catalog.selector import Selector, parse_selector
 from epmstore.checkout.plan import ConfigPolicy
-from epmstore.checkout.run import Prepared
+from epmstore.checkout.run import Found, Prepared, Request
 from epmstore.checkout.target import Exported, export
+from epmstore.digest import parse_digest
 from epmstore.errors import (
     BlobNotFoundError,
     NeedsError,
@@ -29,12 +31,13 @@ from epmstore.errors import (
 from epmstore.record.changes import in_order
 from epmstore.record.result import Result
 from epmstore.record.root import open_root
+from epmstore.record.store import is_refcat
 from epmstore.relpath import RelPath, parents, sort_paths
 from epmstore.tree import Entry
 from epmstore.vendor.host import StoreHost
 from epmstore.vendor.hygiene import leads_outside, mask
 from epmstore.vendor.releases import Release, Releases
-from epmstore.vendor.requires import Unmet, unmet
+from epmstore.vendor.requires import Unmet, unmet, unmet_by
 from epmstore.workspace.history import changes_of, is_within
 from epmstore.workspace.live import TermsGiven
 from epmstore.workspace.repairing import ALL, Repaired, Repairing, RepairOptions
@@ -156,10 +159,12 @@ class Releasing(Repairing):
         tree = {entry.path: entry for entry in self.releases.tree(release)}
         return unmet(requires, tree, StoreHost(self._store))
 
-    def export(self, selector: str, target: Path, paths: Sequence[RelPath] = ()) -> Exported:
+    def export(
+        self, selector: str, target: Path, paths: Sequence[RelPath] = (), *, dry_run: bool = False
+    ) -> Exported:
         release = self.release(selector)
         if release is None:
-            return super().export(selector, target, paths)
+            return super().export(selector, target, paths, dry_run=dry_run)
         found = self.ls(selector)
         for path in paths:
             if not any(is_within(entry.path, (path,)) for entry in found):
@@ -180,6 +185,7 @@ class Releasing(Repairing):
                 self._store,
                 self._progress,
                 self._store.contents.purged(),
+                dry_run=dry_run,
             )
         return replace(done, kept=[*done.kept, *((path, OUTSIDE) for path in kept)])
 
@@ -199,17 +205,85 @@ class Releasing(Repairing):
 
     def _check_needs(self, asked: RepairOptions) -> None:
         """Raises NeedsError if a checkout of a release needs what is not there."""
-        if asked.action != "checkout" or asked.release is None or asked.paths:
-            return
-        found = [one for one in self.unmet(asked.release) if not one.requirement.optional]
+        if asked.action == "checkout" and asked.release is not None and not asked.paths:
+            self._check_release(asked.release)
+
+    def _check_release(self, release: int) -> None:
+        found = [one for one in self.unmet(release) if not one.requirement.optional]
         if found:
-            title = self.releases.get(asked.release).title
+            title = self.releases.get(release).title
             raise NeedsError(
                 f"release {title} of {self.app.key} needs what is not there:"
                 f" {'; '.join(one.why for one in found)}",
-                hint=f"`epmstore repair --release {asked.release}` goes there nevertheless",
+                hint=f"`epmstore repair --release {release}` goes there nevertheless",
                 unmet=[one.why for one in found],
             )
+
+    def _approve(self, prepared: Prepared, found: Found) -> None:
+        """Needs decide about everything that writes components of one's choice: a release, and
+        paths. What brings a whole state of this host back is not asked: it was there before.
+        """
+        request = prepared.request
+        if not self.releases.exists() or request.within is not None:
+            return
+        if request.scope is None:
+            if request.release is not None and request.action == "checkout":
+                self._check_release(request.release)
+            return
+        written = {info.digest.hex(): info for info in prepared.plan.contents()}
+        asked = self.releases.numbers() if request.release is None else [request.release]
+        needs = [
+            one.requires if isinstance(one, Release) else self.releases.get(one).requires
+            for one in asked
+        ]
+        lacking = unmet_by(written, needs, lambda digests: self._there(digests, prepared, found))
+        if request.release is not None and request.action == "checkout":
+            apps = [one for one in needs[0] if one.app is not None and not one.optional]
+            lacking += unmet(apps, {}, StoreHost(self._store))
+        if lacking:
+            raise self._needs_error(request, lacking)
+
+    def _there(self, digests: Collection[str], prepared: Prepared, found: Found) -> set[str]:
+        """Those of these SHA-1 that a file of this host has once a plan is carried out."""
+        changes = found.look.changes
+        changed = {step.path for step in prepared.plan.steps}
+        come = [] if found.is_recorded else [e for e in changes.come() if e.path not in changed]
+        come += [step.new for step in prepared.plan.steps if step.new is not None]
+        there = {entry.content.digest.hex() for entry in come if entry.content is not None}
+        if not found.is_recorded:
+            changed.update(entry.path for entry in (*changes.come(), *changes.gone()))
+        for text in set(digests) - there:
+            for app, span in self._store.entries.with_content(parse_digest(text)):
+                is_going = app == self.app.uuid and span.entry.path in changed
+                if span.until is None and not is_refcat(app) and not is_going:
+                    there.add(text)
+        return there & set(digests)
+
+    def _needs_error(self, request: Request, lacking: Sequence[Unmet]) -> NeedsError:
+        paths = [path for one in lacking for path in self._released_at(one, request.release)]
+        hint = f"name what is needed as well: {' '.join(paths)}" if paths else None
+        if request.release is not None:
+            whole = f"`epmstore repair --release {request.release}`, without paths,"
+            hint = f"{hint}; or {whole} goes there" if hint else f"{whole} goes there nevertheless"
+        return NeedsError(
+            f"what is asked for needs what is not there: {'; '.join(one.why for one in lacking)}",
+            hint=hint or "bring what is needed first",
+            unmet=[one.why for one in lacking],
+        )
+
+    def _released_at(self, one: Unmet, release: int | None) -> list[str]:
+        """Where a release (null: any) has what is needed."""
+        if one.requirement.digest is None:
+            return []
+        spans = self._store.entries.with_content(parse_digest(one.requirement.digest))
+        return sorted(
+            {
+                shlex.quote(span.entry.path)
+                for app, span in spans
+                if app == self.releases.catalog
+                and (release is None or span.since <= release < (span.until or release + 1))
+            }
+        )
 
     def _check_stored(self, entries: Sequence[Entry], release: Release) -> None:
         needed = [entry for entry in entries if entry.path_class != "secret"]

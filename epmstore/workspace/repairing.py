@@ -1,5 +1,6 @@
 """The verbs that bring a root to a release: repair, and checkout of a release."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias, Unpack
 
@@ -8,9 +9,9 @@ import msgspec
 from epmstore.checkout.differences import Pair
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.preflight import Terms
-from epmstore.checkout.run import Checkout, Prepared, Request
+from epmstore.checkout.run import Checkout, Found, Prepared, Request
 from epmstore.checkout.sight import Sight
-from epmstore.digest import BlobInfo
+from epmstore.clock import from_rfc3339
 from epmstore.errors import NotFoundError, NotRestorableError
 from epmstore.record.recorder import Look
 from epmstore.record.result import Result
@@ -18,7 +19,7 @@ from epmstore.record.root import Root, open_root
 from epmstore.relpath import RelPath, split
 from epmstore.tree import Entry
 from epmstore.vendor.repair import Repair, Surroundings, plan_repair
-from epmstore.vendor.seeking import seek_contents
+from epmstore.vendor.seeking import find_contents, seek_contents
 from epmstore.vendor.verify import Verified
 from epmstore.workspace.live import TermsGiven
 from epmstore.workspace.verifying import Verifying
@@ -85,10 +86,31 @@ class Repairing(Verifying):
             look = self._recorder.status(root)
             request = _repair_request(self._verifier().verify(look, asked.release), asked)
             repair = self._repair(request, look)
-            self._check_contents(asked, request, repair, look)
+            prepared = self._checkout(root).plan(request, look)
+            self._check_contents(prepared, asked.sources, take=True)
             result = self._run(root, request, Terms(**terms))
         label = request.label if result.changed else None
         return msgspec.structs.replace(result, kept=(*result.kept, *repair.left), label=label)
+
+    def check(
+        self, plan: Prepared, *, sources: Sequence[Path] = (), **terms: Unpack[TermsGiven]
+    ) -> None:
+        """`sources` are those of the repair that the plan is of."""
+        if plan.request.release is None:
+            super().check(plan, **terms)
+        else:
+            self._check_contents(plan, sources)
+            self._check_now(plan, Terms(**terms), contents=False)
+
+    def check_later(self, plan: Prepared) -> None:
+        if plan.request.release is not None:
+            self._check_contents(plan)
+        super().check_later(plan)
+
+    def apply(self, plan: Prepared, **terms: Unpack[TermsGiven]) -> Result:
+        if plan.request.release is not None:
+            self._check_contents(self.plan_apply(plan))
+        return super().apply(plan, **terms)
 
     def _checkout(self, root: Root) -> Checkout:
         return Checkout(
@@ -98,7 +120,11 @@ class Repairing(Verifying):
             self._progress,
             self._released,
             lambda release: Sight(self.releases.patterns_at(release), {}),
+            self._approve,
         )
+
+    def _approve(self, prepared: Prepared, found: Found) -> None:
+        """Raises NeedsError."""
 
     def _released(self, request: Request, look: Look) -> dict[RelPath, Pair]:
         return self._repair(request, look).pairs
@@ -132,7 +158,7 @@ class Repairing(Verifying):
             found=found,
             children=children,
             had_mode=had_mode,
-            now_ns=int(self._store.clock.now() * 1e9),
+            now_ns=int(from_rfc3339(self.releases.get(release).time) * 1e9),
         )
         return plan_repair(
             self._verifier().verify(look, release),
@@ -143,36 +169,27 @@ class Repairing(Verifying):
         )
 
     def _check_contents(
-        self, asked: RepairOptions, request: Request, repair: Repair, look: Look
+        self, plan: Prepared, sources: Sequence[Path] = (), *, take: bool = False
     ) -> None:
-        """Raises NotRestorableError if contents are neither stored, nor about to be recorded, nor
-        in the sources.
+        """Raises NotRestorableError if contents that a plan needs are neither stored, nor about to
+        be recorded, nor in the sources, of which they are stored if we `take` them.
         """
-        classify, purged = self._recorder.rules.classify, self._store.contents.purged()
-        wanted = {
-            two.content
-            for path, (one, two) in repair.pairs.items()
-            if two is not None
-            and two.content is not None
-            and (one is None or _differ(one, two))
-            # of the others the plan says that they are not restored; nobody stores them again
-            and "secret" not in (two.path_class, classify(path, False))
-            and two.content not in purged
-        }
-        about: set[BlobInfo | None] = {entry.content for entry in look.changes.come()}
-        missing = set(self._store.blobs.missing(wanted)) - about
-        for place in asked.sources if missing else ():
-            missing -= seek_contents(self._store, missing, place, self._progress)
+        wanted, release = plan.plan.contents(), plan.request.release
+        missing = set(self._store.blobs.missing(wanted)) - plan.about
+        for place in sources if missing else ():
+            if take:
+                missing -= seek_contents(self._store, missing, place, self._progress)
+            else:
+                missing -= find_contents(missing, place, self._progress)
         if missing:
-            title = self.releases.get(request.release or 0).title
+            title = self.releases.get(release or 0).title
             where = ["the store (what was released with contents, and every version)", "the root"]
-            where += map(str, asked.sources)
+            where += map(str, sources)
             raise NotRestorableError(
                 f"{len(missing)} of {len(wanted)} contents of release {title} are not to"
                 f" be had; they were sought in {', '.join(where)}",
-                hint="name a folder or an archive that has them with --from, or bring them from the"
-                f" store of the vendor: epmstore catalog clone STORE KEY --contents"
-                f" {request.release}",
+                hint=f"{_from_where(plan.request)}, or bring them from the store of the vendor:"
+                f" epmstore catalog clone STORE KEY --contents {release}",
                 app=self.app.key,
                 missing=len(missing),
                 sought=where,
@@ -180,8 +197,11 @@ class Repairing(Verifying):
             )
 
 
-def _differ(one: Entry, two: Entry) -> bool:
-    return one.content != two.content
+def _from_where(request: Request) -> str:
+    """The command that takes contents from elsewhere, for whoever did not give it."""
+    if request.action == "repair":
+        return "name a folder or an archive that has them with --from"
+    return f"`epmstore repair --release {request.release} --from PLACE` takes them from there"
 
 
 def _repair_request(verified: Verified, asked: RepairOptions) -> Request:
