@@ -156,7 +156,7 @@ def read_file(path: Path, limit: int | None = None) -> bytes:
     `limit` bytes.
     """
     with os.fdopen(open_regular(path), "rb") as file:
-        return _read_up_to(file, path, limit)
+        return read_up_to(file, path, limit)
 
 
 def read_named(path: Path, limit: int) -> bytes:
@@ -164,10 +164,11 @@ def read_named(path: Path, limit: int) -> bytes:
     if it is beyond `limit` bytes.
     """
     with path.open("rb") as file:
-        return _read_up_to(file, path, limit)
+        return read_up_to(file, path, limit)
 
 
-def _read_up_to(file: BinaryIO, path: Path, limit: int | None) -> bytes:
+def read_up_to(file: BinaryIO, path: Path, limit: int | None) -> bytes:
+    """The rest of an open file. Raises OSError, DamagedError if that is beyond `limit` bytes."""
     data = file.read(-1 if limit is None else limit + 1)
     if limit is not None and len(data) > limit:
         raise DamagedError(f"{path} is larger than {limit} bytes")

@@ -11,9 +11,10 @@ somebody else (the program, the daemon); nothing here is ambient.
 """
 
 import difflib
+import posixpath
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -30,6 +31,7 @@ from epmstore.measures import (
 PREFIX: Final = "EPMSTORE_"
 DEFAULT: Final = "default"
 OFF: Final = "off"
+SAFE_STORES: Final = "safe_stores"
 
 
 class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,16 +216,26 @@ def variable(key: str) -> str:
 _VARIABLES: Final = {variable(key): key for key in KEYS}
 
 
-def file_layer(data: bytes, origin: str) -> Layer:
-    """What a `config.toml` says. Raises UsageError, naming `origin`."""
-    try:
-        document = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{origin}: {error}", file=origin) from None
+def file_layer(
+    data: bytes, origin: str, *, sections: Sequence[str] = SECTIONS, names_stores: bool = False
+) -> Layer:
+    """What a `config.toml` says that may have these sections; with `names_stores` it may say which
+    stores of others are safe, too. Raises UsageError, naming `origin`.
+    """
     values: dict[str, tuple[object, str]] = {}
-    for section, found in document.items():
-        if section not in SECTIONS:
-            raise unknown(f"section [{section}]", section, SECTIONS, origin)
+    for section, found in _document(data, origin).items():
+        if section == SAFE_STORES:
+            if not names_stores:
+                raise UsageError(
+                    f"{origin}: {SAFE_STORES} does not count here",
+                    hint="a store does not vouch for itself: write it in /etc/epmstore/config.toml,"
+                    " or as a user in ~/.config/epmstore/config.toml",
+                    file=origin,
+                )
+            continue
+        if section not in sections:
+            known = (*sections, SAFE_STORES) if names_stores else sections
+            raise unknown(f"section [{section}]", section, known, origin)
         if not isinstance(found, dict):
             raise UsageError(f"{origin}: {section} is a section: write [{section}]", file=origin)
         names = [key.partition(".")[2] for key in KEYS if key.startswith(f"{section}.")]
@@ -232,6 +244,25 @@ def file_layer(data: bytes, origin: str) -> Layer:
                 raise unknown(f"key {name!r} in [{section}]", name, names, origin)
             values[f"{section}.{name}"] = (value, origin)
     return Layer(values)
+
+
+def safe_stores_of(data: bytes, origin: str) -> tuple[str, ...]:
+    """The folders of stores of others that a file says are safe. Raises UsageError, naming
+    `origin`.
+    """
+    found = _document(data, origin).get(SAFE_STORES, [])
+    if not isinstance(found, list) or not all(
+        isinstance(text, str) and text.startswith("/") and "\0" not in text for text in found
+    ):
+        raise UsageError(f"{origin}: {SAFE_STORES} is a list of absolute paths", file=origin)
+    return tuple(posixpath.normpath(text) for text in found)
+
+
+def _document(data: bytes, origin: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{origin}: {error}", file=origin) from None
 
 
 def environment_layer(environ: Mapping[str, str]) -> Layer:

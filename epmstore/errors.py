@@ -9,7 +9,7 @@ EpmError                    exit 4    the operation failed: DiskFullError, HookE
   DamagedError              exit 6    bytes on disk are not what was written: TornError,
                                       DigestMismatchError, InvalidNameError, BadCatalogError
   ConflictError             exit 7    CollisionError, ChangedError, RootError, InUseError,
-                                      ForkError, NeedsError
+                                      ForkError, NeedsError, ForeignError
   TrustError                exit 8    BadSignatureError, UntrustedError, OlderError
   NoStoreError              exit 10   no store here, or none that this release understands
   BusyError                 exit 11   somebody else holds the lock
@@ -176,6 +176,12 @@ class ForkError(ConflictError):
     """Two catalogs of one application have the same release with another content."""
 
     code = "fork"
+
+
+class ForeignError(ConflictError):
+    """Others own a place, or may write there, and what is in it would be believed."""
+
+    code = "foreign"
 
 
 class NeedsError(ConflictError):

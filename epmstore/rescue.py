@@ -9,7 +9,7 @@ each content. What is damaged is stepped over and named; other copies are tried.
 lead out of the target are refused, symlinks are made when all files are written.
 
 Exit codes: 0 all there, 2 usage, 3 in part (what is missing is named), 4 failed, 5 not found,
-6 damaged.
+6 damaged, 7 the store is somebody else's.
 """
 
 from __future__ import annotations
@@ -806,6 +806,33 @@ def pour(fd: int, data: bytes, sparse: bool) -> None:
 # The command line.
 
 
+def check_owner(store: str, believed: int | None) -> None:
+    """What a store says gets owners and modes with our rights: it is believed only if it is ours,
+    root's, or somebody's who was named.
+    """
+    trusted = {0, os.geteuid(), believed}
+    places = [store, *(os.path.join(store, name) for name in ("packs", "packs/log", "catalogs"))]
+    with contextlib.suppress(FileNotFoundError):
+        places += [entry.path for entry in os.scandir(places[-1])]
+    for place in places:
+        try:
+            fd = os.open(place, READ)
+        except FileNotFoundError:
+            continue
+        try:
+            found = os.fstat(fd)
+        finally:
+            os.close(fd)
+        if found.st_uid not in trusted:
+            raise Trouble(
+                7,
+                f"{place} belongs to the user {found.st_uid}: run it as that user, or with"
+                f" --owner {found.st_uid} if whatever that user may have written is to be believed",
+            )
+        if found.st_mode & 0o002:
+            raise Trouble(7, f"everybody may write {place}: chmod o-w, and mind what is in it")
+
+
 def apps(store: str) -> dict[str, str]:
     """UUID to key of everything that has a catalog."""
     catalogs = os.path.join(store, "catalogs")
@@ -952,6 +979,7 @@ def parser() -> argparse.ArgumentParser:
         description="Bring recorded files back from a store without epmstore and without its index."
         " The store is only read.",
     )
+    made.add_argument("--owner", type=int, metavar="UID", help="believe a store of this user")
     commands = made.add_subparsers(dest="command", required=True)
     one = commands.add_parser("apps", help="list the applications of a store")
     one.add_argument("store")
@@ -980,6 +1008,7 @@ def main(arguments: list[str] | None = None) -> int:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     options = parser().parse_args(arguments)
     try:
+        check_owner(options.store, options.owner)
         code: int = options.run(options)
     except Trouble as trouble:
         say(f"epmstore-rescue: {trouble}")

@@ -7,6 +7,7 @@ whatever it is doing: all of this is work that may be killed.
 """
 
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from epmstore.child import die_with
 from epmstore.config import CareConfig, RetentionConfig
 from epmstore.errors import BusyError, DiskFullError, EpmError, NotFoundError
 from epmstore.workspace import Workspace
+from epmstore.workspace.settings import SafeStores
 from epmstored.schedule import Task
 
 ACTOR: Final[dict[str, object]] = {"via": "daemon", "command": "epmstored"}
@@ -170,7 +172,9 @@ def main() -> None:
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     die_with(order.parent)
     try:
-        with Workspace.open(Path(order.store), actor=ACTOR, recover=False) as workspace:
+        with Workspace.open(
+            Path(order.store), actor=ACTOR, recover=False, safe_stores=SafeStores(os.environ)
+        ) as workspace:
             outcome = perform(workspace, order)
     except (EpmError, OSError) as error:
         outcome = Outcome([Said(logging.ERROR, f"{order.task} failed: {error}")])

@@ -20,7 +20,7 @@ from epmstore import __version__, limits
 from epmstore.config import DaemonConfig
 from epmstore.errors import EpmError, UsageError
 from epmstore.places import SYSTEM_STORE
-from epmstore.workspace.settings import load_settings
+from epmstore.workspace.settings import SafeStores, load_settings
 from epmstored.clock import SystemDaemonClock
 from epmstored.logs import JsonFormatter, TextFormatter
 from epmstored.memory import keep_little
@@ -70,6 +70,7 @@ def _service(option: str | None) -> Service:
         watch=chooser(store, clock, rhythm.poll),
         notifier=Notifier.from_environment(os.environ, os.getpid()),
         config=config,
+        safe_stores=SafeStores(os.environ),
         read_config=lambda: load_settings(store, os.environ).config,
     )
 

@@ -8,7 +8,7 @@ Being killed loses nothing: what was not recorded is found by the next start.
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
 from epmstore import locks
@@ -58,9 +58,11 @@ class Service:
         notifier: Notifier,
         config: Config = Config(),  # noqa: B008 - frozen
         read_config: Callable[[], Config] | None = None,
+        safe_stores: Container[Path] = (),
     ) -> None:
         """`read_config` reads the settings again. Raises UsageError, OSError."""
         self.store = store
+        self._safe = safe_stores
         self._config = config
         self._started_with = config
         self._clock = clock
@@ -73,7 +75,13 @@ class Service:
 
     def open_workspace(self) -> Workspace:
         """For a thread of its own."""
-        return Workspace.open(self.store, progress=self._brake, actor=ACTOR, recover=False)
+        return Workspace.open(
+            self.store,
+            progress=self._brake,
+            actor=ACTOR,
+            recover=False,
+            safe_stores=self._safe,
+        )
 
     async def run(self) -> None:
         """Until a signal. Raises BusyError if a daemon runs already, NoStoreError, DamagedError."""
@@ -92,7 +100,7 @@ class Service:
 
     def _first_opening(self) -> None:
         """Before anything else, also of the lock: whether there is a store at all."""
-        with Workspace.open(self.store, actor=ACTOR) as workspace:
+        with Workspace.open(self.store, actor=ACTOR, safe_stores=self._safe) as workspace:
             for result in workspace.recovered:
                 log.warning("%s: an interrupted checkout was finished", result.app)
             apply_declared(workspace)

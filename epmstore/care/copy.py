@@ -11,7 +11,7 @@ The order keeps an older copy usable at any moment: packs, then catalogs, then w
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -34,6 +34,7 @@ from epmstore.care.needs import APPCAT, all_catalogs, committed
 from epmstore.care.tables import is_log, leans_on, read_tables
 from epmstore.catalog.appcat import MAX_SIZE
 from epmstore.errors import ConflictError, DamagedError, UsageError
+from epmstore.owned import check_new_store, check_store
 from epmstore.progress import SILENT, Progress
 from epmstore.record import identity
 from epmstore.record.replay import catch_up, pack_files
@@ -64,17 +65,22 @@ class _Extent(msgspec.Struct, frozen=True):
     format: bytes
 
 
-def copy_store(store: Store, target: Path, *, progress: Progress = SILENT) -> CopyResult:
+def copy_store(
+    store: Store, target: Path, *, progress: Progress = SILENT, safe: Container[Path] = ()
+) -> CopyResult:
     """Make `target` a copy of the store as it is now, or bring an older copy up to date.
 
-    Raises ConflictError (something else is there), UsageError (it lies in the store), DamagedError
+    Raises ConflictError (something else is there), ForeignError where others could put something
+    in its place, unless it is `safe`, UsageError (it lies in the store), DamagedError
     (the store is damaged: nothing bad is copied), BusyError, OSError.
     """
     _check_target(store, target)
+    check_new_store(target, safe)
     make_directories(target)
     if not (target / identity.FILE).exists():
         replace_file(target / MARK, json.dumps({"uuid": store.identity.uuid}).encode())
     prepare(target)
+    check_store(target, safe)
     with locks.hold(target / "locks", "copy"), store.keep_packs():
         with store.lock_write():
             extent = _extent(store)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from epmstore.atomic import read_named, replace_read
+from epmstore.atomic import replace_read
 from epmstore.catalog.hooks import NONE, hooks_of
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.planfile import decode_plan, encode_plan, not_to_be_had
@@ -27,6 +27,7 @@ from epmstore.cli.status import show_status
 from epmstore.cli.summary import INCOMPLETE, finish, titled
 from epmstore.cli.terms import config_option, exact_option, terms_of, terms_options
 from epmstore.errors import UsageError
+from epmstore.owned import read_own
 from epmstore.record.result import Result
 from epmstore.relpath import RelPath
 from epmstore.workspace import AppHandle
@@ -119,7 +120,7 @@ def apply(session: Session, file: str, **given: Any) -> int:
     The file was written by `epmstore plan -o`, and says which application it is for. The state that
     is found is recorded first.
     """
-    made = decode_plan(read_named(Path(file), PLAN_LIMIT))
+    made = decode_plan(read_own(Path(file), PLAN_LIMIT))
     session.app = session.app or made.plan.app
     handle = session.handle()
     terms = terms_of(session, given)

@@ -64,6 +64,7 @@ class Session:
         """The store, closed with the command."""
         from epmstore.cli.closing import closing_line  # noqa: PLC0415 - start-up
         from epmstore.workspace import Workspace  # noqa: PLC0415 - start-up
+        from epmstore.workspace.settings import SafeStores  # noqa: PLC0415 - start-up
 
         try:
             workspace = Workspace.open(
@@ -71,6 +72,7 @@ class Session:
                 progress=self.progress(),
                 actor=actor(),
                 recover=recover,
+                safe_stores=SafeStores(os.environ),
             )
         except NoStoreError as error:
             raise self._with_system_store(error) from None

@@ -1,5 +1,6 @@
 """Commands that set up: init, doctor, completion."""
 
+import os
 import sys
 
 import click
@@ -9,6 +10,7 @@ from epmstore.cli.command import command
 from epmstore.cli.output import name, paint
 from epmstore.cli.session import Session
 from epmstore.workspace import Workspace
+from epmstore.workspace.settings import SafeStores
 
 FAILED = 4
 
@@ -28,11 +30,11 @@ def init(session: Session, allow_network: bool) -> None:
     application's root: it is never recorded itself. A network file system is refused, because locks
     and syncs cannot be relied on there.
     """
-    path = session.store_path
+    path, safe = session.store_path, SafeStores(os.environ)
     if session.dry_run:
-        Workspace.check_place(path, allow_network=allow_network)
+        Workspace.check_place(path, allow_network=allow_network, safe_stores=safe)
     else:
-        Workspace.init(path, allow_network=allow_network).close()
+        Workspace.init(path, allow_network=allow_network, safe_stores=safe).close()
     shape = {"type": "store", "app": None, "path": shapes.text(str(path)), "created": True}
     verb = "would create" if session.dry_run else "created"
     session.out.outcome(shape, f"{verb} a store at {name(str(path))}")

@@ -18,6 +18,7 @@ from epmstore.clock import to_rfc3339
 from epmstore.errors import IncompleteError, UsageError
 from epmstore.record.soundness import REMEDY
 from epmstore.workspace import Workspace
+from epmstore.workspace.settings import SafeStores
 
 DAMAGED = 6
 CATALOG = "cat.zst"
@@ -131,7 +132,12 @@ def rebuild(session: Session, accept_loss: bool) -> int:
     if session.dry_run:
         session.out.note(f"would make the index of {name(str(path))} anew")
         return 0
-    made = Workspace.mend(path, accept_loss=accept_loss, progress=session.progress())
+    made = Workspace.mend(
+        path,
+        accept_loss=accept_loss,
+        progress=session.progress(),
+        safe_stores=SafeStores(os.environ),
+    )
     for text in made.mended:
         session.out.note(text)
     for text in (*made.gone, *made.damage):
@@ -370,7 +376,9 @@ def restore(session: Session, source: str) -> int:
     if session.dry_run:
         session.out.note(f"would bring {name(str(path))} back from {name(str(copied))}")
         return 0
-    made = Workspace.restore(path, copied, progress=session.progress())
+    made = Workspace.restore(
+        path, copied, progress=session.progress(), safe_stores=SafeStores(os.environ)
+    )
     for text in (*made.files, *made.rebuilt.mended):
         session.out.note(f"from the copy: {text}")
     for text in made.rebuilt.damage:
@@ -412,7 +420,7 @@ def adopt(session: Session, moved: bool, new_host: bool) -> None:
         raise UsageError("say one of --moved and --new-host")
     path = session.store_path
     if not session.dry_run:
-        Workspace.adopt(path, new_store=new_host)
+        Workspace.adopt(path, new_store=new_host, safe_stores=SafeStores(os.environ))
     would = "would be" if session.dry_run else "is"
     shape = {"type": "store", "app": None, "path": shapes.text(str(path)), "new": new_host}
     session.out.outcome(shape, f"the store at {name(str(path))} {would} this machine's")

@@ -17,6 +17,7 @@ from epmstore import fsio
 from epmstore.catalog.appcat import App
 from epmstore.errors import EpmError, RootError, UnreadableRootError
 from epmstore.limits import OURS, limit_error
+from epmstore.owned import follow
 from epmstore.scan.problem import judge
 
 _FORBIDDEN = "run it as root, or as a user who may read the root"
@@ -38,8 +39,8 @@ class Root(msgspec.Struct, frozen=True):
 
 @contextlib.contextmanager
 def open_root(app: App) -> Iterator[Root]:
-    """Raises RootError if the root vanished or is not the registered directory, or the application
-    was removed; UnreadableRootError if it may not or cannot be read, LimitError for want of
+    """Raises RootError if the root vanished or is not the registered directory, others may change a
+    link that is followed to it, or the application was removed; UnreadableRootError if it may not or cannot be read, LimitError for want of
     descriptors or memory.
     """
     if app.removed is not None:
@@ -48,9 +49,8 @@ def open_root(app: App) -> Iterator[Root]:
             hint=f"`epmstore app add {app.uuid} --again` takes it up",
             app=app.key,
         )
-    path = os.path.realpath(app.root) if app.follow else app.root
     try:
-        fd = fsio.open_root(path)
+        fd = follow(app.root, app.key) if app.follow else fsio.open_root(app.root)
     except OSError as error:
         raise _not_opened(app, error) from None
     try:

@@ -1,5 +1,6 @@
 """`ws.apps`: the applications of this host."""
 
+import contextlib
 import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ from epmstore.catalog.model import AboutRecord
 from epmstore.clock import to_rfc3339
 from epmstore.errors import ConflictError, EpmError, RootError, UsageError
 from epmstore.limits import limit_error
+from epmstore.owned import follow
 from epmstore.record import change
 from epmstore.record.recorder import Recorder
 from epmstore.record.root import open_root
@@ -377,6 +379,10 @@ class Apps:
             ) from None
 
     def _check_root(self, app: App) -> None:
+        """Raises RootError."""
+        if app.follow:  # whether it is there, is said when it is looked at
+            with contextlib.suppress(OSError):
+                os.close(follow(app.root, app.key))
         store = os.path.realpath(self._store.path)
         if os.path.realpath(app.root) == store or app.root.startswith(f"{store}/"):
             raise RootError(

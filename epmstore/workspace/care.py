@@ -1,7 +1,7 @@
 """`ws.care`: looking after the store as a whole. Thin: each verb names its use case."""
 
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 from pathlib import Path
 
 from msgspec import structs
@@ -36,8 +36,16 @@ from epmstore.workspace.history import History
 class Care:
     """Of one open store."""
 
-    def __init__(self, store: Store, *, actor: Actor | None, progress: Progress) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        actor: Actor | None,
+        progress: Progress,
+        safe_stores: Container[Path] = (),
+    ) -> None:
         self._store = store
+        self._safe = safe_stores
         self._actor = actor
         self._progress = progress
 
@@ -215,7 +223,7 @@ class Care:
         """Make a folder a copy of this store, or bring an older copy up to date. It opens as a
         store. Raises ConflictError, UsageError, DamagedError, BusyError, OSError.
         """
-        return copy_store(self._store, target.absolute(), progress=self._progress)
+        return copy_store(self._store, target.absolute(), progress=self._progress, safe=self._safe)
 
     def doctor(self) -> list[Check]:
         """Whether this host and this store are in order. Changes nothing."""

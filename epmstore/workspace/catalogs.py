@@ -2,7 +2,7 @@
 case.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -10,7 +10,6 @@ import msgspec
 from epmstore.catalog.model import AboutRecord
 from epmstore.errors import ConflictError, NoStoreError
 from epmstore.progress import Progress
-from epmstore.record import identity
 from epmstore.record.replay import is_behind
 from epmstore.record.store import Store
 from epmstore.vendor.catalogs import find_refcat
@@ -27,6 +26,7 @@ from epmstore.vendor.releases import Release, Releases, refcat_of
 from epmstore.vendor.signature import Key, make_signature
 from epmstore.vendor.trust import Standing, Trust
 from epmstore.workspace.apps import Apps
+from epmstore.workspace.opening import believe
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,8 +57,16 @@ class Cloned(msgspec.Struct, frozen=True, kw_only=True):
 class Catalogs:
     """Of one open store."""
 
-    def __init__(self, store: Store, apps: Apps, *, progress: Progress) -> None:
+    def __init__(
+        self,
+        store: Store,
+        apps: Apps,
+        *,
+        progress: Progress,
+        safe_stores: Container[Path] = (),
+    ) -> None:
         self._store = store
+        self._safe = safe_stores
         self._apps = apps
         self._progress = progress
         self._trust = Trust(store.path)
@@ -102,7 +110,7 @@ class Catalogs:
         """Take a catalog over from another store, and the contents of some of its releases (`all`:
         of every one). Raises NoStoreError, AppNotFoundError, VersionNotFoundError, as `check`.
         """
-        with open_foreign(place, self._store) as source:
+        with open_other(place, self._store, self._safe) as source:
             theirs = find_refcat(source, key)
             chosen = _chosen(theirs, contents)
             data = b"".join(export_lines(source, theirs))
@@ -169,11 +177,13 @@ class Catalogs:
                 yield app.key
 
 
-def open_foreign(place: Path, own: Store) -> Store:
-    """Another store, to read: perhaps of another machine. Raises NoStoreError, ConflictError."""
+def open_other(place: Path, own: Store, safe: Container[Path] = ()) -> Store:
+    """Another store, to read: perhaps of another machine, never of another owner, because SQLite
+    writes beside what it reads. Raises NoStoreError, ForeignError, ConflictError.
+    """
     if place.resolve() == own.path.resolve():
         raise ConflictError("that is this store itself")
-    store = Store(place.absolute(), identity.read(place), own.clock)
+    store = Store(place.absolute(), believe(place.absolute(), safe), own.clock)
     if not is_behind(store):
         return store
     store.close()

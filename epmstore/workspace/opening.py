@@ -5,12 +5,14 @@ catalogs. What a missing index costs is a replay, and it is done here, unasked; 
 error that names the remedy.
 """
 
+from collections.abc import Container
 from pathlib import Path
 
 from epmstore.atomic import remove_file
 from epmstore.clock import Clock
 from epmstore.errorform import is_unwritable
-from epmstore.errors import ConflictError, EpmError, OutdatedIndexError, UsageError
+from epmstore.errors import ConflictError, EpmError, ForeignError, OutdatedIndexError, UsageError
+from epmstore.owned import check_new_store, check_store
 from epmstore.progress import Progress
 from epmstore.record import identity
 from epmstore.record.mending import Rebuilt
@@ -31,10 +33,12 @@ def machine() -> str:
         return identity.hash_machine("")
 
 
-def check_place(path: Path, *, allow_network: bool = False) -> None:
+def check_place(path: Path, *, allow_network: bool = False, safe: Container[Path] = ()) -> None:
     """Whether a store may be made there. Raises ConflictError if there is something already,
-    UsageError if that is on a network file system.
+    ForeignError where others could put another store in its place, UsageError if that is on a
+    network file system.
     """
+    check_new_store(path, safe)
     if (path / identity.FILE).exists():
         raise ConflictError(f"there is a store at {path} already", path=str(path))
     if path.is_dir() and any(path.iterdir()):
@@ -47,10 +51,13 @@ def check_place(path: Path, *, allow_network: bool = False) -> None:
         _check_local(path)
 
 
-def make_store(path: Path, clock: Clock, *, allow_network: bool = False) -> Store:
+def make_store(
+    path: Path, clock: Clock, *, allow_network: bool = False, safe: Container[Path] = ()
+) -> Store:
     """A new, empty store. Raises as `check_place`, OSError."""
-    check_place(path, allow_network=allow_network)
+    check_place(path, allow_network=allow_network, safe=safe)
     prepare(path)
+    check_store(path, safe)  # what somebody put there until it was for us alone
     store = Store(path, identity.create(path, machine()), clock)
     with store.lock_write():
         catch_up(store)
@@ -72,12 +79,29 @@ def _check_local(path: Path) -> None:
         )
 
 
-def open_store(path: Path, clock: Clock, progress: Progress, *, owner: str = "") -> Store:
-    """`owner` is what those read who wait for a lock of ours.
-
-    Raises NoStoreError, ConflictError (another machine), DamagedError, OSError.
+def believe(path: Path, safe: Container[Path]) -> identity.Identity:
+    """Which store is at `path`, when it is clear that nobody else can have written it. Raises
+    ForeignError, NoStoreError, DamagedError, OSError.
     """
-    found = identity.read(path)
+    try:
+        check_store(path, safe)
+    except FileNotFoundError:
+        pass  # said in the next line
+    except ForeignError:
+        identity.read(path)  # where there is none, that is what is to be said
+        raise
+    return identity.read(path)
+
+
+def open_store(
+    path: Path, clock: Clock, progress: Progress, *, owner: str = "", safe: Container[Path] = ()
+) -> Store:
+    """`owner` is what those read who wait for a lock of ours. Stores of others are opened only if
+    they are `safe`.
+
+    Raises NoStoreError, ForeignError, ConflictError (another machine), DamagedError, OSError.
+    """
+    found = believe(path, safe)
     identity.check_machine(path, found, machine())
     restore_folders(path)
     store = Store(path, found, clock, owner=owner)
@@ -121,18 +145,24 @@ def _drop_index(path: Path) -> None:
 
 
 def rebuild_index(
-    path: Path, clock: Clock, progress: Progress, *, accept_loss: bool = False
+    path: Path,
+    clock: Clock,
+    progress: Progress,
+    *,
+    accept_loss: bool = False,
+    safe: Container[Path] = (),
 ) -> Rebuilt:
     """Make the index of a store anew, whatever state it is in, as `replay.rebuild`."""
-    found = identity.read(path)
+    found = believe(path, safe)
     identity.check_machine(path, found, machine())
     restore_folders(path, catalogs=True)
     with Store(path, found, clock) as store, store.lock_packs(), store.lock_write():
         return rebuild(store, progress, accept_loss=accept_loss)
 
 
-def adopt_store(path: Path, *, new_store: bool) -> None:
-    """Make a store this machine's. Raises NoStoreError, DamagedError."""
+def adopt_store(path: Path, *, new_store: bool, safe: Container[Path] = ()) -> None:
+    """Make a store this machine's. Raises NoStoreError, ForeignError, DamagedError."""
+    believe(path, safe)
     identity.adopt(path, machine(), new_store=new_store)
     if new_store:
         # The index names the store that it belongs to; a new name means a new index.

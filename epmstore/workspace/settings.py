@@ -4,7 +4,7 @@
     settings.config.daemon.settle
 
 What these files say is carried out with the rights of whoever runs epmstore, so a file that others
-may write is refused.
+may write, or put there, is refused.
 """
 
 import os
@@ -13,10 +13,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from epmstore.atomic import read_file
-from epmstore.config import Settings, environment_layer, file_layer, flag_layer, merge
-from epmstore.errors import UsageError
-from epmstore.places import CONFIG, config_folder
+from epmstore.atomic import read_up_to
+from epmstore.config import (
+    Settings,
+    environment_layer,
+    file_layer,
+    flag_layer,
+    merge,
+    safe_stores_of,
+)
+from epmstore.errors import ForeignError, UsageError
+from epmstore.owned import is_ours, may_others_write, open_way
+from epmstore.places import CONFIG, SYSTEM_CONFIG, config_folder
 
 LIMIT: Final = 1 << 20
 
@@ -34,24 +42,67 @@ def load_settings(
     """
     path = (folder or config_folder(store)) / CONFIG
     data = read_trusted(path)
-    file = [] if data is None else [file_layer(data, str(path))]
+    is_roots = path == SYSTEM_CONFIG / CONFIG
+    file = [] if data is None else [file_layer(data, str(path), names_stores=is_roots)]
     return merge([*file, environment_layer(environ), flag_layer(flags or {})])
+
+
+class SafeStores:
+    """The stores of others that the one who runs this says are safe: root in
+    `/etc/epmstore/config.toml`, anybody else in `~/.config/epmstore/config.toml`. Never a store of
+    itself. Read when somebody asks.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.file = _own_file(environ)
+
+    def __contains__(self, store: object) -> bool:
+        """Raises UsageError, naming the file, OSError."""
+        return store in self.read()
+
+    def read(self) -> tuple[Path, ...]:
+        """All of them. Raises as asking does."""
+        data = None if self.file is None else read_trusted(self.file)
+        if data is None:
+            return ()
+        origin = str(self.file)
+        if self.file != SYSTEM_CONFIG / CONFIG:
+            file_layer(data, origin, sections=(), names_stores=True)
+        return tuple(map(Path, safe_stores_of(data, origin)))
+
+
+def _own_file(environ: Mapping[str, str]) -> Path | None:
+    if os.geteuid() == 0:
+        return SYSTEM_CONFIG / CONFIG
+    home = environ.get("HOME", "")
+    base = environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
+    return Path(base, "epmstore", CONFIG) if base.startswith("/") and (home or base) else None
 
 
 def read_trusted(path: Path) -> bytes | None:
     """A file that says what is to be done; null if it is not there. Raises UsageError for one that
-    somebody else could have written, OSError.
+    somebody else could have written, or put there, OSError.
     """
     try:
-        found = os.stat(path)
+        fd = open_way(str(path.absolute()), folder=False)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if not stat.S_ISREG(found.st_mode):
-        raise UsageError(f"{path} is not a regular file", file=str(path))
-    if found.st_uid not in (0, os.geteuid()) or stat.S_IMODE(found.st_mode) & 0o022:
+    except ForeignError as error:
+        if not os.path.lexists(path):
+            return None
         raise UsageError(
-            f"{path} can be written by others",
-            hint=f"chown it to root or yourself, and chmod go-w {path}",
+            f"{path} can be changed by others: {error.message}",
+            hint=f"{error.hint or 'chown it to root or yourself'}, then look at what it says",
             file=str(path),
-        )
-    return read_file(path, LIMIT)
+        ) from None
+    with os.fdopen(fd, "rb") as file:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise UsageError(f"{path} is not a regular file", file=str(path))
+        if not is_ours(found.st_uid) or may_others_write(found):
+            raise UsageError(
+                f"{path} can be written by others",
+                hint=f"chown it to root or yourself, and chmod go-w {path}",
+                file=str(path),
+            )
+        return read_up_to(file, path, LIMIT)

@@ -10,6 +10,7 @@ OSError. One workspace may be used from one thread at a time.
 """
 
 import contextlib
+from collections.abc import Container
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from epmstore.catalog.model import Actor
 from epmstore.checkout.owed import Owed
 from epmstore.clock import Clock, SystemClock
 from epmstore.errors import BusyError, DamagedError, DiskFullError, LimitError, RootError
+from epmstore.owned import check_new_store, check_store
 from epmstore.places import SYSTEM_STORE, SYSTEM_UNITS, config_folder
 from epmstore.progress import SILENT, Progress
 from epmstore.record.result import Result
@@ -61,8 +63,10 @@ class Workspace:
         actor: Actor | None,
         config: Path | None = None,
         units: Path | None = None,
+        safe_stores: Container[Path] = (),
     ) -> None:
         self._store = store
+        self._safe = safe_stores
         self._progress = progress
         self._actor = actor
         is_system = store.path == SYSTEM_STORE
@@ -86,7 +90,7 @@ class Workspace:
         """Looking after the store as a whole."""
         from epmstore.workspace.care import Care  # noqa: PLC0415 - start-up: seldom needed
 
-        return Care(self._store, actor=self._actor, progress=self._progress)
+        return Care(self._store, actor=self._actor, progress=self._progress, safe_stores=self._safe)
 
     @cached_property
     def origins(self) -> "Identifier":
@@ -100,7 +104,7 @@ class Workspace:
         """Reference catalogs on the move, and who is believed."""
         from epmstore.workspace.catalogs import Catalogs  # noqa: PLC0415 - start-up: seldom needed
 
-        return Catalogs(self._store, self.apps, progress=self._progress)
+        return Catalogs(self._store, self.apps, progress=self._progress, safe_stores=self._safe)
 
     @cached_property
     def vendors(self) -> "Vendors":
@@ -118,17 +122,29 @@ class Workspace:
         return ReadReport(self._store, form)
 
     @staticmethod
-    def check_place(path: Path, *, allow_network: bool = False) -> None:
+    def check_place(
+        path: Path, *, allow_network: bool = False, safe_stores: Container[Path] = ()
+    ) -> None:
         """Whether `init` would make a store there. Raises as it does; changes nothing."""
-        check_place(path.absolute(), allow_network=allow_network)
+        check_place(path.absolute(), allow_network=allow_network, safe=safe_stores)
 
     @classmethod
-    def init(cls, path: Path, *, clock: Clock | None = None, allow_network: bool = False) -> Self:
-        """Make a store and open it. Raises ConflictError if something is there already, UsageError
-        if that is on a network file system, OSError.
+    def init(
+        cls,
+        path: Path,
+        *,
+        clock: Clock | None = None,
+        allow_network: bool = False,
+        safe_stores: Container[Path] = (),
+    ) -> Self:
+        """Make a store and open it. Raises ConflictError if something is there already,
+        ForeignError in a folder of somebody else's, UsageError if that is on a network file
+        system, OSError.
         """
-        store = make_store(path.absolute(), clock or SystemClock(), allow_network=allow_network)
-        return cls(store, progress=SILENT, actor=None)
+        store = make_store(
+            path.absolute(), clock or SystemClock(), allow_network=allow_network, safe=safe_stores
+        )
+        return cls(store, progress=SILENT, actor=None, safe_stores=safe_stores)
 
     @classmethod
     def open(
@@ -141,28 +157,45 @@ class Workspace:
         recover: bool = True,
         config: Path | None = None,
         units: Path | None = None,
+        safe_stores: Container[Path] = (),
     ) -> Self:
         """Open a store; `actor` says who asks and goes into what is recorded. `config` and `units`
         are the folders of its configuration and of systemd's units, if not the usual ones.
 
-        A checkout that was interrupted is finished first, unless `recover` is false. Raises
-        NoStoreError, ConflictError (a store of another machine), DamagedError, BusyError, OSError.
+        A checkout that was interrupted is finished first, unless `recover` is false. What is in a
+        store is carried out, so that one that others than the caller and root can have written is
+        refused unless it is among the `safe_stores`. Raises NoStoreError, ForeignError,
+        ConflictError (a store of another machine), DamagedError, BusyError, OSError.
         """
         owner = f"({(actor or {}).get('command', 'Python')})"
-        store = open_store(path.absolute(), clock or SystemClock(), progress, owner=owner)
-        workspace = cls(store, progress=progress, actor=actor, config=config, units=units)
+        store = open_store(
+            path.absolute(), clock or SystemClock(), progress, owner=owner, safe=safe_stores
+        )
+        workspace = cls(
+            store,
+            progress=progress,
+            actor=actor,
+            config=config,
+            units=units,
+            safe_stores=safe_stores,
+        )
         if recover:
             workspace._recover()
         return workspace
 
     @staticmethod
     def rebuild(
-        path: Path, *, progress: Progress = SILENT, clock: Clock | None = None
+        path: Path,
+        *,
+        progress: Progress = SILENT,
+        clock: Clock | None = None,
+        safe_stores: Container[Path] = (),
     ) -> list[str]:
         """Make the index anew, even of a store that cannot be opened. Names what is damaged.
         Raises DamagedError if something would be lost with the index that is there.
         """
-        return [*rebuild_index(path.absolute(), clock or SystemClock(), progress).damage]
+        made = rebuild_index(path.absolute(), clock or SystemClock(), progress, safe=safe_stores)
+        return [*made.damage]
 
     @staticmethod
     def mend(
@@ -171,16 +204,24 @@ class Workspace:
         accept_loss: bool = False,
         progress: Progress = SILENT,
         clock: Clock | None = None,
+        safe_stores: Container[Path] = (),
     ) -> "Rebuilt":
         """As `rebuild`, with all that was done about it: catalogs that were put together again from
         what the index knew, and, with `accept_loss`, those that go on behind a gap.
         """
         found = clock or SystemClock()
-        return rebuild_index(path.absolute(), found, progress, accept_loss=accept_loss)
+        return rebuild_index(
+            path.absolute(), found, progress, accept_loss=accept_loss, safe=safe_stores
+        )
 
     @staticmethod
     def restore(
-        path: Path, source: Path, *, progress: Progress = SILENT, clock: Clock | None = None
+        path: Path,
+        source: Path,
+        *,
+        progress: Progress = SILENT,
+        clock: Clock | None = None,
+        safe_stores: Container[Path] = (),
     ) -> "Restored":
         """Bring a store back, or what it has lost, from a copy that `care.copy` made of it. Raises
         NoStoreError, ConflictError, UsageError, DamagedError, BusyError, OSError.
@@ -188,6 +229,10 @@ class Workspace:
         from epmstore.care.restore import restore_store  # noqa: PLC0415 - start-up: seldom needed
 
         places = (path.absolute(), source.absolute())
+        check_new_store(places[0], safe_stores)
+        for place in places:
+            with contextlib.suppress(FileNotFoundError):  # whether there is one, is said below
+                check_store(place, safe_stores)
         return restore_store(*places, clock or SystemClock(), machine(), progress=progress)
 
     def damaged(self) -> list[tuple[str, str]]:
@@ -202,11 +247,11 @@ class Workspace:
         return found
 
     @staticmethod
-    def adopt(path: Path, *, new_store: bool) -> None:
+    def adopt(path: Path, *, new_store: bool, safe_stores: Container[Path] = ()) -> None:
         """Make a store this machine's; with an identity of its own if it is a copy of one that
         lives on.
         """
-        adopt_store(path.absolute(), new_store=new_store)
+        adopt_store(path.absolute(), new_store=new_store, safe=safe_stores)
 
     @property
     def path(self) -> Path:
@@ -230,7 +275,7 @@ class Workspace:
 
     def for_actor(self, actor: Actor, progress: Progress = SILENT) -> "Workspace":
         """The same open store, on behalf of somebody else. Lasts as long as this one."""
-        return Workspace(self._store, progress=progress, actor=actor)
+        return Workspace(self._store, progress=progress, actor=actor, safe_stores=self._safe)
 
     def _recover(self) -> None:
         """Finish or take back every interrupted checkout.
