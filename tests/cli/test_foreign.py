@@ -232,8 +232,11 @@ def test_no_store_vouches_for_itself(cli: Cli, recorded: Path) -> None:
 def test_a_user_says_it_in_a_file_of_his_own(tmp_path: Path) -> None:
     child = os.fork()
     if child == 0:
-        os.setresuid(MALLORY, MALLORY, MALLORY)
-        os._exit(42 if os.path.expanduser(owned.settings_file()).startswith("/") else 1)
+        try:
+            os.setresuid(MALLORY, MALLORY, MALLORY)
+            os._exit(42 if owned.settings_file().startswith("~/") else 1)
+        finally:
+            os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
 
 
@@ -429,14 +432,16 @@ def test_root_believes_no_daemon_of_others(
     os.chown(theirs, MALLORY, MALLORY)
     child = os.fork()
     if child == 0:
-        os.chdir(theirs)
-        os.setresuid(MALLORY, MALLORY, MALLORY)
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind("epmstored.sock")
-            listener.listen()
-            listener.settimeout(20)
-            listener.accept()[0].close()
-        os._exit(0)
+        try:
+            os.chdir(theirs)
+            os.setresuid(MALLORY, MALLORY, MALLORY)
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind("epmstored.sock")
+                listener.listen()
+                listener.settimeout(20)
+                listener.accept()[0].close()
+        finally:
+            os._exit(0)
     try:
         while not (theirs / "epmstored.sock").exists():
             os.sched_yield()
