@@ -14,6 +14,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from epmstore.catalog.linear import linear
 from epmstore.errors import UsageError
 from epmstore.relpath import parents, split
 from epmstore.tree import PathClass
@@ -31,6 +32,9 @@ _SPECIAL = re.compile(r"[][*?!\\/]")
 
 
 _ANY_FOLDER = "(?P<ps_d>/)"
+_EVERYTHING = (".",)
+MOST_STARS: Final = 2
+"""In a pattern of which the expression is not known: more could be tried for ever."""
 _ENDS = ("(?P<ps_d>/)", "(?P<ps_d>/)|$)")
 """How expressions of pathspec end that match a path itself and not only what is in it."""
 
@@ -178,6 +182,11 @@ def _compile(patterns: tuple[str, ...]) -> list[_Rule]:
 def _rule(text: str, regex: re.Pattern[str], include: bool) -> _Rule:
     body = text.rstrip().rstrip("/").removeprefix("!")
     any_folder = regex.pattern == _ANY_FOLDER
+    if not any_folder and regex.pattern not in _EVERYTHING:
+        without_retries = linear(regex.pattern)
+        if without_retries is None and body.count("*") > MOST_STARS:
+            raise UsageError(f"{text!r} has more than {MOST_STARS} stars")
+        regex = re.compile(without_retries or regex.pattern)
     return _Rule(
         text=body,
         regex=re.compile("[^/]+/") if any_folder else regex,

@@ -1,22 +1,28 @@
 """What is in an archive, member by member: tar (gz, bz2, xz, zst), zip, deb. Nothing is unpacked.
 
+It is read in a process of its own, within limits (archivechild.py): archives.py is what runs there,
+and unpacked.py what asks it.
+
 A member is what the archive says of one path; contents are read in the order of the archive, once.
 What an archive cannot be asked for is left open: owners are names (numbers mean nothing on another
 host), and null where the archive has none.
 """
 
+import bz2
 import calendar
 import contextlib
 import errno
+import gzip
+import io
 import lzma
+import os
 import stat
 import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from pathlib import Path
-from typing import IO, Literal, Protocol, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import IO, Any, Literal, Protocol, TypeAlias, cast
 
 import msgspec
 
@@ -28,6 +34,20 @@ AR_MAGIC = b"!<arch>\n"
 AR_HEADER = 60
 MAX_CONTROL = 1 << 20
 MAX_TARGET = 4096
+MAX_HEADER = 1 << 20
+_AHEAD = (
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
+CHUNK = 1 << 19
+FREE = 512 << 20
+"""Plain bytes that any archive may come to; beyond, RATIO for each of its own."""
+RATIO = 200
+FREE_MEMBERS = 20_000
+SMALLEST = 16
+"""Bytes that a member takes at least in an archive of very many."""
+LATEST = (1 << 63) // 1_000_000_000
+"""Seconds since 1970 beyond which nanoseconds have no number."""
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _BROKEN = (
     *(tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, struct.error, EOFError),
@@ -62,85 +82,211 @@ Members: TypeAlias = Iterator[tuple[Member, Content | None]]
 _Raw: TypeAlias = Iterator[tuple[Member, IO[bytes] | None]]
 
 
-def read_archive(path: Path) -> Members:
-    """Raises UsageError for what is no archive, EpmError for one that is damaged, OSError."""
-    kind = _kind(path)
-    if kind is None:
-        raise UsageError(
-            f"{path} is neither a folder nor an archive that can be read",
-            hint="tar (also .gz, .bz2, .xz, .zst), zip and deb are",
+class TooMuchError(EpmError):
+    """An archive comes to more than one of its size may."""
+
+
+class _Header(tarfile.TarInfo):
+    """Names and attributes that come before a member are read at once: they are bounded."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _AHEAD and self.size > MAX_HEADER:
+            raise TooMuchError(f"a header of {self.size:,} bytes: no name is so long")
+        found: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return found
+
+
+class Archive:
+    """An archive, opened by whoever reads it. What it may come to is in proportion to its size."""
+
+    def __init__(self, file: IO[bytes], name: str) -> None:
+        """`name` for messages."""
+        self._file = file
+        self._name = name
+        size = os.fstat(file.fileno()).st_size
+        self._most = FREE + size * RATIO
+        self._members = FREE_MEMBERS + size // SMALLEST
+        self._plain = 0
+
+    def members(self) -> _Raw:
+        """Raises UsageError for what is no archive, EpmError for one that is damaged or comes to
+        too much, OSError.
+        """
+        kind = self._kind()
+        if kind is None:
+            raise UsageError(
+                f"{self._name} is neither a folder nor an archive that can be read",
+                hint="tar (also .gz, .bz2, .xz, .zst), zip and deb are",
+            )
+        self._file.seek(0)
+        with self._told():
+            if kind == "deb":
+                members = self._deb_members()
+            else:
+                found = self._file
+                members = _zip_members(found) if kind == "zip" else _tar_members(self.plain(found))
+            for number, (member, content) in enumerate(members):
+                if number >= self._members:
+                    raise self._too_much(f"has more than {number:,} members")
+                if member.size > self._most:
+                    what = f"says that {member.name[:80]!r} has {member.size:,} bytes"
+                    raise self._too_much(what)
+                yield member, content
+
+    def deb_version(self) -> tuple[str, str] | None:
+        """(package, version) of a deb; null for any other file. Raises EpmError, OSError."""
+        if self._kind() != "deb":
+            return None
+        with self._told():
+            for name, part in self._ar_parts():
+                if name.startswith("control.tar"):
+                    return self._control(part)
+        raise EpmError(f"{self._name} has no control part")
+
+    def read(self, content: IO[bytes], member: Member) -> Iterator[bytes]:
+        """The content of a member, in pieces. Raises as `members`."""
+        left = member.size
+        with self._told():
+            while piece := content.read(CHUNK):
+                self._count(len(piece))
+                left -= len(piece)
+                if left < 0:
+                    break
+                yield piece
+            if left:
+                raise EpmError(f"{member.name[:80]!r} does not have the size that it says")
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Whatever is wrong with an archive is an EpmError, not what its reader stumbled over."""
+        try:
+            yield
+        except (*_BROKEN, OSError) as error:
+            # bz2 and zipfile have an OSError for bad data, too: of their own, or for a bad offset
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise
+            why = str(error) or type(error).__name__
+            raise EpmError(f"{self._name} cannot be read: {why}") from None
+
+    def _count(self, size: int) -> None:
+        self._plain += size
+        if self._plain > self._most:
+            raise self._too_much(f"unpacks to more than {self._most >> 20:,} MiB")
+
+    def _too_much(self, what: str) -> EpmError:
+        return TooMuchError(
+            f"{self._name} {what}: more than an archive of its size may come to",
+            hint="if it is right, unpack it, and name the folder",
         )
-    with _told(path), path.open("rb") as file:
-        if kind == "deb":
-            members = _deb_members(file, path)
-        else:
-            members = _zip_members(file) if kind == "zip" else _tar_members(_plain(file))
-        for member, content in members:
-            yield member, None if content is None else _Told(path, content)
 
-
-@contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Whatever is wrong with an archive is an EpmError, not what its reader stumbled over."""
-    try:
-        yield
-    except (*_BROKEN, OSError) as error:
-        # bz2 and zipfile have an OSError for bad data, too: of their own, or for a bad offset
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise
-        raise EpmError(f"{path} cannot be read: {str(error) or type(error).__name__}") from None
-
-
-class _Told:
-    """A content that is read outside of the loop over the members."""
-
-    def __init__(self, path: Path, content: IO[bytes]) -> None:
-        self._path = path
-        self._content = content
-
-    def read(self, size: int = -1, /) -> bytes:
-        with _told(self._path):
-            return self._content.read(size)
-
-
-def deb_version(path: Path) -> tuple[str, str] | None:
-    """(package, version) of a deb; null for any other file. Raises EpmError, OSError."""
-    if _kind(path) != "deb":
-        return None
-    with _told(path), path.open("rb") as file:
-        for name, part in _ar_parts(file, path):
-            if name.startswith("control.tar"):
-                return _control(part, path)
-    raise EpmError(f"{path} has no control part")
-
-
-def _kind(path: Path) -> Literal["deb", "zip", "tar"] | None:
-    with path.open("rb") as file:
-        start = file.read(8)
+    def _kind(self) -> Literal["deb", "zip", "tar"] | None:
+        start = self._file.read(8)
         if start == AR_MAGIC:
             return "deb"
         if start[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
             return "zip"
-        file.seek(0)
+        self._file.seek(0)
         try:
-            with tarfile.open(fileobj=_plain(file), mode="r|*") as tar:
+            with tarfile.open(fileobj=self.plain(self._file), mode="r|", tarinfo=_Header) as tar:
                 tar.next()
+        except TooMuchError:
+            raise
         except (*_BROKEN, EpmError, OSError):
             return None
-    return "tar"
+        return "tar"
+
+    def plain(self, file: IO[bytes]) -> IO[bytes]:
+        """The same without its compression, counted."""
+        start = file.read(6)
+        file.seek(-len(start), os.SEEK_CUR)
+        return cast(IO[bytes], _Counted(_decompressed(file, start), self._count))
+
+    def _deb_members(self) -> _Raw:
+        for name, part in self._ar_parts():
+            if name.startswith("data.tar"):
+                yield from _tar_members(self.plain(part))
+                return
+        raise EpmError(f"{self._name} has no data part: it is no package of Debian's kind")
+
+    def _ar_parts(self) -> Iterator[tuple[str, IO[bytes]]]:
+        """Each part of an ar file; it is read before the next one is asked for."""
+        file, at = self._file, len(AR_MAGIC)
+        file.seek(at)
+        while header := file.read(AR_HEADER):
+            size = header[48:58].strip()
+            if len(header) < AR_HEADER or header[58:] != b"`\n" or not size.isdigit():
+                raise EpmError(f"{self._name} is damaged at byte {at}")
+            part = io.BufferedReader(_Part(file, at + AR_HEADER, int(size)))
+            yield header[:16].decode("ascii", "replace").strip().rstrip("/"), cast(IO[bytes], part)
+            at += AR_HEADER + int(size) + int(size) % 2
+            file.seek(at)
+
+    def _control(self, part: IO[bytes]) -> tuple[str, str]:
+        for member, content in _tar_members(self.plain(part)):
+            if member.name.removeprefix("./") == "control" and content is not None:
+                lines = content.read(MAX_CONTROL).decode(errors="replace").splitlines()
+                fields = dict(line.split(": ", 1) for line in lines if ": " in line)
+                return fields.get("Package", ""), fields.get("Version", "")
+        raise EpmError(f"{self._name} has no control file")
 
 
-def _plain(file: IO[bytes]) -> IO[bytes]:
-    """The same without zstd, which tarfile does not know everywhere."""
-    at = file.tell()
-    start = file.read(4)
-    file.seek(at)
-    return codec.open_stream(file) if start == _ZSTD else file
+class _Counted:
+    """A file that is read forward, and says how much came out of it."""
+
+    def __init__(self, file: IO[bytes], count: Callable[[int], None]) -> None:
+        self._file = file
+        self._counter = count
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._counter(len(data))
+        return data
+
+
+class _Part(io.RawIOBase):
+    """A stretch of a file."""
+
+    def __init__(self, file: IO[bytes], start: int, size: int) -> None:
+        self._file = file
+        self._start = start
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        self._file.seek(self._start + self._at)
+        data = self._file.read(max(0, min(len(buffer), self._size - self._at)))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+def _decompressed(file: IO[bytes], start: bytes) -> IO[bytes]:
+    if start.startswith(_ZSTD):
+        return codec.open_stream(file)
+    if start.startswith(b"\x1f\x8b"):
+        return cast(IO[bytes], gzip.GzipFile(fileobj=file, mode="rb"))
+    if start.startswith(b"BZh"):
+        return cast(IO[bytes], bz2.BZ2File(file))
+    if start.startswith((b"\xfd7zXZ", b"\x5d\x00\x00")):
+        return cast(IO[bytes], lzma.LZMAFile(file))
+    return file
 
 
 def _tar_members(file: IO[bytes]) -> _Raw:
-    with tarfile.open(fileobj=file, mode="r|*", errors="surrogateescape") as tar:
-        for info in tar:
+    with tarfile.open(fileobj=file, mode="r|", errors="surrogateescape", tarinfo=_Header) as tar:
+        while (info := tar.next()) is not None:
+            vars(tar)["members"].clear()  # it would remember all of them
             yield _tar_member(info), tar.extractfile(info) if info.isreg() else None
 
 
@@ -159,11 +305,18 @@ def _tar_member(info: tarfile.TarInfo) -> Member:
         kind=kind,
         mode=info.mode & 0o7777,
         size=info.size,
-        mtime_ns=round(info.mtime) * 1_000_000_000 if info.mtime >= 0 else None,
+        mtime_ns=_tar_time(info.mtime),
         user=info.uname or ("root" if info.uid == 0 else None),
         group=info.gname or ("root" if info.gid == 0 else None),
         target=info.linkname if kind in ("symlink", "link") else None,
     )
+
+
+def _tar_time(seconds: float) -> int | None:
+    """Null for what is before all times."""
+    if seconds >= LATEST:
+        raise tarfile.ReadError(f"a file is from a time beyond all times: {seconds}")
+    return round(seconds) * 1_000_000_000 if seconds >= 0 else None
 
 
 def _zip_members(file: IO[bytes]) -> _Raw:
@@ -205,33 +358,3 @@ def _zip_time(info: zipfile.ZipInfo) -> int | None:
         return calendar.timegm((*info.date_time, 0, 0, 0)) * 1_000_000_000
     except ValueError:  # month 0, day 0: nobody said
         return None
-
-
-def _deb_members(file: IO[bytes], path: Path) -> _Raw:
-    for name, part in _ar_parts(file, path):
-        if name.startswith("data.tar"):
-            yield from _tar_members(_plain(part))
-            return
-    raise EpmError(f"{path} has no data part: it is no package of Debian's kind")
-
-
-def _ar_parts(file: IO[bytes], path: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Each part of an ar file; it is read before the next one is asked for."""
-    file.seek(len(AR_MAGIC))
-    at = len(AR_MAGIC)
-    while header := file.read(AR_HEADER):
-        size = header[48:58].strip()
-        if len(header) < AR_HEADER or header[58:] != b"`\n" or not size.isdigit():
-            raise EpmError(f"{path} is damaged at byte {at}")
-        yield header[:16].decode("ascii", "replace").strip().rstrip("/"), file
-        at += AR_HEADER + int(size) + int(size) % 2
-        file.seek(at)
-
-
-def _control(part: IO[bytes], path: Path) -> tuple[str, str]:
-    for member, content in _tar_members(_plain(part)):
-        if member.name.removeprefix("./") == "control" and content is not None:
-            lines = content.read(MAX_CONTROL).decode(errors="replace").splitlines()
-            fields = dict(line.split(": ", 1) for line in lines if ": " in line)
-            return fields.get("Package", ""), fields.get("Version", "")
-    raise EpmError(f"{path} has no control file")

@@ -30,9 +30,10 @@ from epmstore.record.shelving import Fresh, Shelving
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath, parse_relpath, split
 from epmstore.tree import Entry, PathClass
-from epmstore.vendor.archives import Content, Member, read_archive
+from epmstore.vendor.archives import Content, Member
 from epmstore.vendor.hygiene import check_folders, check_name
 from epmstore.vendor.strict import is_owner
+from epmstore.vendor.unpacked import read_archive
 
 CHUNK = 1 << 20
 CAPABILITY = "security.capability"

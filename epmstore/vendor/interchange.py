@@ -1,19 +1,20 @@
 """Refcats on the move: out as plain lines, and in again without trust.
 
 Order of an import, and nothing is changed before all of it is right: the file is read once, within
-limits; its signature is checked over these very bytes; then every line of it (checker.py); then it
-is compared with what is here. What is here and in the file must be the same; more is appended, a
-few releases at a time, each step a whole catalog. It never goes back, and a fork is refused.
+limits; its signature is checked over these very bytes, then every line of it (checker.py), both by
+a process of its own (catalogchild.py); then it is compared with what is here. What is here and in
+the file must be the same; more is appended, a few releases at a time, each step a whole catalog. It
+never goes back, and a fork is refused.
 """
 
-import io
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import TypeAlias
 
 import msgspec
 
-from epmstore import codec
+from epmstore import fsio
 from epmstore.catalog.format import decode_line, position_behind, seal_line
 from epmstore.catalog.history import Read
 from epmstore.catalog.model import (
@@ -25,39 +26,42 @@ from epmstore.catalog.model import (
     VersionPart,
 )
 from epmstore.clock import to_rfc3339
-from epmstore.digest import BlobInfo
+from epmstore.digest import BlobInfo, Digest
 from epmstore.errors import (
     BadCatalogError,
     ChangedError,
     CollisionError,
     ConflictError,
-    DamagedError,
-    EpmError,
     ForkError,
     OlderError,
     UntrustedError,
 )
+from epmstore.limited import MEMORY, SECONDS, Limits, Reader
 from epmstore.progress import Progress
 from epmstore.record.replay import catch_up, enter_records
 from epmstore.record.store import Store, refcat
 from epmstore.relpath import to_json
+from epmstore.vendor.catalogchild import Order, SoFar, Verdict, plain_lines
 from epmstore.vendor.catalogs import all_refcats, needs_of_others
-from epmstore.vendor.checker import Checked, Checker
+from epmstore.vendor.checker import Checked
 from epmstore.vendor.releases import Releases
-from epmstore.vendor.signature import LIMIT, Key, check_signature
-from epmstore.vendor.strict import MAX_LINE
+from epmstore.vendor.signature import LIMIT, Key
 from epmstore.vendor.trust import Import, Trust
 
 MAX_FILE = 1 << 30
 """Bytes of a catalog as it comes."""
-MAX_PLAIN = 8 << 30
+PIECE = 1 << 20
 STEP = 4 << 20
 """Sealed bytes that are appended at a time: so long others wait."""
 HELD = 1_000_000
 """Entries that are held in memory from the check on; what is beyond is read again."""
 SUFFIX = ".asc"
-_FRAME, _SKIPPABLE = b"\x28\xb5\x2f\xfd", b"\x2a\x4d\x18"
-"""How zstd's frames begin, and those that it skips (after a first byte): seals are such."""
+Examine: TypeAlias = Callable[[bytes, Order], Iterator[SoFar | Verdict]]
+MODULE = "epmstore.vendor.catalogchild"
+FOR_EACH_BYTE = 32
+"""Bytes of memory that examining a catalog may take for each of its own."""
+FOR_A_SECOND = 1 << 20
+"""Bytes of a catalog for which examining one line may take a second longer."""
 
 
 class Incoming(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,11 +103,13 @@ def export_lines(store: Store, releases: Releases) -> Iterator[bytes]:
 
 def read_source(path: Path) -> bytes:
     """A catalog file as it is. Raises OSError, BadCatalogError for one beyond all limits."""
+    data = bytearray()
     with path.open("rb") as file:
-        data = file.read(MAX_FILE + 1)
-    if len(data) > MAX_FILE:
-        raise BadCatalogError(f"{path} is larger than {MAX_FILE:,} bytes", line=0)
-    return data
+        while piece := file.read(PIECE):
+            data += piece
+            if len(data) > MAX_FILE:
+                raise BadCatalogError(f"{path} is larger than {MAX_FILE:,} bytes", line=0)
+    return bytes(data)
 
 
 def read_signature(path: Path, given: Path | None) -> bytes | None:
@@ -128,31 +134,40 @@ def check_catalog(
     progress: Progress,
     *,
     allow_unsigned: bool = False,
+    examine: Examine | None = None,
 ) -> Incoming:
-    """Everything that can be said of a catalog from elsewhere, and of it beside what is here.
+    """Everything that can be said of a catalog from elsewhere, and of it beside what is here. It is
+    first examined by a process with limits (or by `examine`).
 
     Changes nothing. Raises BadCatalogError, TrustError and its kin, ForkError, ConflictError.
     """
     trust = Trust(store.path)
-    signer = None
-    if signature is not None:
-        signer = check_signature(data, signature, trust.keys(), store.clock.now())
-    first = next(_plain_lines(data), b"")
-    app = _app_of(first)
-    checker = Checker(needs_of_others(store, app) if app else {})
-    lines, read = _check_lines(checker, data, progress)
-    about = checker.finish()
+    order = Order(
+        fd=-1,
+        size=len(data),
+        signature=signature,
+        keys=trust.keys() if signature is not None else [],
+        now=store.clock.now(),
+        needs=needs_of_others(store, ""),
+    )
+    progress.begin("checking the catalog", size=len(data))
+    verdict = _verdict((examine or _elsewhere)(data, order), progress)
+    progress.end()
+    lines, read, about, contents = _take_lines(data)
+    if (len(lines), lines[-1][1].head) != (verdict.lines, verdict.head) or about is None:
+        raise BadCatalogError("it was read otherwise a second time", line=0)
+    signer = next((key for key in order.keys if key.fingerprint == verdict.signer), None)
     if signer is None and not allow_unsigned and trust.standing(about.app).signed:
         raise UntrustedError(
             f"the catalog of {about.key} came signed before, and now has no signature",
             hint="get the .asc file that belongs to it; --allow-unsigned if you know better",
         )
     _check_key(store, about)
-    _check_collisions(store, checker.contents)
+    _check_collisions(store, contents)
     incoming = Incoming(
         about=about,
-        releases=checker.releases,
-        head=checker.head,
+        releases=verdict.releases,
+        head=verdict.head,
         lines=lines,
         read=read,
         new=len(lines),
@@ -162,26 +177,59 @@ def check_catalog(
     return _beside(store, incoming)
 
 
-def _check_lines(
-    checker: Checker, data: bytes, progress: Progress
-) -> tuple[list[tuple[bytes, Position]], list[tuple[Envelope, Decoded]]]:
-    """Every line, sealed, and what is in the first of them. Raises BadCatalogError."""
+def _elsewhere(data: bytes, order: Order) -> Iterator[SoFar | Verdict]:
+    fd = os.memfd_create("catalog", os.MFD_CLOEXEC)
+    try:
+        fsio.write(fd, data)
+        whole = msgspec.structs.replace(order, fd=fd)
+        limits = Limits(
+            memory=MEMORY + len(data) * FOR_EACH_BYTE, seconds=SECONDS + len(data) // FOR_A_SECOND
+        )
+        with Reader(MODULE, whole, (fd,), limits, what="the catalog") as reader:
+            for message in reader.messages():
+                yield msgspec.msgpack.decode(message, type=SoFar | Verdict)
+    finally:
+        os.close(fd)
+
+
+def _verdict(said: Iterator[SoFar | Verdict], progress: Progress) -> Verdict:
+    for word in said:
+        if isinstance(word, Verdict):
+            return word
+        progress.advance(size=word.size)
+    raise BadCatalogError("nobody could say what it is", line=0)
+
+
+def _take_lines(
+    data: bytes,
+) -> tuple[
+    list[tuple[bytes, Position]],
+    list[tuple[Envelope, Decoded]],
+    AboutRecord | None,
+    Sequence[BlobInfo],
+]:
+    """Every line of a catalog that was examined, sealed; what is in the first of them; what it is
+    about; and every content that it names.
+    """
     lines: list[tuple[bytes, Position]] = []
     read: list[tuple[Envelope, Decoded]] = []
+    about: AboutRecord | None = None
+    contents: dict[Digest, BlobInfo] = {}
     held = 0
     position = START
-    progress.begin("checking the catalog", size=len(data))
-    for plain in _plain_lines(data):
-        envelope, record = checker.add(plain)
-        held += len(record.entries) if isinstance(record, VersionPart) else 0
+    for plain in plain_lines(data):
+        envelope, record = decode_line(plain)
+        if isinstance(record, VersionPart):
+            held += len(record.entries)
+            contents.update((e.content.digest, e.content) for e in record.entries if e.content)
+        elif isinstance(record, AboutRecord):
+            about = record
         if held < HELD:
             read.append((envelope, record))
         stored = seal_line(plain)
         position = position_behind(position, plain, len(stored))
         lines.append((stored, position))
-        progress.advance(size=len(stored))
-    progress.end()
-    return lines, read
+    return lines, read, about, list(contents.values())
 
 
 def import_catalog(store: Store, incoming: Incoming, source: str, progress: Progress) -> None:
@@ -318,32 +366,3 @@ def _check_collisions(store: Store, contents: Sequence[BlobInfo]) -> None:
             hint="this does not happen by accident: find out who made the file",
             digest=info.digest.hex(),
         )
-
-
-def _plain_lines(data: bytes) -> Iterator[bytes]:
-    """The lines of a catalog as it comes: plain, compressed, or sealed like a store's own."""
-    file: IO[bytes] = io.BytesIO(data)
-    if data[:4] == _FRAME or data[1:4] == _SKIPPABLE:
-        file = codec.open_stream(file)
-    total = 0
-    number = 0
-    while True:
-        number += 1
-        try:
-            line = file.readline(MAX_LINE + 2)
-        except DamagedError as error:
-            raise BadCatalogError(f"line {number}: {error.message}", line=number) from None
-        if not line:
-            return
-        total += len(line)
-        if total > MAX_PLAIN:
-            raise BadCatalogError(f"it has more than {MAX_PLAIN:,} bytes", line=number)
-        yield line
-
-
-def _app_of(first: bytes) -> str | None:
-    try:
-        _, record = decode_line(first)
-    except EpmError:  # the checker will say
-        return None
-    return record.app if isinstance(record, AboutRecord) else None

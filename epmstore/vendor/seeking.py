@@ -93,7 +93,7 @@ def _large(store: Store, left: set[BlobInfo], file: "Content") -> list[WrittenGr
 def _files(place: Path, sizes: Collection[int]) -> Iterator[tuple[int, "Content"]]:
     """(size, content) of every regular file that has one of these sizes."""
     if not place.is_dir():
-        from epmstore.vendor.archives import read_archive  # noqa: PLC0415 - start-up: seldom needed
+        from epmstore.vendor.unpacked import read_archive  # noqa: PLC0415 - start-up: seldom needed
 
         for member, content in read_archive(place):
             if content is not None and member.size in sizes:

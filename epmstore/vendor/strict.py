@@ -45,6 +45,7 @@ _DIGITS: Final = len(str(-LAST_NS))
 MAX_TEXT = 4096
 MAX_NAME = 64
 MAX_PATTERNS = 1000
+MAX_TOGETHER = 1 << 16
 MAX_NEEDS = 10_000
 MAX_PARTS = 1000
 _UUID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -53,7 +54,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TXID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _OWNER = re.compile(r"[^\s:/\x00-\x1f\x7f]{1,64}")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+_TOKENS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]')
 _HOSTS_OWN = "a reference catalog has no such record"
 _ABSENT = ("window", "of", "scope", "safety", "from_", "exit_status", "ignored", "rules")
 
@@ -172,6 +173,8 @@ def _check_about(record: AboutRecord) -> None:
     patterns = [p for kind in LISTS for p in getattr(record.patterns, kind)]
     if len(patterns) > MAX_PATTERNS:
         raise BadCatalogError(f"more than {MAX_PATTERNS:,} patterns")
+    if sum(map(len, patterns)) > MAX_TOGETHER:
+        raise BadCatalogError(f"patterns of more than {MAX_TOGETHER:,} letters")
     for pattern in patterns:
         _text(pattern, "a pattern")
     Rules(record.patterns)

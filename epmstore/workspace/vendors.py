@@ -23,7 +23,6 @@ from epmstore.progress import Progress
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
-from epmstore.vendor.archives import deb_version
 from epmstore.vendor.catalogs import (
     KnownVendors,
     all_refcats,
@@ -39,6 +38,7 @@ from epmstore.vendor.publish import Draft, check_delta, make_delta, publish_delt
 from epmstore.vendor.releases import Release, Releases
 from epmstore.vendor.requires import check_one_way, parse_requirement
 from epmstore.vendor.template import application_template, patch_template
+from epmstore.vendor.unpacked import deb_version
 from epmstore.workspace.history import changes_of
 
 

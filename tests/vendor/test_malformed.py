@@ -24,6 +24,7 @@ from epmstore.progress import SILENT
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
+from epmstore.vendor.catalogchild import examine
 from epmstore.vendor.interchange import check_catalog, export_lines, import_catalog
 from epmstore.vendor.publish import Draft, publish
 from epmstore.vendor.releases import Releases
@@ -452,7 +453,7 @@ def test_there_are_more_than_a_hundred() -> None:
 
 def refused(store: Store, data: bytes, line: int, why: str) -> None:
     with pytest.raises(BadCatalogError, match=why) as caught:
-        check_catalog(store, data, None, SILENT)
+        check_catalog(store, data, None, SILENT, examine=examine)
     assert caught.value.data["line"] == line, caught.value
     assert f"line {line}: " in caught.value.message or line == 0 or caught.value.data["line"]
     assert store.vendor_catalogs() == []
@@ -465,7 +466,7 @@ def test_edited_documents_are_refused(sound: list[Doc], place: Workspace, name: 
     edit(docs)
     if name == "format: newer":
         with pytest.raises(Exception, match=why):
-            check_catalog(place._store, b"".join(chained(docs)), None, SILENT)
+            check_catalog(place._store, b"".join(chained(docs)), None, SILENT, examine=examine)
         return
     refused(place._store, b"".join(chained(docs)), line, why)
 
@@ -484,7 +485,9 @@ def test_keys_of_a_newer_release_are_kept(sound: list[Doc], tmp_path: Path) -> N
     docs.insert(3, {"type": "novel", "time": docs[0]["time"], "what": 7})
     data = b"".join(chained(docs))
     with Workspace.init(tmp_path / "store") as ws:
-        import_catalog(ws._store, check_catalog(ws._store, data, None, SILENT), "f", SILENT)
+        import_catalog(
+            ws._store, check_catalog(ws._store, data, None, SILENT, examine=examine), "f", SILENT
+        )
         found = Releases(ws._store, CRM)
         assert b"".join(export_lines(ws._store, found)) == data
         lines = chained(docs)
@@ -501,7 +504,7 @@ def test_other_spellings_of_a_sound_catalog_are_sound(sound: list[Doc], place: W
         spelled = json.dumps({**doc, "seq": number, "prev": head}, sort_keys=True).encode() + b"\n"
         head = hashlib.sha256(spelled).hexdigest()
         lines.append(spelled)
-    found = check_catalog(place._store, b"".join(lines), None, SILENT)
+    found = check_catalog(place._store, b"".join(lines), None, SILENT, examine=examine)
     assert [one.label for one in found.releases] == ["1.0", "1.1"]
 
 
@@ -530,7 +533,7 @@ def test_whatever_is_changed_it_is_refused_or_another_sound_catalog(
         else:
             del whole[max(at, 1) :]
     try:
-        found = check_catalog(place._store, bytes(whole), None, SILENT)
+        found = check_catalog(place._store, bytes(whole), None, SILENT, examine=examine)
     except EpmError as error:
         assert error.message and error.exit_code in (6, 10)
         return
