@@ -37,6 +37,8 @@ from epmstore.tree import Entry
 from epmstore.vendor.hygiene import check_name
 
 MAX_LINE = 64 << 20
+MAX_LISTS = 1_000_000
+MAX_VALUES = 4_000_000
 MAX_DEPTH = 16
 MAX_NUMBER: Final = 1 << 53
 LAST_NS: Final = 10**9 << 63
@@ -63,6 +65,8 @@ def read_line(plain: bytes) -> tuple[Envelope, Decoded]:
     """The record in one plain line. Raises BadCatalogError; NoStoreError for a newer format."""
     if len(plain) > MAX_LINE:
         raise BadCatalogError(f"it is longer than {MAX_LINE:,} bytes")
+    if plain.count(b"[") + plain.count(b"{") > MAX_LISTS or plain.count(b",") > MAX_VALUES:
+        raise BadCatalogError(f"it has more than {MAX_LISTS:,} lists or {MAX_VALUES:,} values")
     envelope, record = _decode(plain)
     if isinstance(record, UnknownRecord) or _written(envelope, record) != plain:
         _check_json(plain)

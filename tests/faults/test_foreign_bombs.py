@@ -55,7 +55,7 @@ def shop(tmp_path: Path) -> Iterator[Workspace]:
 
 @contextlib.contextmanager
 def little_memory() -> Iterator[None]:
-    """This process gets no more, and what one took that was started from here is looked at."""
+    """This process gets no more; what it starts has limits of its own (test_limited.py)."""
     old = resource.getrlimit(resource.RLIMIT_AS)
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (taken + MOST, old[1]))
@@ -63,7 +63,6 @@ def little_memory() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, old)
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10 < MOST
 
 
 def kept(shop: Workspace) -> list[Path]:
@@ -222,7 +221,7 @@ def zip_of(*contents: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> 
 
 
 def zip_that_swells(tmp_path: Path) -> bytes:
-    return zip_of(*[(f"f{n}", bytes(BLOCK)) for n in range(36)])
+    return zip_of(*[(f"f{n}", bytes(BLOCK)) for n in range(42)])
 
 
 def zip_that_lies(tmp_path: Path) -> bytes:
@@ -366,10 +365,10 @@ CATALOGS: dict[str, Callable[[], bytes]] = {
     "objects": lambda: catalog(novel("[" + '{"a":1},' * 3_000_000 + "1]")),
     "numbers": lambda: catalog(novel("[" + "1," * 15_000_000 + "1]")),
     "deep": lambda: catalog(novel("[" * 30_000_000 + "]" * 30_000_000)),
-    "digits": lambda: catalog(novel("1" * 60_000_000)),
-    "keys": lambda: catalog(novel("{" + ",".join(f'"{n}":0' for n in range(1_500_000)) + "}")),
+    "digits": lambda: catalog(novel("1" * 20_000_000)),
+    "keys": lambda: catalog(novel("{" + ",".join(f'"{n}":0' for n in range(300_000)) + "}")),
     "a long line": lambda: b'{"' + b"a" * (80 << 20),
-    "lines": lambda: catalog(*[novel(f'"{"a" * (60 << 20)}"')] * 4),
+    "lines": lambda: catalog(*[novel(f'"{"a" * (60 << 20)}"')] * 3),
     "patterns": lambda: catalog().replace(
         b'"patterns": {}', b'"patterns": {"state": [' + b'"*a",' * 5_000_000 + b'"*a"]}'
     ),
@@ -393,7 +392,7 @@ def test_catalogs(shop: Workspace, tmp_path: Path, name: str) -> None:
         except EpmError as error:
             assert "\n" not in error.message
         else:
-            assert name in ("numbers", "digits"), "what is unknown, and fits, is kept"
+            assert name in ("keys", "digits"), "what is unknown, and fits, is kept"
     assert len(shop._store.vendor_catalogs()) == 1
 
 
