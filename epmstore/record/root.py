@@ -40,8 +40,8 @@ class Root(msgspec.Struct, frozen=True):
 @contextlib.contextmanager
 def open_root(app: App) -> Iterator[Root]:
     """Raises RootError if the root vanished or is not the registered directory, others may change a
-    link that is followed to it, or the application was removed; UnreadableRootError if it may not or cannot be read, LimitError for want of
-    descriptors or memory.
+    link that is followed to it, or the application was removed; UnreadableRootError if it may not
+    or cannot be read, LimitError for want of descriptors or memory.
     """
     if app.removed is not None:
         raise RootError(
