@@ -19,6 +19,9 @@ from epmstore.errors import BusyError
 
 POLL_SECONDS = 0.05
 WAIT_SECONDS = 10.0
+LOCKS = Path("/proc/locks")
+SHOWN = 3
+"""So many of those who share a lock are named."""
 _UNWRITABLE = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM)
 
 
@@ -111,13 +114,54 @@ def _acquire(fd: int, name: str, *, shared: bool, wait: float) -> None:
 
 
 def _busy(fd: int, name: str) -> BusyError:
-    holder = os.pread(fd, 200, 0).decode(errors="replace").strip()
+    holder = _holder(fd)
     return BusyError(
         f"the store is busy: {holder or 'another process'} holds the lock {name!r}",
         hint="try again when it is done",
         lock=name,
         holder=holder,
     )
+
+
+def _holder(fd: int) -> str:
+    """Who holds a lock, as far as can be told: who took it alone has written it down; of those who
+    share it, and of one who was killed, the kernel knows. Empty if nobody does.
+    """
+    written = os.pread(fd, 200, 0).decode(errors="replace").strip()
+    processes = _processes(fd)
+    if not processes:
+        return written
+    if any(written.startswith(f"process {process} ") for process in processes):
+        return written
+    shown = [f"process {process}{_command(process)}" for process in processes[:SHOWN]]
+    more = len(processes) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _processes(fd: int) -> list[int]:
+    """Who holds a `flock` on a file, by the kernel's table; the waiting ones are not in it."""
+    found = os.fstat(fd)
+    wanted = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    try:
+        lines = LOCKS.read_text().splitlines()
+    except OSError:
+        return []
+    rows = [line.split() for line in lines]
+    return sorted(
+        int(row[4])
+        for row in rows
+        if len(row) > 5 and row[1] == "FLOCK" and row[5] == wanted and int(row[4]) > 0
+    )
+
+
+def _command(process: int) -> str:
+    """` (epmstore blob get)`: the beginning of its command line; empty if it is gone."""
+    try:
+        words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    text = " ".join(os.path.basename(word.decode(errors="replace")) for word in words[:5]).strip()
+    return f" ({''.join(c if c.isprintable() else '?' for c in text)[:80]})" if text else ""
 
 
 def _write_owner(fd: int, text: str) -> None:

@@ -40,6 +40,7 @@ from epmstore.record import identity
 from epmstore.record.replay import catch_up, pack_files
 from epmstore.record.store import INDEX, TRUST, Store, catalog_file, prepare
 
+CONFIG, DECLARED = "config.toml", "apps.d"
 MARK = "COPYING"
 """Says whose copy a folder is that has no FORMAT yet."""
 PIECE = 1 << 20
@@ -62,6 +63,7 @@ class _Extent(msgspec.Struct, frozen=True):
     catalogs: dict[str, int]
     appcat: bytes | None
     trust: dict[str, bytes]
+    settings: dict[str, bytes]
     format: bytes
 
 
@@ -133,7 +135,17 @@ def _small(store: Store, packs: dict[str, int], catalogs: dict[str, int]) -> _Ex
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     trust = {name: read_file(folder / name, MAX_SIZE) for name in names}
     format_ = read_file(store.path / identity.FILE, identity.LIMIT)
-    return _Extent(packs, catalogs, appcat, trust, format_)
+    return _Extent(packs, catalogs, appcat, trust, _settings(store), format_)
+
+
+def _settings(store: Store) -> dict[str, bytes]:
+    """What is set and declared in the store's own folder; that of the system has it in /etc."""
+    paths = [store.path / CONFIG, *sorted((store.path / DECLARED).glob("*.toml"))]
+    return {
+        str(path.relative_to(store.path)): read_file(path, MAX_SIZE)
+        for path in paths
+        if path.is_file()
+    }
 
 
 def _check_there(store: Store, packs: Sequence[str], catalogs: Sequence[str]) -> None:
@@ -165,6 +177,9 @@ class _Copier:
         for name, data in extent.trust.items():
             make_directories(target / TRUST)
             replace_file(target / TRUST / name, data)
+        for name, data in extent.settings.items():
+            make_directories((target / name).parent)
+            replace_file(target / name, data)
         self._drop_index()
         self._drop_others(extent)
         replace_file(target / identity.FILE, extent.format)

@@ -15,6 +15,7 @@ import click
 from epmstore import __version__
 from epmstore.cli.session import Session, keys_for_completion
 from epmstore.cli.table import COMMANDS, GROUPS, SECTIONS, below
+from epmstore.errorform import plain_text
 
 Callback: TypeAlias = Callable[..., int | None]
 Example: TypeAlias = tuple[str, str]
@@ -141,7 +142,10 @@ def command(
     def declare(function: Callback) -> Command:
         def callback(**params: Any) -> int | None:
             session = click.get_current_context().find_object(Session)
-            return function(session, **params)
+            code = function(session, **params)
+            if session is not None:
+                _say_intent(session)
+            return code
 
         callback.__doc__ = function.__doc__
         callback.__click_params__ = getattr(  # type: ignore[attr-defined]
@@ -154,6 +158,20 @@ def command(
         return made
 
     return declare
+
+
+def _say_intent(session: Session) -> None:
+    """A dry run whose words are for people alone says them to programs, too."""
+    out = session.out
+    if session.dry_run and session.json and not out.told.shapes:
+        shape = {
+            "type": "intent",
+            "app": session.key,
+            "command": click.get_current_context().command_path.partition(" ")[2],
+            "would": [plain_text(text) for text in out.told.notes],
+            "dry_run": True,
+        }
+        out.shape(shape)
 
 
 class Group(click.Group):

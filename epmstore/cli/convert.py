@@ -50,7 +50,10 @@ def convert(session: Session, file: str, key: str | None, sources: tuple[str, ..
     found = read_founding(_read(file))
     if key is None:
         for version in found.versions:
-            session.out.raw(encode(_plain(version)).encode() + b"\n")
+            if session.json:
+                session.out.shape({"type": "plain", "app": None, **_plain(version)})
+            else:
+                session.out.raw(encode(_plain(version)).encode() + b"\n")
     releases: list[int] = []
     if key is not None and not session.dry_run:
         paths = [Path(os.path.abspath(source)) for source in sources]

@@ -116,9 +116,12 @@ def _usage(error: click.UsageError) -> UsageError:
 
 def as_text(error: EpmError) -> str:
     """`epmstore: message` and `  hint: ...`, each one line, safe for a terminal."""
+    from epmstore.cli.moments import in_local_time  # noqa: PLC0415 - start-up
+
     text = f"epmstore: {one_line(error.message)}\n"
     text += "".join(f"  {safe_text(line)}\n" for line in error.data.get("report", ()))
-    return text + (f"  hint: {one_line(error.hint)}\n" if error.hint else "")
+    text += f"  hint: {one_line(error.hint)}\n" if error.hint else ""
+    return in_local_time(text)
 
 
 def _as_json(error: EpmError, app: str | None) -> str:

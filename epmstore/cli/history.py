@@ -259,7 +259,8 @@ def ls(session: Session, what: str) -> None:
     entries = handle.ls(selector(version), below)
     if session.json:
         for entry in entries:
-            session.out.shape(entry_to_form(entry))
+            shape = {"type": "entry", "app": handle.app.key}
+            session.out.shape({**shape, **entry_to_form(entry)})
     else:
         session.out.table([listing(entry) for entry in entries], right=(3,))
 

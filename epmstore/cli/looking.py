@@ -8,7 +8,7 @@ from urllib.parse import quote
 from epmstore.cli import shapes
 from epmstore.cli.asking import Daemon
 from epmstore.cli.session import Session
-from epmstore.cli.status import show_status
+from epmstore.cli.status import show_status, unknown_row
 from epmstore.errors import EpmError
 from epmstore.relpath import RelPath, text_from_json
 
@@ -24,10 +24,12 @@ def look(session: Session, handles: "Sequence[AppHandle]", paths: "Sequence[RelP
     """Scan the roots and print what differs, of `paths` and what is below them if there are any;
     the exit code.
 
-    One root that cannot be looked at does not hide the others: its error is raised at the end.
+    One root that cannot be looked at does not hide the others, and has its row: the first error is
+    raised at the end, the others are warnings.
     """
     found: list[shapes.Shape] = []
     failed: list[EpmError] = []
+    unknown = []
     for handle in handles:
         try:
             standing = handle.standing()
@@ -36,8 +38,11 @@ def look(session: Session, handles: "Sequence[AppHandle]", paths: "Sequence[RelP
         except EpmError as error:
             session.key = session.key or handle.app.key
             failed.append(error)
+            unknown.append(unknown_row(handle.app.key, handle.app.root, error.message))
     hint(session, [one["app"] for one in found if not one["clean"]])
-    code = show_status(session.out, found, table=len(handles) > 1)
+    code = show_status(session.out, found, table=len(handles) > 1, unknown=unknown)
+    for other in failed[1:]:
+        session.out.warn(other.message, error=other.code)
     if failed:
         raise failed[0]
     return code

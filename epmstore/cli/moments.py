@@ -21,6 +21,16 @@ def local(text: str | None) -> str:
     return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
+_WRITTEN = re.compile(r"(?<![@\w])\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+
+
+def in_local_time(text: str) -> str:
+    """A message of the library for people: the times in it, but for those that are typed (`@...`),
+    as all others that they are shown.
+    """
+    return _WRITTEN.sub(lambda found: local(found[0]), text)
+
+
 def local_ns(nanoseconds: int | None) -> str:
     """The same for a file's mtime, without the zone, as wide as any other."""
     if nanoseconds is None:

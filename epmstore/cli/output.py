@@ -70,11 +70,22 @@ def encode(shape: dict[str, Any]) -> str:
     return json.dumps(shape, ensure_ascii=False, separators=(",", ":"))
 
 
+class Told:
+    """What was said until now: how many shapes, and the notes, which JSON does not have."""
+
+    def __init__(self) -> None:
+        self.shapes = 0
+        self.notes: list[str] = []
+
+
 class Output:
     """Where a command prints. `quiet` drops notes, `as_json` turns warnings into JSON."""
 
-    def __init__(self, *, as_json: bool, quiet: bool, verbose: bool) -> None:
+    def __init__(
+        self, *, as_json: bool, quiet: bool, verbose: bool, told: Told | None = None
+    ) -> None:
         self.as_json = as_json
+        self.told = told or Told()
         self.quiet = quiet
         self.limit = None if verbose else 20
 
@@ -84,6 +95,7 @@ class Output:
 
     def shape(self, shape: dict[str, Any]) -> None:
         """A result, for programs."""
+        self.told.shapes += 1
         sys.stdout.write(encode(shape) + "\n")
 
     def outcome(self, shape: dict[str, Any], text: str) -> None:
@@ -103,6 +115,7 @@ class Output:
 
     def note(self, text: str) -> None:
         """What is good to know."""
+        self.told.notes.append(text)
         if not self.quiet and not self.as_json:
             sys.stderr.write(safe_text(text) + "\n")
 

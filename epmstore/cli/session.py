@@ -13,7 +13,7 @@ import click
 
 from epmstore.cli.failure import DeclinedError
 from epmstore.cli.meter import Meter
-from epmstore.cli.output import Output
+from epmstore.cli.output import Output, Told
 from epmstore.cli.where import STORE, find_store, working_directory
 from epmstore.errors import NoStoreError, UsageError
 from epmstore.places import SYSTEM_STORE
@@ -43,10 +43,11 @@ class Session:
         otherwise done ends as such.
         """
         self._workspace: Workspace | None = None
+        self._told = Told()
 
     @property
     def out(self) -> Output:
-        return Output(as_json=self.json, quiet=self.quiet, verbose=self.verbose)
+        return Output(as_json=self.json, quiet=self.quiet, verbose=self.verbose, told=self._told)
 
     @property
     def store_path(self) -> Path:

@@ -7,6 +7,7 @@ import click
 
 from epmstore.cli import shapes
 from epmstore.cli.command import command
+from epmstore.cli.moments import in_local_time
 from epmstore.cli.output import name, paint
 from epmstore.cli.session import Session
 from epmstore.workspace import Workspace
@@ -57,7 +58,7 @@ def doctor(session: Session) -> int:
             session.out.shape({"type": "check", "app": None, **shape})
             continue
         mark = paint("ok  ", "32", sys.stdout) if check.ok else paint("FAIL", "31", sys.stdout)
-        session.out.line(f"{mark}  {check.name}: {check.detail}")
+        session.out.line(in_local_time(f"{mark}  {check.name}: {check.detail}"))
         if check.hint and not check.ok:
             session.out.line(f"      {check.hint}")
     return 0 if all(check.ok for check in checks) else FAILED

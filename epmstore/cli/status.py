@@ -14,15 +14,19 @@ from epmstore.relpath import text_from_json
 from epmstore.vendor.naming import title
 
 Shape: TypeAlias = dict[str, Any]
+Row: TypeAlias = tuple[str, ...]
+"""Application, version, what has changed, baseline, daemon, root."""
 
 CLEAN = 0
 DIFFERENT = 1
 INCOMPLETE = 3
 
 
-def show_status(out: Output, found: Sequence[Shape], *, table: bool = False) -> int:
-    """Print each status, or one row for each; the exit code: 3 if something could not be seen, 1 if
-    any differs.
+def show_status(
+    out: Output, found: Sequence[Shape], *, table: bool = False, unknown: Sequence[Row] = ()
+) -> int:
+    """Print each status, or one row for each, and rows of what nothing is known of; the exit code:
+    3 if something could not be seen, 1 if any differs.
     """
     for shape in found:
         if out.as_json:
@@ -30,7 +34,7 @@ def show_status(out: Output, found: Sequence[Shape], *, table: bool = False) -> 
         elif not table:
             _print(out, shape)
     if table and not out.as_json:
-        out.table([_row(shape) for shape in found], right=(1,))
+        out.table(sorted([*map(_row, found), *unknown]), right=(1,))
     return max(map(exit_code, found), default=CLEAN)
 
 
@@ -44,7 +48,12 @@ def exit_code(shape: Shape) -> int:
     return CLEAN if shape["clean"] and not shape["deviations"] else DIFFERENT
 
 
-def _row(shape: Shape) -> tuple[str, ...]:
+def unknown_row(key: str, root: str, why: str) -> Row:
+    """Of an application that cannot be looked at."""
+    return (key, "-", name(why), "-", "-", name(root))
+
+
+def _row(shape: Shape) -> Row:
     version = "-" if shape["version"] is None else str(shape["version"])
     return (
         shape["app"],

@@ -19,9 +19,10 @@ from epmstore import fsio, locks
 from epmstore.atomic import directory, make_directories, remove_file
 from epmstore.blobs.packlog import PackLog
 from epmstore.blobs.store import PackStore
+from epmstore.catalog import appcat
 from epmstore.catalog.history import CatalogFile
 from epmstore.clock import Clock
-from epmstore.errors import DamagedError
+from epmstore.errors import BusyError, DamagedError, EpmError
 from epmstore.index.contents import Contents
 from epmstore.index.database import VENDOR, Database
 from epmstore.index.entries import Entries
@@ -120,9 +121,30 @@ class Store:
 
     @contextlib.contextmanager
     def lock_app(self, app: str, *, wait: float = locks.WAIT_SECONDS) -> Iterator[None]:
-        """Nobody else snapshots or changes this app's root. Raises BusyError."""
-        with locks.hold(self.path / "locks", f"app-{app}", wait=wait, owner=self._owner):
+        """Nobody else snapshots or changes this app's root. Raises BusyError, which names it by its
+        key.
+        """
+        with contextlib.ExitStack() as held:
+            hold = locks.hold(self.path / "locks", f"app-{app}", wait=wait, owner=self._owner)
+            try:
+                held.enter_context(hold)
+            except BusyError as error:
+                raise self._busy(app, error) from None
             yield
+
+    def _busy(self, app: str, error: BusyError) -> BusyError:
+        """A person knows no UUIDs."""
+        key = app
+        with contextlib.suppress(EpmError, OSError):
+            apps = appcat.load(self.catalogs / "appcat.json").apps
+            key = next((one.key for one in apps if one.uuid == app), app)
+        holder = error.data.get("holder") or "another process"
+        return BusyError(
+            f"{key} is busy: {holder} records or changes it",
+            hint=error.hint,
+            app=key,
+            **error.data,
+        )
 
     @contextlib.contextmanager
     def keep_packs(self, *, reading: bool = False) -> Iterator[None]:

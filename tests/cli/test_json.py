@@ -52,7 +52,7 @@ def test_shapes_of_looking(cli: "Cli", recorded: Path) -> None:
     for shape in cli.ok("log", "--all", "--json").shapes:
         check(shape)
     for shape in cli.ok("ls", "--json").shapes:
-        check(shape, "Entry")
+        check(shape, "entry")
     for shape in cli.ok("history", "bin/crmd", "--json").shapes:
         check(shape)
     check(cli("status", "--json").shapes[0])

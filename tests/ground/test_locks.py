@@ -3,13 +3,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from epmstore import locks
 from epmstore.errors import BusyError
-from epmstore.locks import hold
+from epmstore.locks import SHOWN, hold
 
 HOLD = """
 import sys
@@ -102,12 +103,25 @@ def test_those_who_share_are_not_taken_for_the_last_owner(tmp_path: Path) -> Non
     with hold(tmp_path, "write", owner="a long story"):
         pass
     with (
+        another_process(tmp_path, "shared") as running,
+        pytest.raises(BusyError) as caught,
+        hold(tmp_path, "write", wait=0),
+    ):
+        pass
+    assert str(running.pid) in caught.value.data["holder"]
+    assert "a long story" not in caught.value.message
+
+
+def test_where_the_kernel_does_not_say_nobody_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "LOCKS", tmp_path / "nothing")
+    with (
         another_process(tmp_path, "shared"),
         pytest.raises(BusyError) as caught,
         hold(tmp_path, "write", wait=0),
     ):
         pass
-    assert caught.value.data["holder"] == ""
     assert "another process" in caught.value.message
 
 
@@ -196,3 +210,29 @@ def test_who_only_reads_holds_it_where_the_file_system_is_read_only(tmp_path: Pa
             pass
     finally:
         subprocess.run(["umount", view], check=True)
+
+
+@pytest.mark.parametrize("how", ["exclusive", "shared"])
+def test_who_waits_is_told_for_whom(tmp_path: Path, how: str) -> None:
+    """Also for those who share a lock, of whom nothing is written down; and not for who wrote his
+    name into it and was killed.
+    """
+    with hold(tmp_path, "write"):
+        pass
+    (tmp_path / "write").write_text("process 1 (killed long ago)\n")
+    with another_process(tmp_path, how) as running:
+        with pytest.raises(BusyError) as caught, hold(tmp_path, "write", wait=0):
+            pass
+        assert f"process {running.pid} " in caught.value.message
+        assert "killed" not in caught.value.message
+
+
+def test_of_many_who_share_some_are_named(tmp_path: Path) -> None:
+    holders = [another_process(tmp_path, "shared") for _ in range(SHOWN + 2)]
+    with ExitStack() as stack:
+        processes = [stack.enter_context(holder).pid for holder in holders]
+        with pytest.raises(BusyError) as caught, hold(tmp_path, "write", wait=0):
+            pass
+    named = [pid for pid in processes if f"process {pid} " in caught.value.message]
+    assert len(named) == SHOWN
+    assert "and 2 more" in caught.value.message
