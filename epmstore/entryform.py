@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from epmstore.digest import BlobInfo, parse_digest, parse_sha256
 from epmstore.errors import DamagedError, InvalidNameError, UsageError
-from epmstore.relpath import from_json, text_from_json, text_to_json, to_json
+from epmstore.relpath import from_json, from_json_or_root, text_from_json, text_to_json, to_json
 from epmstore.tree import Entry
 
 Form: TypeAlias = dict[str, Any]
@@ -40,7 +40,7 @@ def entry_from_form(form: Form) -> Entry:
     """The inverse of `entry_to_form`. Raises DamagedError for anything else."""
     try:
         return Entry(
-            path=from_json(form["path"]),
+            path=(from_json_or_root if form["kind"] == "directory" else from_json)(form["path"]),
             kind=form["kind"],
             mode=int(form["mode"], 8),
             uid=form["uid"],

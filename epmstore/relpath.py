@@ -116,6 +116,11 @@ def from_json(text: str) -> RelPath:
     return parse_relpath(text)
 
 
+def from_json_or_root(text: str) -> RelPath:
+    """As `from_json`, where a list of paths may name the root."""
+    return ROOT if text == ROOT else from_json(text)
+
+
 def text_to_json(text: str) -> str:
     """A symlink target or other name in JSON: like a path, but any text that Linux allows.
 

@@ -2,7 +2,7 @@
 
 An Entry is a value: two equal entries are the same state of a path. A tree is a mapping from
 RelPath to Entry; wherever order matters it is byte order of the paths. The root directory itself is
-not an entry.
+in no tree: what a version says of it is an entry with the path `.` (catalog/rootfacts.py).
 """
 
 import hashlib

@@ -6,6 +6,7 @@ from epmstore.care import ledger
 from epmstore.catalog.model import Reason, VersionRecord
 from epmstore.record.doubt import Share
 from epmstore.record.recorder import Recorded
+from epmstore.relpath import ROOT
 from epmstore.workspace import AppHandle, Workspace
 
 
@@ -62,7 +63,8 @@ def outcome_of(recorded: Recorded) -> Outcome:
     if recorded.is_new and not is_first:
         gone = [*changes.removed, *changes.left]
         changed = [*changes.added, *(new for _, new in changes.modified)]
-        made = tuple(entry.path for entry in [*changed, *gone])
+        itself = [] if changes.root_change is None else [ROOT]
+        made = (*itself, *(entry.path for entry in [*changed, *gone]))
         written = tuple(
             new.path
             for old, new in changes.modified

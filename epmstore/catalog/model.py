@@ -100,6 +100,17 @@ class Requirement(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     optional: bool = False
 
 
+class RootFacts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The root directory itself, as facts of a path are written: see rootfacts.py."""
+
+    mode: str = "0755"
+    uid: int = 0
+    gid: int = 0
+    user: str | None = None
+    group: str | None = None
+    xattrs: dict[str, bytes] = {}
+
+
 class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     """One version: what is said of it, without its entries.
 
@@ -117,7 +128,8 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     was asked for, where `reason` does not say that (`rollback`, `redo`, `apply`). `after` is the
     release that a release follows in its line (None: the one with the number before it). A version
     of many entries is a run of lines, `part` of `parts`, each of which repeats all of this. `sight`
-    is the number of the rules by which was looked at the root (see SIGHT).
+    is the number of the rules by which was looked at the root (see SIGHT). `root` is the root
+    directory itself (null: not looked at).
     """
 
     version: int
@@ -145,6 +157,7 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     after: int | None = None
     sight: int = 0
     action: str | None = None
+    root: RootFacts | None = None
     part: int = 1
     parts: int = 1
 

@@ -14,6 +14,7 @@ import msgspec
 
 from epmstore import fsio
 from epmstore.catalog.model import Counts, HoldRecord, VersionPart, VersionRecord
+from epmstore.catalog.rootfacts import facts_of
 from epmstore.checkout.anew import Caller, intruders, with_copies
 from epmstore.checkout.journal import Header, Journal, Loaded
 from epmstore.checkout.plan import Step
@@ -43,7 +44,7 @@ from epmstore.record.root import Root
 from epmstore.record.rows import UNKNOWN, rows_after
 from epmstore.record.shelf import Shelf
 from epmstore.record.staging import Proof
-from epmstore.relpath import STAGE_PREFIX, RelPath
+from epmstore.relpath import ROOT, STAGE_PREFIX, RelPath
 from epmstore.scan.compare import RACY, Stat
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.fsclock import TICK_NS, probe_clock
@@ -409,14 +410,15 @@ def _draft(
     header: Header, head: Head, outcome: Outcome, now: str, *, is_rescue: bool = False
 ) -> VersionPart:
     assert head.version is not None, "a checkout follows a version"
-    pairs = list(outcome.values())
+    root = outcome.get(ROOT)
+    pairs = [pair for path, pair in outcome.items() if path != ROOT]
     gone = [old for old, _ in pairs if old is not None]
     come = [new for _, new in pairs if new is not None]
     meta = [new for old, new in pairs if old and new and is_metadata_only(old, new)]
     quiet = {entry.path for entry in meta}
     counts = Counts(
         sum(old is None for old, _ in pairs),
-        sum(old is not None and new is not None for old, new in pairs),
+        sum(old is not None and new is not None for old, new in pairs) + (root is not None),
         sum(new is None for _, new in pairs),
     )
     record = VersionRecord(
@@ -441,6 +443,7 @@ def _draft(
         rules=header.patterns,
         unobserved=header.unobserved,
         sight=header.sight,
+        root=head.version.root if root is None or root[1] is None else facts_of(root[1]),
     )
     return VersionPart(
         record,

@@ -14,12 +14,13 @@ from epmstore import fsio
 from epmstore.catalog.classes import Class, Rules
 from epmstore.catalog.fold import fold
 from epmstore.catalog.model import VersionKind, VersionRecord
+from epmstore.catalog.rootfacts import root_change, root_of
 from epmstore.checkout.plan import Difference, Safety, Seen
 from epmstore.digest import BlobInfo
 from epmstore.index.entries import Entries, Span
 from epmstore.record.changes import Changes
 from epmstore.record.store import Store
-from epmstore.relpath import RelPath, join, sort_paths, split, to_bytes
+from epmstore.relpath import ROOT, RelPath, join, sort_paths, split, to_bytes
 from epmstore.scan.compare import RACY, Row, unpack_stats
 from epmstore.scan.databases import COMPANIONS
 from epmstore.scan.folders import FolderCache
@@ -54,6 +55,16 @@ def _pairs_of_catalog(store: Store, app: str, newest: int, wanted: int) -> list[
     two = fold((read.record for read in store.catalog(app).read()), wanted)
     pairs = [(one.get(path), two.get(path)) for path in one.keys() | two.keys()]
     return [pair for pair in pairs if pair[0] != pair[1]]
+
+
+def root_pair(
+    now: Entry | None, newest: VersionRecord, wanted: VersionRecord
+) -> dict[RelPath, Pair]:
+    """The root directory itself (`now`: as it was found; null: as the newest version says), if it
+    is known to be other than wanted.
+    """
+    pair = root_change(now or root_of(newest), root_of(wanted))
+    return {} if pair is None else {ROOT: pair}
 
 
 def overlay(pairs: dict[RelPath, Pair], changes: Changes) -> set[RelPath]:
@@ -107,6 +118,9 @@ class Judge:
         self, path: RelPath, pairs: dict[RelPath, Pair], safe: Mapping[BlobInfo, Safety]
     ) -> Difference:
         found, wanted = pairs[path]
+        if path == ROOT:  # no rule is about it
+            seen = self._seen(path)
+            return Difference(path=path, found=found, wanted=wanted, seen=seen, by_change=True)
         entry = found or wanted
         assert entry is not None, "a pair has at least one side"
         path_class = self._class_of(path, entry)

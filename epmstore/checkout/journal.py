@@ -41,6 +41,7 @@ from epmstore.relpath import (
     RelPath,
     are_plain_paths,
     from_json,
+    from_json_or_root,
     text_from_json,
     text_to_json,
     to_json,
@@ -217,8 +218,10 @@ def _loaded(lines: Sequence[dict[str, Any]]) -> Loaded:
         state = line.get("state", state)
         stage = proof_from_form(line["stage"]) if "stage" in line else stage
         inodes.update((int(n), int(inode)) for n, inode in line.get("inodes", ()))
-        left.update((from_json(path), why) for path, why in line.get("left", ()))
-        refused += [Refused(from_json(p), tuple(what)) for p, what in line.get("refused", ())]
+        left.update((from_json_or_root(path), why) for path, why in line.get("left", ()))
+        refused += [
+            Refused(from_json_or_root(p), tuple(what)) for p, what in line.get("refused", ())
+        ]
     return Loaded(header, tuple(steps), state, inodes, left, refused, stage)
 
 
@@ -266,7 +269,7 @@ def _written(line: dict[str, Any]) -> bytes:
         for form in again.get("steps", ()):
             step_from_form(form)
         for path, _ in (*again.get("left", ()), *again.get("refused", ())):
-            from_json(path)
+            from_json_or_root(path)
     except (EpmError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UnreadableError("the journal", str(error)) from None
     return sealed
@@ -347,8 +350,7 @@ def _header_from_form(form: dict[str, Any]) -> Header:
     known["scope"] = None if scope is None else tuple(from_json(path) for path in scope)
     known["patterns"] = msgspec.convert(form.get("patterns"), Patterns | None)
     known["unobserved"] = tuple(
-        (path if path == ROOT else from_json(path), why)
-        for path, why in named(form.get("unobserved", ()))
+        (from_json_or_root(path), why) for path, why in named(form.get("unobserved", ()))
     )
     return Header(**known)
 
@@ -368,9 +370,10 @@ def step_from_form(form: dict[str, Any]) -> Step:
     """Raises ValueError for a step that this release does not know."""
     if form["op"] not in get_args(Op):
         raise ValueError(f"there is no step {form['op']!r}")
+    path = from_json_or_root if form["op"] == "set" else from_json
     return Step(
         op=form["op"],
-        path=from_json(form["path"]),
+        path=path(form["path"]),
         old=None if form["old"] is None else entry_from_form(form["old"]),
         new=None if form["new"] is None else entry_from_form(form["new"]),
         seen=None if form["seen"] is None else Seen(*form["seen"]),

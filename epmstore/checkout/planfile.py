@@ -12,7 +12,7 @@ from epmstore.checkout.journal import step_from_form, step_to_form
 from epmstore.checkout.plan import ConfigPolicy, Named, Options, Plan
 from epmstore.checkout.run import CheckoutAction, Prepared, Request
 from epmstore.errors import DamagedError, InvalidNameError, UsageError
-from epmstore.relpath import RelPath, from_json, to_json
+from epmstore.relpath import RelPath, from_json, from_json_or_root, to_json
 
 FORMAT = 1
 
@@ -110,6 +110,6 @@ def _from_form(form: dict[str, Any]) -> Prepared:
         of=request.of,
         options=Options(exact=request.exact, config=request.config, scope=scope or ()),
         steps=tuple(map(step_from_form, form["steps"])),
-        kept=tuple((from_json(path), why) for path, why in form["kept_because"].items()),
+        kept=tuple((from_json_or_root(path), why) for path, why in form["kept_because"].items()),
     )
     return Prepared(app=form["uuid"], request=request, plan=plan)

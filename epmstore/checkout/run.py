@@ -18,7 +18,7 @@ from epmstore.catalog.hooks import HookRun
 from epmstore.catalog.model import Reason, VersionKind, VersionRecord
 from epmstore.catalog.state import CatalogState
 from epmstore.checkout.apply import Applied, Applier
-from epmstore.checkout.differences import Judge, Pair, overlay, path_of, recorded_pairs
+from epmstore.checkout.differences import Judge, Pair, overlay, path_of, recorded_pairs, root_pair
 from epmstore.checkout.journal import Header
 from epmstore.checkout.plan import (
     ConfigPolicy,
@@ -335,7 +335,8 @@ class Checkout:
             return self._released(request, look)
         assert request.of is not None, "a request is for a version or for a release"
         wanted = self._version(request.of)
-        return recorded_pairs(self._store, self._app.uuid, newest, wanted)
+        pairs = recorded_pairs(self._store, self._app.uuid, newest, wanted)
+        return {**root_pair(look.changes.root, newest, wanted), **pairs}
 
     def _surroundings(
         self,
@@ -425,12 +426,14 @@ class Checkout:
         unless that is to be overwritten.
         """
         entries, app = self._store.entries, self._app.uuid
-        paths = set(map(path_of, entries.changed(app, *within)))
-        changed = paths & set(map(path_of, entries.changed(app, within[1], newest.version)))
+        first, last = map(self._version, within)
+        paths = {*map(path_of, entries.changed(app, *within)), *root_pair(None, first, last)}
+        since = entries.changed(app, within[1], newest.version)
+        changed = paths & {*map(path_of, since), *root_pair(None, last, newest)}
         if changed and not overwrite:
-            first = sorted(changed)[0]
+            example = sorted(changed)[0]
             raise ChangedError(
-                f"{len(changed)} of the paths changed since, {first!r} for one",
+                f"{len(changed)} of the paths changed since, {example!r} for one",
                 hint="`epmstore checkout VERSION` goes to a version whatever changed since",
                 paths=sorted(changed),
             )
@@ -514,7 +517,7 @@ def _newest(look: Look) -> VersionRecord:
 
 def _just_recorded(look: Look, newest: VersionRecord) -> Look:
     """The same look at a root, now that what it found is the newest version."""
-    changes = Changes(PackedEntries(), [], [], [], look.changes.problems)
+    changes = Changes(PackedEntries(), [], [], [], look.changes.problems, look.changes.root)
     return replace(look, head=replace(look.head, version=newest), changes=changes)
 
 

@@ -22,7 +22,7 @@ from epmstore.checkout.plan import Seen, Step
 from epmstore.checkout.stage import Refused
 from epmstore.digest import identify_stream
 from epmstore.progress import SILENT, Progress
-from epmstore.relpath import RelPath, split
+from epmstore.relpath import ROOT, RelPath, split
 from epmstore.scan.apply import apply_link_metadata, apply_metadata
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.problem import UnreadError
@@ -33,6 +33,7 @@ from epmstore.scan.xattrs import NOT_PERMITTED, read_xattrs
 ASIDE = ".old"
 """Suffix of the slot for what was there, on file systems that cannot exchange two names."""
 PRIVATE = 0o700
+_OURS = 0o300
 NOT_SUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 FORBIDDEN = "not permitted"
@@ -336,7 +337,7 @@ class _Switcher:
             return
         try:
             if self._is_the_folder(number, step, os.fstat(fd)):
-                self._note(step, apply_metadata(fd, step.new, self._privileged))
+                self._note(step, self._apply(fd, step))
             else:
                 self.left[step.path] = TAKEN
         finally:
@@ -353,6 +354,15 @@ class _Switcher:
     def _note(self, step: Step, refused: list[str]) -> None:
         if refused:
             self.refused.append(Refused(step.path, tuple(refused)))
+
+    def _apply(self, fd: int, step: Step) -> list[str]:
+        assert step.new is not None, "what is set is known"
+        mode = step.new.mode
+        if step.path != ROOT or self._privileged or mode & _OURS == _OURS:
+            return apply_metadata(fd, step.new, self._privileged)
+        # or we could not take our staging folder away any more
+        new = msgspec.structs.replace(step.new, mode=stat.S_IMODE(os.fstat(fd).st_mode))
+        return [*apply_metadata(fd, new, self._privileged), "mode"]
 
     def _in_slot(self, slot: str) -> os.stat_result | None:
         return _lstat(slot, self._stage_fd)

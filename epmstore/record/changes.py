@@ -9,6 +9,7 @@ from itertools import chain
 import msgspec
 
 from epmstore.catalog.model import Counts
+from epmstore.catalog.rootfacts import root_change
 from epmstore.packed import PackedEntries
 from epmstore.record.ingest import Ingested
 from epmstore.record.observe import Observation
@@ -29,14 +30,24 @@ class Changes(msgspec.Struct, frozen=True):
     removed: list[Entry]
     left: list[Entry]
     problems: list[Problem]
+    root: Entry | None = None
+    """The root directory itself, as it is now; null: not looked at."""
+    root_before: Entry | None = None
 
     @property
     def is_empty(self) -> bool:
-        return not (self.added or self.modified or self.removed or self.left)
+        changed = self.added or self.modified or self.removed or self.left
+        return not changed and self.root_change is None
+
+    @property
+    def root_change(self) -> tuple[Entry, Entry] | None:
+        """The root directory, before and now, if it is known to differ."""
+        return root_change(self.root_before, self.root)
 
     @property
     def counts(self) -> Counts:
-        return Counts(len(self.added), len(self.modified), len(self.removed))
+        modified = len(self.modified) + (self.root_change is not None)
+        return Counts(len(self.added), modified, len(self.removed))
 
     def come(self) -> Iterator[Entry]:
         return chain(self.added, (new for _, new in self.modified))
@@ -50,8 +61,15 @@ class Changes(msgspec.Struct, frozen=True):
         return (shifted + self.added.sum) % SUM_MODULUS
 
 
-def judge_changes(found: Observation, ingested: Ingested) -> Changes:
-    """Compare what was read with what is recorded. What is plainly new becomes part of it."""
+def judge_changes(
+    found: Observation,
+    ingested: Ingested,
+    root: Entry | None = None,
+    root_before: Entry | None = None,
+) -> Changes:
+    """Compare what was read with what is recorded. What is plainly new becomes part of it. `root`
+    is the directory itself, `root_before` what the newest version says of it.
+    """
     added: list[Entry] = []
     modified: list[tuple[Entry, Entry]] = []
     problems = [_named(problem) for problem in found.unobserved]
@@ -67,7 +85,8 @@ def judge_changes(found: Observation, ingested: Ingested) -> Changes:
         elif _differ(recorded, entry):
             modified.append((recorded, entry))
     ingested.fresh.add(added)
-    return Changes(ingested.fresh, modified, list(found.gone), list(found.left), problems)
+    gone, left = list(found.gone), list(found.left)
+    return Changes(ingested.fresh, modified, gone, left, problems, root, root_before)
 
 
 def _named(problem: Problem) -> Problem:

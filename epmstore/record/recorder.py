@@ -22,10 +22,12 @@ from epmstore.catalog.model import (
     Actor,
     LabelRecord,
     Reason,
+    RootFacts,
     VersionKind,
     VersionPart,
     VersionRecord,
 )
+from epmstore.catalog.rootfacts import facts_of, root_of
 from epmstore.clock import to_rfc3339
 from epmstore.digest import BlobInfo
 from epmstore.errors import BusyError
@@ -49,6 +51,8 @@ from epmstore.record.store import Store
 from epmstore.relpath import ROOT, RelPath, is_relpath
 from epmstore.scan.fsclock import FilesystemClock, probe_clock, watch_clock
 from epmstore.scan.mapped import outstanding
+from epmstore.scan.metadata import Owners, describe
+from epmstore.scan.problem import UnreadError, judge
 from epmstore.scan.walk import Classify, Listing, walk
 from epmstore.tree import Entry
 
@@ -144,7 +148,7 @@ class Recorder:
             ingestion.feed(keeping.rest(root.fd, self._recorded))
             ingested = ingestion.finish()
         seen = msgspec.structs.replace(seen, found=keeping.complete(seen.found))
-        changes = judge_changes(seen.found, ingested)
+        changes = judge_changes(seen.found, ingested, _describe_root(root), _recorded_root(head))
         if doubt is not None and doubt.was_dear and changes.is_empty:
             rows, _ = fresh_rows(seen.found, _as_read(ingested), doubt.settled())
             self._note_rows(root, head, seen, rows)
@@ -239,7 +243,8 @@ class Recorder:
                 ingested = ingestion.finish()
             settled = doubt.settled()
             found = keeping.complete(seen.found)
-            seen, changes = _Seen(found, seen.rows, seen.stale), judge_changes(found, ingested)
+            seen = _Seen(found, seen.rows, seen.stale)
+            changes = judge_changes(found, ingested, _describe_root(root), _recorded_root(head))
             look = Look(head, found, changes, _stored(ingested, kept))
             read = _as_read(ingested)
             read.update(dict.fromkeys(spared))
@@ -413,6 +418,7 @@ class Recorder:
             ignored=self.rules.digest(),
             rules=self.rules_to_say(before),
             unobserved=unobserved(look),
+            root=_facts(changes.root, before),
             sight=SIGHT,
         )
         removed = paths_of([*changes.removed, *changes.left])
@@ -457,6 +463,29 @@ def _stored(ingested: Ingested, kept: Collection[RelPath]) -> frozenset[BlobInfo
     return frozenset(
         one.content for one in entries if one and one.content and one.path_class != "secret"
     )
+
+
+def _facts(root: Entry | None, before: VersionRecord | None) -> RootFacts | None:
+    """What a version says of the root itself: if nobody could look, what the one before says."""
+    if root is not None:
+        return facts_of(root)
+    return None if before is None else before.root
+
+
+def _recorded_root(head: Head) -> Entry | None:
+    return None if head.version is None else root_of(head.version)
+
+
+def _describe_root(root: Root) -> Entry | None:
+    """The root directory itself; null if its attributes cannot be read."""
+    found = os.fstat(root.fd)
+    try:
+        return describe(root.fd, ".", ROOT, found, fd=root.fd, owners=Owners())
+    except UnreadError:
+        return None
+    except OSError as error:
+        judge(error)
+        return None
 
 
 def unobserved(look: Look) -> tuple[tuple[RelPath, str], ...]:

@@ -10,7 +10,7 @@ from stat import S_ISDIR
 import msgspec
 
 from epmstore.record.observe import Observation
-from epmstore.relpath import RelPath, split, to_bytes
+from epmstore.relpath import ROOT, RelPath, split, to_bytes
 from epmstore.scan.compare import RACY, Settled, Stat, repack_stats, settle_stats
 from epmstore.scan.folders import FolderCache
 
@@ -69,6 +69,9 @@ def rows_after(
     gone: set[bytes] = set()
     for path, found in known.items():
         folder, name = split(path)
+        if path == ROOT:  # its own stat is in the row of what is in it
+            changed.setdefault("", {})
+            continue
         changed.setdefault(folder, {})[name] = found
         if found is not None and S_ISDIR(found.st_mode):
             changed.setdefault(path, {})

@@ -39,7 +39,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 def make_status(app: str, root: str, look: Look) -> Status:
     changes, newest = look.changes, look.head.version
     gaps = unseen(look)
-    quiet = [new.path for old, new in changes.modified if "content" not in changed_fields(old, new)]
+    itself = [] if changes.root_change is None else [changes.root_change]
+    modified = [*changes.modified, *itself]
+    quiet = [new.path for old, new in modified if "content" not in changed_fields(old, new)]
     return Status(
         app=app,
         root=root,
@@ -48,7 +50,7 @@ def make_status(app: str, root: str, look: Look) -> Status:
         clean=newest is not None and changes.is_empty,
         files=look.found.files,
         added=paths_of(changes.added),
-        modified=paths_of(new for _, new in changes.modified),
+        modified=paths_of(new for _, new in modified),
         removed=paths_of([*changes.removed, *changes.left]),
         metadata=sort_paths(quiet),
         skipped=list(gaps.skipped),

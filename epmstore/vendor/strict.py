@@ -58,7 +58,7 @@ _OWNER = re.compile(r"[^\s:/\x00-\x1f\x7f]{1,64}")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _TOKENS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]')
 _HOSTS_OWN = "a reference catalog has no such record"
-_ABSENT = ("window", "of", "scope", "safety", "from_", "exit_status", "ignored", "rules")
+_ABSENT = ("window", "of", "scope", "safety", "from_", "exit_status", "ignored", "rules", "root")
 
 
 def read_line(plain: bytes) -> tuple[Envelope, Decoded]:

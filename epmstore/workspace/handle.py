@@ -16,6 +16,7 @@ from epmstore import limits
 from epmstore.catalog.appcat import App
 from epmstore.catalog.diff import Change
 from epmstore.catalog.model import Actor, LabelRecord, PinRecord, Reason, TagRecord
+from epmstore.catalog.rootfacts import root_change, root_of
 from epmstore.catalog.selector import check_tag
 from epmstore.clock import to_rfc3339
 from epmstore.errors import ConflictError, VersionNotFoundError
@@ -216,7 +217,8 @@ class AppHandle(Releasing, Reporting, Owing):
             since[entry.path] = (since.get(entry.path, (None, None))[0], entry)
         for entry in (*look.changes.removed, *look.changes.left):
             since[entry.path] = (since.get(entry.path, (entry, entry))[0], None)
-        return look, list(since.values())
+        itself = root_change(root_of(self._record(version)), look.changes.root)
+        return look, [*since.values(), *([] if itself is None else [itself])]
 
     def _changed_since(
         self, version: int, newest: int

@@ -10,6 +10,7 @@ from epmstore.catalog.diff import Change, change
 from epmstore.catalog.fold import check_sum
 from epmstore.catalog.format import decode_line
 from epmstore.catalog.model import VersionRecord
+from epmstore.catalog.rootfacts import root_change, root_of
 from epmstore.catalog.selector import Resolved, parse_selector, resolve
 from epmstore.catalog.state import CatalogState, VersionInfo, reduce
 from epmstore.checkout.differences import recorded_pairs
@@ -141,7 +142,9 @@ class History:
             self.version(one)
         old, new = self._record(self.version(one)), self._record(self.version(two))
         self._check_scope(paths, [old.version, new.version])
-        return changes_of(recorded_pairs(self._store, self.app.uuid, old, new).values(), paths)
+        pairs = [*recorded_pairs(self._store, self.app.uuid, old, new).values()]
+        itself = root_change(root_of(old), root_of(new))
+        return changes_of(pairs if itself is None else [itself, *pairs], paths)
 
     def history(self, path: RelPath) -> list[Span]:
         """Every state that a path was in, oldest first. Raises PathNotFoundError."""

@@ -12,7 +12,7 @@ from epmstore.record.commit import commit_fact
 from epmstore.record.recorder import Look
 from epmstore.record.root import open_root
 from epmstore.record.status import make_status
-from epmstore.relpath import RelPath, sort_paths
+from epmstore.relpath import ROOT, RelPath, sort_paths
 from epmstore.tree import Entry, PathClass
 from epmstore.vendor.baseline import Accepted, Right, deviates_since, is_same
 from epmstore.vendor.blame import Blamed, blame
@@ -233,7 +233,7 @@ class Verifying(Live):
         return Verifier(self._recorder, self.releases, self.accepted)
 
     def _class(self, path: RelPath) -> PathClass:
-        found = self._recorder.rules.classify(path)
+        found = "program" if path == ROOT else self._recorder.rules.classify(path)
         return "program" if found == "ignore" else found
 
 
