@@ -80,16 +80,13 @@ def run(session: Session, label: str | None, argv: tuple[str, ...]) -> int:
     label = check_label(label)
     handle = session.handle()
     if session.dry_run:
+        with _named(argv[0]):
+            handle.check_run(argv, label)
         session.out.note(f"would run {' '.join(argv)} in between")
         look(session, [handle])
         return 0
-    with _output_apart(session.json):
-        try:
-            result = handle.run(list(argv), label=label)
-        except OSError as error:
-            if error.filename != argv[0]:
-                raise
-            raise EpmError(f"cannot run {argv[0]!r}: {error.strerror}") from None
+    with _output_apart(session.json), _named(argv[0]):
+        result = handle.run(list(argv), label=label)
     code = finish(session, result)
     if result.exit_status:
         felt = is_felt(result)
@@ -102,6 +99,17 @@ def run(session: Session, label: str | None, argv: tuple[str, ...]) -> int:
             version=result.version,
         )
     return code
+
+
+@contextlib.contextmanager
+def _named(program: str) -> Iterator[None]:
+    """A program that cannot be started is an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename != program:
+            raise
+        raise EpmError(f"cannot run {program!r}: {error.strerror}") from None
 
 
 @contextlib.contextmanager

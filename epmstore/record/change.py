@@ -95,6 +95,14 @@ def end(store: Store, app: str) -> None:
     remove_file(marker(store, app))
 
 
+def check_label(label: str | None) -> None:
+    """Raises UsageError for a label that no catalog can hold."""
+    try:
+        (label or "").encode()
+    except UnicodeEncodeError:
+        raise UsageError("the label is not UTF-8") from None
+
+
 def note_run(store: Store, app: str, run: StartedRun) -> None:
     """Durable: before the command begins, and once more when it has ended. Under the app's lock.
     Raises UsageError for a label that no catalog can hold, which is to be known before.

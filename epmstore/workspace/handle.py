@@ -2,6 +2,7 @@
 case.
 """
 
+import errno
 import os
 import secrets
 import signal
@@ -19,7 +20,7 @@ from epmstore.catalog.model import Actor, LabelRecord, PinRecord, Reason, TagRec
 from epmstore.catalog.rootfacts import root_change, root_of
 from epmstore.catalog.selector import check_tag
 from epmstore.clock import to_rfc3339
-from epmstore.errors import ConflictError, VersionNotFoundError
+from epmstore.errors import ConflictError, EpmError, VersionNotFoundError
 from epmstore.locks import WAIT_SECONDS
 from epmstore.progress import Progress
 from epmstore.record import change
@@ -86,17 +87,44 @@ class AppHandle(Releasing, Reporting, Owing):
         """Record what is there, run a command in this process's terminal, and record what it did as
         one labelled change with its exit status. Nobody else records or changes the root meanwhile.
 
-        Raises FileNotFoundError or PermissionError for a command that cannot be started.
+        Whatever can refuse is asked first. If what it did cannot be recorded afterwards, the error
+        says how it ended, and the next recording does that. Raises FileNotFoundError or
+        PermissionError for a command that cannot be started.
         """
         text = label if label is not None else _as_label(command)
         with self._store.lock_app(self.app.uuid):
+            self.check_run(command, text)
             with open_root(self.app) as root:
                 before = self._recorder.snapshot(root, BEFORE)
             status = self._run_noted(command, text)
+            after = self._record_run(status)
+        return make_result(self.app, "run", after, since=before, exit_status=status)
+
+    def check_run(self, command: Sequence[str], label: str | None = None) -> None:
+        """What would keep a command from being run and recorded, as far as it can be known. Raises
+        as `run`.
+        """
+        change.check_label(label)
+        self._check_uninterrupted()
+        check_startable(command)
+
+    def _record_run(self, status: int) -> Recorded:
+        """Of a command that has ended. Raises with what there is to be done then."""
+        try:
             with open_root(self.app) as root:  # anew: the command may have put another one there
                 after = self._recorder.end_run(root)
-            assert after is not None, "it was noted, and the lock is held"
-        return make_result(self.app, "run", after, since=before, exit_status=status)
+        except (EpmError, OSError) as error:
+            told = error if isinstance(error, EpmError) else EpmError(str(error))
+            told.message = (
+                f"the command exited with {status}, and what it did could not be recorded:"
+                f" {told.message}"
+            )
+            then = f"`epmstore snapshot --app {self.app.key}` records it then, as what it is"
+            told.hint = f"{told.hint}; {then}" if told.hint else then
+            told.data["exit_status"] = status
+            raise told from None
+        assert after is not None, "it was noted, and the lock is held"
+        return after
 
     def _run_noted(self, command: Sequence[str], label: str) -> int:
         """The exit status, which is durable as what is run was before: if this process does not
@@ -126,8 +154,12 @@ class AppHandle(Releasing, Reporting, Owing):
         return change.find_run(self._store, self.app.uuid)
 
     def change_begin(self, label: str | None = None) -> Result:
-        """Record what is there, and leave the root alone until the end. Raises ConflictError."""
+        """Record what is there, and leave the root alone until the end. Raises ConflictError,
+        UsageError.
+        """
+        change.check_label(label)
         with self._locked_root() as root:
+            change.check_closed(self._store, self.app.uuid)
             recorded = self._recorder.snapshot(root, BEFORE)
             opened = change.OpenChange(self._now(), label, self._actor)
             change.begin(self._store, self.app.uuid, opened)
@@ -137,6 +169,7 @@ class AppHandle(Releasing, Reporting, Owing):
         """Record everything since `change_begin` as one change. Raises ConflictError if none is
         open.
         """
+        change.check_label(label)
         with self._locked_root() as root:
             opened = change.find(self._store, self.app.uuid)
             if opened is None:
@@ -271,6 +304,17 @@ def make_result(
 def _as_label(command: Sequence[str]) -> str:
     """What log shows of a command that has no label. A catalog holds no text but UTF-8."""
     return os.fsencode(" ".join(change.shortened(command))).decode(errors="replace")
+
+
+def check_startable(command: Sequence[str]) -> None:
+    """Raises FileNotFoundError or PermissionError, as starting it would."""
+    folders = [""] if "/" in command[0] else os.get_exec_path()
+    names = [os.path.join(folder, command[0]) for folder in folders]
+    if any(os.path.isfile(name) and os.access(name, os.X_OK) for name in names):
+        return
+    is_there = os.path.dirname(command[0]) != "" and os.path.exists(command[0])
+    number = errno.EACCES if is_there else errno.ENOENT
+    raise OSError(number, os.strerror(number), command[0])
 
 
 def run_command(command: Sequence[str]) -> int:

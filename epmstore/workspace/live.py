@@ -367,11 +367,14 @@ class Live(History):
     @contextmanager
     def _locked_root(self, wait: float = WAIT_SECONDS) -> Iterator[Root]:
         with self._store.lock_app(self.app.uuid, wait=wait), open_root(self.app) as root:
-            if self.is_interrupted:
-                raise ConflictError(
-                    f"a checkout of {self.app.key} was interrupted", hint="`epmstore recover`"
-                )
+            self._check_uninterrupted()
             yield root
+
+    def _check_uninterrupted(self) -> None:
+        if self.is_interrupted:
+            raise ConflictError(
+                f"a checkout of {self.app.key} was interrupted", hint="`epmstore recover`"
+            )
 
 
 def _reversal(action: CheckoutAction, found: Reversal) -> Request:
