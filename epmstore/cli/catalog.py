@@ -37,6 +37,7 @@ def key_shape(key: Key, now: float) -> shapes.Shape:
         "names": list(key.names),
         "valid": key.why_not(now) is None,
         "why": key.why_not(now),
+        "only": list(key.only),
     }
 
 
@@ -147,29 +148,43 @@ unsigned_option = click.option(
     examples=[
         ("epmstore catalog import crm.refcat", "with crm.refcat.asc, if that is there"),
         ("epmstore catalog import crm.refcat --app crm-test", "for an application of another key"),
+        ("epmstore catalog import crm.refcat --signer 0123456789ABCDEF", "its vendor's new key"),
     ],
 )
 @signature_option
 @unsigned_option
+@click.option(
+    "--signer", metavar="FINGERPRINT", help="Who signs it from now on, if not who did before."
+)
 @click.option("--app", "app", metavar="KEY", help="The application that it is for.")
 @click.argument("file", type=PATH)
 def import_(
-    session: Session, file: str, signature: str | None, app: str | None, allow_unsigned: bool
+    session: Session,
+    file: str,
+    signature: str | None,
+    app: str | None,
+    allow_unsigned: bool,
+    signer: str | None,
 ) -> None:
     """Take over what is new of a vendor's catalog.
 
     Everything is checked before anything changes: the signature, every line, and that the catalog
     goes on from the one that is here. It never goes back, and a release that is another one here is
     named and refused. Only a signature by a key that is trusted counts (epmstore catalog trust); a
-    catalog that came signed once must be signed ever after.
+    catalog that came signed once must be signed ever after, and by the same key unless --signer
+    names another.
     """
     catalogs = session.workspace.catalogs
     path, signed = _source(file), None if signature is None else _source(signature)
     if session.dry_run:
-        incoming = catalogs.check(path, signature=signed, allow_unsigned=allow_unsigned)
+        incoming = catalogs.check(
+            path, signature=signed, allow_unsigned=allow_unsigned, signer=signer
+        )
         _say_checked(session, file, incoming)
         return
-    imported = catalogs.import_(path, signature=signed, app=app, allow_unsigned=allow_unsigned)
+    imported = catalogs.import_(
+        path, signature=signed, app=app, allow_unsigned=allow_unsigned, signer=signer
+    )
     _say_imported(session, imported)
 
 
@@ -326,19 +341,29 @@ def clone(
     changes=True,
     examples=[
         ("epmstore catalog trust vendor.asc", "catalogs signed by this key count"),
+        ("epmstore catalog trust vendor.asc --for crm", "the catalog of crm alone"),
         ("epmstore catalog trust", "the keys that count"),
         ("epmstore catalog trust --remove 0123456789ABCDEF", "this one does not any more"),
     ],
 )
 @click.option("--remove", metavar="FINGERPRINT", help="Trust a key no more.")
+@click.option(
+    "--for",
+    "only",
+    metavar="KEY",
+    multiple=True,
+    help="Only for the catalog of this application (key or UUID). Repeatable.",
+)
 @click.argument("file", required=False, type=PATH)
-def trust(session: Session, file: str | None, remove: str | None) -> None:
+def trust(session: Session, file: str | None, remove: str | None, only: tuple[str, ...]) -> None:
     """List the keys that vouch for catalogs, or change them.
 
     FILE is a public key, as gpg --armor --export writes it. To renew a key, trust its newer form.
     """
-    if file is not None and remove is not None:
+    if remove is not None and (file is not None or only):
         raise UsageError("--remove takes a fingerprint only")
+    if only and file is None:
+        raise UsageError("--for needs the FILE of a key")
     catalogs = session.workspace.catalogs
     now = session.workspace.now()
     if file is None and remove is None:
@@ -346,15 +371,26 @@ def trust(session: Session, file: str | None, remove: str | None) -> None:
             if session.json:
                 session.out.shape(key_shape(key, now))
                 continue
-            why = key.why_not(now)
-            names = ", ".join(map(name, key.names))
-            session.out.line(f"{key.fingerprint}  {names}{f'  [{why}]' if why else ''}")
+            session.out.line(_key_line(key, now))
         return
     if session.dry_run:
         session.out.note("would change the keys that are trusted")
         return
-    changed = catalogs.distrust(remove or "") if file is None else catalogs.trust(_read_key(file))
-    word = "not trusted any more" if file is None else "trusted"
+    if file is None:
+        changed = catalogs.distrust(remove or "")
+    else:
+        changed = catalogs.trust(_read_key(file), only=only)
+    word = "not trusted any more" if file is None else f"trusted{_alone(changed)}"
     shape = {**key_shape(changed, now), "trusted": file is not None}
     who = f" ({name(changed.names[0])})" if changed.names else ""
     session.out.outcome(shape, f"{changed.fingerprint}{who} {word}")
+
+
+def _key_line(key: Key, now: float) -> str:
+    why = key.why_not(now)
+    names = ", ".join(map(name, key.names))
+    return f"{key.fingerprint}  {names}{_alone(key)}{f'  [{why}]' if why else ''}"
+
+
+def _alone(key: Key) -> str:
+    return f" for {', '.join(map(name, key.only))} alone" if key.only else ""

@@ -46,7 +46,7 @@ from epmstore.vendor.catalogs import all_refcats, needs_of_others
 from epmstore.vendor.checker import Checked
 from epmstore.vendor.releases import Releases
 from epmstore.vendor.signature import LIMIT, Key
-from epmstore.vendor.trust import Import, Trust
+from epmstore.vendor.trust import Import, Standing, Trust
 
 MAX_FILE = 1 << 30
 """Bytes of a catalog as it comes."""
@@ -134,10 +134,12 @@ def check_catalog(
     progress: Progress,
     *,
     allow_unsigned: bool = False,
+    signer: str | None = None,
     examine: Examine | None = None,
 ) -> Incoming:
     """Everything that can be said of a catalog from elsewhere, and of it beside what is here. It is
-    first examined by a process with limits (or by `examine`).
+    first examined by a process with limits (or by `examine`). `signer` is (the end of) the
+    fingerprint of the key that signs it from now on, if that is another one than before.
 
     Changes nothing. Raises BadCatalogError, TrustError and its kin, ForkError, ConflictError.
     """
@@ -156,12 +158,8 @@ def check_catalog(
     lines, read, about, contents = _take_lines(data)
     if (len(lines), lines[-1][1].head) != (verdict.lines, verdict.head) or about is None:
         raise BadCatalogError("it was read otherwise a second time", line=0)
-    signer = next((key for key in order.keys if key.fingerprint == verdict.signer), None)
-    if signer is None and not allow_unsigned and trust.standing(about.app).signed:
-        raise UntrustedError(
-            f"the catalog of {about.key} came signed before, and now has no signature",
-            hint="get the .asc file that belongs to it; --allow-unsigned if you know better",
-        )
+    key = next((key for key in order.keys if key.fingerprint == verdict.signer), None)
+    _check_signer(about, key, trust.standing(about.app), signer, allow_unsigned=allow_unsigned)
     _check_key(store, about)
     _check_collisions(store, contents)
     incoming = Incoming(
@@ -172,9 +170,53 @@ def check_catalog(
         read=read,
         new=len(lines),
         known=0,
-        signer=signer,
+        signer=key,
     )
     return _beside(store, incoming)
+
+
+def _check_signer(
+    about: AboutRecord,
+    key: Key | None,
+    standing: Standing,
+    wanted: str | None,
+    *,
+    allow_unsigned: bool,
+) -> None:
+    """Whether the one who signed a catalog is the one who may. Raises UntrustedError."""
+    asked = None if wanted is None else wanted.replace(" ", "").lower()
+    if key is None:
+        if asked is not None or (standing.signed and not allow_unsigned):
+            raise UntrustedError(
+                f"the catalog of {about.key} came signed before, and now has no signature"
+                if asked is None
+                else f"the catalog of {about.key} is not signed, by {wanted} or anybody",
+                hint="get the .asc file that belongs to it; --allow-unsigned if you know better",
+            )
+        return
+    who = f"{key.fingerprint}{f' ({key.names[0]})' if key.names else ''}"
+    if not key.may_sign(about.app, about.key):
+        raise UntrustedError(
+            f"the catalog of {about.key} is signed by {who}, who is trusted for"
+            f" {', '.join(key.only)} alone",
+            hint="if that is its vendor's key, too: `epmstore catalog trust FILE --for"
+            f" {about.key}`",
+            fingerprint=key.fingerprint,
+        )
+    if asked is not None and not (asked and key.fingerprint.endswith(asked)):
+        raise UntrustedError(
+            f"the catalog of {about.key} is signed by {who}, not by {wanted}",
+            hint="get the catalog that its vendor signed",
+            fingerprint=key.fingerprint,
+        )
+    if asked is None and standing.signer not in (None, key.fingerprint):
+        raise UntrustedError(
+            f"the catalog of {about.key} came signed by {standing.signer} before, and now by {who}:"
+            " trusted, and another one",
+            hint=f"if its vendor says that this is right: --signer {key.fingerprint[-16:].upper()}",
+            fingerprint=key.fingerprint,
+            before=standing.signer,
+        )
 
 
 def _elsewhere(data: bytes, order: Order) -> Iterator[SoFar | Verdict]:

@@ -23,7 +23,8 @@ _SECRET = b"PRIVATE KEY BLOCK"
 
 class Key(msgspec.Struct, frozen=True):
     """A public key: its fingerprint, who it says that it is, and whether it still counts.
-    `expires` in seconds since 1970.
+    `expires` in seconds since 1970. `only` are the catalogs (keys or UUIDs of applications) that it
+    may vouch for; none means all.
     """
 
     fingerprint: Fingerprint
@@ -31,6 +32,11 @@ class Key(msgspec.Struct, frozen=True):
     data: bytes
     revoked: bool = False
     expires: float | None = None
+    only: tuple[str, ...] = ()
+
+    def may_sign(self, app: str, key: str) -> bool:
+        """Whether it may vouch for the catalog of an application (UUID and key)."""
+        return not self.only or app in self.only or key in self.only
 
     def why_not(self, now: float) -> str | None:
         """Why it vouches for nothing (any more); null if it does."""

@@ -1,14 +1,17 @@
 """Whom a store believes, and what it has learned of each refcat: the folder `trust/`.
 
     trust/<fingerprint>.asc     a public key that vouches for catalogs
+    trust/<fingerprint>.only    one that vouches for some of them alone
     trust/<uuid>.json           of one refcat: who signed it, when what was imported
 
-A refcat that came signed once is asked for a signature ever after: taking it away is an attack as
-old as signatures. The small files carry a digest of themselves, so that a flipped bit is no trust.
+A refcat that came signed once is asked for a signature ever after, and for one of the same signer:
+taking it away is an attack as old as signatures, and so is signing with the key of somebody else.
+The small files carry a digest of themselves, so that a flipped bit is no trust.
 """
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,6 +22,7 @@ from epmstore.errors import DamagedError, NotFoundError, UsageError
 from epmstore.record.store import TRUST
 from epmstore.vendor.signature import LIMIT, Fingerprint, Key, read_key
 
+ONLY = ".only"
 KEPT = 100
 """Imports that are remembered of each refcat."""
 _FINGERPRINT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -43,9 +47,17 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     signed: bool = False
     imports: tuple[Import, ...] = ()
 
+    @property
+    def signer(self) -> Fingerprint | None:
+        """Whose signature counted last."""
+        return next((one.signer for one in reversed(self.imports) if one.signer), None)
+
     def after(self, one: Import) -> "Standing":
-        """With one more import."""
+        """With one more import. The last that was signed is never forgotten."""
         imports = (*self.imports, one)[-KEPT:]
+        signed = [old for old in self.imports if old.signer is not None][-1:]
+        if signed and signed[0] not in imports and one.signer is None:
+            imports = (signed[0], *imports[1:])
         return replace(self, signed=self.signed or one.signer is not None, imports=imports)
 
 
@@ -59,15 +71,26 @@ class Trust:
         """All of them. Raises DamagedError, OSError: of a key that cannot be read nobody knows what
         it vouched for.
         """
-        return [self._key(path) for path in sorted(self._files(".asc"))]
+        return [self._key(path) for path in sorted([*self._files(".asc"), *self._files(ONLY)])]
 
-    def add(self, data: bytes) -> Key:
-        """Trust a public key; one that is there is replaced by its newer form. Raises UsageError,
-        OSError.
+    def add(self, data: bytes, only: Sequence[str] = ()) -> Key:
+        """Trust a public key; one that is there is replaced by its newer form. With `only`, for the
+        catalogs of these applications (keys or UUIDs), beside those that it was trusted for before;
+        else for all. Raises UsageError, OSError.
         """
         key = read_key(data)
         make_directories(self.folder)
-        replace_read(self.folder / f"{key.fingerprint}.asc", data, read_key)
+        whole, limited = (self.folder / f"{key.fingerprint}{end}" for end in (".asc", ONLY))
+        if not only:
+            replace_read(whole, data, read_key)
+            remove_file(limited)
+            return key
+        before = self._key(limited).only if limited.exists() else ()
+        key = replace(key, only=tuple(sorted({*before, *only})))
+        plain = _Limited(only=key.only, key=data)
+        whole_data = msgspec.json.encode(replace(plain, sha256=_sum_of(plain)))
+        replace_read(limited, whole_data, _limited)
+        remove_file(whole)
         return key
 
     def remove(self, fingerprint: str) -> Key:
@@ -79,7 +102,8 @@ class Trust:
                 f"{len(found)} trusted keys end with {fingerprint!r}",
                 hint="`epmstore catalog trust` lists them",
             )
-        remove_file(self.folder / f"{found[0].fingerprint}.asc")
+        for end in (".asc", ONLY):
+            remove_file(self.folder / f"{found[0].fingerprint}{end}")
         return found[0]
 
     def standing(self, app: str) -> Standing:
@@ -102,9 +126,9 @@ class Trust:
     def damage(self) -> list[DamagedError]:
         """Why files of the folder cannot be relied on, one error each. Raises OSError."""
         found = []
-        for path in sorted([*self._files(".asc"), *self._files(".json")]):
+        for path in sorted(path for end in (".asc", ONLY, ".json") for path in self._files(end)):
             try:
-                self._key(path) if path.suffix == ".asc" else self.standing(path.stem)
+                self.standing(path.stem) if path.suffix == ".json" else self._key(path)
             except DamagedError as error:
                 found.append(error)
         return found
@@ -116,8 +140,10 @@ class Trust:
 
     def _key(self, path: Path) -> Key:
         try:
-            key = read_key(read_file(path, LIMIT))
-        except (UsageError, DamagedError):
+            data = read_file(path, 2 * LIMIT)
+            limited = _limited(data) if path.suffix == ONLY else _Limited(key=data)
+            key = replace(read_key(limited.key), only=limited.only)
+        except (UsageError, DamagedError, ValueError, RecursionError):
             key = None
         if key is None or (_FINGERPRINT.fullmatch(path.stem) and path.stem != key.fingerprint):
             raise DamagedError(
@@ -134,6 +160,28 @@ def _parse(data: bytes) -> Standing:
     if found.sha256 != _digest(found):
         raise ValueError("it has another digest")
     return found
+
+
+class _Limited(msgspec.Struct, frozen=True, kw_only=True):
+    """A key, and the catalogs that it vouches for. A suffix of its own, so that a program that does
+    not know of such limits does not trust it for all.
+    """
+
+    sha256: str = _ZEROS
+    format: int = 1
+    only: tuple[str, ...] = ()
+    key: bytes
+
+
+def _limited(data: bytes) -> _Limited:
+    found = msgspec.json.decode(data, type=_Limited)
+    if found.sha256 != _sum_of(found) or not found.only:
+        raise ValueError("it is not what was written")
+    return found
+
+
+def _sum_of(limited: _Limited) -> str:
+    return hashlib.sha256(msgspec.json.encode(replace(limited, sha256=_ZEROS))).hexdigest()
 
 
 def _digest(standing: Standing) -> str:

@@ -76,13 +76,19 @@ class Catalogs:
         return export_lines(self._store, find_refcat(self._store, key))
 
     def check(
-        self, file: Path, *, signature: Path | None = None, allow_unsigned: bool = False
+        self,
+        file: Path,
+        *,
+        signature: Path | None = None,
+        allow_unsigned: bool = False,
+        signer: str | None = None,
     ) -> Incoming:
-        """Everything that an import would check. Changes nothing. Raises BadCatalogError,
-        TrustError and its kin, ForkError, ConflictError, OSError.
+        """Everything that an import would check. Changes nothing. `signer` is (the end of) the
+        fingerprint of who signs it from now on, if that is another than before. Raises
+        BadCatalogError, TrustError and its kin, ForkError, ConflictError, OSError.
         """
         data, signed = read_source(file), read_signature(file, signature)
-        return self._check(data, signed, allow_unsigned=allow_unsigned)
+        return self._check(data, signed, allow_unsigned=allow_unsigned, signer=signer)
 
     def import_(
         self,
@@ -91,12 +97,15 @@ class Catalogs:
         signature: Path | None = None,
         app: str | None = None,
         allow_unsigned: bool = False,
+        signer: str | None = None,
     ) -> Imported:
         """Take over what is new of a catalog; `app` is compared with it from now on, and so is an
         application of its key that has none. Raises as `check`, AppNotFoundError.
         """
         known = None if app is None else self._apps.get(app)
-        incoming = self.check(file, signature=signature, allow_unsigned=allow_unsigned)
+        incoming = self.check(
+            file, signature=signature, allow_unsigned=allow_unsigned, signer=signer
+        )
         return self._import(incoming, str(file), None if known is None else known.key)
 
     def clone(
@@ -133,9 +142,11 @@ class Catalogs:
         """The public keys that vouch for catalogs. Raises DamagedError."""
         return self._trust.keys()
 
-    def trust(self, key: bytes) -> Key:
-        """Let a public key vouch for catalogs. Raises UsageError, OSError."""
-        return self._trust.add(key)
+    def trust(self, key: bytes, *, only: Sequence[str] = ()) -> Key:
+        """Let a public key vouch for catalogs: for all, or `only` those of some applications (keys
+        or UUIDs). Raises UsageError, OSError.
+        """
+        return self._trust.add(key, only)
 
     def distrust(self, fingerprint: str) -> Key:
         """It vouches for nothing any more. Raises NotFoundError."""
@@ -145,9 +156,21 @@ class Catalogs:
         """What is known of a catalog beside its lines: who signed it, when it was imported."""
         return self._trust.standing(find_refcat(self._store, key).app)
 
-    def _check(self, data: bytes, signed: bytes | None, *, allow_unsigned: bool) -> Incoming:
+    def _check(
+        self,
+        data: bytes,
+        signed: bytes | None,
+        *,
+        allow_unsigned: bool,
+        signer: str | None = None,
+    ) -> Incoming:
         return check_catalog(
-            self._store, data, signed, self._progress, allow_unsigned=allow_unsigned
+            self._store,
+            data,
+            signed,
+            self._progress,
+            allow_unsigned=allow_unsigned,
+            signer=signer,
         )
 
     def _import(self, incoming: Incoming, source: str, app: str | None) -> Imported:

@@ -15,6 +15,7 @@ from epmstore.errors import (
     BadCatalogError,
     BadSignatureError,
     ConflictError,
+    DamagedError,
     ForkError,
     OlderError,
     UntrustedError,
@@ -517,3 +518,69 @@ def test_what_is_damaged_in_the_trust_folder_is_named_with_what_to_do(
                 ws.catalogs.import_(path)
             assert found.value.hint is not None and "remove it" in found.value.hint
             place.write_bytes(good)
+
+
+def test_an_import_asks_for_the_signer_that_it_remembers(
+    vendor: Vendor,
+    host: Host,
+    tmp_path: Path,
+    gpg: Gpg,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("epmstore.vendor.trust.KEPT", 2)
+    other = Gpg(Path(tmp_path_factory.mktemp("g") / "o"))
+    path = export(vendor, tmp_path / "crm.refcat")
+    gpg.sign(path)
+    with host.open() as ws:
+        first = ws.catalogs.trust(gpg.public())
+        second = ws.catalogs.trust(other.public())
+        ws.catalogs.import_(path)
+        path.with_name("crm.refcat.asc").unlink()
+        for _ in range(3):  # what is remembered is not crowded out
+            ws.catalogs.import_(path, allow_unsigned=True)
+        other.sign(path)
+        with pytest.raises(
+            UntrustedError, match=f"{first.fingerprint}.*{second.fingerprint}"
+        ) as no:
+            ws.catalogs.import_(path)
+        assert no.value.hint is not None and second.fingerprint[-16:].upper() in no.value.hint
+        with pytest.raises(UntrustedError, match="not by 1234"):
+            ws.catalogs.import_(path, signer="1234")
+        with pytest.raises(UntrustedError):
+            ws.catalogs.import_(path, signer="")
+        ws.catalogs.import_(path, signer=second.fingerprint[-16:].upper())
+        ws.catalogs.import_(path)
+        gpg.sign(path)
+        with pytest.raises(UntrustedError, match="trusted, and another one"):
+            ws.catalogs.import_(path)
+        path.with_name("crm.refcat.asc").unlink()
+        with pytest.raises(UntrustedError, match="is not signed, by"):
+            ws.catalogs.import_(path, signer=first.fingerprint)
+
+
+def test_a_key_may_be_trusted_for_one_catalog_alone(
+    vendor: Vendor, host: Host, tmp_path: Path, gpg: Gpg
+) -> None:
+    path = export(vendor, tmp_path / "crm.refcat")
+    gpg.sign(path)
+    with host.open() as ws:
+        key = ws.catalogs.trust(gpg.public(), only=["shop"])
+        [file] = (ws.path / "trust").iterdir()
+        assert file.suffix == ".only", "what does not know of limits does not see it"
+        with pytest.raises(UntrustedError, match="trusted for shop alone") as no:
+            ws.catalogs.import_(path)
+        assert no.value.hint is not None and "--for crm" in no.value.hint
+        assert ws.catalogs.trust(gpg.public(), only=["crm"]).only == ("crm", "shop")
+        assert ws.catalogs.import_(path).signer is not None
+        assert [one.only for one in ws.catalogs.trusted()] == [("crm", "shop")]
+        assert ws.care.fsck().clean
+        file.write_bytes(file.read_bytes().replace(b"shop", b"shot"))
+        with pytest.raises(DamagedError):
+            ws.catalogs.trusted()
+        assert not ws.care.fsck().clean
+        file.unlink()
+        assert ws.catalogs.trust(gpg.public()).only == ()
+        assert ws.catalogs.trust(gpg.public(), only=["crm"]).only == ("crm",)
+        assert ws.catalogs.distrust(key.fingerprint).only == ("crm",)
+        assert [*ws.catalogs.trusted()] == []
