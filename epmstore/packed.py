@@ -41,11 +41,12 @@ _plain_fields = attrgetter(
 
 class _Run(msgspec.Struct, frozen=True, gc=False):
     """Entries in byte order of their paths: `first` is the least of these, `sum` that of all. They
-    are in `plain`, or in `packed`, which takes `size` bytes unpacked.
+    are in `plain`, or in `packed`, which takes `size` bytes unpacked. `folders` counts these.
     """
 
     first: bytes
     count: int
+    folders: int
     sum: int
     plain: list[Entry]
     packed: bytes = b""
@@ -64,7 +65,8 @@ class PackedEntries(Collection[Entry]):
         found = sorted(entries, key=lambda entry: to_bytes(entry.path))
         if not found:
             return
-        run = _Run(to_bytes(found[0].path), len(found), tree_sum(found), found)
+        folders = sum(entry.kind == "directory" for entry in found)
+        run = _Run(to_bytes(found[0].path), len(found), folders, tree_sum(found), found)
         if self._plain + len(found) <= PLAIN:
             self._plain += len(found)
         else:
@@ -88,6 +90,11 @@ class PackedEntries(Collection[Entry]):
 
     def __contains__(self, entry: object) -> bool:
         return any(entry == one for one in self)
+
+    @property
+    def folders(self) -> int:
+        """How many of them are folders."""
+        return sum(run.folders for run in self._runs)
 
     @property
     def sum(self) -> int:
@@ -127,7 +134,8 @@ def _path(pair: tuple[bytes, Entry]) -> bytes:
 def _packed(run: _Run) -> _Run:
     # in this process and for a moment: no format, but the quickest that takes any string
     rows = marshal.dumps(list(map(_row, run.plain)))
-    return _Run(run.first, run.count, run.sum, [], codec.compress(rows, LEVEL), len(rows))
+    packed = codec.compress(rows, LEVEL)
+    return _Run(run.first, run.count, run.folders, run.sum, [], packed, len(rows))
 
 
 def _row(entry: Entry) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from epmstore.catalog.model import Counts
+from epmstore.catalog.model import Counts, Tally
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.tree import Entry, Field, Tree, changed_fields, is_disclosed
 
@@ -37,6 +37,20 @@ def compare(old: Tree, new: Tree) -> dict[RelPath, Change]:
     paths.update(path for path in old if path not in new)
     changes = ((path, change(path, old.get(path), new.get(path))) for path in sort_paths(paths))
     return {path: found for path, found in changes if found is not None}
+
+
+def tally(pairs: Iterable[tuple[Entry | None, Entry | None]], *, root: bool = False) -> Tally:
+    """What pairs of (before, after) of different entries come to. `root`: the root itself, which is
+    a folder and no entry, was modified, too.
+    """
+    paths, folders, times = [0, int(root), 0], [0, int(root), 0], 0
+    for old, new in pairs:
+        at = 0 if old is None else 2 if new is None else 1
+        paths[at] += 1
+        folders[at] += (new or old).kind == "directory"  # type: ignore[union-attr]
+        if old is not None and new is not None:
+            times += changed_fields(old, new) == ["mtime"]
+    return Tally(Counts(*paths), Counts(*folders), times)
 
 
 def change(path: RelPath, old: Entry | None, new: Entry | None) -> Change | None:

@@ -82,6 +82,16 @@ class Counts(msgspec.Struct, frozen=True, gc=False):
     removed: int = 0
 
 
+class Tally(msgspec.Struct, frozen=True, gc=False):
+    """The same, and how many of them are folders, and how many were modified in their time alone;
+    links count as files.
+    """
+
+    counts: Counts
+    folders: Counts
+    times: int = 0
+
+
 class Requirement(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What must be there for a release to be installed: an application, or one exact content.
 
@@ -116,9 +126,10 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     `app` is the UUID of the application and `key` its name at the time. `txid` is the same in the
     journal: a commit that is replayed is not a second version. `window` is the span in which the
-    change can have happened. `of` is the version whose content was brought back, `release` the
-    vendor's release if it was one, `scope` the paths
-    of a partial checkout (null: all), `safety` the version recorded before it, `from_` the version
+    change can have happened. `counts` are paths, `folders` how many of these are no files (None:
+    nobody said), `times` how many were modified in their time alone. `of` is the version whose
+    content was brought back, `release` the vendor's release if it was one, `scope` the paths of a
+    partial checkout (null: all), `safety` the version recorded before it, `from_` the version
     that was live. `command` is what `run` ran, and `exit_status` how that ended (null: nobody saw
     its end, because who ran it was killed). `ignored` is the digest of the rules in force,
     `rules` are these where no version before says them of that digest, and there are any;
@@ -140,6 +151,8 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     reason: Reason
     tree: str
     counts: Counts = Counts()
+    folders: Counts | None = None
+    times: int = 0
     label: str | None = None
     window: tuple[str, str] | None = None
     of: int | None = None

@@ -13,7 +13,8 @@ from collections.abc import Callable, Collection, Sequence
 import msgspec
 
 from epmstore import fsio
-from epmstore.catalog.model import Counts, HoldRecord, VersionPart, VersionRecord
+from epmstore.catalog.diff import tally
+from epmstore.catalog.model import HoldRecord, VersionPart, VersionRecord
 from epmstore.catalog.rootfacts import facts_of
 from epmstore.checkout.anew import Caller, intruders, with_copies
 from epmstore.checkout.journal import Header, Journal, Loaded
@@ -416,11 +417,7 @@ def _draft(
     come = [new for _, new in pairs if new is not None]
     meta = [new for old, new in pairs if old and new and is_metadata_only(old, new)]
     quiet = {entry.path for entry in meta}
-    counts = Counts(
-        sum(old is None for old, _ in pairs),
-        sum(old is not None and new is not None for old, new in pairs) + (root is not None),
-        sum(new is None for _, new in pairs),
-    )
+    found = tally(pairs, root=root is not None)
     record = VersionRecord(
         version=head.version.version + 1,
         app=header.app,
@@ -430,7 +427,9 @@ def _draft(
         reason="safety" if is_rescue else header.reason,
         action=None if is_rescue or header.action == header.reason else header.action,
         tree=f"{shifted_sum(int(head.version.tree, 16), gone=gone, come=come):064x}",
-        counts=counts,
+        counts=found.counts,
+        folders=found.folders,
+        times=found.times,
         time=now,
         label=None if is_rescue else header.label,
         actor=header.actor,

@@ -26,7 +26,8 @@ from typing import Literal, TypeAlias, cast, get_args
 import msgspec
 
 from epmstore.catalog.classes import Class
-from epmstore.catalog.model import Counts
+from epmstore.catalog.diff import tally
+from epmstore.catalog.model import Counts, Tally
 from epmstore.checkout.sight import CLEAR, Sight
 from epmstore.checkout.units import paths_of_units, state_patterns
 from epmstore.digest import BlobInfo, Purges
@@ -146,10 +147,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     unstored: tuple[RelPath, ...] = ()
 
     @property
+    def tally(self) -> Tally:
+        return tally((step.old, step.new) for step in self.steps)
+
+    @property
     def counts(self) -> Counts:
-        added = sum(step.old is None for step in self.steps)
-        removed = sum(step.new is None for step in self.steps)
-        return Counts(added, len(self.steps) - added - removed, removed)
+        return self.tally.counts
 
     @property
     def size(self) -> int:

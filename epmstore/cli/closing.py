@@ -1,5 +1,6 @@
 """The line that says the truth after a change."""
 
+from epmstore.catalog.model import Counts
 from epmstore.cli.output import counted, name, number
 from epmstore.record.result import Result
 
@@ -64,18 +65,27 @@ def _counts(result: Result) -> list[str]:
     verbs = ("added", "modified", "removed")
     if result.action not in RECORDING:
         verbs = ("brought back", "replaced", "removed")
+    folders = result.folders or Counts()
+    alone = f" ({number(result.times)} in their time alone)" if result.times else ""
     return counts(
-        (result.added, verbs[0]),
-        (result.modified, verbs[1]),
-        (result.removed, verbs[2]),
-        (len(result.kept), "kept"),
+        (result.added, folders.added, verbs[0]),
+        (result.modified, folders.modified, f"{verbs[1]}{alone}"),
+        (result.removed, folders.removed, verbs[2]),
+        (len(result.kept), None, "kept"),
     )
 
 
-def counts(*pairs: tuple[int, str]) -> list[str]:
-    """`14 files replaced`, `2 removed`: nothing that is zero, and the noun once."""
+def counts(*found: tuple[int, int | None, str]) -> list[str]:
+    """`14 files and 2 folders replaced`, `2 removed`: nothing that is zero, and the noun once. Of
+    each: how many paths, how many of them are folders (None: they may be anything), what of them.
+    """
     texts: list[str] = []
-    for count, verb in pairs:
-        if count:
-            texts.append(f"{number(count) if texts else counted(count, 'file')} {verb}")
+    for paths, folders, verb in found:
+        if not paths:
+            continue
+        files = paths - (folders or 0)
+        noun = "path" if folders is None else "file"
+        parts = [number(files) if texts else counted(files, noun)] if files else []
+        parts += [counted(folders, "folder")] if folders else []
+        texts.append(f"{' and '.join(parts)} {verb}")
     return texts

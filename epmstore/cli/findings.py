@@ -1,5 +1,6 @@
 """What a verification came to, for people."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from epmstore.cli.facts import unexpected
@@ -42,7 +43,8 @@ def print_verified(
     for what in WHATS:
         group = [one for one in ordered if one.what == what]
         if group:
-            out.line(f"{out.paint(what, COLOURS.get(what, '33'))} ({len(group)}): {MEANING[what]}")
+            head = f"{out.paint(what, COLOURS.get(what, '33'))} ({_how_many(group)})"
+            out.line(f"{head}: {MEANING[what]}")
             for line in out.some([describe(one, handle) for one in group]):
                 out.line(line)
     for line in notes(verified):
@@ -53,6 +55,16 @@ def print_verified(
     unseen = [p for p in verified.unseen if p.kind != "ignored"]
     if unseen:
         out.warn("\n".join(["not looked at:", *out.some([f"{p.path} ({p.why})" for p in unseen])]))
+
+
+def _how_many(group: Sequence[Finding]) -> str:
+    """`12`, or `11 files, 1 folder`: the headline counts files."""
+    entries = [one.found or one.expected for one in group]
+    folders = sum(entry is not None and entry.kind == "directory" for entry in entries)
+    if not folders:
+        return number(len(group))
+    files = [counted(len(group) - folders, "file")] if len(group) > folders else []
+    return ", ".join([*files, counted(folders, "folder")])
 
 
 def headline(verified: Verified) -> str:

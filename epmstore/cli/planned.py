@@ -68,11 +68,12 @@ def plan_line(prepared: Prepared) -> str:
     ends = f"{plan.app}: version {plan.from_} -> {to}"
     if not plan.steps:
         return f"{ends}: nothing to do"
+    found = plan.tally
     parts = counts(
-        (plan.counts.added, "to bring back"),
-        (plan.counts.modified, "to replace"),
-        (plan.counts.removed, "to remove"),
-        (len(plan.kept), "kept"),
+        (found.counts.added, found.folders.added, "to bring back"),
+        (found.counts.modified, found.folders.modified, "to replace"),
+        (found.counts.removed, found.folders.removed, "to remove"),
+        (len(plan.kept), None, "kept"),
     )
     return f"{ends}: {', '.join(parts)}, {size(plan.size)} to write"
 

@@ -258,4 +258,6 @@ def _totals(shape: Shape) -> str:
         (len(shape["added"]), "added"),
         (len(shape["removed"]), "removed"),
     )
-    return ", ".join(f"{number(count)} {word}" for count, word in pairs if count)
+    found = [(count, word) for count, word in pairs if count]
+    texts = [f"{number(count)} {word}" for count, word in found[1:]]
+    return ", ".join([f"{counted(count, 'path')} {word}" for count, word in found[:1]] + texts)

@@ -8,7 +8,8 @@ from itertools import chain
 
 import msgspec
 
-from epmstore.catalog.model import Counts
+from epmstore.catalog.diff import tally
+from epmstore.catalog.model import Counts, Tally
 from epmstore.catalog.rootfacts import root_change
 from epmstore.packed import PackedEntries
 from epmstore.record.ingest import Ingested
@@ -48,6 +49,14 @@ class Changes(msgspec.Struct, frozen=True):
     def counts(self) -> Counts:
         modified = len(self.modified) + (self.root_change is not None)
         return Counts(len(self.added), modified, len(self.removed))
+
+    @property
+    def tally(self) -> Tally:
+        """The same, with folders and times apart."""
+        gone = ((old, None) for old in self.removed)
+        rest = tally([*self.modified, *gone], root=self.root_change is not None)
+        folders = Counts(self.added.folders, rest.folders.modified, rest.folders.removed)
+        return Tally(self.counts, folders, rest.times)
 
     def come(self) -> Iterator[Entry]:
         return chain(self.added, (new for _, new in self.modified))

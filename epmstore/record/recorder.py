@@ -408,6 +408,8 @@ class Recorder:
             reason=intent.reason,
             tree=f"{changes.new_sum(old_sum):064x}",
             counts=changes.counts,
+            folders=changes.tally.folders,
+            times=changes.tally.times,
             time=self._now(),
             label=intent.label,
             window=None if since is None else (since, self._now()),

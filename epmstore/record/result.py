@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from epmstore.catalog.hooks import HookRun
+from epmstore.catalog.model import Counts
 from epmstore.relpath import RelPath
 from epmstore.scan.problem import Problem
 
@@ -16,6 +17,9 @@ Action: TypeAlias = Literal[
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """`from_` is the version that was live before, `version` the one that is live now, `of` the one
     whose content was brought back, `safety` the one recorded just before.
+
+    `added`, `modified` and `removed` count paths, `folders` those of them that are no files (null:
+    nobody counted), `times` those that were modified in their time alone.
 
     `kept` pairs a path with why it was neither written nor removed. `unobserved` paths could not be
     looked at; `not_restored` names what the privilege at hand did not allow. `hooks` ran around it;
@@ -34,6 +38,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     added: int = 0
     modified: int = 0
     removed: int = 0
+    folders: Counts | None = None
+    times: int = 0
     kept: tuple[tuple[RelPath, str], ...] = ()
     skipped: tuple[Problem, ...] = ()
     unstable: tuple[RelPath, ...] = ()

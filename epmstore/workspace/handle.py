@@ -281,7 +281,8 @@ def make_result(
     exit_status: int | None = None,
 ) -> Result:
     """What a snapshot came to; `since` is the one that a change began with."""
-    gaps, counts = unseen(recorded.look), recorded.look.changes.counts
+    gaps, tally = unseen(recorded.look), recorded.look.changes.tally
+    counts = tally.counts
     return Result(
         app=app.key,
         action=action,
@@ -293,6 +294,8 @@ def make_result(
         added=counts.added,
         modified=counts.modified,
         removed=counts.removed,
+        folders=tally.folders,
+        times=tally.times,
         skipped=gaps.skipped,
         unstable=gaps.unstable,
         unobserved=gaps.unobserved,

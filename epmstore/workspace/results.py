@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from epmstore.catalog.hooks import HookRun
+from epmstore.catalog.model import Counts, Tally
 from epmstore.checkout.apply import Applied
 from epmstore.checkout.run import CheckoutAction, Done
 from epmstore.checkout.switch import FORBIDDEN
@@ -16,7 +17,8 @@ def done_result(
 ) -> Result:
     """Of a request that was carried out."""
     plan, applied, gaps = done.prepared.plan, done.applied, unseen(done.look)
-    counts = applied.version.counts if applied is not None else plan.counts
+    tally = plan.tally if applied is None else _tally(applied)
+    counts = tally.counts
     return Result(
         app=key,
         action=action,
@@ -28,6 +30,8 @@ def done_result(
         added=counts.added,
         modified=counts.modified,
         removed=counts.removed,
+        folders=tally.folders,
+        times=tally.times,
         kept=(*plan.kept, *_left(applied)),
         skipped=gaps.skipped,
         unstable=gaps.unstable,
@@ -47,7 +51,8 @@ def done_result(
 
 def recovered_result(key: str, applied: Applied, hooks: Sequence[HookRun] = ()) -> Result:
     """Of an interrupted checkout that was finished."""
-    counts = applied.version.counts
+    tally = _tally(applied)
+    counts = tally.counts
     return Result(
         app=key,
         action="recover",
@@ -58,12 +63,19 @@ def recovered_result(key: str, applied: Applied, hooks: Sequence[HookRun] = ()) 
         added=counts.added,
         modified=counts.modified,
         removed=counts.removed,
+        folders=tally.folders,
+        times=tally.times,
         kept=tuple(_left(applied)),
         not_restored=tuple(_refused(applied)),
         verified=applied.verified,
         undo=f"epmstore undo --app {key}",
         hooks=tuple(hooks),
     )
+
+
+def _tally(applied: Applied) -> Tally:
+    version = applied.version
+    return Tally(version.counts, version.folders or Counts(), version.times)
 
 
 def _left(applied: Applied | None) -> Iterator[tuple[RelPath, str]]:

@@ -8,9 +8,12 @@ epmstore/relpath.py.
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
+import msgspec
+
 from epmstore.care.findings import Finding, FsckReport
 from epmstore.care.gc import GcResult
 from epmstore.catalog.diff import Change
+from epmstore.catalog.model import Counts
 from epmstore.catalog.state import Remark, VersionInfo
 from epmstore.checkout.report import hook_shapes
 from epmstore.clock import to_rfc3339
@@ -73,6 +76,8 @@ def result(value: Result) -> Shape:
         "added": value.added,
         "modified": value.modified,
         "removed": value.removed,
+        "folders": counts(value.folders),
+        "times": value.times,
         "kept": [to_json(path) for path, _ in value.kept],
         "kept_because": {to_json(path): why for path, why in value.kept},
         "skipped": problems(value.skipped),
@@ -212,6 +217,8 @@ def version(app: str, value: VersionInfo, explained: Explanation | None = None) 
         "added": record.counts.added,
         "modified": record.counts.modified,
         "removed": record.counts.removed,
+        "folders": counts(record.folders),
+        "times": record.times,
         "command": None if record.command is None else [*map(text_to_json, record.command)],
         "exit_status": record.exit_status,
         "tags": list(value.tags),
@@ -219,6 +226,10 @@ def version(app: str, value: VersionInfo, explained: Explanation | None = None) 
         "restorable": value.restorable,
         "explanation": explanation(explained),
     }
+
+
+def counts(value: Counts | None) -> Shape | None:
+    return None if value is None else msgspec.structs.asdict(value)
 
 
 def remark(value: Remark) -> Shape:

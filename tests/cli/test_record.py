@@ -17,7 +17,7 @@ def versions(cli: "Cli") -> list[dict[str, object]]:
 
 def test_snapshot_records_once(cli: "Cli", crm: Path) -> None:
     first = cli.ok("snapshot", "-m", "as delivered")
-    assert first.out == "crm: version 0 'as delivered', 4 files added\n"
+    assert first.out == "crm: version 0 'as delivered', 3 files and 1 folder added\n"
     assert "nothing has changed" in cli.ok("snapshot").out
     assert len(versions(cli)) == 1
 

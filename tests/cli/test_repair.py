@@ -55,7 +55,9 @@ def test_everything_that_deviates_comes_back(cli: "Cli", root: Path) -> None:
         "mine": (text("mine"), 0o644),
     }
     lines = found.out.splitlines()
-    assert lines[0].startswith("crm: version 1 -> 2 'release 1.2 (2)', 4 files brought back, 2 ")
+    assert lines[0].startswith(
+        "crm: version 1 -> 2 'release 1.2 (2)', 3 files and 1 folder brought "
+    )
     assert ", verified; undo: epmstore undo" in lines[0]
     assert lines[1] == f"crm at {root}: 6 of 8 files = release 1.2 (2)"
     assert found.code == 1  # two files are still nobody's: kept, and named

@@ -34,7 +34,7 @@ def test_changes_are_1_and_grouped(cli: "Cli", recorded: Path) -> None:
         "  A new",
         "removed (1):",
         "  D current",
-        "1 modified, 1 with other metadata, 1 added, 1 removed",
+        "1 path modified, 1 with other metadata, 1 added, 1 removed",
     ]
 
 
@@ -87,13 +87,13 @@ def test_all_apps_are_a_table_and_one_that_cannot_be_looked_at_does_not_hide_the
     found = cli("status")
     assert found.code == 1
     assert found.out.splitlines() == [
-        f"crm  0  clean    -  -  {recorded}",
-        f"erp  0  1 added  -  -  {other}",
+        f"crm  0  clean         -  -  {recorded}",
+        f"erp  0  1 path added  -  -  {other}",
     ]
     recorded.rename(recorded.parent / "gone")
     found = cli("status")
     assert found.code == 7
-    assert found.out.splitlines() == [f"erp  0  1 added  -  -  {other}"]
+    assert found.out.splitlines() == [f"erp  0  1 path added  -  -  {other}"]
     assert "crm" in found.err and "hint:" in found.err
 
 

@@ -55,7 +55,7 @@ def test_nothing_to_do() -> None:
 
 
 def test_counts_say_the_noun_once() -> None:
-    assert counts((1200, "added"), (0, "modified"), (1, "removed")) == [
+    assert counts((1200, 0, "added"), (0, 0, "modified"), (1, 0, "removed")) == [
         "1,200 files added",
         "1 removed",
     ]
@@ -86,3 +86,12 @@ def test_what_is_kept_is_named_with_the_reason(capsys: pytest.CaptureFixture[str
     kept = ((RelPath("a\nb"), "edited"), (RelPath("c"), "not ours"))
     finish(Session(), Result(app="crm", action="checkout", changed=True, version=1, kept=kept))
     assert capsys.readouterr().err == "kept:\n  $'a\\nb' (edited)\n  c (not ours)\n"
+
+
+def test_folders_are_counted_apart() -> None:
+    assert counts((12, 2, "added"), (3, 3, "modified"), (4, 1, "removed")) == [
+        "10 files and 2 folders added",
+        "3 folders modified",
+        "3 and 1 folder removed",
+    ]
+    assert counts((18, None, "kept")) == ["18 paths kept"]

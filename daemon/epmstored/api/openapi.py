@@ -83,8 +83,8 @@ SHAPES: dict[str, Schema] = {
     "Deviation": _shape("path:s what:s class:s release:i? since:i? time:s? window:[s]?"),
     "Version": _shape(
         "type:s app:s version:i kind:s time:s reason:s action:s? of:i? label:s? labels:[s]"
-        " remarks:[Remark] window:[s]? actor:o? added:i modified:i removed:i command:[s]?"
-        " exit_status:i? tags:[s] pinned:b restorable:b explanation:o?"
+        " remarks:[Remark] window:[s]? actor:o? added:i modified:i removed:i folders:o? times:i"
+        " command:[s]? exit_status:i? tags:[s] pinned:b restorable:b explanation:o?"
     ),
     "Remark": _shape("what:s text:s? time:s actor:o?"),
     "Versions": _shape("type:s app:s versions:[Version] next:i?"),
