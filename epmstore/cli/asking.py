@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from epmstore import __version__
 from epmstore.errors import ConflictError, EpmError
-from epmstore.places import socket_path
+from epmstore.places import DAEMON_LOCK, socket_path
 
 Shape: TypeAlias = dict[str, Any]
 
@@ -54,6 +54,7 @@ class Daemon:
     """The daemon of one store."""
 
     def __init__(self, store: Path) -> None:
+        self._store = store
         self.path = socket_path(store)
         self.release: str | None = None
         """That the daemon said to be of, with its last answer."""
@@ -146,6 +147,14 @@ class Daemon:
             ) from None
 
     def _nobody(self, *, died: bool) -> NoDaemonError:
+        from epmstore import locks  # noqa: PLC0415 - start-up: nobody is there to be quick for
+
+        if not died and locks.is_held(self._store / "locks", DAEMON_LOCK):
+            return NoDaemonError(
+                f"a daemon runs for this store, and its socket {self.path} is not there",
+                hint="it makes it anew within seconds: try again; else systemctl restart epmstored",
+                died=False,
+            )
         return NoDaemonError(
             f"no daemon listens at {self.path}" + (": the one that did has died" if died else ""),
             hint="start it: systemctl start epmstored, or epmstored run",

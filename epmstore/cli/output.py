@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 from epmstore.errorform import plain_text
+from epmstore.errors import EpmError
 
 SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\x1b": "\\e", "\\": "\\\\", "'": "\\'"}
 
@@ -70,6 +71,20 @@ def encode(shape: dict[str, Any]) -> str:
     return json.dumps(shape, ensure_ascii=False, separators=(",", ":"))
 
 
+class OutputError(EpmError):
+    """What was to be printed could not be written: that says nothing about the store."""
+
+    code = "output"
+
+    @classmethod
+    def of(cls, error: OSError) -> "OutputError":
+        return cls(
+            f"the output could not be written: {error.strerror}",
+            hint="what the command did is done, and is not done again by running it: `epmstore log`"
+            " and `epmstore status` show it",
+        )
+
+
 class Told:
     """What was said until now: how many shapes, and the notes, which JSON does not have."""
 
@@ -91,12 +106,12 @@ class Output:
 
     def line(self, text: str = "") -> None:
         """A result, for people."""
-        sys.stdout.write(text + "\n")
+        _put(text + "\n")
 
     def shape(self, shape: dict[str, Any]) -> None:
         """A result, for programs."""
         self.told.shapes += 1
-        sys.stdout.write(encode(shape) + "\n")
+        _put(encode(shape) + "\n")
 
     def outcome(self, shape: dict[str, Any], text: str) -> None:
         """What was done, in one line."""
@@ -146,6 +161,16 @@ class Output:
                 for n, (cell, width) in enumerate(zip(row, widths, strict=True))
             ]
             self.line("  ".join(cells).rstrip())
+
+
+def _put(text: str) -> None:
+    """Raises OutputError: of a full disk behind it nobody must think that it is the store's."""
+    try:
+        sys.stdout.write(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError.of(error) from None
 
 
 def paint(text: str, code: str, stream: TextIO) -> str:

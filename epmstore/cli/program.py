@@ -14,8 +14,9 @@ from click.exceptions import Exit
 from epmstore import limits
 from epmstore.cli import failure
 from epmstore.cli.command import program
+from epmstore.cli.output import OutputError
 from epmstore.cli.session import Session
-from epmstore.cli.streams import BROKEN_PIPE, COMPLETE, prepare_streams
+from epmstore.cli.streams import BROKEN_PIPE, COMPLETE, is_output_broken, prepare_streams
 from epmstore.errors import IncompleteError
 
 COLLECT = (100_000, 20, 100)
@@ -39,6 +40,10 @@ def run(args: list[str]) -> int:
         # what is still buffered has no reader, and must not be flushed at exit
         sys.stdout = io.StringIO()
         return BROKEN_PIPE
+    except (OSError, OutputError) as error:
+        is_broken = is_output_broken()
+        found = OutputError.of(error) if is_broken and isinstance(error, OSError) else error
+        return failure.report(found, as_json=session.json or asks_for_json(args), app=session.key)
     except (Exception, KeyboardInterrupt) as error:
         return failure.report(error, as_json=session.json or asks_for_json(args), app=session.key)
     return code

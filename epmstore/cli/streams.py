@@ -21,3 +21,15 @@ def prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def is_output_broken() -> bool:
+    """Whether it is standard output that cannot be written: what is left in it still cannot. It is
+    thrown away then, so that nobody tries again at the end.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = io.StringIO()
+        return True
+    return False

@@ -51,6 +51,8 @@ from epmstored.api.routes import ROUTES, Route
 from epmstored.api.work import Work
 
 GRACE_SECONDS = 5.0
+KEEP_SECONDS = 2.0
+"""Between two looks at whether the socket still has its name."""
 SERVER = f"epmstored/{__version__}"
 
 log = logging.getLogger("epmstored.api")
@@ -124,22 +126,44 @@ class ControlApi:
         await runner.setup()
         assert runner.server is not None
         manager, loop = runner.server, asyncio.get_running_loop()
-        server = await loop.create_unix_server(
-            lambda: Connection(self._guests, manager, loop=loop, **_OPTIONS), sock=listener
-        )
+
+        async def answer(there: socket.socket) -> asyncio.Server:
+            return await loop.create_unix_server(
+                lambda: Connection(self._guests, manager, loop=loop, **_OPTIONS), sock=there
+            )
+
+        servers = [await answer(listener)]
         try:
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keep_name(servers, answer))
                 for worker in self._runners.workers:
                     tasks.create_task(self.jobs.work(worker))
                 self.ready.set()
         finally:
             self.ready.clear()
-            server.close()
+            for server in servers:
+                server.close()
             await self.jobs.stop()
             self._hub.close()
             await runner.shutdown()
             await manager.shutdown(GRACE_SECONDS)
             await runner.cleanup()
+
+    async def _keep_name(
+        self,
+        servers: list[asyncio.Server],
+        answer: Callable[[socket.socket], Awaitable[asyncio.Server]],
+    ) -> None:
+        """Somebody may remove the socket: nobody could ask us then, and nobody else may begin."""
+        while True:
+            await asyncio.sleep(KEEP_SECONDS)
+            if await asyncio.to_thread(os.path.lexists, self.path):
+                continue
+            try:
+                servers.append(await answer(listening.listen(self.path, self._gid)))
+                log.warning("%s was removed, and is there again", self.path)
+            except (EpmError, OSError) as error:
+                log.error("nobody can ask this daemon: %s", error)
 
     def _application(self) -> web.Application:
         limits = self._guests.limits

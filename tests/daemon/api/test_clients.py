@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from epmstore import locks
+from epmstore.cli.asking import Daemon, NoDaemonError
 from epmstore.errors import ConflictError
+from epmstore.places import DAEMON_LOCK
 from epmstored.api import listening, peers
+from epmstored.api import server as api_server
 from epmstored.api.connection import Limits
 from epmstored.api.peers import Access, Peer, Right
 from tests.daemon.api.conftest import parse, request
@@ -309,3 +313,22 @@ async def test_errors_are_json_also_without_a_request(start: "Start") -> None:
         found = await server.get("/v1/health")
         assert json.loads(found.body)["error"] == "busy"
         assert found.headers["content-length"] == str(len(found.body))
+
+
+async def test_a_socket_that_somebody_removed_is_there_again(
+    start: "Start", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then who asks is not told to start what runs already."""
+    monkeypatch.setattr(api_server, "KEEP_SECONDS", 0.05)
+    async with start() as running:
+        path = running.api.path
+        with locks.hold(running.store / "locks", DAEMON_LOCK, owner="(epmstored)"):
+            path.unlink()
+            with pytest.raises(NoDaemonError) as caught:
+                Daemon(running.store).get("/v1/health")
+            assert "runs" in caught.value.message and "try again" in str(caught.value.hint)
+            async with asyncio.timeout(30):
+                while not path.exists():
+                    await asyncio.to_thread(time.sleep, 0.01)
+        assert (await running.get("/v1/health")).status == 200
+    assert not path.exists()
