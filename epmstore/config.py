@@ -32,6 +32,8 @@ PREFIX: Final = "EPMSTORE_"
 DEFAULT: Final = "default"
 OFF: Final = "off"
 SAFE_STORES: Final = "safe_stores"
+NEAR: Final = 0.85
+"""How like one of ours a variable is that is taken for it."""
 
 
 class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,7 +205,11 @@ KEYS: Final[dict[str, Kind]] = {
 """Every setting by its dotted key, in the order in which they are shown."""
 SECTIONS: Final = tuple(dict.fromkeys(key.partition(".")[0] for key in KEYS))
 OTHER_VARIABLES: Final = frozenset(
-    PREFIX + name for name in ("STORE", "DEBUG", "APP", "ROOT", "FROM", "TO", "HOOK")
+    PREFIX + name
+    for name in (
+        *("STORE", "DEBUG"),
+        *("APP", "ROOT", "FROM", "TO", "HOOK", "FILES", "STATE", "TROUBLE", "VERSION", "WHY"),
+    )
 )
 """Variables of ours that are no settings: the program's own, and those that hooks are given."""
 
@@ -275,9 +281,10 @@ def environment_layer(environ: Mapping[str, str]) -> Layer:
         if name in _VARIABLES:
             values[_VARIABLES[name]] = (value, name)
         elif name.startswith(PREFIX) and name not in OTHER_VARIABLES:
-            near = difflib.get_close_matches(name, _VARIABLES, cutoff=0.85)
+            known = (*_VARIABLES, *sorted(OTHER_VARIABLES))
+            near = difflib.get_close_matches(name, known, cutoff=NEAR)
             if near or name.startswith(sections):
-                raise unknown(f"variable {name}", name, _VARIABLES, None)
+                raise unknown(f"variable {name}", name, known, None)
     return Layer(values)
 
 

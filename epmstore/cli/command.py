@@ -135,13 +135,18 @@ def command(
     changes: bool = False,
     asks: bool = False,
     examples: Sequence[Example],
+    lenient: bool = False,
     **settings: Any,
 ) -> Callable[[Callback], Command]:
-    """Declare a command: `app` gives it --app, `changes` --dry-run, `asks` --yes."""
+    """Declare a command: `app` gives it --app, `changes` --dry-run, `asks` --yes. One that is
+    `lenient` runs whatever the settings are.
+    """
 
     def declare(function: Callback) -> Command:
         def callback(**params: Any) -> int | None:
             session = click.get_current_context().find_object(Session)
+            if session is not None and not lenient:
+                session.check_settings()
             code = function(session, **params)
             if session is not None:
                 _say_intent(session)

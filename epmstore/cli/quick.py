@@ -25,6 +25,7 @@ FLAGS = {
     "-v": "verbose",
     "--verbose": "verbose",
 }
+_KNOWN = {"EPMSTORE_STORE", "EPMSTORE_DEBUG"}
 VALUES = {"--app": "app", "--store": "store"}
 
 
@@ -33,6 +34,8 @@ def quick_status(args: list[str]) -> int | None:
     given = _parse(args)
     if given is None or COMPLETE in os.environ or os.environ.get("EPMSTORE_DEBUG", "0") != "0":
         return None
+    if any(name.startswith("EPMSTORE_") and name not in _KNOWN for name in os.environ):
+        return None  # misspelt, perhaps: it is said there
     prepare_streams()
     try:
         store = find_store(given.get("store"))[0]

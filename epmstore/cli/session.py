@@ -15,7 +15,7 @@ from epmstore.cli.failure import DeclinedError
 from epmstore.cli.meter import Meter
 from epmstore.cli.output import Output, Told
 from epmstore.cli.where import STORE, find_store, working_directory
-from epmstore.errors import NoStoreError, UsageError
+from epmstore.errors import ForeignError, NoStoreError, UsageError
 from epmstore.places import SYSTEM_STORE
 from epmstore.progress import SILENT, Progress
 
@@ -147,6 +147,23 @@ class Session:
                 self.out.warn(f"{handle.app.key}: {fault.message}; what can be read is used")
                 self.out.note(f"hint: {fault.hint}")
         return handles
+
+    def check_settings(self) -> None:
+        """What `config.toml` and variables say has to be right, whoever needs it. Raises
+        UsageError.
+        """
+        from epmstore.owned import check_store  # noqa: PLC0415 - start-up
+        from epmstore.workspace.settings import SafeStores, load_settings  # noqa: PLC0415
+
+        path = self.store_path
+        try:
+            if path != SYSTEM_STORE:
+                check_store(path, SafeStores(os.environ))
+        except ForeignError:
+            return  # nothing is read there, and who opens it says so
+        except OSError:
+            pass
+        load_settings(path, os.environ)
 
     def confirm(self, question: str) -> None:
         """Ask, on a terminal; elsewhere, or with --yes, go on. Raises DeclinedError."""

@@ -2,15 +2,21 @@
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import click
 
+from epmstore.care.doctor import Check
 from epmstore.cli import shapes
 from epmstore.cli.command import command
 from epmstore.cli.moments import in_local_time
 from epmstore.cli.output import name, paint
 from epmstore.cli.session import Session
+from epmstore.errors import EpmError
+from epmstore.places import config_folder
 from epmstore.workspace import Workspace
+from epmstore.workspace.declarations import Declarations
 from epmstore.workspace.settings import SafeStores
 
 FAILED = 4
@@ -44,6 +50,7 @@ def init(session: Session, allow_network: bool) -> None:
 
 @command(
     examples=[("epmstore doctor", "what is in order, what is not, and what to do about it")],
+    lenient=True,
 )
 def doctor(session: Session) -> int:
     """Check whether this host and this store are in order.
@@ -51,7 +58,7 @@ def doctor(session: Session) -> int:
     Looks at the libraries, the file systems, the clock, and every application's root. Exits with 4
     if something is wrong.
     """
-    checks = session.open(recover=False).care.doctor()
+    checks = [*_settings(session), *session.open(recover=False).care.doctor()]
     for check in checks:
         if session.json:
             shape = {"name": check.name, "ok": check.ok, "detail": check.detail, "hint": check.hint}
@@ -64,7 +71,32 @@ def doctor(session: Session) -> int:
     return 0 if all(check.ok for check in checks) else FAILED
 
 
+def _settings(session: Session) -> Iterator[Check]:
+    """Whether what other commands would refuse is right: settings, declarations, safe stores."""
+    store = session.store_path
+    asked: list[tuple[str, Callable[[], object]]] = [
+        ("settings", session.check_settings),
+        ("safe stores", SafeStores(os.environ).read),
+    ]
+    declarations = Declarations(config_folder(store), writes=False)
+    try:
+        keys = declarations.declared()
+    except OSError as error:
+        yield Check("declarations", False, str(error), f"see to {declarations.folder}")
+        keys = []
+    asked += [(f"{key}: declaration", partial(declarations.read, key)) for key in keys]
+    for what, ask in asked:
+        try:
+            ask()
+        except (EpmError, OSError) as error:
+            hint = getattr(error, "hint", None) or "epmstore config show --origin"
+            yield Check(what, False, str(error), hint)
+        else:
+            yield Check(what, True, "sound")
+
+
 @command(
+    lenient=True,
     examples=[
         ("epmstore completion bash", "write it to /etc/bash_completion.d/epmstore"),
         ("epmstore completion zsh", "write it to a file _epmstore on the fpath"),

@@ -106,7 +106,8 @@ class Units:
         if unit and self._folder is None:
             raise UsageError(
                 f"{BOOT.format(key='KEY')} is about the store of the system, this is another one",
-                hint="write a drop-in for a unit of your own that runs `epmstore recover`",
+                hint="leave `unit` out, and write a drop-in of your own that runs"
+                " `epmstore recover`",
             )
 
     def bind(self, app: App, unit: str) -> None:
