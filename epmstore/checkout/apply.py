@@ -8,7 +8,7 @@ finishing twice records once.
 
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -17,6 +17,17 @@ from epmstore.catalog.diff import tally
 from epmstore.catalog.model import HoldRecord, VersionPart, VersionRecord
 from epmstore.catalog.rootfacts import facts_of
 from epmstore.checkout.anew import Caller, intruders, with_copies
+from epmstore.checkout.found import (
+    Checked,
+    check,
+    folders_above,
+    is_any_done,
+    is_as_wanted,
+    kind_of,
+    linked,
+    strangers,
+    with_folders,
+)
 from epmstore.checkout.journal import Header, Journal, Loaded
 from epmstore.checkout.plan import Step
 from epmstore.checkout.stage import (
@@ -31,12 +42,12 @@ from epmstore.checkout.stage import (
     remove_unnamed,
     stage,
 )
-from epmstore.checkout.switch import displaced, switch, sync, verify
+from epmstore.checkout.switch import FORBIDDEN, displaced, switch, sync
 from epmstore.clock import to_rfc3339
 from epmstore.errors import DamagedError, RootError
 from epmstore.progress import Progress
 from epmstore.record.changes import is_metadata_only, paths_of
-from epmstore.record.commit import Head, commit_fact, commit_version, store_groups
+from epmstore.record.commit import Head, commit_fact, commit_version, read_version, store_groups
 from epmstore.record.ingest import ingest
 from epmstore.record.observe import Candidate
 from epmstore.record.recorder import Recorder
@@ -45,22 +56,26 @@ from epmstore.record.root import Root
 from epmstore.record.rows import UNKNOWN, rows_after
 from epmstore.record.shelf import Shelf
 from epmstore.record.staging import Proof
-from epmstore.relpath import ROOT, STAGE_PREFIX, RelPath
+from epmstore.relpath import ROOT, STAGE_PREFIX, RelPath, sort_paths
 from epmstore.scan.compare import RACY, Stat
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.fsclock import TICK_NS, probe_clock
 from epmstore.scan.mark import marked_by, write_mark
+from epmstore.scan.walk import Listing
 from epmstore.tree import Entry, PathClass, shifted_sum
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """What carrying out a plan came to. `left` are paths that were left alone, with why; `rescued`
-    are paths that were written to between the scan and the switch: what they held is recorded.
+    """What carrying out a plan came to, by what is there. `kept` are paths that were to go and are
+    there, `missed` those that are not as wanted, with why; `refused` is what of the metadata could
+    not be had of others. `rescued` are paths that were written to between the scan and the switch:
+    what they held is recorded.
     """
 
     version: VersionRecord
     steps: tuple[Step, ...]
-    left: dict[RelPath, str]
+    kept: dict[RelPath, str]
+    missed: dict[RelPath, str]
     rescued: list[RelPath]
     refused: list[Refused]
     verified: bool
@@ -224,8 +239,8 @@ class Applier:
         stage_fd = self._open_stage(loaded)
         rescued: dict[RelPath, Entry] = {}
         if stage_fd is None:
-            if state == "STAGED":  # taken back, because that could not be written durably
-                self._journal.drop()
+            if state == "STAGED" and not is_any_done(self._root.fd, steps, loaded.inodes):
+                self._journal.drop()  # taken back, because that could not be written durably
                 return None
         else:
             try:
@@ -238,21 +253,24 @@ class Applier:
             finally:
                 os.close(stage_fd)
         settled_ns = self._settle()
-        excused = {*loaded.left, *(one.path for one in loaded.refused)}
-        checked = verify(self._root.fd, steps, loaded.inodes, excused)
-        version = self._record(header, steps, loaded.left, rescued)
+        above = self._store.entries.live_at(self._recorder.app.uuid, folders_above(steps))
+        wanted = with_folders(steps, above)
+        checked = check(self._root.fd, wanted, loaded.inodes, loaded.left, loaded.refused)
+        version, strange = self._record(header, wanted, checked, rescued)
         if state != "COMMITTED":
             self._hold(header, version)
             self._in_journal(lambda: self._journal.reach("COMMITTED"))
         self._clean_up(loaded)
         known: dict[RelPath, Stat | None] = dict(checked.stats)
         late = {step.path for step in steps if step.op == "set" and _is_in_doubt(step)}
-        for path in {*excused, *checked.wrong, *late} if is_fresh else checked.stats:
+        unsure = {*checked.wrong, *(one.path for one in loaded.refused), *late}
+        for path in unsure if is_fresh else checked.stats:
             known[path] = UNKNOWN
+        known.update(dict.fromkeys(strange, UNKNOWN))
         self._remember(header, version, known, settled_ns)
-        return Applied(
-            version, steps, loaded.left, list(rescued), loaded.refused, not checked.wrong
-        )
+        kept, missed = _sorted_out(wanted, checked)
+        refused = [one for one in loaded.refused if one.path not in missed]
+        return Applied(version, steps, kept, missed, list(rescued), refused, not missed)
 
     def _switch(self, loaded: Loaded, stage_fd: int) -> tuple[Loaded, set[int]]:
         """(the journal as it is now: SWITCHED, the steps whose old files may have changed)."""
@@ -308,26 +326,92 @@ class Applier:
         self,
         header: Header,
         steps: Sequence[Step],
-        left: dict[RelPath, str],
+        checked: Checked,
         rescued: dict[RelPath, Entry],
-    ) -> VersionRecord:
-        outcome = _outcome(steps, left)
+    ) -> tuple[VersionRecord, Collection[RelPath]]:
+        """(the version of what was done, paths of which something else is there). What else was
+        found comes before it, as versions of their own: what was displaced, and what is there.
+        """
         app = self._recorder.app.uuid
-        if rescued:
-            before: Outcome = {p: (outcome[p][0], entry) for p, entry in rescued.items()}
-            commit_version(
-                self._store,
-                app,
-                lambda head: _draft(header, head, before, self._now(), is_rescue=True),
-                txid=f"{header.txid}-rescue",
-            )
-            for path, entry in rescued.items():
-                outcome[path] = (entry, outcome[path][1])
-        return commit_version(
+        done = self._store.entries.version_of_txid(app, header.txid)
+        if done is not None:  # what came after it is for the next look
+            return read_version(done), ()
+        base = {step.path: step.old for step in reversed(steps)}
+        self._record_found(header, "rescue", base, dict(rescued))
+        strange = self._strange(steps, checked, base)
+        self._record_found(header, "found", base, strange)
+        outcome: Outcome = {path: (base[path], now) for path, now in checked.done.items()}
+        version = commit_version(
             self._store,
             app,
             lambda head: _draft(header, head, outcome, self._now()),
             txid=header.txid,
+        )
+        return version, strange.keys()
+
+    def _record_found(
+        self,
+        header: Header,
+        what: str,
+        base: dict[RelPath, Entry | None],
+        found: dict[RelPath, Entry | None],
+    ) -> None:
+        """Record what somebody else did, and bring `base` up to it. What was recorded before a
+        crash is not recorded again: what counts is what history has of these paths by then.
+        """
+        if not found:
+            return
+        pairs: Outcome = {path: (base.get(path), entry) for path, entry in found.items()}
+        txid = f"{header.txid}-{what}"
+        commit_version(
+            self._store,
+            self._recorder.app.uuid,
+            lambda head: _draft(header, head, pairs, self._now(), found_as=txid),
+            txid=txid,
+        )
+        entries = self._store.entries.live_at(self._recorder.app.uuid, sort_paths(found))
+        base.update({path: entries.get(path) for path in found})
+
+    def _strange(
+        self, steps: Sequence[Step], checked: Checked, base: Mapping[RelPath, Entry | None]
+    ) -> dict[RelPath, Entry | None]:
+        """What is at paths that are not as planned, as far as history does not know it. What cannot
+        be read stays as history has it, for the next look to name.
+        """
+        known = {path: base[path] for path in checked.wrong if path not in checked.done}
+        if not known:
+            return {}
+
+        def below(top: RelPath) -> Iterator[Listing]:
+            return self._recorder.walk(self._root, only=(), below=(top,))
+
+        candidates = list(strangers(checked, steps, below))
+        entries, unread = self._read(candidates)
+        now: dict[RelPath, Entry | None] = {**linked(entries, candidates, checked)}
+        for step in steps:  # somebody put there what was wanted
+            entry = now.get(step.path)
+            if entry is not None and step.new is not None and is_as_wanted(entry, step.new):
+                del checked.wrong[step.path]
+        for path, entry in known.items():
+            found = checked.stats[path]
+            if path not in now and path not in unread:
+                now[path] = None
+            if entry is not None and entry.kind == "directory" and not _is_folder(found):
+                inside = self._store.entries.live_below(self._recorder.app.uuid, path)
+                now.update({one.path: None for one in inside if one.path not in base})
+        return {path: entry for path, entry in now.items() if entry != base.get(path)}
+
+    def _read(self, candidates: list[Candidate]) -> tuple[list[Entry], set[RelPath]]:
+        """(the entries, stored; paths that cannot be read)."""
+        store = self._store
+        shelf = Shelf(store.packs, store.contents, store.blobs)
+        ingested = ingest(self._root.fd, candidates, shelf)
+        with store.lock_write():
+            store_groups(store, ingested.groups)
+        examined = list(ingested.examined)
+        return (
+            [one.entry for one in examined if one.entry is not None],
+            {one.path for one in examined if one.entry is None},
         )
 
     def _hold(self, header: Header, version: VersionRecord) -> None:
@@ -397,22 +481,33 @@ def _lost_journal(stage: str) -> DamagedError:
     )
 
 
-def _outcome(steps: Sequence[Step], left: dict[RelPath, str]) -> Outcome:
-    """Path to (before, after) of what the steps did."""
-    changed: Outcome = {}
-    for step in steps:
-        if step.path not in left:
-            before = changed[step.path][0] if step.path in changed else step.old
-            changed[step.path] = (before, step.new)
-    return changed
+def _sorted_out(
+    steps: Iterable[Step], checked: Checked
+) -> tuple[dict[RelPath, str], dict[RelPath, str]]:
+    """(what was to go and is there, what is not as wanted), each with why."""
+    wanted = {step.path for step in steps if step.new is not None}
+    kept: dict[RelPath, str] = {}
+    missed: dict[RelPath, str] = {}
+    for path, why in checked.wrong.items():
+        is_missed = path in wanted or why == FORBIDDEN  # it was to go, and was not let go
+        (missed if is_missed else kept)[path] = why
+    return kept, missed
+
+
+def _is_folder(found: os.stat_result | None) -> bool:
+    return found is not None and kind_of(found) == "directory"
 
 
 def _draft(
-    header: Header, head: Head, outcome: Outcome, now: str, *, is_rescue: bool = False
+    header: Header, head: Head, outcome: Outcome, now: str, *, found_as: str | None = None
 ) -> VersionPart:
+    """A version of what was done, or of what was found meanwhile, with a transaction id of its own.
+    Paths that are as they were are not in it.
+    """
     assert head.version is not None, "a checkout follows a version"
     root = outcome.get(ROOT)
-    pairs = [pair for path, pair in outcome.items() if path != ROOT]
+    pairs = [(old, new) for path, (old, new) in outcome.items() if path != ROOT and old != new]
+    is_found = found_as is not None
     gone = [old for old, _ in pairs if old is not None]
     come = [new for _, new in pairs if new is not None]
     meta = [new for old, new in pairs if old and new and is_metadata_only(old, new)]
@@ -422,21 +517,21 @@ def _draft(
         version=head.version.version + 1,
         app=header.app,
         key=header.key,
-        txid=header.txid + ("-rescue" if is_rescue else ""),
-        kind="drift" if is_rescue else "change",
-        reason="safety" if is_rescue else header.reason,
-        action=None if is_rescue or header.action == header.reason else header.action,
+        txid=found_as or header.txid,
+        kind="drift" if is_found else "change",
+        reason="safety" if is_found else header.reason,
+        action=None if is_found or header.action == header.reason else header.action,
         tree=f"{shifted_sum(int(head.version.tree, 16), gone=gone, come=come):064x}",
         counts=found.counts,
         folders=found.folders,
         times=found.times,
         time=now,
-        label=None if is_rescue else header.label,
+        label=None if is_found else header.label,
         actor=header.actor,
-        of=None if is_rescue else header.of,
-        release=None if is_rescue else header.release,
-        scope=None if is_rescue else header.scope,
-        safety=None if is_rescue else header.safety,
+        of=None if is_found else header.of,
+        release=None if is_found else header.release,
+        scope=None if is_found else header.scope,
+        safety=None if is_found else header.safety,
         from_=head.version.version,
         ignored=header.rules,
         rules=header.patterns,

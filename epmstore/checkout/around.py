@@ -212,10 +212,14 @@ class Around:
             )
         number = done.prepared.plan.from_ if done.applied is None else done.applied.version.version
         bad = [run for run in series.runs if not run.ok]
+        missed = [] if done.applied is None else sorted(done.applied.missed)
+        root = "as it was before"
+        if missed:
+            root = f"not as it was before at {len(missed)} paths, {missed[0]!r} for one"
         state = (
-            f"{self._app.key} is as it was before, and runs"
+            f"{self._app.key} is {root}, and runs"
             if not bad
-            else f"the root is as it was before, but {bad[-1].hook} failed again ({bad[-1].why})"
+            else f"the root is {root}, but {bad[-1].hook} failed again ({bad[-1].why})"
         )
         return hook_error(
             self._app.key,

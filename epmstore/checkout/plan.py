@@ -331,7 +331,8 @@ class _Planner:
         if is_within(d.path, self._around.unobserved.keys()):
             return self._give("refused", d.path, self._why_unobserved(d.path))
         if d.path in self._around.special:
-            return self._give("kept", d.path, f"{self._around.special[d.path]} has its name")
+            verdict: _Verdict = "kept" if wanted is None else "not restored"
+            return self._give(verdict, d.path, f"{self._around.special[d.path]} has its name")
         forced = d.path in self._scope or self._in_unit(d.path)
         is_state = path_class == "state" or d.below_state
         if is_state and not forced and not is_needed:

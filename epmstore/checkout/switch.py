@@ -18,6 +18,7 @@ import msgspec
 
 from epmstore import fsio
 from epmstore.checkout.anew import Caller, gives_privilege, identity_of, intruders
+from epmstore.checkout.found import kind_of
 from epmstore.checkout.plan import Seen, Step
 from epmstore.checkout.stage import Refused
 from epmstore.digest import identify_stream
@@ -52,13 +53,6 @@ class Switched(msgspec.Struct, frozen=True):
     doubtful: set[int]
     left: dict[RelPath, str]
     refused: list[Refused]
-
-
-class Verified(msgspec.Struct, frozen=True):
-    """The stat of every path of a plan, and the paths that are not as planned."""
-
-    stats: dict[RelPath, os.stat_result | None]
-    wrong: list[RelPath]
 
 
 def switch(
@@ -236,7 +230,7 @@ class _Switcher:
         """Set in place what gives nobody anything (see anew.py), of the very file in the plan."""
         assert step.new is not None, "what is set is known"
         found = _lstat(name, parent)
-        if found is None or _kind(found) != step.new.kind:
+        if found is None or kind_of(found) != step.new.kind:
             self.left.setdefault(step.path, TAKEN)
         elif step.new.kind == "symlink":
             self._set_link(parent, name, step)
@@ -276,7 +270,7 @@ class _Switcher:
         found, new = os.fstat(fd), step.new
         assert new is not None, "what is set is known"
         identity = (found.st_dev, found.st_ino)
-        if _kind(found) != "file" or identity != identity_of(step):
+        if kind_of(found) != "file" or identity != identity_of(step):
             return TAKEN
         if identity in self._held:
             return HELD
@@ -398,45 +392,6 @@ def sync(root_fd: int, steps: Iterable[Step], *, everything: bool) -> None:
                 _sync_entry(folders, step.path)
 
 
-def verify(
-    root_fd: int, steps: Sequence[Step], inodes: Mapping[int, int], excused: Collection[RelPath]
-) -> Verified:
-    """Look at every path again, but for those `excused`. Contents were checked when they were
-    staged.
-    """
-    stats: dict[RelPath, os.stat_result | None] = {}
-    wrong: list[RelPath] = []
-    with FolderCache(root_fd) as folders:
-        for number, step in enumerate(steps):
-            folder, name = split(step.path)
-            try:
-                found = _lstat(name, folders.open(folder))
-            except OSError:
-                found = None
-            stats[step.path] = found
-            if step.path not in excused and not _fits(found, step, inodes.get(number)):
-                wrong.append(step.path)
-    return Verified(stats, wrong)
-
-
-def _fits(found: os.stat_result | None, step: Step, inode: int | None) -> bool:
-    new = step.new
-    if new is None or found is None:
-        return new is None and found is None
-    content = new.content
-    return (
-        _kind(found) == new.kind
-        and (inode or _inode_to_keep(step)) in (None, found.st_ino)
-        and (new.kind == "symlink" or stat.S_IMODE(found.st_mode) == new.mode)
-        and new.mtime_ns in (None, found.st_mtime_ns)
-        and (content is None or found.st_size == content.size)
-    )
-
-
-def _inode_to_keep(step: Step) -> int | None:
-    return step.seen.ino if step.op == "set" and step.seen is not None else None
-
-
 def _sync_entry(folders: FolderCache, path: RelPath) -> None:
     folder, name = split(path)
     try:
@@ -444,7 +399,8 @@ def _sync_entry(folders: FolderCache, path: RelPath) -> None:
     except OSError:
         return  # not ours to read
     try:
-        fsio.sync_file(fd)
+        if kind_of(os.fstat(fd)) != "special":  # it took the name, and has nothing to sync
+            fsio.sync_file(fd)
     finally:
         os.close(fd)
 
@@ -464,17 +420,9 @@ def _lstat(name: str, parent: int) -> os.stat_result | None:
         return None
 
 
-def _kind(found: os.stat_result) -> str:
-    if stat.S_ISREG(found.st_mode):
-        return "file"
-    if stat.S_ISDIR(found.st_mode):
-        return "directory"
-    return "symlink" if stat.S_ISLNK(found.st_mode) else "special"
-
-
 def _is_recorded(found: os.stat_result) -> bool:
     """Whether this can be displaced and saved: folders and FIFOs cannot."""
-    return _kind(found) in ("file", "symlink")
+    return kind_of(found) in ("file", "symlink")
 
 
 def _look(found: os.stat_result) -> tuple[int, int, int]:

@@ -269,10 +269,15 @@ class Recorder:
         )
 
     def walk(
-        self, root: Root, only: Collection[str] | None = None, *, by_rules: bool = True
+        self,
+        root: Root,
+        only: Collection[str] | None = None,
+        *,
+        below: Collection[str] = (),
+        by_rules: bool = True,
     ) -> Iterator[Listing]:
-        """Every folder of the root, or those in `only`, as a look at it would see them; or whatever
-        class they have.
+        """Every folder of the root, or those in `only` and all in those of `below`, as a look at it
+        would see them; or whatever class they have.
         """
         return walk(
             root.fd,
@@ -280,6 +285,7 @@ class Recorder:
             skip=self.store.identities(),
             cross_mounts=self.app.cross_mounts,
             only=only,
+            below=below,
         )
 
     def _doubt(self, clock: FilesystemClock) -> Doubt:

@@ -6,10 +6,8 @@ from epmstore.catalog.hooks import HookRun
 from epmstore.catalog.model import Counts, Tally
 from epmstore.checkout.apply import Applied
 from epmstore.checkout.run import CheckoutAction, Done
-from epmstore.checkout.switch import FORBIDDEN
 from epmstore.record.result import Result
 from epmstore.record.unseen import unseen
-from epmstore.relpath import RelPath
 
 
 def done_result(
@@ -32,13 +30,13 @@ def done_result(
         removed=counts.removed,
         folders=tally.folders,
         times=tally.times,
-        kept=(*plan.kept, *_left(applied)),
+        kept=(*plan.kept, *(() if applied is None else applied.kept.items())),
         skipped=gaps.skipped,
         unstable=gaps.unstable,
         unobserved=gaps.unobserved,
         not_restored=(
             *(f"{path}: {why}" for path, why in (*plan.refused, *plan.not_restored)),
-            *_refused(applied),
+            *_missed(applied),
         ),
         verified=None if applied is None else applied.verified,
         undo=None if applied is None else f"epmstore undo --app {key}",
@@ -65,8 +63,8 @@ def recovered_result(key: str, applied: Applied, hooks: Sequence[HookRun] = ()) 
         removed=counts.removed,
         folders=tally.folders,
         times=tally.times,
-        kept=tuple(_left(applied)),
-        not_restored=tuple(_refused(applied)),
+        kept=tuple(applied.kept.items()),
+        not_restored=tuple(_missed(applied)),
         verified=applied.verified,
         undo=f"epmstore undo --app {key}",
         hooks=tuple(hooks),
@@ -78,23 +76,11 @@ def _tally(applied: Applied) -> Tally:
     return Tally(version.counts, version.folders or Counts(), version.times)
 
 
-def _left(applied: Applied | None) -> Iterator[tuple[RelPath, str]]:
-    """What was to go, and somebody else had changed meanwhile: it stays as that."""
+def _missed(applied: Applied | None) -> Iterator[str]:
+    """What is not as it was to be, and what could not be had of the rest."""
     if applied is None:
         return
-    wanted = {step.path for step in applied.steps if step.new is not None}
-    for path, why in applied.left.items():
-        if path not in wanted and why != FORBIDDEN:
-            yield path, why
-
-
-def _refused(applied: Applied | None) -> Iterator[str]:
-    """What is not as it was to be: left alone, or what the privilege did not allow of it."""
-    if applied is None:
-        return
-    extra = {path for path, _ in _left(applied)}
-    for path, why in applied.left.items():
-        if path not in extra:
-            yield f"{path}: {why}"
+    for path, why in applied.missed.items():
+        yield f"{path}: {why}"
     for one in applied.refused:
         yield f"{one.path}: {', '.join(one.what)}"

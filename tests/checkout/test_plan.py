@@ -151,8 +151,8 @@ def test_what_cannot_be_brought_back_is_not_displaced() -> None:
     around = Surroundings(special={RelPath("a"): "a FIFO"})
     plan = make_plan([come(folder("a")), come(file("a/x")), come(file("b"))], around=around)
     assert steps(plan) == [("put", "b")]
-    assert plan.kept == ((RelPath("a"), "a FIFO has its name"),)
-    assert names(plan.refused) == ["a/x"]
+    assert plan.not_restored == ((RelPath("a"), "a FIFO has its name"),)
+    assert (plan.kept, names(plan.refused)) == ((), ["a/x"])
 
 
 class TestUnobserved:
