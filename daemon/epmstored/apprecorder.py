@@ -347,7 +347,13 @@ class AppRecorder:
         only = batch.only
         if only is not None:  # nor does the next version know what is there, if nobody looks again
             only |= self._report.unseen
-        return record(self._handle(workspace), batch.reason, only, contents=not self.is_full)
+        handle = self._handle(workspace)
+        writing: frozenset[str] = frozenset()
+        if halfdone.needs_a_look(batch):
+            since = self._clock.now() - self._rhythm.longest
+            writing = halfdone.still_written(self.app, batch, since)
+        contents = not self.is_full
+        return record(handle, batch.reason, only, contents=contents, writing=writing)
 
     def _handle(self, workspace: Workspace) -> AppHandle:
         """Raises AppNotFoundError for an app that was removed meanwhile."""

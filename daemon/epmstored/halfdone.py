@@ -27,6 +27,15 @@ def look_at_writers(app: App, since: float) -> Writers:
     return Writers(frozenset(counted), found.incomplete)
 
 
+def still_written(app: App, batch: Batch, since: float) -> frozenset[str]:
+    """Paths of a batch, which is recorded now, that are half done as far as can be told. In a
+    thread.
+    """
+    writers = look_at_writers(app, since)
+    told = batch.writing if writers.incomplete else frozenset()
+    return writers.paths | {p for p in told if _is_fresh(os.path.join(app.root, p), since)}
+
+
 def needs_a_look(batch: Batch) -> bool:
     """Whether events alone do not say that everything in it is done."""
     return batch.unsure or bool(batch.writing)

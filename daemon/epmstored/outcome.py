@@ -35,10 +35,17 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def record(
-    handle: AppHandle, reason: Reason, only: frozenset[str] | None, *, contents: bool = True
+    handle: AppHandle,
+    reason: Reason,
+    only: frozenset[str] | None,
+    *,
+    contents: bool = True,
+    writing: frozenset[str] = frozenset(),
 ) -> Outcome:
     """Raises as `record_drift`."""
-    return outcome_of(handle.record_drift(reason, only=only, contents=contents, wait=0))
+    return outcome_of(
+        handle.record_drift(reason, only=only, contents=contents, wait=0, writing=writing)
+    )
 
 
 def record_all(workspace: Workspace, app: str, shares: int, *, contents: bool) -> Outcome:

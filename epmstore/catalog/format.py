@@ -312,6 +312,8 @@ def _with_paths(record: RecordT, convert: Callable[[str], str]) -> RecordT:
                 (path if path == ROOT else convert(path), why)
                 for path, why in named(record.unobserved)
             )
+        if record.writing:
+            changed["writing"] = tuple(map(convert, record.writing))
         if record.command is not None:
             text = text_to_json if convert is to_json else text_from_json
             changed["command"] = tuple(map(text, record.command))

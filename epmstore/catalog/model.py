@@ -140,7 +140,8 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     release that a release follows in its line (None: the one with the number before it). A version
     of many entries is a run of lines, `part` of `parts`, each of which repeats all of this. `sight`
     is the number of the rules by which was looked at the root (see SIGHT). `root` is the root
-    directory itself (null: not looked at).
+    directory itself (null: not looked at). `writing` are files that somebody had open for writing
+    when they were recorded, and wrote to a moment before: they may be half done.
     """
 
     version: int
@@ -171,6 +172,7 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     sight: int = 0
     action: str | None = None
     root: RootFacts | None = None
+    writing: tuple[RelPath, ...] = ()
     part: int = 1
     parts: int = 1
 

@@ -139,6 +139,8 @@ def _details(version: VersionInfo) -> Iterator[Row]:
     yield ("", "", "", f"    recorded{_by(record.actor)}")
     if record.command:
         yield ("", "", "", f"    ran {name(show_command(record.command))}")
+    for path in record.writing:
+        yield ("", "", "", f"    {name(path)} was open for writing, and may be half done")
     for said in version.remarks:
         text = "" if said.text is None else f" {name(said.text)!r}"
         yield ("", local(said.time), "", f"    {SAID[said.what]}{text}{_by(said.actor)}")
@@ -201,6 +203,7 @@ def _row(version: VersionInfo, reasons: Mapping[int, Explanation], titles: Title
         text += f" ({explained})"
     marks = [*map(name, version.tags), *["pinned"] * version.pinned]
     marks += [] if version.restorable else ["not restorable"]
+    marks += [f"{counted(len(record.writing), 'file')} half done"] if record.writing else []
     if marks:
         text += f"  [{', '.join(marks)}]"
     drift = "drift: " if version.kind == "drift" else ""

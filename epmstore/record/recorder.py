@@ -65,6 +65,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     label: str | None = None
     exit_status: int | None = None
     run: StartedRun | None = None
+    writing: frozenset[str] = frozenset()
+    """Paths that are still being written, as far as is known."""
 
     @property
     def always(self) -> bool:
@@ -428,6 +430,7 @@ class Recorder:
             unobserved=unobserved(look),
             root=_facts(changes.root, before),
             sight=SIGHT,
+            writing=_half_done(changes, intent.writing),
         )
         removed = paths_of([*changes.removed, *changes.left])
         return VersionPart(header, changes.added.joined(changed), meta, removed)
@@ -494,6 +497,15 @@ def _describe_root(root: Root) -> Entry | None:
     except OSError as error:
         judge(error)
         return None
+
+
+def _half_done(changes: Changes, writing: frozenset[str]) -> tuple[RelPath, ...]:
+    """Those of the files of a version, in byte order."""
+    if not writing:
+        return ()
+    new = [*changes.added, *(after for _, after in changes.modified)]
+    found = [entry.path for entry in new if entry.path in writing and entry.kind == "file"]
+    return tuple(sorted(found, key=os.fsencode))
 
 
 def unobserved(look: Look) -> tuple[tuple[RelPath, str], ...]:

@@ -70,17 +70,19 @@ class AppHandle(Releasing, Reporting, Owing):
         contents: bool = True,
         wait: float = WAIT_SECONDS,
         again: Share | None = None,
+        writing: frozenset[str] = frozenset(),
     ) -> Recorded:
         """Record what nobody announced, in the folders `only` or in the whole root, as drift. For
         whoever watches the root: a change that is open is left alone. Without `contents` for a
         store that has no room: what changed is recorded as if it were `state`, until it has.
-        `again`: files that are read even if nothing shows that they changed.
+        `again`: files that are read even if nothing shows that they changed. `writing`: paths that
+        somebody is still writing; the version marks those that it has.
 
         Raises ChangeOpenError, BusyError after `wait` seconds, and as `snapshot`.
         """
         with self._locked_root(wait) as root:
             change.check_closed(self._store, self.app.uuid)
-            intent = Intent(kind="drift", reason=reason)
+            intent = Intent(kind="drift", reason=reason, writing=writing)
             return self._recorder.snapshot(root, intent, only=only, contents=contents, again=again)
 
     def run(self, command: Sequence[str], label: str | None = None) -> Result:

@@ -221,6 +221,7 @@ def version(app: str, value: VersionInfo, explained: Explanation | None = None) 
         "times": record.times,
         "command": None if record.command is None else [*map(text_to_json, record.command)],
         "exit_status": record.exit_status,
+        "writing": paths(record.writing),
         "tags": list(value.tags),
         "pinned": value.pinned,
         "restorable": value.restorable,

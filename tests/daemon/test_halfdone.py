@@ -1,5 +1,6 @@
 """Half-written files make no versions."""
 
+import os
 import subprocess
 import sys
 import time
@@ -8,7 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from epmstore.catalog.format import decode_line, encode_line
+from epmstore.catalog.model import START, VersionPart, VersionRecord
 from epmstore.relpath import RelPath
 from epmstore.scan.writers import Writers
 from epmstore.workspace import Workspace
@@ -164,3 +169,34 @@ def test_a_pause_in_the_middle_of_writing_makes_no_version(tmp_path: Path) -> No
         daemon.wait_for(r"version 1 \(event\), 2 paths")
         assert daemon.stop() == 0
     assert contents(tmp_path / "store", "new/tool") == ["half and half"]
+
+
+async def test_what_is_recorded_half_done_is_marked(host: Host) -> None:
+    """At the latest time a version is made of what is there; it does not pass for whole."""
+    (host.root / "bin/done").write_text("done")
+    async with host.recorder() as recorder:
+        with writing(host.root / "bin/half"):
+            await recorder.step()
+            host.clock.advance(RHYTHM.longest)
+            await recorder.step()
+        host.watcher.say("bin")
+        await host.settle(recorder)
+    with Workspace.open(host.store) as workspace:
+        versions = workspace.app("crm").versions()
+    assert [info.record.writing for info in versions] == [("bin/half",), ()]
+    assert contents(host.store, "bin/half") == ["half", "half and half"]
+
+
+@given(st.lists(st.binary(min_size=1, max_size=8), unique=True, max_size=4))
+def test_names_of_any_bytes_come_back(names: list[bytes]) -> None:
+    paths = tuple(
+        RelPath(os.fsdecode(name)) for name in names if b"/" not in name and b"\0" not in name
+    )
+    header = VersionRecord(
+        time="2026-01-01T00:00:00Z", version=0, app="0" * 32, key="crm", txid="1" * 32,
+        kind="drift", reason="event", tree="0" * 64, writing=paths,
+    )  # fmt: skip
+    line = encode_line(VersionPart(header), START)
+    _, found = decode_line(line)
+    assert isinstance(found, VersionPart)
+    assert found.header.writing == paths

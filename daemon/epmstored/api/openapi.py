@@ -84,7 +84,7 @@ SHAPES: dict[str, Schema] = {
     "Version": _shape(
         "type:s app:s version:i kind:s time:s reason:s action:s? of:i? label:s? labels:[s]"
         " remarks:[Remark] window:[s]? actor:o? added:i modified:i removed:i folders:o? times:i"
-        " command:[s]? exit_status:i? tags:[s] pinned:b restorable:b explanation:o?"
+        " command:[s]? exit_status:i? writing:[s] tags:[s] pinned:b restorable:b explanation:o?"
     ),
     "Remark": _shape("what:s text:s? time:s actor:o?"),
     "Versions": _shape("type:s app:s versions:[Version] next:i?"),
