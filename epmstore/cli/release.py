@@ -226,8 +226,12 @@ def _say_published(session: Session, key: str, published: Published) -> None:
         "modified": counts.modified,
         "removed": counts.removed,
         "skipped": shapes.reasons(published.skipped),
+        "config": list(published.config),
     }
     session.out.outcome(shape, f"{key}: {_published_text(published, dry=session.dry_run)}")
+    if published.config and not session.json:
+        lines = [f"--config {name(pattern)}" for pattern in published.config]
+        session.out.note(titled(session.out, "configuration, as the packages say", lines))
     if published.skipped and not session.json:
         lines = [f"{name(path)} ({why})" for path, why in published.skipped]
         session.out.note(titled(session.out, "left out", lines))

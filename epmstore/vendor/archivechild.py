@@ -14,13 +14,13 @@ PIECES = 1000
 
 
 class Order(msgspec.Struct, frozen=True):
-    """The descriptor of the archive, its name for messages, and whether only the version of a deb
-    is asked for.
+    """The descriptor of the archive, its name for messages, and whether only what a deb says of
+    itself is asked for.
     """
 
     fd: int
     name: str
-    version: bool = False
+    control: bool = False
 
 
 class Piece(msgspec.Struct, frozen=True, array_like=True):
@@ -41,8 +41,8 @@ def read(setting: bytes) -> Iterator[object]:
     order = msgspec.msgpack.decode(setting, type=Order)
     with open(order.fd, "rb") as file:
         archive = Archive(file, order.name)
-        if order.version:
-            yield archive.deb_version()
+        if order.control:
+            yield archive.control()
         else:
             yield from _pieces(archive)
 

@@ -71,6 +71,16 @@ class Member(msgspec.Struct, frozen=True):
     target: str | None = None
 
 
+class Control(msgspec.Struct, frozen=True, array_like=True):
+    """What a deb says of itself: its name, its version, and the paths (of any bytes, as seen from
+    the root) that are configuration of the host that it is installed on.
+    """
+
+    package: str
+    version: str
+    conffiles: tuple[bytes, ...] = ()
+
+
 class Content(Protocol):
     """What can be read of a member. Raises EpmError where the archive is damaged, OSError."""
 
@@ -133,8 +143,8 @@ class Archive:
                     raise self._too_much(what)
                 yield member, content
 
-    def deb_version(self) -> tuple[str, str] | None:
-        """(package, version) of a deb; null for any other file. Raises EpmError, OSError."""
+    def control(self) -> Control | None:
+        """What a deb says of itself; None for any other file. Raises EpmError, OSError."""
         if self._kind() != "deb":
             return None
         with self._told():
@@ -221,13 +231,21 @@ class Archive:
             at += AR_HEADER + int(size) + int(size) % 2
             file.seek(at)
 
-    def _control(self, part: IO[bytes]) -> tuple[str, str]:
+    def _control(self, part: IO[bytes]) -> Control:
+        found: dict[str, list[bytes]] = {}
         for member, content in _tar_members(self.plain(part)):
-            if member.name.removeprefix("./") == "control" and content is not None:
-                lines = content.read(MAX_CONTROL).decode(errors="replace").splitlines()
-                fields = dict(line.split(": ", 1) for line in lines if ": " in line)
-                return fields.get("Package", ""), fields.get("Version", "")
-        raise EpmError(f"{self._name} has no control file")
+            name = member.name.removeprefix("./")
+            if name in ("control", "conffiles") and content is not None:
+                found[name] = content.read(MAX_CONTROL).splitlines()
+        if "control" not in found:
+            raise EpmError(f"{self._name} has no control file")
+        lines = [line.decode(errors="replace") for line in found["control"]]
+        fields = dict(line.split(": ", 1) for line in lines if ": " in line)
+        # a line is a path, with a flag and a space before it where it is to be removed on upgrades
+        conffiles = (line[line.find(b"/") + 1 :] for line in found.get("conffiles", ()))
+        return Control(
+            fields.get("Package", ""), fields.get("Version", ""), tuple(filter(None, conffiles))
+        )
 
 
 class _Counted:

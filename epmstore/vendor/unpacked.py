@@ -15,7 +15,7 @@ import msgspec
 from epmstore.errors import UsageError
 from epmstore.limited import Reader
 from epmstore.vendor.archivechild import Order, Piece
-from epmstore.vendor.archives import AR_MAGIC, Member, Members
+from epmstore.vendor.archives import AR_MAGIC, Control, Member, Members
 
 MODULE = "epmstore.vendor.archivechild"
 
@@ -25,32 +25,32 @@ def read_archive(path: Path) -> Members:
     Raises UsageError for what is no archive, EpmError for one that is damaged, or comes to more
     than one of its size may, OSError.
     """
-    with _reading(path, version=False) as messages:
+    with _reading(path, control=False) as messages:
         pieces = _Pieces(messages)
         while (piece := pieces.next_member()) is not None:
             member = _member(piece)
             yield member, _Content(pieces) if member.kind == "file" else None
 
 
-def deb_version(path: Path) -> tuple[str, str] | None:
-    """(package, version) of a deb; null for any other file. Raises EpmError, OSError."""
+def deb_control(path: Path) -> Control | None:
+    """What a deb says of itself; None for any other file. Raises EpmError, OSError."""
     with path.open("rb") as file:  # most are none, and no process is needed to say so
         if file.read(len(AR_MAGIC)) != AR_MAGIC:
             return None
-    with _reading(path, version=True) as messages:
+    with _reading(path, control=True) as messages:
         for message in messages:
-            return msgspec.msgpack.decode(message, type=tuple[str, str] | None)
+            return msgspec.msgpack.decode(message, type=Control | None)
     return None
 
 
 @contextlib.contextmanager
-def _reading(path: Path, *, version: bool) -> Iterator[Iterator[bytes]]:
+def _reading(path: Path, *, control: bool) -> Iterator[Iterator[bytes]]:
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise UsageError(f"{path} is neither a folder nor a file")
         name = os.fsencode(path).decode(errors="backslashreplace")
-        with Reader(MODULE, Order(fd, name, version), (fd,), what=name) as reader:
+        with Reader(MODULE, Order(fd, name, control), (fd,), what=name) as reader:
             yield reader.messages()
     finally:
         os.close(fd)

@@ -5,6 +5,7 @@ UUID: a vendor's store needs no application. What is published does not say whic
 people did it: it goes to everybody.
 """
 
+import re
 import uuid as uuids
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,8 +22,9 @@ from epmstore.digest import Digest
 from epmstore.errors import AppNotFoundError, ConflictError, UsageError, VersionNotFoundError
 from epmstore.progress import Progress
 from epmstore.record.store import Store
-from epmstore.relpath import RelPath
+from epmstore.relpath import RelPath, from_bytes, is_relpath, to_bytes
 from epmstore.tree import Entry
+from epmstore.vendor.archives import Control
 from epmstore.vendor.catalogs import (
     KnownVendors,
     all_refcats,
@@ -38,13 +40,14 @@ from epmstore.vendor.publish import Draft, check_delta, make_delta, publish_delt
 from epmstore.vendor.releases import Release, Releases
 from epmstore.vendor.requires import check_one_way, parse_requirement
 from epmstore.vendor.template import application_template, patch_template
-from epmstore.vendor.unpacked import deb_version
+from epmstore.vendor.unpacked import deb_control
 from epmstore.workspace.history import changes_of
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
     """What adding a release came to. `release` is null for a dry run; `changed` is false if the
-    newest release is the same tree, which is then `release`.
+    newest release is the same tree, which is then `release`. `config` are patterns that the catalog
+    says from now on, because packages named these files as configuration.
     """
 
     about: AboutRecord
@@ -54,6 +57,7 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     counts: Counts
     files: int
     skipped: tuple[tuple[RelPath, str], ...] = ()
+    config: tuple[str, ...] = ()
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,8 +137,9 @@ class Vendors:
         InvalidNameError, EpmError, OSError, DamagedError; then nothing is published.
         """
         found = find_refcat(self._store, key)
-        about = _about(found)
+        controls = [c for path in source.paths if (c := _control_of(path)) is not None]
         with self._store.lock_app(found.app), self._store.keep_packs():
+            about, config = _with_conffiles(_about(found), controls, source.below)
             line = None if after is None else found.resolve(after)
             latest = found.latest()
             old = {} if latest is None else {e.path: e for e in found.tree(latest.version)}
@@ -144,7 +149,7 @@ class Vendors:
             try:
                 self._gather(gatherer, source)
                 gathered = gatherer.finish()
-                draft = self._draft(found.app, gathered, label or _label_of(source), requires)
+                draft = self._draft(found.app, gathered, label or _label_of(controls), requires)
                 if latest is not None and line != latest.version:
                     draft = replace(draft, after=line)
                 delta = make_delta(old, gathered.entries)
@@ -152,6 +157,8 @@ class Vendors:
                 if is_new and dry_run:
                     check_delta(self._store, about, delta, draft)
                 if is_new and not dry_run:
+                    if config:  # before the release: its entries are of the classes that this says
+                        say(self._store, found.app, replace(about, time=self._now()))
                     publish_delta(self._store, about, delta, gathered.groups, draft)
                 else:
                     gatherer.discard()
@@ -166,6 +173,7 @@ class Vendors:
             counts=delta.counts,
             files=sum(entry.kind == "file" for entry in gathered.entries),
             skipped=tuple(gathered.skipped),
+            config=config if is_new else (),
         )
 
     def convert(self, key: str, versions: Sequence[Version], sources: Sequence[Path]) -> list[int]:
@@ -284,13 +292,32 @@ def _about(releases: Releases) -> AboutRecord:
     return about
 
 
-def _label_of(source: Source) -> str | None:
+def _control_of(path: Path) -> Control | None:
+    return None if path.is_dir() else deb_control(path)
+
+
+def _label_of(controls: Sequence[Control]) -> str | None:
     """What a package says of itself: the version of the first deb."""
-    for path in source.paths:
-        found = None if path.is_dir() else deb_version(path)
-        if found is not None:
-            return found[1] or None
-    return None
+    return controls[0].version or None if controls else None
+
+
+def _with_conffiles(
+    about: AboutRecord, controls: Sequence[Control], below: RelPath | None
+) -> tuple[AboutRecord, tuple[str, ...]]:
+    """What a catalog says once the files that packages name as configuration are that, and the
+    patterns that it takes.
+    """
+    top = b"" if below is None else to_bytes(below) + b"/"
+    paths = [raw[len(top) :] for one in controls for raw in one.conffiles if raw.startswith(top)]
+    rules = Rules(about.patterns)
+    named = (from_bytes(raw) for raw in dict.fromkeys(paths) if raw)
+    config = tuple(
+        "/" + re.sub(r"([\\*?\[\] ])", r"\\\1", path)
+        for path in named
+        if is_relpath(path) and rules.classify(path, False) == "program"
+    )
+    patterns = replace(about.patterns, config=(*about.patterns.config, *config))
+    return replace(about, patterns=patterns), config
 
 
 def _parse_uuid(text: str) -> str:

@@ -3,6 +3,7 @@ commands that take both.
 """
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -303,3 +304,38 @@ def test_json_of_a_report_reads_again(cli: "Cli", root: Path, tmp_path: Path) ->
     form = json.loads((tmp_path / "r.json").read_text())
     assert form["labels"]["2"] == "4.2.16"
     assert cli("report", "read", str(tmp_path / "r.json")).code == 1
+
+
+def test_conffiles_of_a_package_are_configuration_here_and_on_hosts(
+    cli: "Cli", tmp_path: Path
+) -> None:
+    if not Path("/usr/bin/dpkg-deb").exists():
+        pytest.skip("dpkg-deb is not there")
+    tree = tmp_path / "tree"
+    names = ["etc/app/app.conf", "etc/app/odd [1] name*.conf", "opt/x/own.conf"]
+    lay_out(tree, {"bin/app": "app", "etc/app/plain": "p", **{name: name for name in names}})
+    (tree / "DEBIAN").mkdir()
+    (tree / "DEBIAN/control").write_text(
+        "Package: app\nVersion: 1.0-1\nArchitecture: all\nMaintainer: n <n@n>\nDescription: x\n"
+    )
+    (tree / "DEBIAN/conffiles").write_text("".join(f"/{name}\n" for name in names))
+    deb = str(tmp_path / "app.deb")
+    build = ["dpkg-deb", "--root-owner-group", "-b", str(tree), deb]
+    subprocess.run(build, check=True, capture_output=True)
+    cli.ok("init")
+    cli.ok("release", "init", "app", "--config", "opt/")
+    dry = cli.ok("release", "add", "app", deb, "--dry-run", "--json").shapes[0]
+    [done] = cli.ok("release", "add", "app", deb, "--json").shapes
+    check(done, "published")
+    assert done["config"] == dry["config"] and len(done["config"]) == 2, "opt/ says the third"
+    entries = cli.ok("release", "show", "app", "--template").shapes[0]["entries"]
+    classes = {e["path"]: e.get("class", "program") for e in entries if e["kind"] == "file"}
+    assert classes == {
+        "bin/app": "program", "etc/app/plain": "program", **dict.fromkeys(names, "config")
+    }  # fmt: skip
+    root = tmp_path / "root"
+    lay_out(root, {"bin/app": "app", **{name: name for name in names}})
+    added = cli.ok("app", "add", "app", str(root), "--json").shapes[0]
+    assert set(done["config"]) <= {p["pattern"] for p in added["proposals"]}
+    again = cli.ok("release", "add", "app", deb, "--json").shapes[0]
+    assert not again["changed"] and again["config"] == []

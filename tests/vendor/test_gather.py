@@ -20,7 +20,7 @@ from epmstore.digest import identify
 from epmstore.errors import ConflictError, EpmError, InvalidNameError, UsageError
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
-from epmstore.vendor.unpacked import deb_version
+from epmstore.vendor.unpacked import deb_control
 from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Published, Source
 
@@ -391,7 +391,7 @@ def damaged_deb(path: Path) -> None:
 def test_a_damaged_package_has_no_version(tmp_path: Path) -> None:
     damaged_deb(tmp_path / "archive")
     with pytest.raises(EpmError, match="archive cannot be read: "):
-        deb_version(tmp_path / "archive")
+        deb_control(tmp_path / "archive")
 
 
 @pytest.mark.parametrize(
