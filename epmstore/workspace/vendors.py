@@ -7,7 +7,7 @@ people did it: it goes to everybody.
 
 import re
 import uuid as uuids
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -36,7 +36,7 @@ from epmstore.vendor.converting import publish_founding
 from epmstore.vendor.founding import Version
 from epmstore.vendor.gather import Gathered, Gatherer
 from epmstore.vendor.naming import check_label
-from epmstore.vendor.publish import Draft, check_delta, make_delta, publish_delta, say
+from epmstore.vendor.publish import Delta, Draft, check_delta, make_delta, publish_delta, say
 from epmstore.vendor.releases import Release, Releases
 from epmstore.vendor.requires import check_one_way, parse_requirement
 from epmstore.vendor.template import application_template, patch_template
@@ -140,26 +140,22 @@ class Vendors:
         controls = [c for path in source.paths if (c := _control_of(path)) is not None]
         with self._store.lock_app(found.app), self._store.keep_packs():
             about, config = _with_conffiles(_about(found), controls, source.below)
-            line = None if after is None else found.resolve(after)
             latest = found.latest()
+            line = _line_of(found, latest, after)
             old = {} if latest is None else {e.path: e for e in found.tree(latest.version)}
-            gatherer = Gatherer(
-                self._store, found.catalog, Rules(about.patterns), old, self._progress
-            )
+            gatherer = self._gatherer(found, about, old)
             try:
                 self._gather(gatherer, source)
                 gathered = gatherer.finish()
-                draft = self._draft(found.app, gathered, label or _label_of(controls), requires)
-                if latest is not None and line != latest.version:
-                    draft = replace(draft, after=line)
+                draft = self._draft(
+                    found.app, gathered, label or _label_of(controls), line, requires
+                )
                 delta = make_delta(old, gathered.entries)
                 is_new = latest is None or not delta.is_empty
                 if is_new and dry_run:
                     check_delta(self._store, about, delta, draft)
                 if is_new and not dry_run:
-                    if config:  # before the release: its entries are of the classes that this says
-                        say(self._store, found.app, replace(about, time=self._now()))
-                    publish_delta(self._store, about, delta, gathered.groups, draft)
+                    self._publish(replace(about, time=self._now()), config, delta, gathered, draft)
                 else:
                     gatherer.discard()
             except BaseException:
@@ -261,6 +257,12 @@ class Vendors:
             say(self._store, found.app, record)
         return before
 
+    def _gatherer(
+        self, found: Releases, about: AboutRecord, old: Mapping[RelPath, Entry]
+    ) -> Gatherer:
+        rules = Rules(about.patterns)
+        return Gatherer(self._store, found.catalog, rules, old, self._progress)
+
     def _gather(self, gatherer: Gatherer, source: Source) -> None:
         if source.version is not None:
             assert source.app is not None, "a version is one of an application"
@@ -272,14 +274,31 @@ class Vendors:
             else:
                 gatherer.add_archive(path, source.below)
 
+    def _publish(
+        self,
+        about: AboutRecord,
+        config: Sequence[str],
+        delta: Delta,
+        gathered: Gathered,
+        draft: Draft,
+    ) -> None:
+        if config:  # first: the entries are of the classes that this says
+            say(self._store, about.app, about)
+        publish_delta(self._store, about, delta, gathered.groups, draft)
+
     def _draft(
-        self, app: str, gathered: Gathered, label: str | None, requires: Sequence[str]
+        self,
+        app: str,
+        gathered: Gathered,
+        label: str | None,
+        after: int | None,
+        requires: Sequence[str],
     ) -> Draft:
         tree = {entry.path: entry for entry in gathered.entries}
         vendors = KnownVendors(self._store)
         needs = tuple(parse_requirement(text, tree, vendors) for text in requires)
         check_one_way(app, needs, needs_of_others(self._store, app))
-        return Draft(label=label, requires=needs)
+        return Draft(label=label, requires=needs, after=after)
 
     def _now(self) -> str:
         return to_rfc3339(self._store.clock.now())
@@ -290,6 +309,12 @@ def _about(releases: Releases) -> AboutRecord:
     if about is None:
         raise AppNotFoundError(f"the catalog of {releases.app} does not say what it is about")
     return about
+
+
+def _line_of(releases: Releases, latest: Release | None, after: str | None) -> int | None:
+    """The release that the next one follows; None: the newest one."""
+    found = None if after is None else releases.resolve(after)
+    return None if latest is not None and found == latest.version else found
 
 
 def _control_of(path: Path) -> Control | None:
