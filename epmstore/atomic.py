@@ -18,6 +18,7 @@ from epmstore import fsio
 from epmstore.errors import DamagedError, EpmError, UnreadableError
 
 TEMPORARY = ".tmp-"
+_PIECE = 1 << 20
 _FROM_COPY = "move it away, and take the file from a copy of the store"
 
 
@@ -169,7 +170,11 @@ def read_named(path: Path, limit: int) -> bytes:
 
 def read_up_to(file: BinaryIO, path: Path, limit: int | None) -> bytes:
     """The rest of an open file. Raises OSError, DamagedError if that is beyond `limit` bytes."""
-    data = file.read(-1 if limit is None else limit + 1)
-    if limit is not None and len(data) > limit:
-        raise DamagedError(f"{path} is larger than {limit} bytes")
-    return data
+    if limit is None:
+        return file.read()
+    data = bytearray()  # piece by piece: what is asked for at once is taken from memory at once
+    while piece := file.read(min(_PIECE, limit + 1 - len(data))):
+        data += piece
+        if len(data) > limit:
+            raise DamagedError(f"{path} is larger than {limit} bytes")
+    return bytes(data)

@@ -15,6 +15,7 @@ from epmstore.errors import DamagedError, NotFoundError, UsageError
 from epmstore.relpath import to_json
 from epmstore.vendor.converting import unresolved
 from epmstore.vendor.founding import Founding, Version, read_founding
+from epmstore.vendor.rehearsal import rehearse
 
 LIMIT = 64 << 20
 
@@ -64,7 +65,9 @@ def convert(session: Session, file: str, key: str | None, sources: tuple[str, ..
 
 def _read(file: str) -> str:
     try:
-        return read_named(Path(file), LIMIT).decode()
+        data = read_named(Path(file), LIMIT)
+        rehearse("founding", data, name(file))
+        return data.decode()
     except UnicodeDecodeError:
         raise UsageError(f"{name(file)} is not UTF-8") from None
     except FileNotFoundError:

@@ -18,6 +18,7 @@ from epmstore.cli.session import Session
 from epmstore.errors import UsageError
 from epmstore.vendor.classify import OF_RELEASES
 from epmstore.vendor.naming import title
+from epmstore.vendor.rehearsal import rehearse
 from epmstore.vendor.report import PRIVATE, read_written
 
 LIMIT = 4 << 30
@@ -179,8 +180,10 @@ def _preview(out: Output, form: Form, *, redact: bool) -> None:
 
 def _read(session: Session, path: Path) -> int:
     try:
-        form = json.loads(read_named(path, LIMIT))
-    except (ValueError, RecursionError) as error:
+        data = read_named(path, LIMIT)
+        rehearse("report", data, str(path))
+        form = json.loads(data)
+    except (ValueError, RecursionError, UsageError) as error:
         raise UsageError(f"{path} is no report: {error}", hint="it reads .json reports") from None
     found = session.workspace.read_report(form)
     known = found.known_here()

@@ -17,6 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import zstandard
@@ -24,6 +25,7 @@ import zstandard
 from epmstore.digest import identify
 from epmstore.errors import EpmError
 from epmstore.progress import SILENT
+from epmstore.vendor.rehearsal import rehearse
 from epmstore.vendor.seeking import seek_contents
 from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Source
@@ -419,3 +421,26 @@ def test_signatures(shop: Workspace, tmp_path: Path, signature: bytes) -> None:
     with little_memory(), pytest.raises(EpmError) as caught:
         shop.catalogs.import_(path)
     assert caught.value.exit_code == 8
+
+
+DOCUMENTS = {
+    "lists": b"[" + b"[]," * 2_500_000 + b"[]]",
+    "deep": b"[" * 2_000_000,
+    "open": b'{"version": 1, "components": {' * 200_000,
+    "marks": b"{" * 4_000_000,
+    "words": b'"a"' * 2_000_000,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["report", "founding"])
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_documents(kind: Literal["report", "founding"], name: str) -> None:
+    """What comes to much more than its size is refused; else it could be read, and was."""
+    with little_memory():
+        try:
+            rehearse(kind, DOCUMENTS[name], "it")
+        except EpmError as error:
+            assert "\n" not in error.message
+        else:
+            assert (kind, name) == ("report", "lists") and len(DOCUMENTS[name]) > 5 << 20
