@@ -2,6 +2,7 @@
 attributes.
 """
 
+import codecs
 import itertools
 import json
 import os
@@ -167,6 +168,7 @@ def test_without_root_it_stays_writable_for_us(
     unprivileged: Callable[[], AbstractContextManager[None]],
 ) -> None:
     """Or a staging folder would stay in it for ever."""
+    codecs.lookup("ascii")  # others may not read where we are installed
     base = Path(tempfile.mkdtemp(dir="/var/tmp"))
     try:
         if IS_ROOT:
