@@ -6,6 +6,7 @@ is refused and not half applied.
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any, get_args
 
 from epmstore.checkout.journal import step_from_form, step_to_form
@@ -13,6 +14,7 @@ from epmstore.checkout.plan import ConfigPolicy, Named, Options, Plan
 from epmstore.checkout.run import CheckoutAction, Prepared, Request
 from epmstore.errors import DamagedError, InvalidNameError, UsageError
 from epmstore.relpath import RelPath, from_json, from_json_or_root, to_json
+from epmstore.scan.problem import Problem
 
 FORMAT = 1
 
@@ -35,8 +37,9 @@ def plan_to_form(prepared: Prepared) -> dict[str, Any]:
         "removed": counts.removed,
         "kept": [to_json(path) for path, _ in plan.kept],
         "kept_because": {to_json(path): why for path, why in plan.kept},
-        "skipped": [],
-        "unstable": [],
+        "skipped": _problems(prepared.unseen.skipped),
+        "unstable": [to_json(path) for path in prepared.unseen.unstable],
+        "unobserved": _problems(prepared.unseen.unobserved),
         "refused": {to_json(path): why for path, why in not_to_be_had(prepared)},
         "databases": [to_json(path) for path in plan.databases],
         "verified": None,
@@ -54,6 +57,10 @@ def plan_to_form(prepared: Prepared) -> dict[str, Any]:
         },
         "steps": [step_to_form(step) for step in plan.steps],
     }
+
+
+def _problems(found: Iterable[Problem]) -> list[dict[str, str]]:
+    return [{"path": to_json(one.path), "kind": one.kind, "why": one.why} for one in found]
 
 
 def not_to_be_had(prepared: Prepared) -> tuple[Named, ...]:

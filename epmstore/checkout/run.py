@@ -45,6 +45,7 @@ from epmstore.record.keeping import names_below
 from epmstore.record.observe import valid_rows
 from epmstore.record.recorder import SAFETY, Look, Recorded, Recorder, unobserved
 from epmstore.record.root import Root
+from epmstore.record.unseen import Unseen, unseen
 from epmstore.relpath import RelPath, parents, sort_paths, to_bytes
 from epmstore.scan.databases import PG_MARK, Database, databases, may_hold_databases
 from epmstore.scan.folders import FolderCache
@@ -97,6 +98,8 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
     about: frozenset[BlobInfo] = frozenset()
     forbidden: tuple[Named, ...] = ()
+    unseen: Unseen = Unseen()
+    """What the look that it was made from did not see."""
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,6 +241,7 @@ class Checkout:
             if not more:
                 break
             keep |= more
+        prepared = replace(prepared, unseen=unseen(found.look))
         self._approve(prepared, found)
         return prepared if expected is None else _as_expected(prepared, expected), found
 

@@ -9,7 +9,7 @@ from epmstore.checkout.run import Prepared
 from epmstore.cli.closing import counts
 from epmstore.cli.output import Output, name, size
 from epmstore.cli.session import Session
-from epmstore.cli.summary import INCOMPLETE, titled
+from epmstore.cli.summary import INCOMPLETE, name_gaps, titled
 from epmstore.workspace import AppHandle
 from epmstore.workspace.live import TermsGiven
 
@@ -40,6 +40,7 @@ def show_plan(out: Output, prepared: Prepared, hooks: Hooks = NONE) -> None:
     ):
         if named:
             say(titled(out, title, [f"{name(path)} ({why})" for path, why in named]))
+    name_gaps(out, prepared.unseen)
     if plan.databases:
         out.warn(f"databases without a class: {', '.join(map(name, plan.databases))}")
     for hook, words in hooks.commands.items() if plan.steps else ():
@@ -54,7 +55,7 @@ def outlook(
     would keep it from being carried out.
     """
     handle.check(prepared, sources=sources, **terms)
-    return INCOMPLETE if not_to_be_had(prepared) else 0
+    return INCOMPLETE if not_to_be_had(prepared) or prepared.unseen.incomplete else 0
 
 
 def plan_line(prepared: Prepared) -> str:

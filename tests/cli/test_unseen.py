@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LISTS = ("skipped", "unstable", "unobserved")
 TELLING = (
     ("status", "--scan"), ("diff", "latest..now"), ("diff", "now..0"), ("diff", "0", "--exit-code"),
-    ("snapshot",), ("checkout", "0"),
+    ("snapshot",), ("checkout", "0", "--dry-run"), ("checkout", "0"),
 )  # fmt: skip
 
 

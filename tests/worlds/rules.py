@@ -262,7 +262,7 @@ def counted(before: Look, after: Look, *, folders: bool = False) -> tuple[int, i
     for path in unlike(before, after):
         one, two = before.get(path), after.get(path)
         kinds = {seen.kind for seen in (one, two) if seen is not None}
-        if path != ROOT and (folders or kinds != {"directory"}):
+        if folders or kinds != {"directory"}:
             counts[0 if one is None else 2 if two is None else 1] += 1
     return counts[0], counts[1], counts[2]
 
