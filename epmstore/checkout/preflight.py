@@ -8,6 +8,7 @@ files, missing contents, and processes that hold what would be replaced.
 import os
 import stat
 from collections.abc import Container, Iterable, Sequence
+from shlex import quote
 
 import msgspec
 
@@ -31,6 +32,8 @@ from epmstore.scan.holders import Holder, holders
 from epmstore.scan.mounts import filesystem
 
 BLOCK = 4096
+SHOWN = 50
+"""Immutable paths in one hint."""
 HELD_FAST = ("mapped", "executing")
 
 
@@ -70,8 +73,11 @@ def preflight(
     if contents:
         _check_contents(plan.steps, blobs, about)
     _check_space(root_fd, plan.steps)
-    _check_folders(root_fd, plan.steps)
-    identities = _check_files(root_fd, plan.steps)
+    protected = _check_folders(root_fd, plan.steps)
+    identities, immutable = _check_files(root_fd, plan.steps)
+    protected += immutable
+    if protected:
+        raise _immutable(root_fd, protected)
     if in_use:
         _check_holders(identities, terms)
         _check_writers(plan.steps)
@@ -130,7 +136,9 @@ def _check_space(root_fd: int, steps: Sequence[Step]) -> None:
         )
 
 
-def _check_folders(root_fd: int, steps: Sequence[Step]) -> None:
+def _check_folders(root_fd: int, steps: Sequence[Step]) -> list[str]:
+    """Immutable folders, in which something is to change. Raises RootError, EpmError."""
+    protected: list[str] = []
     device = os.fstat(root_fd).st_dev
     with FolderCache(root_fd) as folders:
         for folder in sorted({"", *(split(step.path)[0] for step in steps)}, key=os.fsencode):
@@ -141,17 +149,21 @@ def _check_folders(root_fd: int, steps: Sequence[Step]) -> None:
             if os.fstat(fd).st_dev != device:
                 raise RootError(f"{folder!r} is on another file system than the root")
             if fsio.attribute_flags(fd) & fsio.PROTECTED:
-                raise _immutable(folder or ".")
-            if not os.access(f"/proc/self/fd/{fd}", os.W_OK | os.X_OK, effective_ids=True):
+                protected.append(folder or ".")
+            elif not os.access(f"/proc/self/fd/{fd}", os.W_OK | os.X_OK, effective_ids=True):
                 raise EpmError(
                     f"no permission to change the folder {folder or '.'!r}",
                     hint="run as the owner of the root, or as root",
                     path=folder,
                 )
+    return protected
 
 
-def _check_files(root_fd: int, steps: Iterable[Step]) -> dict[tuple[int, int], RelPath]:
-    """The identities of existing files that the plan replaces, removes or sets."""
+def _check_files(
+    root_fd: int, steps: Iterable[Step]
+) -> tuple[dict[tuple[int, int], RelPath], list[str]]:
+    """(the identities of existing files that the plan replaces or removes; immutable files)."""
+    protected: list[str] = []
     identities: dict[tuple[int, int], RelPath] = {}
     with FolderCache(root_fd) as folders:
         for step in steps:
@@ -162,12 +174,12 @@ def _check_files(root_fd: int, steps: Iterable[Step]) -> dict[tuple[int, int], R
                 parent = folders.open(folder)
                 identity = _identity(parent, name, step)
                 if identity is not None and _is_protected(parent, name):
-                    raise _immutable(step.path)
+                    protected.append(step.path)
             except OSError:
                 continue
             if identity is not None and step.op != "set":
                 identities[identity] = step.path
-    return identities
+    return identities, protected
 
 
 def _identity(parent: int, name: str, step: Step) -> tuple[int, int] | None:
@@ -189,11 +201,18 @@ def _is_protected(parent: int, name: str) -> bool:
         os.close(fd)
 
 
-def _immutable(path: str) -> ConflictError:
+def _immutable(root_fd: int, paths: Sequence[str]) -> ConflictError:
+    """All of them at once: each `chattr` would only lead to the next one."""
+    root = os.readlink(f"/proc/self/fd/{root_fd}")
+    shown = " ".join(quote(f"{root}/{path}") for path in paths[:SHOWN])
+    rest = f"; and {len(paths) - SHOWN:,} more" if len(paths) > SHOWN else ""
+    one = f"{paths[0]!r} is" if len(paths) == 1 else f"{len(paths):,} paths are"
+    named = "" if len(paths) == 1 else f", {paths[0]!r} for one"
     return ConflictError(
-        f"{path!r} is immutable or append-only",
-        hint=f"`chattr -i -a` it if it may be changed: {path}",
-        path=path,
+        f"{one} immutable or append-only{named}",
+        hint=f"if they may be changed: chattr -i -a {shown}{rest}",
+        path=paths[0],
+        paths=list(paths),
     )
 
 

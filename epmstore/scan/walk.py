@@ -38,6 +38,9 @@ TRIES = 3
 
 _REPLACED = "another directory took its name meanwhile"
 _MOUNTED = "another file system is mounted here"
+_SUBVOLUME = "a btrfs subvolume, which is a file system of its own"
+_SUBVOLUME_INODE = 256
+"""Of the top folder of each subvolume."""
 _LONG_NAME = f"its name has more than {NAME_MAX} bytes"
 _MARKED = "a staging folder of epmstore that no journal of this store names"
 _TOO_LONG = f"holds paths of more than {PATH_MAX:,} bytes"
@@ -148,7 +151,9 @@ class _Walker:
             if (stats.st_dev, stats.st_ino) in self._skip or self._is_marked(path, stats):
                 return
             if self._is_mount(path, stats):
-                yield _unseen(folder, stats, Problem(RelPath(path), "mount", _MOUNTED))
+                yield _unseen(
+                    folder, stats, Problem(RelPath(path), "mount", self._why_mount(path, stats))
+                )
                 return
         if deep:
             yield from self._from(folder, stats)
@@ -222,7 +227,7 @@ class _Walker:
             if path_class == "ignore":
                 ignored.append(path)
             elif self._is_mount(path, stats):
-                unobserved.append(Problem(path, "mount", _MOUNTED))
+                unobserved.append(Problem(path, "mount", self._why_mount(path, stats)))
             elif is_directory and self._is_marked(path, stats):
                 skipped.append(Problem(path, "special", _MARKED))
             elif file_type not in _RECORDED:
@@ -250,6 +255,11 @@ class _Walker:
     def _is_marked(self, path: str, stats: os.stat_result) -> bool:
         """Whether a directory is one that another store uses for a checkout of this root."""
         return "/" not in path and marked_by(self._cache.open(""), path, stats) is not None
+
+    def _why_mount(self, path: str, stats: os.stat_result) -> str:
+        """A subvolume has a device number of its own, and is in no table of mounts."""
+        is_subvolume = path not in self._mounts and stats.st_ino == _SUBVOLUME_INODE
+        return _SUBVOLUME if is_subvolume else _MOUNTED
 
     def _is_mount(self, path: str, stats: os.stat_result) -> bool:
         if self._device is None:

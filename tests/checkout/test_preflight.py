@@ -165,6 +165,28 @@ def test_a_program_that_runs(root: Path, check: Check, holding: Callable[[list[s
 
 
 @pytest.mark.root
+def test_what_may_not_be_changed_is_named_at_once(root: Path, check: Check) -> None:
+    """The hint is one command, and after it nothing is in the way."""
+    names = ["a", "b c", "d/e"]
+    (root / "d").mkdir()
+    for name in names:
+        (root / name).write_bytes(b"old")
+    protected = [str(root / name) for name in (*names, "d")]
+    if subprocess.run(["chattr", "+i", *protected], check=False).returncode:
+        pytest.skip("no chattr here")
+    plan = Plan(steps=tuple(Step("unlink", RelPath(name), file(name)) for name in names))
+    try:
+        with pytest.raises(ConflictError) as caught:
+            check(plan)
+        assert sorted(caught.value.data["paths"]) == ["a", "b c", "d", "d/e"]
+        command = (caught.value.hint or "").partition("changed: ")[2]
+        subprocess.run(["sh", "-c", command], check=True)
+        check(plan)
+    finally:
+        subprocess.run(["chattr", "-i", *protected], check=True)
+
+
+@pytest.mark.root
 @pytest.mark.parametrize("flag", ["i", "a"])
 def test_a_file_that_may_not_be_changed(root: Path, check: Check, flag: str) -> None:
     (root / "a").write_bytes(b"old")

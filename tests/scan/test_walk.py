@@ -469,3 +469,25 @@ def test_running_out_of_descriptors_is_not_about_a_path(root: Path) -> None:
         [sys.executable, "-c", script, root], check=True, capture_output=True, text=True
     )
     assert done.stdout == "24\n"
+
+
+def test_a_subvolume_is_not_called_a_mount(
+    root: Path, root_fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has a device number of its own, the inode of all subvolumes, and is in no table."""
+    (root / "volume").mkdir()
+    (root / "disk").mkdir()
+    real = os.lstat
+
+    def lstat(name: str, *, dir_fd: int) -> os.stat_result:
+        found = real(name, dir_fd=dir_fd)
+        inode = {"volume": 256, "disk": 2}.get(name)
+        if inode is None:
+            return found
+        fields = [found.st_mode, inode, found.st_dev + 1, *found[3:]]
+        return os.stat_result(fields, {"st_mtime_ns": 1, "st_ctime_ns": 1})
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    whys = {one.path: one.why for one in listings(root_fd)[""].unobserved}
+    assert "subvolume" in whys[parse_relpath("volume")]
+    assert "mounted" in whys[parse_relpath("disk")]
