@@ -21,7 +21,7 @@ FORMAT = 1
 
 def plan_to_form(prepared: Prepared) -> dict[str, Any]:
     plan, request = prepared.plan, prepared.request
-    counts = plan.counts
+    counts, kept = plan.counts, (*plan.kept, *prepared.left)
     scope = None if request.scope is None else [to_json(path) for path in request.scope]
     return {
         "type": "plan",
@@ -35,8 +35,8 @@ def plan_to_form(prepared: Prepared) -> dict[str, Any]:
         "added": counts.added,
         "modified": counts.modified,
         "removed": counts.removed,
-        "kept": [to_json(path) for path, _ in plan.kept],
-        "kept_because": {to_json(path): why for path, why in plan.kept},
+        "kept": [to_json(path) for path, _ in kept],
+        "kept_because": {to_json(path): why for path, why in kept},
         "skipped": _problems(prepared.unseen.skipped),
         "unstable": [to_json(path) for path in prepared.unseen.unstable],
         "unobserved": _problems(prepared.unseen.unobserved),

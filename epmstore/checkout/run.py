@@ -29,6 +29,7 @@ from epmstore.checkout.plan import (
     Step,
     Surroundings,
     check_databases,
+    is_within,
     make_plan,
 )
 from epmstore.checkout.preflight import Terms, preflight
@@ -90,7 +91,8 @@ Released: TypeAlias = Callable[[Request, Look], dict[RelPath, Pair]]
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """A plan and what it is for: a request, for the app of this UUID. `about` are contents that it
     needs and that are not stored yet, but will be, since the root has them. `forbidden` is what our
-    privilege does not allow of paths that it would bring back.
+    privilege does not allow of paths that it would bring back; `left` are paths that a plan for a
+    release leaves alone before anything is planned, and why.
     """
 
     app: str
@@ -98,6 +100,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
     about: frozenset[BlobInfo] = frozenset()
     forbidden: tuple[Named, ...] = ()
+    left: tuple[Named, ...] = ()
     unseen: Unseen = Unseen()
     """What the look that it was made from did not see."""
 
@@ -296,10 +299,10 @@ class Checkout:
         newest = found.newest
         scope = request.scope or ()
         if request.release is None:
-            self._check_scope(scope)
+            self._check_scope(scope, found)
         options = Options(exact=request.exact, config=request.config, scope=scope)
         if request.within is not None:
-            pairs = self._within(pairs, request.within, newest, overwrite=request.overwrite)
+            pairs = self._within(pairs, request.within, found, overwrite=request.overwrite)
             # what the operation was allowed to touch is named: state as well
             options = Options(exact=True, config="restore", scope=tuple(sort_paths(pairs)))
         elif request.release is not None:  # what is to be kept is in no pair
@@ -422,7 +425,7 @@ class Checkout:
         self,
         pairs: dict[RelPath, Pair],
         within: tuple[int, int],
-        newest: VersionRecord,
+        found: Found,
         *,
         overwrite: bool,
     ) -> dict[RelPath, Pair]:
@@ -432,8 +435,14 @@ class Checkout:
         entries, app = self._store.entries, self._app.uuid
         first, last = map(self._version, within)
         paths = {*map(path_of, entries.changed(app, *within)), *root_pair(None, first, last)}
-        since = entries.changed(app, within[1], newest.version)
-        changed = paths & {*map(path_of, since), *root_pair(None, last, newest)}
+        changes, newest = found.look.changes, found.newest
+        since = {path_of(p): p for p in entries.changed(app, newest.version, within[1])}
+        since.update(root_pair(None if found.is_recorded else changes.root, newest, last))
+        if not found.is_recorded:
+            overlay(since, changes)
+        changed = paths & since.keys()
+        if not found.is_recorded:
+            changed |= paths & {entry.path for entry in changes.left}
         if changed and not overwrite:
             example = sorted(changed)[0]
             raise ChangedError(
@@ -443,11 +452,15 @@ class Checkout:
             )
         return {path: pair for path, pair in pairs.items() if path in paths}
 
-    def _check_scope(self, scope: Sequence[RelPath]) -> None:
-        """Raises PathNotFoundError for a named path that no version ever had."""
+    def _check_scope(self, scope: Sequence[RelPath], found: Found) -> None:
+        """Raises PathNotFoundError for a named path that no version ever had, nor will have once
+        the look is recorded.
+        """
         entries, app = self._store.entries, self._app.uuid
         for path in scope:
-            if not entries.history(app, path) and not entries.live_below(app, path):
+            if entries.history(app, path) or entries.live_below(app, path):
+                continue
+            if not any(is_within(one.path, (path,)) for one in found.look.changes.come()):
                 raise PathNotFoundError(
                     f"{self._app.key} never had {path!r}",
                     hint="`epmstore find PATTERN` looks through all versions",

@@ -74,7 +74,7 @@ def plan_line(prepared: Prepared) -> str:
         (found.counts.added, found.folders.added, "to bring back"),
         (found.counts.modified, found.folders.modified, "to replace"),
         (found.counts.removed, found.folders.removed, "to remove"),
-        (len(plan.kept), None, "kept"),
+        (len(plan.kept) + len(prepared.left), None, "kept"),
     )
     return f"{ends}: {', '.join(parts)}, {size(plan.size)} to write"
 

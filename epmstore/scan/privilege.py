@@ -73,7 +73,7 @@ class Privilege(msgspec.Struct, frozen=True):
 def _effective() -> int:
     """The effective capabilities; where /proc does not tell, those that go with the user."""
     try:
-        with open("/proc/thread-self/status", encoding="ascii", errors="replace") as lines:
-            return next(int(line.split()[1], 16) for line in lines if line.startswith("CapEff:"))
+        with open("/proc/thread-self/status", "rb") as lines:
+            return next(int(line.split()[1], 16) for line in lines if line.startswith(b"CapEff:"))
     except (OSError, StopIteration, ValueError):
         return _ALL if os.geteuid() == 0 else 0

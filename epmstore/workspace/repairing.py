@@ -71,6 +71,7 @@ class Repairing(Verifying):
             request = _repair_request(verified, asked)
             prepared = self._checkout(root).plan(request, look)
             left = tuple(self._repair(request, look).left)
+            prepared = msgspec.structs.replace(prepared, left=left)
             return Repaired(prepared, left, verified.is_guess)
 
     def repair(self, asked: RepairOptions = ALL, **terms: Unpack[TermsGiven]) -> Result:

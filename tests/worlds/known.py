@@ -8,14 +8,8 @@ from typing import Final
 from tests.worlds.world import Broken
 
 KNOWN: Final[tuple[tuple[int, str, str], ...]] = (
-    (1, "in no version", "a named file of class state is overwritten unrecorded"),
     (2, "status says|mounted over", "what lies below another file system is not listed"),
     (2, "as in version", "what is not as wanted at the end is not named"),
-    (5, "contents of release", "a dry run does not ask whether contents are to be had"),
-    (5, "the dry run keeps", "the plan of a release does not name what it keeps"),
-    (5, "the dry run", "a dry run asks less than the run"),
-    (5, "other reasons", "the same"),
-    (6, "and the plan has", "a file of class state is counted by the run alone"),
     (7, "gained a privilege", "a mode or owner is set in place"),
 )
 """Rules, regular expressions of what is said, and why."""
