@@ -101,7 +101,7 @@ class _Header(tarfile.TarInfo):
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type in _AHEAD and self.size > MAX_HEADER:
-            raise TooMuchError(f"a header of {self.size:,} bytes: no name is so long")
+            raise TooMuchError(f"a header of {self.size:,} bytes (no name is so long)")
         found: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
         return found
 
@@ -171,6 +171,10 @@ class Archive:
         """Whatever is wrong with an archive is an EpmError, not what its reader stumbled over."""
         try:
             yield
+        except TooMuchError as error:
+            if error.message.startswith(self._name):
+                raise
+            raise self._too_much(f"has {error.message}") from None
         except (*_BROKEN, OSError) as error:
             # bz2 and zipfile have an OSError for bad data, too: of their own, or for a bad offset
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
@@ -199,8 +203,8 @@ class Archive:
         try:
             with tarfile.open(fileobj=self.plain(self._file), mode="r|", tarinfo=_Header) as tar:
                 tar.next()
-        except TooMuchError:
-            raise
+        except TooMuchError as error:
+            raise self._too_much(f"has {error.message}") from None
         except (*_BROKEN, EpmError, OSError):
             return None
         return "tar"
