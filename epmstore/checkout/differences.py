@@ -6,14 +6,14 @@ trees must agree with it. If they do not, the trees are read from the catalog it
 """
 
 import os
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from stat import S_ISDIR
 from typing import TypeAlias
 
 from epmstore import fsio
 from epmstore.catalog.classes import Class, Rules
-from epmstore.catalog.fold import fold
-from epmstore.catalog.model import VersionKind, VersionRecord
+from epmstore.catalog.fold import check_whole, fold
+from epmstore.catalog.model import Decoded, GapRecord, VersionKind, VersionRecord
 from epmstore.catalog.rootfacts import root_change, root_of
 from epmstore.checkout.plan import Difference, Safety, Seen
 from epmstore.digest import BlobInfo
@@ -46,13 +46,14 @@ def recorded_pairs(
         come=(two for _, two in pairs if two is not None),
     )
     if moved != int(wanted.tree, 16):
-        pairs = _pairs_of_catalog(store, app, newest.version, wanted.version)
+        pairs = _pairs_of_catalog(store, app, newest, wanted)
     return {path_of(pair): pair for pair in pairs}
 
 
-def _pairs_of_catalog(store: Store, app: str, newest: int, wanted: int) -> list[Pair]:
-    one = fold((read.record for read in store.catalog(app).read()), newest)
-    two = fold((read.record for read in store.catalog(app).read()), wanted)
+def _pairs_of_catalog(
+    store: Store, app: str, newest: VersionRecord, wanted: VersionRecord
+) -> list[Pair]:
+    one, two = (_tree_of_catalog(store, app, version) for version in (newest, wanted))
     pairs = [(one.get(path), two.get(path)) for path in one.keys() | two.keys()]
     return [pair for pair in pairs if pair[0] != pair[1]]
 
@@ -65,6 +66,22 @@ def root_pair(
     """
     pair = root_change(now or root_of(newest), root_of(wanted))
     return {} if pair is None else {ROOT: pair}
+
+
+def _tree_of_catalog(store: Store, app: str, version: VersionRecord) -> dict[RelPath, Entry]:
+    """Raises DamagedError unless it has the sum that was recorded: no plan is made by a guess."""
+    is_behind_gap = False
+
+    def records() -> Iterator[Decoded]:
+        nonlocal is_behind_gap
+        for read in store.catalog(app).read():
+            if isinstance(read.record, GapRecord):
+                is_behind_gap = True
+            yield read.record
+
+    tree = fold(records(), version.version)
+    check_whole(tree, version, is_behind_gap=is_behind_gap)
+    return tree
 
 
 def overlay(pairs: dict[RelPath, Pair], changes: Changes) -> set[RelPath]:

@@ -46,6 +46,7 @@ from epmstore.record.keeping import names_below
 from epmstore.record.observe import valid_rows
 from epmstore.record.recorder import SAFETY, Look, Recorded, Recorder, unobserved
 from epmstore.record.root import Root
+from epmstore.record.soundness import check_sound
 from epmstore.record.unseen import Unseen, unseen
 from epmstore.relpath import RelPath, parents, sort_paths, to_bytes
 from epmstore.scan.databases import PG_MARK, Database, databases, may_hold_databases
@@ -160,8 +161,9 @@ class Checkout:
         self, request: Request, look: Look | None = None, expected: Prepared | None = None
     ) -> Prepared:
         """What would be done now; with `expected`, of that plan. Writes nothing. Raises
-        ConflictError, PathNotFoundError.
+        ConflictError, PathNotFoundError, DamagedError (it could not be recorded).
         """
+        check_sound(self._store, self._app.uuid)
 
         def observe(keep: Collection[RelPath]) -> Found:
             if look is not None and not keep:

@@ -99,6 +99,7 @@ def log(
     if unexplained:
         versions = [v for v in versions if v.version in reasons and reasons[v.version].rest]
         everything = True
+    _name_gaps(session, handle)
     run = handle.started_run()
     if session.json:
         if run is not None:
@@ -238,6 +239,12 @@ def _changes(versions: Sequence[VersionInfo]) -> str:
         ("-", sum(v.record.counts.removed for v in versions)),
     )
     return " ".join(f"{sign}{count}" for sign, count in totals if count)
+
+
+def _name_gaps(session: Session, handle: "AppHandle") -> None:
+    for gap in handle.state().gaps:
+        if gap.first is not None and gap.last is not None:
+            session.out.note(f"versions {gap.first} to {gap.last} are lost: {gap.why}")
 
 
 @command(

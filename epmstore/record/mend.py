@@ -59,8 +59,9 @@ class Piece(msgspec.Struct, frozen=True):
 
 class Chain(msgspec.Struct, frozen=True):
     """Lines that follow each other from the first, as plain bytes; `seq` is the number of them and
-    `head` the SHA-256 of the last. `is_whole` says that nobody knows of more. `from_file` of them
-    were in the file at their place.
+    `head` the SHA-256 of the last. `is_whole` says that they are all that the index and the file
+    have, and that no line is known to follow, or more than the file has. `from_file` of them were
+    in the file.
     """
 
     lines: list[bytes]
@@ -91,13 +92,11 @@ def assemble(
     if not _reaches(lines, known) and index is not None:  # the file has another history
         lines = _bridge([], index, {}, known) or lines
     mine = {piece.head for piece in own}
+    from_file = sum(_hash(line) in mine for line in lines)
     last = max((piece.seq for piece in own), default=-1)
-    return Chain(
-        lines,
-        _head(lines),
-        _reaches(lines, known) and last < len(lines) and _highest(lines) >= top,
-        sum(_hash(line) in mine for line in lines),
-    )
+    is_better = len(lines) > from_file or _highest(lines) >= top
+    is_whole = _reaches(lines, known) and last < len(lines) and is_better
+    return Chain(lines, _head(lines), is_whole, from_file)
 
 
 def _follow(

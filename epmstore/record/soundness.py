@@ -40,8 +40,9 @@ def known_fault(store: Store, app: str) -> Fault | None:
 
 
 def fault_error(store: Store, app: str, fault: Fault) -> DamagedError:
+    lost = ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in fault.lost)
     return DamagedError(
-        fault.message,
+        f"{fault.message}; lost with it: {lost}" if lost else fault.message,
         hint=remedy(app),
         file=str(store.catalog(app).path),
         offset=fault.offset,
@@ -73,6 +74,20 @@ def check_appendable(store: Store, app: str, head: Position) -> None:
     with store.database.write():
         store.notes.forget(app)
         store.notes.see(app, stamp)
+
+
+def check_recordable(store: Store, app: str) -> None:
+    """As `check_appendable`, before anything is done that is to be recorded afterwards. Takes the
+    `write` lock only where there is something to look at. Raises DamagedError, BusyError.
+    """
+    check_sound(store, app)
+    stamp = Stamp.of(store.catalog(app).path)
+    if stamp is None or stamp == store.notes.seen(app):
+        return
+    with store.lock_write():
+        found = store.entries.position(app)
+        if found is not None and found[0] == stamp.size:  # else it is caught up with first
+            check_appendable(store, app, Position(*found))
 
 
 def read_tail(store: Store, app: str, committed: Position) -> Tail:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from epmstore.catalog.appcat import App
 from epmstore.catalog.diff import Change, change
-from epmstore.catalog.fold import check_sum
+from epmstore.catalog.fold import check_whole
 from epmstore.catalog.format import decode_line
 from epmstore.catalog.model import VersionRecord
 from epmstore.catalog.rootfacts import root_change, root_of
@@ -127,7 +127,8 @@ class History:
         agrees.
         """
         entries = list(self._store.entries.tree(self.app.uuid, version))
-        check_sum({entry.path: entry for entry in entries}, self._record(version))
+        tree = {entry.path: entry for entry in entries}
+        check_whole(tree, self._record(version), is_behind_gap=bool(self.state().gaps))
         return entries
 
     def _record(self, version: int) -> VersionRecord:

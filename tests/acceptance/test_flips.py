@@ -143,7 +143,8 @@ def check_harmless(damaged: Damaged, hits: Hits, what: str) -> None:
             check_export(host, handle, version, expected, version in hits, what)
             if version in hits:
                 check_contents(handle, version, expected, what)
-        check_checkout(damaged, handle, 0 in hits, what)
+        # behind damage in a catalog nothing is recorded, so nothing is changed that would be
+        check_checkout(damaged, handle, 0 in hits or "syscat" in what, what)
 
 
 def check_export(

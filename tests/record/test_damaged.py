@@ -191,11 +191,17 @@ def check_goes_on(ruin: Ruin, top: int) -> None:
 
 
 def check_readable(ruin: Ruin, crm: AppHandle) -> None:
-    """Every version that is there is right, or says that it is not."""
+    """Every version that is there is right, or says that it is not; nothing is planned by one that
+    is not.
+    """
     for info in crm.versions()[: VERSIONS - 1]:
         try:
             found = recorded(crm, info.version)
-        except DamagedError:
+        except DamagedError as error:
+            assert "COPY" in str(error.hint)
+            with pytest.raises(EpmError) as caught:
+                crm.plan(str(info.version))
+            assert caught.value.exit_code == 6
             continue
         if info.version < VERSIONS and info.label and info.label.startswith("v"):
             assert found == ruin.trees[info.version]
