@@ -21,6 +21,7 @@ from epmstore.errors import (
     NotRestorableError,
     PathNotFoundError,
     UsageError,
+    VersionNotFoundError,
 )
 from epmstore.index.entries import Position, Span
 from epmstore.record.changes import in_order
@@ -65,8 +66,16 @@ class History:
         return self.state().versions
 
     def resolve(self, selector: str) -> Resolved:
-        """Raises UsageError, VersionNotFoundError."""
-        return resolve(parse_selector(selector), self.state())
+        """Raises UsageError, VersionNotFoundError; DamagedError for one that may be lost."""
+        try:
+            return resolve(parse_selector(selector), self.state())
+        except VersionNotFoundError as error:
+            damage = self.damage()
+            if damage is None:
+                raise
+            raise DamagedError(
+                f"{error.message}; {damage.message}", hint=damage.hint, **damage.data
+            ) from None
 
     def version(self, selector: str) -> int:
         """Like `resolve`, where the live root is no answer. Raises UsageError,
