@@ -88,7 +88,7 @@ def log(
     With PATHs, only the versions that changed one of them or what is below it, drift, too.
     """
     start = None if since is None else parse(since)
-    handle = session.handle()
+    handle = _named_gaps(session)
     versions = [v for v in reversed(handle.versions()) if start is None or v.time >= start]
     wanted = scope(paths, handle.app.root)
     if wanted:
@@ -99,7 +99,6 @@ def log(
     if unexplained:
         versions = [v for v in versions if v.version in reasons and reasons[v.version].rest]
         everything = True
-    _name_gaps(session, handle)
     run = handle.started_run()
     if session.json:
         if run is not None:
@@ -241,10 +240,13 @@ def _changes(versions: Sequence[VersionInfo]) -> str:
     return " ".join(f"{sign}{count}" for sign, count in totals if count)
 
 
-def _name_gaps(session: Session, handle: "AppHandle") -> None:
+def _named_gaps(session: Session) -> "AppHandle":
+    """The chosen application; versions that are lost for good were named."""
+    handle = session.handle()
     for gap in handle.state().gaps:
         if gap.first is not None and gap.last is not None:
             session.out.note(f"versions {gap.first} to {gap.last} are lost: {gap.why}")
+    return handle
 
 
 @command(
