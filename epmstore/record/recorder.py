@@ -47,7 +47,6 @@ from epmstore.record.reserve import storing
 from epmstore.record.root import Root
 from epmstore.record.rows import fresh_rows
 from epmstore.record.shelf import Shelf
-from epmstore.record.soundness import check_recordable
 from epmstore.record.store import Store
 from epmstore.relpath import ROOT, RelPath, is_relpath
 from epmstore.scan.fsclock import FilesystemClock, probe_clock, watch_clock
@@ -232,9 +231,8 @@ class Recorder:
     ) -> Recorded:
         store = self.store
         keep(store)  # also if nothing has changed: somebody is there to see the clock
-        check_recordable(store, self.app.uuid)
         with storing(store.path), store.keep_packs():
-            head = read_head(store, self.app.uuid)
+            head = head_to_follow(store, self.app.uuid)
             doubt = self._doubt(probe_clock(root.fd))
             shelf = Shelf(store.packs, store.contents, store.blobs)
             with Ingestion(root.fd, shelf, progress=self._progress) as ingestion:
