@@ -39,7 +39,7 @@ from epmstore.reckon import Reckoning
 from epmstore.record.reckoned import keep
 from epmstore.record.replay import begin_part, catch_up
 from epmstore.record.reserve import with_reserve
-from epmstore.record.soundness import check_appendable, see
+from epmstore.record.soundness import check_appendable, check_recordable, see
 from epmstore.record.store import Store, is_refcat
 
 MANY = 2000
@@ -66,6 +66,14 @@ def read_head(store: Store, app: str) -> Head:
         return Head(START, None)
     record = store.entries.last_version(app)
     return Head(Position(*found), None if record is None else read_version(record))
+
+
+def head_to_follow(store: Store, app: str) -> Head:
+    """The same, of a catalog that can be appended to: before what is to be recorded is done. Raises
+    DamagedError, BusyError.
+    """
+    check_recordable(store, app)
+    return read_head(store, app)
 
 
 def read_version(record: Record) -> VersionRecord:

@@ -37,7 +37,14 @@ from epmstore.progress import SILENT, Progress
 from epmstore.record import change
 from epmstore.record.change import StartedRun
 from epmstore.record.changes import Changes, is_metadata_only, judge_changes, paths_of
-from epmstore.record.commit import Head, commit_fact, commit_version, read_head, store_groups
+from epmstore.record.commit import (
+    Head,
+    commit_fact,
+    commit_version,
+    head_to_follow,
+    read_head,
+    store_groups,
+)
 from epmstore.record.doubt import Doubt, Share, unshown
 from epmstore.record.ingest import Ingested, Ingestion
 from epmstore.record.keeping import Keeping
