@@ -197,7 +197,14 @@ class Journal:
                 return None
             _check_known(lines)
             return _loaded(lines)
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        except (
+            LookupError,
+            TypeError,
+            ArithmeticError,
+            ValueError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise DamagedError(f"the journal does not make sense: {error}") from None
 
     def drop(self) -> None:

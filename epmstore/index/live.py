@@ -86,7 +86,7 @@ class LiveCache:
             return None, {}
         try:
             saved = msgspec.json.decode(state[0], type=_Saved)
-        except (msgspec.DecodeError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return None, {}
         lost = self._lost(saved, rows)
         return saved.state, {
@@ -150,7 +150,7 @@ class LiveCache:
             return set()
         try:
             saved = msgspec.json.decode(found[0], type=_Saved)
-        except (msgspec.DecodeError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise DamagedError("the live cache makes no sense") from None
         if saved.boot == self._boot:
             return set()

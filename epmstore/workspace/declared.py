@@ -64,7 +64,7 @@ def parse_declared(data: bytes, key: str, origin: str) -> Declared:
         check_key(key)
         document = tomllib.loads(data.decode())
         return _from_document(document, key, origin)
-    except (UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{origin}: {error}", file=origin) from None
     except UsageError as error:
         if error.data.get("file") == origin:
