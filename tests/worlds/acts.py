@@ -13,6 +13,8 @@ OTHER = "erp"
 """An application beside it, that nothing which happens to the first may harm."""
 PLACE = b"{W}"
 """In words: the folder of the world."""
+VENDOR = b"{V}"
+"""In words: the folder in which the vendor has the trees of the releases, by their numbers."""
 WRITING = ("checkout", "rollback", "undo", "redo", "apply", "repair")
 """Commands that change a root."""
 CAPABILITIES = {0: "chown", 3: "fowner", 5: "kill", 7: "setuid", 1: "dac_override"}
@@ -53,7 +55,7 @@ class Command(NamedTuple):
     """Words of the command line. `edits` are what a command that `run` starts does. `kill` is the
     mutating call before which it dies, `back` asks for undo and redo right after it, `text` for
     what people read instead of JSON, `limit` for so few descriptors, `without` for a process that
-    lacks a capability of root's.
+    lacks a capability of root's, `clock` for seconds by which its clock is wrong.
     """
 
     words: tuple[bytes, ...]
@@ -65,6 +67,8 @@ class Command(NamedTuple):
     limit: int = 0
     failing: Failing | None = None
     without: int | None = None
+    clock: int = 0
+    umask: int = 0o022
 
     @property
     def verb(self) -> str:
@@ -108,6 +112,10 @@ class Command(NamedTuple):
             line += f"  # its mutating {calls} fails: {os.strerror(self.failing.error)}"
         if self.without is not None:
             line = f"setpriv --bounding-set -{CAPABILITIES[self.without]} -- {line}"
+        if self.clock:
+            line += f"  # by a clock that is wrong by {self.clock} s"
+        if self.umask != 0o022:
+            line = f"(umask {self.umask:03o}; {line})"
         if self.limit:
             line = f"(ulimit -n {self.limit}; {line})"
         return line + ("; $E undo; $E redo" if self.back else "")

@@ -39,6 +39,8 @@ from tests.worlds.world import Broken, Moment, World
 
 SCRATCH = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
 ALL = {**RULES, 3: history.readable, 4: history.there_and_back, 6: history.forms_agree}
+IN_ORDER = (1, 2, 3, 5, 6, 7, 8, 4, 9)
+"""Those that go on with the world come last."""
 TRIES = 60
 """Worlds that shortening one may take."""
 
@@ -119,8 +121,8 @@ def ask(world: World, act: Act, number: int, with_status: bool) -> Iterator[Brok
 
 
 def _broken(world: World, moment: Moment, number: int) -> Iterator[Broken]:
-    for rule, holds in sorted(ALL.items(), key=lambda pair: pair[0] == 4):
-        for text in holds(world, moment):
+    for rule in IN_ORDER:
+        for text in ALL[rule](world, moment):
             yield Broken(rule, text, number)
 
 

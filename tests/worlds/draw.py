@@ -7,7 +7,17 @@ import random
 from typing import Any
 
 from tests.worlds import vendor
-from tests.worlds.acts import CAPABILITIES, PLACE, Act, Cache, Command, Failing, Meddler, Setting
+from tests.worlds.acts import (
+    CAPABILITIES,
+    PLACE,
+    VENDOR,
+    Act,
+    Cache,
+    Command,
+    Failing,
+    Meddler,
+    Setting,
+)
 from tests.worlds.edits import Edit
 from tests.worlds.looks import ROOT
 from tests.worlds.world import World
@@ -54,6 +64,8 @@ RULES = (
 )
 MODES = ("644", "600", "755", "777", "000", "4755", "2755", "1777", "666")
 TIMES = (0, -1, -(10**10), 1_700_000_000, 2**31, 2**32 + 5, 9_300_000_000, 10**10, 15_032_385_535)
+CLOCKS = (-3600, -(10**9), 94_608_000, 10**9, 10**10)
+"""Back and ahead by seconds: an hour, to 1995, three years, to 2058, beyond 2262."""
 LONGEST = 14
 
 
@@ -94,6 +106,11 @@ def edit(rng: random.Random, world: World | None = None) -> Edit:
     verb = rng.choices(tuple(VALUES), [weight for weight, _ in VALUES.values()])[0]
     if verb == "mode" and rng.random() < 0.2:
         where = ROOT
+    if verb == "aside":
+        if world is None:
+            return _write(rng, where)
+        where = ROOT
+        world.to_come.append(Edit("back", ROOT))
     if verb in ("mount", "unmount"):
         where = rng.choice((b"d", b"data", b"etc", b"d/e"))
     return Edit(verb, where, VALUES[verb][1](rng))
@@ -114,6 +131,7 @@ VALUES: dict[str, tuple[int, Any]] = {
     "time": (3, lambda rng: rng.choice(TIMES)),
     "attribute": (1, lambda rng: rng.choice(("x", "y" * 300))),
     "rename": (3, path),
+    "aside": (1, lambda rng: rng.choice(("new", "none"))),
     "mount": (1, lambda rng: None),
     "unmount": (1, lambda rng: None),
 }
@@ -155,6 +173,10 @@ def _hindered(rng: random.Random, world: World, made: Command) -> Command:
         return made._replace(failing=Failing(int(60 ** rng.random()), error, rng.random() < 0.6))
     if chance < 0.3:
         return made._replace(without=rng.choice(tuple(CAPABILITIES)))
+    if chance < 0.34:
+        return made._replace(clock=rng.choice(CLOCKS))
+    if chance < 0.36:
+        return made._replace(umask=rng.choice((0, 0o077, 0o777)))
     return made._replace(back=chance > 0.7, text=rng.random() < 0.15)
 
 
@@ -205,6 +227,8 @@ def _repair(rng: random.Random, world: World) -> Command:
         words += (b"--release", b"%d" % rng.randrange(3))
     if rng.random() < 0.2:
         words += (b"--exact",)
+    if rng.random() < 0.6:
+        words += tuple(word for n in range(3) for word in (b"--from", VENDOR + b"/%d" % n))
     return Command((*words, b"--", path(rng)) if rng.random() < 0.3 else words)
 
 

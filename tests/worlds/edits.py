@@ -158,6 +158,20 @@ def _rename(where: bytes, value: bytes) -> None:
         os.rename(where, new)
 
 
+def _aside(where: bytes, value: str) -> None:
+    """Another folder stands in the place of a root, or nothing does."""
+    if os.path.isdir(where) and not os.path.lexists(where + b".aside"):
+        os.rename(where, where + b".aside")
+        if value == "new":
+            os.mkdir(where)
+
+
+def _back(where: bytes, value: Any = None) -> None:
+    if os.path.isdir(where + b".aside"):
+        _remove(where)
+        os.rename(where + b".aside", where)
+
+
 def _mount(where: bytes, value: Any) -> None:
     """Another file system, over a folder and what is in it."""
     if os.path.isdir(where) and not os.path.islink(where) and not os.path.ismount(where):
@@ -185,6 +199,8 @@ VERBS: dict[str, Callable[[bytes, Any], None]] = {
     "rename": _rename,
     "mount": _mount,
     "unmount": unmount,
+    "aside": _aside,
+    "back": _back,
 }
 _PARENT = 'mkdir -p "$(dirname {p})"; rm -rf {p}; '
 SHELL = {
@@ -205,4 +221,6 @@ SHELL = {
     "rename": 'mkdir -p "$(dirname {r}/{v})"; rm -rf {r}/{v}; mv -T {p} {r}/{v}',
     "mount": "mount -t tmpfs -o size=64k tmpfs {p}",
     "unmount": "umount {p}",
+    "aside": "mv {p} {p}.aside; [ {v} != new ] || mkdir {p}",
+    "back": "[ ! -d {p}.aside ] || {{ rm -rf {p}; mv {p}.aside {p}; }}",
 }

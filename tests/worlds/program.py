@@ -8,7 +8,8 @@ import pickle
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 from epmstore import fsio
@@ -110,6 +111,28 @@ def without(capability: int, work: Callable[[], Answer]) -> Answer:
 
     answer = apart(hindered)
     return answer if isinstance(answer, Answer) else Answer(KILLED)
+
+
+@contextmanager
+def clock_wrong_by(seconds: int) -> Iterator[None]:
+    """For whoever asks for the time of day in this process."""
+    system: Any = time
+    real, real_ns = time.time, time.time_ns
+    system.time = lambda: real() + seconds
+    system.time_ns = lambda: real_ns() + seconds * 10**9
+    try:
+        yield
+    finally:
+        system.time, system.time_ns = real, real_ns
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def drop_capability(number: int) -> None:

@@ -156,7 +156,7 @@ def claims_are_true(
     expected = observable(found, version.rules, frozenset(world.made))
     for path in differing(*map(_plain, (expected, version.claims))):
         lags = _only_class(expected, version.claims, path)
-        if not (lags or is_within(path, unseen) or version.rules.class_of(path) == "state"):
+        if not (lags or is_within(path, unseen) or version.rules.leaves(path)):
             have, want = version.claims.get(path), expected.get(path)
             yield f"version {version.number} has {show(path)} as {short(have)}, not {short(want)}"
 
@@ -282,7 +282,7 @@ def status_is_true(world: World, found: Look, status: Answer) -> Iterator[str]:
         if not (
             is_within(path, unseen)
             or _only_class(expected, newest.claims, path)
-            or world.rules.class_of(path) == "state"
+            or world.rules.leaves(path)
         )
     ]
     own = newest.seen
@@ -406,7 +406,7 @@ def _hint_helps(world: World, now: Moment, hint: str) -> Iterator[str]:
         return
     if world.program(*words).code != 0:
         return
-    again = world.repeat(now.act)
+    again = world.carry_out(now.act).answer
     if again.error.get("message") == now.answer.error.get("message"):
         yield f"`epmstore {found[1]}` was done, and again: {again.error['message']}"
 

@@ -47,6 +47,11 @@ class Patterns(NamedTuple):
                 return kind
         return "program"
 
+    def leaves(self, path: bytes) -> bool:
+        """Whether a path is state, or lies in a folder whose insides are nobody's affair."""
+        folders = {self.class_of(folder, is_folder=True) for folder in above(path)}
+        return self.class_of(path) == "state" or not folders.isdisjoint(("state", "ignore"))
+
 
 def _matches(pattern: str, path: bytes, is_folder: bool) -> bool:
     name = path.rsplit(b"/", 1)[-1]

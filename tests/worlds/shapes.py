@@ -6,7 +6,18 @@ from functools import cache
 from tests.cli.test_json import PLAIN, documented
 from tests.worlds.program import Shape
 
-BY_TYPE = ("status", "version", "result", "plan", "change", "error", "finding", "gc", "forget")
+BY_TYPE = (
+    "status",
+    "version",
+    "result",
+    "plan",
+    "change",
+    "error",
+    "finding",
+    "Finding",
+    "gc",
+    "forget",
+)
 
 
 @cache
@@ -16,6 +27,8 @@ def known() -> dict[str, dict[str, str]]:
 
 def wrong(shape: Shape) -> Iterator[str]:
     name = shape.get("type")
+    if name == "finding" and "path_class" in shape:
+        name = "Finding"  # of `verify`
     if name not in BY_TYPE or name not in known():
         return
     for key, kind in known()[name].items():

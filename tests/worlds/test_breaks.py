@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from epmstore import fsio
-from epmstore.checkout import plan
 from epmstore.checkout.apply import Applier
 from epmstore.cli import closing, summary
 from epmstore.cli import live as cli_live
@@ -75,9 +74,14 @@ def other_numbers_in_text(patch: Patch) -> None:
     patch.setattr(summary, "closing_line", bad)
 
 
-def other_names_are_not_thought_of(patch: Patch) -> None:
-    """A mode is set through a hard link that is elsewhere, too."""
-    patch.setattr(plan._Planner, "_protect_other_names", lambda self: None)
+def files_beside_the_root_change(patch: Patch) -> None:
+    apply = Applier.apply
+
+    def bad(self: Applier, *args: Any) -> Any:
+        os.close(os.open("../outside/mine", os.O_WRONLY | os.O_TRUNC, dir_fd=self._root.fd))
+        return apply(self, *args)
+
+    patch.setattr(Applier, "apply", bad)
 
 
 def a_descriptor_is_left(patch: Patch) -> None:
@@ -121,17 +125,7 @@ BUGS = {
         5, dry_runs_say_yes, (*CHANGED, BACK), Setting(patterns=(("secret", "a"),))
     ),
     "other numbers in text": Bug(6, other_numbers_in_text, (*CHANGED, BACK._replace(text=True))),
-    "other names are not thought of": Bug(
-        7,
-        other_names_are_not_thought_of,
-        (
-            Edit("link", b"a", b"../outside/mine"),
-            SNAPSHOT,
-            Edit("mode", b"a", "600"),
-            SNAPSHOT,
-            BACK,
-        ),
-    ),
+    "files beside the root change": Bug(7, files_beside_the_root_change, (*CHANGED, BACK)),
     "a descriptor is left": Bug(8, a_descriptor_is_left, CHANGED),
     "an error of nobody": Bug(9, an_error_of_nobody, (*CHANGED, BACK)),
 }

@@ -3,6 +3,7 @@ beside them; acts come in, and what breaks one of the nine rules comes out.
 """
 
 import os
+import re
 import resource
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from tests.worlds.acts import (
     KEY,
     OTHER,
     PLACE,
+    VENDOR,
     WITH_DRY_RUN,
     WRITING,
     Act,
@@ -27,7 +29,17 @@ from tests.worlds.acts import (
 from tests.worlds.edits import Edit, unmount
 from tests.worlds.looks import Look, contents, look
 from tests.worlds.model import OURS, Version, claims_of, path_of, problems
-from tests.worlds.program import KILLED, Answer, Shape, call, call_apart, call_failing, without
+from tests.worlds.program import (
+    KILLED,
+    Answer,
+    Shape,
+    call,
+    call_apart,
+    call_failing,
+    clock_wrong_by,
+    umask,
+    without,
+)
 from tests.worlds.rulings import Patterns
 
 
@@ -100,7 +112,7 @@ class World:
         (self.other / "file").write_bytes(b"of the other")
 
     def close(self) -> None:
-        for where in self._mounts:
+        for where in _mounted_below(self.place) if self._mounts else ():
             unmount(where)
         shutil.rmtree(self.place, ignore_errors=True)
 
@@ -191,6 +203,9 @@ class World:
 
     def _words(self, act: Command) -> tuple[bytes, ...]:
         words = [word.replace(PLACE, os.fsencode(self.place)) for word in act.words]
+        if any(VENDOR in word for word in words):
+            trees = os.fsencode(vendor.catalog().parent)
+            words = [word.replace(VENDOR, trees) for word in words]
         if act.edits:
             setup = f"R={self.place}/root; W={self.place}; {CONTENT}; {script(act.edits)}"
             words += [b"bash", b"-c", setup.encode()]
@@ -211,6 +226,9 @@ class World:
             )
         if act.without is not None:
             return without(act.without, lambda: call(*words))
+        if act.clock or act.umask != 0o022:
+            with clock_wrong_by(act.clock), umask(act.umask):
+                return call(*words)
         if act.failing is not None:
             return call_failing(
                 *words, at=act.failing.at, error=act.failing.error, on=act.failing.on
@@ -219,11 +237,6 @@ class World:
             with self._meddling(act.meddler.at, act.meddler.times, act.meddler.edits):
                 return call(*words)
         return call(*words)
-
-    def repeat(self, act: Command) -> Answer:
-        """The same once more; nobody notes what comes of it."""
-        self._seen = None
-        return self._run(act)
 
     @contextmanager
     def _meddling(self, at: int, times: int, edits: tuple[Edit, ...]) -> Iterator[None]:
@@ -277,7 +290,7 @@ class World:
         for number in self.versions.keys() & found.keys():
             self.versions[number].restorable = found[number]["restorable"]
             self.versions[number].shape = found[number]
-        new = []
+        new: list[Version] = []
         for number in sorted(found.keys() - self.versions.keys()):
             listed = self.ask("ls", str(number))
             version = Version(
@@ -290,6 +303,8 @@ class World:
             )
             self.versions[number] = version
             new.append(version)
+        if new and moment.act.meddler is None:
+            new[-1].seen = moment.after
         return tuple(new)
 
     @property
@@ -311,6 +326,18 @@ class World:
             self.lose(act)
             return None
         return self.carry_out(act)
+
+
+def _mounted_below(place: Path) -> list[bytes]:
+    """Wherever what was mounted has been moved to since; the innermost first."""
+    lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    found = [line.split()[4] for line in lines]
+    inside = [where for where in found if where.startswith(os.fsencode(place) + b"/")]
+    return [re.sub(rb"\\(\d{3})", _octal, where) for where in reversed(inside)]
+
+
+def _octal(found: re.Match[bytes]) -> bytes:
+    return bytes([int(found[1], 8)])
 
 
 OF_THE_STORE = ("gc", "fsck", "rebuild", "store", "app", "doctor", "stats")
