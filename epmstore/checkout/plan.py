@@ -239,6 +239,7 @@ _UNSTORED = "what it holds now is in no version"
 _SECRET_NOW = "secret: what it holds now is stored nowhere"
 NEVER_STORED = "secret: its content is never stored"
 PURGED = "its content was purged"
+_IGNORED = "it is ignored by the rules of today: `epmstore app set KEY --no-ignore PATTERN`"
 _NO_CONTENT = "only its metadata was recorded"
 _NOBODYS = "no change or release had put it there"
 _FIELDS = ("mode", "uid", "gid", "xattrs")
@@ -326,8 +327,10 @@ class _Planner:
         entry = wanted or d.found
         path_class = d.path_class or (entry.path_class if entry is not None else "program")
         op = _op(d.found, wanted)
-        if op is None or path_class == "ignore" or is_within(d.path, self._around.ignored):
+        if op is None:
             return "untouched"
+        if path_class == "ignore" or is_within(d.path, self._around.ignored):
+            return self._judge_ignored(d, wanted)
         if is_within(d.path, self._around.unobserved.keys()):
             return self._give("refused", d.path, self._why_unobserved(d.path))
         if d.path in self._around.special:
@@ -360,6 +363,12 @@ class _Planner:
             return op
         is_secret = path_class == "secret"
         return self._give("not restored", d.path, _SECRET_NOW if is_secret else _UNSTORED)
+
+    def _judge_ignored(self, d: Difference, wanted: Entry | None) -> _Verdict:
+        """Nobody looked at what is there; who names it is told that it does not come back."""
+        if wanted is None or d.path not in self._scope:
+            return "untouched"
+        return self._give("not restored", d.path, _IGNORED)
 
     def _judge_removal(self, d: Difference, op: Op, path_class: Class, *, forced: bool) -> _Verdict:
         if path_class == "secret" and not forced:

@@ -200,3 +200,21 @@ def test_log_says_what_was_asked_for(cli: "Cli", patched: Path) -> None:
     actions = [line["action"] or line["reason"] for line in cli.ok("log", "--json").shapes[:3]]
     assert actions == ["redo", "undo", "rollback"]
     assert "redo (content of " in cli.ok("log").out
+
+
+def test_who_names_what_is_ignored_is_told_that_it_does_not_come_back(
+    cli: "Cli", recorded: Path
+) -> None:
+    cli.ok("app", "set", "crm", "--ignore", "crm.conf")
+    (recorded / "crm.conf").write_text("mine\n")
+    cli.ok("snapshot")
+    cli.ok("checkout", "0")
+    for words in (("checkout", "0", "crm.conf"), ("checkout", "0", "crm.conf", "--dry-run")):
+        found = cli(*words)
+        assert found.code == 3 and "crm.conf" in found.err and "--no-ignore" in found.err
+    assert (recorded / "crm.conf").read_text() == "mine\n"
+    cli.ok("app", "set", "crm", "--no-ignore", "crm.conf")  # as it says
+    cli.ok("checkout", "0", "crm.conf")
+    assert (recorded / "crm.conf").read_text() == "port = 1\n"
+    cli.ok("undo")
+    assert (recorded / "crm.conf").read_text() == "mine\n"
