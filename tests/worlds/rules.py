@@ -51,7 +51,7 @@ def nothing_lost(world: World, now: Moment) -> Iterator[str]:
         return  # somebody else was at it, too
     had = {}
     for path, seen in now.before.items():
-        if seen.kind == "file":
+        if seen.kind == "file" and not _is_ours(world, path):
             had[seen.content] = path
     gone = (set(had) | now.owed) - contents(now.after)
     if now.is_cut:

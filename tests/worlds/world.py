@@ -269,7 +269,7 @@ class World:
     def _noted(self, moment: Moment) -> Moment:
         act, answer = moment.act, moment.answer
         if moment.is_cut:
-            self.owed |= contents(moment.before) - contents(moment.after)
+            self.owed |= contents(moment.before) - contents(self.of_users(moment.after))
             self.is_cut = True
             return moment
         self.is_cut = self.is_cut and answer.code not in (0, 1, 3)
@@ -310,6 +310,14 @@ class World:
     @property
     def newest(self) -> Version | None:
         return self.versions[max(self.versions)] if self.versions else None
+
+    def of_users(self, found: Look) -> Look:
+        """Without what has a name like ours and no user made."""
+        return {
+            path: seen
+            for path, seen in found.items()
+            if not path.startswith(OURS) or path.split(b"/")[0] in self.made
+        }
 
     def classes(self, path: bytes) -> set[str]:
         """Of a path under the rules of each version, and now."""
