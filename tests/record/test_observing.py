@@ -96,7 +96,9 @@ def test_a_path_that_a_catalog_may_not_hold_does_not_spoil_the_history(place: Pl
     assert place.names() == names
 
 
-@pytest.mark.parametrize("code, hint", [(errno.EACCES, "run it as root"), (errno.EIO, "mount it")])
+@pytest.mark.parametrize(
+    "code, hint", [(errno.EACCES, "run it as root"), (errno.EIO, "the file system says so")]
+)
 def test_a_root_that_cannot_be_opened_says_what_helps(
     place: Place, monkeypatch: pytest.MonkeyPatch, code: int, hint: str
 ) -> None:
