@@ -26,6 +26,7 @@ from epmstore.errors import (
     NotRestorableError,
     RootError,
 )
+from epmstore.limits import OURS
 from epmstore.relpath import RelPath, split
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.holders import Holder, holders
@@ -144,7 +145,9 @@ def _check_folders(root_fd: int, steps: Sequence[Step]) -> list[str]:
         for folder in sorted({"", *(split(step.path)[0] for step in steps)}, key=os.fsencode):
             try:
                 fd = folders.open(folder)
-            except OSError:
+            except OSError as error:
+                if error.errno in OURS:
+                    raise
                 continue  # the plan is about to make it
             if os.fstat(fd).st_dev != device:
                 raise RootError(f"{folder!r} is on another file system than the root")
@@ -175,7 +178,9 @@ def _check_files(
                 identity = _identity(parent, name, step)
                 if identity is not None and _is_protected(parent, name):
                     protected.append(step.path)
-            except OSError:
+            except OSError as error:
+                if error.errno in OURS:
+                    raise
                 continue
             if identity is not None and step.op != "set":
                 identities[identity] = step.path

@@ -22,6 +22,7 @@ from epmstore.checkout.found import kind_of
 from epmstore.checkout.plan import Seen, Step
 from epmstore.checkout.stage import Refused
 from epmstore.digest import identify_stream
+from epmstore.limits import OURS
 from epmstore.progress import SILENT, Progress
 from epmstore.relpath import ROOT, RelPath, split
 from epmstore.scan.apply import apply_link_metadata, apply_metadata
@@ -396,7 +397,9 @@ def _sync_entry(folders: FolderCache, path: RelPath) -> None:
     folder, name = split(path)
     try:
         fd = fsio.open_file(name, folders.open(folder))
-    except OSError:
+    except OSError as error:
+        if error.errno in OURS:  # it says nothing of the file, which would go without its sync
+            raise
         return  # not ours to read
     try:
         if kind_of(os.fstat(fd)) != "special":  # it took the name, and has nothing to sync

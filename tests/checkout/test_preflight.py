@@ -22,7 +22,9 @@ from epmstore.errors import (
     NotRestorableError,
     RootError,
 )
+from epmstore.limits import OURS
 from epmstore.relpath import RelPath
+from epmstore.scan.folders import FolderCache
 from epmstore.scan.mounts import FilesystemInfo
 from epmstore.tree import Entry
 
@@ -237,3 +239,18 @@ def test_a_folder_that_one_may_not_write_to(root: Path, check: Check) -> None:
     finally:
         os.seteuid(0)
     assert caught.value.data["path"] == "d"
+
+
+@pytest.mark.parametrize("code", OURS)
+def test_a_limit_of_ours_is_no_fact_about_a_path(
+    check: Check, root: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Out of descriptors is not "the folder is not there": what is not looked at is not checked."""
+
+    def refuse(cache: FolderCache, path: str) -> int:
+        raise OSError(code, os.strerror(code))
+
+    (root / "a").write_bytes(b"old")
+    monkeypatch.setattr(FolderCache, "open", refuse)
+    with pytest.raises(OSError, match=os.strerror(code)):
+        check(put("a"))
