@@ -407,8 +407,7 @@ def diff(session: Session, key: str, range: str, paths: tuple[str, ...], exit_co
         what = f"  ({', '.join(change.fields)})" if change.change == "modified" else ""
         session.out.line(f"{session.out.paint(letter, colour)} {name(change.path)}{what}")
     if session.json:
-        unseen: dict[str, list[str]] = {"skipped": [], "unstable": [], "unobserved": []}
-        ends = {"from": one, "to": two, "clean": not changes, **unseen}
+        ends = {"from": one, "to": two, "clean": not changes}
         session.out.shape({"type": "summary", "app": key, **ends, **counts})
     else:
         totals = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
