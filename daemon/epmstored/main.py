@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pathspec
 
+import epmstore.care.restore
 import epmstore.workspace.care
 import epmstore.workspace.catalogs
 import epmstore.workspace.vendors
@@ -30,6 +31,7 @@ from epmstored.service import Service
 from epmstored.watching import chooser
 
 FIRST_NEEDED_LATER = (
+    epmstore.care.restore,
     epmstore.workspace.care,
     epmstore.workspace.catalogs,
     epmstore.workspace.vendors,
