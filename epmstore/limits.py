@@ -67,6 +67,29 @@ def allow_as_before(process: int) -> None:
         return
 
 
+OWNER = 0o700
+_umask = -1
+"""What this process was started with, if it has set another since; -1 is "the same" to `Popen`."""
+
+
+def keep_own_rights() -> None:
+    """Let the umask take nothing from the owner of what this process makes, which it has to open
+    again: for where a program begins. To others it allows no more than before.
+    """
+    global _umask
+    before = os.umask(0o077)
+    os.umask(before & ~OWNER)
+    if before & OWNER:
+        _umask = before
+    elif before != _umask & ~OWNER:  # else it is the one that was set here
+        _umask = -1
+
+
+def umask_as_before() -> int:
+    """The umask that a program of somebody else is started with, as `Popen` takes it."""
+    return _umask
+
+
 def is_out_of_descriptors() -> bool:
     """Whether this process, or the host, has no descriptor left now."""
     try:

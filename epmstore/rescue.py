@@ -1007,6 +1007,7 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     options = parser().parse_args(arguments)
+    os.umask(os.umask(0o077) & 0o077)  # what is made here has to be opened again by its owner
     try:
         check_owner(options.store, options.owner)
         code: int = options.run(options)

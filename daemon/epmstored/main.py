@@ -46,6 +46,7 @@ def main(args: list[str] | None = None) -> int:
     """Run until a signal; the exit code."""
     options = _parser().parse_args(args)
     limits.raise_descriptors()
+    limits.keep_own_rights()
     keep_little()
     try:
         asyncio.run(_service(options.store).run())

@@ -76,6 +76,7 @@ class Commands:
                 cwd="/",
                 env={**_environment(), **environment},
                 start_new_session=True,
+                umask=limits.umask_as_before(),
             )
         limits.allow_as_before(process.pid)
         assert process.stdout is not None, "it is a pipe"

@@ -73,13 +73,16 @@ def make_stage(root_fd: int, name: str) -> int:
     fsio.sync_directory(root_fd)
     fd = fsio.open_directory(name, root_fd)
     found = os.fstat(fd)
-    if found.st_uid != os.geteuid() or found.st_mode & 0o777 != fsio.PRIVATE or os.listdir(fd):
+    has_more = found.st_mode & 0o777 & ~fsio.PRIVATE
+    if found.st_uid != os.geteuid() or has_more or os.listdir(fd):
         os.close(fd)
         raise ChangedError(
             f"somebody took the name of the staging folder, {name!r}, in the moment it was made",
             hint="nothing was changed; see who may write to the root",
             path=name,
         )
+    if found.st_mode & 0o777 != fsio.PRIVATE:  # an umask, or an ACL of the root, took some away
+        fsio.set_mode(fd, fsio.PRIVATE)
     return fd
 
 

@@ -29,6 +29,7 @@ def run(args: list[str]) -> int:
     """The exit code of one command line."""
     prepare_streams()
     limits.raise_descriptors()
+    limits.keep_own_rights()
     gc.set_threshold(*COLLECT)
     session = Session()
     try:

@@ -328,7 +328,7 @@ def run_command(command: Sequence[str]) -> int:
     Ctrl-C is the command's: it gets the signal, too, and what it leaves behind is to be recorded.
     """
     with _interrupts_ignored():
-        process = subprocess.Popen(command)
+        process = subprocess.Popen(command, umask=limits.umask_as_before())
         limits.allow_as_before(process.pid)
         status = process.wait()
     return status if status >= 0 else 128 - status
