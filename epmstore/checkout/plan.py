@@ -242,6 +242,7 @@ PURGED = "its content was purged"
 _IGNORED = "it is ignored by the rules of today: `epmstore app set KEY --no-ignore PATTERN`"
 _NO_CONTENT = "only its metadata was recorded"
 _NOBODYS = "no change or release had put it there"
+EDITED = "configuration that was edited by hand"
 _FIELDS = ("mode", "uid", "gid", "xattrs")
 
 _Verdict: TypeAlias = Op | Literal["kept", "refused", "not restored", "untouched"]
@@ -343,7 +344,7 @@ class _Planner:
         if is_state and d.found is None and d.path not in self._around.looked:
             return self._give("not restored", d.path, _UNSTORED)
         if path_class == "config" and self._is_edited(d) and not forced:
-            return self._give("kept", d.path, "configuration that was edited by hand")
+            return self._give("kept", d.path, EDITED)
         if wanted is None:
             return self._judge_removal(d, op, path_class, forced=forced)
         if not self._has_folder(d.path):

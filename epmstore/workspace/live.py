@@ -198,9 +198,11 @@ class Live(History):
             return None
         with self._store.lock_app(self.app.uuid, wait=wait), open_root(self.app) as root:
             applied = Applier(self._recorder, root, self._progress).recover()
+            # before the application is started: what it writes then is no part of the question
+            look = None if applied is None else self._recorder.status(root)
             hooks = self._pay(root, what)
-        if applied is not None:
-            return recovered_result(self.app.key, applied, hooks or ())
+        if applied is not None and look is not None:
+            return recovered_result(self.app.key, applied, look, hooks or ())
         if hooks is None:
             return None
         head = self.versions()[-1].version

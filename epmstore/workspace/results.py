@@ -5,9 +5,15 @@ from collections.abc import Iterator, Sequence
 from epmstore.catalog.hooks import HookRun
 from epmstore.catalog.model import Counts, Tally
 from epmstore.checkout.apply import Applied
+from epmstore.checkout.found import ABSENT, CHANGED
+from epmstore.checkout.plan import EDITED, Named, is_within
 from epmstore.checkout.run import CheckoutAction, Done
+from epmstore.record.recorder import Look
 from epmstore.record.result import Result
 from epmstore.record.unseen import unseen
+from epmstore.relpath import sort_paths
+
+CAME = "it came while the checkout was interrupted"
 
 
 def done_result(
@@ -47,10 +53,15 @@ def done_result(
     )
 
 
-def recovered_result(key: str, applied: Applied, hooks: Sequence[HookRun] = ()) -> Result:
-    """Of an interrupted checkout that was finished."""
-    tally = _tally(applied)
+def recovered_result(
+    key: str, applied: Applied, look: Look, hooks: Sequence[HookRun] = ()
+) -> Result:
+    """Of an interrupted checkout that was finished. The `look` is at the root as that has left it:
+    the plan is as old as the interruption, and knows nothing of what was done since outside it.
+    """
+    tally, gaps = _tally(applied), unseen(look)
     counts = tally.counts
+    kept, changed = _since(applied, look)
     return Result(
         app=key,
         action="recover",
@@ -63,12 +74,35 @@ def recovered_result(key: str, applied: Applied, hooks: Sequence[HookRun] = ()) 
         removed=counts.removed,
         folders=tally.folders,
         times=tally.times,
-        kept=tuple(applied.kept.items()),
-        not_restored=tuple(_missed(applied)),
-        verified=applied.verified,
+        kept=(*applied.kept.items(), *kept),
+        skipped=gaps.skipped,
+        unstable=gaps.unstable,
+        unobserved=gaps.unobserved,
+        not_restored=(*_missed(applied), *(f"{path}: {why}" for path, why in changed)),
+        verified=applied.verified and not changed,
         undo=f"epmstore undo --app {key}",
         hooks=tuple(hooks),
     )
+
+
+def _since(applied: Applied, look: Look) -> tuple[list[Named], list[Named]]:
+    """(what came, or was edited as configuration is; what is not any more as it was recorded), of
+    what the version of a checkout says nothing of, though a content is said to be brought back.
+    """
+    changes, scope = look.changes, applied.version.scope
+    told = {*applied.kept, *applied.missed}
+    pairs = [*changes.modified, *([] if changes.root_change is None else [changes.root_change])]
+    edited = {old.path for old, _ in pairs if old.path_class == "config"}
+    kept = [(entry.path, CAME) for entry in changes.added]
+    kept += [(path, EDITED) for path in sort_paths(edited)]
+    changed = [(old.path, CHANGED) for old, _ in pairs if old.path not in edited]
+    changed += [(entry.path, ABSENT) for entry in changes.removed]
+
+    def news(named: list[Named]) -> list[Named]:
+        asked = [one for one in named if scope is None or is_within(one[0], scope)]
+        return [one for one in asked if one[0] not in told]
+
+    return news(kept), news(changed)
 
 
 def _tally(applied: Applied) -> Tally:

@@ -7,7 +7,7 @@ what they had is in a version, and nothing has changed since the last version.
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,7 @@ from tests.checkout.bench import (
     clear,
     faults,
 )
+from tests.mounts import tmpfs
 
 OLD: Nodes = {
     "a": File(b"1"),
@@ -318,3 +319,80 @@ def test_an_owner_that_cannot_be_had_is_not_in_the_version(
             result = bench.live.checkout("0")
         assert result.not_restored == ("a: mtime",)
         assert bench.is_clean()
+
+
+def edited(at: Path) -> None:
+    at.write_bytes(b"mine")
+
+
+def moded(at: Path) -> None:
+    at.chmod(0o640)
+
+
+OUTSIDE: Nodes = {"d/x": File(b"one"), "d/y": File(b"one"), "etc/conf": File(b"one")}
+
+
+@pytest.fixture
+def half_done(tmp_path: Path) -> Iterator[Bench]:
+    """A checkout of version 0 that was killed once it had switched; what is in OUTSIDE was no
+    part of its plan.
+    """
+    with Bench(tmp_path, config=("etc/**",)) as bench:
+        bench.recorded({"a": File(b"old"), **OUTSIDE})
+        bench.recorded({"a": File(b"new"), **OUTSIDE})
+        with faults(dying("fsyncdir", "switching")), pytest.raises(Killed):
+            bench.live.checkout("0", exact=True)
+        yield bench
+
+
+def recovered(bench: Bench) -> Result:
+    result = bench.live.recover()
+    assert result is not None
+    return result
+
+
+@pytest.mark.parametrize("act", [edited, moded, remove, fifo, folder, link])
+def test_what_was_done_outside_the_plan_before_recovery_is_named(
+    half_done: Bench, act: Callable[[Path], None]
+) -> None:
+    act(half_done.root / "d/x")
+    result = recovered(half_done)
+    assert [one.partition(": ")[0] for one in result.not_restored] == ["d/x"]
+    assert (result.incomplete, result.verified) == (True, False)
+    assert not half_done.is_clean(), "status says it, too"
+
+
+def test_the_root_itself_belongs_to_what_was_to_be_restored(half_done: Bench) -> None:
+    half_done.root.chmod(0o711)
+    assert [one.partition(": ")[0] for one in recovered(half_done).not_restored] == ["."]
+
+
+def test_what_came_before_recovery_and_edited_configuration_are_kept(half_done: Bench) -> None:
+    build(half_done.root, {"new/file": File(b"mine")})
+    edited(half_done.root / "etc/conf")
+    result = recovered(half_done)
+    assert {path for path, _ in result.kept} == {"new", "new/file", "etc/conf"}
+    assert (result.not_restored, result.verified) == ((), True)
+
+
+def test_recovery_claims_nothing_outside_what_was_asked_for(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.recorded({"a": File(b"old"), **OUTSIDE})
+        bench.recorded({"a": File(b"new"), **OUTSIDE})
+        with faults(dying("fsyncdir", "switching")), pytest.raises(Killed):
+            bench.live.checkout("0", [RelPath("a")])
+        edited(bench.root / "d/x")
+        result = recovered(bench)
+        assert (result.not_restored, result.kept, result.verified) == ((), (), True)
+
+
+@pytest.mark.root
+def test_what_is_mounted_over_a_folder_before_recovery_is_named(half_done: Bench) -> None:
+    (half_done.root / "d").rename(half_done.base / "aside")
+    with tmpfs(half_done.root / "d", "size=1m"):
+        result = recovered(half_done)
+        assert [one.path for one in result.unobserved] == ["d"]
+        assert result.incomplete
+    (half_done.root / "d").rmdir()
+    (half_done.base / "aside").rename(half_done.root / "d")
+    assert half_done.is_clean()
