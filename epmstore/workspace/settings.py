@@ -95,7 +95,7 @@ def read_trusted(path: Path) -> bytes | None:
             hint=f"{error.hint or 'chown it to root or yourself'}, then look at what it says",
             file=str(path),
         ) from None
-    with os.fdopen(fd, "rb") as file:
+    try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             raise UsageError(f"{path} is not a regular file", file=str(path))
@@ -105,4 +105,7 @@ def read_trusted(path: Path) -> bytes | None:
                 hint=f"chown it to root or yourself, and chmod go-w {path}",
                 file=str(path),
             )
-        return read_up_to(file, path, LIMIT)
+        with os.fdopen(fd, "rb", closefd=False) as file:  # a folder would have none
+            return read_up_to(file, path, LIMIT)
+    finally:
+        os.close(fd)
