@@ -154,7 +154,7 @@ class Judge:
             path_class=path_class,
             safe=None if found is None else _safety(found, path_class, safe),
             below_state=self._rules.is_below_state(path),
-            holds=self._holds(found, wanted, path_class, pairs),
+            holds=self._holds(found, wanted, pairs),
         )
 
     def _class_of(self, path: RelPath, entry: Entry) -> Class:
@@ -167,14 +167,13 @@ class Judge:
         return path_class
 
     def _holds(
-        self,
-        found: Entry | None,
-        wanted: Entry | None,
-        path_class: Class,
-        pairs: Container[RelPath],
+        self, found: Entry | None, wanted: Entry | None, pairs: Container[RelPath]
     ) -> tuple[RelPath, ...]:
-        """What is in a folder of class state that is to go, and is no entry."""
-        if found is None or found.kind != "directory" or path_class != "state":
+        """What is in a folder that is to go, and does not go with it: all in one of class state,
+        a socket or FIFO of that class, and what else no look and no rule asks for. Only the folder
+        itself can tell, as it will when it is to be removed.
+        """
+        if found is None or found.kind != "directory":
             return ()
         if wanted is not None and wanted.kind == "directory":
             return ()

@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import socket
 import sqlite3
+import stat
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -262,3 +264,49 @@ def assert_forbidden(tmp_path: Path) -> None:
         os.setegid(0)
     assert {"a: owner", "c: owner, mode"} <= set(told)
     assert sorted(result.not_restored) == sorted(told)
+
+
+def a_socket(at: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        os.chdir(at.parent)  # a socket's path is short
+        made.bind(at.name)
+
+
+def a_fifo(at: Path) -> None:
+    os.mkfifo(at)
+
+
+def a_device(at: Path) -> None:
+    os.mknod(at, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+
+
+@pytest.mark.parametrize(
+    ("make", "patterns"),
+    [
+        (a_fifo, []),
+        (a_fifo, ["--state", "own"]),
+        (a_fifo, ["--ignore", "own"]),
+        (a_socket, ["--state", "own"]),
+        pytest.param(a_device, ["--state", "own"], marks=pytest.mark.root),
+        (Path.touch, ["--state", "own"]),
+        (Path.mkdir, ["--state", "own/"]),
+    ],
+)
+def test_a_folder_that_keeps_what_is_in_it_is_foretold(
+    cli: "Cli", crm: Path, make: Callable[[Path], None], patterns: list[str]
+) -> None:
+    """Of every kind and class: it may be no entry, and in no list of what a look saw."""
+    if patterns:
+        cli.ok("app", "set", "crm", *patterns)
+    cli.ok("snapshot")
+    (crm / "made").mkdir()
+    (crm / "made" / "file").touch()
+    cli.ok("snapshot", "-m", "made")
+    make(crm / "made" / "own")
+    act = ["checkout", "0", "--json"]
+    dry, real = cli(*act, "--dry-run"), cli(*act, "--yes")
+    assert end(dry) == end(real)
+    told, done = dry.shapes[0], real.shapes[0]
+    assert sorted(told["kept"]) == sorted(done["kept"])
+    assert (crm / "made").exists()
+    assert "made" in told["kept"]
