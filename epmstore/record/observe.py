@@ -57,7 +57,8 @@ class Observation(msgspec.Struct, frozen=True):
     """One look at a root. `candidates` are those that nobody was fed with. `listings` are the
     stats, packed for comparing, of the folders in which they differ from the cached ones.
 
-    `gone` entries were removed; `left` ones are outside of what the rules now look at. `same_as`
+    `gone` entries were removed; `left` ones are outside of what the rules now look at; `missing`
+    ones were not found, but too little was seen to say that they are gone. `same_as`
     says of hard links what their first path is. `vanished_folders` have rows in the cache and are
     no more. `cold` says that there was no cache to compare with.
     """
@@ -65,6 +66,7 @@ class Observation(msgspec.Struct, frozen=True):
     candidates: list[Candidate]
     gone: list[Entry]
     left: list[Entry]
+    missing: list[Entry]
     listings: dict[str, bytes]
     same_as: dict[RelPath, RelPath]
     skipped: list[Problem]
@@ -120,17 +122,18 @@ class Observer:
         if recorded and only is None:
             found.add(self._relinked(look, same_as))
             found.look_up()
-        gone, left = self._departed(look, whole=only is None) if recorded else ([], [])
+        lost = self._departed(look, whole=only is None) if recorded else _Lost()
         return Observation(
             found.candidates,
-            gone,
-            left,
+            lost.gone,
+            lost.left,
+            lost.missing,
             look.listings,
             same_as,
             look.skipped,
             [self._judge_mount(one) if recorded else one for one in look.unobserved],
             look.ignored,
-            look.vanished_folders([*gone, *left], whole=only is None),
+            look.vanished_folders([*lost.gone, *lost.left], whole=only is None),
             look.files,
             cached is None,
         )
@@ -205,8 +208,8 @@ class Observer:
         assert found != "ignore", "what is ignored is not in a listing"
         return found
 
-    def _departed(self, look: "_Look", *, whole: bool) -> tuple[list[Entry], list[Entry]]:
-        """(gone, left) among the recorded entries."""
+    def _departed(self, look: "_Look", *, whole: bool) -> "_Lost":
+        """The recorded entries that were not found."""
         lost: dict[RelPath, Entry] = {}
         for folder, names in look.gone.items():
             if names == ():
@@ -216,14 +219,16 @@ class Observer:
             for name in recorded if names is None else names:
                 if name in recorded and name not in present:
                     self._add_with_children(recorded[name], lost)
+        replaced: dict[RelPath, Entry] = {}
         for path in look.replaced_folders:
-            lost.update((entry.path, entry) for entry in self._entries.live_below(self._app, path))
+            below = self._entries.live_below(self._app, path)
+            replaced.update((entry.path, entry) for entry in below)
         if whole and look.cold:
             for folder in self._entries.live_folders(self._app):
                 if folder not in look.visited:
                     inside = self._entries.live_folder(self._app, folder)
                     lost.update((entry.path, entry) for entry in inside.values())
-        return look.sort_out(lost.values())
+        return look.sort_out(lost.values(), replaced)
 
     def _add_with_children(self, entry: Entry, lost: dict[RelPath, Entry]) -> None:
         lost[entry.path] = entry
@@ -279,6 +284,14 @@ class _Stat(msgspec.Struct, frozen=True, gc=False):
     st_blocks: int
     st_mtime_ns: int
     st_ctime_ns: int
+
+
+class _Lost(msgspec.Struct):
+    """Recorded entries that were not found, as an Observation has them."""
+
+    gone: list[Entry] = []
+    left: list[Entry] = []
+    missing: list[Entry] = []
 
 
 class _Look:
@@ -387,18 +400,21 @@ class _Look:
             return [f for f in folders if f not in self.visited and not self._is_unseen(f)]
         return [entry.path for entry in lost if entry.kind == "directory"]
 
-    def sort_out(self, lost: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
-        """(gone, left): what was not seen is neither."""
-        gone: list[Entry] = []
-        left: list[Entry] = []
+    def sort_out(self, lost: Iterable[Entry], replaced: Mapping[RelPath, Entry]) -> _Lost:
+        """What was not seen has neither gone nor left. What is `replaced` was below a folder whose
+        name something else was seen to have: so it cannot be there.
+        """
+        found = _Lost()
         outside = {str(path) for path in self.ignored}
-        for entry in lost:
-            above = [*parents(entry.path), entry.path]
+        for path, entry in ({one.path: one for one in lost} | dict(replaced)).items():
+            above = [*parents(path), path]
             if not outside.isdisjoint(above) or not self._states.isdisjoint(above[:-1]):
-                left.append(entry)
-            elif not self._is_unseen(entry.path):
-                gone.append(entry)
-        return gone, left
+                found.left.append(entry)
+            elif path in replaced or not self._is_unseen(path):
+                found.gone.append(entry)
+            else:
+                found.missing.append(entry)
+        return found
 
     def _is_unseen(self, path: str) -> bool:
         hidden = {str(p.path) for p in self.unobserved} | self._unlisted

@@ -11,7 +11,7 @@ import msgspec
 
 from epmstore.record.observe import Observation
 from epmstore.relpath import ROOT, RelPath, split, to_bytes
-from epmstore.scan.compare import RACY, Settled, Stat, repack_stats, settle_stats
+from epmstore.scan.compare import RACY, Settled, Stat, repack_stats, settle_stats, with_doubtful
 from epmstore.scan.folders import FolderCache
 
 
@@ -38,7 +38,8 @@ def fresh_rows(
 
     `read` has the candidates that were not as they were listed when they were read: the stat that
     they had then, null for those that could not be read. These are looked at again next time, as is
-    everything that is not settled.
+    everything that is not settled, and what is missing: a row without it would say that the version
+    does not have it either, and nobody would ever find that it is gone.
     """
     changed: dict[str, dict[str, Stat]] = {}
     for path, stats in read.items():
@@ -50,6 +51,13 @@ def fresh_rows(
         rows[to_bytes(folder)], is_late = settle_stats(packed, changed.get(folder, {}), settled)
         if is_late:
             late.append(folder)
+    missing: dict[str, list[str]] = {}
+    for entry in found.missing:
+        folder, name = split(entry.path)
+        missing.setdefault(folder, []).append(name)
+    for folder in missing.keys() & found.listings.keys():
+        key = to_bytes(folder)
+        rows[key] = with_doubtful(rows[key], missing[folder])
     return rows, late
 
 

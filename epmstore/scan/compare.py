@@ -17,7 +17,7 @@ will be found, so it is read once more.
 import stat
 import struct
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import fsdecode, fsencode
 from typing import Protocol, TypeAlias
 from zlib import crc32
@@ -123,9 +123,13 @@ def repack_stats(
             rows.pop(name, None)
         else:
             rows[name] = _settled(_row(found), settled_ns)
-    names = sorted(rows, key=fsencode)
     first = _settled((own.st_ino, own.st_mode, 0, own.st_ctime_ns), settled_ns)
-    numbers = [*first, *(number for name in names for number in rows[name])]
+    return _pack_rows(first, rows)
+
+
+def _pack_rows(own: Row, rows: Mapping[str, Row]) -> bytes:
+    names = sorted(rows, key=fsencode)
+    numbers = [*own, *(number for name in names for number in rows[name])]
     return _COUNT.pack(len(names)) + _to_bytes(numbers) + fsencode("\0".join(names))
 
 
@@ -180,6 +184,16 @@ def doubt_share(packed: bytes, share: int, shares: int) -> bytes:
         if numbers[at + 1] >= 0 and crc32(numbers[at : at + 1].tobytes()) % shares == share:
             numbers[at + 3] = RACY
     return packed[: _COUNT.size] + numbers.tobytes() + packed[end:]
+
+
+def with_doubtful(packed: bytes, doubtful: Iterable[str]) -> bytes:
+    """One folder, packed for storing, with these names in it besides: they are looked at next time
+    whether they are found or not.
+    """
+    rows = unpack_stats(packed)
+    own = rows.pop("")
+    rows.update((name, (0, 0, 0, RACY)) for name in doubtful)
+    return _pack_rows(own, rows)
 
 
 def names_in(packed: bytes) -> list[str]:
