@@ -181,7 +181,8 @@ class Observer:
         self, look: "_Look", same_as: Mapping[RelPath, RelPath]
     ) -> dict[RelPath, _Wanted]:
         """Files whose first link is another one than is recorded. They need not have changed: it is
-        enough that a folder above the first one was moved.
+        enough that a folder above the first one was moved. Where that one was not seen, they may
+        still be links of it.
         """
         if not look.links or not (look.wanted or look.gone):
             return {}
@@ -189,7 +190,9 @@ class Observer:
         return {
             path: (found, self._class_of(path))
             for path, found in look.links
-            if path not in look.wanted and same_as.get(path) != recorded.get(path)
+            if path not in look.wanted
+            and same_as.get(path) != (first := recorded.get(path))
+            and (first is None or not look.is_unseen(first))
         }
 
     def _judge_mount(self, problem: Problem) -> Problem:
@@ -397,7 +400,7 @@ class _Look:
         """Folders that may have rows in the cache, and are no more."""
         if whole:
             folders = map(str, map(from_bytes, self._cached))
-            return [f for f in folders if f not in self.visited and not self._is_unseen(f)]
+            return [f for f in folders if f not in self.visited and not self.is_unseen(f)]
         return [entry.path for entry in lost if entry.kind == "directory"]
 
     def sort_out(self, lost: Iterable[Entry], replaced: Mapping[RelPath, Entry]) -> _Lost:
@@ -410,13 +413,13 @@ class _Look:
             above = [*parents(path), path]
             if not outside.isdisjoint(above) or not self._states.isdisjoint(above[:-1]):
                 found.left.append(entry)
-            elif path in replaced or not self._is_unseen(path):
+            elif path in replaced or not self.is_unseen(path):
                 found.gone.append(entry)
             else:
                 found.missing.append(entry)
         return found
 
-    def _is_unseen(self, path: str) -> bool:
+    def is_unseen(self, path: str) -> bool:
         hidden = {str(p.path) for p in self.unobserved} | self._unlisted
         return bool(hidden) and not hidden.isdisjoint(["", *parents(path), path])
 

@@ -5,6 +5,7 @@ of them is told and recorded then.
 import errno
 import os
 import shutil
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -184,4 +185,22 @@ def test_a_removal_is_recorded_after_a_look_at_a_root_that_never_held_still(plac
         assert (found.version, found.unstable) == (0, (".",))
         assert crm.status().removed == ["d", "d/x"]
         assert crm.snapshot().removed == 2
+        assert crm.status().clean
+
+
+@pytest.mark.parametrize("how, where", [("unreadable", "d"), ("vanished", "d"), ("hidden", "d/a")])
+def test_a_link_whose_first_name_is_not_seen_stays_one(place: Place, how: str, where: str) -> None:
+    place.write("d/a")
+    os.link(place.root / "d/a", place.root / "e")
+    os.utime(place.root / "e", ns=(0, 0))
+    time.sleep(0.02)  # the row of a link is believed when the file system's clock has moved on
+    place.snapshot()
+    place.write("f")
+    with place.open() as crm:
+        with blurred(how, {where}):
+            found = crm.snapshot()
+        assert (found.added, found.modified, found.incomplete) == (1, 0, True)
+        assert {entry.path: entry.same_as for entry in crm.ls("latest") if entry.same_as} == {
+            "e": "d/a"
+        }
         assert crm.status().clean
