@@ -188,8 +188,11 @@ def _translate(inodes: dict[int, os.stat_result]) -> None:
                     seen, dev=now.st_dev, ino=now.st_ino, ctime_ns=now.st_ctime_ns
                 )
             steps.append(msgspec.structs.replace(step, seen=seen))
+        stage = found.stage
+        if stage is not None and stage.inode in inodes:
+            stage = msgspec.structs.replace(stage, inode=inodes[stage.inode].st_ino)
         return msgspec.structs.replace(
-            found, inodes={**found.inodes, **numbers}, steps=tuple(steps)
+            found, inodes={**found.inodes, **numbers}, steps=tuple(steps), stage=stage
         )
 
     setattr(journal.Journal, "load", translated)  # noqa: B010
