@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from epmstore import fsio
-from epmstore.atomic import about, read_up_to
+from epmstore.atomic import TEMPORARY, about, read_up_to
 from epmstore.errors import ForeignError, RootError
 from epmstore.places import APPS, CONFIG, SYSTEM_CONFIG
 
@@ -263,7 +263,8 @@ def _check_inside(fd: int, store: str) -> None:
 
 def _check_files(fd: int, where: str, *, packs: bool = False) -> None:
     """What lies in a folder that only we may write. Folders of packs are judged, packs are not:
-    each content has its witness, and a pack never changes.
+    each content has its witness, and a pack never changes. A temporary is written by the process
+    that made it, and by nobody after it: it is only ever taken away.
     """
     for name in os.listdir(fd):
         try:
@@ -274,7 +275,7 @@ def _check_files(fd: int, where: str, *, packs: bool = False) -> None:
         if stat.S_ISDIR(found.st_mode):
             if packs:
                 _check_place(found, path)
-        elif name not in _ON_THEIR_OWN:
+        elif name not in _ON_THEIR_OWN and not name.startswith(TEMPORARY):
             _check_file(found, path, fd, name)
 
 

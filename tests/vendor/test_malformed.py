@@ -416,7 +416,7 @@ RAW: dict[str, tuple[Callable[[list[bytes]], bytes], int, str]] = {
     "abysmal nesting": (
         lambda lines: lines[0].replace(b'"key"', b'"x":' + b"[" * 10**6 + b"]" * 10**6 + b',"key"'),
         1,
-        "recursion|nested",
+        "recursion|nested|lists",
     ),
     "huge number": (
         lambda lines: lines[0].replace(b'"key"', b'"x":' + b"9" * 5000 + b',"key"'),
