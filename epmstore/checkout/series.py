@@ -6,6 +6,8 @@ EPMSTORE_FROM and EPMSTORE_TO, the versions whose contents are to be left and to
 
 from typing import Final, Literal, TypeAlias
 
+import msgspec
+
 from epmstore.catalog.appcat import App
 from epmstore.catalog.hooks import Command, HookName, HookRun, Hooks
 from epmstore.checkout.hooks import Ran, Runner
@@ -88,13 +90,16 @@ class Series:
             return None
         begun = self._runner.now()
         deadline = begun + (self._hooks.health_timeout or DEFAULT_HEALTH)
-        attempts = 0
+        attempts, said = 0, b""
         self._progress.begin(SAID["health"])
         while True:
             attempts += 1
             left = max(0.1, deadline - self._runner.now())
             ran = self._run("health", command, min(left, self._hooks.timeout or DEFAULT_TIMEOUT))
             left = deadline - self._runner.now()
+            if ran is not None and ran.status != 0:  # the last one may be cut off before it speaks
+                said = ran.output or said
+                ran = msgspec.structs.replace(ran, output=said)
             if ran is None or ran.status == 0 or left <= 0:
                 self._progress.end()
                 return self._keep("health", command, ran, begun, attempts)
