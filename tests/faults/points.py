@@ -32,7 +32,7 @@ from typing import Any, NamedTuple, TypeAlias
 import epmstore
 from epmstore.checkout import packages
 from epmstore.checkout.journal import Journal
-from epmstore.errors import EpmError
+from epmstore.errors import DamagedError, EpmError
 from epmstore.record import reserve
 from tests.faults.further import BIG, FURTHER
 from tests.faults.lines import Lines
@@ -100,6 +100,7 @@ class Runner:
         self._stage.take(answer["stage"])
         self._template.mkdir()
         subprocess.run(["cp", "-a", f"{self._stage.place}/.", self._template], check=True)
+        self._restore()  # what was copied is looked at once more: the calls of each point
         self.names: list[str] = self._act(LOG, Shim)["calls"]
         self.calls = len(self.names)
         self._within: list[str] = []
@@ -229,7 +230,10 @@ def journal_state(store: Path) -> str:
     found = [*(store / "journals").glob("*.journal")] if store.is_dir() else []
     if not found:
         return "none"
-    loaded = Journal(found[0]).load()
+    try:
+        loaded = Journal(found[0]).load()
+    except DamagedError:
+        return "damaged"
     return "begun" if loaded is None else loaded.state or "begun"
 
 

@@ -20,7 +20,9 @@ LOOKING = {
     "open_append",
     "open_directory",
     "open_file",
+    "open_place",
     "open_root",
+    "create_unnamed",
 }
 
 
@@ -103,6 +105,7 @@ CALLS: dict[str, tuple[str, Call]] = {
     "bind_socket": ("bind", lambda p: bind(p.fd)),
     "set_named_mode": ("chmod", lambda p: fsio.set_named_mode("file", p.fd, 0o711)),
     "set_times": ("utime", lambda p: fsio.set_times(p.file, 1)),
+    "set_opened_times": ("utime", lambda p: fsio.set_opened_times(p.file, 1)),
     "set_link_times": ("utime", lambda p: fsio.set_link_times("link", p.fd, 1)),
     "set_xattr": ("setxattr", lambda p: fsio.set_xattr(p.file, "user.new", b"value")),
     "remove_xattr": ("removexattr", lambda p: fsio.remove_xattr(p.file, "user.here")),

@@ -24,6 +24,7 @@ from epmstore.errors import (
 from epmstore.record import replay
 from epmstore.vendor import interchange
 from epmstore.vendor.releases import Releases
+from epmstore.vendor.signature import check_signature, read_key
 from epmstore.workspace import Workspace
 from tests.vendor.vendors import CRM, SERVER, Vendor
 
@@ -358,6 +359,18 @@ def test_a_signature_that_is_bad_is_an_error_and_never_none(
         with pytest.raises(BadSignatureError, match="not one of these bytes"):
             ws.catalogs.import_(path)
     assert host.latest() is None
+
+
+def test_a_signature_is_over_these_very_bytes(
+    vendor: Vendor, host: Host, tmp_path: Path, gpg: Gpg
+) -> None:
+    """Asked of the function itself: catalogs are looked at in a process of its own."""
+    path = export(vendor, tmp_path / "crm.refcat")
+    data, signature = path.read_bytes(), gpg.sign(path).read_bytes()
+    key = read_key(gpg.public())
+    assert check_signature(data, signature, [key], time.time()) == key
+    with pytest.raises(BadSignatureError, match="not one of these bytes"):
+        check_signature(data + data, signature, [key], time.time())
 
 
 def test_a_key_that_nobody_trusts_vouches_for_nothing(
