@@ -9,6 +9,7 @@ finishing twice records once.
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TypeGuard
 
 import msgspec
 
@@ -19,11 +20,11 @@ from epmstore.catalog.rootfacts import facts_of
 from epmstore.checkout.anew import Caller, intruders, with_copies
 from epmstore.checkout.found import (
     Checked,
+    as_tree,
     check,
     folders_above,
     is_any_done,
     is_as_wanted,
-    kind_of,
     linked,
     strangers,
     with_folders,
@@ -56,7 +57,7 @@ from epmstore.record.root import Root
 from epmstore.record.rows import UNKNOWN, rows_after
 from epmstore.record.shelf import Shelf
 from epmstore.record.staging import Proof
-from epmstore.relpath import ROOT, STAGE_PREFIX, RelPath, sort_paths
+from epmstore.relpath import ROOT, STAGE_PREFIX, RelPath, parents, sort_paths
 from epmstore.scan.compare import RACY, Stat
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.fsclock import TICK_NS, probe_clock
@@ -337,10 +338,17 @@ class Applier:
         if done is not None:  # what came after it is for the next look
             return read_version(done), ()
         base = {step.path: step.old for step in reversed(steps)}
-        self._record_found(header, "rescue", base, dict(rescued))
+        planned = {step.path: step.new for step in steps if _is_directory(step.new)}
+        beneath = {path for path in rescued if any(one in rescued for one in parents(path))}
+        for what, is_beneath in (("rescue", False), ("rescue-below", True)):  # each is a tree
+            part = {path: one for path, one in rescued.items() if (path in beneath) == is_beneath}
+            self._record_found(header, what, base, planned, part)
         strange = self._strange(steps, checked, base)
-        self._record_found(header, "found", base, strange)
-        outcome: Outcome = {path: (base[path], now) for path, now in checked.done.items()}
+        self._record_found(header, "found", base, planned, strange)
+        made = checked.done
+        if checked.wrong:
+            made = as_tree(made, base, planned, self._live_below)
+        outcome: Outcome = {path: (base.get(path), now) for path, now in made.items()}
         version = commit_version(
             self._store,
             app,
@@ -354,23 +362,30 @@ class Applier:
         header: Header,
         what: str,
         base: dict[RelPath, Entry | None],
-        found: dict[RelPath, Entry | None],
+        planned: Mapping[RelPath, Entry],
+        found: Mapping[RelPath, Entry | None],
     ) -> None:
         """Record what somebody else did, and bring `base` up to it. What was recorded before a
-        crash is not recorded again: what counts is what history has of these paths by then.
+        crash is not recorded again: what counts is what history has of all these paths by then.
         """
-        if not found:
+        app, txid = self._recorder.app.uuid, f"{header.txid}-{what}"
+        if not found and self._store.entries.version_of_txid(app, txid) is None:
             return
+        found = as_tree(found, base, planned, self._live_below)
         pairs: Outcome = {path: (base.get(path), entry) for path, entry in found.items()}
-        txid = f"{header.txid}-{what}"
         commit_version(
             self._store,
-            self._recorder.app.uuid,
+            app,
             lambda head: _draft(header, head, pairs, self._now(), found_as=txid),
             txid=txid,
         )
-        entries = self._store.entries.live_at(self._recorder.app.uuid, sort_paths(found))
-        base.update({path: entries.get(path) for path in found})
+        paths = sort_paths({*base, *found})
+        entries = self._store.entries.live_at(app, paths)
+        base.update({path: entries.get(path) for path in paths})
+
+    def _live_below(self, folder: RelPath) -> list[Entry]:
+        """What the newest version has below it."""
+        return self._store.entries.live_below(self._recorder.app.uuid, folder)
 
     def _strange(
         self, steps: Sequence[Step], checked: Checked, base: Mapping[RelPath, Entry | None]
@@ -392,13 +407,7 @@ class Applier:
             entry = now.get(step.path)
             if entry is not None and step.new is not None and is_as_wanted(entry, step.new):
                 del checked.wrong[step.path]
-        for path, entry in known.items():
-            found = checked.stats[path]
-            if path not in now and path not in unread:
-                now[path] = None
-            if entry is not None and entry.kind == "directory" and not _is_folder(found):
-                inside = self._store.entries.live_below(self._recorder.app.uuid, path)
-                now.update({one.path: None for one in inside if one.path not in base})
+        now |= {path: None for path in known if path not in now and path not in unread}
         return {path: entry for path, entry in now.items() if entry != base.get(path)}
 
     def _read(self, candidates: list[Candidate]) -> tuple[list[Entry], set[RelPath]]:
@@ -494,8 +503,8 @@ def _sorted_out(
     return kept, missed
 
 
-def _is_folder(found: os.stat_result | None) -> bool:
-    return found is not None and kind_of(found) == "directory"
+def _is_directory(entry: Entry | None) -> TypeGuard[Entry]:
+    return entry is not None and entry.kind == "directory"
 
 
 def _draft(

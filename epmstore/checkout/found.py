@@ -188,6 +188,32 @@ def kind_of(found: os.stat_result) -> str:
     return "symlink" if stat.S_ISLNK(found.st_mode) else "special"
 
 
+def as_tree(
+    changes: Mapping[RelPath, Entry | None],
+    base: Mapping[RelPath, Entry | None],
+    planned: Mapping[RelPath, Entry],
+    below: Callable[[RelPath], Iterable[Entry]],
+) -> dict[RelPath, Entry | None]:
+    """Changes to `base`, and those without which a version of them would be no tree: what comes
+    lies in folders, for which there are the ones that the plan made there (`planned`); where a
+    folder is none any more, all that history has `below` it goes. Pure but for `below`.
+    """
+    whole: dict[RelPath, Entry | None] = {}
+    for path, entry in changes.items():
+        for folder in map(RelPath, parents(path) if entry is not None else ()):
+            known = changes[folder] if folder in changes else base.get(folder)
+            if (known is None or known.kind != "directory") and folder in planned:
+                whole[folder] = planned[folder]
+    whole |= {path: entry for path, entry in changes.items() if path not in whole}
+    for path, entry in list(whole.items()):
+        old = base.get(path)
+        if old is None or old.kind != "directory" or (entry and entry.kind == "directory"):
+            continue
+        for inside in below(path):
+            whole[inside.path] = None
+    return whole
+
+
 # What somebody else put there.
 
 Walk = Callable[[RelPath], Iterable[Listing]]

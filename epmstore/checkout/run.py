@@ -37,7 +37,7 @@ from epmstore.checkout.sight import CLEAR, Sight, sight_of
 from epmstore.checkout.units import unit_paths
 from epmstore.clock import to_rfc3339
 from epmstore.digest import BlobInfo
-from epmstore.errors import ChangedError, DamagedError, PathNotFoundError
+from epmstore.errors import ChangedError, DamagedError, PathNotFoundError, VersionNotFoundError
 from epmstore.packed import PackedEntries
 from epmstore.progress import Progress
 from epmstore.record.changes import Changes
@@ -161,7 +161,8 @@ class Checkout:
         self, request: Request, look: Look | None = None, expected: Prepared | None = None
     ) -> Prepared:
         """What would be done now; with `expected`, of that plan. Writes nothing. Raises
-        ConflictError, PathNotFoundError, DamagedError (it could not be recorded).
+        VersionNotFoundError (nothing is recorded), ConflictError, PathNotFoundError, DamagedError
+        (it could not be recorded).
         """
         check_sound(self._store, self._app.uuid)
 
@@ -238,6 +239,11 @@ class Checkout:
         """The plan, and the look that it was made from. What `observe` gets is kept: a snapshot
         stores it. What the plan would touch and nobody stored is looked at once more.
         """
+        if not self._state.versions:
+            raise VersionNotFoundError(
+                f"nothing is recorded of {self._app.key} yet",
+                hint="record it first: epmstore snapshot",
+            )
         keep = self._state_of(request)
         for _ in range(LOOKS):
             found = observe(keep)

@@ -182,6 +182,10 @@ class _Switcher:
         if slot is None or slot.st_ino != self._inodes[number]:
             return
         found = _lstat(name, parent)
+        if found is not None and found.st_ino == slot.st_ino and not _makes_folder(step):
+            # a hard link that is there already, or a crash left both names of a rename
+            fsio.unlink(str(number), self._stage_fd)
+            return
         if found is not None and step.old is not None and step.old.kind == "directory":
             self._remove_folder(parent, name, step)
             found = _lstat(name, parent)
@@ -189,8 +193,6 @@ class _Switcher:
             return
         if found is None:
             _rename_new(str(number), self._stage_fd, name, parent)
-        elif found.st_ino == slot.st_ino and not _makes_folder(step):
-            fsio.unlink(str(number), self._stage_fd)  # a hard link that is there already
         elif _is_recorded(found):
             self._exchange(number, name, parent, step, found)
         else:

@@ -12,7 +12,7 @@ from epmstore.checkout.preflight import Terms
 from epmstore.checkout.run import Checkout, Found, Prepared, Request
 from epmstore.checkout.sight import Sight
 from epmstore.clock import from_rfc3339
-from epmstore.errors import NotFoundError, NotRestorableError
+from epmstore.errors import NotRestorableError
 from epmstore.record.recorder import Look
 from epmstore.record.result import Result
 from epmstore.record.root import Root, open_root
@@ -62,11 +62,6 @@ class Repairing(Verifying):
         """What `repair` would do now. Writes nothing. Raises as it does."""
         with open_root(self.app) as root:
             look = self._recorder.status(root)
-            if look.head.version is None:
-                raise NotFoundError(
-                    f"nothing is recorded of {self.app.key} yet",
-                    hint="record it first: epmstore snapshot",
-                )
             verified = self._verifier().verify(look, asked.release)
             request = _repair_request(verified, asked)
             prepared = self._checkout(root).plan(request, look)

@@ -28,17 +28,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scenarios, "FILES", FILES)
 
 
-OPEN = pytest.mark.xfail(
-    strict=False,
-    reason="a state of the model after an undo is judged wrong now and then; not examined",
-)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(120 + 6000 // EVERY)
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=OPEN if n == "undo" else ()) for n in SCENARIOS]
-)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_what_a_cut_leaves(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     model = Model(tmp_path, SCENARIOS[name], SEED)
     assert model.error == "" and model.log.calls

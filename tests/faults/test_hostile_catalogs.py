@@ -129,15 +129,9 @@ class Host(Planted):
         return picture(self.elsewhere), sorted(path.name for path in self.place.iterdir())
 
 
-OPEN = pytest.mark.xfail(
-    strict=False,
-    reason="a checkout of a release where nothing is recorded ends in an assertion of ours",
-)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(120 + EXAMPLES)
-@pytest.mark.parametrize("way", [pytest.param("import", marks=OPEN), "history"])
+@pytest.mark.parametrize("way", ["import", "history"])
 def test_catalogs_made_at_random_stay_inside(tmp_path: Path, way: str) -> None:
     rng, wrong, accepted = random.Random(f"{SEED}/{way}"), {}, 0
     for number in range(EXAMPLES):

@@ -10,7 +10,7 @@ from pathlib import Path
 from epmstore.workspace import Workspace
 from tests.worlds import shapes
 from tests.worlds.acts import KEY, OTHER, WRITING, Command
-from tests.worlds.looks import ROOT, look, unlike
+from tests.worlds.looks import ROOT, above, look, unlike
 from tests.worlds.model import claims_of, differing, named_by, path_of
 from tests.worlds.program import Answer, call
 from tests.worlds.rules import is_as, short, show
@@ -42,6 +42,10 @@ def readable_to_the_end(world: World, *, thoroughly: bool) -> Iterator[str]:
             yield f"ls {version.number} ends with {listed.code}: {listed.said[-300:]}"
         elif other := differing(claims_of(listed.shapes), version.claims):
             yield f"version {version.number} was otherwise in {show(*other[:5])}"
+        folders = {path for path, claim in version.claims.items() if claim.kind == "directory"}
+        stray = [path for path in version.claims if not {*above(path)} <= folders]
+        if stray:
+            yield f"version {version.number} is no tree: in no folder are {show(*stray[:5])}"
     for one in sorted(world.versions)[1:]:
         answer = world.ask("diff", f"{one - 1}..{one}")
         if answer.code != 0:
