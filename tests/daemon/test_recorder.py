@@ -4,18 +4,14 @@ import asyncio
 import errno
 import fcntl
 import os
-import shutil
 import signal
-import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from epmstore import fsio
 from epmstore.catalog.appcat import App
 from epmstore.errors import DiskFullError
 from epmstore.relpath import RelPath
@@ -31,7 +27,7 @@ from epmstored.polling import PollingWatcher
 from epmstored.report import Report
 from epmstored.state import Pause
 from epmstored.watcher import Notify
-from epmstored.watching import Watched, Watching, chooser, identity_of
+from epmstored.watching import Watched, Watching, identity_of
 from tests.daemon.fakes import RHYTHM, Host
 
 pytestmark = pytest.mark.slow
@@ -214,160 +210,6 @@ async def test_whoever_holds_the_app_goes_first(host: Host) -> None:
         host.clock.advance(5.0)
         await recorder.step()
     assert host.versions()[1:] == [("drift", "event")]
-
-
-@pytest.mark.parametrize(
-    "code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EIO, errno.EPERM]
-)
-async def test_a_root_of_which_nothing_is_known_is_not_gone(
-    host: Host, code: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nor is its watcher given up; and when it can be looked at again, everything is."""
-
-    def refuse(path: object) -> int:
-        raise OSError(code, os.strerror(code))
-
-    async with host.recorder() as recorder:
-        await recorder.step()
-        with monkeypatch.context() as patch:
-            patch.setattr(fsio, "open_root", refuse)
-            (host.root / "bin/tool").write_text("two")
-            host.clock.advance(RHYTHM.root)
-            await recorder.step()
-            state = recorder.state
-            assert state.phase == "error"
-            assert state.error and "gone" not in state.error
-            assert not host.watcher.closed
-        host.clock.advance(RHYTHM.root)
-        await host.settle(recorder)
-        assert recorder.state.phase == "watching"
-        assert recorder.state.error is None
-    assert host.versions()[-1] == ("drift", "scan")
-    assert len(host.watchers) == 1
-
-
-async def test_a_root_that_vanishes_is_gone_and_not_empty(
-    host: Host, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO", "epmstored")
-    async with host.recorder() as recorder:
-        await recorder.step()
-        host.root.rename(tmp_path / "elsewhere")
-        host.watcher.say("", root=True)
-        await host.settle(recorder)
-        state = recorder.state
-        assert state.phase == "gone"
-        assert state.error is not None
-        assert "cannot be opened" in state.error
-        assert host.watcher.closed
-        (tmp_path / "elsewhere/new").write_text("made while it was away")
-        (tmp_path / "elsewhere").rename(host.root)
-        host.clock.advance(RHYTHM.root)
-        await recorder.step()
-        assert (recorder.state.phase, recorder.state.error) == ("watching", None)
-    assert "crm: the root is there again, and watched" in caplog.messages
-    assert host.versions() == [("drift", "startup-scan"), ("drift", "scan")]
-    assert host.newest() == {"bin", "bin/tool", "new"}
-
-
-async def test_another_directory_in_the_place_of_the_root_is_not_recorded(
-    host: Host, tmp_path: Path
-) -> None:
-    async with host.recorder() as recorder:
-        await recorder.step()
-        host.root.rename(tmp_path / "elsewhere")
-        host.root.mkdir()
-        host.clock.advance(RHYTHM.root)
-        await recorder.step()
-        assert recorder.state.phase == "gone"
-        assert "was replaced" in (recorder.state.error or "")
-    assert len(host.versions()) == 1
-
-
-class Mount:
-    """A file system that comes and goes."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-        self.is_there = False
-
-    def come(self) -> None:
-        command = ["mount", "-t", "tmpfs", "none", str(self.place)]
-        if subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("needs to mount")
-        self.is_there = True
-
-    def go(self) -> None:
-        subprocess.run(["umount", "-l", self.place], check=True)
-        self.is_there = False
-
-
-@pytest.fixture
-def inside(host: Host) -> Iterator[Mount]:
-    """Within the root, where it covers a file."""
-    place = host.root / "inside"
-    place.mkdir()
-    (place / "covered").write_text("x")
-    mount = Mount(place)
-    mount.come()
-    yield mount
-    if mount.is_there:
-        mount.go()
-
-
-@pytest.mark.root
-@pytest.mark.parametrize("cross_mounts", [False, True])
-async def test_a_file_system_that_comes_or_goes_within_the_root_is_noticed(
-    host: Host, inside: Mount, *, cross_mounts: bool
-) -> None:
-    """No event tells of a mount, and of what it covered, or covers, none ever came."""
-    with Workspace.open(host.store) as workspace:
-        workspace.apps.remove("crm")
-        workspace.apps.add("crm", host.root, cross_mounts=cross_mounts)
-    async with host.recorder(chooser(host.store, host.clock, 60.0)) as recorder:
-        await recorder.step()
-        assert "inside/covered" not in host.newest()
-        inside.go()
-        host.clock.advance(RHYTHM.root)
-        await recorder.step()
-        assert "inside/covered" in host.newest()
-        inside.come()
-        (inside.place / "new").write_text("y")
-        host.clock.advance(RHYTHM.root)
-        await recorder.step()
-        assert ("inside/new" in host.newest()) == cross_mounts
-        assert ("inside/covered" in host.newest()) != cross_mounts, "not seen is not gone"
-        looks = recorder.state.counters.looks
-        host.clock.advance(RHYTHM.root)
-        await recorder.step()
-        assert recorder.state.counters.looks == looks
-        await recorder.finish()
-
-
-@pytest.mark.root
-async def test_a_version_names_what_a_file_system_covers(host: Host, inside: Mount) -> None:
-    inside.go()
-    async with host.recorder(chooser(host.store, host.clock, 60.0)) as recorder:
-        await recorder.step()
-        inside.come()
-        host.clock.advance(RHYTHM.root)
-        await recorder.step()
-        assert len(host.versions()) == 1
-        (host.root / "bin/tool").write_text("two")
-        while len(host.versions()) == 1:
-            await asyncio.sleep(0.05)
-            await host.settle(recorder)
-        assert host.unobserved() == [("inside", "mount")]
-        await recorder.finish()
-
-
-async def test_an_emptied_root_is_believed(host: Host) -> None:
-    async with host.recorder() as recorder:
-        await recorder.step()
-        shutil.rmtree(host.root / "bin")
-        host.watcher.say("")
-        await host.settle(recorder)
-    assert host.newest() == set()
 
 
 async def test_what_cannot_be_watched_is_looked_at_and_tried_again_when_asked(host: Host) -> None:
