@@ -73,6 +73,11 @@ class Point(NamedTuple):
         return Fault(how, self.at, code, self.sticky)
 
     @property
+    def is_fatal(self) -> bool:
+        """Whether the task is killed there, and before that nothing at all fails."""
+        return not self.error
+
+    @property
     def shim(self) -> type[Shim | Within]:
         return shim(self.how)
 
@@ -133,6 +138,8 @@ class Runner:
         problems = verdict.get("problems", [f"the judge died: {verdict}"])
         if "unexpected" in answer:
             problems.append(answer["unexpected"])
+        if point.is_fatal and "error" in answer:
+            problems.append(f"nothing failed, and it ended with {answer['error']}")
         name = names[point.at - 1] if point.at <= len(names) else "none"
         return {
             **point._asdict(),

@@ -239,6 +239,7 @@ BUGS: dict[str, Bug] = {
     "line before its contents": Bug("D4", contents_after_the_line, "snapshot", CUT),
     "links synced with their folder": Bug("D3", links_synced_with_their_folder, "checkout", CUT),
     "journal not synced": Bug("J6", journal_not_synced, "checkout", CUT),
+    "data not synced": Bug("D2", data_not_synced, "snapshot", "lose"),
     "files not synced": Bug("D2", files_not_synced, "checkout", "lose"),
     "contents after the line": Bug("D4", contents_after_the_line, "snapshot"),
     "removed before it is replaced": Bug("D2", removed_before_it_is_replaced, "patterns"),

@@ -104,7 +104,8 @@ class Shim:
         inode = _inode(call)
         self._written.setdefault(inode, []).append((at, len(data)))
         if self._fault.how == "lose" and inode not in self._held:
-            self._held[inode] = os.dup(fd)  # it may be closed before it is lost
+            # It may be closed before it is lost. Not `dup`, which would hold its lock on.
+            self._held[inode] = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_CLOEXEC)
 
     def _forget_synced(self, call: Call) -> None:
         if call.name == "syncfs":

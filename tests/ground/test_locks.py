@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from epmstore import locks
 from epmstore.errors import BusyError
 from epmstore.locks import SHOWN, hold
+from tests.faults.shim import Fault, Shim
 
 HOLD = """
 import sys
@@ -130,6 +132,15 @@ def test_a_shorter_name_leaves_nothing_of_a_longer_one(tmp_path: Path) -> None:
         pass
     with hold(tmp_path, "write", owner="x"):
         assert (tmp_path / "write").read_text() == f"process {os.getpid()} x\n"
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EROFS, errno.EAGAIN, errno.EINTR])
+def test_a_lock_is_held_though_its_holder_cannot_be_written_down(tmp_path: Path, code: int) -> None:
+    with Shim(Fault("fail", 1, code, sticky=True, only=frozenset({"truncate", "write"}))) as shim:
+        with hold(tmp_path, "write"):
+            assert not is_free(tmp_path)
+        assert is_free(tmp_path)
+    assert shim.hits
 
 
 def test_death_frees_the_lock(tmp_path: Path) -> None:
