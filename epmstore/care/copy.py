@@ -292,7 +292,9 @@ def _checked(source: Path, size: int) -> Iterator[bytes]:
 
 
 def _check_target(store: Store, target: Path) -> None:
-    """Raises ConflictError unless `target` is not there, empty, or a copy of this very store."""
+    """Raises ConflictError unless `target` is not there, empty, or a copy of this very store;
+    NoStoreError if a later release made that.
+    """
     inside, own = os.path.realpath(target), os.path.realpath(store.path)
     if inside == own or inside.startswith(f"{own}/") or own.startswith(f"{inside}/"):
         raise UsageError(f"{target} and the store lie within each other")
@@ -300,6 +302,9 @@ def _check_target(store: Store, target: Path) -> None:
         return
     if target.is_dir() and all(path.name.startswith(TEMPORARY) for path in target.iterdir()):
         return
+    if (target / identity.FILE).exists():
+        with contextlib.suppress(DamagedError, OSError):  # whose it is says what is next
+            identity.read(target)
     if _owner(target) != store.identity.uuid:
         raise ConflictError(
             f"{target} is no copy of this store",

@@ -96,6 +96,11 @@ _encoder = msgspec.json.Encoder()
 _envelope_decoder = msgspec.json.Decoder(Envelope)
 _version_decoder = msgspec.json.Decoder(VersionRecord)
 _sections_decoder = msgspec.json.Decoder(Sections)
+_keys_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_KNOWN: Final = {
+    key for struct in (Envelope, VersionRecord, Sections) for key in struct.__struct_encode_fields__
+}
+"""Keys of the lines of a version."""
 _fact_decoders = {name: msgspec.json.Decoder(record) for name, record in TYPES.items()}
 
 RecordT = TypeVar("RecordT", bound=Record)
@@ -191,9 +196,15 @@ def _check_readable(plain: bytes, record_type: str) -> None:
         raise UnreadableError(f"a line of type {record_type!r}", str(error)) from None
 
 
-def encode_envelope(envelope: Envelope) -> bytes:
-    """A line that says no more than where it stands: of a record that is not understood."""
-    return _object(envelope)
+def without_entries(plain: bytes, record: Decoded, before: Position) -> bytes:
+    """A line as the index keeps it: whole, but for what a version says of its paths. What is not
+    known in it stays, for a later release that knows it.
+    """
+    if not isinstance(record, VersionPart):
+        return plain
+    known = encode_line(VersionPart(record.header), before)
+    more = {key: said for key, said in _keys_decoder.decode(plain).items() if key not in _KNOWN}
+    return known[:-2] + b"," + _encoder.encode(more)[1:] + b"\n" if more else known
 
 
 def _object(*structs: msgspec.Struct) -> bytes:

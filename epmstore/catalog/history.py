@@ -31,6 +31,7 @@ from epmstore.catalog.format import (
     encode,
     open_line,
     position_behind,
+    without_entries,
 )
 from epmstore.catalog.model import (
     START,
@@ -57,12 +58,13 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Read(msgspec.Struct, frozen=True):
-    """One record as read, and the positions around it."""
+    """One record as read, and the positions around it. `kept` is its line without entries."""
 
     before: Position
     after: Position
     envelope: Envelope
     record: Decoded
+    kept: bytes
 
 
 class Tail(msgspec.Struct, frozen=True):
@@ -152,7 +154,8 @@ class CatalogFile:
             except DamagedError as error:
                 raise self._fault(error, line.before.length, end) from None
             behind = line.after
-            yield Read(line.before, line.after, envelope, record)
+            kept = without_entries(line.plain, record, line.before)
+            yield Read(line.before, line.after, envelope, record, kept)
         if sequence.missing:
             raise self._fault(TornError(sequence.missing), behind.length, end)
 

@@ -9,7 +9,7 @@ that this release does not know are ignored, and stay in the file.
 """
 
 from collections.abc import Collection
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -35,6 +35,8 @@ Reason: TypeAlias = Literal[
     "after-overflow",
     "release",
 ]
+Operation: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A[a-z]+(-[a-z]+)*\Z", max_length=32)]
+"""One lower-case word, or several with hyphens. Words that are not known are as good as others."""
 SIGHT = 1
 """What a look at a root sees of it. 0: not what has a name at the top of the root that begins with
 `.epm-`. 1: that too.
@@ -135,13 +137,13 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     `rules` are these where no version before says them of that digest, and there are any;
     `unobserved` are pairs of path and why. `tree` is the sum of the whole tree at this version (see
     tree.tree_sum), as 64 hex digits. `reckoned` is the time by what is relied upon
-    (epmstore/reckon.py), where the clock that `time` is from was in doubt. `action` is what
-    was asked for, where `reason` does not say that (`rollback`, `redo`, `apply`). `after` is the
-    release that a release follows in its line (None: the one with the number before it). A version
-    of many entries is a run of lines, `part` of `parts`, each of which repeats all of this. `sight`
-    is the number of the rules by which was looked at the root (see SIGHT). `root` is the root
-    directory itself (null: not looked at). `writing` are files that somebody had open for writing
-    when they were recorded, and wrote to a moment before: they may be half done.
+    (epmstore/reckon.py), where the clock that `time` is from was in doubt. `operation` is what
+    was asked for, where `reason` does not say that (`rollback`, `redo`; see operations.py). `after`
+    is the release that a release follows in its line (None: the one with the number before it). A
+    version of many entries is a run of lines, `part` of `parts`, each of which repeats all of this.
+    `sight` is the number of the rules by which was looked at the root (see SIGHT). `root` is the
+    root directory itself (null: not looked at). `writing` are files that somebody had open for
+    writing when they were recorded, and wrote to a moment before: they may be half done.
     """
 
     version: int
@@ -170,7 +172,7 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     reckoned: str | None = None
     after: int | None = None
     sight: int = 0
-    action: str | None = None
+    operation: Operation | None = None
     root: RootFacts | None = None
     writing: tuple[RelPath, ...] = ()
     part: int = 1

@@ -13,14 +13,13 @@ from typing import Final
 import msgspec
 
 from epmstore.catalog.model import VersionKind
+from epmstore.catalog.operations import can_be_undone, is_reversal
 from epmstore.catalog.state import CatalogState, VersionInfo
 from epmstore.clock import from_rfc3339
 from epmstore.reckon import DAY, Reckoning, credible
 
 WAIT: Final = DAY
 """So long, in reckoned time, what a policy forgot is still there."""
-UNDOABLE: Final = frozenset({"checkout", "undo", "repair"})
-"""Reasons of versions that `undo` or `redo` can reverse."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,7 +63,7 @@ def points(state: CatalogState, now: float) -> list[Point]:
     undo: dict[int, float] = {}
     times = credible([info.reckoned for info in state.versions], now)
     for info, time in zip(state.versions, times, strict=True):
-        can_undo = info.record.reason in UNDOABLE
+        can_undo = can_be_undone(info.record) or is_reversal(info.record)
         for target in (info.record.safety, info.record.from_):
             if can_undo and target is not None:
                 undo[target] = time

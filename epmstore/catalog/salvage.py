@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from epmstore import atomic, seal
-from epmstore.catalog.format import decode_line, open_line
+from epmstore.catalog.format import decode_line, open_line, without_entries
 from epmstore.catalog.history import Read
 from epmstore.catalog.model import NO_HEAD, Position, VersionPart
 from epmstore.errors import DamagedError
@@ -64,7 +64,7 @@ class Salvage:
             seq = envelope.seq
             before = Position(offset, envelope.prev, seq)
             after = Position(end, hashlib.sha256(plain).hexdigest(), seq + 1)
-            yield Read(before, after, envelope, record)
+            yield Read(before, after, envelope, record, without_entries(plain, record, before))
 
     def _compare(self, size: int, start: int) -> None:
         """Where what is left does not follow what is before it."""

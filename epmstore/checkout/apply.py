@@ -529,7 +529,7 @@ def _draft(
         txid=found_as or header.txid,
         kind="drift" if is_found else "change",
         reason="safety" if is_found else header.reason,
-        action=None if is_found or header.action == header.reason else header.action,
+        operation=None if is_found or header.action == header.reason else header.action,
         tree=f"{shifted_sum(int(head.version.tree, 16), gone=gone, come=come):064x}",
         counts=found.counts,
         folders=found.folders,

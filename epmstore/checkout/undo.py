@@ -9,11 +9,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from epmstore.catalog.operations import can_be_undone, is_reversal
 from epmstore.catalog.state import VersionInfo
 from epmstore.errors import NotFoundError, VersionNotFoundError
-
-OPERATIONS = ("checkout", "repair")
-"""Reasons of versions that an undo can reverse."""
 
 
 class Reversal(msgspec.Struct, frozen=True):
@@ -118,10 +116,10 @@ def _stacks(versions: Sequence[VersionInfo]) -> tuple[list[VersionInfo], list[Ve
     undone: list[VersionInfo] = []
     for info in versions:
         record = info.record
-        if record.reason in OPERATIONS and record.from_ is not None:
+        if can_be_undone(record):
             done.append(info)
             undone.clear()
-        elif record.reason != "undo":
+        elif not is_reversal(record):
             continue
         elif done and record.of == done[-1].record.from_:
             undone.append(done.pop())

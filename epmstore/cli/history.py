@@ -11,6 +11,7 @@ import click
 from epmstore.catalog.diff import Change
 from epmstore.catalog.hooks import show_command
 from epmstore.catalog.model import Actor
+from epmstore.catalog.operations import what_was_done
 from epmstore.catalog.state import VersionInfo
 from epmstore.cli import shapes
 from epmstore.cli.command import command
@@ -188,8 +189,8 @@ def _rows(
 
 def _row(version: VersionInfo, reasons: Mapping[int, Explanation], titles: Titles) -> Row:
     record = version.record
-    reason = record.action or REASONS.get(record.reason, record.reason)
-    text = _labels(version.labels) or reason
+    done = what_was_done(record)
+    text = _labels(version.labels) or REASONS.get(done, done)
     if record.of is not None:
         text += f" (content of {record.of})"
     if record.exit_status:

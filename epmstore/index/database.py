@@ -35,7 +35,7 @@ from epmstore.errors import (
 from epmstore.index.numbers import Numbers
 from epmstore.sqlitecopy import signature
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 VENDOR = "/refcat"
 """What the name of a vendor's catalog ends with; that of a host's is the UUID of the app alone."""
 

@@ -4,14 +4,16 @@
 
 `machine` is a hash of the machine's id: a cloned image has the same store under another machine,
 and must not go on as if it were the original. `sum` is the SHA-256 over the compact JSON of the
-other keys in their order. An unknown format is refused; unknown keys are kept.
+other keys in their order. An unknown format is refused; unknown keys are kept. `features` may be
+there, too: words for what a program has to know to work with this store. Whoever does not know one
+of them refuses the store.
 """
 
 import hashlib
 import json
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -21,6 +23,9 @@ from epmstore.errors import ConflictError, DamagedError, NoStoreError
 FILE = "FORMAT"
 FORMAT = 1
 LIMIT = 1 << 16
+FEATURES: Final[frozenset[str]] = frozenset()
+"""What a store may need that this release knows: nothing so far."""
+_NEWER: Final = "use the release of epmstore that wrote it, or a newer one"
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -43,19 +48,36 @@ def create(path: Path, machine: str) -> Identity:
 
 
 def read(path: Path) -> Identity:
-    """Raises NoStoreError (none there, or of a newer format), DamagedError."""
+    """Raises NoStoreError (none there, of a newer format, or one that needs what is not known),
+    DamagedError.
+    """
     document = _read(path)
     number = document["format"]
     if number != FORMAT:
         raise NoStoreError(
             f"the store at {path} has format {number}; this release reads format {FORMAT}",
-            hint="use the release of epmstore that wrote it, or a newer one",
+            hint=_NEWER,
             format=number,
         )
+    _check_features(document.get("features"), path)
     try:
         return msgspec.convert(document, Identity)
     except msgspec.ValidationError:
         raise _damaged(path) from None
+
+
+def _check_features(features: object, path: Path) -> None:
+    try:
+        needed = msgspec.convert(features, list[str] | None) or []
+    except msgspec.ValidationError:
+        raise _damaged(path) from None
+    unknown = sorted(set(needed) - FEATURES)
+    if unknown:
+        raise NoStoreError(
+            f"the store at {path} needs {', '.join(unknown)}, which this release does not know",
+            hint=_NEWER,
+            features=unknown,
+        )
 
 
 def check_machine(path: Path, identity: Identity, machine: str) -> None:

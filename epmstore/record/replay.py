@@ -15,9 +15,8 @@ from epmstore import fsio, sqlite
 from epmstore.atomic import directory, remove_file, retire
 from epmstore.blobs.packlog import read_groups
 from epmstore.blobs.records import load_group, open_pack
-from epmstore.catalog.format import encode_envelope, encode_line
 from epmstore.catalog.history import Read
-from epmstore.catalog.model import START, Position, UnknownRecord, VersionPart, highest_number
+from epmstore.catalog.model import START, Position, VersionPart, highest_number
 from epmstore.catalog.salvage import Salvage
 from epmstore.errors import DamagedError, NoStoreError
 from epmstore.index.entries import Record
@@ -276,12 +275,8 @@ def begin_part(store: Store, app: str, part: VersionPart) -> Callable[[], None]:
 def index_record(read: Read) -> Record:
     """What the index keeps of a record: the line without its entries."""
     record = read.record
-    if isinstance(record, UnknownRecord):
-        return Record(read.before.seq, record.type, None, encode_envelope(read.envelope))
-    if isinstance(record, VersionPart):
-        form = encode_line(VersionPart(record.header), read.before)
-        return Record(read.before.seq, "version", record.header.version, form)
-    return Record(read.before.seq, read.envelope.type, None, encode_line(record, read.before))
+    number = record.header.version if isinstance(record, VersionPart) else None
+    return Record(read.before.seq, read.envelope.type, number, read.kept)
 
 
 def _committed(store: Store, app: str) -> Position:

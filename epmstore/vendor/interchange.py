@@ -14,8 +14,14 @@ from typing import TypeAlias
 
 import msgspec
 
-from epmstore import fsio
-from epmstore.catalog.format import decode_line, position_behind, seal_line
+from epmstore import fsio, seal
+from epmstore.catalog.format import (
+    decode_line,
+    open_line,
+    position_behind,
+    seal_line,
+    without_entries,
+)
 from epmstore.catalog.history import Read
 from epmstore.catalog.model import (
     START,
@@ -326,8 +332,9 @@ def _reads(
     read: Sequence[tuple[Envelope, Decoded]],
 ) -> Iterator[Read]:
     """What the catalog would be read as."""
-    for (_, after), (envelope, record) in zip(lines, read, strict=True):
-        yield Read(before, after, envelope, record)
+    for (stored, after), (envelope, record) in zip(lines, read, strict=True):
+        plain = open_line(*seal.read(stored))
+        yield Read(before, after, envelope, record, without_entries(plain, record, before))
         before = after
 
 

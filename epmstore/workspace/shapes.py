@@ -207,7 +207,7 @@ def version(app: str, value: VersionInfo, explained: Explanation | None = None) 
         "kind": value.kind,
         "time": record.time,
         "reason": record.reason,
-        "action": record.action,
+        "operation": record.operation,
         "of": record.of,
         "label": value.label,
         "labels": list(value.labels),

@@ -1,5 +1,6 @@
 """Copies of a store."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from epmstore import fsio
 from epmstore.errors import ConflictError, DamagedError, NoStoreError, UsageError
+from epmstore.record import identity
 from epmstore.workspace import Workspace
 from tests.care.stores import DAY, Host, flip, pack_files
 
@@ -138,6 +140,23 @@ def test_an_interrupted_copy_is_no_store_and_goes_on(host: Host, tmp_path: Path)
         shutil.rmtree(copy)
         number += 3
     assert number > 60
+
+
+@pytest.mark.parametrize("later", [{"format": 2}, {"features": ["sharded"]}])
+def test_a_copy_that_a_later_release_made_is_left_alone(
+    host: Host, tmp_path: Path, later: dict[str, object]
+) -> None:
+    with host.open() as ws:
+        ws.care.copy(tmp_path / "copy")
+        file = tmp_path / "copy/FORMAT"
+        document = {**json.loads(file.read_text()), **later}
+        file.write_text(json.dumps({**document, "sum": identity._sum(document)}))
+        host.edit("bin/f1")
+        host.snapshot()
+        before = {path: path.stat() for path in (tmp_path / "copy").rglob("*")}
+        with pytest.raises(NoStoreError):
+            ws.care.copy(tmp_path / "copy")
+    assert {path: path.stat() for path in (tmp_path / "copy").rglob("*")} == before
 
 
 def test_nothing_damaged_is_copied(host: Host, tmp_path: Path) -> None:

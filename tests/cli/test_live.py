@@ -197,8 +197,9 @@ def test_log_says_what_was_asked_for(cli: "Cli", patched: Path) -> None:
     cli.ok("rollback", "--yes")
     cli.ok("undo", "--yes")
     cli.ok("redo", "--yes")
-    actions = [line["action"] or line["reason"] for line in cli.ok("log", "--json").shapes[:3]]
-    assert actions == ["redo", "undo", "rollback"]
+    lines = cli.ok("log", "--json").shapes[:3]
+    assert [one["operation"] for one in lines] == ["redo", None, "rollback"]
+    assert [one["reason"] for one in lines] == ["undo", "undo", "checkout"]
     assert "redo (content of " in cli.ok("log").out
 
 

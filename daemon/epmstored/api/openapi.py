@@ -82,7 +82,7 @@ SHAPES: dict[str, Schema] = {
     ),
     "Deviation": _shape("path:s what:s class:s release:i? since:i? time:s? window:[s]?"),
     "Version": _shape(
-        "type:s app:s version:i kind:s time:s reason:s action:s? of:i? label:s? labels:[s]"
+        "type:s app:s version:i kind:s time:s reason:s operation:s? of:i? label:s? labels:[s]"
         " remarks:[Remark] window:[s]? actor:o? added:i modified:i removed:i folders:o? times:i"
         " command:[s]? exit_status:i? writing:[s] tags:[s] pinned:b restorable:b explanation:o?"
     ),
