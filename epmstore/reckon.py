@@ -1,9 +1,11 @@
 """Reckoned time: the time that may be relied upon for what cannot be undone. Pure.
 
 A clock is believed as long as it goes on as this host does: by as much as the host was up since it
-was read last (asleep or awake), or, after a start, by no more than OFF beyond that. A clock that
-leaps is in doubt. Reckoned time then goes on by what the host was up alone; it becomes the clock's
-again when the clock is back where it should be, or has kept to its new word for GRACE.
+was read last (asleep or awake), or, after a start, forward by no more than OFF beyond that. What
+was up before a start is not known: the store may have come from another host, which this one may
+have outlived by years. A clock that leaps is in doubt. Reckoned time then goes on by what the host
+was up alone; it becomes the clock's again when the clock is back where it should be, or has kept to
+its new word for GRACE.
 
 What is lost of this costs time alone: it begins anew with the newest version that was recorded.
 """
@@ -36,12 +38,14 @@ class Reading(msgspec.Struct, frozen=True):
 
 class Doubt(msgspec.Struct, frozen=True):
     """`since` in reckoned time; `lasted`: seconds that the host was up with the clock's new word.
-    `leapt`: from a word that was believed before; else nothing was known before.
+    `leapt`: from a word that was believed before; else nothing was known before. `started`: when
+    the host was started, as a clock without a battery does until the network sets it right.
     """
 
     since: float
     lasted: float = 0.0
     leapt: bool = False
+    started: bool = False
 
 
 class Reckoning(msgspec.Struct, frozen=True):
@@ -83,20 +87,22 @@ def carry_on(old: Reckoning, now: Reading) -> Reckoning:
     """The reckoning of a later reading."""
     before = old.read
     is_same_start = now.boot == before.boot and now.uptime >= before.uptime
-    passed = now.uptime - before.uptime if is_same_start else now.uptime
+    passed = now.uptime - before.uptime if is_same_start else 0.0
     claimed = now.wall - before.wall
-    surplus = claimed - passed
     allowed = SLACK + passed * SLEWED
-    is_likely = abs(surplus) <= allowed or (not is_same_start and 0 <= surplus <= OFF)
+    latest = passed + allowed if is_same_start else now.uptime + OFF
+    is_likely = passed - allowed <= claimed <= latest
     time = old.time + (claimed if is_likely else passed)
     doubt = old.doubt
     if not is_likely:
-        doubt = Doubt(time, leapt=doubt is None or doubt.leapt)
+        leapt, started = (True, False) if doubt is None else (doubt.leapt, doubt.started)
+        doubt = Doubt(time, leapt=leapt, started=started or not is_same_start)
     elif doubt is not None:
-        doubt = Doubt(doubt.since, doubt.lasted + passed, doubt.leapt)
+        doubt = msgspec.structs.replace(doubt, lasted=doubt.lasted + passed)
     if doubt is None or doubt.lasted >= GRACE:
         return Reckoning(now.wall, now)
-    if doubt.leapt and abs(now.wall - time) <= allowed:
+    ahead = now.wall - time
+    if doubt.leapt and -allowed <= ahead <= (OFF if doubt.started else allowed):
         return Reckoning(now.wall, now)  # it is back where it should be
     return Reckoning(time, now, doubt)
 

@@ -109,6 +109,23 @@ def test_a_host_without_a_clock_of_its_own_forgets_in_the_end() -> None:
         assert host.look().doubt is None
 
 
+def test_a_host_without_a_clock_of_its_own_that_was_off_for_the_night() -> None:
+    """The time server's word is that of a clock that went on."""
+    host = Machine()
+    host.error = -host.true
+    assert host.restart(off=10 * HOUR).has_leapt
+    host.error = 0.0
+    assert host.run(60).doubt is None and host.found.sure == host.true
+
+
+def test_a_store_that_moves_between_hosts() -> None:
+    """Each has been up for longer than the other had the store, and their clocks are right."""
+    host = Machine()
+    for number in range(1, 21):
+        host.starts, host.uptime = number, host.uptime + 400 * DAY
+        assert host.run(HOUR).doubt is None and host.found.sure == host.true
+
+
 def test_a_host_that_was_off_for_a_year() -> None:
     host = Machine()
     host.restart(off=365 * DAY)
@@ -153,6 +170,7 @@ EVENTS = st.lists(
     st.one_of(
         st.tuples(st.just("run"), st.floats(1, 3 * DAY)),
         st.tuples(st.just("restart"), st.floats(0, 400 * DAY)),
+        st.tuples(st.just("move"), st.floats(0, 400 * DAY)),
         st.tuples(st.just("set"), st.sampled_from([0.0, 10 * DAY, 9e8, -START, -2 * HOUR, -60.0])),
     ),
     max_size=25,
@@ -170,6 +188,9 @@ def test_time_is_never_later_than_it_is(events: list[tuple[str, float]]) -> None
             wrong_for += amount if host.error > 0 else 0.0
         elif what == "restart":
             host.restart(amount)
+        elif what == "move":
+            host.true, host.uptime, host.starts = before + 60, amount, host.starts + 1
+            host.look()
         else:
             host.error = amount
             host.look()
