@@ -32,6 +32,9 @@ LIBRARY_BELOW = FLOORS["epmstore.cli"]  # synchronous, silent, no ambient input
 # One file that is copied to hosts without epmstore: it shares nothing, and may be longer.
 STANDALONE = "epmstore.rescue"
 
+# Ways into the house, not ground floor: the program, and what users of the library import.
+DOORS = {"epmstore.__main__": "epmstored", "epmstore.api": "epmstore.cli"}
+
 # Pairs that the floors would allow.
 FORBIDDEN = {("epmstored", "epmstore.cli"), ("epmstored", "epmstore.testing")}
 
@@ -173,9 +176,7 @@ def test_every_folder_has_a_floor() -> None:
 
 @pytest.mark.parametrize("name", sorted(modules()))
 def test_imports_go_down_only(name: str) -> None:
-    here = folder(name)
-    if name == "epmstore.__main__":  # the program's entry, not ground floor
-        here = "epmstored"
+    here = DOORS.get(name, folder(name))
     for line, target in imports(name):
         there = floor_owner(target)
         if there is None or there == here:
@@ -183,6 +184,12 @@ def test_imports_go_down_only(name: str) -> None:
         assert FLOORS[there] < FLOORS[here], f"{name}:{line} imports {target}: no lower floor"
         if name != "epmstore.__main__":
             assert (here, there) not in FORBIDDEN, f"{name}:{line} imports {target}"
+
+
+def test_nobody_inside_comes_in_by_the_door_of_users() -> None:
+    for name in modules():
+        for line, target in imports(name):
+            assert imported_module(target) != "epmstore.api", f"{name}:{line} imports {target}"
 
 
 def test_no_cycles() -> None:

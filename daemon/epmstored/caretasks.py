@@ -21,10 +21,11 @@ from epmstore.child import die_with
 from epmstore.config import CareConfig, RetentionConfig
 from epmstore.errors import BusyError, DiskFullError, EpmError, NotFoundError
 from epmstore.workspace import Workspace
+from epmstore.workspace.actor import Actor
 from epmstore.workspace.settings import SafeStores
 from epmstored.schedule import Task
 
-ACTOR: Final[dict[str, object]] = {"via": "daemon", "command": "epmstored"}
+ACTOR: Final[Actor] = {"via": "daemon", "command": "epmstored"}
 LINES: Final = 10
 """Findings of one kind that are said."""
 

@@ -12,7 +12,7 @@ import msgspec
 
 from epmstore.care.gc import freed_by
 from epmstore.care.needs import Need, committed, has_between, index_state, open_journals, read_needs
-from epmstore.catalog.model import Actor, ForgetRecord, UnforgetRecord
+from epmstore.catalog.model import ForgetRecord, RecordedActor, UnforgetRecord
 from epmstore.catalog.retention import DEFAULT, Policy, forgettable, points, reasons
 from epmstore.catalog.state import CatalogState
 from epmstore.checkout.owed import owed_file
@@ -58,7 +58,7 @@ def forget(
     *,
     dry_run: bool = False,
     measure: bool = False,
-    actor: Actor | None = None,
+    actor: RecordedActor | None = None,
     progress: Progress = SILENT,
 ) -> Forgotten:
     """Forget the versions of an app (UUID) that a policy does not keep, or exactly these; those
@@ -100,7 +100,7 @@ def unforget(
     app: str,
     versions: Sequence[int],
     *,
-    actor: Actor | None = None,
+    actor: RecordedActor | None = None,
     progress: Progress = SILENT,
 ) -> tuple[int, ...]:
     """Take a forget back; the versions that were forgotten. Raises NotRestorableError if contents

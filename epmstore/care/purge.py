@@ -23,7 +23,7 @@ from epmstore.blobs.store import PackStore
 from epmstore.care.needs import index_state, key_of, open_journals
 from epmstore.care.switch import collecting, refresh, switch_files
 from epmstore.care.tables import Tables, read_tables
-from epmstore.catalog.model import Actor, PurgeRecord
+from epmstore.catalog.model import PurgeRecord, RecordedActor
 from epmstore.clock import to_rfc3339
 from epmstore.digest import BlobInfo, Digest, Sha256, read_purges
 from epmstore.errors import (
@@ -81,7 +81,7 @@ def purge(
     path: RelPath | None = None,
     reason: str | None = None,
     dry_run: bool = False,
-    actor: Actor | None = None,
+    actor: RecordedActor | None = None,
     progress: Progress = SILENT,
 ) -> Purged:
     """Destroy contents. `path` is the one that they were asked for by.
@@ -188,7 +188,11 @@ def _versions(store: Store, app: str, span: Span) -> Iterator[int]:
 
 
 def _record(
-    store: Store, found: Purged, path: RelPath | None, reason: str | None, actor: Actor | None
+    store: Store,
+    found: Purged,
+    path: RelPath | None,
+    reason: str | None,
+    actor: RecordedActor | None,
 ) -> None:
     """One record a content in every history that names it, unless it is said already."""
     names = {info: {name for name, _ in _spans(store, info)} for info in found.contents}

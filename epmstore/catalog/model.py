@@ -41,7 +41,7 @@ SIGHT = 1
 """What a look at a root sees of it. 0: not what has a name at the top of the root that begins with
 `.epm-`. 1: that too.
 """
-Actor: TypeAlias = dict[str, object]
+RecordedActor: TypeAlias = dict[str, object]
 """Who asked, as far as it is known: `{"uid": 0, "user": "root", "via": "cli"}`."""
 
 
@@ -73,7 +73,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What all records say beside their envelope: when, and who asked."""
 
     time: str
-    actor: Actor | None = None
+    actor: RecordedActor | None = None
 
 
 class Counts(msgspec.Struct, frozen=True, gc=False):

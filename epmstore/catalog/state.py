@@ -15,7 +15,6 @@ import msgspec
 from epmstore.catalog.model import (
     AboutRecord,
     AcceptRecord,
-    Actor,
     Counts,
     Decoded,
     ForgetRecord,
@@ -25,6 +24,7 @@ from epmstore.catalog.model import (
     PinRecord,
     PurgeRecord,
     Record,
+    RecordedActor,
     RelabelRecord,
     RevokeRecord,
     SettingsRecord,
@@ -48,7 +48,7 @@ class Remark(msgspec.Struct, frozen=True):
     what: What
     text: str | None
     time: str
-    actor: Actor | None
+    actor: RecordedActor | None
 
 
 class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):

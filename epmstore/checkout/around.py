@@ -15,7 +15,7 @@ from epmstore import locks
 from epmstore.catalog.appcat import App
 from epmstore.catalog.format import decode_line
 from epmstore.catalog.hooks import HookRun, Hooks
-from epmstore.catalog.model import Actor, HoldRecord, VersionPart
+from epmstore.catalog.model import HoldRecord, RecordedActor, VersionPart
 from epmstore.checkout.hooks import Runner
 from epmstore.checkout.journal import Journal
 from epmstore.checkout.owed import Moment, Owed, moment, owed_file, seconds_left
@@ -45,7 +45,7 @@ class Around:
         app: App,
         runner: Runner,
         make: Callable[[], Checkout],
-        actor: Actor | None,
+        actor: RecordedActor | None,
         progress: Progress = SILENT,
     ) -> None:
         self._store = store

@@ -30,7 +30,7 @@ from epmstore import codec, fsio, seal
 from epmstore.atomic import directory, discard, read_file, remove_file
 from epmstore.catalog.classes import Patterns
 from epmstore.catalog.format import named
-from epmstore.catalog.model import Actor, Reason
+from epmstore.catalog.model import Reason, RecordedActor
 from epmstore.checkout.plan import Op, Seen, Step
 from epmstore.checkout.stage import Refused
 from epmstore.entryform import entry_from_form, entry_to_form
@@ -75,7 +75,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     safety: int | None
     scope: tuple[RelPath, ...] | None
     label: str | None
-    actor: Actor | None
+    actor: RecordedActor | None
     rules: str
     release: int | None = None
     unobserved: tuple[tuple[RelPath, str], ...] = ()

@@ -24,7 +24,7 @@ import msgspec
 
 from epmstore.atomic import read_file, remove_file, replace_read
 from epmstore.catalog.hooks import Hooks
-from epmstore.catalog.model import Actor
+from epmstore.catalog.model import RecordedActor
 from epmstore.clock import Clock, SystemClock
 from epmstore.errors import DamagedError
 from epmstore.record.store import Store
@@ -64,7 +64,7 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     time: str
     why: str | None = None
     allow_network: bool = False
-    actor: Actor | None = None
+    actor: RecordedActor | None = None
     release: int | None = None
 
     @property

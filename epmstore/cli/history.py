@@ -10,7 +10,7 @@ import click
 
 from epmstore.catalog.diff import Change
 from epmstore.catalog.hooks import show_command
-from epmstore.catalog.model import Actor
+from epmstore.catalog.model import RecordedActor
 from epmstore.catalog.operations import what_was_done
 from epmstore.catalog.state import VersionInfo
 from epmstore.cli import shapes
@@ -147,7 +147,7 @@ def _details(version: VersionInfo) -> Iterator[Row]:
         yield ("", local(said.time), "", f"    {SAID[said.what]}{text}{_by(said.actor)}")
 
 
-def _by(actor: Actor | None) -> str:
+def _by(actor: RecordedActor | None) -> str:
     who = (actor or {}).get("user", (actor or {}).get("uid"))
     return "" if who is None else f" by {name(str(who))}"
 

@@ -80,5 +80,6 @@ def _narrowed(shape: shapes.Shape, handle: "AppHandle", paths: "Sequence[RelPath
         if not any(one == path or one.startswith(f"{path}/") for one in told):
             handle.ls("latest", path)  # raises
     times = [one["time"] for one in lists.get("deviations", []) if one["time"]]
-    clean = shape["version"] is not None and not any(lists[key] for key in CHANGED)
+    is_whole = shape["version"] is not None and not shape["interrupted"]
+    clean = is_whole and not any(lists[key] for key in CHANGED)
     return {**shape, **lists, "clean": clean, "since": min(times, default=None)}

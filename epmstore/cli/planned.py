@@ -1,7 +1,6 @@
 """A plan, before it is carried out: shown, and asked about."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from epmstore.catalog.hooks import HOOKS, NONE, Hooks, show_command
 from epmstore.checkout.planfile import not_to_be_had, plan_to_form
@@ -10,6 +9,7 @@ from epmstore.cli.closing import counts
 from epmstore.cli.output import Output, name, size
 from epmstore.cli.session import Session
 from epmstore.cli.summary import INCOMPLETE, name_gaps, titled
+from epmstore.given import AnyPath
 from epmstore.workspace import AppHandle
 from epmstore.workspace.live import TermsGiven
 
@@ -49,7 +49,7 @@ def show_plan(out: Output, prepared: Prepared, hooks: Hooks = NONE) -> None:
 
 
 def outlook(
-    handle: AppHandle, prepared: Prepared, terms: TermsGiven, sources: Sequence[Path] = ()
+    handle: AppHandle, prepared: Prepared, terms: TermsGiven, sources: Sequence[AnyPath] = ()
 ) -> int:
     """The exit code that carrying a plan out would have, as far as it can be known. Raises what
     would keep it from being carried out.

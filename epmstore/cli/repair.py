@@ -17,6 +17,7 @@ from epmstore.cli.session import Session
 from epmstore.cli.summary import finish, titled
 from epmstore.cli.terms import config_option, exact_option, terms_of, terms_options
 from epmstore.errors import NotFoundError
+from epmstore.given import AnyVersion
 from epmstore.workspace import AppHandle, vendorshapes
 from epmstore.workspace.live import TermsGiven
 from epmstore.workspace.repairing import RepairOptions
@@ -73,14 +74,14 @@ def repair(
     return bring_to_release(session, handle, asked, terms_of(session, given))
 
 
-def _warn(session: Session, handle: AppHandle, number: int | None) -> None:
+def _warn(session: Session, handle: AppHandle, asked: AnyVersion | None) -> None:
     """What its vendor would say of a release that the root is to be brought to."""
-    if number is None:
+    if asked is None:
         return
-    release = handle.releases.get(number)
+    release = handle.find_release(asked)
     if release.revoked is not None:
         session.out.warn(f"{named(release)} is {withdrawn(release.revoked)}")
-    for one in handle.unmet(number):
+    for one in handle.unmet(release.version):
         kind = "optional: " if one.requirement.optional else ""
         session.out.warn(f"{named(release)} needs what is not there: {kind}{one.why}")
 

@@ -21,6 +21,7 @@ from epmstore.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from epmstore.workspace import AppHandle, Workspace
+    from epmstore.workspace.actor import Actor
 
 __all__ = ["STORE", "Session", "actor", "find_store", "keys_for_completion", "working_directory"]
 
@@ -173,14 +174,14 @@ class Session:
             raise DeclinedError("nothing was changed")
 
 
-def actor() -> dict[str, object]:
+def actor() -> "Actor":
     """Who asks, for the record."""
     uid = os.getuid()
     try:
         user = pwd.getpwuid(uid).pw_name
     except KeyError:
         user = None
-    found: dict[str, object] = {"uid": uid, "user": user, "via": "cli"}
+    found: Actor = {"uid": uid, "user": user, "via": "cli"}
     context = click.get_current_context(silent=True)
     if context is not None:
         found["command"] = context.command_path

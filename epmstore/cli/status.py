@@ -91,14 +91,19 @@ def _summary(shape: Shape) -> str:
         text = "clean" if shape["clean"] else _totals(shape)
         if shape.get("revoked") or shape.get("withdrawn"):
             text = f"{text}; withdrawn by its vendor"
-        text = "; ".join([text, *_marks(shape)])
+        text = "; ".join(filter(None, (text, *_marks(shape))))
     unseen = len(shape["unstable"]) + len(shape["unobserved"])
     return f"{text}; {counted(unseen, 'path')} not seen" if unseen else text
 
 
 def _marks(shape: Shape) -> list[str]:
     """What is to come, in one word each; the daemon of an older release says nothing of it."""
-    pairs = (("unfinished", "not started"), ("confirm", "to be confirmed"), ("hold", "held"))
+    pairs = (
+        ("interrupted", "interrupted"),
+        ("unfinished", "not started"),
+        ("confirm", "to be confirmed"),
+        ("hold", "held"),
+    )
     return [word for key, word in pairs if shape.get(key)]
 
 
@@ -117,6 +122,11 @@ def _undone_when(pending: Shape, key: str) -> str:
 def _aftermath(shape: Shape) -> list[str]:
     """What is still to come of its checkouts, and the command that is wanted."""
     key, lines = shape["app"], _clock(shape)
+    if shape.get("interrupted"):
+        lines.append(
+            "a checkout was interrupted, and what is there may be of both of its sides:"
+            f" epmstore recover --app {key}"
+        )
     unfinished, pending, hold = (shape.get(key) for key in ("unfinished", "confirm", "hold"))
     if unfinished:
         lines.append(
@@ -170,7 +180,7 @@ def _print(out: Output, shape: Shape) -> None:
     _print_unseen(out, shape)
     unseen = shape["unstable"] or shape["unobserved"]
     nothing = "nothing that was looked at has changed" if unseen else "nothing has changed"
-    out.line(nothing if shape["clean"] else _totals(shape))
+    out.line(_totals(shape) or nothing)
     _print_deviations(out, shape)
     _print_withdrawn(out, shape)
     for line in _aftermath(shape):

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from epmstore.atomic import read_file, remove_file, replace_read
-from epmstore.catalog.model import Actor
+from epmstore.catalog.model import RecordedActor
 from epmstore.errors import ConflictError, DamagedError, UsageError
 from epmstore.record.store import Store
 from epmstore.relpath import text_from_json, text_to_json
@@ -36,7 +36,7 @@ class OpenChange(msgspec.Struct, frozen=True):
 
     since: str
     label: str | None = None
-    actor: Actor | None = None
+    actor: RecordedActor | None = None
 
 
 class StartedRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +49,7 @@ class StartedRun(msgspec.Struct, frozen=True, kw_only=True):
     since: str | None = None
     command: tuple[str, ...] = ()
     label: str | None = None
-    actor: Actor | None = None
+    actor: RecordedActor | None = None
     exit_status: int | None = None
 
 

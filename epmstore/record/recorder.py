@@ -19,9 +19,9 @@ from epmstore.catalog.classes import Patterns, Rules
 from epmstore.catalog.format import decode_line
 from epmstore.catalog.model import (
     SIGHT,
-    Actor,
     LabelRecord,
     Reason,
+    RecordedActor,
     RootFacts,
     VersionKind,
     VersionPart,
@@ -133,7 +133,7 @@ class Recorder:
         store: Store,
         app: App,
         *,
-        actor: Actor | None = None,
+        actor: RecordedActor | None = None,
         progress: Progress = SILENT,
     ) -> None:
         self.store = store

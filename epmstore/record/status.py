@@ -11,9 +11,10 @@ from epmstore.tree import changed_fields
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """`clean` means that a snapshot now would record nothing. `metadata` are those of `modified`
-    that have the content they had. `version` and `time` are of the newest version, null before the
-    first.
+    """`clean` means that a snapshot now would record nothing, and that nothing is `interrupted`: a
+    checkout that was cut off, and is to be finished or taken back by `recover` before anything else
+    can be done. `metadata` are those of `modified` that have the content they had. `version` and
+    `time` are of the newest version, null before the first.
     """
 
     app: str
@@ -21,6 +22,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None
     time: str | None
     clean: bool
+    interrupted: bool
     files: int
     added: list[RelPath]
     modified: list[RelPath]
@@ -36,7 +38,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.unstable or self.unobserved)
 
 
-def make_status(app: str, root: str, look: Look) -> Status:
+def make_status(app: str, root: str, look: Look, *, interrupted: bool = False) -> Status:
+    """Of an application (its key), whose root was looked at."""
     changes, newest = look.changes, look.head.version
     gaps = unseen(look)
     itself = [] if changes.root_change is None else [changes.root_change]
@@ -47,7 +50,8 @@ def make_status(app: str, root: str, look: Look) -> Status:
         root=root,
         version=None if newest is None else newest.version,
         time=None if newest is None else newest.time,
-        clean=newest is not None and changes.is_empty,
+        clean=newest is not None and changes.is_empty and not interrupted,
+        interrupted=interrupted,
         files=look.found.files,
         added=paths_of(changes.added),
         modified=paths_of(new for _, new in modified),

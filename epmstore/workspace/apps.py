@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from epmstore import locks
+from epmstore import given, locks
 from epmstore.atomic import directory, retire
 from epmstore.care.needs import key_of
 from epmstore.catalog import appcat
@@ -20,6 +20,7 @@ from epmstore.catalog.hooks import Hooks, unit_of, with_hooks, with_unit
 from epmstore.catalog.model import AboutRecord
 from epmstore.clock import to_rfc3339
 from epmstore.errors import ConflictError, EpmError, RootError, UsageError
+from epmstore.given import AnyPath
 from epmstore.limits import limit_error
 from epmstore.owned import follow
 from epmstore.record import change
@@ -66,7 +67,7 @@ class Apps:
     def add(
         self,
         key: str,
-        root: Path,
+        root: AnyPath,
         *,
         ignore: Sequence[str] = (),
         state: Sequence[str] = (),
@@ -80,7 +81,7 @@ class Apps:
         A root that is a symlink is pinned to what it points to now, unless `follow` is set. Raises
         UsageError, ConflictError, RootError.
         """
-        where = self._resolved(str(root), follow=follow)
+        where = self._resolved(str(given.a_place(root)), follow=follow)
         app = App(
             uuid=uuid.uuid4().hex,
             key=key,
@@ -88,7 +89,10 @@ class Apps:
             follow=follow,
             identity=None if follow else self._identity(where),
             patterns=Patterns(
-                ignore=tuple(ignore), state=tuple(state), config=tuple(config), secret=tuple(secret)
+                ignore=given.texts(ignore, "patterns"),
+                state=given.texts(state, "patterns"),
+                config=given.texts(config, "patterns"),
+                secret=given.texts(secret, "patterns"),
             ),
             cross_mounts=cross_mounts,
             created=to_rfc3339(self._store.clock.now()),
@@ -120,7 +124,7 @@ class Apps:
         """Those of which only the history is here, in order of keys."""
         return removed_apps(self._store)
 
-    def add_again(self, name: str, root: Path | None = None) -> AddedApp:
+    def add_again(self, name: str, root: AnyPath | None = None) -> AddedApp:
         """Take up one that was removed, by key or UUID: its history goes on, with the rules that it
         had, where it was or in another root. Raises as `add`, and as `move`; AppNotFoundError.
         """
@@ -132,7 +136,8 @@ class Apps:
                 f"nobody knows where {old.key} was", hint=f"epmstore app add {name} ROOT --again"
             )
         base = msgspec.structs.replace(old, removed=None)
-        app = self._at(base, old.root if root is None else str(root), follow=old.follow)
+        where = old.root if root is None else str(given.a_place(root))
+        app = self._at(base, where, follow=old.follow)
         self._declarations.check_free(app.key)
         self._check_root(app)
         self.check_resembles(app)
@@ -143,10 +148,10 @@ class Apps:
         proposals, notes = self._advise(app)
         return AddedApp(app, proposals, notes)
 
-    def at(self, path: Path) -> App | None:
+    def at(self, path: AnyPath) -> App | None:
         """The innermost application whose root holds `path`."""
-        catalog = self._load()
-        return catalog.find_containing(str(path)) or catalog.find_containing(os.path.realpath(path))
+        catalog, text = self._load(), str(given.a_place(path))
+        return catalog.find_containing(text) or catalog.find_containing(os.path.realpath(text))
 
     def set(
         self,
@@ -168,16 +173,17 @@ class Apps:
         self._units.check(unit or "")
         patterns = old.patterns
         for name in LISTS:
-            given = list(getattr(patterns, name))
-            for pattern in (remove or {}).get(name, ()):
-                if pattern not in given:
+            chosen = list(getattr(patterns, name))
+            for pattern in given.texts((remove or {}).get(name, ()), "patterns"):
+                if pattern not in chosen:
                     raise UsageError(
                         f"{key} has no {name} pattern {pattern!r}",
                         hint=f"`epmstore app show {key}`",
                     )
-                given.remove(pattern)
-            given += [p for p in (add or {}).get(name, ()) if p not in given]
-            patterns = msgspec.structs.replace(patterns, **{name: tuple(given)})
+                chosen.remove(pattern)
+            more = given.texts((add or {}).get(name, ()), "patterns")
+            chosen += [pattern for pattern in more if pattern not in chosen]
+            patterns = msgspec.structs.replace(patterns, **{name: tuple(chosen)})
         noisy = old.noisy if patterns == old.patterns else ()
         new = msgspec.structs.replace(old, patterns=patterns, noisy=noisy)
         new = new if hooks is None else with_hooks(new, hooks)
@@ -205,14 +211,14 @@ class Apps:
         self._change(lambda cat: cat.change(new))
         return new
 
-    def move(self, key: str, root: Path) -> App:
+    def move(self, key: str, root: AnyPath) -> App:
         """The application lives elsewhere now; its UUID, history and numbers stay.
 
         Raises RootError unless the new root resembles what was recorded.
         """
         old = self.get(key)
         self._declarations.check_ours(key)
-        new = self._at(old, str(root), follow=old.follow)
+        new = self._at(old, str(given.a_place(root)), follow=old.follow)
         self._check_root(new)
         self.check_resembles(new)
         self._load().change(new)

@@ -13,6 +13,7 @@ from epmstore.blobs.store import stored_share
 from epmstore.care.needs import index_state, key_of
 from epmstore.digest import BlobInfo, Digest, Sha256, identify
 from epmstore.errors import BlobNotFoundError, CollisionError, ConflictError, UsageError
+from epmstore.given import AnyPath, a_place
 from epmstore.group import Place
 from epmstore.record.commit import store_groups
 from epmstore.record.replay import catch_up
@@ -45,7 +46,7 @@ class Blobs:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def put(self, path: Path) -> BlobInfo:
+    def put(self, path: AnyPath) -> BlobInfo:
         """Store the content of a file that holds still, unless it is stored.
 
         Raises CollisionError if another content has its SHA-1, ConflictError if it was purged,
@@ -53,7 +54,7 @@ class Blobs:
         """
         store = self._store
         with store.keep_packs(), GroupWriter(store.packs) as writer:
-            with _open(path) as stream:
+            with _open(a_place(path)) as stream:
                 info = self._give(writer, stream)
             store.blobs.check_no_collision(info)
             if info in store.contents.purged():
@@ -74,13 +75,13 @@ class Blobs:
                 raise
         return info
 
-    def get(self, digest: Digest | Sha256, path: Path) -> None:
+    def get(self, digest: Digest | Sha256, path: AnyPath) -> None:
         """Write a stored content to a new file, which is complete or not there.
 
         Raises BlobNotFoundError, CollisionError (two contents have this address), ConflictError
         (there is such a file), DamagedError, OSError.
         """
-        info = self._find(digest)
+        info, path = self._find(digest), a_place(path)
         with self._store.keep_packs(reading=True), atomic.directory(path.parent) as parent:
             name = atomic.temporary_name()
             fd = fsio.create(name, parent, 0o644)
@@ -101,10 +102,10 @@ class Blobs:
                 os.close(fd)
             fsio.sync_directory(parent)
 
-    def compare(self, digest: Digest | Sha256, path: Path) -> bool:
+    def compare(self, digest: Digest | Sha256, path: AnyPath) -> bool:
         """Whether a file has exactly this content, byte by byte. Raises as `get`, UnreadError."""
         info = self._find(digest)
-        with self._store.keep_packs(reading=True), _open(path) as stream:
+        with self._store.keep_packs(reading=True), _open(a_place(path)) as stream:
             if stream.stat.st_size != info.size:
                 return False
             pieces = stream.chunks()

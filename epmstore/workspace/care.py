@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msgspec import structs
 
+from epmstore import given
 from epmstore.care import ledger
 from epmstore.care.copy import CopyResult, copy_store
 from epmstore.care.doctor import Check, examine
@@ -17,17 +18,17 @@ from epmstore.care.gc import GcResult, collect
 from epmstore.care.heal import repair as mend
 from epmstore.care.purge import Purged, contents_of, purge
 from epmstore.care.stats import Stats, collect_stats
-from epmstore.catalog.model import Actor
+from epmstore.catalog.model import RecordedActor
 from epmstore.catalog.retention import DEFAULT, Policy
 from epmstore.clock import to_rfc3339
 from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.errors import BusyError, NotFoundError
+from epmstore.given import AnyPath, AnyVersion
 from epmstore.progress import Progress
 from epmstore.reckon import Reckoning
 from epmstore.record.reckoned import keep
 from epmstore.record.replay import rebuild
 from epmstore.record.store import Store
-from epmstore.relpath import RelPath
 from epmstore.vendor.trust import Trust
 from epmstore.workspace.apps import find_app
 from epmstore.workspace.history import History
@@ -40,7 +41,7 @@ class Care:
         self,
         store: Store,
         *,
-        actor: Actor | None,
+        actor: RecordedActor | None,
         progress: Progress,
         safe_stores: Container[Path] = (),
     ) -> None:
@@ -123,7 +124,7 @@ class Care:
         )
         return structs.replace(report, findings=(*report.findings, *found))
 
-    def drill(self, key: str, version: int | None = None) -> tuple[int, Drill]:
+    def drill(self, key: str, version: AnyVersion | None = None) -> tuple[int, Drill]:
         """Prove that a version (null: the newest that is kept) can be restored: write it into a
         scratch folder of the store and compare. (version, what came of it); what is proven is
         remembered.
@@ -133,8 +134,8 @@ class Care:
         """
         app = find_app(self._store, key)
         history = History(self._store, app)
-        chosen = _newest(history) if version is None else history.restorable(str(version))
-        done = drill(self._store, history.ls(str(chosen)), progress=self._progress)
+        chosen = _newest(history) if version is None else history.restorable(version)
+        done = drill(self._store, history.ls(chosen), progress=self._progress)
         if done.is_proven:
             ledger.prove(self._store.path, history.app.uuid, chosen, self._now())
         return chosen, done
@@ -179,7 +180,7 @@ class Care:
         self,
         contents: Collection[BlobInfo | Digest | Sha256],
         *,
-        path: RelPath | None = None,
+        path: AnyPath | None = None,
         reason: str | None = None,
         dry_run: bool = False,
     ) -> Purged:
@@ -193,18 +194,18 @@ class Care:
         return purge(
             self._store,
             contents,
-            path=path,
+            path=None if path is None else given.a_path(path),
             reason=reason,
             dry_run=dry_run,
             actor=self._actor,
             progress=self._progress,
         )
 
-    def contents_of(self, key: str, path: RelPath) -> tuple[BlobInfo, ...]:
+    def contents_of(self, key: str, path: AnyPath) -> tuple[BlobInfo, ...]:
         """All contents that a path ever had. Raises AppNotFoundError,
         PathNotFoundError.
         """
-        return contents_of(self._store, self._app(key), path)
+        return contents_of(self._store, self._app(key), given.a_path(path))
 
     def gc(self, *, dry_run: bool = False, now: bool = False) -> GcResult:
         """Free the space of what no version needs that is not forgotten. What a policy forgot
@@ -219,11 +220,12 @@ class Care:
         """
         return keep(self._store)
 
-    def copy(self, target: Path) -> CopyResult:
+    def copy(self, target: AnyPath) -> CopyResult:
         """Make a folder a copy of this store, or bring an older copy up to date. It opens as a
         store. Raises ConflictError, UsageError, DamagedError, BusyError, OSError.
         """
-        return copy_store(self._store, target.absolute(), progress=self._progress, safe=self._safe)
+        place = given.a_place(target).absolute()
+        return copy_store(self._store, place, progress=self._progress, safe=self._safe)
 
     def doctor(self) -> list[Check]:
         """Whether this host and this store are in order. Changes nothing."""

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from epmstore import given
 from epmstore.catalog.model import AboutRecord
 from epmstore.errors import ConflictError, NoStoreError
+from epmstore.given import AnyPath
 from epmstore.progress import Progress
 from epmstore.record.replay import is_behind
 from epmstore.record.store import Store
@@ -77,9 +79,9 @@ class Catalogs:
 
     def check(
         self,
-        file: Path,
+        file: AnyPath,
         *,
-        signature: Path | None = None,
+        signature: AnyPath | None = None,
         allow_unsigned: bool = False,
         signer: str | None = None,
     ) -> Incoming:
@@ -87,14 +89,15 @@ class Catalogs:
         fingerprint of who signs it from now on, if that is another than before. Raises
         BadCatalogError, TrustError and its kin, ForkError, ConflictError, OSError.
         """
-        data, signed = read_source(file), read_signature(file, signature)
+        source, place = given.a_place(file), None if signature is None else given.a_place(signature)
+        data, signed = read_source(source), read_signature(source, place)
         return self._check(data, signed, allow_unsigned=allow_unsigned, signer=signer)
 
     def import_(
         self,
-        file: Path,
+        file: AnyPath,
         *,
-        signature: Path | None = None,
+        signature: AnyPath | None = None,
         app: str | None = None,
         allow_unsigned: bool = False,
         signer: str | None = None,
@@ -110,7 +113,7 @@ class Catalogs:
 
     def clone(
         self,
-        place: Path,
+        place: AnyPath,
         key: str,
         *,
         contents: Sequence[str] = (),
@@ -119,9 +122,10 @@ class Catalogs:
         """Take a catalog over from another store, and the contents of some of its releases (`all`:
         of every one). Raises NoStoreError, AppNotFoundError, VersionNotFoundError, as `check`.
         """
-        with open_other(place, self._store, self._safe) as source:
+        chosen_texts = given.texts(contents, "releases")
+        with open_other(given.a_place(place), self._store, self._safe) as source:
             theirs = find_refcat(source, key)
-            chosen = _chosen(theirs, contents)
+            chosen = _chosen(theirs, chosen_texts)
             data = b"".join(export_lines(source, theirs))
             incoming = self._check(data, None, allow_unsigned=allow_unsigned)
             imported = self._import(incoming, str(place), None)
@@ -146,7 +150,7 @@ class Catalogs:
         """Let a public key vouch for catalogs: for all, or `only` those of some applications (keys
         or UUIDs). Raises UsageError, OSError.
         """
-        return self._trust.add(key, only)
+        return self._trust.add(key, given.texts(only, "applications"))
 
     def distrust(self, fingerprint: str) -> Key:
         """It vouches for nothing any more. Raises NotFoundError."""

@@ -13,14 +13,15 @@ from contextlib import contextmanager
 
 import msgspec
 
-from epmstore import limits
+from epmstore import given, limits
 from epmstore.catalog.appcat import App
 from epmstore.catalog.diff import Change
-from epmstore.catalog.model import Actor, LabelRecord, PinRecord, Reason, TagRecord
+from epmstore.catalog.model import LabelRecord, PinRecord, Reason, RecordedActor, TagRecord
 from epmstore.catalog.rootfacts import root_change, root_of
 from epmstore.catalog.selector import check_tag
 from epmstore.clock import to_rfc3339
-from epmstore.errors import ConflictError, EpmError, VersionNotFoundError
+from epmstore.errors import ConflictError, EpmError, UsageError, VersionNotFoundError
+from epmstore.given import AnyPath, AnyVersion
 from epmstore.locks import WAIT_SECONDS
 from epmstore.progress import Progress
 from epmstore.record import change
@@ -29,7 +30,7 @@ from epmstore.record.doubt import Share
 from epmstore.record.recorder import Intent, Look, Recorded, Recorder
 from epmstore.record.result import Action, Result
 from epmstore.record.root import open_root
-from epmstore.record.status import Status, make_status
+from epmstore.record.status import Status
 from epmstore.record.store import Store
 from epmstore.record.unseen import Unseen, unseen
 from epmstore.relpath import RelPath
@@ -46,7 +47,9 @@ BEFORE = Intent(kind="drift", reason="scan")
 class AppHandle(Releasing, Reporting, Owing):
     """One application of an open workspace."""
 
-    def __init__(self, store: Store, app: App, *, actor: Actor | None, progress: Progress) -> None:
+    def __init__(
+        self, store: Store, app: App, *, actor: RecordedActor | None, progress: Progress
+    ) -> None:
         recorder = Recorder(store, app, actor=actor, progress=progress)
         super().__init__(store, app, recorder, progress)
         self._actor = actor
@@ -54,7 +57,7 @@ class AppHandle(Releasing, Reporting, Owing):
     def status(self) -> Status:
         """What a snapshot would record now. Writes nothing. Raises RootError, DamagedError."""
         with open_root(self.app) as root:
-            return make_status(self.app.key, self.app.root, self._recorder.status(root))
+            return self._status(self._recorder.status(root))
 
     def snapshot(self, label: str | None = None) -> Result:
         """Record the root as a deliberate change. Raises RootError, BusyError, DamagedError."""
@@ -93,6 +96,7 @@ class AppHandle(Releasing, Reporting, Owing):
         says how it ended, and the next recording does that. Raises FileNotFoundError or
         PermissionError for a command that cannot be started.
         """
+        command = given.texts(command, "the words of a command")
         text = label if label is not None else _as_label(command)
         with self._store.lock_app(self.app.uuid):
             self.check_run(command, text)
@@ -106,6 +110,7 @@ class AppHandle(Releasing, Reporting, Owing):
         """What would keep a command from being run and recorded, as far as it can be known. Raises
         as `run`.
         """
+        command = given.texts(command, "the words of a command")
         change.check_label(label)
         self._check_uninterrupted()
         check_startable(command)
@@ -193,12 +198,12 @@ class AppHandle(Releasing, Reporting, Owing):
             change.end(self._store, self.app.uuid)
         return make_result(self.app, "run", recorded, exit_status=exit_status)
 
-    def diff(self, one: str, two: str, paths: Sequence[RelPath] = ()) -> list[Change]:
+    def diff(self, one: AnyVersion, two: AnyVersion, paths: Sequence[AnyPath] = ()) -> list[Change]:
         """What leads from one version to another; either may be `now`, the live root."""
         return self.diff_with_gaps(one, two, paths)[0]
 
     def diff_with_gaps(
-        self, one: str, two: str, paths: Sequence[RelPath] = ()
+        self, one: AnyVersion, two: AnyVersion, paths: Sequence[AnyPath] = ()
     ) -> tuple[list[Change], Unseen]:
         """As `diff`; also what of the live root was not seen, if one side is that."""
         if self.release(one) is not None or self.release(two) is not None:
@@ -212,20 +217,21 @@ class AppHandle(Releasing, Reporting, Owing):
         assert recorded != "now", "only one side is live here"
         look, pairs = self._live_pairs(recorded)
         newest = self.state().span()
-        self._check_scope(paths, {recorded, *(newest or ())[1:]}, map(path_of, pairs))
+        scope = given.scope(paths)
+        self._check_scope(scope, {recorded, *(newest or ())[1:]}, map(path_of, pairs))
         if first == "now":
             pairs = [(new, old) for old, new in pairs]
-        return changes_of(pairs, paths), unseen(look)
+        return changes_of(pairs, scope), unseen(look)
 
-    def pin(self, selector: str) -> int:
+    def pin(self, selector: AnyVersion) -> int:
         """Keep a version from being forgotten. Raises VersionNotFoundError."""
         return self._set_pin(selector, True)
 
-    def unpin(self, selector: str) -> int:
+    def unpin(self, selector: AnyVersion) -> int:
         """Let retention decide again. Raises VersionNotFoundError."""
         return self._set_pin(selector, False)
 
-    def tag(self, name: str, selector: str) -> int:
+    def tag(self, name: str, selector: AnyVersion) -> int:
         """Give a version a name; a name that another version has moves. Raises UsageError."""
         check_tag(name)
         version = self.version(selector)
@@ -261,7 +267,7 @@ class AppHandle(Releasing, Reporting, Owing):
         pairs = self._store.entries.changed(self.app.uuid, version, newest)
         return {path_of(pair): pair for pair in pairs}
 
-    def _set_pin(self, selector: str, pinned: bool) -> int:
+    def _set_pin(self, selector: AnyVersion, pinned: bool) -> int:
         version = self.version(selector)
         fact = PinRecord(time=self._now(), actor=self._actor, version=version, pinned=pinned)
         self._commit(fact)
@@ -313,6 +319,8 @@ def _as_label(command: Sequence[str]) -> str:
 
 def check_startable(command: Sequence[str]) -> None:
     """Raises FileNotFoundError or PermissionError, as starting it would."""
+    if not command:
+        raise UsageError("a command has one word at least")
     folders = [""] if "/" in command[0] else os.get_exec_path()
     names = [os.path.join(folder, command[0]) for folder in folders]
     if any(os.path.isfile(name) and os.access(name, os.X_OK) for name in names):

@@ -5,6 +5,7 @@ nothing.
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
+from epmstore import given
 from epmstore.catalog.appcat import App
 from epmstore.catalog.diff import Change, change
 from epmstore.catalog.fold import check_whole
@@ -23,6 +24,7 @@ from epmstore.errors import (
     UsageError,
     VersionNotFoundError,
 )
+from epmstore.given import AnyPath, AnyVersion
 from epmstore.index.entries import Position, Span
 from epmstore.record.changes import in_order
 from epmstore.record.soundness import fault_error, known_fault
@@ -65,10 +67,10 @@ class History:
         """All of them, oldest first."""
         return self.state().versions
 
-    def resolve(self, selector: str) -> Resolved:
+    def resolve(self, selector: AnyVersion) -> Resolved:
         """Raises UsageError, VersionNotFoundError; DamagedError for one that may be lost."""
         try:
-            return resolve(parse_selector(selector), self.state())
+            return resolve(parse_selector(given.a_version(selector)), self.state())
         except VersionNotFoundError as error:
             damage = self.damage()
             if damage is None:
@@ -77,7 +79,7 @@ class History:
                 f"{error.message}; {damage.message}", hint=damage.hint, **damage.data
             ) from None
 
-    def version(self, selector: str) -> int:
+    def version(self, selector: AnyVersion) -> int:
         """Like `resolve`, where the live root is no answer. Raises UsageError,
         VersionNotFoundError.
         """
@@ -86,7 +88,7 @@ class History:
             raise UsageError("`now` is the live root, and a recorded version is meant")
         return found
 
-    def restorable(self, selector: str) -> int:
+    def restorable(self, selector: AnyVersion) -> int:
         """Like `version`. Raises NotRestorableError for one whose contents were forgotten."""
         version = self.version(selector)
         info = self.state().find(version)
@@ -100,7 +102,7 @@ class History:
             )
         return version
 
-    def ls(self, selector: str, path: RelPath | None = None) -> list[Entry]:
+    def ls(self, selector: AnyVersion, path: AnyPath | None = None) -> list[Entry]:
         """The entries of a version in byte order: all, or a path and what is below it.
 
         Raises VersionNotFoundError, PathNotFoundError.
@@ -108,16 +110,17 @@ class History:
         version = self.version(selector)
         if path is None:
             return in_order(self._checked_tree(version))
-        found = in_order(self._store.entries.below(self.app.uuid, version, path))
+        top = given.a_path(path)
+        found = in_order(self._store.entries.below(self.app.uuid, version, top))
         if not found:
-            raise self._no_path(path, version)
+            raise self._no_path(top, version)
         return found
 
-    def cat(self, selector: str, path: RelPath) -> Iterator[bytes]:
+    def cat(self, selector: AnyVersion, path: AnyPath) -> Iterator[bytes]:
         """The content of a file in a version, in pieces. Raises before the first piece:
         VersionNotFoundError, PathNotFoundError, UsageError, BlobNotFoundError, DamagedError.
         """
-        version = self.version(selector)
+        version, path = self.version(selector), given.a_path(path)
         entry = self._store.entries.at(self.app.uuid, version, path)
         if entry is None:
             raise self._no_path(path, version)
@@ -146,30 +149,32 @@ class History:
             raise DamagedError(f"version {version} is not in the index", hint=REBUILD)
         return found.record
 
-    def diff(self, one: str, two: str, paths: Sequence[RelPath] = ()) -> list[Change]:
+    def diff(self, one: AnyVersion, two: AnyVersion, paths: Sequence[AnyPath] = ()) -> list[Change]:
         """What leads from one recorded version to another, in byte order of paths."""
+        scope = given.scope(paths)
         if not self._is_recorded():
             self.version(one)
         old, new = self._record(self.version(one)), self._record(self.version(two))
-        self._check_scope(paths, [old.version, new.version])
+        self._check_scope(scope, [old.version, new.version])
         pairs = [*recorded_pairs(self._store, self.app.uuid, old, new).values()]
         itself = root_change(root_of(old), root_of(new))
-        return changes_of(pairs if itself is None else [itself, *pairs], paths)
+        return changes_of(pairs if itself is None else [itself, *pairs], scope)
 
-    def history(self, path: RelPath) -> list[Span]:
+    def history(self, path: AnyPath) -> list[Span]:
         """Every state that a path was in, oldest first. Raises PathNotFoundError."""
+        path = given.a_path(path)
         found = self._store.entries.history(self.app.uuid, path) if self._is_recorded() else []
         if not found:
             raise self._never_had(path)
         return found
 
-    def versions_of(self, paths: Sequence[RelPath]) -> set[int]:
+    def versions_of(self, paths: Sequence[AnyPath]) -> set[int]:
         """The versions that changed one of these paths, or something below one.
 
         Raises PathNotFoundError for a path that no version ever had.
         """
         found: set[int] = set()
-        for path in paths:
+        for path in given.scope(paths):
             versions = set()
             if self._is_recorded():
                 versions = self._store.entries.versions_of(self.app.uuid, path)

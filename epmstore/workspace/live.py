@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Literal, TypeAlias, TypedDict, Unpack
 
+from epmstore import given
 from epmstore.catalog.appcat import App
 from epmstore.catalog.hooks import HookRun, hooks_of
 from epmstore.catalog.model import HoldRecord
@@ -27,7 +27,8 @@ from epmstore.checkout.undo import (
     undo_target,
 )
 from epmstore.clock import from_rfc3339, to_rfc3339
-from epmstore.errors import ConflictError, UsageError
+from epmstore.errors import BusyError, ConflictError, UsageError
+from epmstore.given import AnyPath, AnyVersion
 from epmstore.locks import WAIT_SECONDS
 from epmstore.progress import Progress
 from epmstore.record.commit import commit_fact
@@ -35,8 +36,8 @@ from epmstore.record.reckoned import reckon
 from epmstore.record.recorder import Look, Recorder
 from epmstore.record.result import Result
 from epmstore.record.root import Root, open_root
+from epmstore.record.status import Status, make_status
 from epmstore.record.store import Store
-from epmstore.relpath import RelPath
 from epmstore.workspace.history import History, is_within
 from epmstore.workspace.results import done_result, recovered_result
 
@@ -78,8 +79,8 @@ class Live(History):
 
     def plan(
         self,
-        selector: str,
-        paths: Sequence[RelPath] = (),
+        selector: AnyVersion,
+        paths: Sequence[AnyPath] = (),
         *,
         exact: bool = False,
         config: ConfigPolicy = "keep",
@@ -89,11 +90,13 @@ class Live(History):
         return self._plan(request)
 
     def plan_rollback(self, *, config: ConfigPolicy = "keep") -> Prepared:
+        """What `rollback` would do now. Writes nothing. Raises as `rollback`."""
         with open_root(self.app) as root:
             look = self._recorder.status(root)
             return self._checkout(root).plan(self._rollback_request(root, look, config), look)
 
     def plan_undo(self) -> Prepared:
+        """What `undo` would do now. Writes nothing. Raises as `undo`."""
         return self._plan(_reversal("undo", undo_target(self.versions())))
 
     def plan_apply(self, plan: Prepared) -> Prepared:
@@ -103,6 +106,7 @@ class Live(History):
             return self._checkout(root).plan(plan.request, expected=plan)
 
     def plan_redo(self) -> Prepared:
+        """What `redo` would do now. Writes nothing. Raises as `redo`."""
         return self._plan(_reversal("redo", redo_target(self.versions())))
 
     def check(self, plan: Prepared, **terms: Unpack[TermsGiven]) -> None:
@@ -128,8 +132,8 @@ class Live(History):
 
     def checkout(
         self,
-        selector: str,
-        paths: Sequence[RelPath] = (),
+        selector: AnyVersion,
+        paths: Sequence[AnyPath] = (),
         *,
         exact: bool = False,
         config: ConfigPolicy = "keep",
@@ -170,21 +174,25 @@ class Live(History):
         return self._carry_out(request, Terms(**terms))
 
     def export(
-        self, selector: str, target: Path, paths: Sequence[RelPath] = (), *, dry_run: bool = False
+        self,
+        selector: AnyVersion,
+        target: AnyPath,
+        paths: Sequence[AnyPath] = (),
+        *,
+        dry_run: bool = False,
     ) -> Exported:
         """A version, or some paths of it, as a folder of its own. Never looks at the live root. A
         `dry_run` says what would come of it, and writes nothing.
         """
-        version = self.restorable(selector)
-        for path in paths:
+        version, place = self.restorable(selector), given.a_place(target).absolute()
+        scope = given.scope(paths)
+        for path in scope:
             self.ls(selector, path)
         entries = self._checked_tree(version)
-        wanted = [entry for entry in entries if is_within(entry.path, paths)]
+        wanted = [entry for entry in entries if is_within(entry.path, scope)]
         with self._store.keep_packs(reading=True):
             purged = self._store.contents.purged()
-            return export(
-                target.absolute(), wanted, self._store, self._progress, purged, dry_run=dry_run
-            )
+            return export(place, wanted, self._store, self._progress, purged, dry_run=dry_run)
 
     def recover(self, *, wait: float = WAIT_SECONDS, what: Recovery = "all") -> Result | None:
         """Finish or take back an interrupted checkout, and do what is owed around it. Null if there
@@ -210,8 +218,21 @@ class Live(History):
 
     @property
     def is_interrupted(self) -> bool:
-        """Whether a journal lies there."""
+        """Whether a journal lies there: of a checkout that was cut off, or is under way."""
         return Journal(self._store.journal(self.app.uuid)).path.exists()
+
+    def _status(self, look: Look) -> Status:
+        return make_status(self.app.key, self.app.root, look, interrupted=self._is_cut_off())
+
+    def _is_cut_off(self) -> bool:
+        """Whether there is a journal that nobody is working on."""
+        if not self.is_interrupted:
+            return False
+        try:
+            with self._store.lock_app(self.app.uuid, wait=0):
+                return self.is_interrupted
+        except BusyError:
+            return False
 
     @property
     def _is_owed_from_before(self) -> bool:
@@ -236,12 +257,12 @@ class Live(History):
         return tuple(around.recover(owed, hooks=what == "all").runs)
 
     def _request(
-        self, selector: str, paths: Sequence[RelPath], *, exact: bool, config: ConfigPolicy
+        self, selector: AnyVersion, paths: Sequence[AnyPath], *, exact: bool, config: ConfigPolicy
     ) -> Request:
         return Request(
             action="checkout",
             of=self.restorable(selector),
-            scope=tuple(paths) or None,
+            scope=given.scope(paths) or None,
             exact=exact,
             config=config,
         )

@@ -6,7 +6,7 @@ import msgspec
 
 from epmstore.catalog.model import HoldRecord
 from epmstore.checkout.owed import Owed, elapsed, moment, owed_file, seconds_left
-from epmstore.clock import to_rfc3339
+from epmstore.clock import from_rfc3339, to_rfc3339
 from epmstore.errors import BusyError, DamagedError, NotFoundError
 from epmstore.reckon import Reckoning
 from epmstore.record.reckoned import reckon
@@ -122,7 +122,11 @@ class Owing(Live):
         return None if owed is None or owed.phase == "CONFIRMING" else owed
 
     def hold(self, reason: str | None = None, until: str | None = None) -> None:
-        """Keep automation from moving this application. `until` is a time in RFC 3339."""
+        """Keep automation from moving this application. `until` is a time in RFC 3339. Raises
+        UsageError for what is none.
+        """
+        if until is not None:
+            from_rfc3339(until)
         self._commit_hold(held=True, reason=reason, until=until)
 
     def unhold(self) -> None:

@@ -7,12 +7,12 @@ compared, and what is written of a release is masked (vendor/hygiene.py).
 import os
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Unpack
 
 import msgspec
 from msgspec.structs import replace
 
+from epmstore import given
 from epmstore.catalog.diff import Change
 from epmstore.catalog.selector import Selector, parse_selector
 from epmstore.checkout.plan import ConfigPolicy
@@ -22,12 +22,12 @@ from epmstore.digest import parse_digest
 from epmstore.errors import (
     BlobNotFoundError,
     NeedsError,
-    NotFoundError,
     NotRestorableError,
     PathNotFoundError,
     UsageError,
     VersionNotFoundError,
 )
+from epmstore.given import AnyPath, AnyVersion
 from epmstore.record.changes import in_order
 from epmstore.record.result import Result
 from epmstore.record.root import open_root
@@ -48,46 +48,41 @@ OUTSIDE = "the link leads out of the tree"
 class Releasing(Repairing):
     """One application, with the releases of its vendor."""
 
-    def release(self, selector: str) -> Release | None:
+    def release(self, selector: AnyVersion) -> Release | None:
         """The release that a selector names; null if it names no release at all.
 
         Raises UsageError, VersionNotFoundError.
         """
-        found = parse_selector(selector)
+        found = parse_selector(given.a_version(selector))
         if found.base != "release":
             return None
         return self.releases.get(_back(self._published(), found))
 
-    def find_release(self, text: str | int) -> Release:
+    def find_release(self, text: AnyVersion) -> Release:
         """The release that `text` names: a number, a label, `latest` ... (vendor/naming.py).
 
         Raises NotFoundError without a refcat, VersionNotFoundError, UsageError.
         """
-        releases = self._published()
-        return releases.get(releases.resolve(text))
+        return self.releases.get(self._number(text))
 
-    def _published(self) -> Releases:
-        if not self.releases.exists():
-            raise NotFoundError(
-                f"{self.app.key} has no reference catalog",
-                hint="its vendor publishes it: `epmstore catalog import FILE`",
-            )
-        return self.releases
-
-    def ls(self, selector: str, path: RelPath | None = None) -> list[Entry]:
+    def ls(self, selector: AnyVersion, path: AnyPath | None = None) -> list[Entry]:
         release = self.release(selector)
         if release is None:
             return super().ls(selector, path)
         entries = self.releases.tree(release.version)
-        found = [e for e in entries if path is None or is_within(e.path, (path,))]
-        if not found and path is not None:
-            raise self._not_released(path, release)
+        if path is None:
+            return list(entries)
+        top = given.a_path(path)
+        found = [entry for entry in entries if is_within(entry.path, (top,))]
+        if not found:
+            raise self._not_released(top, release)
         return found
 
-    def cat(self, selector: str, path: RelPath) -> Iterator[bytes]:
+    def cat(self, selector: AnyVersion, path: AnyPath) -> Iterator[bytes]:
         release = self.release(selector)
         if release is None:
             return super().cat(selector, path)
+        path = given.a_path(path)
         entry = next(iter(self.ls(selector, path)))
         if entry.path != path or entry.content is None:
             raise UsageError(f"no content is released of {path!r} (a {entry.kind})")
@@ -99,27 +94,29 @@ class Releasing(Repairing):
             )
         return self._stream(entry)
 
-    def diff_releases(self, one: str, two: str, paths: Sequence[RelPath] = ()) -> list[Change]:
+    def diff_releases(
+        self, one: AnyVersion, two: AnyVersion, paths: Sequence[AnyPath] = ()
+    ) -> list[Change]:
         """What leads from one tree to another, at least one of which is a release. Owners, times
         and attributes are compared between releases only.
         """
-        first, second = self.release(one), self.release(two)
-        if first is not None and second is not None and not paths:
+        first, second, scope = self.release(one), self.release(two), given.scope(paths)
+        if first is not None and second is not None and not scope:
             return changes_of(self.releases.changed(first.version, second.version))
         old, new = self._tree(one, first), self._tree(two, second)
-        self._check_scope(paths, (), {*old, *new})
+        self._check_scope(scope, (), {*old, *new})
         if first is not None and second is not None:
-            return changes_of(self.releases.changed(first.version, second.version), paths)
+            return changes_of(self.releases.changed(first.version, second.version), scope)
         pairs = [
             _alike(old.get(path), new.get(path), released_first=first is not None)
             for path in sort_paths({*old, *new})
         ]
-        return changes_of(pairs, paths)
+        return changes_of(pairs, scope)
 
     def plan(
         self,
-        selector: str,
-        paths: Sequence[RelPath] = (),
+        selector: AnyVersion,
+        paths: Sequence[AnyPath] = (),
         *,
         exact: bool = False,
         config: ConfigPolicy = "keep",
@@ -131,8 +128,8 @@ class Releasing(Repairing):
 
     def checkout(
         self,
-        selector: str,
-        paths: Sequence[RelPath] = (),
+        selector: AnyVersion,
+        paths: Sequence[AnyPath] = (),
         *,
         exact: bool = False,
         config: ConfigPolicy = "keep",
@@ -151,25 +148,31 @@ class Releasing(Repairing):
         self._check_needs(asked)
         return super().repair(asked, **terms)
 
-    def unmet(self, release: int) -> list[Unmet]:
+    def unmet(self, release: AnyVersion) -> list[Unmet]:
         """What a release needs and this host, as it was recorded last, does not have."""
-        requires = self.releases.get(release).requires
+        number = self._number(release)
+        requires = self.releases.get(number).requires
         if not requires:
             return []
-        tree = {entry.path: entry for entry in self.releases.tree(release)}
+        tree = {entry.path: entry for entry in self.releases.tree(number)}
         return unmet(requires, tree, StoreHost(self._store))
 
     def export(
-        self, selector: str, target: Path, paths: Sequence[RelPath] = (), *, dry_run: bool = False
+        self,
+        selector: AnyVersion,
+        target: AnyPath,
+        paths: Sequence[AnyPath] = (),
+        *,
+        dry_run: bool = False,
     ) -> Exported:
         release = self.release(selector)
         if release is None:
             return super().export(selector, target, paths, dry_run=dry_run)
-        found = self.ls(selector)
-        for path in paths:
+        found, scope = self.ls(selector), given.scope(paths)
+        for path in scope:
             if not any(is_within(entry.path, (path,)) for entry in found):
                 raise self._not_released(path, release)
-        chosen = [entry for entry in found if is_within(entry.path, paths)]
+        chosen = [entry for entry in found if is_within(entry.path, scope)]
         self._check_stored(chosen, release)
         links: set[str] = {entry.path for entry in found if entry.kind == "symlink"}
         kept = [
@@ -180,7 +183,7 @@ class Releasing(Repairing):
         wanted = {entry.path: mask(entry) for entry in chosen if entry.path not in set(kept)}
         with self._store.keep_packs(reading=True):
             done = export(
-                target.absolute(),
+                given.a_place(target).absolute(),
                 in_order(_as_mine(_with_folders(wanted)).values()),
                 self._store,
                 self._progress,
@@ -189,7 +192,7 @@ class Releasing(Repairing):
             )
         return replace(done, kept=[*done.kept, *((path, OUTSIDE) for path in kept)])
 
-    def _tree(self, selector: str, release: Release | None) -> dict[RelPath, Entry]:
+    def _tree(self, selector: AnyVersion, release: Release | None) -> dict[RelPath, Entry]:
         if release is not None:
             return {entry.path: entry for entry in self.releases.tree(release.version)}
         if self.resolve(selector) != "now":
@@ -205,8 +208,9 @@ class Releasing(Repairing):
 
     def _check_needs(self, asked: RepairOptions) -> None:
         """Raises NeedsError if a checkout of a release needs what is not there."""
-        if asked.action == "checkout" and asked.release is not None and not asked.paths:
-            self._check_release(asked.release)
+        if asked.release is None or asked.action != "checkout" or given.scope(asked.paths):
+            return
+        self._check_release(self._number(asked.release))
 
     def _check_release(self, release: int) -> None:
         found = [one for one in self.unmet(release) if not one.requirement.optional]
@@ -322,10 +326,10 @@ def _back(releases: Releases, selector: Selector) -> int:
 
 
 def _asked(
-    release: Release, paths: Sequence[RelPath], *, exact: bool, config: ConfigPolicy
+    release: Release, paths: Sequence[AnyPath], *, exact: bool, config: ConfigPolicy
 ) -> RepairOptions:
     return RepairOptions(
-        release.version, tuple(paths), exact=exact, config=config, action="checkout"
+        release.version, given.scope(paths), exact=exact, config=config, action="checkout"
     )
 
 

@@ -1,11 +1,11 @@
 """The verbs that bring a root to a release: repair, and checkout of a release."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, TypeAlias, Unpack
 
 import msgspec
 
+from epmstore import given
 from epmstore.checkout.differences import Pair
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.preflight import Terms
@@ -13,6 +13,7 @@ from epmstore.checkout.run import Checkout, Found, Prepared, Request
 from epmstore.checkout.sight import Sight
 from epmstore.clock import from_rfc3339
 from epmstore.errors import NotRestorableError
+from epmstore.given import AnyPath, AnyVersion
 from epmstore.record.recorder import Look
 from epmstore.record.result import Result
 from epmstore.record.root import Root, open_root
@@ -34,12 +35,12 @@ class RepairOptions(msgspec.Struct, frozen=True):
     are not stored are sought.
     """
 
-    release: int | None = None
-    paths: tuple[RelPath, ...] = ()
+    release: AnyVersion | None = None
+    paths: Sequence[AnyPath] = ()
     exact: bool = False
     config: ConfigPolicy = "keep"
     action: RepairAction = "repair"
-    sources: tuple[Path, ...] = ()
+    sources: Sequence[AnyPath] = ()
 
 
 class Repaired(msgspec.Struct, frozen=True):
@@ -62,7 +63,7 @@ class Repairing(Verifying):
         """What `repair` would do now. Writes nothing. Raises as it does."""
         with open_root(self.app) as root:
             look = self._recorder.status(root)
-            verified = self._verifier().verify(look, asked.release)
+            verified = self._verify(look, asked.release)
             request = _repair_request(verified, asked)
             prepared = self._checkout(root).plan(request, look)
             left = tuple(self._repair(request, look).left)
@@ -80,7 +81,8 @@ class Repairing(Verifying):
         """
         with self._locked_root() as root, self._store.keep_packs():
             look = self._recorder.status(root)
-            request = _repair_request(self._verifier().verify(look, asked.release), asked)
+            verified = self._verify(look, asked.release)
+            request = _repair_request(verified, asked)
             repair = self._repair(request, look)
             prepared = self._checkout(root).plan(request, look)
             self._check_contents(prepared, asked.sources, take=True)
@@ -89,7 +91,7 @@ class Repairing(Verifying):
         return msgspec.structs.replace(result, kept=(*result.kept, *repair.left), label=label)
 
     def check(
-        self, plan: Prepared, *, sources: Sequence[Path] = (), **terms: Unpack[TermsGiven]
+        self, plan: Prepared, *, sources: Sequence[AnyPath] = (), **terms: Unpack[TermsGiven]
     ) -> None:
         """`sources` are those of the repair that the plan is of."""
         if plan.request.release is None:
@@ -165,14 +167,15 @@ class Repairing(Verifying):
         )
 
     def _check_contents(
-        self, plan: Prepared, sources: Sequence[Path] = (), *, take: bool = False
+        self, plan: Prepared, sources: Sequence[AnyPath] = (), *, take: bool = False
     ) -> None:
         """Raises NotRestorableError if contents that a plan needs are neither stored, nor about to
         be recorded, nor in the sources, of which they are stored if we `take` them.
         """
         wanted, release = plan.plan.contents(), plan.request.release
+        places = given.several_places(sources)
         missing = set(self._store.blobs.missing(wanted)) - plan.about
-        for place in sources if missing else ():
+        for place in places if missing else ():
             if take:
                 missing -= seek_contents(self._store, missing, place, self._progress)
             else:
@@ -180,7 +183,7 @@ class Repairing(Verifying):
         if missing:
             title = self.releases.get(release or 0).title
             where = ["the store (what was released with contents, and every version)", "the root"]
-            where += map(str, sources)
+            where += map(str, places)
             raise NotRestorableError(
                 f"{len(missing)} of {len(wanted)} contents of release {title} are not to"
                 f" be had; they were sought in {', '.join(where)}",
@@ -205,7 +208,7 @@ def _repair_request(verified: Verified, asked: RepairOptions) -> Request:
     return Request(
         action=asked.action,
         release=chosen.version,
-        scope=asked.paths or None,
+        scope=given.scope(asked.paths) or None,
         exact=asked.exact,
         config=asked.config,
         label=f"release {chosen.title}",

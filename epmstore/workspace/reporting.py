@@ -7,6 +7,7 @@ from epmstore import __version__
 from epmstore.clock import to_rfc3339
 from epmstore.digest import Sha256, parse_digest
 from epmstore.errors import UsageError
+from epmstore.given import AnyVersion
 from epmstore.record.recorder import Look
 from epmstore.record.root import open_root
 from epmstore.record.store import Store
@@ -34,13 +35,13 @@ from epmstore.workspace.standing import since_of
 class Reporting(Repairing):
     """Reports on one application."""
 
-    def report(self, host: str, release: int | None = None, *, redact: bool = False) -> Form:
+    def report(self, host: str, release: AnyVersion | None = None, *, redact: bool = False) -> Form:
         """The `report` of docs/json.md. Contents are never in it. Writes nothing. Raises as
         `verify`.
         """
         with open_root(self.app) as root:
             look = self._recorder.status(root)
-        verified = self._verifier().verify(look, release)
+        verified = self._verify(look, release)
         state, releases = self.state(), self.releases
         deviations = []
         for one in verified.findings:

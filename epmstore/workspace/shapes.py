@@ -113,6 +113,7 @@ def status(
         "root": text(value.root),
         "time": value.time,
         "clean": value.clean,
+        "interrupted": value.interrupted,
         "added": paths(value.added),
         "modified": paths(value.modified),
         "removed": paths(value.removed),

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from epmstore import given
 from epmstore.catalog.appcat import check_key
 from epmstore.catalog.classes import Patterns, Rules
 from epmstore.catalog.diff import Change
@@ -20,9 +21,10 @@ from epmstore.catalog.model import AboutRecord, Counts, RelabelRecord, RevokeRec
 from epmstore.clock import to_rfc3339
 from epmstore.digest import Digest
 from epmstore.errors import AppNotFoundError, ConflictError, UsageError, VersionNotFoundError
+from epmstore.given import AnyPath, AnyVersion
 from epmstore.progress import Progress
 from epmstore.record.store import Store
-from epmstore.relpath import RelPath, from_bytes, is_relpath, to_bytes
+from epmstore.relpath import ROOT, RelPath, from_bytes, is_relpath, to_bytes
 from epmstore.tree import Entry
 from epmstore.vendor.archives import Control
 from epmstore.vendor.catalogs import (
@@ -65,8 +67,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     `below` a folder of it; or a recorded `version` (selector) of the application `app`.
     """
 
-    paths: tuple[Path, ...] = ()
-    below: RelPath | None = None
+    paths: Sequence[AnyPath] = ()
+    below: AnyPath | None = None
     app: str | None = None
     version: int | None = None
 
@@ -128,7 +130,7 @@ class Vendors:
         source: Source,
         *,
         label: str | None = None,
-        after: str | None = None,
+        after: AnyVersion | None = None,
         requires: Sequence[str] = (),
         dry_run: bool = False,
     ) -> Published:
@@ -137,15 +139,16 @@ class Vendors:
         InvalidNameError, EpmError, OSError, DamagedError; then nothing is published.
         """
         found = find_refcat(self._store, key)
-        controls = [c for path in source.paths if (c := _control_of(path)) is not None]
+        paths, below = given.several_places(source.paths), _below(source)
+        controls = [c for path in paths if (c := _control_of(path)) is not None]
         with self._store.lock_app(found.app), self._store.keep_packs():
-            about, config = _with_conffiles(_about(found), controls, source.below)
+            about, config = _with_conffiles(_about(found), controls, below)
             latest = found.latest()
             line = _line_of(found, latest, after)
             old = {} if latest is None else {e.path: e for e in found.tree(latest.version)}
             gatherer = self._gatherer(found, about, old)
             try:
-                self._gather(gatherer, source)
+                self._gather(gatherer, source, paths, below)
                 gathered = gatherer.finish()
                 draft = self._draft(
                     found.app, gathered, label or _label_of(controls), line, requires
@@ -172,51 +175,58 @@ class Vendors:
             config=config if is_new else (),
         )
 
-    def convert(self, key: str, versions: Sequence[Version], sources: Sequence[Path]) -> list[int]:
+    def convert(
+        self, key: str, versions: Sequence[Version], sources: Sequence[AnyPath]
+    ) -> list[int]:
         """Publish the versions of a founding catalog; the contents are stored here already, or are
         in the folders and archives `sources`. Raises NotFoundError if one is not; then nothing is
         published.
         """
         found = find_refcat(self._store, key)
-        return publish_founding(self._store, _about(found), versions, sources, self._progress)
+        places = given.several_places(sources)
+        return publish_founding(self._store, _about(found), versions, places, self._progress)
 
-    def tree(self, key: str, release: int) -> list[Entry]:
+    def tree(self, key: str, release: AnyVersion) -> list[Entry]:
         """A whole release in byte order of paths. Raises AppNotFoundError, VersionNotFoundError."""
-        return list(find_refcat(self._store, key).tree(release))
+        found = find_refcat(self._store, key)
+        return list(found.tree(_number(found, release)))
 
     def diff(
-        self, key: str, one: int | None, two: int, paths: Sequence[RelPath] = ()
+        self, key: str, one: AnyVersion | None, two: AnyVersion, paths: Sequence[AnyPath] = ()
     ) -> list[Change]:
         """What leads from one release (null: from nothing) to another. Raises
         VersionNotFoundError.
         """
-        found = find_refcat(self._store, key)
+        found, scope = find_refcat(self._store, key), given.scope(paths)
+        last = _number(found, two)
         if one is None:
-            return changes_of(((None, entry) for entry in found.tree(two)), paths)
-        return changes_of(found.changed(one, two), paths)
+            return changes_of(((None, entry) for entry in found.tree(last)), scope)
+        return changes_of(found.changed(_number(found, one), last), scope)
 
-    def template(self, key: str, release: int) -> dict[str, object]:
+    def template(self, key: str, release: AnyVersion) -> dict[str, object]:
         """The application template of a release. Raises VersionNotFoundError."""
         found = find_refcat(self._store, key)
-        return application_template(_about(found), found.get(release), found.tree(release))
+        number = _number(found, release)
+        return application_template(_about(found), found.get(number), found.tree(number))
 
-    def patch(self, key: str, release: int, start: int | None = None) -> dict[str, object]:
+    def patch(
+        self, key: str, release: AnyVersion, start: AnyVersion | None = None
+    ) -> dict[str, object]:
         """The patch template that leads to a release; from the one that it follows, unless `start`
         says another. Raises VersionNotFoundError.
         """
         found = find_refcat(self._store, key)
-        found.get(release)
-        if start is None:
-            start = found.lines().before(release)
-        first = None if start is None else found.get(start)
-        changes = self.diff(key, start, release)
-        return patch_template(_about(found), first, found.get(release), changes)
+        last = found.get(_number(found, release))
+        number = found.lines().before(last.version) if start is None else _number(found, start)
+        first = None if number is None else found.get(number)
+        changes = self.diff(key, number, last.version)
+        return patch_template(_about(found), first, last, changes)
 
     def revoke(
         self,
         key: str,
         *,
-        release: int | None = None,
+        release: AnyVersion | None = None,
         digest: Digest | None = None,
         reason: str = "",
         revoked: bool = True,
@@ -227,15 +237,14 @@ class Vendors:
         found = find_refcat(self._store, key)
         if (release is None) == (digest is None):
             raise UsageError("either a release or a component is withdrawn")
-        if release is not None:
-            found.get(release)
-        elif digest is not None and not found.has_component(digest):
+        number = None if release is None else _number(found, release)
+        if number is None and digest is not None and not found.has_component(digest):
             raise VersionNotFoundError(
                 f"no release of {key} has the component {digest.hex()}", digest=digest.hex()
             )
         record = RevokeRecord(
             time=self._now(),
-            version=release,
+            version=number,
             digest=None if digest is None else digest.hex(),
             revoked=revoked,
             reason=reason,
@@ -243,13 +252,13 @@ class Vendors:
         say(self._store, found.app, record)
 
     def relabel(
-        self, key: str, release: str, label: str | None, *, dry_run: bool = False
+        self, key: str, release: AnyVersion, label: str | None, *, dry_run: bool = False
     ) -> Release:
         """Put the label of a release right (None: it has none); the release as it was. What is
         published stays: a record is appended. Raises VersionNotFoundError, UsageError.
         """
         found = find_refcat(self._store, key)
-        before = found.get(found.resolve(release))
+        before = found.get(_number(found, release))
         if label is not None:
             check_label(found.numbers(), label, of=before.version)
         if label != before.label and not dry_run:
@@ -263,16 +272,18 @@ class Vendors:
         rules = Rules(about.patterns)
         return Gatherer(self._store, found.catalog, rules, old, self._progress)
 
-    def _gather(self, gatherer: Gatherer, source: Source) -> None:
+    def _gather(
+        self, gatherer: Gatherer, source: Source, paths: Sequence[Path], below: RelPath | None
+    ) -> None:
         if source.version is not None:
             assert source.app is not None, "a version is one of an application"
             tree = self._store.entries.tree(source.app, source.version)
             gatherer.add_tree(tree)
-        for path in source.paths:
+        for path in paths:
             if path.is_dir():
-                gatherer.add_folder(path / source.below if source.below else path)
+                gatherer.add_folder(path / below if below else path)
             else:
-                gatherer.add_archive(path, source.below)
+                gatherer.add_archive(path, below)
 
     def _publish(
         self,
@@ -296,7 +307,9 @@ class Vendors:
     ) -> Draft:
         tree = {entry.path: entry for entry in gathered.entries}
         vendors = KnownVendors(self._store)
-        needs = tuple(parse_requirement(text, tree, vendors) for text in requires)
+        needs = tuple(
+            parse_requirement(text, tree, vendors) for text in given.texts(requires, "needs")
+        )
         check_one_way(app, needs, needs_of_others(self._store, app))
         return Draft(label=label, requires=needs, after=after)
 
@@ -311,10 +324,20 @@ def _about(releases: Releases) -> AboutRecord:
     return about
 
 
-def _line_of(releases: Releases, latest: Release | None, after: str | None) -> int | None:
+def _number(releases: Releases, release: AnyVersion) -> int:
+    """Of a release that somebody named. Raises VersionNotFoundError, UsageError."""
+    return releases.resolve(given.a_release(release))
+
+
+def _line_of(releases: Releases, latest: Release | None, after: AnyVersion | None) -> int | None:
     """The release that the next one follows; None: the newest one."""
-    found = None if after is None else releases.resolve(after)
+    found = None if after is None else _number(releases, after)
     return None if latest is not None and found == latest.version else found
+
+
+def _below(source: Source) -> RelPath | None:
+    below = None if source.below is None else given.a_path(source.below)
+    return None if below == ROOT else below
 
 
 def _control_of(path: Path) -> Control | None:

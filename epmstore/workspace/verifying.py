@@ -3,15 +3,16 @@
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
+from epmstore import given
 from epmstore.catalog.classes import Class, Rules
 from epmstore.catalog.model import AcceptRecord
 from epmstore.catalog.state import CatalogState
 from epmstore.clock import to_rfc3339
 from epmstore.errors import NotFoundError, PathNotFoundError
+from epmstore.given import AnyPath, AnyVersion
 from epmstore.record.commit import commit_fact
 from epmstore.record.recorder import Look
 from epmstore.record.root import open_root
-from epmstore.record.status import make_status
 from epmstore.relpath import ROOT, RelPath, sort_paths
 from epmstore.tree import Entry, PathClass
 from epmstore.vendor.baseline import Accepted, Right, deviates_since, is_same
@@ -43,18 +44,20 @@ class Verifying(Live):
         """What its vendor calls an application (UUID)."""
         return key_of(self._store, app)
 
-    def verify(self, release: int | str | None = None, paths: Sequence[RelPath] = ()) -> Verified:
+    def verify(self, release: AnyVersion | None = None, paths: Sequence[AnyPath] = ()) -> Verified:
         """What every path of the live root is to the vendor; without `release`, as the release that
         best explains it; with `paths`, of these and what is below them. Writes nothing. Raises
         NotFoundError, VersionNotFoundError, PathNotFoundError, RootError.
         """
         with open_root(self.app) as root:
             look = self._recorder.status(root)
-        number = None if release is None else self.releases.resolve(release)
-        return self._verifier().verify(look, number, paths)
+        return self._verify(look, release, given.scope(paths))
 
     def accept(
-        self, selector: str = "latest", paths: Sequence[RelPath] = (), reason: str | None = None
+        self,
+        selector: AnyVersion = "latest",
+        paths: Sequence[AnyPath] = (),
+        reason: str | None = None,
     ) -> AcceptRecord:
         """Declare a version right: all of it, or some paths of it and what is below them.
 
@@ -65,7 +68,7 @@ class Verifying(Live):
         commit_fact(self._store, self.app.uuid, record)
         return record
 
-    def check_accept(self, selector: str, paths: Sequence[RelPath]) -> AcceptRecord:
+    def check_accept(self, selector: AnyVersion, paths: Sequence[AnyPath]) -> AcceptRecord:
         """What `accept` would write. Raises as it does."""
         return self._accept_record(selector, paths, None)
 
@@ -75,7 +78,7 @@ class Verifying(Live):
         """
         with open_root(self.app) as root:
             look = self._recorder.status(root)
-        status = make_status(self.app.key, self.app.root, look)
+        status = self._status(look)
         if self.releases.latest() is not None:
             return self._against_release(look, Standing(status=status, baseline="release"))
         accepted = self.accepted
@@ -103,9 +106,9 @@ class Verifying(Live):
         explainer = Explainer(self._store, self.app.uuid, releases, classify, rules)
         return explainer.explain(self.state())
 
-    def blame(self, path: RelPath) -> list[Blamed]:
+    def blame(self, path: AnyPath) -> list[Blamed]:
         """Every change of a path that was recorded, newest first. Raises PathNotFoundError."""
-        state = self.state()
+        state, path = self.state(), given.a_path(path)
         first, entries = _first(state), self._store.entries
 
         def changed(version: int) -> Sequence[RelPath]:
@@ -197,15 +200,15 @@ class Verifying(Live):
         return deviates_since(spans, look.head.number, is_right, _first(self.state()))
 
     def _accept_record(
-        self, selector: str, paths: Sequence[RelPath], reason: str | None
+        self, selector: AnyVersion, paths: Sequence[AnyPath], reason: str | None
     ) -> AcceptRecord:
-        version = self.version(selector)
-        if paths and self.releases.latest() is None and self.accepted.baseline is None:
+        version, scope = self.version(selector), given.scope(paths)
+        if scope and self.releases.latest() is None and self.accepted.baseline is None:
             raise NotFoundError(
                 f"{self.app.key} has no baseline that single paths could differ from",
                 hint="accept a whole version first: epmstore accept VERSION",
             )
-        for path in paths:
+        for path in scope:
             if not self._store.entries.history(self.app.uuid, path) and not any(
                 is_within(entry.path, [path])
                 for entry in self._store.entries.live_below(self.app.uuid, path)
@@ -220,7 +223,7 @@ class Verifying(Live):
             time=time,
             actor=self._recorder.actor,
             version=version,
-            paths=tuple(paths) or None,
+            paths=scope or None,
             reason=reason,
         )
 
@@ -228,6 +231,26 @@ class Verifying(Live):
     def _merged(self) -> Callable[[str, bool], Class]:
         """The class of a path by the host's rules and its vendor's."""
         return merged_rules(self._recorder.rules, Rules(self.releases.patterns()))
+
+    def _number(self, release: AnyVersion) -> int:
+        """Of the release that somebody named. Raises NotFoundError without a refcat,
+        VersionNotFoundError, UsageError.
+        """
+        return self._published().resolve(given.a_release(release))
+
+    def _published(self) -> Releases:
+        if not self.releases.exists():
+            raise NotFoundError(
+                f"{self.app.key} has no reference catalog",
+                hint="its vendor publishes it: `epmstore catalog import FILE`",
+            )
+        return self.releases
+
+    def _verify(
+        self, look: Look, release: AnyVersion | None, scope: tuple[RelPath, ...] = ()
+    ) -> Verified:
+        number = None if release is None else self._number(release)
+        return self._verifier().verify(look, number, scope)
 
     def _verifier(self) -> Verifier:
         return Verifier(self._recorder, self.releases, self.accepted)

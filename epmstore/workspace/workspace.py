@@ -1,6 +1,6 @@
 """Workspace: an open store and everything that can be done with it from Python.
 
-    with Workspace.open(Path("/var/lib/epmstore")) as workspace:
+    with Workspace.open("/var/lib/epmstore") as workspace:
         crm = workspace.app("crm")
         crm.snapshot("before the patch")
         print(crm.status().clean)
@@ -16,16 +16,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from epmstore.catalog.model import Actor
+from epmstore import given
+from epmstore.catalog.model import RecordedActor
 from epmstore.checkout.owed import Owed
 from epmstore.clock import Clock, SystemClock
 from epmstore.errors import BusyError, DamagedError, DiskFullError, LimitError, RootError
+from epmstore.given import AnyPath, AnyPlaces
 from epmstore.owned import check_new_store, check_store
 from epmstore.places import SYSTEM_STORE, SYSTEM_UNITS, config_folder
 from epmstore.progress import SILENT, Progress
 from epmstore.record.result import Result
 from epmstore.record.soundness import known_fault
 from epmstore.record.store import Store
+from epmstore.workspace.actor import Actor, recorded
 from epmstore.workspace.apps import Apps
 from epmstore.workspace.blobs import Blobs
 from epmstore.workspace.declarations import Declarations, Units
@@ -60,7 +63,7 @@ class Workspace:
         store: Store,
         *,
         progress: Progress,
-        actor: Actor | None,
+        actor: RecordedActor | None,
         config: Path | None = None,
         units: Path | None = None,
         safe_stores: Container[Path] = (),
@@ -123,41 +126,43 @@ class Workspace:
 
     @staticmethod
     def check_place(
-        path: Path, *, allow_network: bool = False, safe_stores: Container[Path] = ()
+        path: AnyPath, *, allow_network: bool = False, safe_stores: AnyPlaces = ()
     ) -> None:
         """Whether `init` would make a store there. Raises as it does; changes nothing."""
-        check_place(path.absolute(), allow_network=allow_network, safe=safe_stores)
+        safe = given.places(safe_stores)
+        check_place(_absolute(path), allow_network=allow_network, safe=safe)
 
     @classmethod
     def init(
         cls,
-        path: Path,
+        path: AnyPath,
         *,
         clock: Clock | None = None,
         allow_network: bool = False,
-        safe_stores: Container[Path] = (),
+        safe_stores: AnyPlaces = (),
     ) -> Self:
         """Make a store and open it. Raises ConflictError if something is there already,
         ForeignError in a folder of somebody else's, UsageError if that is on a network file
         system, OSError.
         """
+        safe = given.places(safe_stores)
         store = make_store(
-            path.absolute(), clock or SystemClock(), allow_network=allow_network, safe=safe_stores
+            _absolute(path), clock or SystemClock(), allow_network=allow_network, safe=safe
         )
-        return cls(store, progress=SILENT, actor=None, safe_stores=safe_stores)
+        return cls(store, progress=SILENT, actor=None, safe_stores=safe)
 
     @classmethod
     def open(
         cls,
-        path: Path,
+        path: AnyPath,
         *,
         progress: Progress = SILENT,
         clock: Clock | None = None,
         actor: Actor | None = None,
         recover: bool = True,
-        config: Path | None = None,
-        units: Path | None = None,
-        safe_stores: Container[Path] = (),
+        config: AnyPath | None = None,
+        units: AnyPath | None = None,
+        safe_stores: AnyPlaces = (),
     ) -> Self:
         """Open a store; `actor` says who asks and goes into what is recorded. `config` and `units`
         are the folders of its configuration and of systemd's units, if not the usual ones.
@@ -167,17 +172,18 @@ class Workspace:
         refused unless it is among the `safe_stores`. Raises NoStoreError, ForeignError,
         ConflictError (a store of another machine), DamagedError, BusyError, OSError.
         """
+        asks, safe = recorded(actor), given.places(safe_stores)
         owner = f"({(actor or {}).get('command', 'Python')})"
         store = open_store(
-            path.absolute(), clock or SystemClock(), progress, owner=owner, safe=safe_stores
+            _absolute(path), clock or SystemClock(), progress, owner=owner, safe=safe
         )
         workspace = cls(
             store,
             progress=progress,
-            actor=actor,
-            config=config,
-            units=units,
-            safe_stores=safe_stores,
+            actor=asks,
+            config=None if config is None else given.a_place(config),
+            units=None if units is None else given.a_place(units),
+            safe_stores=safe,
         )
         if recover:
             workspace._recover()
@@ -185,54 +191,53 @@ class Workspace:
 
     @staticmethod
     def rebuild(
-        path: Path,
+        path: AnyPath,
         *,
         progress: Progress = SILENT,
         clock: Clock | None = None,
-        safe_stores: Container[Path] = (),
+        safe_stores: AnyPlaces = (),
     ) -> list[str]:
         """Make the index anew, even of a store that cannot be opened. Names what is damaged.
         Raises DamagedError if something would be lost with the index that is there.
         """
-        made = rebuild_index(path.absolute(), clock or SystemClock(), progress, safe=safe_stores)
+        safe = given.places(safe_stores)
+        made = rebuild_index(_absolute(path), clock or SystemClock(), progress, safe=safe)
         return [*made.damage]
 
     @staticmethod
     def mend(
-        path: Path,
+        path: AnyPath,
         *,
         accept_loss: bool = False,
         progress: Progress = SILENT,
         clock: Clock | None = None,
-        safe_stores: Container[Path] = (),
+        safe_stores: AnyPlaces = (),
     ) -> "Rebuilt":
         """As `rebuild`, with all that was done about it: catalogs that were put together again from
         what the index knew, and, with `accept_loss`, those that go on behind a gap.
         """
-        found = clock or SystemClock()
-        return rebuild_index(
-            path.absolute(), found, progress, accept_loss=accept_loss, safe=safe_stores
-        )
+        found, safe = clock or SystemClock(), given.places(safe_stores)
+        return rebuild_index(_absolute(path), found, progress, accept_loss=accept_loss, safe=safe)
 
     @staticmethod
     def restore(
-        path: Path,
-        source: Path,
+        path: AnyPath,
+        source: AnyPath,
         *,
         progress: Progress = SILENT,
         clock: Clock | None = None,
-        safe_stores: Container[Path] = (),
+        safe_stores: AnyPlaces = (),
     ) -> "Restored":
         """Bring a store back, or what it has lost, from a copy that `care.copy` made of it. Raises
         NoStoreError, ConflictError, UsageError, DamagedError, BusyError, OSError.
         """
         from epmstore.care.restore import restore_store  # noqa: PLC0415 - start-up: seldom needed
 
-        places = (path.absolute(), source.absolute())
-        check_new_store(places[0], safe_stores)
+        places, safe = (_absolute(path), _absolute(source)), given.places(safe_stores)
+        check_new_store(places[0], safe)
         for place in places:
             with contextlib.suppress(FileNotFoundError):  # whether there is one, is said below
-                check_store(place, safe_stores)
+                check_store(place, safe)
         return restore_store(*places, clock or SystemClock(), machine(), progress=progress)
 
     def damaged(self) -> list[tuple[str, str]]:
@@ -247,14 +252,15 @@ class Workspace:
         return found
 
     @staticmethod
-    def adopt(path: Path, *, new_store: bool, safe_stores: Container[Path] = ()) -> None:
+    def adopt(path: AnyPath, *, new_store: bool, safe_stores: AnyPlaces = ()) -> None:
         """Make a store this machine's; with an identity of its own if it is a copy of one that
         lives on.
         """
-        adopt_store(path.absolute(), new_store=new_store, safe=safe_stores)
+        adopt_store(_absolute(path), new_store=new_store, safe=given.places(safe_stores))
 
     @property
     def path(self) -> Path:
+        """Where the store is."""
         return self._store.path
 
     @property
@@ -275,7 +281,9 @@ class Workspace:
 
     def for_actor(self, actor: Actor, progress: Progress = SILENT) -> "Workspace":
         """The same open store, on behalf of somebody else. Lasts as long as this one."""
-        return Workspace(self._store, progress=progress, actor=actor, safe_stores=self._safe)
+        return Workspace(
+            self._store, progress=progress, actor=recorded(actor), safe_stores=self._safe
+        )
 
     def _recover(self) -> None:
         """Finish or take back every interrupted checkout.
@@ -300,6 +308,7 @@ class Workspace:
         self._store.close()
 
     def close(self) -> None:
+        """Let go of the store, as leaving the context does."""
         self._store.close()
 
     def __enter__(self) -> Self:
@@ -312,3 +321,7 @@ class Workspace:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _absolute(path: AnyPath) -> Path:
+    return given.a_place(path).absolute()

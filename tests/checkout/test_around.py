@@ -236,7 +236,7 @@ def test_an_undo_does_not_stop_at_what_the_new_version_wrote(tmp_path: Path) -> 
         assert (crm.bench.root / "a").read_bytes() == b"new"
         assert (crm.bench.root / "d" / "come").read_bytes() == b"is here"
         assert (crm.bench.root / "cache").read_bytes() == b"mine"
-        assert any(s.entry.content for s in crm.handle.history("a"))  # type: ignore[arg-type]
+        assert any(s.entry.content for s in crm.handle.history("a"))
 
 
 def test_a_file_in_a_folder_that_is_to_go_again_keeps_the_folder(tmp_path: Path) -> None:

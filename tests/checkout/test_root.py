@@ -129,7 +129,7 @@ def test_a_checkout_of_paths_leaves_it(place: Place) -> None:
     place.root.chmod(0o700)
     place.write("bin/tool", b"other")
     with place.open() as crm:
-        result = crm.checkout("0", ["bin/tool"])  # type: ignore[list-item]
+        result = crm.checkout(0, ["bin/tool"])
         assert result.modified == 1
     assert looks(place.root)[0] == 0o700
 

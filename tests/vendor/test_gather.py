@@ -22,6 +22,7 @@ from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 from epmstore.vendor.unpacked import deb_control
 from epmstore.workspace import Workspace
+from epmstore.workspace.actor import Actor
 from epmstore.workspace.vendors import Published, Source
 
 PATTERNS = Patterns(
@@ -443,7 +444,7 @@ def test_every_path_that_this_machine_has_installed_may_be_released() -> None:
 
 
 def test_a_catalog_does_not_say_who_of_its_vendor_made_it(shop: Shop, build: Path) -> None:
-    actor = {"user": "jane", "uid": 1234, "via": "cli"}
+    actor: Actor = {"user": "jane", "uid": 1234, "via": "cli"}
     with Workspace.open(shop.place / "store", clock=FixedClock(), actor=actor) as ws:
         ws.vendors.init("other")
         ws.vendors.add("other", Source(paths=(build,)))

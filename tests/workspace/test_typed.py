@@ -13,11 +13,18 @@ ROOT = Path(__file__).resolve().parents[2]
 USE = """\
 from pathlib import Path
 
-from epmstore.workspace import Workspace
+from epmstore.api import Actor, Result, Status, UsageError, Workspace
 
-with Workspace.open(Path("store")) as workspace:
-    reveal_type(workspace.app("crm").snapshot("label").version)
+actor: Actor = {"user": "deploy", "via": "pipeline"}
+with Workspace.open(Path("store"), actor=actor) as workspace:
+    crm = workspace.app("crm")
+    reveal_type(crm.snapshot("label").version)
+    result: Result = crm.checkout(0, ["bin/tool", Path("lib")])
+    status: Status = crm.status()
+    reveal_type(status.interrupted)
     workspace.app(7)
+    crm.checkout(0.5)
+    workspace.for_actor({"usr": "deploy"})
 """
 
 
@@ -36,10 +43,15 @@ def test_types_are_those_of_the_wheel(tmp_path: Path) -> None:
          "--python-executable", tmp_path / "env/bin/python", "use.py"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    lines = found.stdout.splitlines()
-    assert 'use.py:6: note: Revealed type is "int | None"' in [
-        line.replace("Union[builtins.int, None]", "int | None").replace("builtins.", "")
-        for line in lines
+    lines = [
+        line.replace("Union[builtins.int, None]", "int | None")
+        for line in found.stdout.splitlines()
+    ]
+    assert [line.replace("builtins.", "").partition(" to ")[0] for line in lines] == [
+        'use.py:8: note: Revealed type is "int | None"',
+        'use.py:11: note: Revealed type is "bool"',
+        "use.py:12: error: Argument 1",
+        "use.py:13: error: Argument 1",
+        'use.py:14: error: Extra key "usr" for TypedDict "Actor"  [typeddict-unknown-key]',
+        "Found 3 errors in 1 file (checked 1 source file)",
     ], found
-    assert any(line.startswith("use.py:7: error: Argument 1") for line in lines), lines
-    assert len(lines) == 3, lines

@@ -46,7 +46,8 @@ def recorded(workspace: Workspace, app: str) -> Recorded:
         if entry.name.startswith(handle.app.uuid) or not entry.name.endswith(SYSCAT):
             facts = entry.stat()
             found.append((entry.name, facts.st_ino, facts.st_size, facts.st_mtime_ns))
-    return Recorded(sorted(found), shapes.aftermath(handle.aftermath()))
+    token = (sorted(found), handle.is_interrupted)
+    return Recorded(token, shapes.aftermath(handle.aftermath()))
 
 
 def apps(workspace: Workspace) -> Set[tuple[str, str, str]]:

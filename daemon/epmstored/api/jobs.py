@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
-from epmstore.catalog.model import Actor
 from epmstore.clock import Clock, to_rfc3339
 from epmstore.errorform import error_to_form, from_system
 from epmstore.errors import BusyError, ConflictError, EpmError, NotFoundError
 from epmstore.progress import Progress
 from epmstore.workspace import Workspace
+from epmstore.workspace.actor import Actor
 from epmstored.api.core import Runner
 from epmstored.api.forms import Checkout, JobSpec, Snapshot
 from epmstored.api.hub import Event, Hub, Shape

@@ -75,10 +75,10 @@ SHAPES: dict[str, Schema] = {
     "States": _shape("type:s app:s? time:s apps:[AppState]"),
     "Problem": _shape("path:s kind:s why:s"),
     "Status": _shape(
-        "type:s app:s version:i? root:s time:s? clean:b added:[s] modified:[s] removed:[s]"
-        " metadata:[s] skipped:[Problem] unstable:[s] unobserved:[Problem] daemon:AppState?"
-        " baseline:s? release:i? release_label:s? accepted:i? deviations:[Deviation]?"
-        " excused:[s] since:s?"
+        "type:s app:s version:i? root:s time:s? clean:b interrupted:b added:[s] modified:[s]"
+        " removed:[s] metadata:[s] skipped:[Problem] unstable:[s] unobserved:[Problem]"
+        " daemon:AppState? baseline:s? release:i? release_label:s? accepted:i?"
+        " deviations:[Deviation]? excused:[s] since:s?"
     ),
     "Deviation": _shape("path:s what:s class:s release:i? since:i? time:s? window:[s]?"),
     "Version": _shape(

@@ -19,7 +19,7 @@ from collections.abc import Set
 
 import msgspec
 
-from epmstore.catalog.model import Actor
+from epmstore.workspace.actor import Actor
 
 SO_PEERGROUPS = 59
 MANY_GROUPS = 256

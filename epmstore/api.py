@@ -1,0 +1,290 @@
+"""Everything that a user of the library needs: import it from here, and only from here.
+
+    from epmstore.api import ConflictError, Status, Workspace
+
+What a public method takes or returns is here, and what is in that. Where else a name lives may
+change with any release. Nobody in epmstore itself imports this: a program loads what it needs.
+"""
+
+from epmstore.care.copy import CopyResult
+from epmstore.care.doctor import Check
+from epmstore.care.drill import Drill
+from epmstore.care.findings import Finding as StoreFinding
+from epmstore.care.findings import FsckReport
+from epmstore.care.forget import Forgotten
+from epmstore.care.gc import GcResult
+from epmstore.care.ledger import Damage, Done, Ledger, Proof, Rolling
+from epmstore.care.purge import Purged
+from epmstore.care.restore import Restored
+from epmstore.care.stats import Stats
+from epmstore.catalog.appcat import App, RootIdentity
+from epmstore.catalog.classes import Patterns
+from epmstore.catalog.diff import Change
+from epmstore.catalog.hooks import HookRun, Hooks
+from epmstore.catalog.model import (
+    AboutRecord,
+    AcceptRecord,
+    Counts,
+    ForgetRecord,
+    GapRecord,
+    HoldRecord,
+    PurgeRecord,
+    Reason,
+    RecordedActor,
+    Requirement,
+    RevokeRecord,
+    RootFacts,
+    VersionKind,
+    VersionRecord,
+)
+from epmstore.catalog.retention import Policy
+from epmstore.catalog.selector import Resolved
+from epmstore.catalog.state import CatalogState, Remark, VersionInfo
+from epmstore.checkout.owed import Moment, Owed
+from epmstore.checkout.plan import ConfigPolicy, Options, Plan, Seen, Step
+from epmstore.checkout.run import CheckoutAction, Prepared, Request
+from epmstore.checkout.stage import Refused
+from epmstore.checkout.target import Exported
+from epmstore.clock import Clock
+from epmstore.digest import BlobInfo, Digest, Sha256, parse_digest
+from epmstore.errors import (
+    AppNotFoundError,
+    BadCatalogError,
+    BadSignatureError,
+    BlobNotFoundError,
+    BusyError,
+    ChangedError,
+    CollisionError,
+    ConflictError,
+    DamagedError,
+    DigestMismatchError,
+    DiskFullError,
+    EpmError,
+    ForeignError,
+    ForkError,
+    HookError,
+    IncompleteError,
+    InUseError,
+    InvalidNameError,
+    LimitError,
+    NeedsError,
+    NoStoreError,
+    NotFoundError,
+    NotRestorableError,
+    OlderError,
+    OutdatedIndexError,
+    PathNotFoundError,
+    RootError,
+    TornError,
+    TrustError,
+    UnreadableError,
+    UnreadableRootError,
+    UntrustedError,
+    UsageError,
+    VersionNotFoundError,
+)
+from epmstore.given import AnyPath, AnyPlaces, AnyVersion
+from epmstore.index.entries import Span
+from epmstore.progress import Progress
+from epmstore.reckon import Doubt, Reading, Reckoning
+from epmstore.record.change import StartedRun
+from epmstore.record.doubt import Share
+from epmstore.record.mending import Rebuilt
+from epmstore.record.recorder import Recorded
+from epmstore.record.result import Action, Result
+from epmstore.record.status import Status
+from epmstore.record.unseen import Unseen
+from epmstore.relpath import RelPath, parse_relpath
+from epmstore.scan.detect import Proposal
+from epmstore.scan.problem import Problem
+from epmstore.tree import Entry, Kind, PathClass
+from epmstore.vendor.baseline import Accepted
+from epmstore.vendor.blame import Blamed
+from epmstore.vendor.checker import Checked
+from epmstore.vendor.classify import Finding
+from epmstore.vendor.explain import Explanation
+from epmstore.vendor.founding import Version as FoundingVersion
+from epmstore.vendor.identify import Identifier, Origin
+from epmstore.vendor.interchange import Incoming
+from epmstore.vendor.owners import Owners
+from epmstore.vendor.releases import Release, Releases
+from epmstore.vendor.requires import Unmet
+from epmstore.vendor.signature import Key
+from epmstore.vendor.trust import Import
+from epmstore.vendor.trust import Standing as TrustStanding
+from epmstore.vendor.verify import Verified
+from epmstore.workspace.actor import Actor
+from epmstore.workspace.apps import AddedApp, AppliedApp, Apps
+from epmstore.workspace.blobs import Blobs, BlobStat
+from epmstore.workspace.care import Care
+from epmstore.workspace.catalogs import Catalogs, Cloned, Imported
+from epmstore.workspace.handle import AppHandle
+from epmstore.workspace.live import Recovery, TermsGiven
+from epmstore.workspace.owing import Aftermath, Pending
+from epmstore.workspace.repairing import RepairAction, Repaired, RepairOptions
+from epmstore.workspace.reporting import ReadReport
+from epmstore.workspace.standing import Baseline, Changed, Deviation, Since, Standing
+from epmstore.workspace.vendors import Published, Source, Vendors
+from epmstore.workspace.workspace import Workspace
+
+__all__ = [
+    "AboutRecord",
+    "AcceptRecord",
+    "Accepted",
+    "Action",
+    "Actor",
+    "AddedApp",
+    "Aftermath",
+    "AnyPath",
+    "AnyPlaces",
+    "AnyVersion",
+    "App",
+    "AppHandle",
+    "AppNotFoundError",
+    "AppliedApp",
+    "Apps",
+    "BadCatalogError",
+    "BadSignatureError",
+    "Baseline",
+    "Blamed",
+    "BlobInfo",
+    "BlobNotFoundError",
+    "BlobStat",
+    "Blobs",
+    "BusyError",
+    "Care",
+    "CatalogState",
+    "Catalogs",
+    "Change",
+    "Changed",
+    "ChangedError",
+    "Check",
+    "Checked",
+    "CheckoutAction",
+    "Clock",
+    "Cloned",
+    "CollisionError",
+    "ConfigPolicy",
+    "ConflictError",
+    "CopyResult",
+    "Counts",
+    "Damage",
+    "DamagedError",
+    "Deviation",
+    "Digest",
+    "DigestMismatchError",
+    "DiskFullError",
+    "Done",
+    "Doubt",
+    "Drill",
+    "Entry",
+    "EpmError",
+    "Explanation",
+    "Exported",
+    "Finding",
+    "ForeignError",
+    "ForgetRecord",
+    "Forgotten",
+    "ForkError",
+    "FoundingVersion",
+    "FsckReport",
+    "GapRecord",
+    "GcResult",
+    "HoldRecord",
+    "HookError",
+    "HookRun",
+    "Hooks",
+    "Identifier",
+    "Import",
+    "Imported",
+    "InUseError",
+    "Incoming",
+    "IncompleteError",
+    "InvalidNameError",
+    "Key",
+    "Kind",
+    "Ledger",
+    "LimitError",
+    "Moment",
+    "NeedsError",
+    "NoStoreError",
+    "NotFoundError",
+    "NotRestorableError",
+    "OlderError",
+    "Options",
+    "Origin",
+    "OutdatedIndexError",
+    "Owed",
+    "Owners",
+    "PathClass",
+    "PathNotFoundError",
+    "Patterns",
+    "Pending",
+    "Plan",
+    "Policy",
+    "Prepared",
+    "Problem",
+    "Progress",
+    "Proof",
+    "Proposal",
+    "Published",
+    "PurgeRecord",
+    "Purged",
+    "ReadReport",
+    "Reading",
+    "Reason",
+    "Rebuilt",
+    "Reckoning",
+    "Recorded",
+    "RecordedActor",
+    "Recovery",
+    "Refused",
+    "RelPath",
+    "Release",
+    "Releases",
+    "Remark",
+    "RepairAction",
+    "RepairOptions",
+    "Repaired",
+    "Request",
+    "Requirement",
+    "Resolved",
+    "Restored",
+    "Result",
+    "RevokeRecord",
+    "Rolling",
+    "RootError",
+    "RootFacts",
+    "RootIdentity",
+    "Seen",
+    "Sha256",
+    "Share",
+    "Since",
+    "Source",
+    "Span",
+    "Standing",
+    "StartedRun",
+    "Stats",
+    "Status",
+    "Step",
+    "StoreFinding",
+    "TermsGiven",
+    "TornError",
+    "TrustError",
+    "TrustStanding",
+    "Unmet",
+    "UnreadableError",
+    "UnreadableRootError",
+    "Unseen",
+    "UntrustedError",
+    "UsageError",
+    "Vendors",
+    "Verified",
+    "VersionInfo",
+    "VersionKind",
+    "VersionNotFoundError",
+    "VersionRecord",
+    "Workspace",
+    "parse_digest",
+    "parse_relpath",
+]
