@@ -1,11 +1,11 @@
-"""Documents from elsewhere that are read as a whole (reports, founding catalogs): a process with
-limits (epmstore/limited.py) reads them first, and what it gets through is read here.
+"""Documents from elsewhere that are read as a whole (reports, founding catalogs, keys): a process
+with limits (epmstore/limited.py) reads them first, and what it gets through is read here.
 """
 
 import json
 import os
 from collections.abc import Callable, Iterator
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -13,12 +13,14 @@ from epmstore import fsio
 from epmstore.errors import UsageError
 from epmstore.limited import MEMORY, SECONDS, Limits, Reader, serve
 from epmstore.vendor.founding import read_founding
+from epmstore.vendor.signature import read_key
 
 MODULE: Final = "epmstore.vendor.rehearsal"
 FOR_EACH_BYTE: Final = 8
 """Bytes of memory that a document may take for each of its own, beside what anything may."""
 FOR_A_SECOND: Final = 1 << 20
 """Bytes of a document for which reading it may take a second longer."""
+Kind: TypeAlias = Literal["report", "founding", "key"]
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -26,10 +28,10 @@ class Order(msgspec.Struct, frozen=True):
 
     fd: int
     size: int
-    kind: Literal["report", "founding"]
+    kind: Kind
 
 
-def rehearse(kind: Literal["report", "founding"], data: bytes, what: str) -> None:
+def rehearse(kind: Kind, data: bytes, what: str) -> None:
     """Raises EpmError, naming `what`, if reading a document takes more than one of its size may;
     UsageError if it cannot be read.
     """
@@ -46,14 +48,29 @@ def rehearse(kind: Literal["report", "founding"], data: bytes, what: str) -> Non
         os.close(fd)
 
 
-def _report(text: str) -> object:
+def _report(data: bytes) -> object:
     try:
-        return json.loads(text)
+        return json.loads(_text(data))
     except ValueError as error:
         raise UsageError(f"it is not JSON: {error}") from None
 
 
-_KINDS: Final[dict[str, Callable[[str], object]]] = {"report": _report, "founding": read_founding}
+def _founding(data: bytes) -> object:
+    return read_founding(_text(data))
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise UsageError("it is not UTF-8") from None
+
+
+_KINDS: Final[dict[Kind, Callable[[bytes], object]]] = {
+    "report": _report,
+    "founding": _founding,
+    "key": read_key,
+}
 
 
 def _read(setting: bytes) -> Iterator[object]:
@@ -61,12 +78,8 @@ def _read(setting: bytes) -> Iterator[object]:
     with open(order.fd, "rb") as file:
         file.seek(0)
         data = file.read(order.size)
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        raise UsageError("it is not UTF-8") from None
-    _KINDS[order.kind](text)
-    yield len(text)
+    _KINDS[order.kind](data)
+    yield len(data)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from epmstore.atomic import make_directories, read_file, remove_file, replace_read
 from epmstore.errors import DamagedError, NotFoundError, UsageError
 from epmstore.record.store import TRUST
+from epmstore.vendor.rehearsal import rehearse
 from epmstore.vendor.signature import LIMIT, Fingerprint, Key, read_key
 
 ONLY = ".only"
@@ -76,8 +77,11 @@ class Trust:
     def add(self, data: bytes, only: Sequence[str] = ()) -> Key:
         """Trust a public key; one that is there is replaced by its newer form. With `only`, for the
         catalogs of these applications (keys or UUIDs), beside those that it was trusted for before;
-        else for all. Raises UsageError, OSError.
+        else for all. Raises UsageError, EpmError if reading it takes more than it may, OSError.
         """
+        if len(data) > LIMIT:
+            raise UsageError(f"a key has no more than {LIMIT:,} bytes")
+        rehearse("key", data, "the key")
         key = read_key(data)
         make_directories(self.folder)
         whole, limited = (self.folder / f"{key.fingerprint}{end}" for end in (".asc", ONLY))

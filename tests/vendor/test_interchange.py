@@ -16,6 +16,7 @@ from epmstore.errors import (
     BadSignatureError,
     ConflictError,
     DamagedError,
+    EpmError,
     ForkError,
     OlderError,
     UntrustedError,
@@ -485,6 +486,19 @@ def test_that_it_came_signed_is_known_whatever_interrupts_the_import(
         asc.unlink()
         with pytest.raises(UntrustedError, match="came signed before"):
             ws.catalogs.import_(path)
+
+
+def test_a_key_is_read_within_limits_before_it_is_trusted(
+    host: Host, gpg: Gpg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("epmstore.vendor.rehearsal.MEMORY", 0)
+    with host.open() as ws:
+        with pytest.raises(EpmError, match=r"^the key cannot be read: ") as caught:
+            ws.catalogs.trust(gpg.public())
+        assert type(caught.value) is EpmError
+        with pytest.raises(UsageError, match="no more than"):
+            ws.catalogs.trust(bytes(2 << 20))
+        assert ws.catalogs.trusted() == []
 
 
 def test_secret_keys_and_junk_are_not_trusted(host: Host, gpg: Gpg) -> None:
