@@ -64,8 +64,9 @@ class Carer:
         self._bridge = Bridge("care", open_workspace, niceness=19)
         self._process = TaskProcess()
         self._known = ledger.load(store)
-        self._has_leapt = False
         self.room = AMPLE
+        self.leap: float | None = None
+        """Seconds by which the clock is ahead of reckoned time; null while it is believed."""
 
     async def run(self) -> None:
         """Until cancelled. What has begun is ended, and begun anew later."""
@@ -132,9 +133,9 @@ class Carer:
     async def _look_at_clock(self) -> None:
         """Also so that somebody is there to see that it goes on as it should."""
         found = await self._bridge.run(lambda workspace: workspace.care.reckon())
-        if found.has_leapt == self._has_leapt:
+        before, self.leap = self.leap, found.ahead if found.has_leapt else None
+        if (before is None) == (self.leap is None):
             return
-        self._has_leapt = found.has_leapt
         if found.has_leapt:
             log.error(
                 "the clock leapt: it says %s, and is %+.0f s from what this host was up since it"

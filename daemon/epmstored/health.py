@@ -10,10 +10,11 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from epmstore.measures import format_duration
 from epmstored.room import Room
 from epmstored.state import AppState
 
-Kind: TypeAlias = Literal["starting", "gone", "error", "full", "damage"]
+Kind: TypeAlias = Literal["starting", "gone", "error", "full", "damage", "clock"]
 LASTS: Final = 30.0
 """Seconds that something is in trouble before anybody is told: what is tried again once is over by
 then.
@@ -28,14 +29,23 @@ class Trouble(msgspec.Struct, frozen=True):
     why: str
 
 
-def troubles(states: Sequence[AppState], room: Room, damage: int) -> list[Trouble]:
-    """The store first, then by application."""
+def troubles(
+    states: Sequence[AppState], room: Room, damage: int, leap: float | None
+) -> list[Trouble]:
+    """The store first, then by application. `leap`: seconds by which the clock is ahead of the time
+    that may be relied upon; null if it is believed.
+    """
     found = []
     if room.level == "full":
         found.append(Trouble(None, "full", room.why))
     if damage:
         what = "1 damage" if damage == 1 else f"{damage} damages"
         found.append(Trouble(None, "damage", f"the last check found {what} in the store"))
+    if leap is not None:
+        by = format_duration(round(abs(leap)))
+        where = "ahead of" if leap > 0 else "behind"
+        why = f"the clock leapt: it is {by} {where} what this host was up since it was right"
+        found.append(Trouble(None, "clock", f"{why}; nothing is forgotten by its word"))
     return [*found, *(one for one in map(trouble_of, states) if one is not None)]
 
 

@@ -229,7 +229,8 @@ class Service:
         """Of the daemon's own troubles, when they last, and when they are over."""
         patience = Patience()
         while True:
-            found = troubles(self.supervisor.states(), self._carer.room, self._carer.damage)
+            carer, states = self._carer, self.supervisor.states()
+            found = troubles(states, carer.room, carer.damage, carer.leap)
             for news in patience.note(found, self._clock.monotonic()):
                 alarm.trouble(news)
             await asyncio.sleep(LOOK)

@@ -11,6 +11,7 @@ from epmstore.cli.moments import local
 from epmstore.cli.output import counted, name, safe_text
 from epmstore.cli.session import Session
 from epmstore.errors import NotFoundError, UsageError
+from epmstore.measures import format_duration
 
 TROUBLED = ("gone", "error")
 
@@ -48,13 +49,20 @@ def status(session: Session) -> int:
                 f"the last check found {counted(health['damage'], 'damage', 'damages')} in the"
                 " store: epmstore fsck"
             )
+        if health.get("clock_ahead"):
+            by = format_duration(abs(health["clock_ahead"]))
+            where = "ahead of" if health["clock_ahead"] > 0 else "behind"
+            session.out.warn(
+                f"the clock leapt: it is {by} {where} what this host was up since it was right:"
+                " epmstore doctor"
+            )
         if health["waiting_settings"]:
             waiting = ", ".join(health["waiting_settings"])
             session.out.warn(f"changed, and counts from the next start of the daemon: {waiting}")
         running = f"epmstored {health['release']}, up {_age(health['uptime'])}"
         count = counted(health["apps"], "application")
         session.out.note(f"{running}, {count}, {counted(health['jobs'], 'job')} running")
-    troubled = health["damage"] or health["room"] == "full"
+    troubled = health["damage"] or health["room"] == "full" or health.get("clock_ahead")
     return 3 if troubled or any(one["state"] in TROUBLED for one in found["apps"]) else 0
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from epmstore import locks
 from epmstore.care import drill, ledger
+from epmstore.clock import FixedClock, SystemClock
 from epmstore.config import CareConfig, Config, RetentionConfig, StoreConfig
 from epmstore.errors import EpmError
 from epmstore.relpath import RelPath
@@ -19,6 +20,7 @@ from epmstored import priority
 from epmstored.care import Carer
 from epmstored.caretasks import Order, TaskProcess, perform
 from epmstored.clock import FakeDaemonClock
+from epmstored.health import troubles
 from epmstored.schedule import DAY, FIRST
 from tests.daemon.fakes import Host
 
@@ -218,6 +220,32 @@ def contents(host: Host) -> dict[str, bool]:
     with Workspace.open(host.store) as workspace:
         entries = workspace.app("crm").ls("latest")
     return {str(e.path): e.content is not None for e in entries if e.kind == "file"}
+
+
+async def test_a_clock_that_leaps_is_known_until_it_is_believed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place, host = Place(tmp_path), FixedClock(SystemClock().now())
+    caplog.set_level(logging.INFO)
+
+    def open_workspace() -> Workspace:
+        return Workspace.open(place.store, clock=host, recover=False)
+
+    carer = Carer(place.store, place.told, open_workspace, config=Config(), clock=place.clock)
+    for _ in range(8):
+        host.advance(DAY)
+        await carer.step()
+    assert carer.leap is None
+    host.set(host.now() - 3 * DAY)
+    await carer.step()
+    assert carer.leap == pytest.approx(-3 * DAY)
+    [trouble] = troubles([], carer.room, carer.damage, carer.leap)
+    assert (trouble.app, trouble.kind) == (None, "clock") and "3d behind" in trouble.why
+    host.set(host.now() + 3 * DAY)
+    await carer.step()
+    assert carer.leap is None and troubles([], carer.room, carer.damage, carer.leap) == []
+    said = [one.message for one in caplog.records if "the clock" in one.message]
+    assert [one[:15] for one in said] == ["the clock leapt", "the clock is be"]
 
 
 async def test_it_ends_when_it_is_told_to(place: Place) -> None:

@@ -61,6 +61,13 @@ class Proofs(Protocol):
         """Findings of the last check of the store."""
         ...
 
+    @property
+    def leap(self) -> float | None:
+        """Seconds by which the clock is ahead of the time that may be relied upon; null if it is
+        believed.
+        """
+        ...
+
     def proven(self, uuid: str) -> tuple[int, str] | None:
         """The newest version that was restored into a scratch folder and compared, and when."""
         ...
@@ -71,6 +78,7 @@ class NoProofs:
 
     room = AMPLE
     damage = 0
+    leap: float | None = None
 
     def proven(self, uuid: str) -> tuple[int, str] | None:
         return None

@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from epmstored.api.peers import Peer, Right, actor_of, name_of
 from epmstored.api.readers import Readers
 from epmstored.api.refusals import PROTOCOL, UnknownPathError
 from epmstored.api.streams import EventStream, send_file
-from epmstored.health import troubles
+from epmstored.health import Trouble, troubles
 from epmstored.state import AppState
 
 KNOWN_FOR = 60.0
@@ -136,7 +136,7 @@ class Handlers:
     async def health(self, call: Call) -> web.StreamResponse:
         states = self._parts.core.states()
         proofs = self._parts.proofs
-        found = troubles(states, proofs.room, proofs.damage)
+        found = self._troubles(states)
         return answer(
             {
                 "type": "health",
@@ -151,6 +151,7 @@ class Handlers:
                 "room": proofs.room.level,
                 "room_why": proofs.room.why or None,
                 "damage": proofs.damage,
+                "clock_ahead": None if proofs.leap is None else round(proofs.leap),
                 "waiting_settings": list(self._parts.core.waiting_settings),
                 "reasons": [
                     one.why if one.app is None else f"{one.app}: {one.why}" for one in found
@@ -159,6 +160,10 @@ class Handlers:
             },
             status=HTTPStatus.SERVICE_UNAVAILABLE if found else HTTPStatus.OK,
         )
+
+    def _troubles(self, states: Sequence[AppState]) -> list[Trouble]:
+        proofs = self._parts.proofs
+        return troubles(states, proofs.room, proofs.damage, proofs.leap)
 
     async def openapi(self, call: Call) -> web.StreamResponse:
         return answer(document())
@@ -277,7 +282,8 @@ class Handlers:
             jobs={state: parts.jobs.count(state) for state in STATES},  # type: ignore[arg-type]
             requests=parts.requests,
             damage=parts.proofs.damage,
-            healthy=not troubles(states, parts.proofs.room, parts.proofs.damage),
+            leap=parts.proofs.leap or 0.0,
+            healthy=not self._troubles(states),
         )
         text = metrics.render([*metrics.of_apps(states, proven, unexplained), *process])
         return web.Response(body=text.encode(), headers={"Content-Type": metrics.CONTENT_TYPE})

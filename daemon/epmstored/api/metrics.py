@@ -120,6 +120,7 @@ def of_process(
     jobs: Mapping[str, int],
     requests: Counter[tuple[str, int]],
     damage: int,
+    leap: float,
     healthy: bool,
 ) -> list[Family]:
     used = os.times()
@@ -140,6 +141,7 @@ def of_process(
         _one("epmstored_resident_bytes", "Memory.", resident),
         _one("epmstored_store_free_bytes", "Room beside the store.", room.f_bavail * room.f_frsize),
         _one("epmstored_store_damage", "Findings of the last check of the store.", damage),
+        _one("epmstored_clock_leap_seconds", "How far the clock is ahead; 0: believed.", leap),
         Family(
             "epmstored_jobs", "gauge", "Jobs that are remembered.",
             [Sample({"state": state}, count) for state, count in jobs.items()],

@@ -60,7 +60,8 @@ SHAPES: dict[str, Schema] = {
     "Error": _shape("type:s app:s? error:s exit_code:i message:s hint:s? data:o"),
     "Health": _shape(
         "type:s app:s? ok:b release:s protocol:i store:s uptime:n apps:i jobs:i"
-        " room:s room_why:s? damage:i waiting_settings:[s] reasons:[s] applications:[AppHealth]"
+        " room:s room_why:s? damage:i clock_ahead:i? waiting_settings:[s] reasons:[s]"
+        " applications:[AppHealth]"
     ),
     "AppHealth": _shape(
         "app:s state:s ok:b reason:s? degraded:[s] held:s? lag:n version:i? progress:Progress?"

@@ -17,6 +17,7 @@ from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Source
 from epmstored.api import answers
 from epmstored.api.connection import Limits
+from epmstored.api.core import NoProofs
 from epmstored.gauge import Doing
 from epmstored.state import Phase
 
@@ -57,6 +58,21 @@ async def test_health_is_one_answer_in_every_place(server: "Server", phase: Phas
     assert [line for line in phases if line.endswith(" 1")] == [
         f'epmstored_app_phase{{app="crm",phase="{phase}"}} 1'
     ]
+
+
+async def test_a_clock_that_leapt_is_said_in_every_place(start: "Start") -> None:
+    proofs = NoProofs()
+    async with start(proofs=proofs) as server:
+        found = (await server.get("/v1/health")).shape
+        assert found["ok"] and found["clock_ahead"] is None
+        assert "epmstored_clock_leap_seconds 0" in (await server.get("/metrics")).body.decode()
+        proofs.leap = -90_000.4
+        reply = await server.get("/v1/health")
+        assert (reply.status, reply.shape["clock_ahead"]) == (503, -90_000)
+        [reason] = reply.shape["reasons"]
+        assert "the clock leapt: it is 1d1h behind" in reason
+        lines = (await server.get("/metrics")).body.decode().splitlines()
+        assert {"epmstored_clock_leap_seconds -90000.4", "epmstored_healthy 0"} <= {*lines}
 
 
 async def test_metrics_are_named_as_prometheus_wants_it(server: "Server") -> None:
