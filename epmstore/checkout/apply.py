@@ -65,19 +65,22 @@ from epmstore.scan.mark import marked_by, write_mark
 from epmstore.scan.walk import Listing
 from epmstore.tree import Entry, PathClass, shifted_sum
 
+RESCUE, RESCUE_BELOW, FOUND = OF_OTHERS = ("rescue", "rescue-below", "found")
+"""What the versions of what others did are called, behind the transaction id; in their order."""
+
 
 class Applied(msgspec.Struct, frozen=True):
     """What carrying out a plan came to, by what is there. `kept` are paths that were to go and are
     there, `missed` those that are not as wanted, with why; `refused` is what of the metadata could
-    not be had of others. `rescued` are paths that were written to between the scan and the switch:
-    what they held is recorded.
+    not be had of others. `meanwhile` are the versions of what somebody else wrote or put there
+    between the scan and the end.
     """
 
     version: VersionRecord
     steps: tuple[Step, ...]
     kept: dict[RelPath, str]
     missed: dict[RelPath, str]
-    rescued: list[RelPath]
+    meanwhile: tuple[int, ...]
     refused: list[Refused]
     verified: bool
 
@@ -271,7 +274,7 @@ class Applier:
         self._remember(header, version, known, settled_ns)
         kept, missed = _sorted_out(wanted, checked)
         refused = [one for one in loaded.refused if one.path not in missed]
-        return Applied(version, steps, kept, missed, list(rescued), refused, not missed)
+        return Applied(version, steps, kept, missed, self._meanwhile(header), refused, not missed)
 
     def _switch(self, loaded: Loaded, stage_fd: int) -> tuple[Loaded, set[int]]:
         """(the journal as it is now: SWITCHED, the steps whose old files may have changed)."""
@@ -340,11 +343,11 @@ class Applier:
         base = {step.path: step.old for step in reversed(steps)}
         planned = {step.path: step.new for step in steps if _is_directory(step.new)}
         beneath = {path for path in rescued if any(one in rescued for one in parents(path))}
-        for what, is_beneath in (("rescue", False), ("rescue-below", True)):  # each is a tree
+        for what, is_beneath in ((RESCUE, False), (RESCUE_BELOW, True)):  # each is a tree
             part = {path: one for path, one in rescued.items() if (path in beneath) == is_beneath}
             self._record_found(header, what, base, planned, part)
         strange = self._strange(steps, checked, base)
-        self._record_found(header, "found", base, planned, strange)
+        self._record_found(header, FOUND, base, planned, strange)
         made = checked.done
         if checked.wrong:
             made = as_tree(made, base, planned, self._live_below)
@@ -368,7 +371,7 @@ class Applier:
         """Record what somebody else did, and bring `base` up to it. What was recorded before a
         crash is not recorded again: what counts is what history has of all these paths by then.
         """
-        app, txid = self._recorder.app.uuid, f"{header.txid}-{what}"
+        app, txid = self._recorder.app.uuid, _txid(header, what)
         if not found and self._store.entries.version_of_txid(app, txid) is None:
             return
         found = as_tree(found, base, planned, self._live_below)
@@ -382,6 +385,12 @@ class Applier:
         paths = sort_paths({*base, *found})
         entries = self._store.entries.live_at(app, paths)
         base.update({path: entries.get(path) for path in paths})
+
+    def _meanwhile(self, header: Header) -> tuple[int, ...]:
+        """The versions that came before that of what was done, also those before a crash."""
+        app, entries = self._recorder.app.uuid, self._store.entries
+        records = [entries.version_of_txid(app, _txid(header, what)) for what in OF_OTHERS]
+        return tuple(read_version(one).version for one in records if one is not None)
 
     def _live_below(self, folder: RelPath) -> list[Entry]:
         """What the newest version has below it."""
@@ -501,6 +510,10 @@ def _sorted_out(
         is_missed = path in wanted or why == FORBIDDEN  # it was to go, and was not let go
         (missed if is_missed else kept)[path] = why
     return kept, missed
+
+
+def _txid(header: Header, what: str) -> str:
+    return f"{header.txid}-{what}"
 
 
 def _is_directory(entry: Entry | None) -> TypeGuard[Entry]:

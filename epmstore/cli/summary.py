@@ -27,6 +27,9 @@ def finish(session: Session, result: Result) -> int:
     else:
         if result.safety is not None:
             out.note(f"what was found is recorded as version {result.safety}")
+        if result.meanwhile:
+            versions = ", ".join(map(str, result.meanwhile))
+            out.note(f"what somebody else wrote meanwhile is recorded as version {versions}")
         if not out.quiet:
             out.line(closing_line(result, with_app=session.app is not None))
         _name_the_rest(out, result)

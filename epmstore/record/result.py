@@ -16,7 +16,8 @@ Action: TypeAlias = Literal[
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """`from_` is the version that was live before, `version` the one that is live now, `of` the one
-    whose content was brought back, `safety` the one recorded just before.
+    whose content was brought back, `safety` the one recorded just before. `meanwhile` are versions
+    of what somebody else wrote while a checkout was under way.
 
     `added`, `modified` and `removed` count paths, `folders` those of them that are no files (null:
     nobody counted), `times` those that were modified in their time alone.
@@ -34,6 +35,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None = None
     of: int | None = None
     safety: int | None = None
+    meanwhile: tuple[int, ...] = ()
     label: str | None = None
     added: int = 0
     modified: int = 0

@@ -72,6 +72,7 @@ def result(value: Result) -> Shape:
         "version": value.version,
         "of": value.of,
         "safety": value.safety,
+        "meanwhile": list(value.meanwhile),
         "label": value.label,
         "added": value.added,
         "modified": value.modified,

@@ -5,10 +5,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from epmstore.catalog.model import VersionRecord
 from epmstore.record.result import Result
 from epmstore.relpath import RelPath
-from tests.checkout.bench import MTIME, Bench, Dir, File, Link, faults
+from tests.checkout.bench import MTIME, Bench, Dir, File, Killed, Link, faults
 
 
 def before_first(call: str, act: Callable[[], object]) -> Callable[[str, tuple[object, ...]], None]:
@@ -56,10 +58,43 @@ def test_a_write_to_a_file_that_is_replaced_is_saved(tmp_path: Path) -> None:
         bench.recorded({"a": File(b"old")})
         bench.recorded({"a": File(b"new")})
         with faults(after_staging(lambda: (bench.root / "a").write_bytes(b"precious"))):
-            bench.live.checkout("0")
+            result = bench.live.checkout("0")
         assert (bench.root / "a").read_bytes() == b"old"
         assert b"precious" in contents(bench, "a")
         assert bench.is_clean()
+        assert (result.meanwhile, result.from_, result.version) == ((2,), 1, 3)
+        assert b"".join(bench.live.cat(2, "a")) == b"precious"
+
+
+def test_where_nobody_wrote_nothing_is_said(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.recorded({"a": File(b"old")})
+        bench.recorded({"a": File(b"new")})
+        assert bench.live.checkout(0).meanwhile == ()
+
+
+@pytest.mark.parametrize("sync", range(3, 8))
+def test_who_ends_it_says_what_was_recorded_before_a_crash(tmp_path: Path, sync: int) -> None:
+    """At a sync: of SWITCHED, of the version of what was written, of that of what was done."""
+    count = 0
+
+    def fault(name: str, arguments: tuple[object, ...]) -> None:
+        nonlocal count
+        count += name == "fdatasync"
+        if name == "fdatasync" and count == 2:  # of STAGED
+            (bench.root / "a").write_bytes(b"precious")
+        if count >= sync:
+            raise Killed
+
+    with Bench(tmp_path) as bench:
+        bench.recorded({"a": File(b"old")})
+        bench.recorded({"a": File(b"new")})
+        with faults(fault), pytest.raises(Killed):
+            bench.live.checkout(0)
+    with Bench(tmp_path) as bench:
+        result = bench.live.recover()
+        assert result is not None and (result.meanwhile, result.version) == ((2,), 3)
+        assert b"".join(bench.live.cat(2, "a")) == b"precious"
 
 
 def test_a_write_that_keeps_size_and_mtime_is_saved_too(tmp_path: Path) -> None:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.checkout.bench import faults
+from tests.checkout.test_meanwhile import after_staging
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
 
@@ -151,6 +154,16 @@ def test_bad_input(cli: "Cli", patched: Path, args: list[str], code: int) -> Non
     found = cli(*args)
     assert (found.code, found.out) == (code, "")
     assert program(patched) == "program 2\n"
+
+
+def test_what_somebody_wrote_meanwhile_is_said(cli: "Cli", patched: Path) -> None:
+    with faults(after_staging(lambda: (patched / "bin/crmd").write_bytes(b"precious"))):
+        found = cli.ok("checkout", "0")
+    assert "what somebody else wrote meanwhile is recorded as version 2" in found.err
+    assert cli.ok("cat", "2:bin/crmd").out == "precious"
+    with faults(after_staging(lambda: (patched / "bin/crmd").write_bytes(b"again"))):
+        [shape] = cli.ok("checkout", "1", "--json").shapes
+    assert shape["meanwhile"] == [4]
 
 
 def test_recover_has_nothing_to_do(cli: "Cli", patched: Path) -> None:
