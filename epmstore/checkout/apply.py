@@ -271,7 +271,8 @@ class Applier:
         for path in unsure if is_fresh else checked.stats:
             known[path] = UNKNOWN
         known.update(dict.fromkeys(strange, UNKNOWN))
-        self._remember(header, version, known, settled_ns)
+        made = _made(steps, checked) if is_fresh else set()
+        self._remember(header, version, known, made, settled_ns)
         kept, missed = _sorted_out(wanted, checked)
         refused = [one for one in loaded.refused if one.path not in missed]
         return Applied(version, steps, kept, missed, self._meanwhile(header), refused, not missed)
@@ -458,18 +459,24 @@ class Applier:
         header: Header,
         version: VersionRecord,
         known: dict[RelPath, Stat | None],
+        made: Collection[RelPath],
         settled_ns: int,
     ) -> None:
-        """Bring the live cache from the version that the plan began with to the new one."""
-        cache = self._store.live(self._recorder.app.uuid)
+        """Bring the live cache from the version that the plan began with to the new one, if it is
+        of that version.
+        """
+        app, after = self._recorder.app.uuid, self._recorder.live_state(version, self._root)
+        cache = self._store.live(app)
         state, rows = cache.load()
-        after = self._recorder.live_state(version, self._root)
         if state is None or state != msgspec.structs.replace(
             after, version=header.base, txid=state.txid
         ):
             return
+        then = self._store.entries.version_of_txid(app, state.txid)
+        if then is None or then.version != header.base:
+            return  # nothing of it counts
         with FolderCache(self._root.fd) as folders:
-            fresh, gone = rows_after(rows, known, folders, settled_ns)
+            fresh, gone = rows_after(rows, known, made, folders, settled_ns)
         cache.update(after, fresh, gone)
 
     def _now(self) -> str:
@@ -514,6 +521,15 @@ def _sorted_out(
 
 def _txid(header: Header, what: str) -> str:
     return f"{header.txid}-{what}"
+
+
+def _made(steps: Iterable[Step], checked: Checked) -> set[RelPath]:
+    """Folders that are there because the plan made them."""
+    return {
+        step.path
+        for step in steps
+        if _is_directory(step.new) and not _is_directory(step.old) and step.path in checked.done
+    }
 
 
 def _is_directory(entry: Entry | None) -> TypeGuard[Entry]:

@@ -23,8 +23,8 @@ from epmstore.relpath import RelPath, join, parents, sort_paths, split
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.metadata import Owners, group_links
 from epmstore.scan.walk import Listing
-from epmstore.scan.xattrs import link_path, read_xattrs
-from epmstore.tree import Entry
+from epmstore.scan.xattrs import link_path, missing_xattrs, read_xattrs
+from epmstore.tree import Entry, Xattrs
 
 ABSENT = "it is not there"
 IRREGULAR = "a FIFO, a socket or a device has its name"
@@ -70,16 +70,26 @@ def check(
             checked.stats[path] = found
             if step.new is None:
                 checked.wrong[path] = left.get(path, CAME)
-            elif path in left or not _is_it(found, step, inodes.get(number), missed.get(path, ())):
+                continue
+            if path in left or not _is_it(found, step, inodes.get(number), missed.get(path, ())):
                 checked.wrong[path] = left.get(path) or why_not(found, step)
-            elif path in missed:
-                xattrs = read_xattrs(link_path(parent, name))
+                continue
+            xattrs = _xattrs(parent, name)
+            if xattrs is not None and path in missed:
                 checked.done[path] = _as_found(step.new, found, xattrs, owners)
-            elif not _is_described(found, step.new):
+            elif xattrs is None or not _is_described(found, xattrs, step.new):
                 checked.wrong[path] = CHANGED
             else:
                 checked.done[path] = step.new
     return checked
+
+
+def _xattrs(parent: int, name: str) -> Xattrs | None:
+    """Null for what has gone meanwhile."""
+    try:
+        return read_xattrs(link_path(parent, name))
+    except OSError:
+        return None
 
 
 def with_folders(steps: Sequence[Step], recorded: Mapping[RelPath, Entry]) -> list[Step]:
@@ -146,18 +156,17 @@ def is_as_wanted(found: Entry, new: Entry) -> bool:
     )
 
 
-def _is_described(found: os.stat_result, new: Entry) -> bool:
-    """Whether owner, mode and time are those of an entry."""
+def _is_described(found: os.stat_result, xattrs: Xattrs, new: Entry) -> bool:
+    """Whether owner, mode, time and attributes are those of an entry."""
     return (
         (found.st_uid, found.st_gid) == (new.uid, new.gid)
         and (new.kind == "symlink" or stat.S_IMODE(found.st_mode) == new.mode)
         and new.mtime_ns in (None, found.st_mtime_ns)
+        and not missing_xattrs(xattrs, new.xattrs)
     )
 
 
-def _as_found(
-    new: Entry, found: os.stat_result, xattrs: tuple[tuple[str, bytes], ...], owners: Owners
-) -> Entry:
+def _as_found(new: Entry, found: os.stat_result, xattrs: Xattrs, owners: Owners) -> Entry:
     """An entry with the metadata that is there."""
     is_owned = (found.st_uid, found.st_gid) == (new.uid, new.gid)
     return msgspec.structs.replace(

@@ -3,7 +3,7 @@ for the stat of folders.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from os import stat_result
 from stat import S_ISDIR
 
@@ -64,6 +64,7 @@ def fresh_rows(
 def rows_after(
     before: Mapping[bytes, bytes],
     known: Mapping[RelPath, Stat | None],
+    made: Container[RelPath],
     folders: FolderCache,
     settled_ns: int,
 ) -> tuple[dict[bytes, bytes], list[bytes]]:
@@ -71,7 +72,8 @@ def rows_after(
 
     `known` has each path that we changed: its stat after `settled_ns`, when it was right; null if
     it is rightly gone; UNKNOWN if it must be looked at again. All else keeps the row that it had,
-    so that what somebody else changed meanwhile will differ from it.
+    so that what somebody else changed meanwhile will differ from it. A folder without a row gets
+    one only if it is in `made`: of any other nobody knows what else had been in it.
     """
     changed: dict[str, dict[str, Stat | None]] = {}
     gone: set[bytes] = set()
@@ -88,10 +90,18 @@ def rows_after(
     rows: dict[bytes, bytes] = {}
     for folder, names in changed.items():
         key = to_bytes(folder)
-        try:
-            own = os.fstat(folders.open(folder))
-        except OSError:
+        if key not in before and folder not in made:
+            continue
+        own = known.get(RelPath(folder)) or _stat(folders, folder)
+        if own is None:
             gone.add(key)
         else:
             rows[key] = repack_stats(before.get(key), own, names, settled_ns=settled_ns)
     return rows, [key for key in gone if key in before]
+
+
+def _stat(folders: FolderCache, folder: str) -> Stat | None:
+    try:
+        return os.fstat(folders.open(folder))
+    except OSError:
+        return None

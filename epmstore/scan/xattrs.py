@@ -54,15 +54,20 @@ def write_xattrs(where: int | str, wanted: Xattrs) -> list[str]:
     Returns the names of those that the privilege or the file system does not allow. Raises OSError
     for anything else, such as a full disk.
     """
-    present = dict(read_xattrs(where))
     refused: list[str] = []
-    for name in present.keys() - dict(wanted).keys():
-        if name.startswith(_REMOVABLE) or name in ACLS:
-            _attempt(refused, name, where, None)
-    for name, value in wanted:
-        if present.get(name) != value:
-            _attempt(refused, name, where, value)
+    for name, value in missing_xattrs(read_xattrs(where), wanted).items():
+        _attempt(refused, name, where, value)
     return sorted(refused)
+
+
+def missing_xattrs(present: Xattrs, wanted: Xattrs) -> dict[str, bytes | None]:
+    """What is to be set (null: removed) so that the recorded attributes are `wanted`."""
+    extra = dict(present).keys() - dict(wanted).keys()
+    missing: dict[str, bytes | None] = {
+        name: None for name in extra if name.startswith(_REMOVABLE) or name in ACLS
+    }
+    missing.update(pair for pair in wanted if pair not in present)
+    return missing
 
 
 def is_too_much(xattrs: Xattrs) -> bool:

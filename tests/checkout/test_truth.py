@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from epmstore.checkout.journal import Journal
+from epmstore.index.live import LiveCache
 from epmstore.record.result import Result
 from epmstore.record.root import open_root
 from epmstore.relpath import RelPath
+from epmstore.scan.compare import newest_ns
 from tests.checkout.bench import (
     APP,
     MTIME,
@@ -98,6 +100,12 @@ def chmodded(at: Path) -> None:
     at.chmod(0o701)
 
 
+def noted(at: Path) -> None:
+    if at.is_symlink() or not at.exists():
+        return third(at)
+    os.setxattr(at, "user.note", b"mine")
+
+
 def as_before(at: Path) -> None:
     """As a copy of the root from before brings it back."""
     _place(NEW, at)
@@ -127,7 +135,7 @@ def record(bench: Bench) -> None:
         bench.record()
 
 
-ACTS = (nothing, fifo, folder, link, third, appended, chmodded, as_before, as_wanted)
+ACTS = (nothing, fifo, folder, link, third, appended, chmodded, noted, as_before, as_wanted)
 PLACES = ("a", "link", "kind", "mode", "goes", "back", "made", "folder")
 MOMENTS = ("exchange", "fsyncdir")
 
@@ -156,10 +164,12 @@ def describe(at: Path) -> tuple[object, ...] | None:
         return "symlink", os.readlink(at), at.lstat().st_mtime_ns
     if not at.exists():
         return None
-    found = at.stat()
+    if not (at.is_file() or at.is_dir()):
+        return ("special",)
+    found, notes = at.stat(), [os.getxattr(at, name) for name in os.listxattr(at)]
     if at.is_file():
-        return "file", at.read_bytes(), found.st_mode & 0o7777, found.st_mtime_ns
-    return ("directory", found.st_mode & 0o7777) if at.is_dir() else ("special",)
+        return "file", at.read_bytes(), found.st_mode & 0o7777, found.st_mtime_ns, notes
+    return "directory", found.st_mode & 0o7777, notes
 
 
 def wanted(tmp_path: Path) -> dict[str, tuple[object, ...] | None]:
@@ -360,6 +370,30 @@ def test_what_was_done_outside_the_plan_before_recovery_is_named(
     assert [one.partition(": ")[0] for one in result.not_restored] == ["d/x"]
     assert (result.incomplete, result.verified) == (True, False)
     assert not half_done.is_clean(), "status says it, too"
+
+
+def of_no_version(bench: Bench) -> None:
+    bench.store.live(bench.app.uuid).empty()
+
+
+def of_another_boot(bench: Bench) -> None:
+    """What it knows of changes so young may not have been written when the host went down."""
+    cache = bench.store.live(bench.app.uuid)
+    state, rows = cache.load()
+    assert state is not None and rows
+    LiveCache(cache.path, "of another boot", newest_ns).replace(state, rows)
+
+
+@pytest.mark.parametrize("happens", [of_no_version, of_another_boot])
+def test_what_went_from_a_folder_of_which_the_cache_knows_nothing_is_missed_after_recovery(
+    half_done: Bench, happens: Callable[[Bench], None]
+) -> None:
+    happens(half_done)
+    shutil.rmtree(half_done.root / "etc")
+    recovered(half_done)
+    with open_root(half_done.app) as root:
+        gone = half_done.recorder.status(root).changes.removed
+    assert [entry.path for entry in gone] == ["etc", "etc/conf"]
 
 
 def test_the_root_itself_belongs_to_what_was_to_be_restored(half_done: Bench) -> None:

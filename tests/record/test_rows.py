@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -48,10 +48,13 @@ def known(root: Path, *paths: str) -> dict[RelPath, Stat | None]:
 
 
 def after(
-    before: dict[bytes, bytes], root_fd: int, changed: dict[RelPath, Stat | None]
+    before: dict[bytes, bytes],
+    root_fd: int,
+    changed: dict[RelPath, Stat | None],
+    made: Collection[str] = (),
 ) -> dict[bytes, bytes]:
     with FolderCache(root_fd) as folders:
-        rows, gone = rows_after(before, changed, folders, LATER)
+        rows, gone = rows_after(before, changed, {*map(RelPath, made)}, folders, LATER)
     return {path: row for path, row in {**before, **rows}.items() if path not in gone}
 
 
@@ -66,7 +69,7 @@ def test_all_that_can_change(root: Path, root_fd: int) -> None:
     (root / "two").rmdir()
     (root / "two").write_text("a file now")
     paths = ("one/a", "one/deep/b", "three", "three/x", "two", "two/a", "two/b", "two/c")
-    assert after(before, root_fd, known(root, *paths)) == rows_now(root_fd)
+    assert after(before, root_fd, known(root, *paths), ["three"]) == rows_now(root_fd)
 
 
 def test_what_others_change_meanwhile_shows(root: Path, root_fd: int) -> None:
@@ -89,7 +92,7 @@ def test_what_may_change_again_unseen_is_looked_at_again(root: Path, root_fd: in
     before = rows_now(root_fd)
     settled = time.time_ns() - 3600 * 1_000_000_000
     with FolderCache(root_fd) as folders:
-        rows, _ = rows_after(before, known(root, "one/deep/b"), folders, settled)
+        rows, _ = rows_after(before, known(root, "one/deep/b"), (), folders, settled)
     assert compare_stats(rows[b"one/deep"], rows_now(root_fd)[b"one/deep"]).changed == ("b",)
 
 
@@ -100,3 +103,24 @@ def test_a_folder_that_cannot_be_opened_has_no_row(root: Path, root_fd: int) -> 
         (root / "two" / name).unlink()
     (root / "two").rmdir()
     assert b"two" not in after(before, root_fd, stats)
+
+
+def test_what_is_not_known_of_a_folder_is_not_known_afterwards(root: Path, root_fd: int) -> None:
+    """What had gone from it would be in no row, and be missed by nobody."""
+    before = rows_now(root_fd)
+    (root / "one/a").write_text("ours")
+    for folder in (b"one", b""):
+        known_then = {path: row for path, row in before.items() if path != folder}
+        rows = after(known_then, root_fd, known(root, "one", "one/a"))
+        assert folder not in rows and rows.keys() == known_then.keys()
+
+
+def test_what_others_give_a_folder_after_it_was_found_right_shows(root: Path, root_fd: int) -> None:
+    """No more than its ctime tells of attributes and ACLs."""
+    before = rows_now(root_fd)
+    (root / "one/a").write_text("ours")
+    then = os.stat(root / "one")
+    while os.stat(root / "one").st_ctime_ns == then.st_ctime_ns:
+        os.setxattr(root / "one", "user.note", b"not ours")
+    rows = after(before, root_fd, {**known(root, "one/a"), RelPath("one"): then})
+    assert compare_stats(rows[b"one"], rows_now(root_fd)[b"one"]).own
