@@ -87,7 +87,7 @@ def _tree_of_catalog(store: Store, app: str, version: VersionRecord) -> dict[Rel
 def overlay(pairs: dict[RelPath, Pair], changes: Changes) -> set[RelPath]:
     """Add what the root shows beyond the newest version to `pairs`; the paths of it."""
     fresh: list[tuple[Entry, Entry | None]] = [(old, new) for old, new in changes.modified]
-    fresh += [(entry, None) for entry in changes.removed]
+    fresh += [(entry, None) for entry in changes.lost]
     for old, new in fresh:
         pairs[old.path] = (new, pairs[old.path][1] if old.path in pairs else old)
     for entry in changes.added:

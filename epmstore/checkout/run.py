@@ -449,8 +449,6 @@ class Checkout:
         if not found.is_recorded:
             overlay(since, changes)
         changed = paths & since.keys()
-        if not found.is_recorded:
-            changed |= paths & {entry.path for entry in changes.left}
         if changed and not overwrite:
             example = sorted(changed)[0]
             raise ChangedError(

@@ -37,7 +37,7 @@ class Changes(msgspec.Struct, frozen=True):
 
     @property
     def is_empty(self) -> bool:
-        changed = self.added or self.modified or self.removed or self.left
+        changed = self.added or self.modified or self.lost
         return not changed and self.root_change is None
 
     @property
@@ -62,7 +62,12 @@ class Changes(msgspec.Struct, frozen=True):
         return chain(self.added, (new for _, new in self.modified))
 
     def gone(self) -> Iterator[Entry]:
-        return chain(self.removed, self.left, (old for old, _ in self.modified))
+        return chain(self.lost, (old for old, _ in self.modified))
+
+    @property
+    def lost(self) -> list[Entry]:
+        """What the newest version has and one of now would not."""
+        return [*self.removed, *self.left]
 
     def new_sum(self, old_sum: int) -> int:
         """The sum of the tree after the changes, given the one before."""

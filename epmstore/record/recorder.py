@@ -439,7 +439,7 @@ class Recorder:
             sight=SIGHT,
             writing=_half_done(changes, intent.writing),
         )
-        removed = paths_of([*changes.removed, *changes.left])
+        removed = paths_of(changes.lost)
         return VersionPart(header, changes.added.joined(changed), meta, removed)
 
     def rules_to_say(self, newest: VersionRecord | None) -> Patterns | None:

@@ -66,7 +66,7 @@ def lay_over(
     pairs, same = dict(survey.pairs), survey.same
     now: list[tuple[Entry | None, Entry | None]] = [(None, entry) for entry in changes.added]
     now += [(old, new) for old, new in changes.modified]
-    now += [(entry, None) for entry in (*changes.removed, *changes.left)]
+    now += [(entry, None) for entry in changes.lost]
     for old, new in now:
         path = path_of((old, new))
         if old is not None and path not in pairs and _is_counted(old):

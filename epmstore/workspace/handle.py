@@ -256,7 +256,7 @@ class AppHandle(Releasing, Reporting, Owing):
             since[new.path] = (since.get(new.path, (old, old))[0], new)
         for entry in look.changes.added:
             since[entry.path] = (since.get(entry.path, (None, None))[0], entry)
-        for entry in (*look.changes.removed, *look.changes.left):
+        for entry in look.changes.lost:
             since[entry.path] = (since.get(entry.path, (entry, entry))[0], None)
         itself = root_change(root_of(self._record(version)), look.changes.root)
         return look, [*since.values(), *([] if itself is None else [itself])]

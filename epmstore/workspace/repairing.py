@@ -132,7 +132,7 @@ class Repairing(Verifying):
         assert release is not None, "a repair is to a release"
         catalog, entries, uuid = self.releases.catalog, self._store.entries, self.app.uuid
         now: dict[RelPath, Entry | None] = {entry.path: entry for entry in look.changes.come()}
-        now.update({entry.path: None for entry in look.changes.removed})
+        now.update({entry.path: None for entry in look.changes.lost})
         newest = look.head.number
 
         def found(path: RelPath) -> Entry | None:

@@ -97,8 +97,15 @@ def hooked(cli: "Cli", root: Path, tmp_path: Path) -> None:
     cli.ok("app", "set", "crm", "--stop", "/nonexistent/stop")
 
 
+def ignored(cli: "Cli", root: Path, tmp_path: Path) -> None:
+    """What nobody has seen go since it is ignored."""
+    cli.ok("app", "set", "crm", "--ignore", "lib/a.so")
+    (root / "bin/crmd").write_bytes(b"patched")
+
+
 WORLDS: list[World] = [
     nothing, all_of_one, in_the_root, damaged, purged, secret, state, database, fifo, hooked,
+    ignored,
 ]  # fmt: skip
 ACTS = [
     ["checkout", "0", "--exact"],

@@ -221,7 +221,9 @@ def test_who_names_what_is_ignored_is_told_that_it_does_not_come_back(
 ) -> None:
     cli.ok("app", "set", "crm", "--ignore", "crm.conf")
     (recorded / "crm.conf").write_text("mine\n")
-    cli.ok("snapshot")
+    for words in (("checkout", "0", "crm.conf", "--dry-run"), ("checkout", "0", "crm.conf")):
+        found = cli(*words)
+        assert found.code == 3 and "crm.conf" in found.err, "also before anybody has seen it go"
     cli.ok("checkout", "0")
     for words in (("checkout", "0", "crm.conf"), ("checkout", "0", "crm.conf", "--dry-run")):
         found = cli(*words)
