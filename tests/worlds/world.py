@@ -162,7 +162,12 @@ class World:
         if edit.verb == "mount":
             self._mounts.add(self.root + b"/" + edit.path)
         targets = [edit.path, edit.value] if edit.verb == "rename" else [edit.path]
-        self.made.update(path.split(b"/")[0] for path in targets if path.startswith(OURS))
+        tops = {path.split(b"/")[0] for path in targets if path.startswith(OURS)}
+        self.made.update(top for top in tops if not self._is_stage(top))
+
+    def _is_stage(self, top: bytes) -> bool:
+        """Whether the program has marked it as its own: what somebody puts in there is nobody's."""
+        return os.path.lexists(b"%s/%s/stage-of" % (self.root, top))
 
     def lose(self, cache: Cache) -> None:
         for path in self.store.glob(f"{cache.name}*"):
