@@ -2,7 +2,8 @@
 replace or remove it.
 
 They are looked at where they are, also in folders that are not looked into otherwise, and are
-recorded as if they were `program`, until the next look that goes by the rules again.
+recorded as if they were `program`, until the next look that goes by the rules again. The folders
+that they are in are recorded with them: a version is a tree.
 """
 
 import os
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 
 from epmstore import fsio
 from epmstore.record.observe import Candidate, Feed, Observation
-from epmstore.relpath import RelPath, sort_paths, split
+from epmstore.relpath import RelPath, parents, sort_paths, split
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.problem import Problem
 from epmstore.scan.walk import Classify
@@ -29,6 +30,7 @@ class Keeping:
 
     def __init__(self, paths: Collection[RelPath], classify: Classify) -> None:
         self._left = set(paths)
+        self._above = {RelPath(one) for path in paths for one in parents(path)} - self._left
         self._classify = classify
         self._seen: set[RelPath] = set()
         self._special: list[Problem] = []
@@ -44,25 +46,30 @@ class Keeping:
                 self._seen.add(one.path)
                 yield _kept(one)
             else:
+                self._above.discard(one.path)
                 yield one
 
     def rest(self, root_fd: int, recorded: Recorded) -> Iterator[Candidate]:
         """Those that no look came to; what is no file, link or folder is named by `complete`."""
-        before = recorded(sort_paths(self._left)) if self._left else {}
+        paths = sort_paths(self._left | self._above)
+        before = recorded(paths) if paths else {}
         with FolderCache(root_fd) as folders:
-            for path in sort_paths(self._left):
+            for path in paths:
                 folder, name = split(path)
                 try:
                     found = fsio.lstat(name, folders.open(folder))
                 except OSError:
                     continue  # it is not there, or nobody may look
+                if path in self._above and not stat.S_ISDIR(found.st_mode):
+                    continue  # what is kept is not in there
                 if stat.S_IFMT(found.st_mode) not in _KEPT:
                     self._special.append(Problem(path, "special", "what is no file"))
                     continue
                 path_class = self._classify(path, stat.S_ISDIR(found.st_mode))
                 if path_class != "ignore":
                     self._seen.add(path)
-                    yield _kept(Candidate(path, found, path_class, before.get(path)))
+                    one = Candidate(path, found, path_class, before.get(path))
+                    yield _kept(one) if path in self._left else one
 
     def complete(self, found: Observation) -> Observation:
         """A look that saw these paths, too."""

@@ -47,6 +47,15 @@ class TestState:
             bench.live.redo()
             assert read(bench, path) == b"v0"
 
+    def test_its_folders_are_stored_with_it(self, tmp_path: Path) -> None:
+        with Bench(tmp_path) as bench:
+            bench.recorded({"data/in/f": File(b"v0")})
+        with Bench(tmp_path, state=("data/",)) as bench:
+            bench.put({"data/in/f": File(b"mine"), "data/in": Dir(0o700), "data/g": File()})
+            safety = bench.live.checkout("0", [P("data/in/f")]).safety
+            tree = {entry.path: entry.kind for entry in bench.live.ls(str(safety))}
+            assert tree == {"data": "directory", "data/in": "directory", "data/in/f": "file"}
+
     def test_a_plan_file_of_it_is_still_the_plan(self, tmp_path: Path) -> None:
         with Bench(tmp_path) as bench:
             bench.recorded({"f": File(b"v0")})
