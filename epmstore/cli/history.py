@@ -28,6 +28,7 @@ from epmstore.entryform import entry_to_form
 from epmstore.errors import PathNotFoundError, UsageError
 from epmstore.index.entries import Span
 from epmstore.record.change import StartedRun
+from epmstore.relpath import ROOT
 from epmstore.tree import Entry
 from epmstore.vendor.explain import Explanation
 
@@ -255,6 +256,7 @@ def _named_gaps(session: Session) -> "AppHandle":
     examples=[
         ("epmstore ls latest", "everything in the newest version"),
         ("epmstore ls 117:bin", "a folder as it was"),
+        ("epmstore ls 117:.", "everything, and the root itself"),
         ("epmstore ls release:41:bin", "as its vendor released it"),
         ("epmstore ls @2026-10-03T14:00:etc/crm.conf", "one file, at a time"),
     ],
@@ -264,11 +266,14 @@ def ls(session: Session, what: str) -> None:
     """List the files of a version.
 
     Like `ls -l`: mode, owner, group, size, modification time, name. VERSION is latest if it is left
-    out; with PATH, that file or folder and everything below it.
+    out; with PATH, that file or folder and everything below it. With `.`, the root itself is shown,
+    too.
     """
     handle = session.handle()
     version, path = split_version(what)
-    below = None if path is None else relative(path, handle.app.root, working_directory())
+    below = None
+    if path is not None:
+        below = relative(path, handle.app.root, working_directory()) or ROOT
     entries = handle.ls(selector(version), below)
     if session.json:
         for entry in entries:
@@ -402,7 +407,10 @@ def _print_change(out: Output, change: Change, text: str | None) -> None:
 
 @command(
     app=True,
-    examples=[("epmstore history bin/crmd", "since when it is as it is")],
+    examples=[
+        ("epmstore history bin/crmd", "since when it is as it is"),
+        ("epmstore history .", "mode, owner and attributes of the root itself"),
+    ],
 )
 @click.argument("path")
 def history(session: Session, path: str) -> None:
@@ -411,9 +419,7 @@ def history(session: Session, path: str) -> None:
     One line for each state, newest first: from which version to which, and what it was.
     """
     handle = session.handle()
-    below = relative(path, handle.app.root, working_directory())
-    if below is None:
-        raise UsageError("the root has no history of its own", hint="see: epmstore log")
+    below = relative(path, handle.app.root, working_directory()) or ROOT
     spans = list(reversed(handle.history(below)))
     _print_spans(session, handle, spans, with_path=False)
 

@@ -17,7 +17,7 @@ from epmstore.cli.paths import relative
 from epmstore.cli.session import Session, working_directory
 from epmstore.digest import BlobInfo, identify_stream, parse_digest
 from epmstore.errors import NotFoundError, PathNotFoundError, UsageError
-from epmstore.relpath import RelPath, text_to_json
+from epmstore.relpath import ROOT, RelPath, text_to_json
 from epmstore.vendor.blame import Blamed
 from epmstore.vendor.identify import Identifier, Origin
 from epmstore.vendor.naming import title
@@ -198,9 +198,7 @@ def blame(session: Session, path: str) -> None:
     and what else changed with it. The last line says whether the path deviates now, and since when.
     """
     handle = session.handle()
-    below = relative(path, handle.app.root, working_directory())
-    if below is None:
-        raise UsageError("the root has no changes of its own", hint="see: epmstore log")
+    below = relative(path, handle.app.root, working_directory()) or ROOT
     try:
         found = handle.blame(below)
     except PathNotFoundError:

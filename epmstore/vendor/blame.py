@@ -9,7 +9,7 @@ import msgspec
 
 from epmstore.catalog.state import VersionInfo
 from epmstore.index.entries import Span
-from epmstore.relpath import RelPath
+from epmstore.relpath import ROOT, RelPath
 from epmstore.tree import Entry, changed_fields
 from epmstore.vendor.classify import same_state
 from epmstore.vendor.explain import Explanation, Interval
@@ -48,7 +48,8 @@ def blame(
     for what, version, entry in _events(spans):
         info = versions[version]
         counts = info.record.counts
-        others = counts.added + counts.modified + counts.removed - 1
+        is_counted = spans[0].entry.path != ROOT or what != "added"
+        others = counts.added + counts.modified + counts.removed - is_counted
         all_paths = changed(version) if 0 < others < FEW else ()
         named = [path for path in all_paths if path != spans[0].entry.path]
         found.append(

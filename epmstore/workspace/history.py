@@ -5,6 +5,8 @@ nothing.
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
+from msgspec.structs import replace
+
 from epmstore import given
 from epmstore.catalog.appcat import App
 from epmstore.catalog.diff import Change, change
@@ -29,8 +31,8 @@ from epmstore.index.entries import Position, Span
 from epmstore.record.changes import in_order
 from epmstore.record.soundness import fault_error, known_fault
 from epmstore.record.store import Store
-from epmstore.relpath import RelPath
-from epmstore.tree import Entry
+from epmstore.relpath import ROOT, RelPath
+from epmstore.tree import Entry, changed_fields
 
 REBUILD = "run `epmstore rebuild`"
 
@@ -103,7 +105,8 @@ class History:
         return version
 
     def ls(self, selector: AnyVersion, path: AnyPath | None = None) -> list[Entry]:
-        """The entries of a version in byte order: all, or a path and what is below it.
+        """The entries of a version in byte order: all, or a path and what is below it. The root
+        itself, which is an entry beside the tree, is there, and first, only if it is named.
 
         Raises VersionNotFoundError, PathNotFoundError.
         """
@@ -111,6 +114,9 @@ class History:
         if path is None:
             return in_order(self._checked_tree(version))
         top = given.a_path(path)
+        if top == ROOT:
+            itself = root_of(self._record(version))
+            return [*([] if itself is None else [itself]), *self.ls(version)]
         found = in_order(self._store.entries.below(self.app.uuid, version, top))
         if not found:
             raise self._no_path(top, version)
@@ -121,6 +127,8 @@ class History:
         VersionNotFoundError, PathNotFoundError, UsageError, BlobNotFoundError, DamagedError.
         """
         version, path = self.version(selector), given.a_path(path)
+        if path == ROOT:
+            raise UsageError("the root is a directory, and has no content")
         entry = self._store.entries.at(self.app.uuid, version, path)
         if entry is None:
             raise self._no_path(path, version)
@@ -163,7 +171,10 @@ class History:
     def history(self, path: AnyPath) -> list[Span]:
         """Every state that a path was in, oldest first. Raises PathNotFoundError."""
         path = given.a_path(path)
-        found = self._store.entries.history(self.app.uuid, path) if self._is_recorded() else []
+        if path == ROOT:
+            found = _of_root(info.record for info in self.versions())
+        else:
+            found = self._store.entries.history(self.app.uuid, path) if self._is_recorded() else []
         if not found:
             raise self._never_had(path)
         return found
@@ -174,7 +185,10 @@ class History:
         Raises PathNotFoundError for a path that no version ever had.
         """
         found: set[int] = set()
-        for path in given.scope(paths):
+        scope = given.scope(paths)
+        if paths and not scope:
+            return {info.version for info in self.versions()}
+        for path in scope:
             versions = set()
             if self._is_recorded():
                 versions = self._store.entries.versions_of(self.app.uuid, path)
@@ -254,6 +268,18 @@ class History:
             path=path,
             version=version,
         )
+
+
+def _of_root(versions: Iterable[VersionRecord]) -> list[Span]:
+    """The states of the root itself. A version that says nothing of it did not look."""
+    found: list[Span] = []
+    for version in versions:
+        entry = root_of(version)
+        if entry is None or (found and not changed_fields(found[-1].entry, entry)):
+            continue
+        found[-1:] = [replace(one, until=version.version) for one in found[-1:]]
+        found.append(Span(entry, version.version, None))
+    return found
 
 
 def changes_of(

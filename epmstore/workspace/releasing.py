@@ -32,7 +32,7 @@ from epmstore.record.changes import in_order
 from epmstore.record.result import Result
 from epmstore.record.root import open_root
 from epmstore.record.store import is_refcat
-from epmstore.relpath import RelPath, parents, sort_paths
+from epmstore.relpath import ROOT, RelPath, parents, sort_paths
 from epmstore.tree import Entry
 from epmstore.vendor.host import StoreHost
 from epmstore.vendor.hygiene import leads_outside, mask
@@ -73,6 +73,8 @@ class Releasing(Repairing):
         if path is None:
             return list(entries)
         top = given.a_path(path)
+        if top == ROOT:
+            return self.ls(selector)
         found = [entry for entry in entries if is_within(entry.path, (top,))]
         if not found:
             raise self._not_released(top, release)

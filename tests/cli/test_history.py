@@ -156,7 +156,6 @@ def test_history_of_a_path(cli: "Cli", changed: Path) -> None:
     lines = cli.ok("history", "bin/crmd").out.splitlines()
     assert [line.split()[0] for line in lines] == ["2..", "0..1"]
     assert cli("history", "none").code == 5
-    assert cli("history", ".").code == 2
 
 
 def test_find_paths_and_contents(cli: "Cli", changed: Path) -> None:
@@ -171,3 +170,45 @@ def test_a_time_names_a_version(cli: "Cli", recorded: Path) -> None:
     assert cli.ok("ls", "@2999-01-01").out == cli.ok("ls", "0").out
     assert cli("ls", "@1999-01-01").code == 5
     assert cli("ls", "@nonsense").code == 2
+
+
+def test_the_root_is_an_entry(cli: "Cli", recorded: Path) -> None:
+    recorded.chmod(0o700)
+    cli.ok("snapshot")
+    (recorded / "crm.conf").write_text("port = 2\n")
+    cli.ok("snapshot")
+    first, second = (cli.ok("ls", what).out.splitlines()[0] for what in ("0:.", "1:."))
+    assert first.startswith("drwxr-xr-x ") and first.endswith(" .")
+    assert second.startswith("drwx------ ") and second.endswith(" .")
+    assert cli.ok("ls", "0:.").out == cli.ok("ls", f"0:{recorded}").out
+    assert cli.ok("ls", "0:.").out.splitlines()[1:] == cli.ok("ls", "0").out.splitlines()
+    assert [s["path"] for s in cli.ok("ls", "0:.", "--json").shapes][:2] == [".", "bin"]
+    assert [s["path"] for s in cli.ok("ls", "0:bin", "--json").shapes] == ["bin", "bin/crmd"]
+    lines = cli.ok("history", ".").out.splitlines()
+    assert [line.split()[:2] for line in lines] == [["1..", "drwx------"], ["0", "drwxr-xr-x"]]
+    spans = cli.ok("history", ".", "--json").shapes
+    assert [(s["path"], s["mode"], s["since"], s["until"]) for s in spans] == [
+        (".", "0700", 1, None),
+        (".", "0755", 0, 1),
+    ]
+    assert cli.ok("log", ".").out == cli.ok("log", "--all").out
+    assert cli.ok("diff", "0", "2", ".").out == cli.ok("diff", "0", "2").out
+    blamed = cli.ok("blame", ".").out
+    assert blamed.startswith("version 1, ") and "metadata by " in blamed
+    assert "now: as in the newest version" in blamed
+    found = cli("cat", "0:.")
+    assert found.code == 2 and "the root is a directory" in found.err
+
+
+def test_every_look_takes_the_root_for_everything_in_it(cli: "Cli", recorded: Path) -> None:
+    (recorded / "crm.conf").write_text("port = 2\n")
+    (recorded / "bin/crmd").write_bytes(b"program 2\n")
+    for words in (["status"], ["diff", "latest", "now"], ["checkout", "0", "--dry-run"]):
+        one, two = cli(*words, "."), cli(*words)
+        assert (one.code, one.out) == (two.code, two.out)
+        assert "crmd" in one.out and "crm.conf" in one.out
+
+
+def test_a_path_of_an_application_that_has_no_versions_yet(cli: "Cli", crm: Path) -> None:
+    for command in ("history", "blame"):
+        assert cli(command, ".").code == 5

@@ -151,6 +151,9 @@ def test_texts_and_numbers_will_do(place: Path) -> None:
         assert b"".join(crm.cat(0, "bin/tool")) == b"one\n"
         assert [entry.path for entry in crm.ls(0, Path("bin"))] == ["bin", "bin/tool"]
         assert [one.path for one in crm.diff(0, 1, [Path("bin")])] == ["bin/tool"]
+        assert [entry.path for entry in crm.ls(0, ".")] == [".", "bin", "bin/tool"]
+        assert [span.entry.path for span in crm.history(".")] == ["."]
+        assert crm.versions_of(["."]) == {0, 1}
         assert len(crm.history("bin/tool")) == len(crm.blame("bin/tool")) == 2
         assert crm.versions_of(["bin/tool"]) == {0, 1}
         assert crm.plan(0, ["bin/tool"]).plan.of == 0
