@@ -181,7 +181,8 @@ def _as_wanted(world: World, now: Moment) -> Iterator[str]:
     version = None if number is None else world.versions.get(number)
     if version is None or now.answer.code not in (0, 3):
         return
-    named, scope = named_by(now.shape), now.act.scope
+    named = named_by(now.shape)
+    scope = world.cut_scope if now.act.verb == "recover" else now.act.scope
     left = False
     for path, claim in version.claims.items():
         if (

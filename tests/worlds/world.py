@@ -95,6 +95,8 @@ class World:
         self.owed: frozenset[str] = frozenset()
         self.is_cut = False
         """Whether a command was killed, and none has ended well since."""
+        self.cut_scope: frozenset[bytes] = frozenset()
+        """What the command was about that was cut off last."""
         self.trail: list[int] = []
         """Where the rollbacks in a row went to."""
         self.logged = Answer(0)
@@ -276,6 +278,7 @@ class World:
         if moment.is_cut:
             self.owed |= contents(moment.before) - contents(self.of_users(moment.after))
             self.is_cut = True
+            self.cut_scope = act.scope if act.verb != "recover" else self.cut_scope
             return moment
         self.is_cut = self.is_cut and answer.code not in (0, 1, 3)
         if act.verb == "app" and answer.code == 0:
