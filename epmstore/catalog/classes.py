@@ -9,7 +9,7 @@
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -209,3 +209,8 @@ def _matches(rules: list[_Rule], path: str, name: str, end: str) -> bool:
         if found:
             return rule.include
     return False
+
+
+def stronger(classes: Iterable[Class]) -> Class:
+    """The one that comes first in the order of the lists."""
+    return min(classes, key=(*LISTS, "program").index)

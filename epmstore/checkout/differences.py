@@ -11,7 +11,7 @@ from stat import S_ISDIR
 from typing import TypeAlias
 
 from epmstore import fsio
-from epmstore.catalog.classes import Class, Rules
+from epmstore.catalog.classes import Class, Rules, stronger
 from epmstore.catalog.fold import check_whole, fold
 from epmstore.catalog.model import Decoded, GapRecord, VersionKind, VersionRecord
 from epmstore.catalog.rootfacts import root_change, root_of
@@ -138,9 +138,7 @@ class Judge:
         if path == ROOT:  # no rule is about it
             seen = self._seen(path)
             return Difference(path=path, found=found, wanted=wanted, seen=seen, by_change=True)
-        entry = found or wanted
-        assert entry is not None, "a pair has at least one side"
-        path_class = self._class_of(path, entry)
+        path_class = self._class_of(path, found, wanted)
         by_change, edited_by = True, None
         if found is not None and (wanted is None or path_class == "config"):
             by_change, edited_by = self._life(path)
@@ -157,9 +155,12 @@ class Judge:
             holds=self._holds(found, wanted, pairs),
         )
 
-    def _class_of(self, path: RelPath, entry: Entry) -> Class:
-        """What lies beside a database is left alone with it, whatever pattern was thought of."""
-        path_class = self._rules.classify(path, entry.kind == "directory")
+    def _class_of(self, path: RelPath, *sides: Entry | None) -> Class:
+        """The stronger one, where a folder has another class than a file of that name. What lies
+        beside a database is left alone with it, whatever pattern was thought of.
+        """
+        are_folders = {side.kind == "directory" for side in sides if side is not None}
+        path_class = stronger(self._rules.classify(path, is_dir) for is_dir in are_folders)
         if path_class == "program" and path.endswith(COMPANIONS):
             main = RelPath(path.rpartition("-")[0])
             if self._rules.classify(main) in ("state", "ignore") and self._lstat(main) is not None:

@@ -216,6 +216,27 @@ def test_log_says_what_was_asked_for(cli: "Cli", patched: Path) -> None:
     assert "redo (content of " in cli.ok("log").out
 
 
+def test_a_file_does_not_become_a_folder_of_a_class_that_is_left_alone(
+    cli: "Cli", recorded: Path
+) -> None:
+    (recorded / "up").mkdir()
+    (recorded / "up/load").write_text("old\n")
+    cli.ok("snapshot")
+    for kind in ("ignore", "state"):
+        cli.ok("app", "set", "crm", f"--{kind}", "up/")
+        if kind == "ignore":
+            (recorded / "up/load").unlink()
+            (recorded / "up").rmdir()
+            (recorded / "up").write_text("mine\n")
+            cli.ok("snapshot")
+        cli.ok("checkout", "1", "--exact")
+        assert (recorded / "up").read_text() == "mine\n"
+        assert cli("status").code == 0
+        cli.ok("app", "set", "crm", f"--no-{kind}", "up/")
+    cli.ok("checkout", "1", "--exact")
+    assert (recorded / "up/load").read_text() == "old\n"
+
+
 def test_who_names_what_is_ignored_is_told_that_it_does_not_come_back(
     cli: "Cli", recorded: Path
 ) -> None:
