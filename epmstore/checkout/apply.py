@@ -8,7 +8,7 @@ finishing twice records once.
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from typing import TypeGuard
 
 import msgspec
@@ -30,6 +30,7 @@ from epmstore.checkout.found import (
     with_folders,
 )
 from epmstore.checkout.journal import Header, Journal, Loaded
+from epmstore.checkout.names import left_names, may_leave_names, steps_for
 from epmstore.checkout.plan import Step
 from epmstore.checkout.stage import (
     SYNCFS_FROM,
@@ -46,6 +47,7 @@ from epmstore.checkout.stage import (
 from epmstore.checkout.switch import FORBIDDEN, displaced, switch, sync
 from epmstore.clock import to_rfc3339
 from epmstore.errors import DamagedError, RootError
+from epmstore.index.links import live_links
 from epmstore.progress import Progress
 from epmstore.record.changes import is_metadata_only, paths_of
 from epmstore.record.commit import Head, commit_fact, commit_version, read_version, store_groups
@@ -260,13 +262,16 @@ class Applier:
         above = self._store.entries.live_at(self._recorder.app.uuid, folders_above(steps))
         wanted = with_folders(steps, above)
         checked = check(self._root.fd, wanted, loaded.inodes, loaded.left, loaded.refused)
-        version, strange = self._record(header, wanted, checked, rescued)
+        names = self._left_names(steps, checked.done)
+        checked.add(check(self._root.fd, names, {}, {}, ()))
+        version, strange = self._record(header, [*wanted, *names], checked, rescued)
         if state != "COMMITTED":
             self._hold(header, version)
             self._in_journal(lambda: self._journal.reach("COMMITTED"))
         self._clean_up(loaded)
         known: dict[RelPath, Stat | None] = dict(checked.stats)
         late = {step.path for step in steps if step.op == "set" and _is_in_doubt(step)}
+        late.update(step.path for step in names)  # their stat is another than when they were read
         unsure = {*checked.wrong, *(one.path for one in loaded.refused), *late}
         for path in unsure if is_fresh else checked.stats:
             known[path] = UNKNOWN
@@ -397,6 +402,15 @@ class Applier:
         """What the newest version has below it."""
         return self._store.entries.live_below(self._recorder.app.uuid, folder)
 
+    def _left_names(self, steps: Sequence[Step], done: Container[RelPath]) -> list[Step]:
+        """What the newest version has as further names of files whose first name is gone."""
+        if not may_leave_names(steps):
+            return []
+        app = self._recorder.app.uuid
+        links = live_links(self._store.database, app)
+        names = left_names(steps, {path: links[path] for path in links if links[path] in done})
+        return list(steps_for(names, self._store.entries.live_at(app, names)))
+
     def _strange(
         self, steps: Sequence[Step], checked: Checked, base: Mapping[RelPath, Entry | None]
     ) -> dict[RelPath, Entry | None]:
@@ -510,12 +524,12 @@ def _sorted_out(
     steps: Iterable[Step], checked: Checked
 ) -> tuple[dict[RelPath, str], dict[RelPath, str]]:
     """(what was to go and is there, what is not as wanted), each with why."""
-    wanted = {step.path for step in steps if step.new is not None}
     kept: dict[RelPath, str] = {}
     missed: dict[RelPath, str] = {}
-    for path, why in checked.wrong.items():
-        is_missed = path in wanted or why == FORBIDDEN  # it was to go, and was not let go
-        (missed if is_missed else kept)[path] = why
+    for step in steps:
+        if (why := checked.wrong.get(step.path)) is not None:
+            is_missed = step.new is not None or why == FORBIDDEN  # it was to go, and was not let go
+            (missed if is_missed else kept)[step.path] = why
     return kept, missed
 
 

@@ -42,6 +42,11 @@ class Checked(msgspec.Struct, frozen=True):
     done: dict[RelPath, Entry | None]
     wrong: dict[RelPath, str]
 
+    def add(self, more: "Checked") -> None:
+        self.stats.update(more.stats)
+        self.done.update(more.done)
+        self.wrong.update(more.wrong)
+
 
 def check(
     root_fd: int,

@@ -132,7 +132,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     `kept` was found, is not as wanted, and stays. `refused` could not be planned, because it was
     not observed. `not_restored` has contents that were never stored. `databases` are units that
     someone has to decide about before anything is done. `unstored` are paths that would be touched
-    if what they hold now were stored; as long as it is not, they are among `not_restored`.
+    if what they hold now were stored; as long as it is not, they are among `not_restored`. `names`
+    are other names of files whose first name goes: no step is about them, and the version that
+    comes of it says which is the first then.
     """
 
     app: str = ""
@@ -145,10 +147,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     not_restored: tuple[Named, ...] = ()
     databases: tuple[RelPath, ...] = ()
     unstored: tuple[RelPath, ...] = ()
+    names: tuple[RelPath, ...] = ()
 
     @property
     def tally(self) -> Tally:
-        return tally((step.old, step.new) for step in self.steps)
+        found = tally((step.old, step.new) for step in self.steps)
+        added, modified, removed = msgspec.structs.astuple(found.counts)
+        return Tally(Counts(added, modified + len(self.names), removed), found.folders, found.times)
 
     @property
     def counts(self) -> Counts:
@@ -210,8 +215,9 @@ def plan_from_empty(entries: Iterable[Entry]) -> Plan:
         elif entry.path_class == "secret":
             secret.append((path, NEVER_STORED))
         else:
-            leader = entry.same_as or path
-            link = leaders.setdefault(leader, path)
+            link = leaders.setdefault(entry.same_as or path, path)
+            if by_path[link].content != entry.content:
+                leaders[entry.same_as or path] = link = path
             steps.append(Step("put", path, None, entry, link=None if link == path else link))
     return Plan(steps=tuple(steps), not_restored=tuple(secret))
 
@@ -392,12 +398,19 @@ class _Planner:
         if wanted is None or wanted.same_as is None or wanted.content is None:
             return wanted
         first = wanted.same_as
-        leader = first if self._becomes_wanted(first) else self._leaders.get(first)
-        if leader is None or not self._becomes_wanted(leader):
+        leaders = (first, self._leaders.get(first))
+        leader = next((one for one in leaders if one and self._is_name_of(one, wanted)), None)
+        if leader is None:
             self._leaders[first] = d.path
             return msgspec.structs.replace(wanted, same_as=None)
         self._links[d.path] = leader
         return wanted if leader == first else msgspec.structs.replace(wanted, same_as=leader)
+
+    def _is_name_of(self, path: RelPath, wanted: Entry) -> bool:
+        """Whether the wanted file will be there under another name: history may err about that."""
+        other = self._wanted.get(path)
+        is_same = other is None or other.content == wanted.content
+        return is_same and self._becomes_wanted(path)
 
     def _becomes_wanted(self, path: RelPath) -> bool:
         verdict = self._verdicts.get(path)

@@ -20,6 +20,7 @@ from epmstore.catalog.state import CatalogState
 from epmstore.checkout.apply import Applied, Applier
 from epmstore.checkout.differences import Judge, Pair, overlay, path_of, recorded_pairs, root_pair
 from epmstore.checkout.journal import Header
+from epmstore.checkout.names import left_names
 from epmstore.checkout.plan import (
     ConfigPolicy,
     Named,
@@ -254,7 +255,10 @@ class Checkout:
             keep |= more
         prepared = replace(prepared, unseen=unseen(found.look))
         self._approve(prepared, found)
-        return prepared if expected is None else _as_expected(prepared, expected), found
+        if expected is not None:
+            prepared = _as_expected(prepared, expected)
+        names = left_names(prepared.plan.steps, found.look.found.same_as)
+        return replace(prepared, plan=replace(prepared.plan, names=tuple(names))), found
 
     def _planned(self, request: Request, found: Found, keep: Collection[RelPath]) -> Prepared:
         look, newest = found.look, found.newest

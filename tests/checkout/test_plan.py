@@ -310,6 +310,12 @@ class TestHardLinks:
         assert [(s.path, s.link) for s in plan.steps] == [("b", None), ("c", "b")]
         assert [s.new.same_as for s in plan.steps if s.new] == [None, "b"]
 
+    def test_nor_is_one_with_another_content_whatever_history_says(self) -> None:
+        a, b, c = (RelPath(name) for name in "abc")
+        entries = [file(a), *(file(path, TWO, same_as=a) for path in (b, c))]
+        for plan in (make_plan(map(come, entries)), plan_from_empty(entries)):
+            assert {step.path: step.link for step in plan.steps} == {a: None, b: None, c: b}
+
     def seen(self, links: int) -> Seen:
         return Seen(1, 2, 3, 4, 5, links)
 

@@ -10,7 +10,8 @@ import pytest
 
 from epmstore.errors import ChangedError, ConflictError, NotFoundError, PathNotFoundError
 from epmstore.relpath import RelPath
-from tests.checkout.bench import DRIFT, MTIME, Bench, Dir, File, Link, Same, build, faults
+from tests.checkout.bench import DRIFT, MTIME, Bench, Dir, File, Killed, Link, Same, build, faults
+from tests.checkout.test_truth import dying
 
 
 def read(bench: Bench, path: str) -> bytes:
@@ -164,6 +165,35 @@ class TestHardLinks:
             bench.live.checkout("0")
             assert bench.picture() == back
             assert bench.is_clean()
+
+    @pytest.mark.parametrize("killed", [False, True])
+    def test_a_name_that_stays_is_a_link_of_what_is_gone_no_more(
+        self, tmp_path: Path, killed: bool
+    ) -> None:
+        with Bench(tmp_path) as bench:
+            bench.recorded({"a": File(b"1")})
+            found = bench.put({"a": File(b"2"), "b": Same("a"), "c": Same("a")})
+            bench.record(DRIFT)
+            planned = bench.live.plan("0")
+            if killed:
+                with faults(dying("fsyncdir", "switching")), pytest.raises(Killed):
+                    bench.live.checkout("0")
+                result = bench.live.recover()
+            else:
+                result = bench.live.checkout("0")
+            assert result is not None and not result.incomplete
+            assert {e.path: e.same_as for e in bench.live.ls("2")} == {
+                "a": None,
+                "b": None,
+                "c": "b",
+            }
+            assert bench.is_clean()
+            assert result.modified == planned.plan.counts.modified == 3
+            after = bench.picture()
+            bench.live.undo()
+            assert bench.picture() == found
+            bench.live.redo()
+            assert bench.picture() == after
 
     def test_a_file_that_stays_and_is_written_to_meanwhile_is_not_linked_to(
         self, tmp_path: Path
