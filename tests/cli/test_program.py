@@ -32,8 +32,8 @@ def test_output_that_cannot_be_written_is_4(cli: "Cli", recorded: Path) -> None:
 
 
 def interrupted(process: subprocess.Popen[bytes]) -> bytes:
-    """What it says to Ctrl-C, which a user presses again where nothing comes of it: Python notices a
-    signal that comes just before a system call begins to wait only when that returns.
+    """What it says to Ctrl-C, which a user presses again where nothing comes of it: a signal that
+    comes just before a system call begins to wait is noticed by Python only when that returns.
     """
     while True:
         process.send_signal(signal.SIGINT)

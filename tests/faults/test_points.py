@@ -39,7 +39,9 @@ def test_every_point(
     for how, share in HOWS.items():
         rng = random.Random(f"{SEED}/{scenario}/{how}")
         every = max(1, int(EVERY * share)) if EVERY > 1 else 1
-        for point in points(scenario, runner.names_of(how), how, every, rng):
+        names = runner.names_of(how)
+        every = min(every, len(names)) if how == "kill" else every  # at least one
+        for point in points(scenario, names, how, every, rng):
             line = runner.try_point(point)
             tried += 1
             wrong += [line] if line["verdict"] != "ok" else []

@@ -13,7 +13,7 @@ from epmstore.record import recorder
 from epmstore.record.commit import commit_version
 from epmstore.workspace import Workspace
 
-FEW, MANY = 6_000, 13_000
+FEW, MANY = 9_000, 18_000
 
 
 def make_tree(root: Path, count: int) -> None:
