@@ -40,9 +40,10 @@ from epmstore.catalog.model import (
 from epmstore.catalog.retention import Policy
 from epmstore.catalog.selector import Resolved
 from epmstore.catalog.state import CatalogState, Remark, VersionInfo
+from epmstore.checkout.goal import EditsGoal, Goal, ReleaseGoal, VersionGoal
 from epmstore.checkout.owed import Moment, Owed
 from epmstore.checkout.plan import ConfigPolicy, Options, Plan, Seen, Step
-from epmstore.checkout.run import CheckoutAction, Prepared, Request
+from epmstore.checkout.request import CheckoutAction, Prepared, Request
 from epmstore.checkout.stage import Refused
 from epmstore.checkout.target import Exported
 from epmstore.clock import Clock
@@ -177,6 +178,7 @@ __all__ = [
     "Done",
     "Doubt",
     "Drill",
+    "EditsGoal",
     "Entry",
     "EpmError",
     "Explanation",
@@ -190,6 +192,7 @@ __all__ = [
     "FsckReport",
     "GapRecord",
     "GcResult",
+    "Goal",
     "HoldRecord",
     "HookError",
     "HookRun",
@@ -241,6 +244,7 @@ __all__ = [
     "Refused",
     "RelPath",
     "Release",
+    "ReleaseGoal",
     "Releases",
     "Remark",
     "RepairAction",
@@ -280,6 +284,7 @@ __all__ = [
     "UsageError",
     "Vendors",
     "Verified",
+    "VersionGoal",
     "VersionInfo",
     "VersionKind",
     "VersionNotFoundError",

@@ -43,7 +43,8 @@ PURE = [
     "epmstore.tree", "epmstore.relpath",
     "epmstore.catalog.model", "epmstore.catalog.diff", "epmstore.catalog.fold",
     "epmstore.catalog.selector", "epmstore.catalog.retention", "epmstore.catalog.classes",
-    "epmstore.scan.compare", "epmstore.checkout.plan", "epmstored.debounce",
+    "epmstore.scan.compare", "epmstore.checkout.plan", "epmstore.checkout.goal",
+    "epmstored.debounce",
     "epmstore.vendor.baseline", "epmstore.vendor.classify", "epmstore.vendor.explain",
     "epmstore.vendor.fit", "epmstore.vendor.owners",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ import pytest
 from epmstore import atomic
 from epmstore.care.ledger import Done, Ledger, change
 from epmstore.catalog.appcat import App, AppCat, save
+from epmstore.checkout.goal import VersionGoal
 from epmstore.checkout.owed import Moment, Owed, OwedFile
 from epmstore.clock import FixedClock
 from epmstore.errors import UnreadableError
@@ -77,8 +78,8 @@ def test_no_small_file_is_written_that_could_not_be_read(tmp_path: Path) -> None
         with pytest.raises(UnreadableError):
             Trust(store).remember("a", Standing(signed="yes"))  # type: ignore[arg-type]
         owed = Owed(
-            app="a", key="crm", phase="SLEEPING", action="checkout", txid="t", from_=0, of=0,  # type: ignore[arg-type]
-            since=Moment(wall=1.0, boot="b", uptime=1.0), time="now",
+            app="a", key="crm", phase="SLEEPING", action="checkout", txid="t", from_=0,  # type: ignore[arg-type]
+            goal=VersionGoal(0), since=Moment(wall=1.0, boot="b", uptime=1.0), time="now",
         )  # fmt: skip
         with pytest.raises(UnreadableError):
             OwedFile(store / "journals/a.owed").save(owed)

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from epmstore.atomic import make_directories, read_file, remove_file, replace_file, replace_read
 from epmstore.checkout.planfile import decode_plan, encode_plan
-from epmstore.checkout.run import Prepared
+from epmstore.checkout.request import Prepared
 from epmstore.errors import EpmError
 
 SYSTEMD: Final = Path("/run/systemd/system")

@@ -55,13 +55,10 @@ def find(store: Store, now: Reckoning) -> Leftovers:
     )
 
 
-def clear(store: Store, now: Reckoning, *, quarantine: bool = False) -> int:
-    """Take away what can go, with everything in the `quarantine` if that is asked for; how many
-    bytes that were. Raises OSError, BusyError.
-    """
+def clear(store: Store, now: Reckoning) -> int:
+    """Take away what can go; how many bytes that were. Raises OSError, BusyError."""
     found = find(store, now)
-    old = found.quarantined if quarantine else _outlived(store, found.quarantined, now)
-    gone = [*found.temporaries, *old]
+    gone = [*found.temporaries, *_outlived(store, found.quarantined, now)]
     freed = sum(_size(store.path / name) for name in gone)
     for name in gone:
         _remove(store.path / name)
@@ -79,11 +76,10 @@ def _remove(path: Path) -> None:
         remove_file(path)
 
 
-def foretell(store: Store, now: Reckoning, *, quarantine: bool = False) -> int:
+def foretell(store: Store, now: Reckoning) -> int:
     """How many bytes `clear` would take now. Raises OSError."""
     found, seen = find(store, now), ledger.load(store.path).quarantine
-    names = found.quarantined
-    old = [name for name in names if quarantine or _is_old(seen.get(_name(name)), now)]
+    old = (name for name in found.quarantined if _is_old(seen.get(_name(name)), now))
     return sum(_size(store.path / name) for name in (*found.temporaries, *old))
 
 

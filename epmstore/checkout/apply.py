@@ -455,7 +455,7 @@ class Applier:
             time=self._now(),
             actor=header.actor,
             held=True,
-            reason=f"rolled back to the content of {header.of}",
+            reason=f"rolled back to the content of {header.goal}",
             version=version.version,
         )
         commit_fact(self._store, self._recorder.app.uuid, fact)
@@ -580,8 +580,6 @@ def _draft(
         time=now,
         label=None if is_found else header.label,
         actor=header.actor,
-        of=None if is_found else header.of,
-        release=None if is_found else header.release,
         scope=None if is_found else header.scope,
         safety=None if is_found else header.safety,
         from_=head.version.version,
@@ -592,7 +590,7 @@ def _draft(
         root=head.version.root if root is None or root[1] is None else facts_of(root[1]),
     )
     return VersionPart(
-        record,
+        record if is_found else header.goal.said_in(record),
         [entry for entry in come if entry.path not in quiet],
         [msgspec.structs.replace(entry, content=None) for entry in meta],
         paths_of(old for old, new in pairs if old is not None and new is None),

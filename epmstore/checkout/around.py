@@ -16,12 +16,14 @@ from epmstore.catalog.appcat import App
 from epmstore.catalog.format import decode_line
 from epmstore.catalog.hooks import HookRun, Hooks
 from epmstore.catalog.model import HoldRecord, RecordedActor, VersionPart
+from epmstore.checkout.goal import Goal, VersionGoal
 from epmstore.checkout.hooks import Runner
 from epmstore.checkout.journal import Journal
 from epmstore.checkout.owed import Moment, Owed, moment, owed_file, seconds_left
 from epmstore.checkout.preflight import Terms
 from epmstore.checkout.report import hook_error, hook_shapes, report
-from epmstore.checkout.run import Checkout, Done, Prepared, Request, new_txid
+from epmstore.checkout.request import Prepared, Request
+from epmstore.checkout.run import Checkout, Done, new_txid
 from epmstore.checkout.series import Phase, Series
 from epmstore.clock import to_rfc3339
 from epmstore.errors import ConflictError, EpmError, HookError
@@ -171,7 +173,7 @@ class Around:
         series.stop()  # what is broken may refuse to stop: that must not keep the tree from it
         request = Request(
             action="undo",
-            of=owed.from_,
+            goal=VersionGoal(owed.from_),
             within=(owed.from_, owed.version),
             overwrite=True,
             label=_undone_because(owed),
@@ -301,7 +303,7 @@ class Around:
     def _journal(self) -> Journal:
         return Journal(self._store.journal(self._app.uuid))
 
-    def _series(self, hooks: Hooks, phase: Phase, from_: int | str, to: int | str) -> Series:
+    def _series(self, hooks: Hooks, phase: Phase, from_: Goal | int, to: Goal | int) -> Series:
         return Series(
             self._runner, self._app, hooks, phase, from_=from_, to=to, progress=self._progress
         )
@@ -315,8 +317,7 @@ class Around:
             action=request.action,
             txid=new_txid(),
             from_=from_,
-            of=request.of,
-            release=request.release,
+            goal=request.goal,
             hooks=hooks,
             confirm=terms.confirm,
             since=now,

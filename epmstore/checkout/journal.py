@@ -31,6 +31,7 @@ from epmstore.atomic import directory, discard, read_file, remove_file
 from epmstore.catalog.classes import Patterns
 from epmstore.catalog.format import named
 from epmstore.catalog.model import Reason, RecordedActor
+from epmstore.checkout.goal import FORMATS, Goal, goal_from_form
 from epmstore.checkout.plan import Op, Seen, Step
 from epmstore.checkout.stage import Refused
 from epmstore.entryform import entry_from_form, entry_to_form
@@ -50,7 +51,6 @@ from epmstore.scan.mark import stage_name
 
 State: TypeAlias = Literal["PLANNED", "STAGED", "SWITCHED", "COMMITTED"]
 BATCH = 4096
-FORMAT = 1
 KNOWN: Final = {"format", "header", "steps", "state", "stage"}
 """Keys of which each line has one; another release may write lines that have none of them."""
 _MAGIC = seal.MAGIC.to_bytes(4, "little")
@@ -70,14 +70,13 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason
     time: str
     base: int
-    of: int | None
+    goal: Goal
     from_: int | None
     safety: int | None
     scope: tuple[RelPath, ...] | None
     label: str | None
     actor: RecordedActor | None
     rules: str
-    release: int | None = None
     unobserved: tuple[tuple[RelPath, str], ...] = ()
     patterns: Patterns | None = None
     marked: bool = False
@@ -114,7 +113,7 @@ class Journal:
         """Durable when it returns: state PLANNED. Raises FileExistsError, UnreadableError,
         OSError.
         """
-        lines = [{"format": FORMAT, "header": _header_form(header)}]
+        lines = [{"format": header.goal.format, "header": _header_form(header)}]
         remaining = iter(steps)
         while batch := [step_to_form(step) for step in islice(remaining, BATCH)]:
             lines.append({"steps": batch})
@@ -235,10 +234,9 @@ def _loaded(lines: Sequence[dict[str, Any]]) -> Loaded:
 def _check_known(lines: Sequence[dict[str, Any]]) -> None:
     """Raises DamagedError for what another release wrote: nobody may guess what it was doing."""
     for line in lines:
-        said = line.get("format", FORMAT) if line is lines[0] else FORMAT
         state = line.get("state")
-        if said != FORMAT:
-            raise _newer(f"is of format {said}, this release reads {FORMAT}")
+        if line is lines[0] and line.get("format", 1) not in FORMATS:
+            raise _newer(f"is of format {line['format']}, this release reads {FORMATS[-1]}")
         if state is not None and state not in get_args(State):
             raise _newer(f"says {state!r}, which this release does not know")
         if line.keys().isdisjoint(KNOWN):
@@ -338,8 +336,19 @@ def _whole_length(data: bytes) -> int:
     return offset
 
 
+_HEADER: Final[tuple[str, ...]] = (
+    *("txid", "app", "key", "root", "root_inode", "action", "reason", "time", "base", "of"),
+    *("from_", "safety", "scope", "label", "actor", "rules", "release", "edits", "unobserved"),
+    *("patterns", "marked", "sight"),
+)
+"""Keys of a header in their order, with those of every goal."""
+_OPTIONAL: Final[frozenset[str]] = frozenset({"unobserved", "patterns", "marked", "sight"})
+"""What older journals lack."""
+
+
 def _header_form(header: Header) -> dict[str, Any]:
-    form: dict[str, Any] = msgspec.structs.asdict(header)
+    said: dict[str, Any] = {**msgspec.structs.asdict(header), **header.goal.form()}
+    form = {key: said[key] for key in _HEADER if key in said}
     form["root"] = text_to_json(header.root)
     form["scope"] = None if header.scope is None else [to_json(path) for path in header.scope]
     form["patterns"] = msgspec.to_builtins(header.patterns)
@@ -351,8 +360,9 @@ def _header_form(header: Header) -> dict[str, Any]:
 
 def _header_from_form(form: dict[str, Any]) -> Header:
     scope = form["scope"]
-    optional = {"release", "unobserved", "patterns", "marked", "sight"}  # older journals lack them
-    known = {n: form[n] for n in Header.__struct_fields__ if n in form or n not in optional}
+    own = [name for name in Header.__struct_fields__ if name != "goal"]
+    known = {name: form[name] for name in own if name in form or name not in _OPTIONAL}
+    known["goal"] = goal_from_form(form)
     known["root"] = text_from_json(form["root"])
     known["scope"] = None if scope is None else tuple(from_json(path) for path in scope)
     known["patterns"] = msgspec.convert(form.get("patterns"), Patterns | None)

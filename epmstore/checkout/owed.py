@@ -25,13 +25,17 @@ import msgspec
 from epmstore.atomic import read_file, remove_file, replace_read
 from epmstore.catalog.hooks import Hooks
 from epmstore.catalog.model import RecordedActor
+from epmstore.checkout.goal import FORMATS, Goal, goal_from_form
 from epmstore.clock import Clock, SystemClock
-from epmstore.errors import DamagedError
+from epmstore.errors import DamagedError, InvalidNameError
 from epmstore.record.store import Store
 from epmstore.scan.fsclock import boot_id
 
-FORMAT: Final = 1
-LIMIT: Final = 1 << 20
+LIMIT: Final = 1 << 24
+_SENSELESS: Final = (
+    *(ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError),
+    InvalidNameError,
+)
 Phase: TypeAlias = Literal["STOPPING", "STARTING", "CONFIRMING", "UNDOING"]
 
 
@@ -43,12 +47,8 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     uptime: float
 
 
-class Owed(msgspec.Struct, frozen=True, kw_only=True):
-    """`txid` is that of the version that the checkout, or the undo, makes. `from_` was live before,
-    `of` is whose content it is (null: that of a vendor's `release`), `version` the new one, as far
-    as it is known. `confirm` is how many seconds there are from `since` on. `why` is what an undo
-    is for.
-    """
+class _Owed(msgspec.Struct, frozen=True, kw_only=True):
+    """All but the goal."""
 
     app: str
     key: str
@@ -56,7 +56,6 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     txid: str
     from_: int = msgspec.field(name="from")
-    of: int | None
     version: int | None = None
     hooks: Hooks = Hooks()
     confirm: float | None = None
@@ -65,12 +64,15 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     why: str | None = None
     allow_network: bool = False
     actor: RecordedActor | None = None
-    release: int | None = None
 
-    @property
-    def goal(self) -> int | str:
-        """What was to be reached: a version, or a vendor's release."""
-        return f"release:{self.release}" if self.of is None else self.of
+
+class Owed(_Owed, frozen=True, kw_only=True):
+    """`txid` is that of the version that the checkout, or the undo, makes. `from_` was live before,
+    `goal` was to be reached, `version` is the new one, as far as it is known. `confirm` is how many
+    seconds there are from `since` on. `why` is what an undo is for.
+    """
+
+    goal: Goal
 
 
 class OwedFile:
@@ -93,8 +95,8 @@ class OwedFile:
             found = document.pop("sha256")
             if found == _digest(document):
                 self._check_known(document)
-                return msgspec.convert(document["owed"], Owed)
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+                return _from_form(document["owed"])
+        except _SENSELESS:
             pass
         raise DamagedError(
             f"{self.path} is not what was written",
@@ -105,9 +107,9 @@ class OwedFile:
     def _check_known(self, document: dict[str, Any]) -> None:
         """Raises DamagedError for what another release wrote: it knows what is to be done."""
         said, phase = document.pop("format"), document["owed"]["phase"]
-        if said == FORMAT and phase in get_args(Phase):
+        if said in FORMATS and phase in get_args(Phase):
             return
-        what = f"format {said}" if said != FORMAT else f"the phase {phase!r}"
+        what = f"format {said}" if said not in FORMATS else f"the phase {phase!r}"
         raise DamagedError(
             f"{self.path} has {what}, which this release does not know",
             hint="nothing was changed; let the release that wrote it do it: `epmstore recover`",
@@ -116,13 +118,31 @@ class OwedFile:
 
     def save(self, owed: Owed) -> Owed:
         """Durable when it returns; a crash leaves what was there."""
-        document = {"format": FORMAT, "owed": msgspec.to_builtins(owed)}
+        document = {"format": owed.goal.format, "owed": _form(owed)}
         data = msgspec.json.encode({"sha256": _digest(document), **document})
         replace_read(self.path, data, self._parse)
         return owed
 
     def drop(self) -> None:
         remove_file(self.path)
+
+
+_KEYS: Final[tuple[str, ...]] = (
+    *("app", "key", "phase", "action", "txid", "from", "of", "version", "hooks", "confirm"),
+    *("since", "time", "why", "allow_network", "actor", "release", "edits"),
+)
+"""In their order, with those of every goal."""
+
+
+def _form(owed: Owed) -> dict[str, Any]:
+    own = {name: getattr(owed, name) for name in _Owed.__struct_fields__}
+    said = {**msgspec.to_builtins(_Owed(**own)), **owed.goal.form()}
+    return {key: said[key] for key in _KEYS if key in said}
+
+
+def _from_form(form: dict[str, Any]) -> Owed:
+    own = msgspec.structs.asdict(msgspec.convert(form, _Owed))
+    return Owed(**own, goal=goal_from_form(form))
 
 
 def owed_file(store: Store, app: str) -> OwedFile:

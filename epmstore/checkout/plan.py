@@ -28,6 +28,7 @@ import msgspec
 from epmstore.catalog.classes import Class
 from epmstore.catalog.diff import tally
 from epmstore.catalog.model import Counts, Tally
+from epmstore.checkout.goal import Goal
 from epmstore.checkout.sight import CLEAR, Sight
 from epmstore.checkout.units import paths_of_units, state_patterns
 from epmstore.digest import BlobInfo, Purges
@@ -127,7 +128,7 @@ class Step(msgspec.Struct, frozen=True, gc=False):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The steps from the tree of version `from_`, as it was found, to that of version `of`.
+    """The steps from the tree of version `from_`, as it was found, to the `goal`.
 
     `kept` was found, is not as wanted, and stays. `refused` could not be planned, because it was
     not observed. `not_restored` has contents that were never stored. `databases` are units that
@@ -139,7 +140,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     app: str = ""
     from_: int | None = None
-    of: int | None = None
+    goal: Goal | None = None
     options: Options = Options()
     steps: tuple[Step, ...] = ()
     kept: tuple[Named, ...] = ()
@@ -176,7 +177,7 @@ def make_plan(
     *,
     app: str = "",
     from_: int | None = None,
-    of: int | None = None,
+    goal: Goal | None = None,
 ) -> Plan:
     """`differences` are those of the whole root, in any order; the scope is applied here.
 
@@ -187,7 +188,7 @@ def make_plan(
     return Plan(
         app=app,
         from_=from_,
-        of=of,
+        goal=goal,
         options=options,
         steps=tuple(planner.steps()),
         kept=planner.named("kept"),

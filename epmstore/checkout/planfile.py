@@ -9,18 +9,18 @@ import json
 from collections.abc import Iterable
 from typing import Any, get_args
 
+from epmstore.checkout.goal import FORMATS, goal_from_form
 from epmstore.checkout.journal import step_from_form, step_to_form
 from epmstore.checkout.plan import ConfigPolicy, Named, Options, Plan
-from epmstore.checkout.run import CheckoutAction, Prepared, Request
+from epmstore.checkout.request import CheckoutAction, Prepared, Request
 from epmstore.errors import DamagedError, InvalidNameError, UsageError
 from epmstore.relpath import RelPath, from_json, from_json_or_root, to_json
 from epmstore.scan.problem import Problem
 
-FORMAT = 1
-
 
 def plan_to_form(prepared: Prepared) -> dict[str, Any]:
     plan, request = prepared.plan, prepared.request
+    said = request.goal.form()
     counts, kept = plan.counts, (*plan.kept, *prepared.left)
     scope = None if request.scope is None else [to_json(path) for path in request.scope]
     return {
@@ -30,7 +30,7 @@ def plan_to_form(prepared: Prepared) -> dict[str, Any]:
         "changed": bool(plan.steps),
         "from": plan.from_,
         "version": None,
-        "of": plan.of,
+        "of": said.pop("of", None),
         "safety": None,
         "added": counts.added,
         "modified": counts.modified,
@@ -45,7 +45,7 @@ def plan_to_form(prepared: Prepared) -> dict[str, Any]:
         "verified": None,
         "undo": None,
         "bytes": plan.size,
-        "format": FORMAT,
+        "format": request.goal.format,
         "uuid": prepared.app,
         "request": {
             "scope": scope,
@@ -53,7 +53,7 @@ def plan_to_form(prepared: Prepared) -> dict[str, Any]:
             "config": request.config,
             "within": request.within,
             "label": request.label,
-            "release": request.release,
+            **said,
         },
         "steps": [step_to_form(step) for step in plan.steps],
     }
@@ -91,7 +91,7 @@ def decode_plan(data: bytes) -> Prepared:
 
 
 def _from_form(form: dict[str, Any]) -> Prepared:
-    if form["type"] != "plan" or form["format"] != FORMAT:
+    if form["type"] != "plan" or form["format"] not in FORMATS:
         raise UsageError("not a plan that this release understands", hint="make it anew")
     if form["action"] not in get_args(CheckoutAction):
         raise UsageError(f"a plan of {form['action']!r}, which this release does not know")
@@ -103,8 +103,7 @@ def _from_form(form: dict[str, Any]) -> Prepared:
         scope = tuple(from_json(path) for path in asked["scope"])
     request = Request(
         action=form["action"],
-        of=None if form["of"] is None else int(form["of"]),
-        release=asked.get("release"),
+        goal=goal_from_form({**asked, "of": form["of"]}),
         scope=scope,
         exact=bool(asked["exact"]),
         config=asked["config"],
@@ -114,7 +113,7 @@ def _from_form(form: dict[str, Any]) -> Prepared:
     plan = Plan(
         app=form["app"],
         from_=int(form["from"]),
-        of=request.of,
+        goal=request.goal,
         options=Options(exact=request.exact, config=request.config, scope=scope or ()),
         steps=tuple(map(step_from_form, form["steps"])),
         kept=tuple((from_json_or_root(path), why) for path, why in form["kept_because"].items()),

@@ -10,6 +10,7 @@ import msgspec
 
 from epmstore.catalog.appcat import App
 from epmstore.catalog.hooks import Command, HookName, HookRun, Hooks
+from epmstore.checkout.goal import Goal
 from epmstore.checkout.hooks import Ran, Runner
 from epmstore.progress import SILENT, Progress
 
@@ -36,8 +37,8 @@ class Series:
         hooks: Hooks,
         phase: Phase,
         *,
-        from_: int | str,
-        to: int | str,
+        from_: Goal | int,
+        to: Goal | int,
         progress: Progress = SILENT,
     ) -> None:
         self.runs: list[HookRun] = []

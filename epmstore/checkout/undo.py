@@ -11,6 +11,7 @@ import msgspec
 
 from epmstore.catalog.operations import can_be_undone, is_reversal
 from epmstore.catalog.state import VersionInfo
+from epmstore.checkout.goal import VersionGoal, goal_of, version_of
 from epmstore.errors import NotFoundError, VersionNotFoundError
 
 
@@ -80,8 +81,9 @@ def content_of(versions: Sequence[VersionInfo], info: VersionInfo) -> int:
 def _same_as(info: VersionInfo) -> int:
     """The version of the same content that a version came from; -1 if it has one of its own."""
     record = info.record
-    if record.of is not None and record.scope is None:
-        return record.of
+    match goal_of(record):
+        case VersionGoal(version) if record.scope is None:
+            return version
     return record.version - 1 if info.changes_nothing else -1
 
 
@@ -115,14 +117,14 @@ def _stacks(versions: Sequence[VersionInfo]) -> tuple[list[VersionInfo], list[Ve
     done: list[VersionInfo] = []
     undone: list[VersionInfo] = []
     for info in versions:
-        record = info.record
+        record, goal = info.record, goal_of(info.record)
         if can_be_undone(record):
             done.append(info)
             undone.clear()
         elif not is_reversal(record):
             continue
-        elif done and record.of == done[-1].record.from_:
+        elif done and version_of(goal) == done[-1].record.from_:
             undone.append(done.pop())
-        elif undone and record.of == undone[-1].version:
+        elif undone and goal == VersionGoal(undone[-1].version):
             done.append(undone.pop())
     return done, undone

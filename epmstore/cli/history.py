@@ -13,6 +13,7 @@ from epmstore.catalog.hooks import show_command
 from epmstore.catalog.model import RecordedActor
 from epmstore.catalog.operations import what_was_done
 from epmstore.catalog.state import VersionInfo
+from epmstore.checkout.goal import goal_of, version_of
 from epmstore.cli import shapes
 from epmstore.cli.command import command
 from epmstore.cli.content import content_diff
@@ -192,8 +193,9 @@ def _row(version: VersionInfo, reasons: Mapping[int, Explanation], titles: Title
     record = version.record
     done = what_was_done(record)
     text = _labels(version.labels) or REASONS.get(done, done)
-    if record.of is not None:
-        text += f" (content of {record.of})"
+    brought = version_of(goal_of(record))
+    if brought is not None:
+        text += f" (content of {brought})"
     if record.exit_status:
         text += f" (exit status {record.exit_status})"
     if record.command is not None and record.exit_status is None:

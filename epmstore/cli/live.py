@@ -12,7 +12,7 @@ from epmstore.atomic import replace_read
 from epmstore.catalog.hooks import NONE, hooks_of
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.planfile import decode_plan, encode_plan, not_to_be_had
-from epmstore.checkout.run import Prepared
+from epmstore.checkout.request import Prepared
 from epmstore.cli import shapes
 from epmstore.cli.command import PATH, command
 from epmstore.cli.looking import look

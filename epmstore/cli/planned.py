@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from epmstore.catalog.hooks import HOOKS, NONE, Hooks, show_command
+from epmstore.checkout.goal import EditsGoal, ReleaseGoal, VersionGoal
 from epmstore.checkout.planfile import not_to_be_had, plan_to_form
-from epmstore.checkout.run import Prepared
+from epmstore.checkout.request import Prepared, Request
 from epmstore.cli.closing import counts
-from epmstore.cli.output import Output, name, size
+from epmstore.cli.output import Output, counted, name, size
 from epmstore.cli.session import Session
 from epmstore.cli.summary import INCOMPLETE, name_gaps, titled
 from epmstore.given import AnyPath
@@ -60,13 +61,8 @@ def outlook(
 
 def plan_line(prepared: Prepared) -> str:
     """What a plan would do."""
-    plan, release = prepared.plan, prepared.request.release
-    to = (
-        f"content of {plan.of}"
-        if release is None
-        else prepared.request.label or f"release {release}"
-    )
-    ends = f"{plan.app}: version {plan.from_} -> {to}"
+    plan = prepared.plan
+    ends = f"{plan.app}: version {plan.from_} -> {_to(prepared.request)}"
     if not plan.steps:
         return f"{ends}: nothing to do"
     found = plan.tally
@@ -77,6 +73,16 @@ def plan_line(prepared: Prepared) -> str:
         (len(plan.kept) + len(prepared.left), None, "kept"),
     )
     return f"{ends}: {', '.join(parts)}, {size(plan.size)} to write"
+
+
+def _to(request: Request) -> str:
+    match request.goal:
+        case VersionGoal(version):
+            return f"content of {version}"
+        case ReleaseGoal(release):
+            return request.label or f"release {release}"
+        case EditsGoal(edits):
+            return request.label or counted(len(edits), "path")
 
 
 def confirm(session: Session, prepared: Prepared) -> None:

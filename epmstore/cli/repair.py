@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from epmstore.catalog.hooks import NONE, hooks_of
+from epmstore.checkout.goal import ReleaseGoal
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.cli.command import PATH, command
 from epmstore.cli.findings import named, print_verified, withdrawn
@@ -97,7 +98,8 @@ def bring_to_release(
         if plan.is_guess:
             session.out.warn("no release explains this root; without --release, it is the latest")
         if asked.release is None:
-            _warn(session, handle, plan.prepared.request.release)
+            goal = plan.prepared.request.goal
+            _warn(session, handle, goal.release if isinstance(goal, ReleaseGoal) else None)
         hooks = hooks_of(handle.app) if terms["hooks"] else NONE
         show_plan(session.out, plan.prepared, hooks)
         left = [f"{name(path)} ({why})" for path, why in plan.left]

@@ -10,7 +10,7 @@ from epmstore.relpath import RelPath
 from epmstore.scan.problem import Problem
 
 Action: TypeAlias = Literal[
-    "snapshot", "run", "checkout", "rollback", "undo", "redo", "repair", "apply", "recover"
+    "snapshot", "run", "checkout", "rollback", "undo", "redo", "repair", "apply", "edit", "recover"
 ]
 
 

@@ -16,6 +16,7 @@ import msgspec
 from epmstore.atomic import read_file, replace_read
 from epmstore.catalog.classes import Class
 from epmstore.catalog.state import CatalogState, VersionInfo
+from epmstore.checkout.goal import ReleaseGoal, VersionGoal, goal_of, version_of
 from epmstore.digest import Sha256
 from epmstore.errors import DamagedError, UnreadableError
 from epmstore.record.store import Store
@@ -125,14 +126,14 @@ class Explainer:
         counts = record.counts
         done = counts.added + counts.modified + counts.removed
         first = state.versions[0].version
-        release = before
-        if record.release is not None and record.scope is None:
-            release = record.release
-        elif (
-            record.scope is None and record.of is not None and 0 <= record.of - first < len(earlier)
-        ):
-            release = earlier[record.of - first].release
-        return Explanation(kind=OWN[record.reason], to=record.of, explained=done, release=release)
+        goal, release = goal_of(record), before
+        match goal:
+            case ReleaseGoal(number) if record.scope is None:
+                release = number
+            case VersionGoal(number) if record.scope is None and 0 <= number - first < len(earlier):
+                release = earlier[number - first].release
+        to = version_of(goal)
+        return Explanation(kind=OWN[record.reason], to=to, explained=done, release=release)
 
     def _changed(self, version: int, state: CatalogState) -> Iterator[tuple[RelPath, Pair]]:
         """The changed paths of a version that count."""

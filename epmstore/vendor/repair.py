@@ -9,7 +9,8 @@
   catalog alone gives nobody rights. Nor does a link that was released lead out of the root.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
+from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -25,18 +26,26 @@ RIGHTS = 0o7022
 """Setuid, setgid, sticky; writing by group and by others."""
 
 
-class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What deciding needs to know beside the findings: what the release has at a path, what the
-    root has there, what is in a folder of the root, whether this host ever recorded a path with
-    such mode bits, and the time (since 1970, ns) for files of which the release has none: always
-    the same one, or a plan would be outdated as soon as it is made.
+class Surroundings(Protocol):
+    """What deciding needs to know beside the findings. `now_ns` is the time (since 1970) for files
+    of which the release has none: always the same one, or a plan would be outdated as soon as it is
+    made.
     """
 
-    released: Callable[[RelPath], Entry | None]
-    found: Callable[[RelPath], Entry | None]
-    children: Callable[[RelPath], Collection[RelPath]]
-    had_mode: Callable[[RelPath, int], bool]
-    now_ns: int
+    @property
+    def now_ns(self) -> int: ...
+
+    def released(self, path: RelPath) -> Entry | None:
+        """What the release has at a path."""
+
+    def found(self, path: RelPath) -> Entry | None:
+        """What the root has there."""
+
+    def children(self, folder: RelPath) -> Collection[RelPath]:
+        """What is in a folder of the root."""
+
+    def had_mode(self, path: RelPath, bits: int) -> bool:
+        """Whether this host ever recorded a path with such mode bits."""
 
 
 class Repair(msgspec.Struct, frozen=True):

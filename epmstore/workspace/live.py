@@ -10,13 +10,15 @@ from epmstore.catalog.hooks import HookRun, hooks_of
 from epmstore.catalog.model import HoldRecord
 from epmstore.checkout.apply import Applier
 from epmstore.checkout.around import Around, with_limits
+from epmstore.checkout.goal import EditsGoal, VersionGoal, version_of
 from epmstore.checkout.hooks import Commands, Runner
 from epmstore.checkout.journal import Journal
 from epmstore.checkout.owed import Owed, moment, owed_file
 from epmstore.checkout.packages import owners
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.preflight import Terms
-from epmstore.checkout.run import Checkout, CheckoutAction, Done, Prepared, Request
+from epmstore.checkout.request import CheckoutAction, Prepared, Request
+from epmstore.checkout.run import Checkout, Done
 from epmstore.checkout.target import Exported, export
 from epmstore.checkout.undo import (
     Reversal,
@@ -38,6 +40,8 @@ from epmstore.record.result import Result
 from epmstore.record.root import Root, open_root
 from epmstore.record.status import Status, make_status
 from epmstore.record.store import Store
+from epmstore.relpath import ROOT, RelPath
+from epmstore.tree import Entry
 from epmstore.workspace.history import History, is_within
 from epmstore.workspace.results import done_result, recovered_result
 
@@ -109,6 +113,12 @@ class Live(History):
         """What `redo` would do now. Writes nothing. Raises as `redo`."""
         return self._plan(_reversal("redo", redo_target(self.versions())))
 
+    def plan_edit(
+        self, entries: Sequence[Entry], *, remove: Sequence[AnyPath] = (), label: str | None = None
+    ) -> Prepared:
+        """What `edit` would do now. Writes nothing. Raises as `edit`."""
+        return self._plan(_edit(entries, remove, label))
+
     def check(self, plan: Prepared, **terms: Unpack[TermsGiven]) -> None:
         """What would keep a plan that was made just now from being carried out, as far as that can
         be known. Writes nothing. Raises as `checkout`.
@@ -153,6 +163,23 @@ class Live(History):
         """Carry out a plan made earlier. Raises ChangedError if what it is about changed."""
         self._check_plan(plan)
         return self._carry_out(plan.request, Terms(**terms), expected=plan)
+
+    def edit(
+        self,
+        entries: Sequence[Entry],
+        *,
+        remove: Sequence[AnyPath] = (),
+        label: str | None = None,
+        **terms: Unpack[TermsGiven],
+    ) -> Result:
+        """Make some paths what these entries say, and remove others; everything else stays. As a
+        checkout: recorded first, journaled, verified, undoable, with hooks. The contents of files
+        are stored before (`workspace.blobs.put`).
+
+        Raises UsageError, NotRestorableError (a content is not stored), otherwise as `checkout`.
+        """
+        with self._store.keep_packs():
+            return self._carry_out(_edit(entries, remove, label), Terms(**terms))
 
     def rollback(self, *, config: ConfigPolicy = "keep", **terms: Unpack[TermsGiven]) -> Result:
         """To the last change if that brings something back, else to the one before what is live.
@@ -261,7 +288,7 @@ class Live(History):
     ) -> Request:
         return Request(
             action="checkout",
-            of=self.restorable(selector),
+            goal=VersionGoal(self.restorable(selector)),
             scope=given.scope(paths) or None,
             exact=exact,
             config=config,
@@ -275,10 +302,10 @@ class Live(History):
         drifted = False
         last = last_change(versions)
         if last is not None and (last.version != look.head.number or not look.changes.is_empty):
-            here = Request(action="rollback", of=content_of(versions, last), config=config)
+            here = _rollback_to(content_of(versions, last), config)
             drifted = bool(self._checkout(root).plan(here, look).plan.steps)
         target = rollback_target(versions, drifted=drifted)
-        return Request(action="rollback", of=self.restorable(str(target)), config=config)
+        return _rollback_to(self.restorable(str(target)), config)
 
     def _plan(self, request: Request) -> Prepared:
         with open_root(self.app) as root:
@@ -307,8 +334,9 @@ class Live(History):
         """Raises UsageError, NotRestorableError."""
         if plan.app != self.app.uuid:
             raise UsageError(f"the plan is for another application than {self.app.key}")
-        if plan.request.of is not None:
-            self.restorable(str(plan.request.of))
+        number = version_of(plan.request.goal)
+        if number is not None:
+            self.restorable(str(number))
 
     def _check_owed(self, request: Request) -> bool:
         """Whether a confirmation is waited for that this decides: the undo of what it is about.
@@ -401,4 +429,16 @@ class Live(History):
 
 
 def _reversal(action: CheckoutAction, found: Reversal) -> Request:
-    return Request(action=action, of=found.to, within=(found.one, found.two))
+    return Request(action=action, goal=VersionGoal(found.to), within=(found.one, found.two))
+
+
+def _edit(entries: Sequence[Entry], remove: Sequence[AnyPath], label: str | None) -> Request:
+    edits: list[tuple[RelPath, Entry | None]] = [(given.a_path(e.path), e) for e in entries]
+    edits += [(given.a_path(path), None) for path in remove]
+    if not edits or len(dict(edits)) < len(edits) or ROOT in dict(edits):
+        raise UsageError("edits are of one path or more, each named once, and not of the root")
+    return Request(action="edit", goal=EditsGoal(tuple(edits)), label=label)
+
+
+def _rollback_to(version: int, config: ConfigPolicy) -> Request:
+    return Request(action="rollback", goal=VersionGoal(version), config=config)

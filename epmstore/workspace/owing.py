@@ -5,6 +5,7 @@ application still.
 import msgspec
 
 from epmstore.catalog.model import HoldRecord
+from epmstore.checkout.goal import version_of
 from epmstore.checkout.owed import Owed, elapsed, moment, owed_file, seconds_left
 from epmstore.clock import from_rfc3339, to_rfc3339
 from epmstore.errors import BusyError, DamagedError, NotFoundError
@@ -54,7 +55,7 @@ class Owing(Live):
         return Pending(
             from_=owed.from_,
             version=owed.version,
-            of=owed.of,
+            of=version_of(owed.goal),
             until=to_rfc3339(now.wall + (owed.confirm or 0.0) - elapsed(owed.since, now)),
             seconds=seconds_left(owed, now),
         )

@@ -15,9 +15,11 @@ from msgspec.structs import replace
 from epmstore import given
 from epmstore.catalog.diff import Change
 from epmstore.catalog.selector import Selector, parse_selector
+from epmstore.checkout.goal import ReleaseGoal
 from epmstore.checkout.plan import ConfigPolicy
-from epmstore.checkout.run import Found, Prepared, Request
+from epmstore.checkout.request import Prepared
 from epmstore.checkout.target import Exported, export
+from epmstore.checkout.wanted import Found
 from epmstore.digest import parse_digest
 from epmstore.errors import (
     BlobNotFoundError,
@@ -232,22 +234,24 @@ class Releasing(Repairing):
         request = prepared.request
         if not self.releases.exists() or request.within is not None:
             return
-        if request.scope is None:
-            if request.release is not None and request.action == "checkout":
-                self._check_release(request.release)
+        release = request.goal.release if isinstance(request.goal, ReleaseGoal) else None
+        is_asked = release is not None and request.action == "checkout"
+        if request.paths is None:
+            if release is not None and is_asked:
+                self._check_release(release)
             return
         written = {info.digest.hex(): info for info in prepared.plan.contents()}
-        asked = self.releases.numbers() if request.release is None else [request.release]
+        asked = self.releases.numbers() if release is None else [release]
         needs = [
             one.requires if isinstance(one, Release) else self.releases.get(one).requires
             for one in asked
         ]
         lacking = unmet_by(written, needs, lambda digests: self._there(digests, prepared, found))
-        if request.release is not None and request.action == "checkout":
+        if is_asked:
             apps = [one for one in needs[0] if one.app is not None and not one.optional]
             lacking += unmet(apps, {}, StoreHost(self._store))
         if lacking:
-            raise self._needs_error(request, lacking)
+            raise self._needs_error(release, lacking)
 
     def _there(self, digests: Collection[str], prepared: Prepared, found: Found) -> set[str]:
         """Those of these SHA-1 that a file of this host has once a plan is carried out."""
@@ -265,11 +269,11 @@ class Releasing(Repairing):
                     there.add(text)
         return there & set(digests)
 
-    def _needs_error(self, request: Request, lacking: Sequence[Unmet]) -> NeedsError:
-        paths = [path for one in lacking for path in self._released_at(one, request.release)]
+    def _needs_error(self, release: int | None, lacking: Sequence[Unmet]) -> NeedsError:
+        paths = [path for one in lacking for path in self._released_at(one, release)]
         hint = f"name what is needed as well: {' '.join(paths)}" if paths else None
-        if request.release is not None:
-            whole = f"`epmstore repair --release {request.release}`, without paths,"
+        if release is not None:
+            whole = f"`epmstore repair --release {release}`, without paths,"
             hint = f"{hint}; or {whole} goes there" if hint else f"{whole} goes there nevertheless"
         return NeedsError(
             f"what is asked for needs what is not there: {'; '.join(one.why for one in lacking)}",

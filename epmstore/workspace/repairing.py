@@ -6,22 +6,20 @@ from typing import Literal, TypeAlias, Unpack
 import msgspec
 
 from epmstore import given
-from epmstore.checkout.differences import Pair
+from epmstore.checkout.goal import ReleaseGoal
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.preflight import Terms
-from epmstore.checkout.run import Checkout, Found, Prepared, Request
-from epmstore.checkout.sight import Sight
-from epmstore.clock import from_rfc3339
+from epmstore.checkout.request import CheckoutAction, Prepared, Request
+from epmstore.checkout.run import Checkout
+from epmstore.checkout.wanted import Found
 from epmstore.errors import NotRestorableError
 from epmstore.given import AnyPath, AnyVersion
-from epmstore.record.recorder import Look
 from epmstore.record.result import Result
 from epmstore.record.root import Root, open_root
-from epmstore.relpath import RelPath, split
-from epmstore.tree import Entry
-from epmstore.vendor.repair import Repair, Surroundings, plan_repair
+from epmstore.relpath import RelPath
 from epmstore.vendor.seeking import find_contents, seek_contents
 from epmstore.vendor.verify import Verified
+from epmstore.vendor.wanted import ReleaseWishes
 from epmstore.workspace.live import TermsGiven
 from epmstore.workspace.verifying import Verifying
 
@@ -66,9 +64,7 @@ class Repairing(Verifying):
             verified = self._verify(look, asked.release)
             request = _repair_request(verified, asked)
             prepared = self._checkout(root).plan(request, look)
-            left = tuple(self._repair(request, look).left)
-            prepared = msgspec.structs.replace(prepared, left=left)
-            return Repaired(prepared, left, verified.is_guess)
+            return Repaired(prepared, prepared.left, verified.is_guess)
 
     def repair(self, asked: RepairOptions = ALL, **terms: Unpack[TermsGiven]) -> Result:
         """Bring the root (or some paths) to a release: the one that best explains it, unless one is
@@ -83,88 +79,38 @@ class Repairing(Verifying):
             look = self._recorder.status(root)
             verified = self._verify(look, asked.release)
             request = _repair_request(verified, asked)
-            repair = self._repair(request, look)
             prepared = self._checkout(root).plan(request, look)
             self._check_contents(prepared, asked.sources, take=True)
             result = self._run(root, request, Terms(**terms))
         label = request.label if result.changed else None
-        return msgspec.structs.replace(result, kept=(*result.kept, *repair.left), label=label)
+        return msgspec.structs.replace(result, label=label)
 
     def check(
         self, plan: Prepared, *, sources: Sequence[AnyPath] = (), **terms: Unpack[TermsGiven]
     ) -> None:
         """`sources` are those of the repair that the plan is of."""
-        if plan.request.release is None:
-            super().check(plan, **terms)
-        else:
+        if isinstance(plan.request.goal, ReleaseGoal):
             self._check_contents(plan, sources)
             self._check_now(plan, Terms(**terms), contents=False)
+        else:
+            super().check(plan, **terms)
 
     def check_later(self, plan: Prepared) -> None:
-        if plan.request.release is not None:
+        if isinstance(plan.request.goal, ReleaseGoal):
             self._check_contents(plan)
         super().check_later(plan)
 
     def apply(self, plan: Prepared, **terms: Unpack[TermsGiven]) -> Result:
-        if plan.request.release is not None:
+        if isinstance(plan.request.goal, ReleaseGoal):
             self._check_contents(self.plan_apply(plan))
         return super().apply(plan, **terms)
 
     def _checkout(self, root: Root) -> Checkout:
-        return Checkout(
-            self._recorder,
-            root,
-            self.state(),
-            self._progress,
-            self._released,
-            lambda release: Sight(self.releases.patterns_at(release), {}),
-            self._approve,
-        )
+        released = ReleaseWishes(self._recorder, self.releases, self._verifier())
+        return Checkout(self._recorder, root, self.state(), self._progress, released, self._approve)
 
     def _approve(self, prepared: Prepared, found: Found) -> None:
         """Raises NeedsError."""
-
-    def _released(self, request: Request, look: Look) -> dict[RelPath, Pair]:
-        return self._repair(request, look).pairs
-
-    def _repair(self, request: Request, look: Look) -> Repair:
-        release = request.release
-        assert release is not None, "a repair is to a release"
-        catalog, entries, uuid = self.releases.catalog, self._store.entries, self.app.uuid
-        now: dict[RelPath, Entry | None] = {entry.path: entry for entry in look.changes.come()}
-        now.update({entry.path: None for entry in look.changes.lost})
-        newest = look.head.number
-
-        def found(path: RelPath) -> Entry | None:
-            if path in now:
-                return now[path]
-            return None if newest is None else entries.at(uuid, newest, path)
-
-        def children(folder: RelPath) -> set[RelPath]:
-            recorded = {} if newest is None else entries.live_folder(uuid, folder)
-            paths = {entry.path for entry in recorded.values()}
-            paths.update(path for path in now if split(path)[0] == folder)
-            return {path for path in paths if now.get(path, path) is not None}
-
-        def had_mode(path: RelPath, bits: int) -> bool:
-            if look.head.number is None:
-                return False
-            return any(span.entry.mode & bits == bits for span in entries.history(uuid, path))
-
-        around = Surroundings(
-            released=lambda path: entries.at(catalog, release, path),
-            found=found,
-            children=children,
-            had_mode=had_mode,
-            now_ns=int(from_rfc3339(self.releases.get(release).time) * 1e9),
-        )
-        return plan_repair(
-            self._verifier().verify(look, release),
-            around,
-            scope=request.scope or (),
-            config=request.config,
-            exact=request.exact,
-        )
 
     def _check_contents(
         self, plan: Prepared, sources: Sequence[AnyPath] = (), *, take: bool = False
@@ -172,7 +118,8 @@ class Repairing(Verifying):
         """Raises NotRestorableError if contents that a plan needs are neither stored, nor about to
         be recorded, nor in the sources, of which they are stored if we `take` them.
         """
-        wanted, release = plan.plan.contents(), plan.request.release
+        goal, wanted = plan.request.goal, plan.plan.contents()
+        assert isinstance(goal, ReleaseGoal), "a repair is to a release"
         places = given.several_places(sources)
         missing = set(self._store.blobs.missing(wanted)) - plan.about
         for place in places if missing else ():
@@ -181,14 +128,14 @@ class Repairing(Verifying):
             else:
                 missing -= find_contents(missing, place, self._progress)
         if missing:
-            title = self.releases.get(release or 0).title
+            title = self.releases.get(goal.release).title
             where = ["the store (what was released with contents, and every version)", "the root"]
             where += map(str, places)
             raise NotRestorableError(
                 f"{len(missing)} of {len(wanted)} contents of release {title} are not to"
                 f" be had; they were sought in {', '.join(where)}",
-                hint=f"{_from_where(plan.request)}, or bring them from the store of the vendor:"
-                f" epmstore catalog clone STORE KEY --contents {release}",
+                hint=f"{_from_where(plan.request.action, goal.release)}, or bring them from the"
+                f" store of the vendor: epmstore catalog clone STORE KEY --contents {goal.release}",
                 app=self.app.key,
                 missing=len(missing),
                 sought=where,
@@ -196,18 +143,18 @@ class Repairing(Verifying):
             )
 
 
-def _from_where(request: Request) -> str:
+def _from_where(action: CheckoutAction, release: int) -> str:
     """The command that takes contents from elsewhere, for whoever did not give it."""
-    if request.action == "repair":
+    if action == "repair":
         return "name a folder or an archive that has them with --from"
-    return f"`epmstore repair --release {request.release} --from PLACE` takes them from there"
+    return f"`epmstore repair --release {release} --from PLACE` takes them from there"
 
 
 def _repair_request(verified: Verified, asked: RepairOptions) -> Request:
     chosen = verified.release
     return Request(
         action=asked.action,
-        release=chosen.version,
+        goal=ReleaseGoal(chosen.version),
         scope=given.scope(asked.paths) or None,
         exact=asked.exact,
         config=asked.config,

@@ -6,8 +6,10 @@ from epmstore.catalog.hooks import HookRun
 from epmstore.catalog.model import Counts, Tally
 from epmstore.checkout.apply import Applied
 from epmstore.checkout.found import ABSENT, CHANGED
+from epmstore.checkout.goal import goal_of, version_of
 from epmstore.checkout.plan import EDITED, Named, is_within
-from epmstore.checkout.run import CheckoutAction, Done
+from epmstore.checkout.request import CheckoutAction
+from epmstore.checkout.run import Done
 from epmstore.record.recorder import Look
 from epmstore.record.result import Result
 from epmstore.record.unseen import unseen
@@ -29,7 +31,7 @@ def done_result(
         changed=applied is not None,
         from_=plan.from_,
         version=plan.from_ if applied is None else applied.version.version,
-        of=plan.of,
+        of=version_of(plan.goal),
         safety=done.safety,
         meanwhile=() if applied is None else applied.meanwhile,
         added=counts.added,
@@ -37,7 +39,11 @@ def done_result(
         removed=counts.removed,
         folders=tally.folders,
         times=tally.times,
-        kept=(*plan.kept, *(() if applied is None else applied.kept.items())),
+        kept=(
+            *plan.kept,
+            *(() if applied is None else applied.kept.items()),
+            *done.prepared.left,
+        ),
         skipped=gaps.skipped,
         unstable=gaps.unstable,
         unobserved=gaps.unobserved,
@@ -69,7 +75,7 @@ def recovered_result(
         changed=True,
         from_=applied.version.from_,
         version=applied.version.version,
-        of=applied.version.of,
+        of=version_of(goal_of(applied.version)),
         meanwhile=applied.meanwhile,
         added=counts.added,
         modified=counts.modified,

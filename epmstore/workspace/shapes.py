@@ -15,6 +15,7 @@ from epmstore.care.gc import GcResult
 from epmstore.catalog.diff import Change
 from epmstore.catalog.model import Counts
 from epmstore.catalog.state import Remark, VersionInfo
+from epmstore.checkout.goal import version_of
 from epmstore.checkout.report import hook_shapes
 from epmstore.clock import to_rfc3339
 from epmstore.entryform import entry_to_form
@@ -154,7 +155,11 @@ def aftermath(value: Aftermath) -> Shape:
         else {"since": hold.time, "until": hold.until, "reason": hold.reason},
         "unfinished": None
         if unfinished is None
-        else {"of": unfinished.of, "time": unfinished.time, "phase": unfinished.phase.lower()},
+        else {
+            "of": version_of(unfinished.goal),
+            "time": unfinished.time,
+            "phase": unfinished.phase.lower(),
+        },
     }
 
 

@@ -12,11 +12,12 @@ from msgspec import structs
 from epmstore import seal
 from epmstore.checkout import journal as journal_file
 from epmstore.checkout import owed as owed_file
+from epmstore.checkout.goal import VersionGoal
 from epmstore.checkout.journal import Header, Journal
 from epmstore.checkout.owed import OwedFile
 from epmstore.checkout.plan import Plan, Seen, Step
 from epmstore.checkout.planfile import decode_plan, plan_to_form
-from epmstore.checkout.run import Prepared, Request
+from epmstore.checkout.request import Prepared, Request
 from epmstore.checkout.stage import Refused
 from epmstore.digest import identify
 from epmstore.errors import DamagedError, UnreadableError, UsageError
@@ -34,7 +35,7 @@ HEADER = Header(
     reason="checkout",
     time="2026-10-03T14:02:03.123Z",
     base=131,
-    of=117,
+    goal=VersionGoal(117),
     from_=131,
     safety=None,
     scope=(RelPath("b\udcfe"),),
@@ -178,10 +179,10 @@ def test_what_a_later_release_says_is_refused(journal: Journal, line: dict[str, 
     assert journal.path.read_bytes() == before
 
 
-@pytest.mark.parametrize("first", [{"format": 2, "header": {}}, {"format": 2}])
+@pytest.mark.parametrize("first", [{"format": 3, "header": {}}, {"format": 3}])
 def test_a_later_format_is_refused(journal: Journal, first: dict[str, object]) -> None:
     said(journal, **first)
-    with pytest.raises(DamagedError, match="format 2"):
+    with pytest.raises(DamagedError, match="format 3"):
         journal.load()
 
 
@@ -204,13 +205,13 @@ def test_what_is_taken_back_was_never_staged(journal: Journal) -> None:
     assert (loaded.state, loaded.stage) == ("PLANNED", Proof(7, 0))
 
 
-@pytest.mark.parametrize("change", [{"format": 2}, {"phase": "MERGING"}])
+@pytest.mark.parametrize("change", [{"format": 3}, {"phase": "MERGING"}])
 def test_what_is_owed_by_a_later_release_is_refused(
     tmp_path: Path, change: dict[str, object]
 ) -> None:
     file = OwedFile(tmp_path / "app.owed")
     document: dict[str, object] = {"format": 1, "owed": {"phase": "STOPPING"}}
-    document |= {"format": 2} if "format" in change else {"owed": change}
+    document |= {"format": 3} if "format" in change else {"owed": change}
     sealed = {"sha256": owed_file._digest(document), **document}
     file.path.write_bytes(msgspec.json.encode(sealed))
     with pytest.raises(DamagedError, match="does not know"):
@@ -219,11 +220,11 @@ def test_what_is_owed_by_a_later_release_is_refused(
 
 @pytest.mark.parametrize(
     "change",
-    [{"format": 2}, {"action": "merge"}, {"config": "ask"}, {"op": "reflink"}],
+    [{"format": 3}, {"action": "merge"}, {"config": "ask"}, {"op": "reflink"}],
 )
 def test_plans_of_a_later_release_are_refused(change: dict[str, object]) -> None:
-    request = Request(action="checkout", of=0)
-    plan = Plan(app="crm", from_=1, of=0, steps=STEPS)
+    request = Request(action="checkout", goal=VersionGoal(0))
+    plan = Plan(app="crm", from_=1, goal=request.goal, steps=STEPS)
     form = plan_to_form(Prepared(app="0" * 32, request=request, plan=plan))
     assert decode_plan(json.dumps(form).encode()).plan.steps == STEPS
     for key, value in change.items():

@@ -52,6 +52,12 @@ def apart(*args: str, **environment: str) -> Outcome:
     return Outcome(found.returncode, found.stdout, found.stderr)
 
 
+def changed(form: Vector, vector: Vector, part: str) -> Vector:
+    """A part of a document, as a vector has it."""
+    kept = {key: said for key, said in form.items() if key not in vector.get("without", ())}
+    return {**kept, **vector.get(part, {})}
+
+
 class Bench:
     """A store with two versions, and a program that reads it."""
 
@@ -125,7 +131,7 @@ class Bench:
             "time": "2026-11-30T12:00:00.000Z", "base": 1, "of": 0, "from_": 1, "safety": None,
             "scope": None, "label": None, "actor": None, "rules": "",
         }  # fmt: skip
-        first = {"format": 1, "header": {**header, **vector.get("header", {})}}
+        first = {"format": 1, "header": changed(header, vector, "header")}
         lines = [first | vector.get("keys", {}), {"state": "PLANNED"}, *vector.get("lines", ())]
         data = b"".join(map(journal_file._sealed, lines))
         (self.store / "journals" / f"{self.app}.journal").write_bytes(data)
@@ -136,7 +142,7 @@ class Bench:
             "txid": "0" * 32, "from": 1, "of": 0, "time": "2026-11-30T12:00:00.000Z",
             "since": {"wall": 1.0, "boot": boot_id(), "uptime": 1.0},
         }  # fmt: skip
-        document = {"format": 1, "owed": {**owed, **vector.get("owed", {})}}
+        document = {"format": 1, "owed": changed(owed, vector, "owed")}
         document |= vector.get("keys", {})
         sealed = {"sha256": owed_file._digest(document), **document}
         (self.store / "journals" / f"{self.app}.owed").write_text(json.dumps(sealed))
@@ -144,6 +150,7 @@ class Bench:
     def _plan(self, vector: Vector) -> None:
         assert self.run("plan", "0", "-o", str(self.plan)).code == 0
         document = {**json.loads(self.plan.read_text()), **vector["keys"]}
+        document["request"] = changed(document["request"], vector, "request")
         self.plan.write_text(json.dumps(document))
 
 

@@ -8,6 +8,7 @@ import pytest
 from epmstore.blobs.pack import GroupWriter
 from epmstore.catalog.classes import Patterns
 from epmstore.catalog.model import Requirement
+from epmstore.checkout.goal import ReleaseGoal
 from epmstore.digest import identify
 from epmstore.errors import (
     BlobNotFoundError,
@@ -110,7 +111,7 @@ def test_to_compare(host: Host) -> None:
 def test_to_plan_and_to_go_there_and_back(host: Host) -> None:
     with host.open() as ws:
         plan = app(ws).plan("release:1")
-        assert plan.request.release == 1 and plan.plan.counts.added == 2
+        assert plan.request.goal == ReleaseGoal(1) and plan.plan.counts.added == 2
         assert host.files() == R0
         result = app(ws).checkout("release:1")
         assert result.changed and host.files() == R1

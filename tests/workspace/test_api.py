@@ -156,7 +156,7 @@ def test_texts_and_numbers_will_do(place: Path) -> None:
         assert crm.versions_of(["."]) == {0, 1}
         assert len(crm.history("bin/tool")) == len(crm.blame("bin/tool")) == 2
         assert crm.versions_of(["bin/tool"]) == {0, 1}
-        assert crm.plan(0, ["bin/tool"]).plan.of == 0
+        assert crm.plan(0, ["bin/tool"]).plan.goal == api.VersionGoal(0)
         assert crm.checkout(0, [Path("bin")]).modified == 1
         assert crm.tag("first", 0) == crm.pin(0) == crm.unpin(0) == 0
         crm.accept(0, ["."])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from epmstore.checkout.goal import VersionGoal
 from epmstore.errors import VersionNotFoundError
 from epmstore.workspace import AppHandle, Workspace
 
@@ -31,7 +32,7 @@ def crm(root: Path, tmp_path: Path) -> AppHandle:
 
 def test_drift_goes_first(crm: AppHandle, root: Path) -> None:
     (root / "tool").write_text("broken")
-    assert crm.plan_rollback().request.of == 1
+    assert crm.plan_rollback().request.goal == VersionGoal(1)
     assert crm.rollback().of == 1
     assert (root / "tool").read_text() == "two"
     assert crm.rollback().of == 0
@@ -43,7 +44,7 @@ def test_drift_goes_first(crm: AppHandle, root: Path) -> None:
 @pytest.mark.parametrize("drift", ["etc/conf", "data/upload", "data/app.log"])
 def test_what_is_kept_anyway_is_no_reason_to_stop(crm: AppHandle, root: Path, drift: str) -> None:
     (root / drift).write_text("drifted")
-    assert crm.plan_rollback().request.of == 0
+    assert crm.plan_rollback().request.goal == VersionGoal(0)
     assert crm.rollback().of == 0
     assert (root / "tool").read_text() == "one"
     assert (root / drift).read_text() == "drifted"

@@ -1,0 +1,63 @@
+"""What is asked of a checkout, and the plan that answers it. Values."""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from epmstore.catalog.model import Reason
+from epmstore.checkout.goal import Goal
+from epmstore.checkout.plan import ConfigPolicy, Named, Plan
+from epmstore.digest import BlobInfo
+from epmstore.record.unseen import Unseen
+from epmstore.relpath import RelPath
+
+CheckoutAction: TypeAlias = Literal[
+    "checkout", "rollback", "undo", "redo", "apply", "repair", "edit"
+]
+REASONS: dict[CheckoutAction, Reason] = {
+    "checkout": "checkout",
+    "rollback": "checkout",
+    "undo": "undo",
+    "redo": "undo",
+    "apply": "checkout",
+    "repair": "repair",
+    "edit": "checkout",
+}
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for: the `goal`, for the paths in `scope` (null: all that it is about).
+    `within` are two versions: only paths that differ between them are touched, and only while they
+    are as in the second, or, with `overwrite`, whatever became of them since.
+    """
+
+    action: CheckoutAction
+    goal: Goal
+    scope: tuple[RelPath, ...] | None = None
+    exact: bool = False
+    config: ConfigPolicy = "keep"
+    within: tuple[int, int] | None = None
+    overwrite: bool = False
+    label: str | None = None
+
+    @property
+    def paths(self) -> tuple[RelPath, ...] | None:
+        """Those that it is about; null: all."""
+        return self.scope or self.goal.paths
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan and what it is for: a request, for the app of this UUID. `about` are contents that it
+    needs and that are not stored yet, but will be, since the root has them. `forbidden` is what our
+    privilege does not allow of paths that it would bring back; `left` are paths that a plan for a
+    release leaves alone before anything is planned, and why.
+    """
+
+    app: str
+    request: Request
+    plan: Plan
+    about: frozenset[BlobInfo] = frozenset()
+    forbidden: tuple[Named, ...] = ()
+    left: tuple[Named, ...] = ()
+    unseen: Unseen = Unseen()
+    """What the look that it was made from did not see."""
