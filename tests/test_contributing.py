@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.test_floors import FLOORS, ROOT
+from tests.test_floors import DOORS, FLOORS, ROOT
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 NAMED = re.findall(r"`([^`\n]+)`", PAGE)
@@ -28,6 +28,11 @@ def test_the_floors_are_those_that_are_tested() -> None:
         f"{path.name}/": FLOORS[f"epmstore.{path.name}"]
         for path in (ROOT / "epmstore").iterdir()
         if (path / "__init__.py").exists()
+    }
+    there |= {
+        f"{name.partition('.')[2]}.py": FLOORS[floor]
+        for name, floor in DOORS.items()
+        if "__" not in name
     }
     assert rows() == {**there, "*.py": FLOORS["epmstore"], "daemon/epmstored/": FLOORS["epmstored"]}
 

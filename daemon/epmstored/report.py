@@ -93,8 +93,10 @@ class Report:
         self._set(phase="held", held=by)
 
     def failed(self, error: Exception) -> None:
-        """Said once, however often it is tried again."""
-        message = error.message if isinstance(error, EpmError) else f"{error!r}"
+        """Said once, however often it is tried again; with what helps, if that is known."""
+        message = f"{error!r}"
+        if isinstance(error, EpmError):
+            message = error.message if error.hint is None else f"{error.message}; {error.hint}"
         if message != self.state.error:
             expected = isinstance(error, EpmError | OSError)
             log.error("%s: %s", self._key, message, exc_info=None if expected else error)

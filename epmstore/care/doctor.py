@@ -76,7 +76,9 @@ def _leftovers(store: Store) -> Iterator[Check]:
     if found.quarantined:
         detail = f"{len(found.quarantined)} files, {found.quarantined[0]} for one"
         days = f"{leftovers.KEEP / DAY:.0f} days after it saw them first"
-        yield Check("quarantine", True, f"{detail}; `epmstore gc` takes them {days}")
+        yield Check(
+            "quarantine", True, f"{detail}; `epmstore gc` takes them {days}, with --quarantine now"
+        )
     try:
         registered = {app.uuid for app in appcat.load(store.catalogs / APPCAT).apps}
     except EpmError:

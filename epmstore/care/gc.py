@@ -80,23 +80,29 @@ class Survey(msgspec.Struct, frozen=True):
 
 
 def collect(
-    store: Store, *, dry_run: bool = False, now: bool = False, progress: Progress = SILENT
+    store: Store,
+    *,
+    dry_run: bool = False,
+    now: bool = False,
+    quarantine: bool = False,
+    progress: Progress = SILENT,
 ) -> GcResult:
     """Free what no version needs that is not forgotten; first of all what was purged and is there
     again. What a policy forgot within a day, or while the clock is in doubt, stays, unless somebody
-    wants it `now`. On a full disk the reserve is given up for it, and made again at the end.
+    wants it `now`; so does what is in the `quarantine`, until it is old. On a full disk the reserve
+    is given up for it, and made again at the end.
 
     Raises DamagedError (repair first: nobody knows what a damaged table needs), BusyError, OSError.
     """
     if dry_run:
         with store.keep_packs():
             found = _rehearse(store, survey(store, now=now, progress=progress), progress)
-        left = leftovers.foretell(store, reckon(store))
+        left = leftovers.foretell(store, reckon(store), quarantine=quarantine)
         return msgspec.structs.replace(found, freed=found.freed + left)
     with_reserve(store.path, lambda: finish_purges(store, progress))
     result = with_reserve(store.path, _Collector(store, progress, now=now).run)
     make_reserve(store.path)
-    left = leftovers.clear(store, keep(store))
+    left = leftovers.clear(store, keep(store), quarantine=quarantine)
     return msgspec.structs.replace(result, freed=result.freed + left)
 
 

@@ -55,10 +55,13 @@ def find(store: Store, now: Reckoning) -> Leftovers:
     )
 
 
-def clear(store: Store, now: Reckoning) -> int:
-    """Take away what can go; how many bytes that were. Raises OSError, BusyError."""
+def clear(store: Store, now: Reckoning, *, quarantine: bool = False) -> int:
+    """Take away what can go, with everything in the `quarantine` if that is asked for; how many
+    bytes that were. Raises OSError, BusyError.
+    """
     found = find(store, now)
-    gone = [*found.temporaries, *_outlived(store, found.quarantined, now)]
+    old = found.quarantined if quarantine else _outlived(store, found.quarantined, now)
+    gone = [*found.temporaries, *old]
     freed = sum(_size(store.path / name) for name in gone)
     for name in gone:
         _remove(store.path / name)
@@ -76,10 +79,11 @@ def _remove(path: Path) -> None:
         remove_file(path)
 
 
-def foretell(store: Store, now: Reckoning) -> int:
+def foretell(store: Store, now: Reckoning, *, quarantine: bool = False) -> int:
     """How many bytes `clear` would take now. Raises OSError."""
     found, seen = find(store, now), ledger.load(store.path).quarantine
-    old = (name for name in found.quarantined if _is_old(seen.get(_name(name)), now))
+    names = found.quarantined
+    old = [name for name in names if quarantine or _is_old(seen.get(_name(name)), now)]
     return sum(_size(store.path / name) for name in (*found.temporaries, *old))
 
 

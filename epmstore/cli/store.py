@@ -266,19 +266,27 @@ def unforget(session: Session, versions: tuple[str, ...]) -> None:
         ("epmstore gc --dry-run", "how much would be freed"),
         ("epmstore gc", "free it"),
         ("epmstore gc --now", "also what a policy forgot a moment ago"),
+        ("epmstore gc --quarantine", "also what was found damaged and set aside"),
     ],
 )
 @click.option("--now", is_flag=True, help="Also what a policy forgot within a day.")
-def gc(session: Session, now: bool) -> int:
+@click.option(
+    "--quarantine", is_flag=True, help="Also everything in the quarantine, however new it is."
+)
+def gc(session: Session, now: bool, quarantine: bool) -> int:
     """Free the space of what no version needs.
 
     Never takes a content that a version needs which is not forgotten. What a policy forgot stays
     for a day, and while the clock is in doubt (`epmstore doctor`), unless --now is given; versions
-    that somebody named go at once. Works on a full disk: the store keeps a reserve for it. While
-    the catalog of an application cannot be read whole, which is named, nothing is taken that it may
-    need (exit 3).
+    that somebody named go at once. What was found damaged and set aside in the quarantine goes
+    after 90 days, or with --quarantine. Works on a full disk: the store keeps a reserve for it.
+    While the catalog of an application cannot be read whole, which is named, nothing is taken that
+    it may need (exit 3).
     """
-    found = session.workspace.care.gc(dry_run=session.dry_run, now=now)
+    care = session.workspace.care
+    if quarantine and not session.dry_run:
+        session.confirm("What is in the quarantine may be the last copy of something. Remove it?")
+    found = care.gc(dry_run=session.dry_run, now=now, quarantine=quarantine)
     what = "would be freed" if found.dry_run else "freed"
     least = "at least " if found.at_least else ""
     text = f"{least}{size(found.freed)} {what}"

@@ -207,12 +207,19 @@ class Care:
         """
         return contents_of(self._store, self._app(key), given.a_path(path))
 
-    def gc(self, *, dry_run: bool = False, now: bool = False) -> GcResult:
+    def gc(self, *, dry_run: bool = False, now: bool = False, quarantine: bool = False) -> GcResult:
         """Free the space of what no version needs that is not forgotten. What a policy forgot
-        within a day, or while the clock is in doubt, is freed only if it is wanted `now`. Raises
-        DamagedError, BusyError, OSError.
+        within a day, or while the clock is in doubt, is freed only if it is wanted `now`, and what
+        is in the quarantine before it is old only with `quarantine`. Raises DamagedError,
+        BusyError, OSError.
         """
-        return collect(self._store, dry_run=dry_run, now=now, progress=self._progress)
+        return collect(
+            self._store,
+            dry_run=dry_run,
+            now=now,
+            quarantine=quarantine,
+            progress=self._progress,
+        )
 
     def reckon(self) -> Reckoning:
         """The time that may be relied upon, noted so that it can be carried on. For whoever runs

@@ -60,6 +60,20 @@ def test_what_somebody_writes_just_now_stays(host: Host) -> None:
     assert os.path.lexists(link) and not left.exists()
 
 
+def test_the_quarantine_can_be_emptied_at_once(host: Host) -> None:
+    (host.path / "quarantine/aa.pack.1234").write_bytes(b"bad" * 100)
+    (host.path / "quarantine/folder").mkdir()
+    with host.open() as ws:
+        plain = ws.care.gc(dry_run=True).freed
+        assert ws.care.gc(dry_run=True, quarantine=True).freed >= plain + 300
+        ws.care.gc()
+        assert len(os.listdir(host.path / "quarantine")) == 2
+        assert ws.care.gc(quarantine=True).freed >= 300
+        assert os.listdir(host.path / "quarantine") == []
+        assert ws.care.gc(quarantine=True).freed == 0
+        assert "quarantine" not in checks(ws)
+
+
 def test_the_quarantine_goes_when_it_is_old_by_reckoned_time(host: Host) -> None:
     kept = host.path / "quarantine" / "aa.pack.1234"
     kept.write_bytes(b"x" * 1000)

@@ -105,7 +105,8 @@ class StoreCare(RuleBasedStateMachine):
         with self.host.open() as ws:
             before = ws.care.stats().stored_bytes
             result = ws.care.gc()
-            assert before - ws.care.stats().stored_bytes == result.freed
+            less = before - ws.care.stats().stored_bytes
+            assert max(0, less) == result.freed  # a log that is sealed may grow by its table
         self.collected |= self.forgotten
 
     @rule()

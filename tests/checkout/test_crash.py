@@ -127,7 +127,7 @@ def test_killed_again_while_recovering(
         die(copy, n, checkout)
         with Bench(copy) as bench, faults(calls := Calls()):
             bench.live.recover()
-        for m in range(1 + n % 6, calls.count + 1, 6):
+        for m in range(1 + n % 12, calls.count + 1, 12):
             again = tmp_path / f"{n}-{m}"
             copy_bench(base, again)  # and dies anew: inodes do not survive copying
             die(again, n, checkout)

@@ -78,6 +78,11 @@ class Point(NamedTuple):
         return not self.error
 
     @property
+    def is_whole(self) -> bool:
+        """Whether a kill is all that happens: what was called was done."""
+        return self.how.removeprefix(WITHIN) in ("kill", "again")
+
+    @property
     def shim(self) -> type[Shim | Within]:
         return shim(self.how)
 
@@ -88,11 +93,15 @@ class Point(NamedTuple):
             at = rng.randint(1, at)
 
 
+def nothing() -> None:
+    """No bug."""
+
+
 class Runner:
     """Tries points of one scenario, in one place."""
 
     def __init__(
-        self, place: Path, scenario: Scenario, seed: int, bug: Callable[[], None] = lambda: None
+        self, place: Path, scenario: Scenario, seed: int, bug: Callable[[], None] = nothing
     ) -> None:
         """`bug` is brought about in the process of the task, and in no other."""
         self._scenario = scenario
@@ -106,7 +115,9 @@ class Runner:
         self._template.mkdir()
         subprocess.run(["cp", "-a", f"{self._stage.place}/.", self._template], check=True)
         self._restore()  # what was copied is looked at once more: the calls of each point
-        self.names: list[str] = self._act(LOG, Shim)["calls"]
+        undisturbed = self._act(LOG, Shim)
+        assert bug is not nothing or "done" in undisturbed, undisturbed
+        self.names: list[str] = undisturbed["calls"]
         self.calls = len(self.names)
         self._within: list[str] = []
 
@@ -130,9 +141,12 @@ class Runner:
             if self._recover(fault, point.shim):
                 break
             kills += 1
+        done = answer.get("done", Ack())
         verdict = self._apart(
             lambda: {
-                "problems": judge(self._stage, self._scenario, answer.get("done", Ack()), point.at)
+                "problems": judge(
+                    self._stage, self._scenario, done, point.at, is_whole=point.is_whole
+                )
             }
         )
         problems = verdict.get("problems", [f"the judge died: {verdict}"])

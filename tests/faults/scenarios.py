@@ -66,10 +66,13 @@ class Stage:
 
 
 class Ack(NamedTuple):
-    """What a task promised: a version, but for the paths that it named."""
+    """What a task promised: a version, but for the paths that it named, of which it said of the
+    `missed` ones that they could not be brought back.
+    """
 
     version: int | None = None
     named: frozenset[bytes] = frozenset()
+    missed: frozenset[bytes] = frozenset()
 
 
 class Scenario(NamedTuple):
@@ -229,8 +232,9 @@ def acknowledged(found: object) -> Ack:
     """What a verb returned, as a promise."""
     if isinstance(found, Result):
         kept = [path for path, _ in found.kept]
-        named = [*kept, *(text.rsplit(": ", 1)[0] for text in found.not_restored)]
-        return Ack(found.version, frozenset(map(os.fsencode, named)))
+        missed = [text.rsplit(": ", 1)[0] for text in found.not_restored]
+        named = frozenset(map(os.fsencode, [*kept, *missed]))
+        return Ack(found.version, named, frozenset(map(os.fsencode, missed)))
     if isinstance(found, Exported):
         return Ack(None, frozenset(os.fsencode(one.path) for one in found.refused))
     return Ack()

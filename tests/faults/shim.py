@@ -14,6 +14,7 @@ killed, and of the files that were written and not synced all (or half of them, 
 import os
 import random
 import signal
+import stat
 import threading
 from collections import Counter
 from types import TracebackType
@@ -100,6 +101,8 @@ class Shim:
         """Keep what of a file was written since it was synced."""
         fd, data, offset = call.arguments
         assert isinstance(fd, int) and isinstance(data, bytes | bytearray | memoryview)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return  # a pipe keeps nothing
         at = offset if isinstance(offset, int) else os.lseek(fd, 0, os.SEEK_CUR)
         inode = _inode(call)
         self._written.setdefault(inode, []).append((at, len(data)))

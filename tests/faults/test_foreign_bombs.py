@@ -29,7 +29,12 @@ from epmstore.vendor.rehearsal import rehearse
 from epmstore.vendor.seeking import seek_contents
 from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Source
+from tests.acceptance.host import amount
 
+ALL_OF_THEM = amount("EPM_TEST_BOMBS", 0)
+LONG = {"zip_that_swells", "very_many", "lines", "gz", "words-founding", "lists-founding",
+        "deep-founding", "marks-founding"}  # fmt: skip
+"""They take many seconds each before they are refused, and are tried with EPM_TEST_BOMBS=1."""
 MOST = 500 << 20
 BLOCK = 16 << 20
 GIB = 1 << 30
@@ -41,6 +46,13 @@ PACKED: dict[str, Pack] = {
     "xz": lambda data: lzma.compress(data, preset=1),
 }
 """Each of these may be put one behind the other."""
+
+
+@pytest.fixture(autouse=True)
+def only_short_ones(request: pytest.FixtureRequest) -> None:
+    names = request.node.name.partition("[")[2].rstrip("]")
+    if names in LONG and not ALL_OF_THEM:
+        pytest.skip("EPM_TEST_BOMBS=1 tries it")
 
 
 @pytest.fixture(scope="module")

@@ -21,11 +21,17 @@ from tests.acceptance.host import Picture, differences, picture
 from tests.faults.scenarios import KEY, Ack, Scenario, Stage, acknowledged
 
 
-def judge(stage: Stage, scenario: Scenario, done: Ack, turn: int = 0) -> list[str]:
+def judge(
+    stage: Stage, scenario: Scenario, done: Ack, turn: int = 0, *, is_whole: bool = False
+) -> list[str]:
     """What is wrong. `done` is what was acknowledged; what it names may be as it is, and so may
-    what the recovery names. `turn` says which version is written out.
+    what the recovery names: but where it `is_whole`, no call failed and nothing was lost, nothing
+    can have been missed. `turn` says which version is written out.
     """
-    return [*_judged(stage, scenario, done, turn), *_beside(stage, done.named)]
+    problems = [*_judged(stage, scenario, done, turn, is_whole), *_beside(stage, done.named)]
+    if is_whole and done.missed:
+        problems.append(f"nothing failed, and it missed {sorted(done.missed)}")
+    return problems
 
 
 def unlike(found: Picture, allowed: Sequence[Picture], named: Collection[bytes]) -> list[bytes]:
@@ -48,11 +54,16 @@ def _only_links(path: bytes, one: Picture, two: Picture, named: Collection[bytes
     return bool(a and b) and a[:-1] == b[:-1] and not {a[-1], b[-1]}.isdisjoint(named)
 
 
-def _judged(stage: Stage, scenario: Scenario, done: Ack, turn: int) -> Iterator[str]:
+def _judged(
+    stage: Stage, scenario: Scenario, done: Ack, turn: int, is_whole: bool
+) -> Iterator[str]:
     with stage.open() as workspace:
         handle = workspace.app(KEY)
         for result in workspace.recovered:
-            done = done._replace(named=done.named | acknowledged(result).named)
+            again = acknowledged(result)
+            done = done._replace(named=done.named | again.named)
+            if is_whole and again.missed:
+                yield f"nothing failed, and the recovery missed {sorted(again.missed)}"
         if scenario.makes == "repairs":
             workspace.care.fsck(1.0, repair=True, seed=1)
         root = picture(stage.root)

@@ -377,7 +377,7 @@ def _privileged(path: bytes, old: Seen, new: Seen) -> Iterator[str]:
 def bounded(world: World, now: Moment) -> Iterator[str]:
     if now.answer.seconds > LONGEST:
         yield f"{now.act.verb} took {now.answer.seconds:.0f} s"
-    if now.answer.left:
+    if now.answer.left > 0:  # fewer: what an earlier one had left for the garbage collector
         yield f"{now.act.verb} left {now.answer.left} descriptors open"
 
 
