@@ -1,5 +1,7 @@
 """What a release wants of a root: what a checkout that goes there is planned from."""
 
+from collections.abc import Callable
+
 from epmstore.checkout.goal import ReleaseGoal
 from epmstore.checkout.plan import Options
 from epmstore.checkout.request import Request
@@ -17,7 +19,10 @@ from epmstore.vendor.verify import Verifier
 class ReleaseWishes:
     """Goals that a vendor released. What is to be kept is decided here, and is in no pair."""
 
-    def __init__(self, recorder: Recorder, releases: Releases, verifier: Verifier) -> None:
+    def __init__(
+        self, recorder: Recorder, releases: Releases, verifier: Callable[[], Verifier]
+    ) -> None:
+        """The `verifier` is asked for once it is needed: what it knows has to be read."""
         self._recorder = recorder
         self._releases = releases
         self._verifier = verifier
@@ -29,7 +34,7 @@ class ReleaseWishes:
         assert isinstance(request.goal, ReleaseGoal), "it is asked for goals of its kind"
         release, now, scope = request.goal.release, found.now, request.scope or ()
         repair = plan_repair(
-            self._verifier.verify(now, release),
+            self._verifier().verify(now, release),
             _Around(now, self._recorder, self._releases, release),
             scope=scope,
             config=request.config,

@@ -106,7 +106,7 @@ class Repairing(Verifying):
         return super().apply(plan, **terms)
 
     def _checkout(self, root: Root) -> Checkout:
-        released = ReleaseWishes(self._recorder, self.releases, self._verifier())
+        released = ReleaseWishes(self._recorder, self.releases, self._verifier)
         return Checkout(self._recorder, root, self.state(), self._progress, released, self._approve)
 
     def _approve(self, prepared: Prepared, found: Found) -> None:

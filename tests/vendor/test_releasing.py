@@ -1,6 +1,8 @@
 """`release:N` wherever a version is meant."""
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from epmstore.checkout.goal import ReleaseGoal
 from epmstore.digest import identify
 from epmstore.errors import (
     BlobNotFoundError,
+    DamagedError,
     NeedsError,
     NotFoundError,
     NotRestorableError,
@@ -261,3 +264,22 @@ def test_a_repair_does_without_what_is_never_stored(tmp_path: Path) -> None:
         assert (root / "program").read_bytes() == b"program" * 100
         assert {text.partition(":")[0] for text in done.not_restored} == {"host.key", "leaked"}
         assert ws._store.blobs.missing([leaked, key]) == [leaked, key]
+
+
+def test_what_is_wrong_with_a_catalog_hinders_no_way_back(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.write({"bin/a": b"edited\n"})
+    with host.open() as ws:
+        app(ws).snapshot()
+    with closing(sqlite3.connect(host.vendor.path / "index.sqlite")) as db:
+        db.execute(
+            "UPDATE records SET form = CAST(replace(form, 'about', 'aboot') AS BLOB)"
+            " WHERE type = 'about'"
+        )
+        db.commit()
+    with host.open() as ws:
+        assert app(ws).plan("0").plan.counts.modified == 1
+        assert app(ws).rollback().of == 0
+        with pytest.raises(DamagedError):
+            app(ws).checkout("release:1")
+    assert host.files() == R0
