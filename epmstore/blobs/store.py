@@ -15,9 +15,9 @@ from typing import Self, TypeAlias
 from epmstore import codec
 from epmstore.ahead import ahead
 from epmstore.blobs.interface import BlobTable
-from epmstore.blobs.pack import PART_THRESHOLD, Base, GroupWriter
+from epmstore.blobs.pack import PART_THRESHOLD, Base
 from epmstore.blobs.reader import FrameReader
-from epmstore.digest import BlobInfo, Digest, Sha256, check_no_collision, identify
+from epmstore.digest import BlobInfo, Digest, Sha256, check_no_collision
 from epmstore.errors import BlobNotFoundError, DamagedError, DigestMismatchError, UsageError
 from epmstore.group import Place
 from epmstore.seal import Kind
@@ -138,16 +138,6 @@ class PackStore:
         """What parts of a new version of a large content may be made deltas against."""
         place = self._table.places([info.sha256]).get(info.sha256)
         return None if place is None or not place.parts else OldParts(self, place.parts)
-
-    def put_checked(self, writer: GroupWriter, data: bytes) -> BlobInfo:
-        """Give `data` to a writer unless it is stored. For contents of no live root: raises
-        CollisionError where recording would have to go on.
-        """
-        info = identify(data)
-        self.check_no_collision(info)
-        if not self.has(info):
-            writer.add(info, data)
-        return info
 
     def check_no_collision(self, info: BlobInfo) -> None:
         """Raises CollisionError if another content with this address is stored."""

@@ -32,7 +32,7 @@ from epmstore.digest import BlobInfo, Sha256
 from epmstore.errors import DamagedError
 from epmstore.group import NO_FRAME, BlobRow, FrameRow
 from epmstore.progress import SILENT, Progress
-from epmstore.record.commit import store_groups
+from epmstore.record.deposit import Deposit
 from epmstore.record.replay import rebuild
 from epmstore.record.store import INDEX, Store
 from epmstore.seal import SIZE, Kind
@@ -150,8 +150,8 @@ class _Repair:
         live = LiveFiles(store, lambda part: part not in lost and bool(tables.copies(part)))
         sources: list[Source] = [live, *self._sources]
         for_good: set[Sha256] = set()
-        with GroupWriter(store.packs) as writer:
-            pending = set(lost)
+        with Deposit(store) as deposit:
+            writer, pending = deposit.writer, set(lost)
             while pending:
                 for sha256 in pending:
                     info = self._info(tables, sha256)
@@ -163,13 +163,7 @@ class _Repair:
                 pending = _leaning(tables, for_good) - for_good
                 pending = {sha256 for sha256 in pending if not writer.has(sha256)}
             for_good = {sha256 for sha256 in for_good if not writer.has(sha256)}
-            written = writer.finish()
-        try:
-            with store.lock_write():
-                store_groups(store, [written])
-        except BaseException:
-            discard_written(written)
-            raise
+            deposit.commit()
         return for_good
 
     def _info(self, tables: Tables, sha256: Sha256) -> BlobInfo | None:

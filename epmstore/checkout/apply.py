@@ -50,14 +50,14 @@ from epmstore.errors import DamagedError, RootError
 from epmstore.index.links import live_links
 from epmstore.progress import Progress
 from epmstore.record.changes import is_metadata_only, paths_of
-from epmstore.record.commit import Head, commit_fact, commit_version, read_version, store_groups
-from epmstore.record.ingest import ingest
+from epmstore.record.commit import Head, commit_fact, commit_version, read_version
+from epmstore.record.deposit import Deposit
+from epmstore.record.ingest import Ingested, ingest
 from epmstore.record.observe import Candidate
 from epmstore.record.recorder import Recorder
 from epmstore.record.reserve import storing, with_reserve
 from epmstore.record.root import Root
 from epmstore.record.rows import UNKNOWN, rows_after
-from epmstore.record.shelf import Shelf
 from epmstore.record.staging import Proof
 from epmstore.relpath import ROOT, STAGE_PREFIX, RelPath, parents, sort_paths
 from epmstore.scan.compare import RACY, Stat
@@ -318,10 +318,7 @@ class Applier:
                 found.append(Candidate(name, stats, path_class, None))
         if not found:
             return {}
-        store = self._store
-        ingested = ingest(stage_fd, found, Shelf(store.packs, store.contents, store.blobs))
-        with store.lock_write():
-            store_groups(store, ingested.groups)
+        ingested = self._ingest(stage_fd, found)
         rescued: dict[RelPath, Entry] = {}
         for one in ingested.examined:
             if one.entry is None:
@@ -436,16 +433,19 @@ class Applier:
 
     def _read(self, candidates: list[Candidate]) -> tuple[list[Entry], set[RelPath]]:
         """(the entries, stored; paths that cannot be read)."""
-        store = self._store
-        shelf = Shelf(store.packs, store.contents, store.blobs)
-        ingested = ingest(self._root.fd, candidates, shelf)
-        with store.lock_write():
-            store_groups(store, ingested.groups)
-        examined = list(ingested.examined)
+        examined = list(self._ingest(self._root.fd, candidates).examined)
         return (
             [one.entry for one in examined if one.entry is not None],
             {one.path for one in examined if one.entry is None},
         )
+
+    def _ingest(self, top: int, candidates: list[Candidate]) -> Ingested:
+        """Read files below a folder; what they have is stored."""
+        with Deposit(self._store) as deposit:
+            ingested = ingest(top, candidates, deposit.shelf)
+            deposit.take(ingested.groups)
+            deposit.commit()
+        return ingested
 
     def _hold(self, header: Header, version: VersionRecord) -> None:
         """A rollback holds the application, whoever finishes it; once more is no harm."""

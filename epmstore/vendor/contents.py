@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable
 
-from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, discard_written
+from epmstore.blobs.pack import PART_THRESHOLD
 from epmstore.digest import BlobInfo
 from epmstore.progress import Progress
-from epmstore.record.commit import store_groups
-from epmstore.record.shelf import Shelf
+from epmstore.record.deposit import Deposit
 from epmstore.record.store import Store
 
 
@@ -19,29 +18,20 @@ def copy_contents(
     digests on the way. Raises DamagedError, CollisionError, OSError.
     """
     purged = target.contents.purged()
-    with source.keep_packs(), target.keep_packs():
+    with source.keep_packs(), Deposit(target) as deposit:
         missing = dict.fromkeys(target.blobs.missing(wanted))
         needed = [info for info in missing if info not in purged]
         lost = set(source.blobs.missing(needed))
         found = [info for info in needed if info not in lost]
         progress.begin("copying contents", files=len(found), size=sum(i.size for i in found))
-        shelf = Shelf(target.packs, target.contents, target.blobs)
-        with GroupWriter(target.packs) as writer:
-            small = [info for info in found if info.size <= PART_THRESHOLD]
-            for info, data in source.blobs.read_many(small):
-                target.blobs.check_no_collision(info)
-                writer.add(info, data)
+        small = [info for info in found if info.size <= PART_THRESHOLD]
+        for info, data in source.blobs.read_many(small):
+            deposit.add(info, data)
+            progress.advance(files=1, size=info.size)
+        for info in found:
+            if info.size > PART_THRESHOLD:
+                deposit.add_stream(source.blobs.stream(info), info.size)
                 progress.advance(files=1, size=info.size)
-            for info in found:
-                if info.size > PART_THRESHOLD:
-                    writer.add_large(source.blobs.stream(info), shelf.has_part)
-                    progress.advance(files=1, size=info.size)
-            written = writer.finish()
-        try:
-            with target.lock_write():
-                store_groups(target, [written])
-        except BaseException:
-            discard_written(written)
-            raise
+        deposit.commit()
     progress.end()
     return len(found), sum(info.size for info in found), len(lost)

@@ -18,6 +18,7 @@ from epmstore.catalog.model import AboutRecord
 from epmstore.digest import BlobInfo
 from epmstore.errors import NotFoundError
 from epmstore.progress import Progress
+from epmstore.record.deposit import Deposit
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
@@ -55,23 +56,18 @@ def publish_founding(
     then nothing is. ConflictError, EpmError, OSError, DamagedError.
     """
     releases = Releases(store, about.app)
-    with store.lock_app(about.app), store.keep_packs():
-        gatherer = Gatherer(store, releases.catalog, Rules(about.patterns), {}, progress)
-        try:
-            known = _gather(gatherer, sources)
-            contents = _resolve(store, versions, known)
-            published = []
-            tree: dict[RelPath, Entry] = {}
-            for version in versions:
-                tree.update(_entries(version, contents, Rules(about.patterns)))
-                order = sorted(tree.values(), key=lambda entry: os.fsencode(entry.path))
-                label = str(version.version)
-                done = publish(store, about, order, gatherer.groups, Draft(label=label))
-                if done is not None:  # what is not new takes no contents from those that follow
-                    gatherer.hand_over()
-                    published.append(done.version)
-        finally:
-            gatherer.discard()
+    with store.lock_app(about.app), Deposit(store) as deposit:
+        gatherer = Gatherer(deposit, releases.catalog, Rules(about.patterns), {}, progress)
+        known = _gather(gatherer, sources)
+        contents = _resolve(store, versions, known)
+        published = []
+        tree: dict[RelPath, Entry] = {}
+        for version in versions:
+            tree.update(_entries(version, contents, Rules(about.patterns)))
+            order = sorted(tree.values(), key=lambda entry: os.fsencode(entry.path))
+            done = publish(deposit, about, order, Draft(label=str(version.version)))
+            if done is not None:
+                published.append(done.version)
     return published
 
 

@@ -11,23 +11,22 @@ have differently is an error. Rules for all of them:
 """
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
 from epmstore import fsio
-from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup, discard_written
+from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter
 from epmstore.catalog.classes import Rules
 from epmstore.digest import BlobInfo, identify, identify_stream
 from epmstore.errors import CollisionError, ConflictError, EpmError, InvalidNameError, UsageError
 from epmstore.progress import Progress
+from epmstore.record.deposit import Deposit
 from epmstore.record.ingest import Ingested, ingest
 from epmstore.record.observe import Candidate, Observation, Observer
-from epmstore.record.shelf import Shelf
 from epmstore.record.shelving import Fresh, Shelving
-from epmstore.record.store import Store
 from epmstore.relpath import RelPath, parse_relpath, split
 from epmstore.tree import Entry, PathClass
 from epmstore.vendor.archives import Content, Member
@@ -42,43 +41,35 @@ UNSTORED = ("state", "secret")
 
 
 class Gathered(msgspec.Struct, frozen=True):
-    """A tree to release. `skipped` pairs paths that are left out with the reason. `groups` hold the
-    contents, and are not published yet.
-    """
+    """A tree to release. `skipped` pairs paths that are left out with the reason."""
 
     entries: list[Entry]
-    groups: list[WrittenGroup]
     skipped: list[tuple[RelPath, str]]
-
-    def discard(self) -> None:
-        """Take away contents that are not going to be released."""
-        for group in self.groups:
-            discard_written(group)
 
 
 class Gatherer:
-    """Lays sources over each other. Within `keep_packs`; who does not finish discards."""
+    """Lays sources over each other. Their contents go into a deposit."""
 
     def __init__(
         self,
-        store: Store,
+        deposit: Deposit,
         catalog: str,
         rules: Rules,
         latest: Mapping[RelPath, Entry],
         progress: Progress,
     ) -> None:
         """`latest` is the newest release of `catalog`: what is as it was need not be stored."""
-        self._store = store
+        self._deposit = deposit
+        self._store = store = deposit.store
         self._catalog = catalog
         self._rules = rules
         self._progress = progress
         self._latest = latest
         lost = store.blobs.missing(e.content for e in latest.values() if e.content is not None)
         self._lost = frozenset(lost)
-        self._shelf = Shelf(store.packs, store.contents, store.blobs)
+        self._shelf = deposit.shelf
         self._entries: dict[RelPath, Entry] = {}
         self._contents: set[BlobInfo] = set()
-        self._groups: list[WrittenGroup] = []
         self._skipped: list[tuple[RelPath, str]] = []
 
     def finish(self) -> Gathered:
@@ -88,7 +79,7 @@ class Gatherer:
             raise UsageError("there is no file in it", hint="name the folder that has the files")
         check_folders(self._entries, leaves)
         order = sorted(self._entries.values(), key=lambda entry: os.fsencode(entry.path))
-        return Gathered(_linked(order), self._groups, self._skipped)
+        return Gathered(_linked(order), self._skipped)
 
     @property
     def contents(self) -> Collection[BlobInfo]:
@@ -98,18 +89,6 @@ class Gatherer:
     def forget_paths(self) -> None:
         """What was added so far is there for its contents alone; the next source begins anew."""
         self._entries.clear()
-
-    @property
-    def groups(self) -> Sequence[WrittenGroup]:
-        """The contents that are not published yet."""
-        return self._groups
-
-    def hand_over(self) -> None:
-        """They are published: nothing is left to discard."""
-        self._groups = []
-
-    def discard(self) -> None:
-        Gathered([], self._groups, []).discard()
 
     def add_tree(self, entries: Iterable[Entry]) -> None:
         """A recorded version, the contents of which are stored. Raises ConflictError."""
@@ -130,7 +109,7 @@ class Gatherer:
             )
         finally:
             os.close(fd)
-        self._groups += ingested.groups
+        self._deposit.take(ingested.groups)
         self._skipped += [(problem.path, SPECIAL) for problem in found.skipped]
         self._take_folder(path, found, ingested)
 
@@ -168,7 +147,7 @@ class Gatherer:
                     self._add_member(shelving, where, member, content)
                 self._progress.advance(files=1, size=member.size)
             shelving.flush()
-            self._groups.append(writer.finish())
+            self._deposit.take([writer.finish()])
         self._progress.end()
         if not taken and below is not None:
             raise UsageError(f"{path} has nothing below {below!r}")

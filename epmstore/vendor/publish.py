@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from epmstore.blobs.pack import WrittenGroup
 from epmstore.catalog.model import (
     AboutRecord,
     Counts,
@@ -24,7 +23,8 @@ from epmstore.catalog.model import (
 )
 from epmstore.clock import to_rfc3339
 from epmstore.errors import ChangedError, EpmError, UsageError
-from epmstore.record.commit import Head, commit_fact, commit_version
+from epmstore.record.commit import Head, commit_fact
+from epmstore.record.deposit import Deposit
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.tree import Entry, changed_fields, shifted_sum
@@ -73,34 +73,27 @@ def make_delta(old: Mapping[RelPath, Entry], new: Iterable[Entry]) -> Delta:
 
 
 def publish(
-    store: Store,
-    about: AboutRecord,
-    tree: Sequence[Entry],
-    groups: Sequence[WrittenGroup],
-    draft: Draft,
+    deposit: Deposit, about: AboutRecord, tree: Sequence[Entry], draft: Draft
 ) -> VersionRecord | None:
     """Append a release of a whole tree; null if nothing differs from the newest one. As
     `publish_delta`.
     """
-    releases = Releases(store, about.app)
+    releases = Releases(deposit.store, about.app)
     latest = releases.latest()
     old = {} if latest is None else {e.path: e for e in releases.tree(latest.version)}
     delta = make_delta(old, tree)
     if delta.is_empty and latest is not None:
         return None
-    return publish_delta(store, about, delta, groups, draft)
+    return publish_delta(deposit, about, delta, draft)
 
 
 def publish_delta(
-    store: Store,
-    about: AboutRecord,
-    delta: Delta,
-    groups: Sequence[WrittenGroup],
-    draft: Draft,
+    deposit: Deposit, about: AboutRecord, delta: Delta, draft: Draft
 ) -> VersionRecord:
-    """Append a release that differs by `delta` from the newest one. Within `keep_packs`, under the
-    app's lock. Raises UsageError, DamagedError, ChangedError, OSError.
+    """Append a release that differs by `delta` from the newest one, with its contents in `deposit`.
+    Under the app's lock. Raises UsageError, DamagedError, ChangedError, OSError.
     """
+    store = deposit.store
     releases = Releases(store, about.app)
     _check_label(releases, draft)
     latest = releases.latest()
@@ -114,7 +107,7 @@ def publish_delta(
         return part
 
     txid = secrets.token_hex(16)
-    return commit_version(store, releases.catalog, make, groups, txid=txid)
+    return deposit.commit_version(releases.catalog, make, txid=txid)
 
 
 def check_delta(store: Store, about: AboutRecord, delta: Delta, draft: Draft) -> None:

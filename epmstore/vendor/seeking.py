@@ -8,11 +8,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup, discard_written
+from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, discard_written
 from epmstore.digest import BlobInfo, identify, identify_stream
 from epmstore.progress import Progress
-from epmstore.record.commit import store_groups
-from epmstore.record.shelf import Shelf
+from epmstore.record.deposit import Deposit
 from epmstore.record.store import Store
 
 if TYPE_CHECKING:  # start-up
@@ -24,32 +23,23 @@ CHUNK = 1 << 20
 def seek_contents(
     store: Store, wanted: Collection[BlobInfo], place: Path, progress: Progress
 ) -> set[BlobInfo]:
-    """Those of `wanted` that lie somewhere in a folder or an archive; they are stored then. The
-    caller keeps packs. Raises UsageError for what is neither, EpmError for a damaged archive,
-    CollisionError, OSError.
+    """Those of `wanted` that lie somewhere in a folder or an archive; they are stored then.
+    Raises UsageError for what is neither, EpmError for a damaged archive, CollisionError, OSError.
     """
     for info in wanted:
         store.blobs.check_no_collision(info)
     progress.begin(f"looking into {place.name}")
     left = set(wanted)
-    groups: list[WrittenGroup] = []
-    try:
-        with GroupWriter(store.packs) as writer:
-            for size, file in _files(place, {info.size for info in wanted}):
-                if size > PART_THRESHOLD:
-                    groups += _large(store, left, file)
-                else:
-                    _small(store, left, file, writer)
-                progress.advance(size=size)
-                if not left:
-                    break
-            groups.append(writer.finish())
-        with store.lock_write():
-            store_groups(store, groups)
-    except BaseException:
-        for group in groups:
-            discard_written(group)
-        raise
+    with Deposit(store) as deposit:
+        for size, file in _files(place, {info.size for info in wanted}):
+            if size > PART_THRESHOLD:
+                _large(deposit, left, file)
+            else:
+                _small(deposit, left, file)
+            progress.advance(size=size)
+            if not left:
+                break
+        deposit.commit()
     progress.end()
     return set(wanted) - left
 
@@ -67,27 +57,26 @@ def find_contents(wanted: Collection[BlobInfo], place: Path, progress: Progress)
     return set(wanted) - left
 
 
-def _small(store: Store, left: set[BlobInfo], file: "Content", writer: GroupWriter) -> None:
+def _small(deposit: Deposit, left: set[BlobInfo], file: "Content") -> None:
     data = file.read()
     info = identify(data)
     if info in left:
-        writer.add(info, data)
+        deposit.add(info, data)
         left.remove(info)
 
 
-def _large(store: Store, left: set[BlobInfo], file: "Content") -> list[WrittenGroup]:
+def _large(deposit: Deposit, left: set[BlobInfo], file: "Content") -> None:
     """Written before it is known what it is, as an archive can be read only once; then kept, if it
     was sought.
     """
-    shelf = Shelf(store.packs, store.contents, store.blobs)
-    with GroupWriter(store.packs) as writer:
-        info = writer.add_large(_chunks(file), shelf.has_part)
+    with GroupWriter(deposit.store.packs) as writer:
+        info = writer.add_large(_chunks(file), deposit.shelf.has_part)
         written = writer.finish()
-    if info not in left:
+    if info in left:
+        deposit.take([written])
+        left.remove(info)
+    else:
         discard_written(written)
-        return []
-    left.remove(info)
-    return [written]
 
 
 def _files(place: Path, sizes: Collection[int]) -> Iterator[tuple[int, "Content"]]:

@@ -8,15 +8,13 @@ from pathlib import Path
 import msgspec
 
 from epmstore import atomic, fsio
-from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, discard_written
 from epmstore.blobs.store import stored_share
 from epmstore.care.needs import index_state, key_of
-from epmstore.digest import BlobInfo, Digest, Sha256, identify
+from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.errors import BlobNotFoundError, CollisionError, ConflictError, UsageError
 from epmstore.given import AnyPath, a_place
 from epmstore.group import Place
-from epmstore.record.commit import store_groups
-from epmstore.record.replay import catch_up
+from epmstore.record.deposit import Deposit
 from epmstore.record.store import Store
 from epmstore.scan.steady import SteadyStream, stream_steady
 from epmstore.seal import Kind
@@ -53,26 +51,16 @@ class Blobs:
         UnreadError, OSError.
         """
         store = self._store
-        with store.keep_packs(), GroupWriter(store.packs) as writer:
+        with Deposit(store) as deposit:
             with _open(a_place(path)) as stream:
-                info = self._give(writer, stream)
-            store.blobs.check_no_collision(info)
+                info = deposit.add_stream(stream.chunks(), stream.stat.st_size)
             if info in store.contents.purged():
                 raise ConflictError(
                     f"the content {info.digest.hex()} was purged, and is not stored again",
                     digest=info.digest.hex(),
                 )
-            if store.blobs.has(info):
-                return info
-            written = writer.finish()
-            try:
-                with store.lock_write():
-                    catch_up(store)
-                    store.blobs.check_no_collision(info)
-                    store_groups(store, [written])
-            except BaseException:
-                discard_written(written)
-                raise
+            if not store.blobs.has(info):
+                deposit.commit()
         return info
 
     def get(self, digest: Digest | Sha256, path: AnyPath) -> None:
@@ -133,15 +121,6 @@ class Blobs:
         else:
             size, kind = stored_share(place), KINDS[place.kind]
         return BlobStat(info, size, kind, self._base(place), self._versions(info))
-
-    def _give(self, writer: GroupWriter, stream: SteadyStream) -> BlobInfo:
-        if stream.stat.st_size > PART_THRESHOLD:
-            contents = self._store.contents
-            return writer.add_large(stream.chunks(), lambda part: bool(contents.places([part])))
-        data = b"".join(stream.chunks())
-        info = identify(data)
-        writer.add(info, data)
-        return info
 
     def _find(self, digest: Digest | Sha256) -> BlobInfo:
         contents = self._store.contents

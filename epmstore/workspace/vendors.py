@@ -23,6 +23,7 @@ from epmstore.digest import Digest
 from epmstore.errors import AppNotFoundError, ConflictError, UsageError, VersionNotFoundError
 from epmstore.given import AnyPath, AnyVersion
 from epmstore.progress import Progress
+from epmstore.record.deposit import Deposit
 from epmstore.record.store import Store
 from epmstore.relpath import ROOT, RelPath, from_bytes, is_relpath, to_bytes
 from epmstore.tree import Entry
@@ -141,29 +142,21 @@ class Vendors:
         found = find_refcat(self._store, key)
         paths, below = given.several_places(source.paths), _below(source)
         controls = [c for path in paths if (c := _control_of(path)) is not None]
-        with self._store.lock_app(found.app), self._store.keep_packs():
+        with self._store.lock_app(found.app), Deposit(self._store) as deposit:
             about, config = _with_conffiles(_about(found), controls, below)
             latest = found.latest()
             line = _line_of(found, latest, after)
             old = {} if latest is None else {e.path: e for e in found.tree(latest.version)}
-            gatherer = self._gatherer(found, about, old)
-            try:
-                self._gather(gatherer, source, paths, below)
-                gathered = gatherer.finish()
-                draft = self._draft(
-                    found.app, gathered, label or _label_of(controls), line, requires
-                )
-                delta = make_delta(old, gathered.entries)
-                is_new = latest is None or not delta.is_empty
-                if is_new and dry_run:
-                    check_delta(self._store, about, delta, draft)
-                if is_new and not dry_run:
-                    self._publish(replace(about, time=self._now()), config, delta, gathered, draft)
-                else:
-                    gatherer.discard()
-            except BaseException:
-                gatherer.discard()
-                raise
+            gatherer = self._gatherer(deposit, found, about, old)
+            self._gather(gatherer, source, paths, below)
+            gathered = gatherer.finish()
+            draft = self._draft(found.app, gathered, label or _label_of(controls), line, requires)
+            delta = make_delta(old, gathered.entries)
+            is_new = latest is None or not delta.is_empty
+            if is_new and dry_run:
+                check_delta(self._store, about, delta, draft)
+            elif is_new:
+                self._publish(deposit, replace(about, time=self._now()), config, delta, draft)
         return Published(
             about=about,
             release=None if dry_run and is_new else found.latest(),
@@ -267,10 +260,10 @@ class Vendors:
         return before
 
     def _gatherer(
-        self, found: Releases, about: AboutRecord, old: Mapping[RelPath, Entry]
+        self, deposit: Deposit, found: Releases, about: AboutRecord, old: Mapping[RelPath, Entry]
     ) -> Gatherer:
         rules = Rules(about.patterns)
-        return Gatherer(self._store, found.catalog, rules, old, self._progress)
+        return Gatherer(deposit, found.catalog, rules, old, self._progress)
 
     def _gather(
         self, gatherer: Gatherer, source: Source, paths: Sequence[Path], below: RelPath | None
@@ -287,15 +280,15 @@ class Vendors:
 
     def _publish(
         self,
+        deposit: Deposit,
         about: AboutRecord,
         config: Sequence[str],
         delta: Delta,
-        gathered: Gathered,
         draft: Draft,
     ) -> None:
         if config:  # first: the entries are of the classes that this says
             say(self._store, about.app, about)
-        publish_delta(self._store, about, delta, gathered.groups, draft)
+        publish_delta(deposit, about, delta, draft)
 
     def _draft(
         self,

@@ -8,6 +8,7 @@ import pytest
 from epmstore.catalog.model import AboutRecord, Requirement
 from epmstore.clock import to_rfc3339
 from epmstore.digest import identify
+from epmstore.record.deposit import Deposit
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 from epmstore.vendor.publish import Draft, publish, say
@@ -46,8 +47,8 @@ def root(cli: "Cli", tmp_path: Path) -> Path:
                 for path, data in files.items()
             ]
             need = Requirement(digest=sha1(number, "bin/x.exe"), of=sha1(number, "bin/x.pdb"))
-            with store.keep_packs():
-                publish(store, about, tree, [], Draft(label=f"1.{number}", requires=(need,)))
+            with Deposit(store) as deposit:
+                publish(deposit, about, tree, Draft(label=f"1.{number}", requires=(need,)))
     cli.ok("snapshot", "-m", "as delivered")
     write(tmp_path / "r1", RELEASES[1])
     for path in RELEASES[1]:

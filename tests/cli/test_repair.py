@@ -13,6 +13,7 @@ from epmstore.catalog.classes import Patterns
 from epmstore.catalog.model import AboutRecord
 from epmstore.clock import to_rfc3339
 from epmstore.digest import identify
+from epmstore.record.deposit import Deposit
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 from epmstore.vendor import seeking
@@ -218,8 +219,8 @@ def test_what_a_release_was_not_to_look_at_is_not_removed(
             Entry(path=RelPath(path), kind="file", mode=0o644, mtime_ns=1, content=identify(data))
             for path, data in slim.items()
         ]
-        with ws._store.keep_packs():
-            publish(ws._store, about, files, [], Draft(label="1.3"))
+        with Deposit(ws._store) as deposit:
+            publish(deposit, about, files, Draft(label="1.3"))
         say(ws._store, about.app, replace(about, patterns=Patterns()))
     for exact in ((), ("--exact",)):
         found = cli("checkout", "release:3", *exact)
@@ -237,8 +238,8 @@ def test_a_catalog_alone_gives_nobody_rights(cli: "Cli", root: Path) -> None:
             link = Entry(path=RelPath(path), kind="symlink", mode=0o777, target=target)
             tree[RelPath(path)] = link
         about = AboutRecord(time=to_rfc3339(ws._store.clock.now()), app=app, key="crm")
-        with ws._store.keep_packs():
-            publish(ws._store, about, [*tree.values()], [], Draft(label="evil"))
+        with Deposit(ws._store) as deposit:
+            publish(deposit, about, [*tree.values()], Draft(label="evil"))
     found = cli("repair", "--release", "3", "--yes")
     assert found.code == 1
     assert os.readlink(root / "in") == "bin/crmd"

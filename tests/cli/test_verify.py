@@ -15,6 +15,7 @@ from epmstore.catalog.model import AboutRecord, RevokeRecord
 from epmstore.clock import to_rfc3339
 from epmstore.digest import identify
 from epmstore.record.commit import commit_fact
+from epmstore.record.deposit import Deposit
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
@@ -56,7 +57,8 @@ def publish_all(store: Store, app: str, releases: list[dict[str, bytes]]) -> Non
         ]
         with store.keep_packs():
             label = f"1.{number}" if len(releases) > 1 and first == 0 else None
-            publish(store, about, tree, [], Draft(label=label))
+            with Deposit(store) as deposit:
+                publish(deposit, about, tree, Draft(label=label))
 
 
 def write(root: Path, files: dict[str, bytes]) -> None:

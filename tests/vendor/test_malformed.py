@@ -21,6 +21,7 @@ from epmstore.catalog.model import Requirement
 from epmstore.digest import identify
 from epmstore.errors import BadCatalogError, EpmError
 from epmstore.progress import SILENT
+from epmstore.record.deposit import Deposit
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
@@ -64,11 +65,11 @@ TREES = [
 def sound(tmp_path_factory: pytest.TempPathFactory) -> list[Doc]:
     """about, release 0, release 1, withdrawal of 0."""
     vendor = Vendor(tmp_path_factory.mktemp("vendor"))
-    with vendor.open() as ws, ws._store.keep_packs():
+    with vendor.open() as ws, Deposit(ws._store) as deposit:
         for number, tree in enumerate(TREES):
             needs = (Requirement(digest=A0.digest.hex(), of=PDB.digest.hex()),)
             draft = Draft(label=f"1.{number}", requires=needs)
-            publish(ws._store, vendor.about, tree, [], draft)
+            publish(deposit, vendor.about, tree, draft)
         ws.vendors.revoke("crm", release=0, reason="old")
         return [json.loads(line) for line in export_lines(ws._store, Releases(ws._store, CRM))]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from epmstore.blobs.pack import GroupWriter
 from epmstore.catalog.classes import Patterns
 from epmstore.catalog.model import Requirement
 from epmstore.checkout.goal import ReleaseGoal
@@ -22,6 +21,7 @@ from epmstore.errors import (
     UsageError,
     VersionNotFoundError,
 )
+from epmstore.record.deposit import Deposit
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 from epmstore.vendor.publish import Draft, publish
@@ -154,11 +154,9 @@ OUTSIDE = {"away", "deep/up", "over", "deep/over"}
 
 def release(host: Host, tree: list[Entry], *, requires: tuple[Requirement, ...] = ()) -> None:
     """One more release, as an honest vendor would not publish it."""
-    with host.open() as ws, ws._store.keep_packs():
-        with GroupWriter(ws._store.packs) as writer:
-            ws._store.blobs.put_checked(writer, b"suid")
-            groups = [writer.finish()]
-        publish(ws._store, host.vendor.about, tree, groups, Draft(requires=requires))
+    with host.open() as ws, Deposit(ws._store) as deposit:
+        deposit.add(identify(b"suid"), b"suid")
+        publish(deposit, host.vendor.about, tree, Draft(requires=requires))
 
 
 def test_what_only_the_host_may_grant_is_not_written(host: Host, tmp_path: Path) -> None:

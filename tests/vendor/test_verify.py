@@ -14,6 +14,7 @@ from epmstore.catalog.model import AboutRecord
 from epmstore.clock import to_rfc3339
 from epmstore.digest import identify
 from epmstore.index.comparison import Comparison
+from epmstore.record.deposit import Deposit
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath, parents
 from epmstore.tree import Entry
@@ -49,9 +50,9 @@ def publish_trees(store: Store, app: str, releases: list[dict[str, str]]) -> lis
     say(store, app, about)
     made: list[dict[str, str]] = []
     for tree in releases:
-        with store.keep_packs():
+        with Deposit(store) as deposit:
             entries = [entry(path, text) for path, text in tree.items()]
-            if publish(store, about, entries, [], Draft()) is not None:
+            if publish(deposit, about, entries, Draft()) is not None:
                 made.append(tree)
     return made
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from epmstore.blobs.pack import GroupWriter
 from epmstore.catalog.classes import Patterns
 from epmstore.catalog.model import AboutRecord, Requirement, VersionRecord
 from epmstore.clock import FixedClock, to_rfc3339
 from epmstore.digest import identify
+from epmstore.record.deposit import Deposit
 from epmstore.record.store import Store
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
@@ -50,14 +50,12 @@ class Vendor:
         requires: tuple[Requirement, ...] = (),
     ) -> VersionRecord | None:
         self.clock.advance(60)
-        with self.open() as ws, ws._store.keep_packs():
-            with GroupWriter(ws._store.packs) as writer:
-                for data in files.values() if stored else ():
-                    ws._store.blobs.put_checked(writer, data)
-                groups = [writer.finish()]
+        with self.open() as ws, Deposit(ws._store) as deposit:
+            for data in files.values() if stored else ():
+                deposit.add(identify(data), data)
             tree = [file(path, data) for path, data in sorted(files.items())]
             draft = Draft(label=label, requires=requires)
-            return publish(ws._store, self.about, tree, groups, draft)
+            return publish(deposit, self.about, tree, draft)
 
 
 def releases(store: Store, app: str = CRM) -> Releases:
