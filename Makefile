@@ -68,6 +68,7 @@ faults: export EPM_TEST_STATES = 100
 faults: export EPM_TEST_ROOM = 1
 faults: export EPM_TEST_WORLDS = 2500
 faults: export EPM_TEST_BOMBS = 1
+faults: export EPM_TEST_PARSES = 3000
 faults: $(STAMP)
 	@$(BIN)/python -m pytest -q -n $(JOBS) --timeout 3600 tests/acceptance tests/faults tests/worlds $(ARGS)
 	@$(BIN)/python -m tests.faults.everything --out campaigns

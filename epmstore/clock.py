@@ -8,6 +8,8 @@ from typing import Protocol
 from epmstore.errors import UsageError
 
 _UPTIME = Path("/proc/uptime")
+_FIRST, _LAST = -62_135_510_400.0, 253_402_214_399.0
+"""A day from the ends of what a date can say."""
 
 
 class Clock(Protocol):
@@ -68,10 +70,15 @@ class FixedClock:
         self._starts += 1
 
 
+def datable(seconds: float) -> float:
+    """The nearest time that has a date in every zone: clocks, catalogs and files may say others."""
+    return min(max(seconds, _FIRST), _LAST)
+
+
 def to_rfc3339(seconds: float) -> str:
-    """`2026-10-03T14:02:03.123Z`: UTC, milliseconds."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    """`2026-10-03T14:02:03.123Z`: UTC, milliseconds. What is beyond all dates is the last one."""
+    moment = datetime.fromtimestamp(datable(seconds), UTC).replace(tzinfo=None)
+    return f"{moment.isoformat(timespec='milliseconds')}Z"
 
 
 def from_rfc3339(text: str) -> float:

@@ -6,10 +6,12 @@ Keys are never left out; null means nothing. Paths that are not UTF-8 have the f
 import base64
 from typing import Any, TypeAlias
 
+import msgspec
+
 from epmstore.digest import BlobInfo, parse_digest, parse_sha256
 from epmstore.errors import DamagedError, InvalidNameError, UsageError
 from epmstore.relpath import from_json, from_json_or_root, text_from_json, text_to_json, to_json
-from epmstore.tree import Entry
+from epmstore.tree import Entry, Kind, PathClass
 
 Form: TypeAlias = dict[str, Any]
 
@@ -36,32 +38,54 @@ def entry_to_form(entry: Entry) -> Form:
     }
 
 
-def entry_from_form(form: Form) -> Entry:
+class _Said(msgspec.Struct, frozen=True, gc=False):
+    """What the form of an entry has to have, each of its type."""
+
+    path: str
+    kind: Kind
+    path_class: PathClass = msgspec.field(name="class")
+    digest: str | None
+    sha256: str | None
+    size: int | None
+    mode: str
+    uid: int
+    gid: int
+    user: str | None
+    group: str | None
+    mtime_ns: int | None
+    target: str | None
+    xattrs: dict[str, str]
+    same_as: str | None
+    sparse: bool
+
+
+def entry_from_form(form: object) -> Entry:
     """The inverse of `entry_to_form`. Raises DamagedError for anything else."""
     try:
+        said = msgspec.convert(form, _Said)
         return Entry(
-            path=(from_json_or_root if form["kind"] == "directory" else from_json)(form["path"]),
-            kind=form["kind"],
-            mode=int(form["mode"], 8),
-            uid=form["uid"],
-            gid=form["gid"],
-            user=form["user"],
-            group=form["group"],
-            mtime_ns=form["mtime_ns"],
-            content=_content(form),
-            target=None if form["target"] is None else text_from_json(form["target"]),
-            xattrs=tuple(
-                (text_from_json(n), base64.b64decode(v)) for n, v in form["xattrs"].items()
-            ),
-            same_as=None if form["same_as"] is None else from_json(form["same_as"]),
-            sparse=form["sparse"],
-            path_class=form["class"],
+            path=(from_json_or_root if said.kind == "directory" else from_json)(said.path),
+            kind=said.kind,
+            mode=int(said.mode, 8),
+            uid=said.uid,
+            gid=said.gid,
+            user=said.user,
+            group=said.group,
+            mtime_ns=said.mtime_ns,
+            content=_content(said),
+            target=None if said.target is None else text_from_json(said.target),
+            xattrs=tuple((text_from_json(n), base64.b64decode(v)) for n, v in said.xattrs.items()),
+            same_as=None if said.same_as is None else from_json(said.same_as),
+            sparse=said.sparse,
+            path_class=said.path_class,
         )
-    except (KeyError, TypeError, ValueError, AttributeError, UsageError, InvalidNameError) as error:
+    except (ValueError, UsageError, InvalidNameError) as error:
         raise DamagedError(f"not an entry: {error}") from None
 
 
-def _content(form: Form) -> BlobInfo | None:
-    if form["digest"] is None:
+def _content(said: _Said) -> BlobInfo | None:
+    if said.digest is None:
         return None
-    return BlobInfo(parse_digest(form["digest"]), parse_sha256(form["sha256"]), int(form["size"]))
+    if said.sha256 is None or said.size is None:
+        raise ValueError("a content has a SHA-256 and a size")
+    return BlobInfo(parse_digest(said.digest), parse_sha256(said.sha256), said.size)

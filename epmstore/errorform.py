@@ -2,10 +2,15 @@
 
 import errno
 import os
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from epmstore.errors import DiskFullError, EpmError
 from epmstore.limits import limit_error
 
+EXIT_CODES = range(2, 131)
+"""Of errors; the last one is that of an interrupt."""
+ErrorT = TypeVar("ErrorT", bound=EpmError)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -20,6 +25,18 @@ def error_to_form(error: EpmError, app: str | None = None) -> dict[str, object]:
         "hint": None if error.hint is None else plain_text(error.hint),
         "data": _plain(error.data),
     }
+
+
+def error_from_form(form: Mapping[str, Any], kind: type[ErrorT]) -> ErrorT:
+    """What another process of ours said, as an error of this kind with the code and exit code that
+    it has there. Whatever it said, an error comes of it.
+    """
+    said, hint, data = form.get("exit_code"), form.get("hint"), form.get("data")
+    exit_code = said if isinstance(said, int) and said in EXIT_CODES else kind.exit_code
+    error = kind(str(form.get("message")), hint=hint if isinstance(hint, str) else None)
+    error.__dict__.update(code=str(form.get("error")), exit_code=exit_code)
+    error.data = data if isinstance(data, dict) else {}
+    return error
 
 
 def from_system(error: OSError, *, hint: str | None = None) -> EpmError:
@@ -52,7 +69,10 @@ def is_unwritable(error: EpmError | OSError) -> bool:
 
 def plain_text(text: str) -> str:
     """Text without the lone surrogates that stand for bytes which are no UTF-8."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
+    try:
+        return os.fsencode(text).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # some that stand for nothing
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_name(name: object) -> bool:

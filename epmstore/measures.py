@@ -33,7 +33,7 @@ BYTES: Final = {
 }
 LONGEST: Final = 100 * 365 * 86400.0
 """A hundred years: seconds from now on that every clock, timer and date here can hold."""
-_NUMBER = r"(\d+(?:\.\d+)?)"
+_NUMBER = r"(\d{1,20}(?:\.\d{1,20})?)"
 _DURATION = re.compile(rf"(?:{_NUMBER}(ms|min|[smhdw]))+")
 _PART = re.compile(rf"{_NUMBER}(ms|min|[smhdw])")
 _SIZE = re.compile(rf"{_NUMBER} ?([A-Za-z]+)")

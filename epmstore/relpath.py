@@ -28,10 +28,12 @@ _ENCODING = sys.getfilesystemencoding()
 
 
 def parse_relpath(text: str) -> RelPath:
-    """Raises InvalidNameError for what no tree holds: empty, absolute, `.`, `..`, NUL, too long."""
-    raw = os.fsencode(text)
+    """Raises InvalidNameError for what no tree holds: empty, absolute, `.`, `..`, too long; and for
+    what is no name of anything.
+    """
+    raw = _raw(text)
     parts = raw.split(b"/")
-    if len(raw) > PATH_MAX or b"\0" in raw or any(p in (b"", b".", b"..") for p in parts):
+    if len(raw) > PATH_MAX or any(p in (b"", b".", b"..") for p in parts):
         raise InvalidNameError(f"{text!r} is not a path below a root")
     if max(map(len, parts)) > NAME_MAX:
         raise InvalidNameError(f"{text!r} has a name of more than {NAME_MAX} bytes")
@@ -132,10 +134,21 @@ def text_to_json(text: str) -> str:
 
 
 def text_from_json(text: str) -> str:
-    """The inverse of `text_to_json`."""
+    """The inverse of `text_to_json`. Raises InvalidNameError for what Linux has no name for."""
     if text.startswith(ESCAPE):
-        return os.fsdecode(unquote_to_bytes(text[len(ESCAPE) :]))
+        text = os.fsdecode(unquote_to_bytes(text[len(ESCAPE) :]))
+    _raw(text)
     return text
+
+
+def _raw(text: str) -> bytes:
+    try:
+        raw = to_bytes(text)
+    except UnicodeEncodeError:
+        raw = b"\0"
+    if b"\0" in raw:
+        raise InvalidNameError(f"{text!r} is no name of anything")
+    return raw
 
 
 def _is_utf8(text: str) -> bool:

@@ -515,6 +515,8 @@ class History:
     def _take_part(self, line: dict[str, Any]) -> None:
         """One line of a version, which counts when the last one is there."""
         part, parts, number = line.get("part", 1), line.get("parts", 1), line["version"]
+        if type(number) is not int:
+            raise Damage(f"{number!r} is no number of a version")
         if part == 1:
             self._end_run()
             if self.versions and number <= self.versions[-1].number:
@@ -841,8 +843,8 @@ def apps(store: str) -> dict[str, str]:
     try:
         name = os.path.join(catalogs, "appcat.json")
         with open(name, "rb", opener=lambda path, _: os.open(path, READ)) as file:
-            keys = {app["uuid"]: app["key"] for app in json.load(file)["apps"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+            keys = {app["uuid"]: plain(app["key"]) for app in json.load(file)["apps"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         say(f"appcat.json cannot be read ({error}): applications are named by UUID")
         keys = {}
     return {uuid: keys.get(uuid, uuid) for uuid in found}
@@ -870,9 +872,9 @@ def list_versions(options: argparse.Namespace) -> int:
         tagged[number].append(name)
     for found in history.versions:
         state = "forgotten" if found.number in history.forgotten else found.kind
-        names = "".join(f" [{shown(name.encode())}]" for name in tagged[found.number])
-        label = shown((found.label or "").encode())
-        print(f"{found.number}\t{found.time}\t{state}\t{label}{names}")
+        names = "".join(f" [{plain(name)}]" for name in tagged[found.number])
+        label = plain(found.label or "")
+        print(f"{found.number}\t{plain(found.time)}\t{plain(state)}\t{label}{names}")
     return report(history)
 
 
@@ -967,6 +969,11 @@ def shown(raw: bytes) -> str:
     """For people: control characters of hostile names do nothing on a terminal."""
     text = raw.decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def plain(value: object) -> str:
+    """The same for what a line says, text or not."""
+    return shown(str(value).encode("utf-8", "surrogatepass"))
 
 
 def say(text: str) -> None:

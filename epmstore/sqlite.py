@@ -18,6 +18,8 @@ from epmstore.atomic import directory
 from epmstore.errors import DamagedError, OutdatedIndexError
 from epmstore.limits import is_out_of_descriptors
 
+ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What a damaged database raises: messages of SQLite quote it, and that may be no text."""
 APPLICATION_ID = 0x45504D53
 """`EPMS`: what `file` shows for our databases."""
 

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from epmstore.atomic import make_directories, read_file, remove_file, replace_file, replace_read
 from epmstore.checkout.planfile import decode_plan, encode_plan
 from epmstore.checkout.request import Prepared
+from epmstore.errorform import error_from_form
 from epmstore.errors import EpmError
 
 SYSTEMD: Final = Path("/run/systemd/system")
@@ -28,10 +29,6 @@ LIMIT: Final = 64 << 20
 
 class ElsewhereError(EpmError):
     """What the command that a unit ran ended with: its code, its exit code."""
-
-    def __init__(self, said: dict[str, Any]) -> None:
-        super().__init__(said["message"], hint=said.get("hint"), **said.get("data", {}))
-        self.__dict__.update(code=str(said["error"]), exit_code=int(said["exit_code"]))
 
 
 class Elsewhere(Protocol):
@@ -94,7 +91,7 @@ def apply_elsewhere(
             return result
         said = _last_object(files["err"], "error")
         if said is not None:
-            raise ElsewhereError(said)
+            raise error_from_form(said, ElsewhereError)
         raise failure or EpmError(f"{APPLY.format(job)} said nothing")
     finally:
         for path in files.values():
@@ -110,7 +107,7 @@ def _last_object(path: Path, kind: str) -> dict[str, Any] | None:
     for line in reversed(lines):
         try:
             found = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(found, dict) and found.get("type") == kind:
             return found

@@ -6,7 +6,8 @@ character gets through, so that nobody writes lines of his own or turns a termin
 
 import json
 import logging
-from datetime import UTC, datetime
+
+from epmstore.clock import to_rfc3339
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
@@ -27,9 +28,8 @@ class JsonFormatter(logging.Formatter):
     """`{"time":..., "level":"info", "logger":..., "message":...}` and what else is known."""
 
     def format(self, record: logging.LogRecord) -> str:
-        moment = datetime.fromtimestamp(record.created, UTC)
         shape: dict[str, object] = {
-            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "time": to_rfc3339(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": plain(record.getMessage()),

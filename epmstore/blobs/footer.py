@@ -71,7 +71,7 @@ def decode(found: Seal, body: bytes | memoryview) -> Group:
         frames, blobs = _frame_rows(table.frames), _blob_rows(table)
         end = _end_of_frames(frames)
         _check_blobs(frames, blobs)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (ValueError, RecursionError) as error:
         raise _malformed(found, f"cannot be read: {error}") from None
     return Group(frames, blobs, end + SIZE + len(found.head) + found.body_length)
 

@@ -198,12 +198,17 @@ def _check_readable(plain: bytes, record_type: str) -> None:
 
 def without_entries(plain: bytes, record: Decoded, before: Position) -> bytes:
     """A line as the index keeps it: whole, but for what a version says of its paths. What is not
-    known in it stays, for a later release that knows it.
+    known in it stays, for a later release that knows it. Raises DamagedError: nobody has read a key
+    that is not known before.
     """
     if not isinstance(record, VersionPart):
         return plain
     known = encode_line(VersionPart(record.header), before)
-    more = {key: said for key, said in _keys_decoder.decode(plain).items() if key not in _KNOWN}
+    try:
+        said = _keys_decoder.decode(plain)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"not a catalog line: {error}") from None
+    more = {key: raw for key, raw in said.items() if key not in _KNOWN}
     return known[:-2] + b"," + _encoder.encode(more)[1:] + b"\n" if more else known
 
 

@@ -151,10 +151,10 @@ class CatalogFile:
             try:
                 envelope, record = decode_line(line.plain)
                 sequence.check(envelope, record, line.before)
+                kept = without_entries(line.plain, record, line.before)
             except DamagedError as error:
                 raise self._fault(error, line.before.length, end) from None
             behind = line.after
-            kept = without_entries(line.plain, record, line.before)
             yield Read(line.before, line.after, envelope, record, kept)
         if sequence.missing:
             raise self._fault(TornError(sequence.missing), behind.length, end)

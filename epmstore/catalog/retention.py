@@ -15,7 +15,7 @@ import msgspec
 from epmstore.catalog.model import VersionKind
 from epmstore.catalog.operations import can_be_undone, is_reversal
 from epmstore.catalog.state import CatalogState, VersionInfo
-from epmstore.clock import from_rfc3339
+from epmstore.clock import datable, from_rfc3339
 from epmstore.reckon import DAY, Reckoning, credible
 
 WAIT: Final = DAY
@@ -135,7 +135,7 @@ def _newest(
     """The newest change, else the newest drift, of each of the last periods that have any."""
     chosen: dict[object, Point] = {}
     for point in reversed(found):
-        key = period(datetime.fromtimestamp(point.time, UTC))
+        key = period(datetime.fromtimestamp(datable(point.time), UTC))
         if key not in chosen:
             if len(chosen) == periods:
                 break

@@ -56,15 +56,16 @@ class Salvage:
         for offset, end, plain in lines:
             try:
                 envelope, record = decode_line(plain)
+                before = Position(offset, envelope.prev, envelope.seq)
+                kept = without_entries(plain, record, before)
             except DamagedError as error:
                 self._why = error.message
                 continue
             if envelope.seq <= seq:
                 continue
             seq = envelope.seq
-            before = Position(offset, envelope.prev, seq)
             after = Position(end, hashlib.sha256(plain).hexdigest(), seq + 1)
-            yield Read(before, after, envelope, record, without_entries(plain, record, before))
+            yield Read(before, after, envelope, record, kept)
 
     def _compare(self, size: int, start: int) -> None:
         """Where what is left does not follow what is before it."""

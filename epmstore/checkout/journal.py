@@ -22,7 +22,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args, get_type_hints
 
 import msgspec
 
@@ -36,7 +36,7 @@ from epmstore.checkout.plan import Op, Seen, Step
 from epmstore.checkout.stage import Refused
 from epmstore.entryform import entry_from_form, entry_to_form
 from epmstore.errors import DamagedError, EpmError, UnreadableError
-from epmstore.record.staging import Proof, proof_from_form, proof_to_form
+from epmstore.record.staging import NO_SENSE, Proof, proof_from_form, proof_to_form
 from epmstore.relpath import (
     ROOT,
     RelPath,
@@ -196,14 +196,7 @@ class Journal:
                 return None
             _check_known(lines)
             return _loaded(lines)
-        except (
-            LookupError,
-            TypeError,
-            ArithmeticError,
-            ValueError,
-            AttributeError,
-            RecursionError,
-        ) as error:
+        except NO_SENSE as error:
             raise DamagedError(f"the journal does not make sense: {error}") from None
 
     def drop(self) -> None:
@@ -275,7 +268,7 @@ def _written(line: dict[str, Any]) -> bytes:
             step_from_form(form)
         for path, _ in (*again.get("left", ()), *again.get("refused", ())):
             from_json_or_root(path)
-    except (EpmError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (EpmError, *NO_SENSE) as error:
         raise UnreadableError("the journal", str(error)) from None
     return sealed
 
@@ -304,7 +297,7 @@ def _lines(data: bytes) -> Iterator[tuple[dict[str, Any], int]]:
             return
         try:
             line = json.loads(codec.decompress(body, found.number))
-        except ValueError:
+        except (ValueError, RecursionError):
             line = None
         if not isinstance(line, dict):
             raise DamagedError("the journal does not make sense: a line is no object")
@@ -344,6 +337,7 @@ _HEADER: Final[tuple[str, ...]] = (
 """Keys of a header in their order, with those of every goal."""
 _OPTIONAL: Final[frozenset[str]] = frozenset({"unobserved", "patterns", "marked", "sight"})
 """What older journals lack."""
+_TYPES: Final = {name: kind for name, kind in get_type_hints(Header).items() if name != "goal"}
 
 
 def _header_form(header: Header) -> dict[str, Any]:
@@ -359,15 +353,14 @@ def _header_form(header: Header) -> dict[str, Any]:
 
 
 def _header_from_form(form: dict[str, Any]) -> Header:
-    scope = form["scope"]
-    own = [name for name in Header.__struct_fields__ if name != "goal"]
-    known = {name: form[name] for name in own if name in form or name not in _OPTIONAL}
+    own = [name for name in _TYPES if name in form or name not in _OPTIONAL]
+    known: dict[str, Any] = {name: msgspec.convert(form[name], _TYPES[name]) for name in own}
     known["goal"] = goal_from_form(form)
+    if known["scope"] is not None:
+        known["scope"] = tuple(map(from_json, known["scope"]))
     known["root"] = text_from_json(form["root"])
-    known["scope"] = None if scope is None else tuple(from_json(path) for path in scope)
-    known["patterns"] = msgspec.convert(form.get("patterns"), Patterns | None)
     known["unobserved"] = tuple(
-        (from_json_or_root(path), why) for path, why in named(form.get("unobserved", ()))
+        (from_json_or_root(path), why) for path, why in named(known.get("unobserved", ()))
     )
     return Header(**known)
 
@@ -388,11 +381,12 @@ def step_from_form(form: dict[str, Any]) -> Step:
     if form["op"] not in get_args(Op):
         raise ValueError(f"there is no step {form['op']!r}")
     path = from_json_or_root if form["op"] == "set" else from_json
+    seen = msgspec.convert(form["seen"], tuple[int, ...] | None)
     return Step(
         op=form["op"],
         path=path(form["path"]),
         old=None if form["old"] is None else entry_from_form(form["old"]),
         new=None if form["new"] is None else entry_from_form(form["new"]),
-        seen=None if form["seen"] is None else Seen(*form["seen"]),
+        seen=None if seen is None else Seen(*seen),
         link=None if form["link"] is None else from_json(form["link"]),
     )

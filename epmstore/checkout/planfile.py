@@ -9,12 +9,15 @@ import json
 from collections.abc import Iterable
 from typing import Any, get_args
 
+import msgspec
+
 from epmstore.checkout.goal import FORMATS, goal_from_form
 from epmstore.checkout.journal import step_from_form, step_to_form
 from epmstore.checkout.plan import ConfigPolicy, Named, Options, Plan
 from epmstore.checkout.request import CheckoutAction, Prepared, Request
-from epmstore.errors import DamagedError, InvalidNameError, UsageError
-from epmstore.relpath import RelPath, from_json, from_json_or_root, to_json
+from epmstore.errors import DamagedError, UsageError
+from epmstore.record.staging import NO_SENSE
+from epmstore.relpath import from_json, from_json_or_root, to_json
 from epmstore.scan.problem import Problem
 
 
@@ -76,18 +79,32 @@ def decode_plan(data: bytes) -> Prepared:
     """Raises UsageError for what is no plan."""
     try:
         return _from_form(json.loads(data))
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        OverflowError,
-        RecursionError,
-    ) as error:
+    except NO_SENSE as error:
         raise UsageError(f"not a plan: {error}", hint="make one with `epmstore plan`") from None
-    except (DamagedError, InvalidNameError) as error:
+    except DamagedError as error:
         raise UsageError(f"not a plan: {error.message}", hint="make it anew") from None
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """The request, each of its keys of its type."""
+
+    scope: list[str] | None
+    exact: bool
+    config: ConfigPolicy
+    within: tuple[int, int] | None
+    label: str | None
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """What of a plan is read again."""
+
+    app: str
+    action: CheckoutAction
+    from_: int = msgspec.field(name="from")
+    uuid: str
+    request: _Asked
+    steps: list[dict[str, Any]]
+    kept_because: dict[str, str]
 
 
 def _from_form(form: dict[str, Any]) -> Prepared:
@@ -95,27 +112,27 @@ def _from_form(form: dict[str, Any]) -> Prepared:
         raise UsageError("not a plan that this release understands", hint="make it anew")
     if form["action"] not in get_args(CheckoutAction):
         raise UsageError(f"a plan of {form['action']!r}, which this release does not know")
-    asked = form["request"]
-    if asked["config"] not in get_args(ConfigPolicy):
-        raise UsageError(f"config {asked['config']!r} is nothing that this release knows")
-    scope: tuple[RelPath, ...] | None = None
-    if asked["scope"] is not None:
-        scope = tuple(from_json(path) for path in asked["scope"])
+    if form["request"]["config"] not in get_args(ConfigPolicy):
+        config = form["request"]["config"]
+        raise UsageError(f"config {config!r} is nothing that this release knows")
+    said = msgspec.convert(form, _Said)
+    asked = said.request
+    scope = None if asked.scope is None else tuple(map(from_json, asked.scope))
     request = Request(
-        action=form["action"],
-        goal=goal_from_form({**asked, "of": form["of"]}),
+        action=said.action,
+        goal=goal_from_form({**form["request"], "of": form["of"]}),
         scope=scope,
-        exact=bool(asked["exact"]),
-        config=asked["config"],
-        within=None if asked["within"] is None else (asked["within"][0], asked["within"][1]),
-        label=asked["label"],
+        exact=asked.exact,
+        config=asked.config,
+        within=asked.within,
+        label=asked.label,
     )
     plan = Plan(
-        app=form["app"],
-        from_=int(form["from"]),
+        app=said.app,
+        from_=said.from_,
         goal=request.goal,
         options=Options(exact=request.exact, config=request.config, scope=scope or ()),
-        steps=tuple(map(step_from_form, form["steps"])),
-        kept=tuple((from_json_or_root(path), why) for path, why in form["kept_because"].items()),
+        steps=tuple(map(step_from_form, said.steps)),
+        kept=tuple((from_json_or_root(path), why) for path, why in said.kept_because.items()),
     )
-    return Prepared(app=form["uuid"], request=request, plan=plan)
+    return Prepared(app=said.uuid, request=request, plan=plan)

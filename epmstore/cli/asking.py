@@ -8,6 +8,7 @@ only if root does.
 import contextlib
 import json
 import os
+import re
 import socket
 import struct
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from epmstore import __version__
+from epmstore.errorform import error_from_form
 from epmstore.errors import ConflictError, EpmError
 from epmstore.places import DAEMON_LOCK, socket_path
 
@@ -26,6 +28,7 @@ KNOWN_SECONDS = 5.0
 """For what the daemon answers from its memory."""
 ANSWER_SECONDS = 60.0
 _LIMIT = 256 << 20
+_STATUS = re.compile(rb"[0-9]{3}")
 
 
 class NoDaemonError(EpmError):
@@ -174,12 +177,7 @@ def _request(method: str, path: str, body: Shape | None) -> bytes:
 def _answer(data: bytes) -> Shape:
     head, _, body = data.partition(b"\r\n\r\n")
     status = _status_of(head.partition(b"\r\n")[0])
-    try:
-        shape = json.loads(body)
-    except ValueError:
-        raise DaemonError("the daemon's answer breaks off", status=status) from None
-    if not isinstance(shape, dict):
-        raise DaemonError("the daemon's answer is none", status=status)
+    shape = _object(body)
     if status >= 400 and shape.get("type") != "health":  # it is not well, and says so
         raise error_of(shape)
     return shape
@@ -193,16 +191,20 @@ def _release_of(data: bytes) -> str | None:
     return None
 
 
+def _object(data: bytes) -> Shape:
+    """Raises DaemonError for what is no object of JSON."""
+    try:
+        shape = json.loads(data)
+    except (ValueError, RecursionError):
+        raise DaemonError("the daemon's answer breaks off") from None
+    if not isinstance(shape, dict):
+        raise DaemonError("the daemon's answer is none")
+    return shape
+
+
 def error_of(shape: Shape) -> DaemonError:
     """An error of the daemon as one of ours."""
-    kind = type(
-        "RemoteError",
-        (DaemonError,),
-        {"code": str(shape.get("error")), "exit_code": int(shape.get("exit_code") or 4)},
-    )
-    found = kind(str(shape.get("message")), hint=shape.get("hint"), **(shape.get("data") or {}))
-    assert isinstance(found, DaemonError)
-    return found
+    return error_from_form(shape, DaemonError)
 
 
 def _check_status(line: bytes) -> None:
@@ -213,7 +215,7 @@ def _check_status(line: bytes) -> None:
 
 def _status_of(line: bytes) -> int:
     words = line.split(b" ", 2)
-    if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
+    if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not _STATUS.fullmatch(words[1]):
         raise DaemonError("what listens is no daemon of ours")
     return int(words[1])
 
@@ -221,8 +223,8 @@ def _status_of(line: bytes) -> int:
 def _events(lines: "Iterator[bytes]") -> Iterator[tuple[str, Shape]]:
     name = ""
     for raw in lines:
-        field, _, value = raw.decode().rstrip("\n").partition(": ")
-        if field == "event":
-            name = value
-        elif field == "data":
-            yield name, json.loads(value)
+        field, _, value = raw.rstrip(b"\n").partition(b": ")
+        if field == b"event":
+            name = value.decode(errors="replace")
+        elif field == b"data":
+            yield name, _object(value)

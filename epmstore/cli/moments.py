@@ -7,7 +7,7 @@ import re
 import time
 from datetime import UTC, datetime, timedelta
 
-from epmstore.clock import to_rfc3339
+from epmstore.clock import datable, from_rfc3339, to_rfc3339
 from epmstore.errors import UsageError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -15,10 +15,11 @@ _DURATION = re.compile(r"(?:\d+[smhdw] ?)+")
 
 
 def local(text: str | None) -> str:
-    """`2026-10-03 14:02:03 CEST` for a time in RFC 3339."""
+    """`2026-10-03 14:02:03 CEST` for a time in RFC 3339. Raises UsageError for another text."""
     if text is None:
         return "-"
-    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    moment = datetime.fromtimestamp(datable(from_rfc3339(text))).astimezone()
+    return moment.strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 _WRITTEN = re.compile(r"(?<![@\w])\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
@@ -46,7 +47,7 @@ def parse(text: str, now: float | None = None) -> float:
     """Seconds since 1970 for a time (`2026-10-03`, `2026-10-03T14:00`, `yesterday`, `today`) or a
     duration before now (`7d`, `1d12h`). Raises UsageError.
     """
-    present = time.time() if now is None else now
+    present = datable(time.time() if now is None else now)
     midnight = datetime.fromtimestamp(present).replace(hour=0, minute=0, second=0, microsecond=0)
     if text == "today":
         return midnight.timestamp()

@@ -33,7 +33,11 @@ def _escape(letter: str) -> str:
         return SHORT[letter]
     if letter.isprintable():
         return letter
-    return "".join(f"\\{byte:03o}" for byte in os.fsencode(letter))
+    try:
+        raw = os.fsencode(letter)
+    except UnicodeEncodeError:  # half of a letter, out of somebody's JSON
+        raw = letter.encode("utf-8", "surrogatepass")
+    return "".join(f"\\{byte:03o}" for byte in raw)
 
 
 def safe_text(text: str) -> str:

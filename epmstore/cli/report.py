@@ -1,12 +1,12 @@
 """What an application's root is, file by file, to pass on; and reading what was passed on."""
 
-import json
 import os
 import platform
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from epmstore.atomic import read_named, replace_read
 from epmstore.cli.command import PATH, command
@@ -182,7 +182,7 @@ def _read(session: Session, path: Path) -> int:
     try:
         data = read_named(path, LIMIT)
         rehearse("report", data, str(path))
-        form = json.loads(data)
+        form = msgspec.json.decode(data)
     except (ValueError, RecursionError, UsageError) as error:
         raise UsageError(f"{path} is no report: {error}", hint="it reads .json reports") from None
     found = session.workspace.read_report(form)

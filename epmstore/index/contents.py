@@ -7,8 +7,9 @@ from functools import partial
 import msgspec
 
 from epmstore.digest import BlobInfo, Digest, Purges, Sha256, read_purges
+from epmstore.errors import UsageError
 from epmstore.group import NO_FRAME, BlobRow, Group, Place
-from epmstore.index.database import CONTENT_INDEXES, Database, Interned
+from epmstore.index.database import CONTENT_INDEXES, Database, Interned, damaged_index
 from epmstore.index.rowsum import content_sum
 from epmstore.seal import Kind
 
@@ -90,8 +91,11 @@ class Contents:
         """What any catalog says was purged."""
         with self.database.read() as db:
             rows = db.execute("SELECT form FROM records WHERE type = 'purge'").fetchall()
-        said = (_purge_decoder.decode(form) for (form,) in rows)
-        return read_purges((one.digest, one.sha256) for one in said)
+        try:
+            said = [_purge_decoder.decode(form) for (form,) in rows]
+            return read_purges((one.digest, one.sha256) for one in said)
+        except (ValueError, TypeError, RecursionError, UsageError):
+            raise damaged_index() from None
 
     def beginning(self, digits: str) -> list[BlobInfo]:
         """Stored or recorded contents whose address begins with these digits (lower-case hex)."""

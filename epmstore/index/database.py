@@ -237,7 +237,7 @@ class Database:
             connection = sqlite.open_reader(self.path)
             try:
                 self._check(connection)
-            except (sqlite3.DatabaseError, DamagedError):
+            except (*sqlite.ERRORS, DamagedError):
                 connection.close()
                 if inode == inode_of(self.path):
                     raise
@@ -310,6 +310,10 @@ class Database:
             raise DamagedError("the index belongs to another store", hint="run `epmstore rebuild`")
 
 
+def damaged_index() -> DamagedError:
+    return DamagedError("the index is damaged", hint="run `epmstore rebuild`")
+
+
 OPENINGS = 100
 """How often an index that is replaced meanwhile is opened anew."""
 _DAMAGED = (
@@ -330,11 +334,11 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 def _translated(database: Database) -> Iterator[None]:
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except sqlite.ERRORS as error:
         raise _known(error, database) from error
 
 
-def _known(error: sqlite3.DatabaseError, database: Database) -> EpmError:
+def _known(error: Exception, database: Database) -> EpmError:
     """As one of ours. Only what SQLite says of the bytes themselves is damage."""
     path, code = database.path, getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_CORRUPT
     kind = code & 0xFF

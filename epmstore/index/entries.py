@@ -17,14 +17,13 @@ import msgspec
 
 from epmstore.digest import Digest, Sha256
 from epmstore.errors import AppNotFoundError
-from epmstore.index.database import VENDOR, Database
+from epmstore.index.database import VENDOR, Database, damaged_index
 from epmstore.index.entryrows import (
     BATCH,
     COLUMNS,
     CONTENT_JOIN,
     Reader,
     Writer,
-    damaged_index,
     row_path,
 )
 from epmstore.index.lookup import live_contents, rows_with_content, shipped_rows

@@ -12,9 +12,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from epmstore.digest import BlobInfo, Digest
-from epmstore.errors import DamagedError
 from epmstore.index.contents import intern
-from epmstore.index.database import Interned
+from epmstore.index.database import Interned, damaged_index
 from epmstore.index.rowsum import entry_sum, is_sound, meta_sum
 from epmstore.relpath import RelPath, from_bytes, to_bytes
 from epmstore.tree import Entry
@@ -203,8 +202,8 @@ def read_meta(row: tuple[bytes] | None) -> _Meta:
     try:
         if row is not None:
             return _decode_meta(row[0])
-    except msgspec.DecodeError:
-        with contextlib.suppress(msgspec.DecodeError):
+    except (ValueError, RecursionError):
+        with contextlib.suppress(ValueError, RecursionError):
             return _decode_far(row[0] if row else b"").meta
     except TypeError:  # damage changes types as well
         pass
@@ -217,12 +216,8 @@ def _far_time(form: bytes) -> int | None:
         return None
     try:
         return int(_decode_far(form).mtime)
-    except (msgspec.DecodeError, ValueError):
+    except (ValueError, RecursionError):
         raise damaged_index() from None
-
-
-def damaged_index() -> DamagedError:
-    return DamagedError("the index is damaged", hint="run `epmstore rebuild`")
 
 
 def _meta_fields(meta: _Meta) -> dict[str, object]:

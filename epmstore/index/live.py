@@ -80,7 +80,7 @@ class LiveCache:
                 db.execute("BEGIN")
                 state = db.execute("SELECT form FROM state").fetchone()
                 rows = _rows(db, only)
-        except (sqlite3.DatabaseError, DamagedError):
+        except (*sqlite.ERRORS, DamagedError):
             return None, {}
         if state is None:
             return None, {}
@@ -105,7 +105,7 @@ class LiveCache:
         """Enter rows, drop others, and say what the whole is valid for, in one transaction."""
         try:
             self._update(state, rows, gone)
-        except (sqlite3.DatabaseError, DamagedError):
+        except (*sqlite.ERRORS, DamagedError):
             self.drop()
 
     def replace(self, state: LiveState, rows: Mapping[bytes, bytes]) -> None:

@@ -91,7 +91,7 @@ class Notes:
             row = db.execute("SELECT value FROM store WHERE key = ?", (f"{kind}:{app}",)).fetchone()
         try:
             return None if row is None else msgspec.json.decode(row[0], type=form)
-        except (msgspec.DecodeError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return None
 
     def _put(self, kind: str, app: str, note: Stamp | Fault | int) -> None:

@@ -62,7 +62,7 @@ def read(path: Path) -> Identity:
     _check_features(document.get("features"), path)
     try:
         return msgspec.convert(document, Identity)
-    except msgspec.ValidationError:
+    except ValueError:
         raise _damaged(path) from None
 
 

@@ -21,6 +21,15 @@ from epmstore.relpath import text_from_json
 from epmstore.scan.mark import stage_name
 from epmstore.scan.walk import Identity
 
+NO_SENSE: Final = (
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    ValueError,
+    AttributeError,
+    RecursionError,
+)
+"""What reading a sound line raises that says something else than it should."""
 ENDING: Final = ".journal"
 _SMALL = 1 << 16
 """Bytes of a line that says more than steps; the first line may be longer."""
@@ -62,7 +71,7 @@ def named_stages(journals: Path) -> Iterator[Named]:
             header, others = lines[0]["header"], lines[1:]
             root, folder = text_from_json(header["root"]), stage_name(header["txid"])
             proofs = [proof_from_form(line["stage"]) for line in others if "stage" in line]
-        except (OSError, DamagedError, LookupError, TypeError, ValueError):
+        except (OSError, DamagedError, *NO_SENSE):
             continue
         if not proofs and not header.get("marked"):  # of a release that did not say which it is
             proofs = _of_old(f"{root}/{folder}", journals / name)

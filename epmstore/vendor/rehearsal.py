@@ -2,7 +2,6 @@
 with limits (epmstore/limited.py) reads them first, and what it gets through is read here.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from typing import Final, Literal, TypeAlias
@@ -50,7 +49,7 @@ def rehearse(kind: Kind, data: bytes, what: str) -> None:
 
 def _report(data: bytes) -> object:
     try:
-        return json.loads(_text(data))
+        return msgspec.json.decode(_text(data))
     except ValueError as error:
         raise UsageError(f"it is not JSON: {error}") from None
 

@@ -6,7 +6,6 @@ replaced by a short hash, the same for the same name within a report.
 """
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -150,7 +149,7 @@ def check_report(form: object) -> Form:
 def read_written(data: bytes) -> Form:
     """A report as a file has it. Raises UsageError."""
     try:
-        return check_report(json.loads(data))
+        return check_report(msgspec.json.decode(data))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"not a report: {error}") from None
 

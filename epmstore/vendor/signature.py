@@ -56,18 +56,18 @@ def read_key(data: bytes) -> Key:
         )
     try:
         cert = Cert.from_bytes(data)
-    except (RuntimeError, ValueError):
+        expires = cert.expiration  # raises if nothing binds the key to who it says that it is
+        return Key(
+            fingerprint=cert.fingerprint.lower(),
+            names=tuple(str(user) for user in cert.user_ids),
+            data=data,
+            revoked=bool(cert.is_revoked),
+            expires=None if expires is None else expires.timestamp(),
+        )
+    except (RuntimeError, ValueError, OverflowError):
         raise UsageError(
             "this is no OpenPGP key", hint="gpg --armor --export KEY writes one"
         ) from None
-    expires = cert.expiration
-    return Key(
-        fingerprint=cert.fingerprint.lower(),
-        names=tuple(str(user) for user in cert.user_ids),
-        data=data,
-        revoked=bool(cert.is_revoked),
-        expires=None if expires is None else expires.timestamp(),
-    )
 
 
 def check_signature(data: bytes, signature: bytes, keys: Sequence[Key], now: float) -> Key:

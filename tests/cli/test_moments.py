@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from epmstore.cli.moments import local, local_ns, parse, selector
+from epmstore.clock import datable, from_rfc3339, to_rfc3339
 from epmstore.errors import UsageError
 
 NOON = 1_790_000_000.0
@@ -59,3 +60,13 @@ def test_durations_count_back_from_now() -> None:
 def test_what_is_no_time_is_refused(typed: str) -> None:
     with pytest.raises(UsageError, match="is not a time"):
         parse(typed, NOON)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_times_at_the_end_of_all_dates_are_shown(text: str) -> None:
+    assert local(text)[4:5] == "-" or local(text)[1:2] == "-"
+
+
+@pytest.mark.parametrize("seconds", [1e18, -1e18, 1e308, 253_402_300_800.0, float("inf")])
+def test_a_clock_beyond_all_dates_has_the_last_one(seconds: float) -> None:
+    assert from_rfc3339(to_rfc3339(seconds)) in (datable(1e18), datable(-1e18))

@@ -2,11 +2,13 @@
 
 import subprocess
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from epmstore.cli.output import counted, name, safe_text, size
-from epmstore.errorform import plain_text
+from epmstore.errorform import error_from_form, error_to_form, plain_text
+from epmstore.errors import BusyError, EpmError
 
 NAMES = st.binary(min_size=1, max_size=40).map(
     lambda raw: raw.replace(b"\0", b"x").decode("utf-8", "surrogateescape")
@@ -59,3 +61,30 @@ def test_counts_have_their_plural() -> None:
     assert counted(1, "file") == "1 file"
     assert counted(2120, "file") == "2,120 files"
     assert counted(0, "entry", "entries") == "0 entries"
+
+
+def test_half_a_letter_out_of_somebodys_json_is_shown() -> None:
+    text = "a\ud800b\udcff"
+    assert plain_text("\ud800") == "\\ud800"
+    assert name(text).isascii() and plain_text(text).isprintable()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {"message": {}, "hint": 3, "data": []},
+        {"exit_code": "x"},
+        {"data": {"hint": 1, "self": 2}},
+    ],
+)
+def test_whatever_another_process_says_is_an_error(form: dict[str, object]) -> None:
+    error = error_from_form(form, EpmError)
+    assert error.exit_code == EpmError.exit_code
+    assert error_to_form(error)["type"] == "error"
+
+
+def test_an_error_of_another_process_is_the_error_that_it_was() -> None:
+    first = BusyError("busy", hint="wait", holder="me")
+    again = error_from_form(error_to_form(first), EpmError)
+    assert error_to_form(again) == error_to_form(first)

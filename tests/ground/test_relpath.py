@@ -104,9 +104,13 @@ def test_an_escape_smuggles_nothing_in(key: str) -> None:
 
 
 @given(TEXTS)
-def test_json_gives_any_text_back(text: str) -> None:
+def test_json_gives_any_text_back_that_may_be_a_name(text: str) -> None:
     shown = text_to_json(text)
-    assert text_from_json(shown) == text
+    if "\0" in text:
+        with pytest.raises(InvalidNameError):
+            text_from_json(shown)
+    else:
+        assert text_from_json(shown) == text
     assert msgspec.json.decode(msgspec.json.encode(shown)) == shown
 
 
@@ -153,3 +157,10 @@ def test_parents_are_topmost_first() -> None:
     assert parents("a/b/c") == ["a", "a/b"]
     assert parents("a") == []
     assert split("a") == ("", "a")
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\0b", "//%00", "\udfff\ud800"])
+def test_what_is_no_name_of_anything_is_refused(text: str) -> None:
+    for read in (text_from_json, from_json, parse_relpath):
+        with pytest.raises(InvalidNameError):
+            read(text)
