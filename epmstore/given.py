@@ -68,12 +68,33 @@ def a_release(given: AnyVersion) -> AnyVersion:
     return given if a_version(given) == given else int(given)
 
 
+def a_name(given: str) -> str:
+    """A text that the system may take for a name: all but what no name is decoded to. Raises
+    UsageError.
+    """
+    if not isinstance(given, str):
+        raise UsageError(f"a text is meant, not {given!r}")
+    try:
+        os.fsencode(given)
+    except UnicodeEncodeError:
+        raise UsageError(f"{given!r} has what no name can have") from None
+    return given
+
+
+def numbers(given: Iterable[int], what: str) -> tuple[int, ...]:
+    """A list of numbers; `what` they are. Raises UsageError."""
+    found = tuple(_many(given, what))
+    for one in found:
+        if not isinstance(one, int) or isinstance(one, bool):
+            raise UsageError(f"{what} are numbers, not {one!r}")
+    return found
+
+
 def texts(given: Iterable[str], what: str) -> tuple[str, ...]:
     """A list of texts; `what` they are. Raises UsageError."""
     found = tuple(_many(given, what))
     for one in found:
-        if not isinstance(one, str):
-            raise UsageError(f"{what} are texts, not {one!r}")
+        a_name(one)
     return found
 
 
@@ -97,4 +118,4 @@ def _path_text(given: AnyPath) -> str:
     found = os.fspath(given) if isinstance(given, str | os.PathLike) else given
     if not isinstance(found, str):
         raise UsageError(f"a path is a text or a path object, not {given!r}")
-    return found
+    return a_name(found)

@@ -81,7 +81,7 @@ def from_bytes(raw: bytes) -> RelPath:
 def sort_paths(paths: Iterable[RelPath]) -> list[RelPath]:
     """In byte order, which for names that are UTF-8 is the order of the strings themselves."""
     found = list(paths)
-    if all(map(_is_utf8, found)):
+    if all(map(is_utf8, found)):
         found.sort()
     else:
         found.sort(key=os.fsencode)
@@ -106,7 +106,7 @@ def parents(path: str) -> list[str]:
 
 def to_json(path: str) -> str:
     """A path as a JSON key: itself, or `//` and percent-encoded bytes if it is not UTF-8."""
-    if path.isascii() or _is_utf8(path):
+    if path.isascii() or is_utf8(path):
         return path
     return ESCAPE + quote_from_bytes(os.fsencode(path), safe="/")
 
@@ -128,7 +128,7 @@ def text_to_json(text: str) -> str:
 
     A text that itself begins with `//` is encoded too, so that the form stays unambiguous.
     """
-    if _is_utf8(text) and not text.startswith(ESCAPE):
+    if is_utf8(text) and not text.startswith(ESCAPE):
         return text
     return ESCAPE + quote_from_bytes(os.fsencode(text), safe="/")
 
@@ -151,7 +151,8 @@ def _raw(text: str) -> bytes:
     return raw
 
 
-def _is_utf8(text: str) -> bool:
+def is_utf8(text: str) -> bool:
+    """Whether a name is text, without bytes that Python could not decode."""
     if text.isascii():
         return True
     try:

@@ -21,6 +21,20 @@ def test_a_path_is_a_text_or_a_path_object(path: given.AnyPath) -> None:
     assert given.a_place(path) == Path("bin/tool")
 
 
+@pytest.mark.parametrize("text", ["\ud800", "a\udfff"])
+def test_what_no_name_is_decoded_to_is_none(text: str) -> None:
+    for convert in (given.a_path, given.a_place, given.a_name, lambda one: given.texts([one], "x")):
+        with pytest.raises(UsageError, match="no name can have"):
+            convert(text)
+
+
+def test_numbers_are_numbers() -> None:
+    assert given.numbers([1, 2], "versions") == (1, 2)
+    for wrong in (["1"], [True], "12", None):
+        with pytest.raises(UsageError, match="versions are"):
+            given.numbers(wrong, "versions")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("path", ["", "/etc", "../etc", "a//b", "./a", "a/", "a\0", "x" * 5000])
 def test_what_is_no_path_below_a_root_is_refused(path: str) -> None:
     with pytest.raises(UsageError):
@@ -63,7 +77,7 @@ def test_one_text_is_no_list() -> None:
 
 
 def test_a_list_of_something_else_is_refused() -> None:
-    with pytest.raises(UsageError, match="7"):
+    with pytest.raises(UsageError, match="not 7"):
         given.texts(["a", 7], "patterns")  # type: ignore[list-item]
     with pytest.raises(UsageError, match="None"):
         given.scope(None)  # type: ignore[arg-type]

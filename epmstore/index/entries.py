@@ -28,7 +28,7 @@ from epmstore.index.entryrows import (
 )
 from epmstore.index.lookup import live_contents, rows_with_content, shipped_rows
 from epmstore.index.rowsum import SUM_WITH_CONTENT, is_sound_record, record_sum
-from epmstore.relpath import RelPath, join, split, to_bytes
+from epmstore.relpath import RelPath, is_utf8, join, split, to_bytes
 from epmstore.tree import Entry
 
 Position: TypeAlias = tuple[int, str, int]
@@ -349,10 +349,15 @@ class Entries:
                 "SELECT DISTINCT f.path, e.name FROM (SELECT app, folder, name FROM live"
                 " UNION SELECT app, folder, name FROM past) e JOIN folders f ON f.id = e.folder"
                 " WHERE e.app = ? AND (CASE WHEN f.path = x'' THEN CAST(e.name AS TEXT)"
-                " ELSE CAST(f.path || '/' || e.name AS TEXT) END) GLOB ?",
-                (number, pattern),
+                " ELSE CAST(f.path || '/' || e.name AS TEXT) END) GLOB CAST(? AS TEXT)",
+                (number, to_bytes(pattern)),
             ).fetchall()
-        return [row_path(folder, name) for folder, name in rows]
+            found = [row_path(folder, name) for folder, name in rows]
+            if is_utf8(pattern):
+                return found
+            # to SQLite all bytes that are no text are the same: asked again with letters for them
+            text, sql = _text(pattern), "SELECT ? GLOB ?"
+            return [path for path in found if db.execute(sql, (_text(path), text)).fetchone()[0]]
 
     def with_content(self, digest: Digest) -> list[tuple[str, Span]]:
         """(app UUID, span) of every entry, past and present, that has a content.
@@ -541,3 +546,11 @@ def app_number(db: sqlite3.Connection, uuid: str, *, create: bool = False) -> in
     )
     assert cursor.lastrowid is not None
     return cursor.lastrowid
+
+
+_BYTES = {0xDC00 + byte: 0xF700 + byte for byte in range(0x80, 0x100)}
+
+
+def _text(path: str) -> str:
+    """With a letter for private use in the place of each byte that is no UTF-8."""
+    return path.translate(_BYTES)

@@ -14,7 +14,7 @@ from epmstore import given, locks
 from epmstore.atomic import directory, retire
 from epmstore.care.needs import key_of
 from epmstore.catalog import appcat
-from epmstore.catalog.appcat import App, AppCat, RootIdentity
+from epmstore.catalog.appcat import App, AppCat, RootIdentity, check_key
 from epmstore.catalog.classes import LISTS, Patterns
 from epmstore.catalog.hooks import Hooks, unit_of, with_hooks, with_unit
 from epmstore.catalog.model import AboutRecord
@@ -82,6 +82,7 @@ class Apps:
         UsageError, ConflictError, RootError.
         """
         where = self._resolved(str(given.a_place(root)), follow=follow)
+        check_key(given.a_name(key))
         app = App(
             uuid=uuid.uuid4().hex,
             key=key,
@@ -171,6 +172,9 @@ class Apps:
         old = self.get(key)
         self._declarations.check_ours(key)
         self._units.check(unit or "")
+        for name in {**(add or {}), **(remove or {})}:
+            if name not in LISTS:
+                raise UsageError(f"no patterns are of the class {name!r}", hint=", ".join(LISTS))
         patterns = old.patterns
         for name in LISTS:
             chosen = list(getattr(patterns, name))

@@ -159,6 +159,8 @@ class Care:
         Raises AppNotFoundError, VersionNotFoundError, ConflictError, DamagedError, OSError.
         """
         app = self._app(key)
+        if not isinstance(chosen, Policy):
+            chosen = given.numbers(chosen, "versions")
         return forget(
             self._store,
             app,
@@ -174,6 +176,7 @@ class Care:
         VersionNotFoundError, NotRestorableError (contents are gone), OSError.
         """
         store, app = self._store, self._app(key)
+        versions = given.numbers(versions, "versions")
         return unforget(store, app, versions, actor=self._actor, progress=self._progress)
 
     def purge(

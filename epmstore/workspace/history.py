@@ -199,6 +199,7 @@ class History:
 
     def find(self, pattern: str) -> list[Span]:
         """The states of every path, past and present, that matches a shell pattern."""
+        pattern = given.a_name(pattern)
         if not self._is_recorded():
             return []
         paths = self._store.entries.paths_like(self.app.uuid, pattern)

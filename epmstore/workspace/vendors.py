@@ -92,7 +92,7 @@ class Vendors:
         """Begin the catalog of an application: of the one that is registered here by that key, if
         there is one and no `uuid` is given. Raises UsageError, ConflictError.
         """
-        check_key(key)
+        check_key(given.a_name(key))
         Rules(patterns)
         app = _parse_uuid(uuid) if uuid else registered(self._store, key) or uuids.uuid4().hex
         for known in all_refcats(self._store):

@@ -212,3 +212,17 @@ def test_every_look_takes_the_root_for_everything_in_it(cli: "Cli", recorded: Pa
 def test_a_path_of_an_application_that_has_no_versions_yet(cli: "Cli", crm: Path) -> None:
     for command in ("history", "blame"):
         assert cli(command, ".").code == 5
+
+
+def test_names_that_are_no_text_are_found_by_their_bytes(cli: "Cli", crm: Path) -> None:
+    for raw in (b"bad\xff", b"bad\xfe", b"bad\xc3\xa9", b"bad"):
+        (crm / os.fsdecode(raw)).write_bytes(b"")
+    cli.ok("snapshot")
+
+    def found(pattern: bytes) -> list[str]:
+        return [shape["path"] for shape in cli.ok("find", os.fsdecode(pattern), "--json").shapes]
+
+    assert found(b"bad\xff") == found(b"*\xff") == found(b"?ad\xff") == ["//bad%FF"]
+    assert found(b"bad?") == ["bad\u00e9", "//bad%FE", "//bad%FF"]
+    assert found(b"bad\xc3\xa9") == ["bad\u00e9"]
+    assert found(b"*\xfd") == []

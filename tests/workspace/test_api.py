@@ -191,6 +191,10 @@ WRONG: list[Callable[[Workspace, AppHandle], object]] = [
     lambda ws, crm: crm.export(0, ""),
     lambda ws, crm: crm.tag("one", None),  # type: ignore[arg-type]
     lambda ws, crm: crm.hold(until="tomorrow"),
+    lambda ws, crm: crm.find("\ud800"),
+    lambda ws, crm: ws.apps.set("crm", add={"stat": ["/log/"]}),
+    lambda ws, crm: ws.apps.add(7, "."),  # type: ignore[arg-type]
+    lambda ws, crm: ws.care.forget("crm", ["0"]),  # type: ignore[list-item]
     lambda ws, crm: ws.blobs.put(7),  # type: ignore[arg-type]
     lambda ws, crm: ws.care.copy(None),  # type: ignore[arg-type]
     lambda ws, crm: ws.catalogs.check(None),  # type: ignore[arg-type]
