@@ -68,10 +68,9 @@ def outcome_of(recorded: Recorded) -> Outcome:
     made: tuple[str, ...] = ()
     written: tuple[str, ...] = ()
     if recorded.is_new and not is_first:
-        gone = [*changes.removed, *changes.left]
         changed = [*changes.added, *(new for _, new in changes.modified)]
         itself = [] if changes.root_change is None else [ROOT]
-        made = (*itself, *(entry.path for entry in [*changed, *gone]))
+        made = (*itself, *(entry.path for entry in [*changed, *changes.lost]))
         written = tuple(
             new.path
             for old, new in changes.modified

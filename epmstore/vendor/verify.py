@@ -17,7 +17,7 @@ from epmstore.digest import parse_digest
 from epmstore.errors import NotFoundError, PathNotFoundError
 from epmstore.index.comparison import Comparison
 from epmstore.record.recorder import Look, Recorder
-from epmstore.relpath import RelPath, parents
+from epmstore.relpath import RelPath, parents, split
 from epmstore.scan.problem import Problem
 from epmstore.tree import Entry
 from epmstore.vendor.baseline import Accepted, is_same
@@ -290,7 +290,7 @@ class Verifier:
     def _wanted(self, look: Look, release: int) -> Callable[[RelPath], Entry | None]:
         """What a release has at a path."""
         changes = look.changes
-        if len(changes.added) + len(changes.modified) + len(changes.removed) < MANY:
+        if len(changes.added) + len(changes.modified) + len(changes.lost) < MANY:
             catalog = self._releases.catalog
             return lambda path: self._store.entries.at(catalog, release, path)
         tree: Mapping[RelPath, Entry] = {e.path: e for e in self._releases.tree(release)}
@@ -317,13 +317,20 @@ class Verifier:
         then = self._store.entries.at(self._app.uuid, record.version, finding.path)
         return is_same(then, finding.found)
 
-    def _holds(self, look: Look, path: RelPath) -> bool:
-        return look.head.version is not None and self._comparison().holds(path)
+    def _holds(self, look: Look, folder: RelPath) -> bool:
+        """Whether what is recorded in it is still there."""
+        if look.head.version is None:
+            return False
+        lost = {entry.path for entry in look.changes.lost if split(entry.path)[0] == folder}
+        if not lost:
+            return self._comparison().holds(folder)
+        inside = self._store.entries.live_folder(self._app.uuid, folder).values()
+        return any(entry.path not in lost for entry in inside)
 
     def _withdrawn(self, look: Look) -> Iterator[tuple[RelPath, str]]:
         """The paths of the live root that have a withdrawn component where it was released."""
         now: dict[RelPath, Entry | None] = {entry.path: entry for entry in look.changes.come()}
-        now.update({entry.path: None for entry in look.changes.removed})
+        now.update({entry.path: None for entry in look.changes.lost})
         for digest, reason in sorted(self._releases.revoked_contents().items()):
             infos = self._store.contents.seen(parse_digest(digest))
             found = self._releases.spans([info.sha256 for info in infos])

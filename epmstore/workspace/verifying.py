@@ -186,7 +186,7 @@ class Verifying(Live):
         changes = look.changes
         now_pairs: list[tuple[Entry | None, Entry | None]] = [*changes.modified]
         now_pairs += [(None, entry) for entry in changes.added]
-        now_pairs += [(entry, None) for entry in changes.removed]
+        now_pairs += [(entry, None) for entry in changes.lost]
         for old, new in now_pairs:
             path = path_of((old, new))
             pairs[path] = (pairs[path][0] if path in pairs else old, new)

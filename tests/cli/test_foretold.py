@@ -103,15 +103,24 @@ def ignored(cli: "Cli", root: Path, tmp_path: Path) -> None:
     (root / "bin/crmd").write_bytes(b"patched")
 
 
+def emptied(cli: "Cli", root: Path, tmp_path: Path) -> None:
+    """A folder of nobody's, of which nobody has seen that it holds nothing any more."""
+    (root / "mine").mkdir()
+    (root / "mine/f").write_bytes(b"mine")
+    cli.ok("snapshot")
+    (root / "mine/f").unlink()
+
+
 WORLDS: list[World] = [
     nothing, all_of_one, in_the_root, damaged, purged, secret, state, database, fifo, hooked,
-    ignored,
+    ignored, emptied,
 ]  # fmt: skip
 ACTS = [
     ["checkout", "0", "--exact"],
     ["checkout", "0", "lib/a.so"],
     ["checkout", "release:1"],
     ["checkout", "release:0", "bin"],
+    ["checkout", "release:0", "mine", "--exact"],
     ["repair", "--release", "1"],
 ]
 
