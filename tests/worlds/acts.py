@@ -3,7 +3,7 @@ list of these. All of it can be shown as a script.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from tests.worlds.edits import Edit, quoted
@@ -20,7 +20,11 @@ WRITING = ("checkout", "rollback", "undo", "redo", "apply", "repair")
 CAPABILITIES = {0: "chown", 3: "fowner", 5: "kill", 7: "setuid", 1: "dac_override"}
 """Those of root that a process may lack, by their numbers."""
 WITH_DRY_RUN = (*WRITING, "forget", "unforget", "purge")
-RECORDING = ("snapshot", "run", "change")
+WATCHED = "watched"
+"""No command: what the daemon does about what it noticed (watched.py); the first word says how, the
+others are folders of which it was told for nothing.
+"""
+RECORDING = ("snapshot", "run", "change", WATCHED)
 
 
 class Setting(NamedTuple):
@@ -55,7 +59,8 @@ class Command(NamedTuple):
     """Words of the command line. `edits` are what a command that `run` starts does. `kill` is the
     mutating call before which it dies, `back` asks for undo and redo right after it, `text` for
     what people read instead of JSON, `limit` for so few descriptors, `without` for a process that
-    lacks a capability of root's, `clock` for seconds by which its clock is wrong.
+    lacks a capability of root's, `clock` for seconds by which its clock is wrong, `foreign` for a
+    store that belongs to somebody else as long as the command runs.
     """
 
     words: tuple[bytes, ...]
@@ -69,6 +74,7 @@ class Command(NamedTuple):
     without: int | None = None
     clock: int = 0
     umask: int = 0o022
+    foreign: bool = False
 
     @property
     def verb(self) -> str:
@@ -81,7 +87,7 @@ class Command(NamedTuple):
     def is_plain(self) -> bool:
         """Whether nothing comes between, and nothing is in the way."""
         hindrances = (self.kill, self.meddler, self.limit, self.failing, self.without is not None)
-        return not any(hindrances)
+        return not (any(hindrances) or self.foreign)
 
     @property
     def operands(self) -> tuple[bytes, ...]:
@@ -101,24 +107,31 @@ class Command(NamedTuple):
         words = [quoted(word).replace("{W}", "'$W'") for word in self.words]
         if self.edits:
             words.append("bash -c " + quoted(script(self.edits).encode()))
-        line = f"$E {' '.join(words)}"
-        if self.meddler is not None:
-            edits = "; ".join(edit.shell() for edit in self.meddler.edits)
-            line += f"  # meanwhile, {self.meddler.times} times: {edits}"
-        if self.kill:
-            line += f"  # killed before its mutating call {self.kill}"
-        if self.failing is not None:
-            calls = f"call {self.failing.at}{' and all after it' * self.failing.on}"
-            line += f"  # its mutating {calls} fails: {os.strerror(self.failing.error)}"
+        line = f"$E {' '.join(words)}{''.join(self._remarks())}"
+        if self.verb == WATCHED:
+            line = f"# the daemon records what it noticed: {' '.join(words[1:])}"
         if self.without is not None:
             line = f"setpriv --bounding-set -{CAPABILITIES[self.without]} -- {line}"
-        if self.clock:
-            line += f"  # by a clock that is wrong by {self.clock} s"
+        if self.foreign:
+            line = f"chown nobody $W/store; {line}; chown root $W/store"
         if self.umask != 0o022:
             line = f"(umask {self.umask:03o}; {line})"
         if self.limit:
             line = f"(ulimit -n {self.limit}; {line})"
         return line + ("; $E undo; $E redo" if self.back else "")
+
+    def _remarks(self) -> Iterator[str]:
+        """What no shell can do."""
+        if self.meddler is not None:
+            edits = "; ".join(edit.shell() for edit in self.meddler.edits)
+            yield f"  # meanwhile, {self.meddler.times} times: {edits}"
+        if self.kill:
+            yield f"  # killed before its mutating call {self.kill}"
+        if self.failing is not None:
+            calls = f"call {self.failing.at}{' and all after it' * self.failing.on}"
+            yield f"  # its mutating {calls} fails: {os.strerror(self.failing.error)}"
+        if self.clock:
+            yield f"  # by a clock that is wrong by {self.clock} s"
 
 
 class Cache(NamedTuple):
@@ -130,7 +143,19 @@ class Cache(NamedTuple):
         return f"rm -rf $W/store/{self.name}*"
 
 
-Act: TypeAlias = Edit | Command | Cache
+class Second(NamedTuple):
+    """Words of a command about a store of its own, which has the same root. `kill` as above."""
+
+    words: tuple[bytes, ...]
+    kill: int = 0
+
+    def shell(self) -> str:
+        words = " ".join(quoted(word) for word in self.words)
+        line = f"$E --store $W/second {words}"
+        return line + f"  # killed before its mutating call {self.kill}" * bool(self.kill)
+
+
+Act: TypeAlias = Edit | Command | Cache | Second
 
 
 def script(edits: Sequence[Edit]) -> str:

@@ -132,6 +132,7 @@ def the_end(world: World, number: int, *, thoroughly: bool) -> Iterator[Broken]:
     if world.is_cut:
         yield from ask(world, Command((b"recover",)), number, True)
     texts = [*history.readable_to_the_end(world, thoroughly=thoroughly)]
+    texts += history.second_is_sound(world)
     if thoroughly:
         texts += history.rebuilt(world)
     for text in texts:

@@ -3,6 +3,7 @@ end of what there is.
 """
 
 import errno
+import os
 import random
 from typing import Any
 
@@ -11,11 +12,13 @@ from tests.worlds.acts import (
     CAPABILITIES,
     PLACE,
     VENDOR,
+    WATCHED,
     Act,
     Cache,
     Command,
     Failing,
     Meddler,
+    Second,
     Setting,
 )
 from tests.worlds.edits import Edit
@@ -41,6 +44,7 @@ ODD = (
     b"index.sqlite",
     b"key.pem",
     b"e*",
+    b"/".join([b"p" * 200] * 18),
     b"1:a",
 )
 CONTENTS = (
@@ -111,6 +115,8 @@ def edit(rng: random.Random, world: World | None = None) -> Edit:
             return _write(rng, where)
         where = ROOT
         world.to_come.append(Edit("back", ROOT))
+    if verb == "immutable" and world is not None:
+        world.to_come.append(Edit("mutable", where))
     if verb in ("mount", "unmount"):
         where = rng.choice((b"d", b"data", b"etc", b"d/e"))
     return Edit(verb, where, VALUES[verb][1](rng))
@@ -130,6 +136,11 @@ VALUES: dict[str, tuple[int, Any]] = {
     "owner": (2, lambda rng: rng.choice((0, 1, 1000, 65534, 4_000_000_000))),
     "time": (3, lambda rng: rng.choice(TIMES)),
     "attribute": (1, lambda rng: rng.choice(("x", "y" * 300))),
+    "acl": (2, lambda rng: rng.choice(("access", "default"))),
+    "capability": (1, lambda rng: None),
+    "immutable": (1, lambda rng: None),
+    "device": (1, lambda rng: None),
+    "sparse": (1, lambda rng: rng.choice(CONTENTS)),
     "rename": (3, path),
     "aside": (1, lambda rng: rng.choice(("new", "none"))),
     "mount": (1, lambda rng: None),
@@ -138,6 +149,8 @@ VALUES: dict[str, tuple[int, Any]] = {
 
 
 def version(rng: random.Random, world: World) -> bytes:
+    if world.tags and rng.random() < 0.2:
+        return rng.choice(world.tags).encode()
     newest = max(world.versions, default=0)
     number = rng.choice((0, 0, newest, rng.randint(0, newest)))
     return rng.choice((b"%d" % number, b"%d" % number, b"latest~%d" % (newest - number)))
@@ -150,12 +163,22 @@ def act(rng: random.Random, world: World) -> Act:
         return world.to_come.pop(0)
     if rng.random() < 0.45:
         return edit(rng, world)
+    if rng.random() < 0.02:
+        return _second(rng, world)
     if rng.random() < 0.03:
         return Cache(rng.choice(("index.sqlite", "live/")))
     verb = rng.choices(tuple(COMMANDS), [weight for weight, _ in COMMANDS.values()])[0]
     made: Command = COMMANDS[verb][1](rng, world)
-    is_large = made.verb in ("checkout", "rollback", "undo", "redo", "repair", "snapshot")
+    is_large = made.verb in ("checkout", "rollback", "undo", "redo", "repair", "snapshot", WATCHED)
     return _hindered(rng, world, made) if is_large else made
+
+
+def _second(rng: random.Random, world: World) -> Second:
+    """Now and then cut off, so that it leaves behind what it has staged."""
+    kill = int(80 ** rng.random()) if rng.random() < 0.4 else 0
+    words = rng.choice(((b"snapshot",), (b"checkout", b"--", b"0"), (b"undo",), (b"rollback",)))
+    world.to_come += [Second((b"snapshot",)), _second(rng, world)] if rng.random() < 0.6 else []
+    return Second(words, kill)
 
 
 def _hindered(rng: random.Random, world: World, made: Command) -> Command:
@@ -175,6 +198,8 @@ def _hindered(rng: random.Random, world: World, made: Command) -> Command:
         return made._replace(without=rng.choice(tuple(CAPABILITIES)))
     if chance < 0.34:
         return made._replace(clock=rng.choice(CLOCKS))
+    if chance < 0.35 and os.geteuid() == 0:
+        return made._replace(foreign=True)
     if chance < 0.36:
         return made._replace(umask=rng.choice((0, 0o077, 0o777)))
     return made._replace(back=chance > 0.7, text=rng.random() < 0.15)
@@ -260,10 +285,36 @@ def _run(rng: random.Random, world: World) -> Command:
     return Command((b"run", b"-m", b"patch", b"--"), plain)
 
 
+def _watched(rng: random.Random, world: World) -> Command:
+    how = rng.choice((b"hints", b"hints", b"hints", b"all", b"share", b"poor"))
+    for_nothing = rng.sample((b"", b"d", b"d/e", b"nowhere", b"a"), rng.choice((0, 0, 1, 2)))
+    return Command((WATCHED.encode(), how, *for_nothing))
+
+
 def _forget(rng: random.Random, world: World) -> Command:
     if rng.random() < 0.4:
         return Command((b"forget", b"--keep-last", b"1"))
     return Command((b"forget", b"--", version(rng, world)))
+
+
+def _mark(rng: random.Random, world: World) -> Command:
+    number = version(rng, world)
+    name = rng.choice((b"golden", b"v1", "caf\u00e9".encode()))
+    return Command(
+        rng.choice(
+            (
+                (b"pin", b"--", number),
+                (b"pin", b"--", number),
+                (b"unpin", b"--", number),
+                (b"tag", b"--", name, number),
+                (b"tag", b"--delete", b"--", name),
+            )
+        )
+    )
+
+
+def _purge(rng: random.Random, world: World) -> Command:
+    return Command((b"purge", b"--yes", b"--", known_path(rng, world)))
 
 
 def _plan(rng: random.Random, world: World) -> Command:
@@ -306,6 +357,7 @@ def _plain(*words: bytes) -> Any:
 
 COMMANDS: dict[str, tuple[int, Any]] = {
     "snapshot": (12, _snapshot),
+    WATCHED: (8, _watched),
     "checkout": (16, _checkout),
     "rollback": (8, _plain(b"rollback")),
     "undo": (6, _plain(b"undo")),
@@ -315,6 +367,8 @@ COMMANDS: dict[str, tuple[int, Any]] = {
     "run": (2, _run),
     "recover": (2, _plain(b"recover")),
     "forget": (2, _forget),
+    "mark": (2, _mark),
+    "purge": (1, _purge),
     "plan": (2, _plan),
     "change": (2, _change),
     "accept": (1, _plain(b"accept", b"-m", b"right")),

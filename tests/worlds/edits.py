@@ -4,16 +4,35 @@ again, and shown as a line of shell. An edit that makes no sense where it comes 
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import shlex
 import shutil
 import socket
+import stat
+import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tests.worlds.looks import ROOT, above
 
 _MNT_DETACH = 2
+_IMMUTABLE, _GET_FLAGS, _SET_FLAGS = 0x10, 0x80086601, 0x40086602
+_HOLE = 1 << 16
+_NOBODY = 0xFFFF_FFFF
+_ACL = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", *entry)
+    for entry in (
+        (1, 7, _NOBODY),
+        (2, 5, 1000),
+        (4, 5, _NOBODY),
+        (16, 7, _NOBODY),
+        (32, 5, _NOBODY),
+    )
+)
+"""As the kernel keeps it: what the owner, user 1000, the group and others may, and the mask."""
+_CAPABILITY = struct.pack("<5I", 0x0200_0001, 1 << 10, 0, 0, 0)
+"""To bind to low ports."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -85,6 +104,15 @@ def _write(where: bytes, value: bytes) -> None:
         file.write(content(value))
 
 
+def _sparse(where: bytes, value: bytes) -> None:
+    """A content behind a hole, and a hole behind it."""
+    _clear(where)
+    with open(where, "wb") as file:
+        file.seek(_HOLE)
+        file.write(content(value))
+        file.truncate(3 * _HOLE)
+
+
 def _overwrite(where: bytes, value: bytes) -> None:
     """In place: inode and metadata stay."""
     if os.path.isfile(where) and not os.path.islink(where):
@@ -104,6 +132,11 @@ def _folder(where: bytes, value: Any) -> None:
     if not os.path.isdir(where) or os.path.islink(where):
         _clear(where)
         os.mkdir(where)
+
+
+def _device(where: bytes, value: Any) -> None:
+    _clear(where)
+    os.mknod(where, stat.S_IFCHR | 0o600, os.makedev(1, 3))
 
 
 def _symlink(where: bytes, value: bytes) -> None:
@@ -149,6 +182,37 @@ def _attribute(where: bytes, value: str) -> None:
     os.setxattr(where, "user.note", value.encode(), follow_symlinks=False)
 
 
+def _acl(where: bytes, value: str) -> None:
+    """For a user, and for what comes into a folder; the mode changes with it."""
+    if not os.path.islink(where):
+        os.setxattr(where, f"system.posix_acl_{value}", _ACL)
+
+
+def _capability(where: bytes, value: Any) -> None:
+    if os.path.isfile(where) and not os.path.islink(where):
+        os.setxattr(where, "security.capability", _CAPABILITY)
+
+
+def immutable(where: bytes, value: Any = None) -> None:
+    _set_flag(where, _IMMUTABLE)
+
+
+def mutable(where: bytes, value: Any = None) -> None:
+    _set_flag(where, 0)
+
+
+def _set_flag(where: bytes, flag: int) -> None:
+    kind = stat.S_IFMT(os.lstat(where).st_mode)
+    if kind not in (stat.S_IFREG, stat.S_IFDIR):
+        return
+    fd = os.open(where, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    try:
+        flags = struct.unpack("i", fcntl.ioctl(fd, _GET_FLAGS, struct.pack("i", 0)))[0]
+        fcntl.ioctl(fd, _SET_FLAGS, struct.pack("i", flags & ~_IMMUTABLE | flag))
+    finally:
+        os.close(fd)
+
+
 def _rename(where: bytes, value: bytes) -> None:
     """To a path that is there no more afterwards."""
     root = where[: -len(where.split(b"/root/", 1)[1]) - 1]
@@ -192,6 +256,12 @@ VERBS: dict[str, Callable[[bytes, Any], None]] = {
     "link": _link,
     "fifo": _fifo,
     "socket": _socket,
+    "device": _device,
+    "sparse": _sparse,
+    "acl": _acl,
+    "capability": _capability,
+    "immutable": immutable,
+    "mutable": mutable,
     "mode": _mode,
     "owner": _owner,
     "time": _time,
@@ -214,6 +284,12 @@ SHELL = {
     "fifo": _PARENT + "mkfifo {p}",
     "socket": _PARENT + "python3 -c 'import socket,sys;"
     " socket.socket(socket.AF_UNIX).bind(sys.argv[1])' {p}",
+    "device": _PARENT + "mknod {p} c 1 3",
+    "sparse": _PARENT + "content {v} | dd of={p} bs=64k seek=1 status=none; truncate -s 192k {p}",
+    "acl": "setfacl -m $([ {v} = access ] || echo d:)u:1000:r-x {p}",
+    "capability": "setcap cap_net_bind_service+ep {p}",
+    "immutable": "chattr +i {p}",
+    "mutable": "chattr -i {p}",
     "mode": "chmod {v} {p}",
     "owner": "chown -h {v}:{v} {p}",
     "time": "touch -h -d @{v} {p}",

@@ -60,6 +60,16 @@ def readable_to_the_end(world: World, *, thoroughly: bool) -> Iterator[str]:
         yield f"fsck ends with {answer.code}: {answer.said[-400:]}"
 
 
+def second_is_sound(world: World) -> Iterator[str]:
+    """What another store has of the same root, whatever we did there."""
+    if not (world.place / "second").exists():
+        return
+    for words in (("recover",), ("log", "--all"), ("fsck", "--read-data", "100%")):
+        answer = call(*words, "--store", str(world.place / "second"))
+        if answer.code not in (0, 1, 3) or (words[0] == "fsck" and answer.code):
+            yield f"{words[0]} of another store ends with {answer.code}: {answer.said[-300:]}"
+
+
 def _exported(world: World, key: str, number: int) -> Iterator[str]:
     target = world.place / "exported"
     answer = world.program("checkout", str(number), "--target", str(target), "--json", "--app", key)

@@ -52,6 +52,11 @@ class Version:
     shape: Shape = field(default_factory=dict)
     seen: Look | None = None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether nobody may forget it."""
+        return self.restorable and bool(self.shape["pinned"] or self.shape["tags"])
+
 
 def path_of(text: str) -> bytes:
     """A path or name as JSON has it, as bytes."""

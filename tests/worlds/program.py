@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pickle
+import resource
 import signal
 import sys
 import time
@@ -71,22 +72,28 @@ def call(*words: str | bytes) -> Answer:
     return Answer(code, _text(out), _text(err), seconds, left)
 
 
-def call_apart(*words: str | bytes, before: Callable[[], None], kill: int = 0) -> Answer:
-    """Carry one command out in a process of its own, after `before`; with `kill` it dies before
-    its mutating call of that number.
-    """
+def killed(work: Callable[[], Answer], at: int) -> Answer:
+    """What comes of it in a process that dies before its mutating call of that number."""
 
-    def work() -> Answer:
-        before()
-        if kill:
-            fsio.install_fault(_killer(kill))
-        return call(*words)
+    def mortal() -> Answer:
+        fsio.install_fault(_killer(at))
+        return work()
 
-    return apart(work) or Answer(KILLED)
+    return apart(mortal) or Answer(KILLED)
 
 
-def call_failing(*words: str | bytes, at: int, error: int, on: bool) -> Answer:
-    """Carry one command out, of which a mutating call fails; with `on`, all after it, too."""
+def limited(work: Callable[[], Answer], descriptors: int) -> Answer:
+    """What comes of it in a process that may have so few."""
+
+    def poor() -> Answer:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+        return work()
+
+    return apart(poor) or Answer(KILLED)
+
+
+def failing(work: Callable[[], Answer], at: int, error: int, *, on: bool) -> Answer:
+    """What comes of it if a mutating call fails; with `on`, all after it, too."""
     count = 0
 
     def see(name: str, arguments: tuple[object, ...]) -> None:
@@ -97,7 +104,7 @@ def call_failing(*words: str | bytes, at: int, error: int, on: bool) -> Answer:
 
     fsio.install_fault(see)
     try:
-        return call(*words)
+        return work()
     finally:
         fsio.install_fault(None)
 

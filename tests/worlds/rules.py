@@ -12,8 +12,9 @@ import shlex
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
+from epmstore.errors import ConflictError
 from tests.worlds import shapes
-from tests.worlds.acts import KEY, RECORDING, WRITING, Command
+from tests.worlds.acts import KEY, RECORDING, WATCHED, WRITING, Command
 from tests.worlds.looks import ROOT, Look, Seen, above, contents, facts_of, is_within, unlike
 from tests.worlds.model import (
     OURS,
@@ -53,7 +54,8 @@ def nothing_lost(world: World, now: Moment) -> Iterator[str]:
     for path, seen in now.before.items():
         if seen.kind == "file" and not _is_ours(world, path):
             had[seen.content] = path
-    gone = (set(had) | now.owed) - contents(now.after)
+    yield from _held_kept(world)
+    gone = (set(had) | now.owed) - contents(now.after) - world.purged
     if now.is_cut:
         return  # asked again when it was recovered
     kept: dict[str, tuple[Version, bytes]] = {}
@@ -67,6 +69,12 @@ def nothing_lost(world: World, now: Moment) -> Iterator[str]:
             yield f"{where} was displaced, and version {kept[content][0].number} cannot give it"
     yield from _unseen_kept(world, now)
     yield from _links_kept(world, now)
+
+
+def _held_kept(world: World) -> Iterator[str]:
+    for number in sorted(world.held):
+        if not world.versions[number].restorable:
+            yield f"version {number} was pinned or tagged, and is forgotten"
 
 
 def _decodes(world: World, content: str, version: Version, path: bytes) -> bool:
@@ -122,7 +130,11 @@ def nothing_untrue(world: World, now: Moment) -> Iterator[str]:
     excused = excused or bool(now.owed) or now.act.meddler is not None
     if changed and (is_quiet or (now.is_refused and verb != "run")) and not excused:
         yield f"{verb} ended with {now.answer.code} and changed {show(*changed[:5])}"
+    if now.act.foreign and (now.answer.code != ConflictError.exit_code or now.new):
+        yield f"a store of others was believed: {verb} ended with {now.answer.code}"
     yield from _recorded_truly(world, now)
+    if verb == "purge" and now.answer.code == 0:
+        yield from _destroyed(world)
     if verb in ("checkout", "rollback", "recover") and now.shape and now.act.meddler is None:
         yield from _as_wanted(world, now)
     if verb in WRITING and now.answer.code in (0, 1, 3) and now.act.meddler is None:
@@ -131,8 +143,15 @@ def nothing_untrue(world: World, now: Moment) -> Iterator[str]:
         yield from status_is_true(world, now.after, now.status)
 
 
+def _destroyed(world: World) -> Iterator[str]:
+    """What was purged is not to be had from any version."""
+    for content, version, path in sources(world.versions.values()):
+        if content in world.purged and _decodes(world, content, version, path):
+            yield f"{show(path)} of version {version.number} was purged, and can be read"
+
+
 def _has_stage(world: World, found: Look) -> bool:
-    return any(_is_ours(world, path) for path in found)
+    return any(_is_ours(world, path) and not is_within(path, world.others) for path in found)
 
 
 def _is_ours(world: World, path: bytes) -> bool:
@@ -142,12 +161,21 @@ def _is_ours(world: World, path: bytes) -> bool:
 def _recorded_truly(world: World, now: Moment) -> Iterator[str]:
     """The newest version is what the walk saw."""
     recorded = now.act.verb in (*RECORDING, *WRITING) and now.answer.code in (0, 1, 3)
-    if not recorded or not now.new or now.act.meddler is not None:
+    recorded = recorded and not now.act.given(b"poor")  # of that, contents are missing
+    version = now.new[-1] if now.new else _still_newest(world, now)
+    if not recorded or version is None or now.act.meddler is not None:
         return
-    version = now.new[-1]
+    unseen = {path: "" for path in version.unseen} | problems(now.shape)
     if now.shape.get("version") not in (None, version.number):
         yield f"the result names version {now.shape['version']}, the log {version.number}"
-    yield from claims_are_true(world, version, now.after, problems(now.shape))
+    yield from claims_are_true(world, version, now.after, unseen)
+
+
+def _still_newest(world: World, now: Moment) -> Version | None:
+    """The version that is said to have all of the root already."""
+    is_said = now.act.verb in ("snapshot", WATCHED) and now.answer.code == 0
+    newest = world.newest
+    return newest if is_said and newest is not None and newest.rules == world.rules else None
 
 
 def claims_are_true(
@@ -194,8 +222,9 @@ def _as_wanted(world: World, now: Moment) -> Iterator[str]:
         if is_as(now.after.get(path), claim):
             continue
         left = True
-        if "config" in (claim.path_class, world.rules.class_of(path)) and named.keeps(path):
-            left = False
+        is_config = "config" in (claim.path_class, world.rules.class_of(path))
+        if is_config and (named.keeps(path) or now.act.verb == "recover"):
+            left = False  # what was kept was named by whom a recovery finishes, or by nobody
         elif not named.leaves_out(path):
             why = f"it is {short(now.after.get(path))}, and nothing says so"
             yield f"{show(path)} is not as in version {number}: {why}"
@@ -347,6 +376,9 @@ def nobody_harmed(world: World, now: Moment) -> Iterator[str]:
     for path in sorted(one.keys() | two.keys()):
         if one.get(path, _UNSEEN)._replace(links=0) != two.get(path, _UNSEEN)._replace(links=0):
             yield f"outside of the root, {show(path)} changed"
+    for path in unlike(now.before, now.after) if world.others else ():
+        if is_within(path, world.others):
+            yield f"{show(path)} is of another store, and changed"
     scope = now.act.scope if now.act.meddler is None else frozenset()
     for path in unlike(now.before, now.after) if scope and now.act.verb in WRITING else ():
         before = now.before.get(path)

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import pytest
 
 from epmstore import fsio
+from epmstore.catalog import retention
 from epmstore.checkout.apply import Applier
 from epmstore.cli import closing, summary
 from epmstore.cli import live as cli_live
 from epmstore.cli import shapes as cli_shapes
 from epmstore.record.recorder import Recorder
 from epmstore.workspace import live
+from epmstore.workspace.care import Care
 from tests.worlds import campaign
 from tests.worlds.acts import Act, Command, Setting
 from tests.worlds.edits import Edit
@@ -94,6 +96,29 @@ def a_descriptor_is_left(patch: Patch) -> None:
     patch.setattr(fsio, "open_root", bad)
 
 
+def what_was_noticed_is_not_looked_at(patch: Patch) -> None:
+    snapshot = Recorder.snapshot
+
+    def bad(self: Recorder, root: Any, intent: Any, *, only: Any = None, **said: Any) -> Any:
+        fewer = None if only is None else {*only} - {"d"}
+        return snapshot(self, root, intent, only=fewer, **said)
+
+    patch.setattr(Recorder, "snapshot", bad)
+
+
+def pins_hold_nothing(patch: Patch) -> None:
+    patch.setattr(retention, "_own", lambda point, policy, now: [])
+
+
+def what_is_purged_stays(patch: Patch) -> None:
+    purge = Care.purge
+
+    def bad(self: Care, *args: Any, **said: Any) -> Any:
+        return purge(self, *args, **{**said, "dry_run": True})
+
+    patch.setattr(Care, "purge", bad)
+
+
 def an_error_of_nobody(patch: Patch) -> None:
     def bad(self: Recorder, root: Any) -> Any:
         raise ValueError("no such thing")
@@ -111,6 +136,7 @@ def done(*words: bytes, **more: Any) -> Command:
 
 SNAPSHOT = done(b"snapshot")
 CHANGED = (write(b"a", b"one"), SNAPSHOT, write(b"a", b"two"), SNAPSHOT)
+NOTICED = done(b"watched", b"hints")
 BACK = done(b"checkout", b"--", b"0")
 BUGS = {
     "ignored files go": Bug(
@@ -127,6 +153,17 @@ BUGS = {
     "other numbers in text": Bug(6, other_numbers_in_text, (*CHANGED, BACK._replace(text=True))),
     "files beside the root change": Bug(7, files_beside_the_root_change, (*CHANGED, BACK)),
     "a descriptor is left": Bug(8, a_descriptor_is_left, CHANGED),
+    "what was noticed is not looked at": Bug(
+        2,
+        what_was_noticed_is_not_looked_at,
+        (write(b"d/x", b"one"), NOTICED, Edit("overwrite", b"d/x", b"two"), NOTICED),
+    ),
+    "pins hold nothing": Bug(
+        1, pins_hold_nothing, (*CHANGED, done(b"pin", b"--", b"0"), done(b"forget", b"--", b"0"))
+    ),
+    "what is purged stays": Bug(
+        2, what_is_purged_stays, (*CHANGED, done(b"purge", b"--yes", b"--", b"a"))
+    ),
     "an error of nobody": Bug(9, an_error_of_nobody, (*CHANGED, BACK)),
 }
 

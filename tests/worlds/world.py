@@ -4,29 +4,30 @@ beside them; acts come in, and what breaks one of the nine rules comes out.
 
 import os
 import re
-import resource
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.worlds import vendor
+from tests.worlds import vendor, watched
 from tests.worlds.acts import (
     CONTENT,
     KEY,
     OTHER,
     PLACE,
     VENDOR,
+    WATCHED,
     WITH_DRY_RUN,
     WRITING,
     Act,
     Cache,
     Command,
+    Second,
     Setting,
     script,
 )
-from tests.worlds.edits import Edit, unmount
+from tests.worlds.edits import Edit, mutable, unmount
 from tests.worlds.looks import Look, contents, look
 from tests.worlds.model import OURS, Version, claims_of, path_of, problems
 from tests.worlds.program import (
@@ -34,13 +35,17 @@ from tests.worlds.program import (
     Answer,
     Shape,
     call,
-    call_apart,
-    call_failing,
     clock_wrong_by,
+    failing,
+    killed,
+    limited,
     umask,
     without,
 )
 from tests.worlds.rulings import Patterns
+from tests.worlds.watched import hints
+
+_NOBODY = 65534
 
 
 class Broken(NamedTuple):
@@ -97,6 +102,15 @@ class World:
         """Whether a command was killed, and none has ended well since."""
         self.cut_scope: frozenset[bytes] = frozenset()
         """What the command was about that was cut off last."""
+        self.others: set[bytes] = set()
+        """Folders in which another store has staged something."""
+        self.purged: set[str] = set()
+        """Contents that were destroyed on purpose."""
+        self.held: frozenset[int] = frozenset()
+        """Versions that were pinned or tagged, and could be restored, before the last command."""
+        self.noticed: set[bytes] = set()
+        """Folders in which something happened since the daemon recorded them."""
+        self._before: Look = {}
         self.trail: list[int] = []
         """Where the rollbacks in a row went to."""
         self.logged = Answer(0)
@@ -105,6 +119,7 @@ class World:
         """What was drawn to follow what was drawn last."""
         self.is_set_up = False
         self._mounts: set[bytes] = set()
+        self._has_immutables = False
         self._seen: Look | None = None
         for folder in (place, place / "root", place / "other", place / "outside" / "d"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -116,6 +131,9 @@ class World:
     def close(self) -> None:
         for where in _mounted_below(self.place) if self._mounts else ():
             unmount(where)
+        for path in look(self.root) if self._has_immutables else ():
+            with suppress(OSError):
+                mutable(self.root + b"/" + path)
         shutil.rmtree(self.place, ignore_errors=True)
 
     def program(self, *words: str | bytes) -> Answer:
@@ -161,6 +179,7 @@ class World:
         self.trail.clear()
 
     def _note(self, edit: Edit) -> None:
+        self._has_immutables = self._has_immutables or edit.verb == "immutable"
         if edit.verb == "mount":
             self._mounts.add(self.root + b"/" + edit.path)
         targets = [edit.path, edit.value] if edit.verb == "rename" else [edit.path]
@@ -175,14 +194,37 @@ class World:
         for path in self.store.glob(f"{cache.name}*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
+    def second(self, act: Second) -> None:
+        """Somebody else's store, which knows the same root; what it leaves behind is its own."""
+        store: tuple[str | bytes, ...] = ("--store", str(self.place / "second"))
+        if not (self.place / "second").exists():
+            call("-q", "init", *store)
+            call("-q", "app", "add", KEY, self.root, *store)
+        split = act.words.index(b"--") if b"--" in act.words else len(act.words)
+        words: tuple[str | bytes, ...] = (*act.words[:split], *store, *act.words[split:])
+        before = {*self.look()}
+        if act.kill:
+            killed(lambda: call(*words), act.kill)
+        else:
+            call(*words)
+        self._seen = None
+        self.trail.clear()
+        tops = {path for path in self.look() if path.startswith(OURS) and b"/" not in path}
+        marked = {top for top in tops - before if self._is_stage(top)}
+        self.others = (self.others & tops) | marked
+        self.made |= tops - before - marked  # anybody may have made a folder of that name
+
     def carry_out(self, act: Command) -> Moment:
         """A command, and its dry run before it; what is new is noted."""
         before, outside = self.look(), look(self.outside)
+        self._notice(before)
+        self.held = frozenset(n for n, one in self.versions.items() if one.is_held)
         dry = self._dry_run(act)
         answer = self._run(act)
         for edit in (*act.edits, *(act.meddler.edits if act.meddler else ())):
             self._note(edit)
         after = self._seen = look(self.root)
+        self._notice(after)
         moment = Moment(
             act=act,
             dry=dry,
@@ -195,6 +237,10 @@ class World:
             owed=self.owed,
         )
         return self._noted(moment)
+
+    def _notice(self, found: Look) -> None:
+        self.noticed |= hints(self._before, found)
+        self._before = found
 
     def _dry_run(self, act: Command) -> Answer | None:
         """Twice the same is asked only where nobody comes between."""
@@ -219,31 +265,44 @@ class World:
         return tuple(words)
 
     def _run(self, act: Command) -> Answer:
+        work = self._watched(act) if act.verb == WATCHED else self._called(act)
+        if act.kill:
+            return killed(work, act.kill)
+        if act.limit:
+            return limited(work, act.limit)
+        if act.without is not None:
+            return without(act.without, work)
+        if act.failing is not None:
+            return failing(work, act.failing.at, act.failing.error, on=act.failing.on)
+        if act.meddler is not None:
+            with self._meddling(act.meddler.at, act.meddler.times, act.meddler.edits):
+                return work()
+        with clock_wrong_by(act.clock), umask(act.umask), self._owned(act.foreign):
+            return work()
+
+    @contextmanager
+    def _owned(self, by_others: bool) -> Iterator[None]:
+        if by_others:
+            os.chown(self.store, _NOBODY, _NOBODY)
+        try:
+            yield
+        finally:
+            if by_others:
+                os.chown(self.store, os.geteuid(), os.getegid())
+
+    def _called(self, act: Command) -> Callable[[], Answer]:
+        """The command line."""
         own = self._words(act)
         split = own.index(b"--") if b"--" in own else len(own)
         app = () if act.verb in OF_THE_STORE else ("--app", KEY)
         form = () if act.text else ("--json",)
         words = [*own[:split], *form, *app, "--store", str(self.store), *own[split:]]
-        if act.kill:
-            return call_apart(*words, before=lambda: None, kill=act.kill)
-        if act.limit:
-            limit = act.limit
-            return call_apart(
-                *words, before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-            )
-        if act.without is not None:
-            return without(act.without, lambda: call(*words))
-        if act.clock or act.umask != 0o022:
-            with clock_wrong_by(act.clock), umask(act.umask):
-                return call(*words)
-        if act.failing is not None:
-            return call_failing(
-                *words, at=act.failing.at, error=act.failing.error, on=act.failing.on
-            )
-        if act.meddler is not None:
-            with self._meddling(act.meddler.at, act.meddler.times, act.meddler.edits):
-                return call(*words)
-        return call(*words)
+        return lambda: call(*words)
+
+    def _watched(self, act: Command) -> Callable[[], Answer]:
+        """What the daemon does about all that it noticed since it was told of it last."""
+        only = self.noticed | {*act.words[2:]}
+        return lambda: watched.record(self.store, KEY, act.words[1], only)
 
     @contextmanager
     def _meddling(self, at: int, times: int, edits: tuple[Edit, ...]) -> Iterator[None]:
@@ -281,6 +340,10 @@ class World:
             self.cut_scope = act.scope if act.verb != "recover" else self.cut_scope
             return moment
         self.is_cut = self.is_cut and answer.code not in (0, 1, 3)
+        if act.verb == WATCHED and answer.code == 0:
+            self.noticed = hints(moment.before, moment.after)
+        if act.verb == "purge" and answer.code == 0:
+            self.purged |= purged_by(answer)
         if act.verb == "app" and answer.code == 0:
             words = [word.decode() for word in act.words]
             for kind, pattern in zip(words[3::2], words[4::2], strict=True):
@@ -299,13 +362,15 @@ class World:
             self.versions[number].restorable = found[number]["restorable"]
             self.versions[number].shape = found[number]
         new: list[Version] = []
-        for number in sorted(found.keys() - self.versions.keys()):
+        numbers = sorted(found.keys() - self.versions.keys())
+        unseen = problems(moment.shape or self._seen_now()) if numbers else {}
+        for number in numbers:
             listed = self.ask("ls", str(number))
             version = Version(
                 number,
                 claims_of(listed.shapes),
                 self.rules,
-                frozenset(problems(moment.shape)),
+                frozenset(unseen),
                 found[number]["restorable"],
                 found[number],
             )
@@ -314,6 +379,14 @@ class World:
         if new and moment.act.meddler is None:
             new[-1].seen = moment.after
         return tuple(new)
+
+    def _seen_now(self) -> Shape:
+        """For a result that was for people: status names as much."""
+        return next(iter(self.ask("status", "--scan").shapes), {})
+
+    @property
+    def tags(self) -> list[str]:
+        return sorted(tag for one in self.versions.values() for tag in one.shape["tags"])
 
     @property
     def newest(self) -> Version | None:
@@ -341,6 +414,9 @@ class World:
         if isinstance(act, Cache):
             self.lose(act)
             return None
+        if isinstance(act, Second):
+            self.second(act)
+            return None
         return self.carry_out(act)
 
 
@@ -358,11 +434,19 @@ def _octal(found: re.Match[bytes]) -> bytes:
 
 OF_THE_STORE = ("gc", "fsck", "rebuild", "store", "app", "doctor", "stats")
 """Commands that are about no application."""
-RECORDING_OR_READING = ("snapshot", "run", "change", "recover", "forget", "gc", "fsck", "rebuild")
+RECORDING_OR_READING = (
+    *("snapshot", "run", "change", WATCHED, "recover"),
+    *("pin", "unpin", "tag", "forget", "gc", "fsck", "rebuild"),
+)
 
 
 def result_of(answer: Answer) -> Shape:
     return next((shape for shape in answer.shapes if shape["type"] == "result"), {})
+
+
+def purged_by(answer: Answer) -> set[str]:
+    shapes = (shape for shape in answer.shapes if shape["type"] == "purge")
+    return {sha256 for shape in shapes for sha256 in shape["sha256"]}
 
 
 def of_version(shape: Shape) -> int | None:
