@@ -13,12 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from epmstore import sqlite
 from epmstore.checkout.target import Exported
 from epmstore.digest import Digest, identify
 from epmstore.record import commit
 from epmstore.record.result import Result
 from epmstore.record.store import INDEX
+from epmstore.relpath import RelPath
 from epmstore.workspace import AppHandle, Workspace
 from epmstore.workspace.repairing import RepairOptions
 from epmstore.workspace.vendors import Source
@@ -171,6 +174,31 @@ def _repair(workspace: Workspace, stage: Stage) -> Result:
     return handle(workspace).repair(RepairOptions(release=1, exact=True))
 
 
+def to_be_edited(stage: Stage) -> None:
+    """What was edited once, and that undone."""
+    two_versions(stage)
+    with stage.open() as workspace:
+        there = _edit(workspace, stage).version
+        edited = picture(stage.root)
+        back = handle(workspace).undo().version
+    assert there is not None and back is not None
+    stage.versions |= {there: edited, back: picture(stage.root)}
+    stage.roots = [stage.versions[back], edited]
+
+
+def _edit(workspace: Workspace, stage: Stage) -> Result:
+    """One file anew, one with another mode, one in a folder that was not there, one that goes."""
+    crm, loose = handle(workspace), stage.place / "loose"
+    loose.write_bytes(b"as it is to be" * 300)
+    info = workspace.blobs.put(loose)
+    tree = {str(entry.path): entry for entry in crm.ls("latest")}
+    one, two = tree["d1/e1/f1"], tree["d0/e0/f0"]
+    folder = replace(tree["d1"], path=RelPath("settings"), mode=0o750)
+    new = replace(one, path=RelPath("settings/crm"), content=info, mode=0o600)
+    entries = [replace(one, content=info), replace(two, mode=0o600), folder, new]
+    return crm.edit(entries, remove=["x0/first"], label="edited")
+
+
 def with_dead_contents(stage: Stage) -> None:
     two_versions(stage)
     for number in range(3):
@@ -310,6 +338,7 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "repair to a release": Scenario(deviating, with_workspace(_repair), "any"),
     "undo": Scenario(went_back, with_workspace(lambda w, s: handle(w).undo()), "new"),
+    "edit": Scenario(to_be_edited, with_workspace(_edit), "new"),
     "export": Scenario(two_versions, with_workspace(_export)),
     "forget": Scenario(
         two_versions, with_workspace(lambda w, s: w.care.forget(KEY, [0])), "forgets"
