@@ -40,7 +40,7 @@ def a_path(given: AnyPath) -> RelPath:
         return parse_relpath(text)
     except InvalidNameError as error:
         raise UsageError(
-            error.message, hint="paths are relative to the root of the application: bin/tool"
+            error.message, hint="write it relative to the root of the application, as bin/tool"
         ) from None
 
 
@@ -110,7 +110,9 @@ def several_places(given: Iterable[AnyPath]) -> tuple[Path, ...]:
 
 def _many(given: Iterable[T], what: str) -> Iterable[T]:
     if isinstance(given, str | bytes | os.PathLike) or not isinstance(given, Iterable):
-        raise UsageError(f"{what} are given as a list, not as {given!r}", hint=f"[{given!r}]")
+        raise UsageError(
+            f"{what} are given as a list, not as {given!r}", hint=f"write it as [{given!r}]"
+        )
     return given
 
 

@@ -34,9 +34,7 @@ def recorded(actor: Actor | None) -> RecordedActor | None:
 def _value(key: object, value: object) -> object:
     """A catalog holds no text but UTF-8: of a name that is none, what can be said is."""
     if key not in Actor.__annotations__:
-        raise UsageError(
-            f"an actor has no {key!r}", hint=f"it has {', '.join(Actor.__annotations__)}"
-        )
+        raise UsageError(f"an actor has no {key!r}", hint=f"use {', '.join(Actor.__annotations__)}")
     if key == "user" and value is None:
         return None
     if key == "uid" and isinstance(value, int) and not isinstance(value, bool):

@@ -72,6 +72,7 @@ class Workspace:
         self._safe = safe_stores
         self._progress = progress
         self._actor = actor
+        self._config, self._units = config, units
         is_system = store.path == SYSTEM_STORE
         self.apps = Apps(
             store,
@@ -282,7 +283,12 @@ class Workspace:
     def for_actor(self, actor: Actor, progress: Progress = SILENT) -> "Workspace":
         """The same open store, on behalf of somebody else. Lasts as long as this one."""
         return Workspace(
-            self._store, progress=progress, actor=recorded(actor), safe_stores=self._safe
+            self._store,
+            progress=progress,
+            actor=recorded(actor),
+            config=self._config,
+            units=self._units,
+            safe_stores=self._safe,
         )
 
     def _recover(self) -> None:

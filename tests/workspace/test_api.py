@@ -219,6 +219,13 @@ def test_what_is_wrong_is_said_before_anything_is_done(
         assert len(crm.versions()) == 1 and crm.state().hold is None
 
 
+def test_somebody_else_has_the_same_configuration(place: Path) -> None:
+    Workspace.init("store").close()
+    with Workspace.open("store", config="etc") as ws:
+        ws.for_actor({"user": "deploy"}).apps.add("crm", "crm")
+    assert Path("etc/apps.d/crm.toml").exists()
+
+
 def test_who_asks_is_recorded_as_it_was_said(place: Path) -> None:
     with Workspace.init("store") as ws:
         ws.apps.add("crm", "crm")
