@@ -44,6 +44,7 @@ PURE = [
     "epmstore.catalog.model", "epmstore.catalog.diff", "epmstore.catalog.fold",
     "epmstore.catalog.selector", "epmstore.catalog.retention", "epmstore.catalog.classes",
     "epmstore.scan.compare", "epmstore.checkout.plan", "epmstore.checkout.goal",
+    "epmstore.checkout.draft", "epmstore.checkout.request",
     "epmstored.debounce",
     "epmstore.vendor.baseline", "epmstore.vendor.classify", "epmstore.vendor.explain",
     "epmstore.vendor.fit", "epmstore.vendor.owners",

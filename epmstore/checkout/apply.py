@@ -14,10 +14,9 @@ from typing import TypeGuard
 import msgspec
 
 from epmstore import fsio
-from epmstore.catalog.diff import tally
-from epmstore.catalog.model import HoldRecord, VersionPart, VersionRecord
-from epmstore.catalog.rootfacts import facts_of
+from epmstore.catalog.model import HoldRecord, VersionRecord
 from epmstore.checkout.anew import Caller, intruders, with_copies
+from epmstore.checkout.draft import Outcome, done_version, found_version
 from epmstore.checkout.found import (
     Checked,
     as_tree,
@@ -49,8 +48,7 @@ from epmstore.clock import to_rfc3339
 from epmstore.errors import DamagedError, RootError
 from epmstore.index.links import live_links
 from epmstore.progress import Progress
-from epmstore.record.changes import is_metadata_only, paths_of
-from epmstore.record.commit import Head, commit_fact, commit_version, read_version
+from epmstore.record.commit import commit_fact, commit_version, read_version
 from epmstore.record.deposit import Deposit
 from epmstore.record.ingest import Ingested, ingest
 from epmstore.record.observe import Candidate
@@ -59,13 +57,13 @@ from epmstore.record.reserve import storing, with_reserve
 from epmstore.record.root import Root
 from epmstore.record.rows import UNKNOWN, rows_after
 from epmstore.record.staging import Proof
-from epmstore.relpath import ROOT, STAGE_PREFIX, RelPath, parents, sort_paths
+from epmstore.relpath import STAGE_PREFIX, RelPath, parents, sort_paths
 from epmstore.scan.compare import RACY, Stat
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.fsclock import TICK_NS, probe_clock
 from epmstore.scan.mark import marked_by, write_mark
 from epmstore.scan.walk import Listing
-from epmstore.tree import Entry, PathClass, shifted_sum
+from epmstore.tree import Entry, PathClass
 
 RESCUE, RESCUE_BELOW, FOUND = OF_OTHERS = ("rescue", "rescue-below", "found")
 """What the versions of what others did are called, behind the transaction id; in their order."""
@@ -358,7 +356,7 @@ class Applier:
         version = commit_version(
             self._store,
             app,
-            lambda head: _draft(header, head, outcome, self._now()),
+            lambda head: done_version(header, head, outcome, self._now()),
             txid=header.txid,
         )
         return version, strange.keys()
@@ -382,7 +380,7 @@ class Applier:
         commit_version(
             self._store,
             app,
-            lambda head: _draft(header, head, pairs, self._now(), found_as=txid),
+            lambda head: found_version(header, head, pairs, self._now(), txid=txid),
             txid=txid,
         )
         paths = sort_paths({*base, *found})
@@ -497,9 +495,6 @@ class Applier:
         return to_rfc3339(self._store.clock.now())
 
 
-Outcome = dict[RelPath, tuple[Entry | None, Entry | None]]
-
-
 def _is_in_doubt(step: Step) -> bool:
     """Whether a file may have another content than its row says, and keeps it."""
     return step.seen is not None and step.seen.ctime_ns == RACY
@@ -548,50 +543,3 @@ def _made(steps: Iterable[Step], checked: Checked) -> set[RelPath]:
 
 def _is_directory(entry: Entry | None) -> TypeGuard[Entry]:
     return entry is not None and entry.kind == "directory"
-
-
-def _draft(
-    header: Header, head: Head, outcome: Outcome, now: str, *, found_as: str | None = None
-) -> VersionPart:
-    """A version of what was done, or of what was found meanwhile, with a transaction id of its own.
-    Paths that are as they were are not in it.
-    """
-    assert head.version is not None, "a checkout follows a version"
-    root = outcome.get(ROOT)
-    pairs = [(old, new) for path, (old, new) in outcome.items() if path != ROOT and old != new]
-    is_found = found_as is not None
-    gone = [old for old, _ in pairs if old is not None]
-    come = [new for _, new in pairs if new is not None]
-    meta = [new for old, new in pairs if old and new and is_metadata_only(old, new)]
-    quiet = {entry.path for entry in meta}
-    found = tally(pairs, root=root is not None)
-    record = VersionRecord(
-        version=head.version.version + 1,
-        app=header.app,
-        key=header.key,
-        txid=found_as or header.txid,
-        kind="drift" if is_found else "change",
-        reason="safety" if is_found else header.reason,
-        operation=None if is_found or header.action == header.reason else header.action,
-        tree=f"{shifted_sum(int(head.version.tree, 16), gone=gone, come=come):064x}",
-        counts=found.counts,
-        folders=found.folders,
-        times=found.times,
-        time=now,
-        label=None if is_found else header.label,
-        actor=header.actor,
-        scope=None if is_found else header.scope,
-        safety=None if is_found else header.safety,
-        from_=head.version.version,
-        ignored=header.rules,
-        rules=header.patterns,
-        unobserved=header.unobserved,
-        sight=header.sight,
-        root=head.version.root if root is None or root[1] is None else facts_of(root[1]),
-    )
-    return VersionPart(
-        record if is_found else header.goal.said_in(record),
-        [entry for entry in come if entry.path not in quiet],
-        [msgspec.structs.replace(entry, content=None) for entry in meta],
-        paths_of(old for old, new in pairs if old is not None and new is None),
-    )

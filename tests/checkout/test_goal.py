@@ -13,7 +13,7 @@ from epmstore import codec, seal
 from epmstore.catalog.format import decode_line, encode_line
 from epmstore.catalog.hooks import Hooks
 from epmstore.catalog.model import START, Position, VersionPart, VersionRecord
-from epmstore.checkout.apply import Outcome, _draft
+from epmstore.checkout.draft import Outcome, done_version
 from epmstore.checkout.goal import (
     EditsGoal,
     Goal,
@@ -112,7 +112,7 @@ def owed_of(goal: Goal, place: Path) -> str:
 def line_of(goal: Goal) -> str:
     outcome: Outcome = {ENTRY.path: (None, replace(ENTRY, same_as=None))}
     head, now = Head(START, NEWEST), "2026-10-03T14:02:04.000Z"
-    part = _draft(header(goal), head, outcome, now)
+    part = done_version(header(goal), head, outcome, now)
     return encode_line(part, Position(0, "0" * 64, 5)).decode()
 
 

@@ -1,0 +1,75 @@
+"""The versions that a checkout records: of what it did, and of what somebody else did meanwhile.
+Pure.
+"""
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from msgspec.structs import replace
+
+from epmstore.catalog.diff import tally
+from epmstore.catalog.model import VersionPart, VersionRecord
+from epmstore.catalog.rootfacts import facts_of
+from epmstore.checkout.journal import Header
+from epmstore.record.changes import is_metadata_only, paths_of
+from epmstore.record.commit import Head
+from epmstore.relpath import ROOT, RelPath
+from epmstore.tree import Entry, shifted_sum
+
+Outcome: TypeAlias = Mapping[RelPath, tuple[Entry | None, Entry | None]]
+"""Path to (entry before, entry now). Those that are as they were are no part of a version."""
+
+
+def done_version(header: Header, head: Head, outcome: Outcome, now: str) -> VersionPart:
+    """Of what was done."""
+    part = found_version(header, head, outcome, now, txid=header.txid)
+    record = replace(
+        part.header,
+        kind="change",
+        reason=header.reason,
+        operation=None if header.action == header.reason else header.action,
+        label=header.label,
+        scope=header.scope,
+        safety=header.safety,
+    )
+    return replace(part, header=header.goal.said_in(record))
+
+
+def found_version(
+    header: Header, head: Head, outcome: Outcome, now: str, *, txid: str
+) -> VersionPart:
+    """Of what was found meanwhile, with a transaction id of its own."""
+    assert head.version is not None, "a checkout follows a version"
+    root = outcome.get(ROOT)
+    pairs = [(old, new) for path, (old, new) in outcome.items() if path != ROOT and old != new]
+    gone = [old for old, _ in pairs if old is not None]
+    come = [new for _, new in pairs if new is not None]
+    meta = [new for old, new in pairs if old and new and is_metadata_only(old, new)]
+    quiet = {entry.path for entry in meta}
+    found = tally(pairs, root=root is not None)
+    record = VersionRecord(
+        version=head.version.version + 1,
+        app=header.app,
+        key=header.key,
+        txid=txid,
+        kind="drift",
+        reason="safety",
+        tree=f"{shifted_sum(int(head.version.tree, 16), gone=gone, come=come):064x}",
+        counts=found.counts,
+        folders=found.folders,
+        times=found.times,
+        time=now,
+        actor=header.actor,
+        from_=head.version.version,
+        ignored=header.rules,
+        rules=header.patterns,
+        unobserved=header.unobserved,
+        sight=header.sight,
+        root=head.version.root if root is None or root[1] is None else facts_of(root[1]),
+    )
+    return VersionPart(
+        record,
+        [entry for entry in come if entry.path not in quiet],
+        [replace(entry, content=None) for entry in meta],
+        paths_of(old for old, new in pairs if old is not None and new is None),
+    )
