@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from epmstore import codec
-from epmstore.catalog.model import Requirement
+from epmstore.catalog.format import moved_line, position_behind
+from epmstore.catalog.model import START, Requirement
 from epmstore.clock import FixedClock
 from epmstore.digest import identify
 from epmstore.errors import (
@@ -22,6 +23,7 @@ from epmstore.errors import (
     UntrustedError,
     UsageError,
 )
+from epmstore.index.database import VENDOR
 from epmstore.record import replay
 from epmstore.vendor import interchange
 from epmstore.vendor.releases import Releases
@@ -112,6 +114,27 @@ def test_a_stores_own_file_is_read(vendor: Vendor, host: Host) -> None:
     with host.open() as ws:
         ws.catalogs.import_(vendor.path / "catalogs" / f"{CRM}.refcat.zst")
     assert host.latest() == 0
+
+
+def test_what_a_later_release_says_of_releases_is_kept(
+    vendor: Vendor, host: Host, tmp_path: Path
+) -> None:
+    about, release = export(vendor, tmp_path / "crm.refcat").read_bytes().splitlines(keepends=True)
+    release = release.replace(b'"type":', b'"package":{"summary":"customers"},"type":')
+    note = b'{"seq":2,"prev":"","type":"note","format":1,"time":"2026-11-30T12:00:00.000Z"}\n'
+    lines, at = [], START
+    for line in (about, release, note):
+        lines.append(moved_line(line, at))
+        at = position_behind(at, lines[-1], 0)
+    (tmp_path / "later").write_bytes(b"".join(lines))
+    with host.open() as ws:
+        ws.catalogs.import_(tmp_path / "later")
+    for _ in range(2):
+        with host.open() as ws:
+            assert b"".join(ws.catalogs.export("crm")) == b"".join(lines)
+            kept = [one.form for one in ws._store.entries.records(f"{CRM}{VENDOR}")]
+            assert b'"package":{"summary":"customers"}' in kept[1] and kept[2] == lines[2]
+            ws.care.rebuild()
 
 
 def test_nothing_ever_goes_back(vendor: Vendor, host: Host, tmp_path: Path) -> None:
