@@ -6,6 +6,10 @@ interrupted is no store yet. The index is left to be built from that. Neither jo
 quarantine are copied: a checkout that is under way belongs to the roots of the original.
 
 The order keeps an older copy usable at any moment: packs, then catalogs, then what went goes.
+
+A file that is damaged hinders no other one. Where the copy has none of it, it comes as it is,
+because each of its records vouches for itself; what the copy has of it is worth more and stays, and
+so does everything that the original has no more: the copy may be what mends it.
 """
 
 import contextlib
@@ -47,11 +51,14 @@ PIECE = 1 << 20
 
 
 class CopyResult(msgspec.Struct, frozen=True):
-    """Files of packs and catalogs that were copied, their bytes, and files that went."""
+    """Files of packs and catalogs that were copied, their bytes, and files that went; and what of
+    the original is damaged, one line each.
+    """
 
     files: int
     size: int
     removed: int
+    damage: tuple[str, ...] = ()
 
 
 class _Extent(msgspec.Struct, frozen=True):
@@ -74,7 +81,7 @@ def copy_store(
 
     Raises ConflictError (something else is there), ForeignError where others could put something
     in its place, unless it is `safe`, UsageError (it lies in the store), DamagedError
-    (the store is damaged: nothing bad is copied), BusyError, OSError.
+    (a file is lost: the copy may have it), BusyError, OSError. Other damage is in the result.
     """
     _check_target(store, target)
     check_new_store(target, safe)
@@ -89,12 +96,13 @@ def copy_store(
         copier = _Copier(store, target, progress)
         copier.copy(extent)
         remove_file(target / MARK)
-    return CopyResult(copier.files, copier.size, copier.removed)
+    return CopyResult(copier.files, copier.size, copier.removed, tuple(copier.damage))
 
 
 def copy_files(store: Store, target: Path, *, progress: Progress = SILENT) -> None:
     """Make an empty, prepared folder what the files of a store say that it is; the store itself is
-    only read, and nobody may write to it meanwhile. Raises DamagedError, OSError.
+    only read, and nobody may write to it meanwhile. What is damaged comes as it is. Raises
+    DamagedError, OSError.
     """
     packs = {}
     for file in pack_files(store):
@@ -105,11 +113,17 @@ def copy_files(store: Store, target: Path, *, progress: Progress = SILENT) -> No
                 packs[file] = read_groups(fd).end
             finally:
                 os.close(fd)
-    catalogs = {
-        catalog_file(app): store.catalog(app).tail(many=True).valid.length
-        for app in store.all_catalogs()
-    }
+    catalogs = {catalog_file(app): _readable(store, app) for app in store.all_catalogs()}
     _Copier(store, target, progress).copy(_small(store, packs, catalogs))
+
+
+def _readable(store: Store, app: str) -> int:
+    """Bytes of a catalog without a torn tail; all of one that is damaged."""
+    catalog = store.catalog(app)
+    try:
+        return catalog.tail(many=True).valid.length
+    except DamagedError:
+        return os.stat(catalog.path).st_size
 
 
 def _extent(store: Store) -> _Extent:
@@ -123,6 +137,9 @@ def _extent(store: Store) -> _Extent:
     for app in all_catalogs(store):
         catalogs[catalog_file(app)] = committed(store, app).length
     _check_there(store, [*known], [*catalogs])
+    for app in all_catalogs(store):
+        if store.notes.fault(app) is not None:  # the index may know nothing of where it ends
+            catalogs[catalog_file(app)] = os.stat(store.catalog(app).path).st_size
     return _small(store, packs, catalogs)
 
 
@@ -162,16 +179,19 @@ class _Copier:
         self._target = target
         self._progress = progress
         self.files = self.size = self.removed = 0
+        self.damage: list[str] = []
 
     def copy(self, extent: _Extent) -> None:
         target = self._target
         new = {f: size for f, size in extent.packs.items() if self._is_new(f"packs/{f}", size)}
         self._progress.begin("copying", files=len(new), size=sum(new.values()))
         for file in self._in_order([*new]):
-            self._copy_file(self._store.packs / file, target / "packs" / file, new[file])
+            self._take(f"packs/{file}", new[file])
         for name, size in extent.catalogs.items():
             if self._is_new(f"catalogs/{name}", size):
-                self._copy_file(self._store.catalogs / name, target / "catalogs" / name, size)
+                self._take(f"catalogs/{name}", size)
+            else:
+                self._check(f"catalogs/{name}", size)
         if extent.appcat is not None:
             replace_file(target / "catalogs" / APPCAT, extent.appcat)
         for name, data in extent.trust.items():
@@ -181,7 +201,8 @@ class _Copier:
             make_directories((target / name).parent)
             replace_file(target / name, data)
         self._drop_index()
-        self._drop_others(extent)
+        if not self.damage:
+            self._drop_others(extent)
         replace_file(target / identity.FILE, extent.format)
         self._progress.end()
 
@@ -191,7 +212,10 @@ class _Copier:
         """
         if not (self._target / identity.FILE).exists():
             return files  # nobody takes it for a store before it has that
-        leans = self._leanings(files)
+        try:
+            leans = self._leanings(files)
+        except DamagedError:
+            return files
         order: list[str] = []
         left = files
         while left:
@@ -229,14 +253,35 @@ class _Copier:
                     return True
         return False
 
-    def _copy_file(self, source: Path, target: Path, size: int) -> None:
+    def _take(self, file: str, size: int) -> None:
+        """A new file, or a new state of one."""
+        source, target = self._store.path / file, self._target / file
+        try:
+            self._copy_file(target, _checked(source, size))
+        except DamagedError as error:
+            self.damage.append(error.message)
+            if not target.exists():
+                with contextlib.suppress(DamagedError):  # it is no file
+                    self._copy_file(target, _as_it_is(source, size))
+
+    def _check(self, file: str, size: int) -> None:
+        """What the copy has already may have come as it is."""
+        try:
+            for _ in _checked(self._store.path / file, size):
+                pass
+        except DamagedError as error:
+            self.damage.append(error.message)
+
+    def _copy_file(self, target: Path, pieces: Iterator[bytes]) -> None:
         make_directories(target.parent)
         with directory(target.parent) as parent:
             name = temporary_name()
             fd = fsio.create(name, parent)
             try:
-                for piece in _checked(source, size):
+                size = 0
+                for piece in pieces:
                     fsio.write(fd, piece)
+                    size += len(piece)
                 fsio.sync_file(fd)
                 fsio.rename(name, parent, target.name, parent)
             except BaseException:
@@ -289,6 +334,14 @@ def _checked(source: Path, size: int) -> Iterator[bytes]:
             )
     finally:
         os.close(fd)
+
+
+def _as_it_is(source: Path, size: int) -> Iterator[bytes]:
+    """The first `size` bytes of a file, or what there is of them."""
+    with os.fdopen(open_pack(source), "rb") as file:
+        while piece := file.read(min(PIECE, size)):
+            size -= len(piece)
+            yield piece
 
 
 def _check_target(store: Store, target: Path) -> None:

@@ -15,7 +15,7 @@ from epmstore.cli.moments import local, selector
 from epmstore.cli.output import counted, name, number, size
 from epmstore.cli.session import Session
 from epmstore.clock import to_rfc3339
-from epmstore.errors import IncompleteError, UsageError
+from epmstore.errors import DamagedError, IncompleteError, UsageError
 from epmstore.record.soundness import REMEDY
 from epmstore.workspace import Workspace
 from epmstore.workspace.settings import SafeStores
@@ -342,16 +342,17 @@ def stats(session: Session) -> None:
     examples=[("epmstore store copy /mnt/usb/epmstore", "again, and only what is new is copied")],
 )
 @click.argument("directory", metavar="DIR", type=PATH)
-def copy(session: Session, directory: str) -> None:
+def copy(session: Session, directory: str) -> int:
     """Copy the store to another directory.
 
     The copy is consistent, whatever happens to the store meanwhile; an older copy in DIR is brought
-    up to date.
+    up to date. What is damaged is named (exit 6) and hinders nothing else: it comes as it is where
+    DIR has none of it, and nothing that DIR has is replaced by it or removed.
     """
     path = Path(os.path.abspath(directory))
     if session.dry_run:
         session.out.note(f"would copy {session.workspace.path} to {name(str(path))}")
-        return
+        return 0
     found = session.workspace.care.copy(path)
     shape = {
         "type": "copy",
@@ -360,9 +361,17 @@ def copy(session: Session, directory: str) -> None:
         "files": found.files,
         "bytes": found.size,
         "removed": found.removed,
+        "damage": list(found.damage),
     }
     text = f"{counted(found.files, 'file')} copied to {name(str(path))}, {size(found.size)}"
     session.out.outcome(shape, text + (f", {found.removed:,} removed" if found.removed else ""))
+    for why in found.damage:
+        session.out.warn(why)
+    if found.damage:
+        session.out.note(
+            "epmstore fsck --read-data --repair mends what can be mended; copy again then"
+        )
+    return DamagedError.exit_code if found.damage else 0
 
 
 @command(

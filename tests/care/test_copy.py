@@ -8,7 +8,9 @@ import pytest
 
 from epmstore import fsio
 from epmstore.errors import ConflictError, DamagedError, NoStoreError, UsageError
+from epmstore.index.notes import Stamp
 from epmstore.record import identity
+from epmstore.relpath import RelPath
 from epmstore.workspace import Workspace
 from tests.care.stores import DAY, Host, flip, pack_files
 
@@ -30,6 +32,11 @@ def check(host: Host, copy: Path) -> None:
         assert [v.version for v in ws.app("crm").versions()] == sorted(host.kept)
         report = ws.care.fsck(1.0)
         assert report.findings == () and report.notes == ()
+
+
+def states(folder: Path) -> dict[Path, Stamp | None]:
+    """Of all that is in it, but for when it was looked at."""
+    return {path: Stamp.of(path) for path in folder.rglob("*")}
 
 
 def test_a_copy_is_a_store(host: Host, tmp_path: Path) -> None:
@@ -153,18 +160,91 @@ def test_a_copy_that_a_later_release_made_is_left_alone(
         file.write_text(json.dumps({**document, "sum": identity._sum(document)}))
         host.edit("bin/f1")
         host.snapshot()
-        before = {path: path.stat() for path in (tmp_path / "copy").rglob("*")}
+        before = states(tmp_path / "copy")
         with pytest.raises(NoStoreError):
             ws.care.copy(tmp_path / "copy")
-    assert {path: path.stat() for path in (tmp_path / "copy").rglob("*")} == before
+    assert states(tmp_path / "copy") == before
 
 
-def test_nothing_damaged_is_copied(host: Host, tmp_path: Path) -> None:
-    flip(pack_files(host.path)[0], 300)
-    with host.open() as ws, pytest.raises(DamagedError):
-        ws.care.copy(tmp_path / "copy")
-    with pytest.raises(NoStoreError):
-        Workspace.open(tmp_path / "copy")
+def second(host: Host, place: Path) -> Path:
+    """Another application in the same store, with a version; its root."""
+    root = place / "second"
+    root.mkdir()
+    (root / "file").write_bytes(b"second")
+    with host.open() as ws:
+        ws.apps.add("second", root)
+        ws.app("second").snapshot()
+    return root
+
+
+def catalog_of(host: Host) -> Path:
+    with host.open() as ws:
+        return host.path / f"catalogs/{ws.apps.get('crm').uuid}.syscat.zst"
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_damaged_catalog_hinders_nothing_else(host: Host, tmp_path: Path, known: bool) -> None:
+    second(host, tmp_path)
+    catalog, copy = catalog_of(host), tmp_path / "copy"
+    flip(catalog, catalog.stat().st_size // 2)
+    with host.open() as ws:
+        assert not (known and ws.care.fsck().clean)
+        for _ in range(2):
+            assert [catalog.name in text for text in ws.care.copy(copy).damage] == [True]
+    assert (copy / "catalogs" / catalog.name).read_bytes() == catalog.read_bytes()
+    with Workspace.open(copy) as ws:
+        assert [key for key, _ in ws.damaged()] == ["crm"]
+        assert b"".join(ws.app("second").cat("0", RelPath("file"))) == b"second"
+        assert ws.app("crm").versions()
+
+
+def test_a_damaged_pack_hinders_nothing_else(host: Host, tmp_path: Path) -> None:
+    host.write("large", host.random.randbytes(10 << 20))
+    host.snapshot()
+    (bad,) = (path for path in pack_files(host.path) if path.suffix == ".pack")
+    flip(bad, 300)
+    with host.open() as ws:
+        assert [bad.name in text for text in ws.care.copy(tmp_path / "copy").damage] == [True]
+    assert (tmp_path / "copy" / bad.relative_to(host.path)).read_bytes() == bad.read_bytes()
+    with Workspace.open(tmp_path / "copy") as ws:
+        assert len(ws.app("crm").versions()) == len(host.kept)
+        assert b"".join(ws.app("crm").cat("0", RelPath("bin/f1"))) == host.kept[0]["bin/f1"]
+        assert {finding.file for finding in ws.care.fsck(1.0).findings} == {
+            str(bad.relative_to(host.path))
+        }
+
+
+def test_what_is_damaged_replaces_and_removes_nothing(host: Host, tmp_path: Path) -> None:
+    root, catalog, copy = second(host, tmp_path), catalog_of(host), tmp_path / "copy"
+    host.write("large", host.random.randbytes(10 << 20))
+    host.snapshot()
+    with host.open() as ws:
+        ws.care.copy(copy)
+    sound, packs = (copy / "catalogs" / catalog.name).read_bytes(), {*pack_files(copy)}
+    host.snapshot("later")
+    (root / "file").write_bytes(b"newer")
+    with host.open() as ws:
+        ws.app("second").snapshot()
+        flip(catalog, catalog.stat().st_size // 2)
+        found = ws.care.copy(copy)
+    assert (found.removed, len(found.damage)) == (0, 1)
+    assert (copy / "catalogs" / catalog.name).read_bytes() == sound
+    assert {*pack_files(copy)} >= packs
+    with Workspace.open(copy) as ws:
+        assert b"".join(ws.app("second").cat("1", RelPath("file"))) == b"newer"
+        assert ws.care.fsck(1.0).clean
+
+
+def test_a_store_comes_back_from_a_damaged_copy(host: Host, tmp_path: Path) -> None:
+    second(host, tmp_path)
+    catalog, copy = catalog_of(host), tmp_path / "copy"
+    with host.open() as ws:
+        ws.care.copy(copy)
+    flip(copy / "catalogs" / catalog.name, catalog.stat().st_size // 2)
+    Workspace.restore(tmp_path / "back", copy, clock=host.clock)
+    with Workspace.open(tmp_path / "back", clock=host.clock) as ws:
+        assert [key for key, _ in ws.damaged()] == ["crm"]
+        assert b"".join(ws.app("second").cat("0", RelPath("file"))) == b"second"
 
 
 def test_other_folders_are_left_alone(host: Host, tmp_path: Path) -> None:

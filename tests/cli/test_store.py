@@ -150,6 +150,16 @@ def test_a_copy_is_a_store_and_is_brought_up_to_date(
     assert cli("store", "copy", str(cli.store / "packs")).code == 2
 
 
+def test_what_is_damaged_is_named_by_a_copy(cli: "Cli", recorded: Path, tmp_path: Path) -> None:
+    (catalog,) = (cli.store / "catalogs").glob("*.syscat.zst")
+    spoil(catalog)
+    found = cli("store", "copy", str(tmp_path / "copy"))
+    assert found.code == 6 and "copied to" in found.out
+    assert catalog.name in found.err and "fsck" in found.err
+    found = cli("store", "copy", str(tmp_path / "copy"), "--json")
+    assert (found.code, len(found.shapes[0]["damage"])) == (6, 1)
+
+
 def test_doctor_says_what_it_looked_at(cli: "Cli", recorded: Path) -> None:
     found = cli("doctor", "--json")
     assert found.code in (0, 4)

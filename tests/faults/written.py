@@ -80,7 +80,9 @@ class World:
         os.link(self.root / "bin/a", self.root / "bin/b")
 
     def _record(self, ws: Workspace) -> None:
-        hooks = Hooks(stop=("true",), start=("true",), health=("true",), timeout=5.0, health_timeout=1.0)
+        hooks = Hooks(
+            stop=("true",), start=("true",), health=("true",), timeout=5.0, health_timeout=1.0
+        )
         ws.apps.add("crm", self.root, state=["data/"], config=["etc/"], ignore=["*.tmp"])
         ws.apps.set("crm", hooks=hooks)
         (self.place / "crm.refcat").write_bytes(b"".join(ws.catalogs.export("crm")))
