@@ -18,8 +18,8 @@ from benchmarks import refcat
 from benchmarks.results import Figure
 from epmstore.catalog.model import Counts, VersionPart, VersionRecord
 from epmstore.digest import BlobInfo
-from epmstore.record.commit import Head, commit_version
 from epmstore.relpath import RelPath
+from epmstore.store.commit import Head, commit_version
 from epmstore.tree import shifted_sum
 from epmstore.workspace import AppHandle, Workspace
 

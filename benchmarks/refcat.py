@@ -34,9 +34,9 @@ from epmstore.catalog.model import (
     Written,
 )
 from epmstore.digest import BlobInfo, Digest, Sha256
+from epmstore.refcat.releases import Releases
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.tree import Entry, shifted_sum
-from epmstore.vendor.releases import Releases
 from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Source
 

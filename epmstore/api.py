@@ -90,30 +90,30 @@ from epmstore.progress import Progress
 from epmstore.reckon import Doubt, Reading, Reckoning
 from epmstore.record.change import StartedRun
 from epmstore.record.doubt import Share
-from epmstore.record.mending import Rebuilt
 from epmstore.record.recorder import Recorded
 from epmstore.record.result import Action, Result
 from epmstore.record.status import Status
 from epmstore.record.unseen import Unseen
+from epmstore.refcat.baseline import Accepted
+from epmstore.refcat.blame import Blamed
+from epmstore.refcat.checker import Checked
+from epmstore.refcat.classify import Finding
+from epmstore.refcat.explain import Explanation
+from epmstore.refcat.founding import Version as FoundingVersion
+from epmstore.refcat.identify import Identifier, Origin
+from epmstore.refcat.interchange import Incoming
+from epmstore.refcat.owners import Owners
+from epmstore.refcat.releases import Release, Releases
+from epmstore.refcat.requires import Unmet
+from epmstore.refcat.signature import Key
+from epmstore.refcat.trust import Import
+from epmstore.refcat.trust import Standing as TrustStanding
+from epmstore.refcat.verify import Verified
 from epmstore.relpath import RelPath, parse_relpath
 from epmstore.scan.detect import Proposal
 from epmstore.scan.problem import Problem
+from epmstore.store.mending import Rebuilt
 from epmstore.tree import Entry, Kind, PathClass
-from epmstore.vendor.baseline import Accepted
-from epmstore.vendor.blame import Blamed
-from epmstore.vendor.checker import Checked
-from epmstore.vendor.classify import Finding
-from epmstore.vendor.explain import Explanation
-from epmstore.vendor.founding import Version as FoundingVersion
-from epmstore.vendor.identify import Identifier, Origin
-from epmstore.vendor.interchange import Incoming
-from epmstore.vendor.owners import Owners
-from epmstore.vendor.releases import Release, Releases
-from epmstore.vendor.requires import Unmet
-from epmstore.vendor.signature import Key
-from epmstore.vendor.trust import Import
-from epmstore.vendor.trust import Standing as TrustStanding
-from epmstore.vendor.verify import Verified
 from epmstore.workspace.actor import Actor
 from epmstore.workspace.apps import AddedApp, AppliedApp, Apps
 from epmstore.workspace.blobs import Blobs, BlobStat

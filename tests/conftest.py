@@ -32,7 +32,7 @@ def scratch_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         # named, so that a test which forgets its own --store finds no store at all
         patch.setenv("EPMSTORE_STORE", str(home / "no-such-store"))
         patch.delenv("NO_COLOR", raising=False)
-        patch.setattr("epmstore.record.reserve.SIZE", 1 << 16)  # hundreds of stores are made
+        patch.setattr("epmstore.store.reserve.SIZE", 1 << 16)  # hundreds of stores are made
         yield
     os.umask(umask)
     signal.signal(signal.SIGINT, interrupt)

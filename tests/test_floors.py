@@ -19,13 +19,15 @@ FLOORS = {
     "epmstore": 0,
     "epmstore.index": 1, "epmstore.remotes": 1,
     "epmstore.blobs": 2, "epmstore.catalog": 2, "epmstore.scan": 2,
-    "epmstore.record": 3, "epmstore.sync": 3,
-    "epmstore.checkout": 4,
-    "epmstore.care": 5, "epmstore.vendor": 5, "epmstore.package": 5,
-    "epmstore.publish": 6,
-    "epmstore.workspace": 7,
-    "epmstore.cli": 8, "epmstore.testing": 8,
-    "epmstored": 9,
+    "epmstore.store": 3,
+    "epmstore.record": 4,
+    "epmstore.checkout": 5,
+    "epmstore.care": 6, "epmstore.refcat": 6,
+    "epmstore.package": 7, "epmstore.sync": 7,
+    "epmstore.publish": 8,
+    "epmstore.workspace": 9,
+    "epmstore.cli": 10, "epmstore.testing": 10,
+    "epmstored": 11,
 }  # fmt: skip
 LIBRARY_BELOW = FLOORS["epmstore.cli"]  # synchronous, silent, no ambient input
 
@@ -46,8 +48,8 @@ PURE = [
     "epmstore.scan.compare", "epmstore.checkout.plan", "epmstore.checkout.goal",
     "epmstore.checkout.draft", "epmstore.checkout.request",
     "epmstored.debounce",
-    "epmstore.vendor.baseline", "epmstore.vendor.classify", "epmstore.vendor.explain",
-    "epmstore.vendor.fit", "epmstore.vendor.owners",
+    "epmstore.refcat.baseline", "epmstore.refcat.classify", "epmstore.refcat.explain",
+    "epmstore.refcat.fit", "epmstore.refcat.owners",
 ]  # fmt: skip
 EFFECTS = {
     "asyncio", "fcntl", "io", "mmap", "multiprocessing", "pathlib", "select", "selectors", "shutil",
@@ -60,7 +62,7 @@ OWNERS = {
     "zstandard": {"epmstore.codec", STANDALONE},
     "backports.zstd": {"epmstore.codec"},
     "compression.zstd": {"epmstore.codec"},
-    "pysequoia": {"epmstore.vendor.signature"},
+    "pysequoia": {"epmstore.refcat.signature"},
     "click": {"epmstore.cli"},
     "rich": {"epmstore.cli"},
     "logging": {"epmstored"},

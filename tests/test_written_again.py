@@ -13,7 +13,7 @@ from epmstore.checkout.owed import Moment, Owed, OwedFile
 from epmstore.clock import FixedClock
 from epmstore.errors import UnreadableError
 from epmstore.record.change import OpenChange, begin, marker
-from epmstore.vendor.trust import Standing, Trust
+from epmstore.refcat.trust import Standing, Trust
 from epmstore.workspace import Workspace
 from epmstored import pauses
 from epmstored.state import Pause
@@ -26,7 +26,7 @@ AS_IT_IS = {
     "epmstore/catalog/history.py": "bytes that are moved to the quarantine",
     "epmstore/care/copy.py": "bytes that were read, each record checked",
     "epmstore/care/restore.py": "bytes that were read from a copy",
-    "epmstore/record/mend.py": "lines that were decoded",
+    "epmstore/store/mend.py": "lines that were decoded",
     "epmstore/cli/catalog.py": "a catalog that was read line by line, and its signature",
     "epmstore/cli/man.py": "documentation",
     "epmstore/cli/reference.py": "documentation",

@@ -12,10 +12,10 @@ from epmstore.catalog.appcat import App
 from epmstore.catalog.classes import Rules
 from epmstore.catalog.model import Reason
 from epmstore.record.root import Root, open_root
-from epmstore.record.staging import named_stages
 from epmstore.relpath import parents
 from epmstore.scan.mounts import FilesystemInfo, filesystem, mounted_below
 from epmstore.scan.scope import Scope
+from epmstore.store.staging import named_stages
 from epmstored.clock import DaemonClock
 from epmstored.inotify import InotifyWatcher, OpenScope
 from epmstored.kernelqueue import SharedQueue

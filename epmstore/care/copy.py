@@ -40,9 +40,9 @@ from epmstore.catalog.appcat import MAX_SIZE
 from epmstore.errors import ConflictError, DamagedError, UsageError
 from epmstore.owned import check_new_store, check_store
 from epmstore.progress import SILENT, Progress
-from epmstore.record import identity
-from epmstore.record.replay import catch_up, pack_files
-from epmstore.record.store import INDEX, TRUST, Store, catalog_file, prepare
+from epmstore.store import identity
+from epmstore.store.replay import catch_up, pack_files
+from epmstore.store.store import INDEX, TRUST, Store, catalog_file, prepare
 
 CONFIG, DECLARED = "config.toml", "apps.d"
 MARK = "COPYING"

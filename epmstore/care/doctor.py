@@ -21,15 +21,15 @@ from epmstore.errors import DamagedError, EpmError
 from epmstore.measures import format_duration
 from epmstore.reckon import DAY, GRACE, Reckoning
 from epmstore.record import change
-from epmstore.record.reckoned import reckon
 from epmstore.record.recorder import Recorder
-from epmstore.record.replay import is_behind
-from epmstore.record.reserve import SIZE, has_reserve
 from epmstore.record.root import open_root
-from epmstore.record.store import Store
 from epmstore.scan.detect import propose
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.mounts import filesystem
+from epmstore.store.reckoned import reckon
+from epmstore.store.replay import is_behind
+from epmstore.store.reserve import SIZE, has_reserve
+from epmstore.store.store import Store
 
 SAFE_SQLITE = (3, 51, 3)
 """From here on two connections cannot lose what is in the WAL."""

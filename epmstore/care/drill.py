@@ -20,9 +20,9 @@ from epmstore.checkout.target import export, remove_tree
 from epmstore.digest import Purges, identify_stream
 from epmstore.errors import BusyError, DiskFullError
 from epmstore.progress import SILENT, Progress
-from epmstore.record.store import Store
 from epmstore.relpath import RelPath
 from epmstore.scan.walk import walk
+from epmstore.store.store import Store
 from epmstore.tree import Entry
 
 SCRATCH = "scratch"

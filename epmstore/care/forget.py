@@ -20,11 +20,11 @@ from epmstore.clock import from_rfc3339, to_rfc3339
 from epmstore.digest import Sha256
 from epmstore.errors import ConflictError, NotRestorableError, VersionNotFoundError
 from epmstore.progress import SILENT, Progress
-from epmstore.record.commit import commit_fact, commit_judged
-from epmstore.record.reckoned import keep, reckon
-from epmstore.record.replay import catch_up
-from epmstore.record.soundness import check_sound
-from epmstore.record.store import Store
+from epmstore.store.commit import commit_fact, commit_judged
+from epmstore.store.reckoned import keep, reckon
+from epmstore.store.replay import catch_up
+from epmstore.store.soundness import check_sound
+from epmstore.store.store import Store
 
 ONLY_EXEMPT = Policy(
     keep_last=0,

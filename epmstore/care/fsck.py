@@ -36,10 +36,11 @@ from epmstore.digest import BlobInfo, Sha256
 from epmstore.errors import DamagedError, EpmError
 from epmstore.group import Place
 from epmstore.progress import SILENT, Progress
-from epmstore.record import change, identity
-from epmstore.record.replay import pack_files
-from epmstore.record.soundness import remember
-from epmstore.record.store import INDEX, Store, catalog_file, is_refcat
+from epmstore.record import change
+from epmstore.store import identity
+from epmstore.store.replay import pack_files
+from epmstore.store.soundness import remember
+from epmstore.store.store import INDEX, Store, catalog_file, is_refcat
 from epmstore.tree import tree_sum
 
 

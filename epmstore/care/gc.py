@@ -36,10 +36,10 @@ from epmstore.errors import DamagedError
 from epmstore.fsio import is_full as is_disk_full
 from epmstore.progress import SILENT, Progress
 from epmstore.record.changes import in_order
-from epmstore.record.reckoned import keep, reckon
-from epmstore.record.replay import catch_up
-from epmstore.record.reserve import has_reserve, make_reserve, with_reserve
-from epmstore.record.store import Store
+from epmstore.store.reckoned import keep, reckon
+from epmstore.store.replay import catch_up
+from epmstore.store.reserve import has_reserve, make_reserve, with_reserve
+from epmstore.store.store import Store
 
 TRIES = 3
 

@@ -32,10 +32,10 @@ from epmstore.digest import BlobInfo, Sha256
 from epmstore.errors import DamagedError
 from epmstore.group import NO_FRAME, BlobRow, FrameRow
 from epmstore.progress import SILENT, Progress
-from epmstore.record.deposit import Deposit
-from epmstore.record.replay import rebuild
-from epmstore.record.store import INDEX, Store
 from epmstore.seal import SIZE, Kind
+from epmstore.store.deposit import Deposit
+from epmstore.store.replay import rebuild
+from epmstore.store.store import INDEX, Store
 
 PACKS = "packs"
 CATALOGS = "catalogs/"

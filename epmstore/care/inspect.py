@@ -22,8 +22,8 @@ from epmstore.codec import decompress_delta
 from epmstore.digest import BlobInfo, Digest, Sha256, identify, identify_stream
 from epmstore.errors import BlobNotFoundError, DamagedError, TornError
 from epmstore.group import NO_FRAME, BlobRow
-from epmstore.record.store import Store
 from epmstore.seal import Kind
+from epmstore.store.store import Store
 
 _TRAILER = 96
 

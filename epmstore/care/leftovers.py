@@ -25,7 +25,7 @@ from epmstore.checkout.target import remove_tree
 from epmstore.errors import BusyError, EpmError
 from epmstore.fsio import READ
 from epmstore.reckon import DAY, Reckoning
-from epmstore.record.store import Store, app_of
+from epmstore.store.store import Store, app_of
 
 KEEP: Final = 90 * DAY
 FOLDERS: Final = ("", "catalogs", "journals", "trust", "live", "packs/log", "apps.d")

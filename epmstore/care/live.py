@@ -12,11 +12,11 @@ from epmstore.catalog.appcat import App
 from epmstore.digest import BlobInfo, Sha256, identify, identify_stream
 from epmstore.errors import RootError
 from epmstore.record.root import open_root
-from epmstore.record.store import Store
 from epmstore.relpath import RelPath, split
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.problem import UnreadError
 from epmstore.scan.steady import stream_steady
+from epmstore.store.store import Store
 
 
 class LiveFiles:

@@ -23,7 +23,7 @@ from epmstore.catalog.model import Position, UnforgetRecord, VersionPart
 from epmstore.catalog.retention import may_go
 from epmstore.digest import Sha256
 from epmstore.reckon import Reckoning
-from epmstore.record.store import Store
+from epmstore.store.store import Store
 
 
 class Marks(msgspec.Struct, frozen=True):

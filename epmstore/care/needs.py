@@ -22,9 +22,9 @@ from epmstore.catalog.state import CatalogState, reduce
 from epmstore.digest import BlobInfo, Purges, Sha256, read_purges
 from epmstore.errors import DamagedError
 from epmstore.progress import SILENT, Progress
-from epmstore.record.soundness import fault_error, known_fault
-from epmstore.record.store import Store, is_refcat
 from epmstore.relpath import RelPath
+from epmstore.store.soundness import fault_error, known_fault
+from epmstore.store.store import Store, is_refcat
 from epmstore.tree import Entry, shifted_sum
 
 APPCAT = "appcat.json"

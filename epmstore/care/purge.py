@@ -36,10 +36,10 @@ from epmstore.errors import (
 from epmstore.group import NO_FRAME
 from epmstore.index.entries import Span
 from epmstore.progress import SILENT, Progress
-from epmstore.record.commit import commit_fact
-from epmstore.record.replay import catch_up
-from epmstore.record.store import Store, is_refcat
 from epmstore.relpath import RelPath
+from epmstore.store.commit import commit_fact
+from epmstore.store.replay import catch_up
+from epmstore.store.store import Store, is_refcat
 
 REPAIR = "run `epmstore fsck --read-data --repair` first"
 TRIES = 5

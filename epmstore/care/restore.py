@@ -31,10 +31,10 @@ from epmstore.errors import (
     UsageError,
 )
 from epmstore.progress import SILENT, Progress
-from epmstore.record import identity
-from epmstore.record.mending import Rebuilt
-from epmstore.record.replay import rebuild
-from epmstore.record.store import TRUST, Store, prepare
+from epmstore.store import identity
+from epmstore.store.mending import Rebuilt
+from epmstore.store.replay import rebuild
+from epmstore.store.store import TRUST, Store, prepare
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 
 from epmstore.care.needs import apps_or_none, index_state
-from epmstore.record.replay import pack_files
-from epmstore.record.store import INDEX, Store
+from epmstore.store.replay import pack_files
+from epmstore.store.store import INDEX, Store
 
 
 class Stats(msgspec.Struct, frozen=True):

@@ -15,8 +15,8 @@ from epmstore.care.tables import Tables, leans_on, read_table
 from epmstore.digest import Sha256
 from epmstore.fsio import unlink
 from epmstore.group import NO_FRAME
-from epmstore.record.replay import pack_files
-from epmstore.record.store import Store
+from epmstore.store.replay import pack_files
+from epmstore.store.store import Store
 
 
 @contextlib.contextmanager

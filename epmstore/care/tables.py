@@ -15,8 +15,8 @@ from epmstore.blobs.records import load_group, open_pack
 from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.errors import DamagedError
 from epmstore.group import NO_FRAME, BlobRow, FrameRow, Group, Place
-from epmstore.record.replay import pack_files
-from epmstore.record.store import Store
+from epmstore.store.replay import pack_files
+from epmstore.store.store import Store
 
 
 class Located(msgspec.Struct, frozen=True):

@@ -85,3 +85,8 @@ def reverse(delta: Delta) -> dict[RelPath, Change]:
 def count(changes: Iterable[Change]) -> Counts:
     found = [each.change for each in changes]
     return Counts(found.count("added"), found.count("modified"), found.count("removed"))
+
+
+def is_metadata_only(old: Entry, new: Entry) -> bool:
+    """Whether a file has the content that it had: all that is left to record is metadata."""
+    return old.kind == new.kind == "file" and old.content == new.content

@@ -2,7 +2,7 @@
 
     selector  BASE | BASE~N         N versions before (`~` alone: one); not with `now`
     BASE      digits | latest | now | @TIME | release:RELEASE | TAG
-    RELEASE   number | label | number:N | label:TEXT | latest    (vendor/naming.py)
+    RELEASE   number | label | number:N | label:TEXT | latest    (refcat/naming.py)
     TIME      date, or date T hours:minutes with seconds and offset if wanted; UTC without one
 
 `@TIME` is the version that was the latest at that moment; a date alone is its first moment. What is

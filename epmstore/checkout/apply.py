@@ -48,21 +48,21 @@ from epmstore.clock import to_rfc3339
 from epmstore.errors import DamagedError, RootError
 from epmstore.index.links import live_links
 from epmstore.progress import Progress
-from epmstore.record.commit import commit_fact, commit_version, read_version
-from epmstore.record.deposit import Deposit
 from epmstore.record.ingest import Ingested, ingest
 from epmstore.record.observe import Candidate
 from epmstore.record.recorder import Recorder
-from epmstore.record.reserve import storing, with_reserve
 from epmstore.record.root import Root
 from epmstore.record.rows import UNKNOWN, rows_after
-from epmstore.record.staging import Proof
 from epmstore.relpath import STAGE_PREFIX, RelPath, parents, sort_paths
 from epmstore.scan.compare import RACY, Stat
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.fsclock import TICK_NS, probe_clock
 from epmstore.scan.mark import marked_by, write_mark
 from epmstore.scan.walk import Listing
+from epmstore.store.commit import commit_fact, commit_version, read_version
+from epmstore.store.deposit import Deposit
+from epmstore.store.reserve import storing, with_reserve
+from epmstore.store.staging import Proof
 from epmstore.tree import Entry, PathClass
 
 RESCUE, RESCUE_BELOW, FOUND = OF_OTHERS = ("rescue", "rescue-below", "found")

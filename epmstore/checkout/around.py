@@ -30,8 +30,8 @@ from epmstore.errors import ConflictError, EpmError, HookError
 from epmstore.index.entries import Record
 from epmstore.places import DAEMON_LOCK
 from epmstore.progress import SILENT, Progress
-from epmstore.record.commit import commit_fact
-from epmstore.record.store import Store
+from epmstore.store.commit import commit_fact
+from epmstore.store.store import Store
 
 NO_HOOKS_HINT: Final = "`epmstore app set` changes hooks; --no-hooks goes without them"
 

@@ -19,11 +19,11 @@ from epmstore.checkout.plan import Difference, Safety, Seen
 from epmstore.digest import BlobInfo
 from epmstore.index.entries import Entries, Span
 from epmstore.record.changes import Changes
-from epmstore.record.store import Store
 from epmstore.relpath import ROOT, RelPath, join, sort_paths, split, to_bytes
 from epmstore.scan.compare import RACY, Row, unpack_stats
 from epmstore.scan.databases import COMPANIONS
 from epmstore.scan.folders import FolderCache
+from epmstore.store.store import Store
 from epmstore.tree import Entry, shifted_sum
 
 Pair: TypeAlias = tuple[Entry | None, Entry | None]

@@ -7,13 +7,13 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from epmstore.catalog.diff import tally
+from epmstore.catalog.diff import is_metadata_only, tally
 from epmstore.catalog.model import VersionPart, VersionRecord
 from epmstore.catalog.rootfacts import facts_of
 from epmstore.checkout.journal import Header
-from epmstore.record.changes import is_metadata_only, paths_of
-from epmstore.record.commit import Head
+from epmstore.record.changes import paths_of
 from epmstore.relpath import ROOT, RelPath
+from epmstore.store.commit import Head
 from epmstore.tree import Entry, shifted_sum
 
 Outcome: TypeAlias = Mapping[RelPath, tuple[Entry | None, Entry | None]]

@@ -26,12 +26,12 @@ from epmstore.digest import BlobInfo
 from epmstore.errors import BusyError
 from epmstore.locks import POLL_SECONDS, WAIT_SECONDS
 from epmstore.progress import Progress
-from epmstore.record.source import Source
-from epmstore.record.store import Store
 from epmstore.relpath import RelPath, split
 from epmstore.scan.apply import NewFiles
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.holes import write_sparse
+from epmstore.store.source import Source
+from epmstore.store.store import Store
 from epmstore.tree import Entry
 
 WORKERS = 4

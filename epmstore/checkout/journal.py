@@ -36,7 +36,6 @@ from epmstore.checkout.plan import Op, Seen, Step
 from epmstore.checkout.stage import Refused
 from epmstore.entryform import entry_from_form, entry_to_form
 from epmstore.errors import DamagedError, EpmError, UnreadableError
-from epmstore.record.staging import NO_SENSE, Proof, proof_from_form, proof_to_form
 from epmstore.relpath import (
     ROOT,
     RelPath,
@@ -48,6 +47,7 @@ from epmstore.relpath import (
     to_json,
 )
 from epmstore.scan.mark import stage_name
+from epmstore.store.staging import NO_SENSE, Proof, proof_from_form, proof_to_form
 
 State: TypeAlias = Literal["PLANNED", "STAGED", "SWITCHED", "COMMITTED"]
 BATCH = 4096

@@ -28,8 +28,8 @@ from epmstore.catalog.model import RecordedActor
 from epmstore.checkout.goal import FORMATS, Goal, goal_from_form
 from epmstore.clock import Clock, SystemClock
 from epmstore.errors import DamagedError, InvalidNameError
-from epmstore.record.store import Store
 from epmstore.scan.fsclock import boot_id
+from epmstore.store.store import Store
 
 LIMIT: Final = 1 << 24
 _SENSELESS: Final = (

@@ -16,9 +16,9 @@ from epmstore.checkout.journal import step_from_form, step_to_form
 from epmstore.checkout.plan import ConfigPolicy, Named, Options, Plan
 from epmstore.checkout.request import CheckoutAction, Prepared, Request
 from epmstore.errors import DamagedError, UsageError
-from epmstore.record.staging import NO_SENSE
 from epmstore.relpath import from_json, from_json_or_root, to_json
 from epmstore.scan.problem import Problem
+from epmstore.store.staging import NO_SENSE
 
 
 def plan_to_form(prepared: Prepared) -> dict[str, Any]:

@@ -36,18 +36,18 @@ from epmstore.clock import to_rfc3339
 from epmstore.digest import BlobInfo
 from epmstore.errors import ChangedError, VersionNotFoundError
 from epmstore.progress import Progress
-from epmstore.record.commit import read_version
 from epmstore.record.keeping import names_below
 from epmstore.record.observe import valid_rows
 from epmstore.record.recorder import SAFETY, Look, Recorded, Recorder, unobserved
 from epmstore.record.root import Root
-from epmstore.record.soundness import check_sound
 from epmstore.record.unseen import unseen
 from epmstore.relpath import RelPath, parents, sort_paths, to_bytes
 from epmstore.scan.databases import PG_MARK, Database, databases, may_hold_databases
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.privilege import Privilege
 from epmstore.scan.walk import Listing
+from epmstore.store.commit import read_version
+from epmstore.store.soundness import check_sound
 
 LOOKS = 3
 """What a plan is about may hold more that it is about, as a data directory does; then no more."""

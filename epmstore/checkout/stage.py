@@ -25,14 +25,14 @@ from epmstore.checkout.plan import Step
 from epmstore.digest import identify_stream
 from epmstore.errors import ChangedError
 from epmstore.progress import Progress
-from epmstore.record.staging import Proof
-from epmstore.record.store import Store
 from epmstore.relpath import RelPath, split
 from epmstore.scan.apply import apply_link_metadata
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.mark import MARK
 from epmstore.scan.problem import UnreadError
 from epmstore.scan.steady import SteadyStream
+from epmstore.store.staging import Proof
+from epmstore.store.store import Store
 from epmstore.tree import Entry
 
 SYNCFS_FROM = 64

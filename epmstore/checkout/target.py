@@ -29,11 +29,11 @@ from epmstore.errors import (
     UsageError,
 )
 from epmstore.progress import Progress
-from epmstore.record.store import Store
 from epmstore.relpath import STAGE_PREFIX, RelPath, parents, split
 from epmstore.scan.apply import apply_link_metadata, apply_metadata
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.privilege import Privilege
+from epmstore.store.store import Store
 from epmstore.tree import Entry
 
 PRIVATE = 0o700

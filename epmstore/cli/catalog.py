@@ -14,9 +14,9 @@ from epmstore.cli.findings import named, withdrawn
 from epmstore.cli.output import counted, name, size
 from epmstore.cli.session import Session
 from epmstore.errors import ConflictError, NotFoundError, UsageError
-from epmstore.vendor.interchange import SUFFIX, Incoming
-from epmstore.vendor.releases import NO_REASON
-from epmstore.vendor.signature import LIMIT, Key
+from epmstore.refcat.interchange import SUFFIX, Incoming
+from epmstore.refcat.releases import NO_REASON
+from epmstore.refcat.signature import LIMIT, Key
 from epmstore.workspace.catalogs import Imported
 
 PUBLIC = 0o644

@@ -12,10 +12,10 @@ from epmstore.cli.output import counted, encode, name
 from epmstore.cli.session import Session
 from epmstore.cli.summary import titled
 from epmstore.errors import DamagedError, NotFoundError, UsageError
+from epmstore.refcat.converting import unresolved
+from epmstore.refcat.founding import Founding, Version, read_founding
+from epmstore.refcat.rehearsal import rehearse
 from epmstore.relpath import to_json
-from epmstore.vendor.converting import unresolved
-from epmstore.vendor.founding import Founding, Version, read_founding
-from epmstore.vendor.rehearsal import rehearse
 
 LIMIT = 64 << 20
 

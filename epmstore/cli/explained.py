@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from epmstore.cli.output import counted, name, number
-from epmstore.vendor.explain import Explanation
+from epmstore.refcat.explain import Explanation
 
 if TYPE_CHECKING:
     from epmstore.workspace import AppHandle

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from epmstore.cli.facts import unexpected
 from epmstore.cli.output import counted, name, number
 from epmstore.cli.session import Session
-from epmstore.vendor.classify import OF_RELEASES, WHATS, Finding
-from epmstore.vendor.releases import Release
-from epmstore.vendor.verify import Verified, in_order
+from epmstore.refcat.classify import OF_RELEASES, WHATS, Finding
+from epmstore.refcat.releases import Release
+from epmstore.refcat.verify import Verified, in_order
 
 if TYPE_CHECKING:
     from epmstore.workspace import AppHandle

@@ -29,9 +29,9 @@ from epmstore.entryform import entry_to_form
 from epmstore.errors import PathNotFoundError, UsageError
 from epmstore.index.entries import Span
 from epmstore.record.change import StartedRun
+from epmstore.refcat.explain import Explanation
 from epmstore.relpath import ROOT
 from epmstore.tree import Entry
-from epmstore.vendor.explain import Explanation
 
 if TYPE_CHECKING:
     from epmstore.workspace import AppHandle

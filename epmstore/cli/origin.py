@@ -17,11 +17,11 @@ from epmstore.cli.paths import relative
 from epmstore.cli.session import Session, working_directory
 from epmstore.digest import BlobInfo, identify_stream, parse_digest
 from epmstore.errors import NotFoundError, PathNotFoundError, UsageError
+from epmstore.refcat.blame import Blamed
+from epmstore.refcat.identify import Identifier, Origin
+from epmstore.refcat.naming import title
+from epmstore.refcat.releases import Release
 from epmstore.relpath import ROOT, RelPath, text_to_json
-from epmstore.vendor.blame import Blamed
-from epmstore.vendor.identify import Identifier, Origin
-from epmstore.vendor.naming import title
-from epmstore.vendor.releases import Release
 from epmstore.workspace import shapes, vendorshapes
 from epmstore.workspace.standing import Deviation, Standing
 

@@ -28,9 +28,9 @@ from epmstore.errors import (
     UsageError,
     VersionNotFoundError,
 )
+from epmstore.refcat.releases import Release, Releases
+from epmstore.refcat.requires import describe
 from epmstore.relpath import RelPath, parse_relpath
-from epmstore.vendor.releases import Release, Releases
-from epmstore.vendor.requires import describe
 from epmstore.workspace.vendors import Published, Source
 
 _SHA1 = re.compile(r"[0-9a-fA-F]{40}")

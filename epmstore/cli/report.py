@@ -16,10 +16,10 @@ from epmstore.cli.output import Output, counted, encode, name, number, size
 from epmstore.cli.reportpage import page
 from epmstore.cli.session import Session
 from epmstore.errors import UsageError
-from epmstore.vendor.classify import OF_RELEASES
-from epmstore.vendor.naming import title
-from epmstore.vendor.rehearsal import rehearse
-from epmstore.vendor.report import PRIVATE, read_written
+from epmstore.refcat.classify import OF_RELEASES
+from epmstore.refcat.naming import title
+from epmstore.refcat.rehearsal import rehearse
+from epmstore.refcat.report import PRIVATE, read_written
 
 LIMIT = 4 << 30
 FORMATS = {".json": "json", ".html": "html", ".htm": "html", ".txt": "text"}

@@ -11,8 +11,8 @@ from typing import Any
 from epmstore.cli.findings import MEANING, withdrawn
 from epmstore.cli.moments import local
 from epmstore.cli.output import counted, name, number
-from epmstore.vendor.classify import OF_RELEASES
-from epmstore.vendor.naming import title
+from epmstore.refcat.classify import OF_RELEASES
+from epmstore.refcat.naming import title
 
 Form = dict[str, Any]
 

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 from epmstore.cli.moments import local
 from epmstore.cli.output import Output, counted, name, number
 from epmstore.measures import format_duration
+from epmstore.refcat.naming import title
 from epmstore.relpath import text_from_json
-from epmstore.vendor.naming import title
 
 Shape: TypeAlias = dict[str, Any]
 Row: TypeAlias = tuple[str, ...]

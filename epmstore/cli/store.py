@@ -16,7 +16,7 @@ from epmstore.cli.output import counted, name, number, size
 from epmstore.cli.session import Session
 from epmstore.clock import to_rfc3339
 from epmstore.errors import DamagedError, IncompleteError, UsageError
-from epmstore.record.soundness import REMEDY
+from epmstore.store.soundness import REMEDY
 from epmstore.workspace import Workspace
 from epmstore.workspace.settings import SafeStores
 

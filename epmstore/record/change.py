@@ -16,8 +16,8 @@ import msgspec
 from epmstore.atomic import read_file, remove_file, replace_read
 from epmstore.catalog.model import RecordedActor
 from epmstore.errors import ConflictError, DamagedError, UsageError
-from epmstore.record.store import Store
 from epmstore.relpath import text_from_json, text_to_json
+from epmstore.store.store import Store
 
 LIMIT = 1 << 16
 RUN_LIMIT = 1 << 24

@@ -121,11 +121,6 @@ def with_link(entry: Entry, same_as: RelPath | None) -> Entry:
     return entry if same_as is None else msgspec.structs.replace(entry, same_as=same_as)
 
 
-def is_metadata_only(old: Entry, new: Entry) -> bool:
-    """Whether a file has the content that it had: all that is left to record is metadata."""
-    return old.kind == new.kind == "file" and old.content == new.content
-
-
 def paths_of(entries: Iterable[Entry]) -> list[RelPath]:
     return sort_paths(entry.path for entry in entries)
 

@@ -28,11 +28,11 @@ from epmstore.progress import SILENT, Progress
 from epmstore.record.identities import Identities
 from epmstore.record.observe import Candidate
 from epmstore.record.reading import Reader, Seen, Task
-from epmstore.record.shelf import SharedClaims, Shelf
 from epmstore.record.worker import Finished, Service, start
 from epmstore.relpath import RelPath, to_bytes
 from epmstore.scan.metadata import Owners, make_entry
 from epmstore.scan.problem import Problem
+from epmstore.store.dedup import SharedClaims, Shelf
 from epmstore.tree import Entry
 
 POOL_FROM = 4 << 20

@@ -16,13 +16,13 @@ import msgspec
 from epmstore.blobs.frames import PART_SIZE
 from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup, discard_written
 from epmstore.digest import BlobInfo, identify_again, identify_stream
-from epmstore.record.shelf import Shelf
 from epmstore.record.shelving import Fresh, Shelving
 from epmstore.relpath import RelPath, split
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.metadata import read_rest
 from epmstore.scan.problem import Problem, UnreadError, judge
 from epmstore.scan.steady import read_as_listed, read_steady, stream_steady
+from epmstore.store.dedup import Shelf
 from epmstore.tree import PathClass, Xattrs
 
 FILE_LIMIT = 1 << 50

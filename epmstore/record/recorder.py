@@ -16,6 +16,7 @@ import msgspec
 
 from epmstore.catalog.appcat import App
 from epmstore.catalog.classes import Patterns, Rules
+from epmstore.catalog.diff import is_metadata_only
 from epmstore.catalog.format import decode_line
 from epmstore.catalog.model import (
     SIGHT,
@@ -36,8 +37,20 @@ from epmstore.index.live import LiveState
 from epmstore.progress import SILENT, Progress
 from epmstore.record import change
 from epmstore.record.change import StartedRun
-from epmstore.record.changes import Changes, is_metadata_only, judge_changes, paths_of
-from epmstore.record.commit import (
+from epmstore.record.changes import Changes, judge_changes, paths_of
+from epmstore.record.doubt import Doubt, Share, unshown
+from epmstore.record.ingest import Ingested, Ingestion
+from epmstore.record.keeping import Keeping
+from epmstore.record.observe import Candidate, Feed, Observation, Observer, known_rows
+from epmstore.record.root import Root
+from epmstore.record.rows import fresh_rows
+from epmstore.relpath import ROOT, RelPath, is_relpath
+from epmstore.scan.fsclock import FilesystemClock, probe_clock, watch_clock
+from epmstore.scan.mapped import outstanding
+from epmstore.scan.metadata import Owners, describe
+from epmstore.scan.problem import UnreadError, judge
+from epmstore.scan.walk import Classify, Listing, walk
+from epmstore.store.commit import (
     Head,
     commit_fact,
     commit_version,
@@ -45,22 +58,10 @@ from epmstore.record.commit import (
     read_head,
     store_groups,
 )
-from epmstore.record.doubt import Doubt, Share, unshown
-from epmstore.record.ingest import Ingested, Ingestion
-from epmstore.record.keeping import Keeping
-from epmstore.record.observe import Candidate, Feed, Observation, Observer, known_rows
-from epmstore.record.reckoned import keep
-from epmstore.record.reserve import storing
-from epmstore.record.root import Root
-from epmstore.record.rows import fresh_rows
-from epmstore.record.shelf import Shelf
-from epmstore.record.store import Store
-from epmstore.relpath import ROOT, RelPath, is_relpath
-from epmstore.scan.fsclock import FilesystemClock, probe_clock, watch_clock
-from epmstore.scan.mapped import outstanding
-from epmstore.scan.metadata import Owners, describe
-from epmstore.scan.problem import UnreadError, judge
-from epmstore.scan.walk import Classify, Listing, walk
+from epmstore.store.dedup import Shelf
+from epmstore.store.reckoned import keep
+from epmstore.store.reserve import storing
+from epmstore.store.store import Store
 from epmstore.tree import Entry
 
 

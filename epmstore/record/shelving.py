@@ -10,8 +10,8 @@ import msgspec
 from epmstore.blobs.pack import GroupWriter
 from epmstore.digest import BlobInfo, Sha256
 from epmstore.group import Place
-from epmstore.record.shelf import Shelf
 from epmstore.relpath import RelPath
+from epmstore.store.dedup import Shelf
 
 TOGETHER = 4 << 20
 """Plain bytes that wait, about."""

@@ -11,9 +11,9 @@ import msgspec
 from epmstore.blobs.pack import WrittenGroup, discard_written
 from epmstore.child import Child, serve
 from epmstore.record.reading import Reader, Seen, Task
-from epmstore.record.shelf import SharedClaims, Shelf
-from epmstore.record.source import Source
 from epmstore.relpath import RelPath
+from epmstore.store.dedup import SharedClaims, Shelf
+from epmstore.store.source import Source
 
 
 class Setting(msgspec.Struct, frozen=True):

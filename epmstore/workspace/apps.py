@@ -26,12 +26,12 @@ from epmstore.owned import follow
 from epmstore.record import change
 from epmstore.record.recorder import Recorder
 from epmstore.record.root import open_root
-from epmstore.record.store import Store
+from epmstore.refcat.catalogs import all_refcats
+from epmstore.refcat.releases import REFCAT_OPTION
 from epmstore.scan.detect import Proposal, propose
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.mounts import filesystem
-from epmstore.vendor.catalogs import all_refcats
-from epmstore.vendor.releases import REFCAT_OPTION
+from epmstore.store.store import Store
 from epmstore.workspace.declarations import Declarations, Units
 from epmstore.workspace.declared import Declared
 

@@ -14,10 +14,10 @@ from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.errors import BlobNotFoundError, CollisionError, ConflictError, UsageError
 from epmstore.given import AnyPath, a_place
 from epmstore.group import Place
-from epmstore.record.deposit import Deposit
-from epmstore.record.store import Store
 from epmstore.scan.steady import SteadyStream, stream_steady
 from epmstore.seal import Kind
+from epmstore.store.deposit import Deposit
+from epmstore.store.store import Store
 
 LIMIT = 1 << 50
 KINDS = {Kind.SOLID: "solid", Kind.STORED: "stored", Kind.PART: "part", Kind.DELTA: "delta"}

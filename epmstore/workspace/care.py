@@ -26,10 +26,10 @@ from epmstore.errors import BusyError, NotFoundError
 from epmstore.given import AnyPath, AnyVersion
 from epmstore.progress import Progress
 from epmstore.reckon import Reckoning
-from epmstore.record.reckoned import keep
-from epmstore.record.replay import rebuild
-from epmstore.record.store import Store
-from epmstore.vendor.trust import Trust
+from epmstore.refcat.trust import Trust
+from epmstore.store.reckoned import keep
+from epmstore.store.replay import rebuild
+from epmstore.store.store import Store
 from epmstore.workspace.apps import find_app
 from epmstore.workspace.history import History
 

@@ -12,11 +12,9 @@ from epmstore.catalog.model import AboutRecord
 from epmstore.errors import ConflictError, NoStoreError
 from epmstore.given import AnyPath
 from epmstore.progress import Progress
-from epmstore.record.replay import is_behind
-from epmstore.record.store import Store
-from epmstore.vendor.catalogs import find_refcat
-from epmstore.vendor.contents import copy_contents
-from epmstore.vendor.interchange import (
+from epmstore.refcat.catalogs import find_refcat
+from epmstore.refcat.contents import copy_contents
+from epmstore.refcat.interchange import (
     Incoming,
     check_catalog,
     export_lines,
@@ -24,9 +22,11 @@ from epmstore.vendor.interchange import (
     read_signature,
     read_source,
 )
-from epmstore.vendor.releases import Release, Releases, refcat_of
-from epmstore.vendor.signature import Key, make_signature
-from epmstore.vendor.trust import Standing, Trust
+from epmstore.refcat.releases import Release, Releases, refcat_of
+from epmstore.refcat.signature import Key, make_signature
+from epmstore.refcat.trust import Standing, Trust
+from epmstore.store.replay import is_behind
+from epmstore.store.store import Store
 from epmstore.workspace.apps import Apps
 from epmstore.workspace.opening import believe
 

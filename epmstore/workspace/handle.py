@@ -25,15 +25,15 @@ from epmstore.given import AnyPath, AnyVersion
 from epmstore.locks import WAIT_SECONDS
 from epmstore.progress import Progress
 from epmstore.record import change
-from epmstore.record.commit import commit_fact
 from epmstore.record.doubt import Share
 from epmstore.record.recorder import Intent, Look, Recorded, Recorder
 from epmstore.record.result import Action, Result
 from epmstore.record.root import open_root
 from epmstore.record.status import Status
-from epmstore.record.store import Store
 from epmstore.record.unseen import Unseen, unseen
 from epmstore.relpath import RelPath
+from epmstore.store.commit import commit_fact
+from epmstore.store.store import Store
 from epmstore.tree import Entry
 from epmstore.workspace.history import changes_of, path_of
 from epmstore.workspace.owing import Owing

@@ -29,9 +29,9 @@ from epmstore.errors import (
 from epmstore.given import AnyPath, AnyVersion
 from epmstore.index.entries import Position, Span
 from epmstore.record.changes import in_order
-from epmstore.record.soundness import fault_error, known_fault
-from epmstore.record.store import Store
 from epmstore.relpath import ROOT, RelPath
+from epmstore.store.soundness import fault_error, known_fault
+from epmstore.store.store import Store
 from epmstore.tree import Entry, changed_fields
 
 REBUILD = "run `epmstore rebuild`"

@@ -33,14 +33,14 @@ from epmstore.errors import BusyError, ConflictError, UsageError
 from epmstore.given import AnyPath, AnyVersion
 from epmstore.locks import WAIT_SECONDS
 from epmstore.progress import Progress
-from epmstore.record.commit import commit_fact
-from epmstore.record.reckoned import reckon
 from epmstore.record.recorder import Look, Recorder
 from epmstore.record.result import Result
 from epmstore.record.root import Root, open_root
 from epmstore.record.status import Status, make_status
-from epmstore.record.store import Store
 from epmstore.relpath import ROOT, RelPath
+from epmstore.store.commit import commit_fact
+from epmstore.store.reckoned import reckon
+from epmstore.store.store import Store
 from epmstore.tree import Entry
 from epmstore.workspace.history import History, is_within
 from epmstore.workspace.results import done_result, recovered_result

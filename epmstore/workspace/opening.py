@@ -14,13 +14,13 @@ from epmstore.errorform import is_unwritable
 from epmstore.errors import ConflictError, EpmError, ForeignError, OutdatedIndexError, UsageError
 from epmstore.owned import check_new_store, check_store
 from epmstore.progress import Progress
-from epmstore.record import identity
-from epmstore.record.mending import Rebuilt
-from epmstore.record.reckoned import keep
-from epmstore.record.replay import catch_up, is_behind, rebuild
-from epmstore.record.reserve import make_reserve, with_reserve
-from epmstore.record.store import INDEX, Store, prepare, restore_folders
 from epmstore.scan.mounts import filesystem
+from epmstore.store import identity
+from epmstore.store.mending import Rebuilt
+from epmstore.store.reckoned import keep
+from epmstore.store.replay import catch_up, is_behind, rebuild
+from epmstore.store.reserve import make_reserve, with_reserve
+from epmstore.store.store import INDEX, Store, prepare, restore_folders
 
 MACHINE_ID = Path("/etc/machine-id")
 

@@ -10,9 +10,9 @@ from epmstore.checkout.owed import Owed, elapsed, moment, owed_file, seconds_lef
 from epmstore.clock import from_rfc3339, to_rfc3339
 from epmstore.errors import BusyError, DamagedError, NotFoundError
 from epmstore.reckon import Reckoning
-from epmstore.record.reckoned import reckon
 from epmstore.record.result import Result
 from epmstore.record.root import open_root
+from epmstore.store.reckoned import reckon
 from epmstore.workspace.live import Live
 from epmstore.workspace.results import done_result
 

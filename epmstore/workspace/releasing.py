@@ -1,7 +1,7 @@
 """`release:41` wherever a version is meant: to list, read, compare, plan, and write out elsewhere.
 
 The tree of a release is its vendor's word, and not this host's: owners and times of the two are not
-compared, and what is written of a release is masked (vendor/hygiene.py).
+compared, and what is written of a release is masked (refcat/hygiene.py).
 """
 
 import os
@@ -33,13 +33,13 @@ from epmstore.given import AnyPath, AnyVersion
 from epmstore.record.changes import in_order
 from epmstore.record.result import Result
 from epmstore.record.root import open_root
-from epmstore.record.store import is_refcat
+from epmstore.refcat.host import StoreHost
+from epmstore.refcat.hygiene import leads_outside, mask
+from epmstore.refcat.releases import Release, Releases
+from epmstore.refcat.requires import Unmet, unmet, unmet_by
 from epmstore.relpath import ROOT, RelPath, parents, sort_paths
+from epmstore.store.store import is_refcat
 from epmstore.tree import Entry
-from epmstore.vendor.host import StoreHost
-from epmstore.vendor.hygiene import leads_outside, mask
-from epmstore.vendor.releases import Release, Releases
-from epmstore.vendor.requires import Unmet, unmet, unmet_by
 from epmstore.workspace.history import changes_of, is_within
 from epmstore.workspace.live import TermsGiven
 from epmstore.workspace.repairing import ALL, Repaired, Repairing, RepairOptions
@@ -61,7 +61,7 @@ class Releasing(Repairing):
         return self.releases.get(_back(self._published(), found))
 
     def find_release(self, text: AnyVersion) -> Release:
-        """The release that `text` names: a number, a label, `latest` ... (vendor/naming.py).
+        """The release that `text` names: a number, a label, `latest` ... (refcat/naming.py).
 
         Raises NotFoundError without a refcat, VersionNotFoundError, UsageError.
         """

@@ -16,10 +16,10 @@ from epmstore.errors import NotRestorableError
 from epmstore.given import AnyPath, AnyVersion
 from epmstore.record.result import Result
 from epmstore.record.root import Root, open_root
+from epmstore.refcat.seeking import find_contents, seek_contents
+from epmstore.refcat.verify import Verified
+from epmstore.refcat.wanted import ReleaseWishes
 from epmstore.relpath import RelPath
-from epmstore.vendor.seeking import find_contents, seek_contents
-from epmstore.vendor.verify import Verified
-from epmstore.vendor.wanted import ReleaseWishes
 from epmstore.workspace.live import TermsGiven
 from epmstore.workspace.verifying import Verifying
 

@@ -10,14 +10,11 @@ from epmstore.errors import UsageError
 from epmstore.given import AnyVersion
 from epmstore.record.recorder import Look
 from epmstore.record.root import open_root
-from epmstore.record.store import Store
-from epmstore.relpath import RelPath, sort_paths
-from epmstore.tree import Entry
-from epmstore.vendor.classify import same_state
-from epmstore.vendor.identify import Identifier, Origin
-from epmstore.vendor.knowledge import Knowledge
-from epmstore.vendor.releases import Releases
-from epmstore.vendor.report import (
+from epmstore.refcat.classify import same_state
+from epmstore.refcat.identify import Identifier, Origin
+from epmstore.refcat.knowledge import Knowledge
+from epmstore.refcat.releases import Releases
+from epmstore.refcat.report import (
     Facts,
     Form,
     Line,
@@ -26,7 +23,10 @@ from epmstore.vendor.report import (
     make_report,
     redactor,
 )
-from epmstore.vendor.verify import Verified
+from epmstore.refcat.verify import Verified
+from epmstore.relpath import RelPath, sort_paths
+from epmstore.store.store import Store
+from epmstore.tree import Entry
 from epmstore.workspace.repairing import Repairing
 from epmstore.workspace.shapes import explanation, text
 from epmstore.workspace.standing import since_of

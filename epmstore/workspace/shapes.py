@@ -24,10 +24,10 @@ from epmstore.record.change import StartedRun
 from epmstore.record.result import Result
 from epmstore.record.status import Status
 from epmstore.record.unseen import Unseen
+from epmstore.refcat.explain import Explanation
 from epmstore.relpath import text_to_json, to_json
 from epmstore.scan.problem import Problem
 from epmstore.tree import Entry
-from epmstore.vendor.explain import Explanation
 from epmstore.workspace.owing import Aftermath
 from epmstore.workspace.standing import Deviation, Standing
 

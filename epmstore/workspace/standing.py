@@ -12,9 +12,9 @@ import msgspec
 
 from epmstore.catalog.state import CatalogState
 from epmstore.record.status import Status
+from epmstore.refcat.classify import What
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry, PathClass, changed_fields
-from epmstore.vendor.classify import What
 
 Baseline: TypeAlias = Literal["release", "accepted", "version"]
 Changed: TypeAlias = Literal["added", "modified", "removed", "metadata"]

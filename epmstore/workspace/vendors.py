@@ -23,27 +23,27 @@ from epmstore.digest import Digest
 from epmstore.errors import AppNotFoundError, ConflictError, UsageError, VersionNotFoundError
 from epmstore.given import AnyPath, AnyVersion
 from epmstore.progress import Progress
-from epmstore.record.deposit import Deposit
-from epmstore.record.store import Store
-from epmstore.relpath import ROOT, RelPath, from_bytes, is_relpath, to_bytes
-from epmstore.tree import Entry
-from epmstore.vendor.archives import Control
-from epmstore.vendor.catalogs import (
+from epmstore.refcat.archives import Control
+from epmstore.refcat.catalogs import (
     KnownVendors,
     all_refcats,
     find_refcat,
     needs_of_others,
     registered,
 )
-from epmstore.vendor.converting import publish_founding
-from epmstore.vendor.founding import Version
-from epmstore.vendor.gather import Gathered, Gatherer
-from epmstore.vendor.naming import check_label
-from epmstore.vendor.publish import Delta, Draft, check_delta, make_delta, publish_delta, say
-from epmstore.vendor.releases import Release, Releases
-from epmstore.vendor.requires import check_one_way, parse_requirement
-from epmstore.vendor.template import application_template, patch_template
-from epmstore.vendor.unpacked import deb_control
+from epmstore.refcat.converting import publish_founding
+from epmstore.refcat.founding import Version
+from epmstore.refcat.gather import Gathered, Gatherer
+from epmstore.refcat.naming import check_label
+from epmstore.refcat.publish import Delta, Draft, check_delta, make_delta, publish_delta, say
+from epmstore.refcat.releases import Release, Releases
+from epmstore.refcat.requires import check_one_way, parse_requirement
+from epmstore.refcat.template import application_template, patch_template
+from epmstore.refcat.unpacked import deb_control
+from epmstore.relpath import ROOT, RelPath, from_bytes, is_relpath, to_bytes
+from epmstore.store.deposit import Deposit
+from epmstore.store.store import Store
+from epmstore.tree import Entry
 from epmstore.workspace.history import changes_of
 
 

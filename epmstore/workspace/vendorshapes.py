@@ -1,12 +1,12 @@
 """The shapes of docs/json.md that say what vendors know: findings and their summary."""
 
 from epmstore.digest import BlobInfo
+from epmstore.refcat.blame import Blamed
+from epmstore.refcat.classify import Finding
+from epmstore.refcat.identify import Origin
+from epmstore.refcat.verify import Verified
 from epmstore.relpath import RelPath, text_to_json, to_json
 from epmstore.tree import Entry
-from epmstore.vendor.blame import Blamed
-from epmstore.vendor.classify import Finding
-from epmstore.vendor.identify import Origin
-from epmstore.vendor.verify import Verified
 from epmstore.workspace.shapes import Shape, explanation, maybe_entry
 
 

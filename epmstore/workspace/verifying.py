@@ -10,18 +10,18 @@ from epmstore.catalog.state import CatalogState
 from epmstore.clock import to_rfc3339
 from epmstore.errors import NotFoundError, PathNotFoundError
 from epmstore.given import AnyPath, AnyVersion
-from epmstore.record.commit import commit_fact
 from epmstore.record.recorder import Look
 from epmstore.record.root import open_root
+from epmstore.refcat.baseline import Accepted, Right, deviates_since, is_same
+from epmstore.refcat.blame import Blamed, blame
+from epmstore.refcat.explain import Explanation
+from epmstore.refcat.explaining import Explainer
+from epmstore.refcat.knowledge import Knowledge
+from epmstore.refcat.releases import Releases, key_of
+from epmstore.refcat.verify import Verified, Verifier, merged_rules
 from epmstore.relpath import ROOT, RelPath, sort_paths
+from epmstore.store.commit import commit_fact
 from epmstore.tree import Entry, PathClass
-from epmstore.vendor.baseline import Accepted, Right, deviates_since, is_same
-from epmstore.vendor.blame import Blamed, blame
-from epmstore.vendor.explain import Explanation
-from epmstore.vendor.explaining import Explainer
-from epmstore.vendor.knowledge import Knowledge
-from epmstore.vendor.releases import Releases, key_of
-from epmstore.vendor.verify import Verified, Verifier, merged_rules
 from epmstore.workspace.history import is_within, path_of
 from epmstore.workspace.live import Live
 from epmstore.workspace.standing import Deviation, Standing, of_changes, since_of, what_became

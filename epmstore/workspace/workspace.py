@@ -26,8 +26,8 @@ from epmstore.owned import check_new_store, check_store
 from epmstore.places import SYSTEM_STORE, SYSTEM_UNITS, config_folder
 from epmstore.progress import SILENT, Progress
 from epmstore.record.result import Result
-from epmstore.record.soundness import known_fault
-from epmstore.record.store import Store
+from epmstore.store.soundness import known_fault
+from epmstore.store.store import Store
 from epmstore.workspace.actor import Actor, recorded
 from epmstore.workspace.apps import Apps
 from epmstore.workspace.blobs import Blobs
@@ -44,8 +44,8 @@ from epmstore.workspace.opening import (
 
 if TYPE_CHECKING:
     from epmstore.care.restore import Restored
-    from epmstore.record.mending import Rebuilt
-    from epmstore.vendor.identify import Identifier
+    from epmstore.refcat.identify import Identifier
+    from epmstore.store.mending import Rebuilt
     from epmstore.workspace.care import Care
     from epmstore.workspace.catalogs import Catalogs
     from epmstore.workspace.reporting import ReadReport
@@ -99,7 +99,7 @@ class Workspace:
     @cached_property
     def origins(self) -> "Identifier":
         """Which vendors ever shipped a content."""
-        from epmstore.vendor.identify import Identifier  # noqa: PLC0415 - start-up: seldom needed
+        from epmstore.refcat.identify import Identifier  # noqa: PLC0415 - start-up: seldom needed
 
         return Identifier(self._store)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from epmstore.record import identity
+from epmstore.store import identity
 from tests.acceptance.host import (
     PROGRAM,
     SEED,

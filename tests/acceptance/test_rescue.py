@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 import epmstore.rescue as rescue
 from epmstore.digest import identify
-from epmstore.record import commit
 from epmstore.relpath import RelPath, sort_paths
+from epmstore.store import commit
 from epmstore.tree import Entry, entry_sum
 from epmstore.workspace import Workspace
 from tests.acceptance.host import SEED, Picture, amount, differences, picture

@@ -13,8 +13,8 @@ from epmstore.clock import to_rfc3339
 from epmstore.config import CareConfig, RetentionConfig
 from epmstore.errors import NotRestorableError
 from epmstore.reckon import GRACE, HOUR
-from epmstore.record.commit import commit_fact
-from epmstore.record.reckoned import FILE
+from epmstore.store.commit import commit_fact
+from epmstore.store.reckoned import FILE
 from epmstored.caretasks import Order, perform
 from tests.care.stores import DAY, Host
 

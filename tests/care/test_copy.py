@@ -9,8 +9,8 @@ import pytest
 from epmstore import fsio
 from epmstore.errors import ConflictError, DamagedError, NoStoreError, UsageError
 from epmstore.index.notes import Stamp
-from epmstore.record import identity
 from epmstore.relpath import RelPath
+from epmstore.store import identity
 from epmstore.workspace import Workspace
 from tests.care.stores import DAY, Host, flip, pack_files
 

@@ -8,8 +8,8 @@ import pytest
 from epmstore import fsio
 from epmstore.care.doctor import Check
 from epmstore.errors import DiskFullError
-from epmstore.record import reserve
-from epmstore.record.reserve import give_up_reserve, has_reserve, make_reserve, with_reserve
+from epmstore.store import reserve
+from epmstore.store.reserve import give_up_reserve, has_reserve, make_reserve, with_reserve
 from epmstore.workspace import Workspace
 from tests.care.stores import DAY, Host
 

@@ -22,7 +22,7 @@ from epmstore.errors import (
 from epmstore.group import Place
 from epmstore.index.contents import Contents
 from epmstore.places import DAEMON_LOCK
-from epmstore.record.commit import commit_fact
+from epmstore.store.commit import commit_fact
 from epmstore.workspace import apps
 from tests.care.stores import DAY, Host
 

@@ -14,7 +14,7 @@ from epmstore.care.needs import Need
 from epmstore.digest import BlobInfo
 from epmstore.errors import EpmError
 from epmstore.places import DAEMON_LOCK
-from epmstore.record.store import Store
+from epmstore.store.store import Store
 from epmstore.workspace import Workspace
 from tests.care.stores import DAY, Host, flip, pack_files, tree
 

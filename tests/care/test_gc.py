@@ -16,7 +16,7 @@ from epmstore.blobs.pack import publish_pack
 from epmstore.care import gc
 from epmstore.care.gc import GcResult
 from epmstore.errors import DamagedError, DiskFullError
-from epmstore.record.reserve import has_reserve
+from epmstore.store.reserve import has_reserve
 from tests.care.stores import DAY, Host, flip, is_free, pack_files
 
 

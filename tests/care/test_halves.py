@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from epmstore.cli.command import program
 from epmstore.cli.session import Session
 from epmstore.errors import DamagedError
-from epmstore.record import commit
-from epmstore.record.store import FOLDERS
+from epmstore.store import commit
+from epmstore.store.store import FOLDERS
 from epmstore.workspace import Workspace
 from tests.care.stores import Host, flip, pack_files
 

@@ -19,9 +19,9 @@ from epmstore.blobs.records import Record, load_group, walk
 from epmstore.codec import decompress_delta
 from epmstore.digest import Digest, identify
 from epmstore.errors import BlobNotFoundError, ConflictError, PathNotFoundError
-from epmstore.record import commit
 from epmstore.relpath import RelPath
 from epmstore.seal import Kind
+from epmstore.store import commit
 from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Source
 from tests.acceptance.host import SEED, amount

@@ -18,8 +18,8 @@ from epmstore.checkout.stage import make_stage, remove_stage
 from epmstore.child import Child
 from epmstore.errors import DamagedError, EpmError
 from epmstore.progress import SILENT
-from epmstore.record.staging import Proof
 from epmstore.relpath import RelPath
+from epmstore.store.staging import Proof
 from epmstore.workspace import Workspace
 from tests.checkout.bench import Bench, File, Link, Nodes, Same, picture
 

@@ -29,8 +29,8 @@ from epmstore.checkout.plan import Plan
 from epmstore.checkout.planfile import decode_plan, encode_plan
 from epmstore.checkout.request import Prepared, Request
 from epmstore.errors import DamagedError, EpmError, UsageError
-from epmstore.record.commit import Head
 from epmstore.relpath import RelPath
+from epmstore.store.commit import Head
 from tests.checkout.test_journal import ENTRY, HEADER, STEPS
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "fixtures" / "goals.json").read_text("utf-8"))

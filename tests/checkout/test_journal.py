@@ -21,8 +21,8 @@ from epmstore.checkout.request import Prepared, Request
 from epmstore.checkout.stage import Refused
 from epmstore.digest import identify
 from epmstore.errors import DamagedError, UnreadableError, UsageError
-from epmstore.record.staging import Proof
 from epmstore.relpath import ROOT, RelPath
+from epmstore.store.staging import Proof
 from epmstore.tree import Entry
 
 HEADER = Header(

@@ -11,8 +11,8 @@ import pytest
 from epmstore.api import AppHandle, Workspace
 from epmstore.checkout import journal
 from epmstore.checkout.switch import RISKY
+from epmstore.refcat.catalogchild import plain_lines
 from epmstore.relpath import STAGE_PREFIX
-from epmstore.vendor.catalogchild import plain_lines
 from tests.fixtures.make_journals import HERE, NAME, look
 
 pytestmark = pytest.mark.root

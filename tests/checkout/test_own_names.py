@@ -20,8 +20,8 @@ from epmstore.progress import SILENT
 from epmstore.record import recorder as recording
 from epmstore.record.recorder import Recorder
 from epmstore.record.root import open_root
-from epmstore.record.staging import own_identities
 from epmstore.relpath import RelPath
+from epmstore.store.staging import own_identities
 from epmstore.workspace.live import Live
 from tests.checkout.bench import (
     APP,

@@ -25,8 +25,8 @@ from epmstore.catalog.format import seal_line
 from epmstore.catalog.history import CatalogFile
 from epmstore.checkout import journal as journal_file
 from epmstore.checkout import owed as owed_file
-from epmstore.record import identity
 from epmstore.scan.fsclock import boot_id
+from epmstore.store import identity
 from tests.acceptance.host import Outcome
 from tests.cli.conftest import Cli
 

@@ -8,10 +8,10 @@ import pytest
 from epmstore.catalog.model import AboutRecord, Requirement
 from epmstore.clock import to_rfc3339
 from epmstore.digest import identify
-from epmstore.record.deposit import Deposit
+from epmstore.refcat.publish import Draft, publish, say
 from epmstore.relpath import RelPath
+from epmstore.store.deposit import Deposit
 from epmstore.tree import Entry
-from epmstore.vendor.publish import Draft, publish, say
 from epmstore.workspace import Workspace
 from tests.cli.test_verify import text, write
 

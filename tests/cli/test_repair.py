@@ -13,12 +13,12 @@ from epmstore.catalog.classes import Patterns
 from epmstore.catalog.model import AboutRecord
 from epmstore.clock import to_rfc3339
 from epmstore.digest import identify
-from epmstore.record.deposit import Deposit
+from epmstore.refcat import seeking
+from epmstore.refcat.publish import Draft, publish, say
+from epmstore.refcat.releases import Releases
 from epmstore.relpath import RelPath
+from epmstore.store.deposit import Deposit
 from epmstore.tree import Entry
-from epmstore.vendor import seeking
-from epmstore.vendor.publish import Draft, publish, say
-from epmstore.vendor.releases import Releases
 from epmstore.workspace import Workspace
 from tests.cli.test_json import check
 from tests.cli.test_verify import RELEASES, findings, root, text, write

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from epmstore import sqlite
-from epmstore.record import reserve
+from epmstore.store import reserve
 from tests.acceptance.host import Outcome
 from tests.cli.conftest import Cli
 from tests.mounts import tmpfs

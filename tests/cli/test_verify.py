@@ -14,13 +14,13 @@ from epmstore.catalog.classes import Patterns
 from epmstore.catalog.model import AboutRecord, RevokeRecord
 from epmstore.clock import to_rfc3339
 from epmstore.digest import identify
-from epmstore.record.commit import commit_fact
-from epmstore.record.deposit import Deposit
-from epmstore.record.store import Store
+from epmstore.refcat.publish import Draft, publish, say
+from epmstore.refcat.releases import Releases
 from epmstore.relpath import RelPath
+from epmstore.store.commit import commit_fact
+from epmstore.store.deposit import Deposit
+from epmstore.store.store import Store
 from epmstore.tree import Entry
-from epmstore.vendor.publish import Draft, publish, say
-from epmstore.vendor.releases import Releases
 from epmstore.workspace import Workspace
 from tests.cli.test_json import check
 

@@ -28,7 +28,7 @@ from epmstore.catalog.history import CatalogFile
 from epmstore.catalog.model import Position
 from epmstore.digest import BlobInfo
 from epmstore.errors import EpmError
-from epmstore.record import commit, identity, reserve
+from epmstore.store import commit, identity, reserve
 from epmstore.workspace import Workspace
 from tests.acceptance.host import Picture, differences, picture
 from tests.faults.lines import Lines

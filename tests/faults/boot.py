@@ -24,8 +24,8 @@ from typing import Any
 from epmstore import fsio, locks
 from epmstore.cli.main import main as epmstore
 from epmstore.places import DAEMON_LOCK, SYSTEM_STORE
-from epmstore.record import reserve
 from epmstore.scan import fsclock
+from epmstore.store import reserve
 from epmstore.workspace import Workspace
 from tests.acceptance.host import Picture, differences, picture
 from tests.acceptance.trees import make_new, make_old

@@ -22,7 +22,7 @@ import msgspec
 
 from epmstore.checkout import journal
 from epmstore.errors import EpmError
-from epmstore.record import reserve
+from epmstore.store import reserve
 from tests.faults import scenarios
 from tests.faults.lines import Lines
 from tests.faults.oplog import Log, Node, Recorder, State, choices

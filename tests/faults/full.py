@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from epmstore import errors
-from epmstore.record import reserve
+from epmstore.store import reserve
 from tests.faults import disk
 from tests.faults.lines import Lines
 from tests.faults.points import ALL, Answer, act, in_process, preload, prepared

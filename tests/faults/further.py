@@ -20,7 +20,7 @@ from tests.faults.scenarios import (
     with_workspace,
 )
 from tests.fixtures.make_store import HERE
-from tests.vendor.vendors import Vendor
+from tests.refcat.vendors import Vendor
 
 MANY = 200
 LARGE = 300_000

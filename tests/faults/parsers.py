@@ -42,17 +42,18 @@ from epmstore.errorform import error_from_form, error_to_form
 from epmstore.errors import BusyError, EpmError
 from epmstore.index.live import LiveCache
 from epmstore.measures import parse_duration, parse_percent, parse_size
-from epmstore.record import change, identity, reckoned, staging
-from epmstore.record.store import TRUST
+from epmstore.record import change
+from epmstore.refcat import explaining, strict
+from epmstore.refcat.founding import read_founding
+from epmstore.refcat.memory import Memory
+from epmstore.refcat.report import read_written
+from epmstore.refcat.signature import check_signature, read_key
+from epmstore.refcat.trust import Trust
 from epmstore.relpath import from_json, text_from_json
 from epmstore.scan.compare import newest_ns
+from epmstore.store import identity, reckoned, staging
+from epmstore.store.store import TRUST
 from epmstore.tree import tree_sum
-from epmstore.vendor import explaining, strict
-from epmstore.vendor.founding import read_founding
-from epmstore.vendor.memory import Memory
-from epmstore.vendor.report import read_written
-from epmstore.vendor.signature import check_signature, read_key
-from epmstore.vendor.trust import Trust
 from epmstore.workspace import shapes
 from epmstore.workspace.declared import declare, parse_declared, render_declared
 from epmstored import elsewhere, pauses
@@ -71,8 +72,8 @@ from tests.faults.written import (
     standing,
     summed,
 )
-from tests.vendor.test_founding import SKETCH, SPREAD
-from tests.vendor.vendors import CRM
+from tests.refcat.test_founding import SKETCH, SPREAD
+from tests.refcat.vendors import CRM
 
 Read = Callable[[bytes], object]
 

@@ -33,7 +33,7 @@ import epmstore
 from epmstore.checkout import packages
 from epmstore.checkout.journal import Journal
 from epmstore.errors import DamagedError, EpmError
-from epmstore.record import reserve
+from epmstore.store import reserve
 from tests.faults.further import BIG, FURTHER
 from tests.faults.lines import Lines
 from tests.faults.scenarios import SCENARIOS, Ack, Scenario, Stage

@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 
 from epmstore.errors import EpmError
-from epmstore.record import reserve
 from epmstore.scan import fsclock
+from epmstore.store import reserve
 from epmstore.workspace import Workspace
 from tests.acceptance.host import Picture, differences, picture
 from tests.acceptance.trees import make_old, replace, text, write
@@ -45,7 +45,7 @@ START = """
 import sys
 from pathlib import Path
 from epmstore import fsio
-from epmstore.record import reserve
+from epmstore.store import reserve
 from epmstore.scan import fsclock
 from epmstored.main import main
 fsclock.BOOT_ID, without = Path(sys.argv.pop(1)), sys.argv.pop(1)

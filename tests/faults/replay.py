@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from epmstore import fsio
-from epmstore.record import reserve
 from epmstore.scan import fsclock
+from epmstore.store import reserve
 from tests.faults import disk
 from tests.faults.blockdev import Disk, Write
 from tests.faults.lines import Lines

@@ -18,10 +18,10 @@ from msgspec.structs import replace
 from epmstore import sqlite
 from epmstore.checkout.target import Exported
 from epmstore.digest import Digest, identify
-from epmstore.record import commit
 from epmstore.record.result import Result
-from epmstore.record.store import INDEX
 from epmstore.relpath import RelPath
+from epmstore.store import commit
+from epmstore.store.store import INDEX
 from epmstore.workspace import AppHandle, Workspace
 from epmstore.workspace.repairing import RepairOptions
 from epmstore.workspace.vendors import Source

@@ -16,9 +16,9 @@ from epmstore.blobs import erase
 from epmstore.blobs.pack import WrittenGroup
 from epmstore.care import gc, marks, purge, switch
 from epmstore.checkout import apply, journal, stage
-from epmstore.record import commit
 from epmstore.record.recorder import SAFETY, Recorder
-from epmstore.record.store import Store
+from epmstore.store import commit
+from epmstore.store.store import Store
 
 
 class Bug(NamedTuple):

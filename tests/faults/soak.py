@@ -23,7 +23,7 @@ from typing import Any
 
 from epmstore import locks
 from epmstore.errors import BusyError, ConflictError, EpmError, NotRestorableError
-from epmstore.record import reserve
+from epmstore.store import reserve
 from epmstore.workspace import AppHandle, Workspace
 from tests.acceptance.host import picture
 from tests.acceptance.trees import make_old, text

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from epmstore import seal
-from epmstore.record import reserve
+from epmstore.store import reserve
 from epmstore.workspace import Workspace
 from tests.acceptance.host import SEED, amount
 from tests.faults.bitrot import Damage, Patient, attempt

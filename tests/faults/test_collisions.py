@@ -12,8 +12,8 @@ import pytest
 from epmstore.catalog.model import PurgeRecord
 from epmstore.digest import Digest, identify
 from epmstore.errors import BlobNotFoundError, CollisionError
-from epmstore.record.commit import commit_fact
 from epmstore.relpath import RelPath
+from epmstore.store.commit import commit_fact
 from epmstore.workspace import AppHandle, Workspace
 from tests.acceptance.host import amount, picture
 from tests.acceptance.test_rescue import KEY, Lone, make_store

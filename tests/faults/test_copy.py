@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from epmstore.care import copy
-from epmstore.record import commit, reserve
-from epmstore.record.replay import pack_files
-from epmstore.record.store import Store
+from epmstore.store import commit, reserve
+from epmstore.store.replay import pack_files
+from epmstore.store.store import Store
 from epmstore.workspace import Workspace
 from tests.acceptance.host import SEED
 from tests.faults import sizes

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from epmstore.record import reserve
+from epmstore.store import reserve
 from tests.acceptance.host import SEED, amount, differences, picture
 from tests.faults import scenarios
 from tests.faults.crashes import EACH, FILES, Model, make

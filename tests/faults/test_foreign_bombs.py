@@ -25,8 +25,8 @@ import zstandard
 from epmstore.digest import identify
 from epmstore.errors import EpmError
 from epmstore.progress import SILENT
-from epmstore.vendor.rehearsal import rehearse
-from epmstore.vendor.seeking import seek_contents
+from epmstore.refcat.rehearsal import rehearse
+from epmstore.refcat.seeking import seek_contents
 from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Source
 from tests.acceptance.host import amount

@@ -11,7 +11,7 @@ import pytest
 
 from epmstore import rescue
 from epmstore.errors import NoStoreError
-from epmstore.record import identity
+from epmstore.store import identity
 from epmstore.workspace import Workspace
 from tests.fixtures.make_store import HERE, manifest
 

@@ -23,7 +23,7 @@ from epmstore.workspace import Workspace
 from epmstore.workspace.repairing import RepairOptions
 from tests.acceptance.host import SEED, amount, picture
 from tests.faults.test_hostile_names import INFO, Planted
-from tests.vendor.vendors import CRM
+from tests.refcat.vendors import CRM
 
 EXAMPLES = amount("EPM_TEST_CATALOGS", 40)
 WORDS = ("a", "d", "l", "own", "x", "e", "a", "d", "..", ".", "", "%2e%2e", "CON", "é", "a\n", "-")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from epmstore.record import reserve
+from epmstore.store import reserve
 from tests.acceptance.host import SEED, amount
 from tests.faults.points import ALL, Point, Runner, in_process, points
 from tests.faults.scenarios import SCENARIOS

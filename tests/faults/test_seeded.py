@@ -8,8 +8,8 @@ import pytest
 from epmstore import codec, relpath
 from epmstore.blobs import frames
 from epmstore.errors import DamagedError
-from epmstore.record import reserve
 from epmstore.seal import Kind
+from epmstore.store import reserve
 from tests.acceptance.host import SEED
 from tests.faults import test_bombs, test_hostile_names
 from tests.faults.points import Point, Runner, points

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from epmstore import fsio, sqlite
 from epmstore.digest import Digest
 from epmstore.errors import ConflictError, EpmError
-from epmstore.record import commit
-from epmstore.record.store import INDEX
+from epmstore.store import commit
+from epmstore.store.store import INDEX
 from epmstore.workspace import AppHandle, Workspace
 from tests.acceptance.host import picture
 from tests.faults.disk import Machine, cut

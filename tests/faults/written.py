@@ -22,17 +22,17 @@ from epmstore.checkout import owed as owed_file
 from epmstore.checkout.planfile import encode_plan
 from epmstore.cli.output import encode
 from epmstore.clock import FixedClock
-from epmstore.record import identity
+from epmstore.refcat import trust
+from epmstore.refcat.signature import make_signature
+from epmstore.refcat.trust import Standing, Trust
+from epmstore.store import identity
 from epmstore.tree import tree_sum
-from epmstore.vendor import trust
-from epmstore.vendor.signature import make_signature
-from epmstore.vendor.trust import Standing, Trust
 from epmstore.workspace import Workspace
 from epmstore.workspace.declared import declare, render_declared
 from epmstored import pauses
 from epmstored.state import Pause
-from tests.vendor.test_founding import SKETCH
-from tests.vendor.vendors import CRM, Vendor
+from tests.refcat.test_founding import SKETCH
+from tests.refcat.vendors import CRM, Vendor
 
 CONFIG: Final = b"""\
 [daemon]

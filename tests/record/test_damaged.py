@@ -281,7 +281,7 @@ def test_what_only_the_index_knows_is_named_and_stays(
     """Where its lines cannot be made again, to the byte: those of a program of another day."""
     ruin.catalog.write_bytes(ruin.whole[: ruin.lines[2][1]])
     index = (ruin.store / "index.sqlite").read_bytes()
-    monkeypatch.setattr("epmstore.record.mend.IndexLines.lines", lambda *_: iter(()))
+    monkeypatch.setattr("epmstore.store.mend.IndexLines.lines", lambda *_: iter(()))
     with pytest.raises(DamagedError, match="versions 3 to 4") as caught:
         ruin.mend()
     assert "--accept-loss" in str(caught.value.hint)

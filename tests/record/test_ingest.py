@@ -19,15 +19,15 @@ from epmstore.digest import identify
 from epmstore.errors import EpmError
 from epmstore.record import ingest as module
 from epmstore.record import reading
-from epmstore.record.commit import store_groups
 from epmstore.record.ingest import POOL_FROM_FILES, Ingested, Ingestion, ingest
 from epmstore.record.observe import Candidate
-from epmstore.record.shelf import OwnClaims, SharedClaims, Shelf
-from epmstore.record.store import Store
 from epmstore.relpath import RelPath
 from epmstore.scan.problem import UnreadError
 from epmstore.scan.steady import SteadyStream
 from epmstore.scan.walk import walk
+from epmstore.store.commit import store_groups
+from epmstore.store.dedup import OwnClaims, SharedClaims, Shelf
+from epmstore.store.store import Store
 from epmstore.workspace.opening import make_store
 
 MANY = POOL_FROM_FILES + 100

@@ -10,7 +10,7 @@ import pytest
 from epmstore import packed
 from epmstore.catalog.model import VersionRecord
 from epmstore.record import recorder
-from epmstore.record.commit import commit_version
+from epmstore.store.commit import commit_version
 from epmstore.workspace import Workspace
 
 FEW, MANY = 9_000, 18_000

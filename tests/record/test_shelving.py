@@ -10,11 +10,11 @@ from epmstore.blobs.pack import GroupWriter
 from epmstore.clock import FixedClock
 from epmstore.digest import identify
 from epmstore.record import shelving
-from epmstore.record.commit import store_groups
-from epmstore.record.shelf import Shelf
 from epmstore.record.shelving import Fresh, Shelving
-from epmstore.record.store import Store
 from epmstore.relpath import RelPath
+from epmstore.store.commit import store_groups
+from epmstore.store.dedup import Shelf
+from epmstore.store.store import Store
 from epmstore.workspace.opening import make_store
 
 rng = random.Random(5)

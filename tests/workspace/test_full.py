@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from epmstore.errors import DiskFullError
-from epmstore.record.reserve import has_reserve, make_reserve
+from epmstore.store.reserve import has_reserve, make_reserve
 from tests.care.stores import Host
 from tests.mounts import tmpfs
 

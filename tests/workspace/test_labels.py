@@ -8,9 +8,9 @@ import pytest
 from epmstore.catalog.model import LabelRecord
 from epmstore.errors import UsageError
 from epmstore.record import change
-from epmstore.record.commit import commit_fact
-from epmstore.record.store import Store
 from epmstore.relpath import RelPath
+from epmstore.store.commit import commit_fact
+from epmstore.store.store import Store
 from epmstore.workspace import AppHandle, Workspace
 
 

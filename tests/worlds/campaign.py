@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from epmstore.checkout import packages
-from epmstore.record import reserve
+from epmstore.store import reserve
 from tests.faults.lines import Lines
 from tests.worlds import draw, history
 from tests.worlds.acts import WRITING, Act, Command, Setting, as_script

@@ -11,8 +11,8 @@ import msgspec
 from epmstore.atomic import TEMPORARY, make_directories, remove_file
 from epmstore.digest import parse_digest
 from epmstore.errors import EpmError, UsageError
-from epmstore.record.store import SYSCAT
 from epmstore.relpath import RelPath, from_json, to_bytes
+from epmstore.store.store import SYSCAT
 from epmstore.workspace import Workspace, shapes, vendorshapes
 from epmstored.api.core import Proofs, scratch_folder
 from epmstored.api.forms import DiffQuery, VerifyQuery, VersionsQuery

@@ -89,15 +89,15 @@ def any_format() -> None:
 
         __hash__ = int.__hash__
 
-    instead("record.identity", "FORMAT", Any_(1))()
+    instead("store.identity", "FORMAT", Any_(1))()
 
 
 LOCKS = "tests/ground/test_locks.py::"
 STEADY = "tests/scan/test_steady.py::"
 GATE = "tests/daemon/api/test_gate.py::"
 PREFLIGHT = "tests/checkout/test_preflight.py::"
-MALFORMED = "tests/vendor/test_malformed.py::"
-RELEASING = "tests/vendor/test_releasing.py::"
+MALFORMED = "tests/refcat/test_malformed.py::"
+RELEASING = "tests/refcat/test_releasing.py::"
 
 BREAKS: dict[str, Break] = {
     "locks are shared": Break("L", all_locks_shared, f"{LOCKS}test_one_at_a_time"),
@@ -112,12 +112,12 @@ BREAKS: dict[str, Break] = {
     ),
     "a vendor grants privileges": Break(
         "P",
-        instead("vendor.hygiene", "mask", lambda entry: entry),
+        instead("refcat.hygiene", "mask", lambda entry: entry),
         f"{RELEASING}test_what_only_the_host_may_grant_is_not_written",
     ),
     "any name in a vendor's catalog": Break(
         "V",
-        instead("vendor.hygiene", "check_name", nothing),
+        instead("refcat.hygiene", "check_name", nothing),
         f"{MALFORMED}test_edited_documents_are_refused",
     ),
     "a file that changes while it is read": Break(
@@ -153,11 +153,11 @@ BREAKS: dict[str, Break] = {
     "any signature": Break(
         "2.10",
         instead(
-            "vendor.signature",
+            "refcat.signature",
             "_verified",
             lambda data, signature, keys: (keys[0], keys[0].fingerprint),
         ),
-        "tests/vendor/test_interchange.py::test_a_signature_is_over_these_very_bytes",
+        "tests/refcat/test_interchange.py::test_a_signature_is_over_these_very_bytes",
     ),
     "any host in a request": Break(
         "2.11",

@@ -1,0 +1,115 @@
+"""The one door by which contents come into a store.
+
+Order: packs are kept from before the first question whether something is stored; contents are
+written into groups that have no name yet, here or by workers; under the write lock the groups get
+their names and are entered into the index, alone or with the version that refers to them. What is
+not committed when the block is left is taken away again.
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from functools import cached_property
+from types import TracebackType
+from typing import Self
+
+from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup, discard_written
+from epmstore.catalog.model import VersionPart, VersionRecord
+from epmstore.digest import BlobInfo, Digest, check_no_collision, identify
+from epmstore.store.commit import Head, commit_version, store_groups
+from epmstore.store.dedup import Shelf
+from epmstore.store.replay import catch_up
+from epmstore.store.store import Store
+
+
+class Deposit:
+    """Contents on their way into `store`. A context manager."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._held = ExitStack()
+        self._groups: list[WrittenGroup] = []
+        self._given: dict[Digest, BlobInfo] = {}
+
+    def __enter__(self) -> Self:
+        self._held.enter_context(self.store.keep_packs())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._discard()
+        self._held.close()
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        """What is stored already, as readers of this deposit ask for it."""
+        return Shelf(self.store.packs, self.store.contents, self.store.blobs)
+
+    @cached_property
+    def writer(self) -> GroupWriter:
+        """For who knows that what it gives is right and lacks; it writes no address twice."""
+        return self._held.enter_context(GroupWriter(self.store.packs))
+
+    def add(self, info: BlobInfo, data: bytes) -> None:
+        """Store `data`, of which `identify` said `info`, unless it is stored. Raises CollisionError
+        if another content has its address, here or in the store; OSError.
+        """
+        self._check(info)
+        if not self.store.blobs.has(info):
+            self.writer.add(info, data)
+
+    def add_stream(self, chunks: Iterable[bytes], size: int) -> BlobInfo:
+        """Store a content of about `size` bytes, in bounded memory; what it turned out to be.
+        Raises as `add`.
+        """
+        if size <= PART_THRESHOLD:
+            data = b"".join(chunks)
+            info = identify(data)
+            self.add(info, data)
+            return info
+        info = self.writer.add_large(chunks, self.shelf.has_part)
+        self._check(info)
+        return info
+
+    def take(self, groups: Iterable[WrittenGroup]) -> None:
+        """Groups that somebody else wrote for this store: they are this deposit's to commit or to
+        take away.
+        """
+        self._groups += groups
+
+    def commit(self) -> None:
+        """All of it is stored. Raises CollisionError, DamagedError, OSError; then nothing is."""
+        groups = self._finish()
+        with self.store.lock_write():
+            if self._given:
+                catch_up(self.store)
+            for info in self._given.values():
+                self.store.blobs.check_no_collision(info)
+            store_groups(self.store, groups)
+        self._groups = []
+
+    def commit_version(
+        self, app: str, make: Callable[[Head], VersionPart], *, txid: str
+    ) -> VersionRecord:
+        """The same with the version that refers to it. Raises as `commit_version`."""
+        version = commit_version(self.store, app, make, self._finish(), txid=txid)
+        self._groups = []
+        return version
+
+    def _check(self, info: BlobInfo) -> None:
+        check_no_collision(self._given.setdefault(info.digest, info), info)
+        self.store.blobs.check_no_collision(info)
+
+    def _finish(self) -> list[WrittenGroup]:
+        if "writer" in self.__dict__:
+            self._groups.append(self.writer.finish())
+            del self.writer
+        return self._groups
+
+    def _discard(self) -> None:
+        groups, self._groups = self._groups, []
+        for group in groups:
+            discard_written(group)

@@ -1,0 +1,62 @@
+"""Small real refcats to work with."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from epmstore.catalog.classes import Patterns
+from epmstore.catalog.model import AboutRecord, Requirement, VersionRecord
+from epmstore.clock import FixedClock, to_rfc3339
+from epmstore.digest import identify
+from epmstore.refcat.publish import Draft, publish, say
+from epmstore.refcat.releases import Releases
+from epmstore.relpath import RelPath
+from epmstore.store.deposit import Deposit
+from epmstore.store.store import Store
+from epmstore.tree import Entry
+from epmstore.workspace import Workspace
+
+CRM = "7f1d1b0e-0c39-4d52-9a51-1b6f6f2f9a01"
+SERVER = "7f1d1b0e-0c39-4d52-9a51-1b6f6f2f9a02"
+Files = Mapping[str, bytes]
+
+
+def file(path: str, data: bytes, mode: int = 0o644) -> Entry:
+    return Entry(path=RelPath(path), kind="file", mode=mode, mtime_ns=1, content=identify(data))
+
+
+class Vendor:
+    """A store with the refcat of one application; `release` publishes trees of plain files."""
+
+    def __init__(self, place: Path, *, app: str = CRM, key: str = "crm") -> None:
+        self.path = place / "vendor"
+        self.clock = FixedClock()
+        if not self.path.exists():
+            Workspace.init(self.path, clock=self.clock).close()
+        time = to_rfc3339(self.clock.now())
+        patterns = Patterns(config=("etc/",))
+        self.about = AboutRecord(time=time, app=app, key=key, patterns=patterns)
+        with self.open() as ws:
+            say(ws._store, app, self.about)
+
+    def open(self) -> Workspace:
+        return Workspace.open(self.path, clock=self.clock)
+
+    def release(
+        self,
+        files: Files,
+        label: str | None = None,
+        *,
+        stored: bool = True,
+        requires: tuple[Requirement, ...] = (),
+    ) -> VersionRecord | None:
+        self.clock.advance(60)
+        with self.open() as ws, Deposit(ws._store) as deposit:
+            for data in files.values() if stored else ():
+                deposit.add(identify(data), data)
+            tree = [file(path, data) for path, data in sorted(files.items())]
+            draft = Draft(label=label, requires=requires)
+            return publish(deposit, self.about, tree, draft)
+
+
+def releases(store: Store, app: str = CRM) -> Releases:
+    return Releases(store, app)
