@@ -25,10 +25,11 @@ from epmstore.checkout.found import (
     is_any_done,
     is_as_wanted,
     linked,
+    made_folders,
     strangers,
     with_folders,
 )
-from epmstore.checkout.journal import Header, Journal, Loaded
+from epmstore.checkout.journal import NOTHING, Header, Journal, LeftOut, Loaded
 from epmstore.checkout.names import left_names, may_leave_names, steps_for
 from epmstore.checkout.plan import Step
 from epmstore.checkout.stage import (
@@ -73,7 +74,8 @@ class Applied(msgspec.Struct, frozen=True):
     """What carrying out a plan came to, by what is there. `kept` are paths that were to go and are
     there, `missed` those that are not as wanted, with why; `refused` is what of the metadata could
     not be had of others. `meanwhile` are the versions of what somebody else wrote or put there
-    between the scan and the end.
+    between the scan and the end. `left_out` is what a plan of old, which was recovered, said
+    besides.
     """
 
     version: VersionRecord
@@ -83,6 +85,7 @@ class Applied(msgspec.Struct, frozen=True):
     meanwhile: tuple[int, ...]
     refused: list[Refused]
     verified: bool
+    left_out: LeftOut = NOTHING
 
 
 class Applier:
@@ -96,11 +99,11 @@ class Applier:
         self._journal = Journal(self._store.journal(recorder.app.uuid))
         self._privileged = os.geteuid() == 0
 
-    def apply(self, header: Header, steps: Sequence[Step]) -> Applied:
+    def apply(self, header: Header, steps: Sequence[Step], left_out: LeftOut = NOTHING) -> Applied:
         """Raises OSError, DamagedError, BlobNotFoundError; before STAGED nothing is changed."""
         steps, copies = with_copies(steps, Caller.now(), intruders(steps))
         with self._store.keep_packs():
-            self._in_journal(lambda: self._journal.begin(header, steps))
+            self._in_journal(lambda: self._journal.begin(header, steps, left_out))
             try:
                 staged, proof = self._stage(header, steps, copies)
                 self._in_journal(
@@ -274,11 +277,12 @@ class Applier:
         for path in unsure if is_fresh else checked.stats:
             known[path] = UNKNOWN
         known.update(dict.fromkeys(strange, UNKNOWN))
-        made = _made(steps, checked) if is_fresh else set()
+        made = made_folders(steps, checked) if is_fresh else set()
         self._remember(header, version, known, made, settled_ns)
         kept, missed = _sorted_out(wanted, checked)
         refused = [one for one in loaded.refused if one.path not in missed]
-        return Applied(version, steps, kept, missed, self._meanwhile(header), refused, not missed)
+        others, left = self._meanwhile(header), loaded.left_out
+        return Applied(version, steps, kept, missed, others, refused, not missed, left)
 
     def _switch(self, loaded: Loaded, stage_fd: int) -> tuple[Loaded, set[int]]:
         """(the journal as it is now: SWITCHED, the steps whose old files may have changed)."""
@@ -530,15 +534,6 @@ def _sorted_out(
 
 def _txid(header: Header, what: str) -> str:
     return f"{header.txid}-{what}"
-
-
-def _made(steps: Iterable[Step], checked: Checked) -> set[RelPath]:
-    """Folders that are there because the plan made them."""
-    return {
-        step.path
-        for step in steps
-        if _is_directory(step.new) and not _is_directory(step.old) and step.path in checked.done
-    }
 
 
 def _is_directory(entry: Entry | None) -> TypeGuard[Entry]:

@@ -228,6 +228,19 @@ def as_tree(
     return whole
 
 
+def made_folders(steps: Iterable[Step], checked: Checked) -> set[RelPath]:
+    """Folders that are there because the plan made them."""
+    return {
+        step.path
+        for step in steps
+        if _is_folder(step.new) and not _is_folder(step.old) and step.path in checked.done
+    }
+
+
+def _is_folder(entry: Entry | None) -> bool:
+    return entry is not None and entry.kind == "directory"
+
+
 # What somebody else put there.
 
 Walk = Callable[[RelPath], Iterable[Listing]]

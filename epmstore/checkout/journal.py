@@ -20,9 +20,9 @@ into it.
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, get_args, get_type_hints
+from typing import Any, Final, Literal, Self, TypeAlias, get_args, get_type_hints
 
 import msgspec
 
@@ -32,7 +32,7 @@ from epmstore.catalog.classes import Patterns
 from epmstore.catalog.format import named
 from epmstore.catalog.model import Reason, RecordedActor
 from epmstore.checkout.goal import FORMATS, Goal, goal_from_form
-from epmstore.checkout.plan import Op, Seen, Step
+from epmstore.checkout.plan import Named, Op, Plan, Seen, Step
 from epmstore.checkout.stage import Refused
 from epmstore.entryform import entry_from_form, entry_to_form
 from epmstore.errors import DamagedError, EpmError, UnreadableError
@@ -51,6 +51,8 @@ from epmstore.store.staging import NO_SENSE, Proof, proof_from_form, proof_to_fo
 
 State: TypeAlias = Literal["PLANNED", "STAGED", "SWITCHED", "COMMITTED"]
 BATCH = 4096
+_LEFT_OUT: Final = ("kept", "not_restored")
+_NAMING: Final = ("left", "refused", *_LEFT_OUT)
 KNOWN: Final = {"format", "header", "steps", "state", "stage"}
 """Keys of which each line has one; another release may write lines that have none of them."""
 _MAGIC = seal.MAGIC.to_bytes(4, "little")
@@ -88,6 +90,20 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         return stage_name(self.txid)
 
 
+class LeftOut(msgspec.Struct, frozen=True):
+    """What a plan has no steps for, and says so: what stays, and what is not as wanted."""
+
+    kept: tuple[Named, ...] = ()
+    not_restored: tuple[Named, ...] = ()
+
+    @classmethod
+    def of(cls, plan: Plan) -> Self:
+        return cls(plan.kept, (*plan.refused, *plan.not_restored))
+
+
+NOTHING = LeftOut()
+
+
 class Loaded(msgspec.Struct, frozen=True):
     """A journal as found. `inodes` maps the number of a step to the inode staged for it; `left` and
     `refused` are what the switch, or the staging, came to; `stage` is which directory the staging
@@ -101,6 +117,7 @@ class Loaded(msgspec.Struct, frozen=True):
     left: dict[RelPath, str] = {}
     refused: list[Refused] = []
     stage: Proof | None = None
+    left_out: LeftOut = NOTHING
 
 
 class Journal:
@@ -109,7 +126,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def begin(self, header: Header, steps: Sequence[Step]) -> None:
+    def begin(self, header: Header, steps: Sequence[Step], left_out: LeftOut = NOTHING) -> None:
         """Durable when it returns: state PLANNED. Raises FileExistsError, UnreadableError,
         OSError.
         """
@@ -117,6 +134,10 @@ class Journal:
         remaining = iter(steps)
         while batch := [step_to_form(step) for step in islice(remaining, BATCH)]:
             lines.append({"steps": batch})
+        for name in _LEFT_OUT:
+            pairs = iter(getattr(left_out, name))
+            while some := [(to_json(path), why) for path, why in islice(pairs, BATCH)]:
+                lines.append({"steps": [], name: some})
         lines.append({"state": "PLANNED"})
         sealed = b"".join(map(_written, lines))
         with directory(self.path.parent) as parent:
@@ -211,6 +232,7 @@ def _loaded(lines: Sequence[dict[str, Any]]) -> Loaded:
     refused: list[Refused] = []
     steps: list[Step] = []
     stage: Proof | None = None
+    left_out: dict[str, list[Named]] = {name: [] for name in _LEFT_OUT}
     header = _header_from_form(lines[0]["header"])
     for line in lines[1:]:
         steps += [step_from_form(form) for form in line.get("steps", ())]
@@ -218,10 +240,13 @@ def _loaded(lines: Sequence[dict[str, Any]]) -> Loaded:
         stage = proof_from_form(line["stage"]) if "stage" in line else stage
         inodes.update((int(n), int(inode)) for n, inode in line.get("inodes", ()))
         left.update((from_json_or_root(path), why) for path, why in line.get("left", ()))
+        for name, pairs in left_out.items():
+            pairs += [(from_json_or_root(path), str(why)) for path, why in line.get(name, ())]
         refused += [
             Refused(from_json_or_root(p), tuple(what)) for p, what in line.get("refused", ())
         ]
-    return Loaded(header, tuple(steps), state, inodes, left, refused, stage)
+    said = LeftOut(**{name: tuple(pairs) for name, pairs in left_out.items()})
+    return Loaded(header, tuple(steps), state, inodes, left, refused, stage, said)
 
 
 def _check_known(lines: Sequence[dict[str, Any]]) -> None:
@@ -257,7 +282,7 @@ def _written(line: dict[str, Any]) -> bytes:
     are not read once more: all else of them is written from values of one form.
     """
     sealed = _sealed(line)
-    if "steps" in line and are_plain_paths([*_paths_in(line["steps"])]):
+    if line.get("steps") and are_plain_paths([*_paths_in(line["steps"])]):
         return sealed
     try:
         ((again, _),) = _lines(sealed)
@@ -266,7 +291,7 @@ def _written(line: dict[str, Any]) -> bytes:
             _header_from_form(again["header"])
         for form in again.get("steps", ()):
             step_from_form(form)
-        for path, _ in (*again.get("left", ()), *again.get("refused", ())):
+        for path, _ in chain.from_iterable(again.get(name, ()) for name in _NAMING):
             from_json_or_root(path)
     except (EpmError, *NO_SENSE) as error:
         raise UnreadableError("the journal", str(error)) from None

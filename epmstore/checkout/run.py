@@ -19,7 +19,7 @@ from epmstore.catalog.state import CatalogState
 from epmstore.checkout.apply import Applied, Applier
 from epmstore.checkout.differences import Judge
 from epmstore.checkout.goal import EditsGoal, Goal, ReleaseGoal, VersionGoal
-from epmstore.checkout.journal import Header
+from epmstore.checkout.journal import Header, LeftOut
 from epmstore.checkout.names import left_names
 from epmstore.checkout.plan import (
     Named,
@@ -153,7 +153,9 @@ class Checkout:
         if prepared.plan.steps:
             header = self._header(prepared, found, safety, txid or new_txid())
             applied = Applier(self._recorder, self._root, self._progress).apply(
-                header, prepared.plan.steps
+                header,
+                prepared.plan.steps,
+                LeftOut.of(prepared.plan),
             )
         return Done(
             prepared=prepared,

@@ -1,6 +1,6 @@
 """What a checkout came to, as the Result that callers get. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from epmstore.catalog.hooks import HookRun
 from epmstore.catalog.model import Counts, Tally
@@ -13,7 +13,7 @@ from epmstore.checkout.run import Done
 from epmstore.record.recorder import Look
 from epmstore.record.result import Result
 from epmstore.record.unseen import unseen
-from epmstore.relpath import sort_paths
+from epmstore.relpath import RelPath, sort_paths
 
 CAME = "it came while the checkout was interrupted"
 
@@ -66,9 +66,12 @@ def recovered_result(
     """Of an interrupted checkout that was finished. The `look` is at the root as that has left it:
     the plan is as old as the interruption, and knows nothing of what was done since outside it.
     """
-    tally, gaps = _tally(applied), unseen(look)
+    tally, gaps, left = _tally(applied), unseen(look), applied.left_out
     counts = tally.counts
-    kept, changed = _since(applied, look)
+    gone = {entry.path for entry in look.changes.lost}
+    stays = [one for one in left.kept if one[0] not in gone]
+    told = {*applied.kept, *applied.missed, *dict(stays), *dict(left.not_restored)}
+    kept, changed = _since(applied, look, told)
     return Result(
         app=key,
         action="recover",
@@ -82,23 +85,29 @@ def recovered_result(
         removed=counts.removed,
         folders=tally.folders,
         times=tally.times,
-        kept=(*applied.kept.items(), *kept),
+        kept=(*stays, *applied.kept.items(), *kept),
         skipped=gaps.skipped,
         unstable=gaps.unstable,
         unobserved=gaps.unobserved,
-        not_restored=(*_missed(applied), *(f"{path}: {why}" for path, why in changed)),
+        not_restored=(
+            *(f"{path}: {why}" for path, why in left.not_restored),
+            *_missed(applied),
+            *(f"{path}: {why}" for path, why in changed),
+        ),
         verified=applied.verified and not changed,
         undo=f"epmstore undo --app {key}",
         hooks=tuple(hooks),
     )
 
 
-def _since(applied: Applied, look: Look) -> tuple[list[Named], list[Named]]:
+def _since(
+    applied: Applied, look: Look, told: Container[RelPath]
+) -> tuple[list[Named], list[Named]]:
     """(what came, or was edited as configuration is; what is not any more as it was recorded), of
-    what the version of a checkout says nothing of, though a content is said to be brought back.
+    what the version of a checkout says nothing of, though a content is said to be brought back;
+    without what is told already.
     """
     changes, scope = look.changes, applied.version.scope
-    told = {*applied.kept, *applied.missed}
     pairs = [*changes.modified, *([] if changes.root_change is None else [changes.root_change])]
     edited = {old.path for old, _ in pairs if old.path_class == "config"}
     kept = [(entry.path, CAME) for entry in changes.added]

@@ -1,6 +1,7 @@
 """The journal: what was written comes back, and what a crash or a flip left is told apart."""
 
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from epmstore import seal
 from epmstore.checkout import journal as journal_file
 from epmstore.checkout import owed as owed_file
 from epmstore.checkout.goal import VersionGoal
-from epmstore.checkout.journal import Header, Journal
+from epmstore.checkout.journal import BATCH, Header, Journal, LeftOut
 from epmstore.checkout.owed import OwedFile
 from epmstore.checkout.plan import Plan, Seen, Step
 from epmstore.checkout.planfile import decode_plan, plan_to_form
@@ -79,6 +80,15 @@ def ends(path: Path) -> list[int]:
 def test_there_is_none(journal: Journal) -> None:
     assert journal.load() is None
     journal.drop()
+
+
+def test_what_a_plan_leaves_out_is_said(journal: Journal) -> None:
+    odd = [RelPath(os.fsdecode(b"\xff")), ROOT]
+    kept = tuple((RelPath(f"up/{n}"), "nobody's") for n in range(BATCH + 1))
+    left_out = LeftOut(kept, tuple((path, "secret") for path in odd))
+    journal.begin(HEADER, STEPS, left_out)
+    found = journal.load()
+    assert found is not None and (found.steps, found.left_out) == (STEPS, left_out)
 
 
 def test_all_of_it_comes_back(journal: Journal) -> None:

@@ -409,6 +409,24 @@ def test_what_came_before_recovery_and_edited_configuration_are_kept(half_done: 
     assert (result.not_restored, result.verified) == ((), True)
 
 
+def test_recovery_names_what_the_plan_had_left_out(tmp_path: Path) -> None:
+    with Bench(tmp_path, config=("etc/**",), secret=("key",)) as bench:
+        bench.recorded({"a": File(b"old"), "key": File(b"one"), "etc/conf": File(b"one")})
+        bench.recorded({"a": File(b"new"), "key": File(b"two"), "etc/conf": File(b"one")})
+        build(bench.root, {"up/load": File(b"mine"), "up/2": File(b"mine")})
+        edited(bench.root / "etc/conf")
+        plan = bench.live.plan("0").plan
+        assert dict(plan.kept).keys() == {"up", "up/load", "up/2", "etc/conf"}
+        assert dict(plan.not_restored).keys() == {"key"}
+        with faults(dying("fsyncdir", "switching")), pytest.raises(Killed):
+            bench.live.checkout("0")
+        (bench.root / "up/2").unlink()
+        result = recovered(bench)
+        assert dict(result.kept).keys() == {"up", "up/load", "etc/conf"}
+        assert [one.partition(": ")[0] for one in result.not_restored] == ["key", "up/2"]
+        assert result.incomplete
+
+
 def test_recovery_claims_nothing_outside_what_was_asked_for(tmp_path: Path) -> None:
     with Bench(tmp_path) as bench:
         bench.recorded({"a": File(b"old"), **OUTSIDE})

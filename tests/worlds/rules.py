@@ -79,7 +79,7 @@ def _held_kept(world: World) -> Iterator[str]:
 
 def _decodes(world: World, content: str, version: Version, path: bytes) -> bool:
     answer = world.program("cat", "--app", KEY, "--", b"%d:%s" % (version.number, path))
-    return hashlib.sha256(answer.out).hexdigest() == content
+    return answer.code == 0 and hashlib.sha256(answer.out).hexdigest() == content
 
 
 def _unseen_kept(world: World, now: Moment) -> Iterator[str]:
@@ -223,8 +223,8 @@ def _as_wanted(world: World, now: Moment) -> Iterator[str]:
             continue
         left = True
         is_config = "config" in (claim.path_class, world.rules.class_of(path))
-        if is_config and (named.keeps(path) or now.act.verb == "recover"):
-            left = False  # what was kept was named by whom a recovery finishes, or by nobody
+        if is_config and named.keeps(path):
+            left = False
         elif not named.leaves_out(path):
             why = f"it is {short(now.after.get(path))}, and nothing says so"
             yield f"{show(path)} is not as in version {number}: {why}"
