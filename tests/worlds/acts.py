@@ -35,6 +35,10 @@ class Setting(NamedTuple):
     root_mode: str = "755"
     has_other: bool = True
     """Whether there is another application in the store."""
+    often: tuple[str, ...] = ()
+    """Edits and commands that come again and again."""
+    paths: tuple[bytes, ...] = ()
+    """What happens does so mostly here."""
 
 
 class Meddler(NamedTuple):

@@ -5,6 +5,7 @@ end of what there is.
 import errno
 import os
 import random
+from collections.abc import Container
 from typing import Any
 
 from tests.worlds import vendor
@@ -76,7 +77,9 @@ LONGEST = 14
 def setting(rng: random.Random) -> Setting:
     patterns = tuple(rng.sample(RULES, rng.choice((0, 0, 1, 2, 3))))
     mode = "755" if rng.random() < 0.8 else rng.choice(("700", "775", "1777", "2755"))
-    return Setting(patterns, rng.random() < 0.25, mode, rng.random() < 0.4)
+    often = tuple(rng.sample([*VALUES, *COMMANDS], 4)) if rng.random() < 0.5 else ()
+    paths = tuple(path(rng) for _ in range(3)) if rng.random() < 0.4 else ()
+    return Setting(patterns, rng.random() < 0.25, mode, rng.random() < 0.4, often, paths)
 
 
 def beginning(rng: random.Random, chosen: Setting) -> list[Act]:
@@ -104,10 +107,13 @@ def _write(rng: random.Random, where: bytes) -> Edit:
 def edit(rng: random.Random, world: World | None = None) -> Edit:
     """Something done by hand, to what is there as often as not."""
     where = path(rng) if world is None or rng.random() < 0.5 else known_path(rng, world)
-    if rng.random() < 0.5:
+    if world is not None and world.setting.paths and rng.random() < 0.7:
+        where = rng.choice(world.setting.paths)
+    verb = _often(rng, world, VALUES)
+    if verb is None and rng.random() < 0.5:
         verb = rng.choice(("write", "write", "overwrite", "remove"))
         return Edit(verb, where, rng.choice(CONTENTS))
-    verb = rng.choices(tuple(VALUES), [weight for weight, _ in VALUES.values()])[0]
+    verb = verb or rng.choices(tuple(VALUES), [weight for weight, _ in VALUES.values()])[0]
     if verb == "mode" and rng.random() < 0.2:
         where = ROOT
     if verb == "aside":
@@ -120,6 +126,12 @@ def edit(rng: random.Random, world: World | None = None) -> Edit:
     if verb in ("mount", "unmount"):
         where = rng.choice((b"d", b"data", b"etc", b"d/e"))
     return Edit(verb, where, VALUES[verb][1](rng))
+
+
+def _often(rng: random.Random, world: World | None, among: Container[str]) -> str | None:
+    """One of what comes often in this world, in half of the cases."""
+    often = [] if world is None else [verb for verb in world.setting.often if verb in among]
+    return rng.choice(often) if often and rng.random() < 0.5 else None
 
 
 VALUES: dict[str, tuple[int, Any]] = {
@@ -167,7 +179,8 @@ def act(rng: random.Random, world: World) -> Act:
         return _second(rng, world)
     if rng.random() < 0.03:
         return Cache(rng.choice(("index.sqlite", "live/")))
-    verb = rng.choices(tuple(COMMANDS), [weight for weight, _ in COMMANDS.values()])[0]
+    weights = [weight for weight, _ in COMMANDS.values()]
+    verb = _often(rng, world, COMMANDS) or rng.choices(tuple(COMMANDS), weights)[0]
     made: Command = COMMANDS[verb][1](rng, world)
     is_large = made.verb in ("checkout", "rollback", "undo", "redo", "repair", "snapshot", WATCHED)
     return _hindered(rng, world, made) if is_large else made
