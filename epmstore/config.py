@@ -39,9 +39,9 @@ NEAR: Final = 0.85
 class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     """`settle`: quiet time before a change is recorded, at most `settle_max` under steady writing.
     `reconcile`: how often everything is looked at again, `poll` the same where nothing can be
-    watched (null: never). `read_back`: within which time these looks read every file again (null:
+    watched (None: never). `read_back`: within which time these looks read every file again (None:
     never). `group` may ask over the socket. `alert` is a command that is run when something was
-    changed that no release explains (null: none). Times in seconds.
+    changed that no release explains (None: none). Times in seconds.
     """
 
     settle: float = 2.0
@@ -72,7 +72,7 @@ class RetentionConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes. Beyond `max_size`, or with less than `min_free` left on its file system, recording
-    goes on without contents (null: no limit).
+    goes on without contents (None: no limit).
     """
 
     max_size: int | None = None
@@ -81,7 +81,7 @@ class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 class CareConfig(msgspec.Struct, frozen=True, kw_only=True):
     """`fsck_percent` of the store are read each day; `drill` seconds pass between two proofs that
-    a version can be restored (null: never).
+    a version can be restored (None: never).
     """
 
     fsck_percent: float = 3.0
@@ -289,7 +289,7 @@ def environment_layer(environ: Mapping[str, str]) -> Layer:
 
 
 def flag_layer(flags: Mapping[str, object]) -> Layer:
-    """Values by dotted key, as given on a command line; null is not given."""
+    """Values by dotted key, as given on a command line; None is not given."""
     return Layer(
         {
             key: (value, f"--{key.partition('.')[2].replace('_', '-')}")

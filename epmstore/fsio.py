@@ -98,7 +98,7 @@ def attribute_flags(fd: int) -> int:
 
 
 def is_protected(name: str | bytes, parent: DirFd) -> bool | None:
-    """Whether an entry is immutable or append-only, without opening it; null where the file system
+    """Whether an entry is immutable or append-only, without opening it; None where the file system
     or the C library does not say. Raises OSError.
     """
     if _statx is None:

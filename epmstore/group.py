@@ -26,7 +26,7 @@ class FrameRow(msgspec.Struct, frozen=True, gc=False):
 class BlobRow(msgspec.Struct, frozen=True, gc=False):
     """Where one content of a group lies.
 
-    `digest` is null for a part, which is only ever reached through the blob that lists it. `frame`
+    `digest` is None for a part, which is only ever reached through the blob that lists it. `frame`
     counts within the group. In a solid, part or stored frame, `offset` is that in the plain bytes
     and `length` is the size; in a delta frame both are those of the zstd frame within the body, and
     `base` is the content that it was made against. A large blob has `parts` instead: `frame` is
@@ -54,7 +54,7 @@ class Group(msgspec.Struct, frozen=True):
 class Place(msgspec.Struct, frozen=True, gc=False):
     """Where a stored content is read: a BlobRow joined with its frame and file.
 
-    `file` is the path below `packs/`; `seal_offset` is from the start of that file. `kind` is null
+    `file` is the path below `packs/`; `seal_offset` is from the start of that file. `kind` is None
     for a large blob, which lies in its `parts`.
     """
 

@@ -100,7 +100,7 @@ def is_out_of_descriptors() -> bool:
 
 
 def limit_error(error: OSError, what: str) -> LimitError | None:
-    """The same as an error that names the limit; null for one that tells of something else. `what`
+    """The same as an error that names the limit; None for one that tells of something else. `what`
     could not be done.
     """
     if error.errno == errno.EMFILE:

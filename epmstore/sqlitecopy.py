@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 from epmstore.errors import BusyError, DamagedError
 
 Signature: TypeAlias = tuple[tuple[int, int, int] | None, tuple[int, int, int] | None]
-"""(inode, size, mtime in ns) of a database and of its log; null: there is none."""
+"""(inode, size, mtime in ns) of a database and of its log; None: there is none."""
 
 PATIENCE: Final = 10.0
 TICK: Final = 0.05

@@ -22,9 +22,9 @@ Field: TypeAlias = Literal["content", "kind", "mode", "owner", "mtime", "target"
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """One path. `mode` is the twelve permission bits; `mtime_ns` is null for directories.
+    """One path. `mode` is the twelve permission bits; `mtime_ns` is None for directories.
 
-    `content` is null for everything but files, and for files of class `state`, of which neither
+    `content` is None for everything but files, and for files of class `state`, of which neither
     content nor size nor mtime is recorded. A `secret` file has a content identity and never a
     stored blob. `same_as` names the first path (byte order) of a group of hard links within the
     root. `sparse` files have holes. `user` and `group` are the names on the recording host, where

@@ -27,7 +27,7 @@ LIMIT: Final = 60.0
 
 
 class Alarm:
-    """`command` is what is to be run (null: nothing)."""
+    """`command` is what is to be run (None: nothing)."""
 
     def __init__(
         self,

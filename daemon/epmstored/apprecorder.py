@@ -219,7 +219,7 @@ class AppRecorder:
         return self._root.now is not None and self._pause is None
 
     def due(self) -> float | None:
-        """When `step` has something to do, as far as is known now; null: when it is woken."""
+        """When `step` has something to do, as far as is known now; None: when it is woken."""
         times: list[float | None] = [self._root.next]
         if self._root.now is not None and self._pause is None:
             times += [self._debounce.due(), self._restless.due, self._late.due]

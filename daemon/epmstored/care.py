@@ -66,7 +66,7 @@ class Carer:
         self._known = ledger.load(store)
         self.room = AMPLE
         self.leap: float | None = None
-        """Seconds by which the clock is ahead of reckoned time; null while it is believed."""
+        """Seconds by which the clock is ahead of reckoned time; None while it is believed."""
 
     async def run(self) -> None:
         """Until cancelled. What has begun is ended, and begun anew later."""

@@ -32,7 +32,7 @@ class Batch(msgspec.Struct, frozen=True):
 
     @property
     def only(self) -> frozenset[str] | None:
-        """The folders to look at; null: everything."""
+        """The folders to look at; None: everything."""
         return None if self.whole is not None else self.folders
 
 
@@ -81,13 +81,13 @@ class Debounce:
         self._folders.clear()
 
     def due(self) -> float | None:
-        """When to look, as far as is known now; null if nothing is dirty."""
+        """When to look, as far as is known now; None if nothing is dirty."""
         if not self:
             return None
         return max(min(self._last + self.settle, self._first + self.longest), self._not_before)
 
     def take(self, now: float) -> Batch | None:
-        """What is due, which is not dirty any more; null if nothing is."""
+        """What is due, which is not dirty any more; None if nothing is."""
         due = self.due()
         if due is None or now < due:
             return None

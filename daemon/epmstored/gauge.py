@@ -13,7 +13,7 @@ QUICK: Final = 1.0
 
 
 class Doing(msgspec.Struct, frozen=True):
-    """What is being done, and how much of it is; totals are null where they are not known."""
+    """What is being done, and how much of it is; totals are None where they are not known."""
 
     what: str
     files: int

@@ -22,7 +22,7 @@ then.
 
 
 class Trouble(msgspec.Struct, frozen=True):
-    """`app` is null for what concerns the whole store. `why` is for people; `kind` decides."""
+    """`app` is None for what concerns the whole store. `why` is for people; `kind` decides."""
 
     app: str | None
     kind: Kind
@@ -33,7 +33,7 @@ def troubles(
     states: Sequence[AppState], room: Room, damage: int, leap: float | None
 ) -> list[Trouble]:
     """The store first, then by application. `leap`: seconds by which the clock is ahead of the time
-    that may be relied upon; null if it is believed.
+    that may be relied upon; None if it is believed.
     """
     found = []
     if room.level == "full":

@@ -17,7 +17,7 @@ class Late:
         self.wait = PATIENCE * (dirty_ns() or USUAL_NS) / 1e9
         """Seconds until what was stored before a look shows."""
         self.due: float | None = None
-        """When to look again; null: nothing is in doubt."""
+        """When to look again; None: nothing is in doubt."""
         self.is_certain = False
         """Whether some file is known to be mapped: any may be, where that cannot be asked."""
         self._folders: frozenset[str] = frozenset()

@@ -10,7 +10,7 @@ class Notifier:
     def __init__(self, address: str | None, watchdog: float | None = None) -> None:
         self._address = f"\0{address[1:]}" if address and address.startswith("@") else address
         self.interval = None if watchdog is None or not address else watchdog / 2
-        """Seconds between two signs of life, null if none are wanted."""
+        """Seconds between two signs of life, None if none are wanted."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], pid: int) -> "Notifier":

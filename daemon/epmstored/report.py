@@ -43,7 +43,7 @@ class Report:
         self._set(phase=phase, error=None)
 
     def recorded(self, outcome: Outcome, reason: Reason, *, looked: str | None) -> None:
-        """`looked` is when everything was looked at, null if only some folders were."""
+        """`looked` is when everything was looked at, None if only some folders were."""
         version = outcome.version
         self.count(looks=1, drift_versions=int(outcome.is_new and not outcome.is_first))
         if outcome.is_first and outcome.is_new:

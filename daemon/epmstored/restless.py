@@ -28,7 +28,7 @@ class Restless:
 
     @property
     def due(self) -> float | None:
-        """When to look again; null: nothing is restless."""
+        """When to look again; None: nothing is restless."""
         return self._next if self._folders else None
 
     def take(self, now: float) -> frozenset[str]:

@@ -10,8 +10,8 @@ from epmstore.config import Config, DaemonConfig
 class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
     """`settle`: how long a root must have been quiet before a change is recorded; `longest`: how
     long nothing may wait under steady writing. `poll`: how often a root is looked at that cannot be
-    watched. `reconcile`: how often everything is looked at for what no event told (null: never).
-    `read_back`: within which time all contents are read by that, changed or not (null: never).
+    watched. `reconcile`: how often everything is looked at for what no event told (None: never).
+    `read_back`: within which time all contents are read by that, changed or not (None: never).
     `root`: how often it is checked that a root is the directory that is watched. `retry` and
     `retry_longest`: after a recording that failed.
     """

@@ -23,7 +23,7 @@ FIRST: Final = 600.0
 
 
 class Attempts(msgspec.Struct, frozen=True):
-    """When a task was done last and tried last, in seconds since 1970; null: never."""
+    """When a task was done last and tried last, in seconds since 1970; None: never."""
 
     done: float | None = None
     tried: float | None = None
@@ -51,7 +51,7 @@ def jitter(seed: str, task: Task) -> float:
 def next_time(
     task: Task, attempts: Attempts, config: Config, *, seed: str, since: float
 ) -> float | None:
-    """When a task is due; null: never. `since` is when this daemon was started."""
+    """When a task is due; None: never. `since` is when this daemon was started."""
     period = period_of(task, config)
     if period is None:
         return None

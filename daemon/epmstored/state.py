@@ -38,7 +38,7 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AppState(msgspec.Struct, frozen=True, kw_only=True):
-    """One application. Times as in records, null before the first.
+    """One application. Times as in records, None before the first.
 
     `degraded`: why less is seen or recorded than should be, in words; empty if all is well.
     `queue`: folders that wait to be looked at; `lag`: seconds since the oldest of them changed.

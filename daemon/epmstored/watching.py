@@ -53,7 +53,7 @@ class Watching(msgspec.Struct, frozen=True):
 
     @property
     def due(self) -> float | None:
-        """When to ask the watcher; null: when it notifies."""
+        """When to ask the watcher; None: when it notifies."""
         return self.watcher.due if isinstance(self.watcher, PollingWatcher) else None
 
 
@@ -82,7 +82,7 @@ def chooser(store: Path, clock: DaemonClock, poll: float) -> WatcherFactory:
 
 
 def why_not(where: FilesystemInfo) -> str | None:
-    """Why the kernel cannot tell of all changes on a file system; null if it can."""
+    """Why the kernel cannot tell of all changes on a file system; None if it can."""
     if where.network:
         return f"on a network file system ({where.name})"
     if where.fuse:

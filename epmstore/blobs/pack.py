@@ -408,7 +408,7 @@ def _press(sha256: Sha256, data: bytes, base: Base | None) -> _Part:
 
 
 def _whole(delta: bytes, size: int, make: Callable[[], frames.Frame]) -> frames.Frame | None:
-    """A content's own frame; null if a delta takes at most half of that, and so pays."""
+    """A content's own frame; None if a delta takes at most half of that, and so pays."""
     if len(delta) * 16 <= size:  # next to nothing compresses to an eighth
         return None
     frame = make()

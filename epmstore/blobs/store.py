@@ -212,7 +212,7 @@ class PackStore:
     def _unless_moved(
         self, place: Place, base: Place | None, wanted: int | None = None
     ) -> bytes | None:
-        """One content, checked; null if its file or its base's is not there any more."""
+        """One content, checked; None if its file or its base's is not there any more."""
         try:
             return self._content(place, base, wanted)
         except FileNotFoundError:

@@ -11,7 +11,7 @@ Hit: TypeAlias = tuple[str, int]
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is wrong. `file` is the path below the store. `digest` and `sha256` (hex) name
-    the content that is hit, null where it is the file as such; `versions` those that cannot be
+    the content that is hit, None where it is the file as such; `versions` those that cannot be
     restored (in full) because of it. `detail` is for people.
 
     damaged: bytes are not what was written. missing: a file or content is not there. torn: a file

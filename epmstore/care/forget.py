@@ -40,7 +40,7 @@ ONLY_EXEMPT = Policy(
 
 
 class Forgotten(msgspec.Struct, frozen=True):
-    """`versions` in order; `freed`: how many bytes collections free because of it, null if nobody
+    """`versions` in order; `freed`: how many bytes collections free because of it, None if nobody
     measured that, which is as dear as a collection. With `dry_run` nothing was recorded. `named`:
     these versions were asked for.
     """

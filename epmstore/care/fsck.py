@@ -54,7 +54,7 @@ def fsck(
     progress: Progress = SILENT,
 ) -> FsckReport:
     """Check a store. `read_data` is the share of frames (0 to 1) that are read and decoded, and
-    whose contents are compared with their digests; `seed` chooses them (null: another share each
+    whose contents are compared with their digests; `seed` chooses them (None: another share each
     time), and `start` where the share begins: those from 0, 0.1, 0.2
     ... of one seed are all there is. Of `files` (below `packs/`) all is read.
 
@@ -222,7 +222,7 @@ class _Check:
                 remember(self._store, app, error)
 
     def _end(self, app: str) -> int | None:
-        """The committed length; null if the index does not tell."""
+        """The committed length; None if the index does not tell."""
         found = self._known.positions.get(app)
         return None if found is None else found.length
 

@@ -123,7 +123,7 @@ def survey(store: Store, *, now: bool = False, progress: Progress = SILENT) -> S
 def freed_by(
     store: Store, app: str, versions: Iterable[int], progress: Progress = SILENT
 ) -> int | None:
-    """How many bytes collections free more if these versions are forgotten; null if there is no
+    """How many bytes collections free more if these versions are forgotten; None if there is no
     room to measure it. As dear as a collection. Raises as `survey`.
     """
     with store.keep_packs():
@@ -234,7 +234,7 @@ class _Collector:
         self._counts.update({"freed": before - after, "rewritten": after, stage: len(gone)})
 
     def _write(self, found: Survey, stage: str, files: list[str]) -> str | None:
-        """The name of a pack with what is needed of some files; null if that is nothing."""
+        """The name of a pack with what is needed of some files; None if that is nothing."""
         written = _write(self._store, found, stage, files)
         if written.is_empty:
             discard_written(written)

@@ -167,7 +167,7 @@ class _Repair:
         return for_good
 
     def _info(self, tables: Tables, sha256: Sha256) -> BlobInfo | None:
-        """The identity of a content; null for a part."""
+        """The identity of a content; None for a part."""
         found = tables.info(sha256)
         if found is not None:
             return found

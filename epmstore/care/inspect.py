@@ -198,7 +198,7 @@ def salvage(store: Store, tables: Tables, file: str) -> Salvage:
 
 
 def _read(table: Tables, reader: PackStore, sha256: Sha256) -> bytes | None:
-    """A content that is stored in full; null if it is not, or cannot be read."""
+    """A content that is stored in full; None if it is not, or cannot be read."""
     for copy in table.copies(sha256):
         if copy.frame is None or not copy.is_full:
             continue

@@ -26,7 +26,7 @@ LIMIT = 16 << 20
 
 
 class Done(msgspec.Struct, frozen=True):
-    """When a task was done and tried last, in seconds since 1970; null: never."""
+    """When a task was done and tried last, in seconds since 1970; None: never."""
 
     done: float | None = None
     tried: float | None = None

@@ -89,7 +89,7 @@ def mark(
 
 
 def marked_since(store: Store, marks: Marks) -> set[Sha256] | None:
-    """The contents that were needed anew since the mark; null if that cannot be told from what was
+    """The contents that were needed anew since the mark; None if that cannot be told from what was
     committed alone (an application or a journal came, a forget was taken back).
 
     Under the `write` lock. Raises DamagedError.

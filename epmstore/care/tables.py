@@ -91,7 +91,7 @@ class Tables:
         return self._copies.keys()
 
     def info(self, sha256: Sha256) -> BlobInfo | None:
-        """The identity of a content; null for a part."""
+        """The identity of a content; None for a part."""
         for copy in self._copies.get(sha256, ()):
             if copy.row.digest is not None:
                 return BlobInfo(copy.row.digest, sha256, copy.row.size)

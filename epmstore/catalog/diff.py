@@ -17,7 +17,7 @@ Kind: TypeAlias = Literal["added", "modified", "removed"]
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What became of one path; one of `old` and `new` may be null. `fields` say in what a modified
+    """What became of one path; one of `old` and `new` may be None. `fields` say in what a modified
     entry differs, and are empty for the others.
     """
 

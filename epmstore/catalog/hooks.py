@@ -33,7 +33,7 @@ class Hooks(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`stop` and `start` stop and start the application, `health` exits with 0 when it works.
 
     `timeout` is the limit of each run of a hook, `health_timeout` how long the application may take
-    to become healthy; both in seconds, null: as configured for the store.
+    to become healthy; both in seconds, None: as configured for the store.
     """
 
     stop: Command | None = None
@@ -58,7 +58,7 @@ NONE: Final = Hooks()
 class HookRun(msgspec.Struct, frozen=True, kw_only=True):
     """One hook that was run. `phase`: on the way to the wanted version, or back from it.
 
-    `status` is its exit status, 128 + n if a signal ended it, null if it never ran or had to be
+    `status` is its exit status, 128 + n if a signal ended it, None if it never ran or had to be
     killed. `attempts` is how often a health check was tried, `seconds` how long all of it took.
     `output` is the end of what it wrote, of the last attempt. `held`: a process that it left behind
     still writes there.

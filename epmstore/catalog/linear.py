@@ -29,7 +29,7 @@ _ENDS: Final = ("(?:(?P<ps_d>/)|$)", "(?P<ps_d>/)")
 
 def linear(expression: str) -> str | None:
     """The same as an expression that pathspec makes of a pattern, but for classes of letters, which
-    never match a `/`; null for one that it does not know.
+    never match a `/`; None for one that it does not know.
     """
     if not expression.startswith("^"):
         return None

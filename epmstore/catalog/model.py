@@ -98,8 +98,8 @@ class Requirement(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """What must be there for a release to be installed: an application, or one exact content.
 
     Of an application `app` is the UUID, `key` what people call it, `min` and `max` the first and
-    the last release that will do (null: any). Of a content `digest` is its SHA-1; `of` is the SHA-1
-    of the component that needs it (null: the release as a whole). It goes one way: what is needed
+    the last release that will do (None: any). Of a content `digest` is its SHA-1; `of` is the SHA-1
+    of the component that needs it (None: the release as a whole). It goes one way: what is needed
     does not thereby need back. An `optional` one that is not met is said, and hinders nothing.
     """
 
@@ -131,8 +131,8 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     change can have happened. `counts` are paths, `folders` how many of these are no files (None:
     nobody said), `times` how many were modified in their time alone. `of` is the version whose
     content was brought back, `release` the vendor's release if it was one, `scope` the paths of a
-    partial checkout (null: all), `safety` the version recorded before it, `from_` the version
-    that was live. `command` is what `run` ran, and `exit_status` how that ended (null: nobody saw
+    partial checkout (None: all), `safety` the version recorded before it, `from_` the version
+    that was live. `command` is what `run` ran, and `exit_status` how that ended (None: nobody saw
     its end, because who ran it was killed). `ignored` is the digest of the rules in force,
     `rules` are these where no version before says them of that digest, and there are any;
     `unobserved` are pairs of path and why. `tree` is the sum of the whole tree at this version (see
@@ -142,7 +142,7 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     is the release that a release follows in its line (None: the one with the number before it). A
     version of many entries is a run of lines, `part` of `parts`, each of which repeats all of this.
     `sight` is the number of the rules by which was looked at the root (see SIGHT). `root` is the
-    root directory itself (null: not looked at). `writing` are files that somebody had open for
+    root directory itself (None: not looked at). `writing` are files that somebody had open for
     writing when they were recorded, and wrote to a moment before: they may be half done.
     """
 
@@ -183,7 +183,7 @@ class VersionPart(msgspec.Struct, frozen=True):
     """A version, or one line of it: what is said of it, and what differs from the one before.
 
     `entries` are complete. Those of `meta` are files of which only metadata changed: their
-    `content` is null and is the one that the path had before. All three lists are in byte order of
+    `content` is None and is the one that the path had before. All three lists are in byte order of
     paths when they were read, and may be in any order when they are written.
     """
 
@@ -217,7 +217,7 @@ class PinRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TagRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """A name for a version; a null version drops the name."""
+    """A name for a version; a version of None drops the name."""
 
     name: str
     version: int | None = None
@@ -314,7 +314,7 @@ class RelabelRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 class GapRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Here lines were lost, and somebody went on without them. `first` to `last` are versions of
-    which nothing is known any more (null: none); what is behind this and in front of the next
+    which nothing is known any more (None: none); what is behind this and in front of the next
     version whose tree has its sum is not known in full. `records` counts the lines, `why` says how
     it came.
     """

@@ -45,7 +45,7 @@ def root_of(version: VersionRecord) -> Entry | None:
 
 
 def root_change(old: Entry | None, new: Entry | None) -> tuple[Entry, Entry] | None:
-    """Both, if they differ; null also where one of them is not known."""
+    """Both, if they differ; None also where one of them is not known."""
     if old is None or new is None or not changed_fields(old, new):
         return None
     return old, new

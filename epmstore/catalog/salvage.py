@@ -26,7 +26,7 @@ _SEAL_BEGINS = struct.pack("<I", seal.MAGIC)
 
 class Gap(msgspec.Struct, frozen=True):
     """A place where nothing can be read: from the byte `offset`, between the records `after` (the
-    number of the first that is missing) and `before` (of the next that is there; null: none is).
+    number of the first that is missing) and `before` (of the next that is there; None: none is).
     """
 
     offset: int

@@ -62,7 +62,7 @@ Paths: TypeAlias = dict[str, PathFacts]
 class Defaults(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What holds for every path of a line that does not say otherwise.
 
-    `mode` is for files, and 0644 if it is null: directories are 0755 and links 0777 unless they say
+    `mode` is for files, and 0644 if it is None: directories are 0755 and links 0777 unless they say
     otherwise. `mtime_ns` is for files with content and for links: directories and states have none.
     """
 

@@ -54,7 +54,7 @@ class Remark(msgspec.Struct, frozen=True):
 class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One version as it stands now: `record` is what was said of it when it was recorded.
 
-    `kind` may have come later (LabelRecord). `forgotten` is what let it go, null if it is
+    `kind` may have come later (LabelRecord). `forgotten` is what let it go, None if it is
     restorable. `remarks`
     are all that was ever said of it, oldest first, with the label that it was recorded with.
     `changes_nothing`: it is the tree of the version before, as of a command that changed nothing.

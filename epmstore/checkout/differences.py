@@ -61,7 +61,7 @@ def _pairs_of_catalog(
 def root_pair(
     now: Entry | None, newest: VersionRecord, wanted: VersionRecord
 ) -> dict[RelPath, Pair]:
-    """The root directory itself (`now`: as it was found; null: as the newest version says), if it
+    """The root directory itself (`now`: as it was found; None: as the newest version says), if it
     is known to be other than wanted.
     """
     pair = root_change(now or root_of(newest), root_of(wanted))

@@ -56,7 +56,7 @@ class ReleaseGoal(msgspec.Struct, frozen=True):
 
 
 class EditsGoal(msgspec.Struct, frozen=True):
-    """Pairs of a path and the entry that is wanted there, null if nothing is; each path once. All
+    """Pairs of a path and the entry that is wanted there, None if nothing is; each path once. All
     else stays as it is. The contents are stored before, and the folder of each path is there, or is
     among them.
     """
@@ -107,7 +107,7 @@ def goal_from_form(form: Form) -> Goal:
 
 
 def goal_of(record: VersionRecord) -> VersionGoal | ReleaseGoal | None:
-    """Whose content a version brought back; null if it has one of its own."""
+    """Whose content a version brought back; None if it has one of its own."""
     if record.of is not None:
         return VersionGoal(record.of)
     return None if record.release is None else ReleaseGoal(record.release)

@@ -32,7 +32,7 @@ _MOMENT = 0.2
 
 
 class Ran(msgspec.Struct, frozen=True, kw_only=True):
-    """What a command came to: see HookRun. A null `status` is a command that had to be killed."""
+    """What a command came to: see HookRun. It has no `status` if it had to be killed."""
 
     status: int | None
     output: bytes = b""

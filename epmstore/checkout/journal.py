@@ -107,7 +107,7 @@ NOTHING = LeftOut()
 class Loaded(msgspec.Struct, frozen=True):
     """A journal as found. `inodes` maps the number of a step to the inode staged for it; `left` and
     `refused` are what the switch, or the staging, came to; `stage` is which directory the staging
-    folder is, null if it was not made yet, or by a release that did not say so.
+    folder is, None if it was not made yet, or by a release that did not say so.
     """
 
     header: Header

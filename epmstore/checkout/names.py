@@ -22,7 +22,7 @@ def may_leave_names(steps: Iterable[Step]) -> bool:
 def left_names(
     steps: Iterable[Step], same_as: Mapping[RelPath, RelPath]
 ) -> dict[RelPath, RelPath | None]:
-    """Paths that no step is about to the first name of their file once all is done (null: they are
+    """Paths that no step is about to the first name of their file once all is done (None: they are
     the first), for those that get another one. `same_as` says which the first ones were.
     """
     planned = {step.path: step for step in steps}

@@ -59,12 +59,12 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
 
 
 class Difference(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """One path that is not as wanted; null means that it is not there.
+    """One path that is not as wanted; None means that it is not there.
 
     `by_change`: a change or a release recorded the path in its present life. `edited_by`: whether
     what happened to it since the wanted version was a change, or drift. `path_class` is what the
-    rules in force say (null: the class that the entry has). `safe` is how the content of the file
-    that was found is (null: it is not). `below_state`: it is in a folder of class `state`, which
+    rules in force say (None: the class that the entry has). `safe` is how the content of the file
+    that was found is (None: it is not). `below_state`: it is in a folder of class `state`, which
     nobody looks into. `holds` are paths in such a folder that was found which are no entries.
     """
 

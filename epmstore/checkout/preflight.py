@@ -188,7 +188,7 @@ def _check_files(
 
 
 def _identity(parent: int, name: str, step: Step) -> tuple[int, int] | None:
-    """(st_dev, st_ino) of a file, null for anything else."""
+    """(st_dev, st_ino) of a file, None for anything else."""
     if step.seen is not None:
         return step.seen.dev, step.seen.ino
     found = fsio.lstat(name, parent)

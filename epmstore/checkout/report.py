@@ -19,7 +19,7 @@ def hook_error(
     undone: bool | None,
     version: int | None = None,
 ) -> HookError:
-    """`undone`: the root was changed and is as before again; null: it was not changed."""
+    """`undone`: the root was changed and is as before again; None: it was not changed."""
     return HookError(
         f"{key}: {message}",
         hint=hint,

@@ -26,7 +26,7 @@ REASONS: dict[CheckoutAction, Reason] = {
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked for: the `goal`, for the paths in `scope` (null: all that it is about).
+    """What is asked for: the `goal`, for the paths in `scope` (None: all that it is about).
     `within` are two versions: only paths that differ between them are touched, and only while they
     are as in the second, or, with `overwrite`, whatever became of them since.
     """
@@ -42,7 +42,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def paths(self) -> tuple[RelPath, ...] | None:
-        """Those that it is about; null: all."""
+        """Those that it is about; None: all."""
         return self.scope or self.goal.paths
 
 

@@ -54,7 +54,7 @@ LOOKS = 3
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """A request carried out. `applied` is null if nothing was to do. `hooks` ran around it;
+    """A request carried out. `applied` is None if nothing was to do. `hooks` ran around it;
     `confirm_by` is when it is undone unless somebody confirms it.
     """
 

@@ -66,7 +66,7 @@ class Series:
         return self._once("stop")
 
     def start(self) -> HookRun | None:
-        """Start, then wait for health: the one that failed, null if all is well."""
+        """Start, then wait for health: the one that failed, None if all is well."""
         started = self._once("start")
         if started is not None and not started.ok:
             return started

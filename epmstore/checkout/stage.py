@@ -87,7 +87,7 @@ def make_stage(root_fd: int, name: str) -> int:
 
 
 def open_stage(root_fd: int, name: str, proof: Proof | None) -> int | None:
-    """A descriptor of a staging folder; null if it is not there: nothing, or what is not the
+    """A descriptor of a staging folder; None if it is not there: nothing, or what is not the
     directory that was made. Without a proof, as in journals of older releases, it is a private
     folder of ours with nothing in it that a checkout does not put there. Raises OSError.
     """

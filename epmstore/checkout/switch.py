@@ -257,7 +257,7 @@ class _Switcher:
     def _open(
         self, how: Callable[[str, int], int], parent: int, name: str, step: Step
     ) -> int | None:
-        """A descriptor of what is to be set; null if it is left alone."""
+        """A descriptor of what is to be set; None if it is left alone."""
         try:
             return how(name, parent)
         except PermissionError:

@@ -30,7 +30,7 @@ VALUES = {"--app": "app", "--store": "store"}
 
 
 def quick_status(args: list[str]) -> int | None:
-    """The exit code; null if the whole program must do it (which it then does from the start)."""
+    """The exit code; None if the whole program must do it (which it then does from the start)."""
     given = _parse(args)
     if given is None or COMPLETE in os.environ or os.environ.get("EPMSTORE_DEBUG", "0") != "0":
         return None
@@ -55,7 +55,7 @@ def quick_status(args: list[str]) -> int | None:
 
 
 def ask_status(store: Path, app: str | None, out: Output) -> list[Shape] | None:
-    """The status of the application that is meant, or of all; null where no daemon can say."""
+    """The status of the application that is meant, or of all; None where no daemon can say."""
     daemon = Daemon(store)
     try:
         rows = daemon.get("/v1/status", wait=CONNECT_SECONDS)["apps"]
@@ -84,7 +84,7 @@ def choose(rows: list[Shape], here: Path | None) -> list[str]:
 
 
 def _parse(args: list[str]) -> dict[str, str] | None:
-    """What is given; null for anything that is not the plainest way to say it."""
+    """What is given; None for anything that is not the plainest way to say it."""
     found: dict[str, str] = {}
     words = iter(args)
     for word in words:

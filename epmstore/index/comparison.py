@@ -19,7 +19,7 @@ from epmstore.relpath import RelPath, to_bytes
 from epmstore.tree import Entry
 
 Interval: TypeAlias = tuple[int, int | None, int]
-"""(since, until, files): so many from version `since` until before `until` (null: still)."""
+"""(since, until, files): so many from version `since` until before `until` (None: still)."""
 Side: TypeAlias = tuple[int | None, int, int | None]
 """(content, meta, mtime) of a path in one of the two."""
 Pair: TypeAlias = tuple[Entry | None, Entry | None]

@@ -61,7 +61,7 @@ class Contents:
         return [BlobInfo(digest, Sha256(sha256), size) for sha256, size in rows]
 
     def named(self, sha256: Sha256) -> BlobInfo | None:
-        """A content that is stored, or that any recorded entry names; null for what is neither, or
+        """A content that is stored, or that any recorded entry names; None for what is neither, or
         of which no more than this is known.
         """
         with self.database.read() as db:

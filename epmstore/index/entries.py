@@ -47,7 +47,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Span(msgspec.Struct, frozen=True):
-    """An entry and the versions that have it: from `since` until before `until` (null: still)."""
+    """An entry and the versions that have it: from `since` until before `until` (None: still)."""
 
     entry: Entry
     since: int
@@ -56,7 +56,7 @@ class Span(msgspec.Struct, frozen=True):
 
 class Shipped(msgspec.Struct, frozen=True, gc=False):
     """A path of a vendor's catalog that had a content in the versions from `since` until before
-    `until` (null: still).
+    `until` (None: still).
     """
 
     catalog: str
@@ -74,7 +74,7 @@ class Entries:
     # Catalog positions and records.
 
     def position(self, app: str) -> Position | None:
-        """How far the catalog of an app (UUID) has been entered; null if nothing of it has."""
+        """How far the catalog of an app (UUID) has been entered; None if nothing of it has."""
         with self.database.read() as db:
             row: Position | None = db.execute(
                 "SELECT length, head, seq FROM apps WHERE uuid = ?", (app,)
@@ -328,7 +328,7 @@ class Entries:
 
     def sizes(self, app: str) -> list[tuple[int, int | None, int]]:
         """(since, until, bytes): what the files together hold that were there between these
-        versions (null: still are).
+        versions (None: still are).
         """
         with self.database.read() as db:
             number = app_number(db, app)

@@ -71,7 +71,7 @@ class LiveCache:
     def load(
         self, only: Collection[bytes] | None = None
     ) -> tuple[LiveState | None, dict[bytes, bytes]]:
-        """(state, folder to packed stats); (null, {}) if there is nothing usable. `only` asks for
+        """(state, folder to packed stats); (None, {}) if there is nothing usable. `only` asks for
         the rows of these folders.
         """
         try:
@@ -96,7 +96,7 @@ class LiveCache:
         }
 
     def state(self) -> LiveState | None:
-        """What the rows are valid for; null if there is nothing usable."""
+        """What the rows are valid for; None if there is nothing usable."""
         return self.load(())[0]
 
     def update(

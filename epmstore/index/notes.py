@@ -34,7 +34,7 @@ class Stamp(msgspec.Struct, frozen=True):
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a catalog cannot be read whole. `stamp` is the state of the file that is meant (null: it
+    """Why a catalog cannot be read whole. `stamp` is the state of the file that is meant (None: it
     was not there); `offset` the first byte that is wrong. `lost` are pairs of the first and the
     last of versions of which nothing is known. `is_salvaged`: the index has what can be read of the
     file, and knows no more than that.

@@ -32,7 +32,7 @@ class Changes(msgspec.Struct, frozen=True):
     left: list[Entry]
     problems: list[Problem]
     root: Entry | None = None
-    """The root directory itself, as it is now; null: not looked at."""
+    """The root directory itself, as it is now; None: not looked at."""
     root_before: Entry | None = None
 
     @property

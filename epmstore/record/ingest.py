@@ -48,7 +48,7 @@ PATIENCE = 0.02
 
 
 class Examined(msgspec.Struct, frozen=True, gc=False):
-    """What reading a candidate gave: an entry (without `same_as`), or a problem. `stat` is null if
+    """What reading a candidate gave: an entry (without `same_as`), or a problem. `stat` is None if
     it is the one that the candidate has; `recorded` is the candidate's.
     """
 

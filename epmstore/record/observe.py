@@ -39,7 +39,7 @@ _COVERED = "another file system is mounted over what is recorded here"
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
-    """A path whose entry may differ from the recorded one (null: it is new). `afresh`: its content
+    """A path whose entry may differ from the recorded one (None: it is new). `afresh`: its content
     is stored even if it is the one that is recorded.
     """
 
@@ -105,7 +105,7 @@ class Observer:
         only: Collection[str] | None = None,
         feed: Feed | None = None,
     ) -> Observation:
-        """`cached` are the rows that are valid for the newest version (null: none are); `recorded`
+        """`cached` are the rows that are valid for the newest version (None: none are); `recorded`
         says whether there is a newest version. `only` limits the look to these folders, for which
         `cached` has the rows, and for those above them. `feed` gets the candidates as they are
         found, while the walk still goes on.
@@ -313,7 +313,7 @@ class _Look:
         self.changed: set[RelPath] = set()
         """Those of them that have another row than before."""
         self.gone: dict[str, tuple[str, ...] | None] = {}
-        """Folder to names that the cache had; null for a folder that it did not have."""
+        """Folder to names that the cache had; None for a folder that it did not have."""
         self.replaced_folders: list[RelPath] = []
         self.links: list[tuple[RelPath, os.stat_result]] = []
         self.skipped: list[Problem] = []
@@ -355,7 +355,7 @@ class _Look:
     def _want(
         self, listing: Listing, *, own: bool, names: Collection[str] | None
     ) -> "Mapping[RelPath, _Wanted]":
-        """Look at the folder itself and at these names (null: all) in it."""
+        """Look at the folder itself and at these names (None: all) in it."""
         folder = listing.folder
         wanted: dict[RelPath, _Wanted] = {}
         cached = self._cached
@@ -473,7 +473,7 @@ def known_rows(
     only: Collection[str] | None = None,
 ) -> KnownRows | None:
     """The cached rows that hold for the newest version `now`, or those of them for the folders in
-    `only` and those above them; null if there are none that hold.
+    `only` and those above them; None if there are none that hold.
 
     If the cache is of an older version, the folders of all that changed since are stale.
     """

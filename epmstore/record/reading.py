@@ -46,7 +46,7 @@ class Task(msgspec.Struct, frozen=True, gc=False):
 
 
 class Seen(msgspec.Struct, frozen=True, gc=False):
-    """What reading a path gave. `stat` is null if it is the one it was listed with."""
+    """What reading a path gave. `stat` is None if it is the one it was listed with."""
 
     content: BlobInfo | None = None
     target: str | None = None

@@ -208,7 +208,7 @@ class Recorder:
     def end_run(
         self, root: Root, *, only: Collection[str] | None = None, contents: bool = True
     ) -> Recorded | None:
-        """Record what a command did that was noted before it began; null if none was. Raises as
+        """Record what a command did that was noted before it began; None if none was. Raises as
         `snapshot`: then the next recording does it.
         """
         run = change.find_run(self.store, self.app.uuid)
@@ -496,7 +496,7 @@ def _recorded_root(head: Head) -> Entry | None:
 
 
 def _describe_root(root: Root) -> Entry | None:
-    """The root directory itself; null if its attributes cannot be read."""
+    """The root directory itself; None if its attributes cannot be read."""
     found = os.fstat(root.fd)
     try:
         return describe(root.fd, ".", ROOT, found, fd=root.fd, owners=Owners())

@@ -19,7 +19,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     whose content was brought back, `safety` the one recorded just before. `meanwhile` are versions
     of what somebody else wrote while a checkout was under way.
 
-    `added`, `modified` and `removed` count paths, `folders` those of them that are no files (null:
+    `added`, `modified` and `removed` count paths, `folders` those of them that are no files (None:
     nobody counted), `times` those that were modified in their time alone.
 
     `kept` pairs a path with why it was neither written nor removed. `unobserved` paths could not be

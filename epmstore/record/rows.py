@@ -37,7 +37,7 @@ def fresh_rows(
     mapped).
 
     `read` has the candidates that were not as they were listed when they were read: the stat that
-    they had then, null for those that could not be read. These are looked at again next time, as is
+    they had then, None for those that could not be read. These are looked at again next time, as is
     everything that is not settled, and what is missing: a row without it would say that the version
     does not have it either, and nobody would ever find that it is gone.
     """
@@ -70,7 +70,7 @@ def rows_after(
 ) -> tuple[dict[bytes, bytes], list[bytes]]:
     """(rows of folders in which we changed things ourselves, folders that have no row any more).
 
-    `known` has each path that we changed: its stat after `settled_ns`, when it was right; null if
+    `known` has each path that we changed: its stat after `settled_ns`, when it was right; None if
     it is rightly gone; UNKNOWN if it must be looked at again. All else keeps the row that it had,
     so that what somebody else changed meanwhile will differ from it. A folder without a row gets
     one only if it is in `made`: of any other nobody knows what else had been in it.

@@ -20,7 +20,7 @@ DELTA_FROM = 512
 
 
 class Fresh(msgspec.Struct, frozen=True, gc=False):
-    """A content that `path` has now, and the one that it had `before` (null: none)."""
+    """A content that `path` has now, and the one that it had `before` (None: none)."""
 
     path: RelPath
     info: BlobInfo

@@ -14,7 +14,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """`clean` means that a snapshot now would record nothing, and that nothing is `interrupted`: a
     checkout that was cut off, and is to be finished or taken back by `recover` before anything else
     can be done. `metadata` are those of `modified` that have the content they had. `version` and
-    `time` are of the newest version, null before the first.
+    `time` are of the newest version, None before the first.
     """
 
     app: str

@@ -17,7 +17,7 @@ from epmstore.store.source import Source
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """Where to read, and where contents go (null: nowhere). Descriptors are inherited."""
+    """Where to read, and where contents go (None: nowhere). Descriptors are inherited."""
 
     root_fd: int
     target: "Target | None"

@@ -5,7 +5,7 @@ and unpacked.py what asks it.
 
 A member is what the archive says of one path; contents are read in the order of the archive, once.
 What an archive cannot be asked for is left open: owners are names (numbers mean nothing on another
-host), and null where the archive has none.
+host), and None where the archive has none.
 """
 
 import bz2

@@ -13,7 +13,7 @@ from epmstore.relpath import RelPath, parents
 from epmstore.tree import Entry, changed_fields
 
 Right = Callable[[Entry | None], bool]
-"""Whether a state of a path (null: it is not there) is as it should be."""
+"""Whether a state of a path (None: it is not there) is as it should be."""
 
 
 class Accepted:
@@ -39,7 +39,7 @@ class Accepted:
         return next((self._paths[p] for p in above if p in self._paths), None)
 
     def record(self, path: RelPath) -> AcceptRecord | None:
-        """The record that counts for a path; null if none speaks of it."""
+        """The record that counts for a path; None if none speaks of it."""
         return self.by_path(path) or self.baseline
 
     @property
@@ -58,7 +58,7 @@ def is_same(one: Entry | None, two: Entry | None) -> bool:
 def deviates_since(
     spans: Sequence[Span], newest: int, is_right: Right, first: int = 0
 ) -> int | None:
-    """The version from which on a path has been wrong up to `newest`; null if it is right there.
+    """The version from which on a path has been wrong up to `newest`; None if it is right there.
 
     `spans` are the states of the path, oldest first, and `first` is the oldest version of all.
     """

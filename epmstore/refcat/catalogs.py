@@ -18,7 +18,7 @@ def all_refcats(store: Store) -> list[AboutRecord]:
 
 
 def registered(store: Store, key: str) -> str | None:
-    """The UUID of the application of this host that has a key; null if none has."""
+    """The UUID of the application of this host that has a key; None if none has."""
     apps = appcat.load(store.catalogs / APPCAT).apps
     return next((app.uuid for app in apps if app.key == key), None)
 

@@ -44,7 +44,7 @@ PRIVILEGE = "security.capability"
 
 class Shipped(Protocol):
     """A path of an application (UUID) that had a content from release `since` until before `until`
-    (null: it still has).
+    (None: it still has).
     """
 
     @property

@@ -27,7 +27,7 @@ Kind: TypeAlias = Literal[
     "install", "upgrade", "downgrade", "switch", "restored", "rollback", "repair", "drift"
 ]
 Interval: TypeAlias = tuple[int, int | None]
-"""Releases `since` until before `until` (null: still)."""
+"""Releases `since` until before `until` (None: still)."""
 LISTED = 10_000
 """Unexplained paths that are named; all are counted."""
 
@@ -59,7 +59,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """From one release to another; `one` is null if nothing was there before."""
+    """From one release to another; `one` is None if nothing was there before."""
 
     one: int | None
     two: int
@@ -69,7 +69,7 @@ def choose_step(
     old: Iterable[Interval], new: Iterable[Interval], lines: Lines, before: int | None
 ) -> Step | None:
     """The step that most changed paths agree on. `before` is the release that explained the root
-    until now; it stays the one where paths only went, and null is the answer if there is none.
+    until now; it stays the one where paths only went, and None is the answer if there is none.
     """
     targets = _most(new, lines.count - 1)
     if not targets:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 Interval: TypeAlias = tuple[int, int | None, int]
-"""(since, until, files): so many from release `since` until before `until` (null: still)."""
+"""(since, until, files): so many from release `since` until before `until` (None: still)."""
 
 
 class Fit(msgspec.Struct, frozen=True):
@@ -27,7 +27,7 @@ class Fit(msgspec.Struct, frozen=True):
 def best_fit(
     matched: Iterable[Interval], sizes: Iterable[Interval], releases: Sequence[int]
 ) -> Fit | None:
-    """Of `releases`, in ascending order; null if no file of the root is as any of them has it."""
+    """Of `releases`, in ascending order; None if no file of the root is as any of them has it."""
     return best_of(running(matched, releases), running(sizes, releases), releases)
 
 

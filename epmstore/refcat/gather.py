@@ -4,7 +4,7 @@ Several sources are laid over each other, like the packages of one product; a pa
 have differently is an error. Rules for all of them:
 
 - names as hygiene.py asks for; what is no file, folder or link is left out, and named;
-- owners are names, and null where the source has none worth telling: those of a folder are whoever
+- owners are names, and None where the source has none worth telling: those of a folder are whoever
   built it;
 - the right of group and others to write is never released;
 - classes are those of the vendor's patterns, and what they ignore is left out.
@@ -291,7 +291,7 @@ def _released(entry: Entry) -> Entry:
 
 
 def _path_of(name: str, archive: Path) -> RelPath | None:
-    """The path that a member's name means; null for the root itself."""
+    """The path that a member's name means; None for the root itself."""
     parts = [part for part in name.split("/") if part != "."] if name != "." else []
     text = "/".join(parts).rstrip("/")
     if not text and not name.startswith("/"):
@@ -303,7 +303,7 @@ def _path_of(name: str, archive: Path) -> RelPath | None:
 
 
 def _below(path: RelPath | None, top: RelPath | None) -> RelPath | None:
-    """The path as seen from `top`; null for what is not below it."""
+    """The path as seen from `top`; None for what is not below it."""
     if path is None or top is None:
         return path
     return RelPath(path[len(top) + 1 :]) if path.startswith(f"{top}/") else None

@@ -119,7 +119,7 @@ def read_source(path: Path) -> bytes:
 
 
 def read_signature(path: Path, given: Path | None) -> bytes | None:
-    """The signature that lies beside a catalog, or the one that was named; null if there is none.
+    """The signature that lies beside a catalog, or the one that was named; None if there is none.
 
     Raises OSError, BadCatalogError.
     """

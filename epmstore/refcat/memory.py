@@ -50,7 +50,7 @@ class Memory:
         self._path = path
 
     def load(self, key: Sequence[object]) -> Remembered | None:
-        """What was kept for a key; null if nothing was."""
+        """What was kept for a key; None if nothing was."""
         try:
             found = _parse(read_file(self._path, LIMIT))
         except (OSError, DamagedError, ValueError, RecursionError):

@@ -75,7 +75,7 @@ def make_delta(old: Mapping[RelPath, Entry], new: Iterable[Entry]) -> Delta:
 def publish(
     deposit: Deposit, about: AboutRecord, tree: Sequence[Entry], draft: Draft
 ) -> VersionRecord | None:
-    """Append a release of a whole tree; null if nothing differs from the newest one. As
+    """Append a release of a whole tree; None if nothing differs from the newest one. As
     `publish_delta`.
     """
     releases = Releases(deposit.store, about.app)

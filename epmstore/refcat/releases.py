@@ -59,7 +59,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
 
 class Shipped(msgspec.Struct, frozen=True):
     """A path of an application (UUID) that had a content in releases `since` until before `until`
-    (null: still).
+    (None: still).
     """
 
     app: str
@@ -86,7 +86,7 @@ class Releases:
         return self._store.entries.position(self.catalog) is not None
 
     def about(self) -> AboutRecord | None:
-        """Whose catalog it is; null if there is none."""
+        """Whose catalog it is; None if there is none."""
         return self._state().about
 
     def patterns(self) -> Patterns:

@@ -50,7 +50,7 @@ class Host(Protocol):
         ...
 
     def release_of(self, app: str) -> int | None:
-        """The release that explains an installed application best; null if none does."""
+        """The release that explains an installed application best; None if none does."""
         ...
 
     def order(self, app: str, one: int, two: int) -> Order:

@@ -39,7 +39,7 @@ class Key(msgspec.Struct, frozen=True):
         return not self.only or app in self.only or key in self.only
 
     def why_not(self, now: float) -> str | None:
-        """Why it vouches for nothing (any more); null if it does."""
+        """Why it vouches for nothing (any more); None if it does."""
         if self.revoked:
             return "it is revoked"
         if self.expires is not None and self.expires <= now:

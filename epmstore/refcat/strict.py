@@ -80,7 +80,7 @@ def read_line(plain: bytes) -> tuple[Envelope, Decoded]:
 
 
 def is_owner(name: str | None) -> bool:
-    """Whether a catalog may say that a file is this user's or group's; null says nothing."""
+    """Whether a catalog may say that a file is this user's or group's; None says nothing."""
     return name is None or _OWNER.fullmatch(name) is not None
 
 

@@ -34,7 +34,7 @@ def application_template(
 def patch_template(
     about: AboutRecord, start: Release | None, release: Release, changes: Iterable[Change]
 ) -> dict[str, object]:
-    """From one release to another (null: from nothing); `changes` in byte order of paths."""
+    """From one release to another (None: from nothing); `changes` in byte order of paths."""
     before = {
         "from": None if start is None else start.version,
         "from_label": None if start is None else start.label,
@@ -74,5 +74,5 @@ def _head(kind: str, about: AboutRecord, release: Release) -> dict[str, object]:
 
 
 def requirement_form(one: msgspec.Struct) -> dict[str, object]:
-    """Every key, null where nothing is said."""
+    """Every key, None where nothing is said."""
     return {name: getattr(one, name) for name in one.__struct_fields__}

@@ -213,7 +213,7 @@ class Verifier:
         return found
 
     def fit(self, look: Look) -> Fit | None:
-        """The release that best explains the live root; null if none does."""
+        """The release that best explains the live root; None if none does."""
         numbers = [one.version for one in self._releases.numbers()]
         if not numbers:
             return None

@@ -71,7 +71,7 @@ class Difference(msgspec.Struct, frozen=True):
 
 class Settled(msgspec.Struct, frozen=True):
     """What a stored row may be believed for: a ctime up to `ns`; and beyond `since_ns`, only of a
-    file that is not in `mapped` (inodes; null: it may be any).
+    file that is not in `mapped` (inodes; None: it may be any).
     """
 
     ns: int
@@ -113,8 +113,8 @@ def pack_stats(
 def repack_stats(
     packed: bytes | None, own: Stat, changed: Mapping[str, Stat | None], *, settled_ns: int
 ) -> bytes:
-    """One folder as `packed` has it (null: empty), but for its own stat and for the names in
-    `changed`: their new stats, or null for those that are gone. `settled_ns` as for storing.
+    """One folder as `packed` has it (None: empty), but for its own stat and for the names in
+    `changed`: their new stats, or None for those that are gone. `settled_ns` as for storing.
     """
     rows = {} if packed is None else unpack_stats(packed)
     rows.pop("", None)

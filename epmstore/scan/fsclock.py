@@ -62,7 +62,7 @@ def probe_clock(root_fd: int) -> FilesystemClock:
 
 
 def watch_clock(root_fd: int) -> FilesystemClock | None:
-    """The same without writing anything; null where it cannot be read so."""
+    """The same without writing anything; None where it cannot be read so."""
     name = _name(root_fd)
     if name not in _FINE | _BORROWED:
         return None

@@ -131,7 +131,7 @@ def flags_of(path: str) -> int:
 
 
 def credentials(pid: int) -> Credentials | None:
-    """Of a process; null if it has ended."""
+    """Of a process; None if it has ended."""
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
             lines = [line.split() for line in file]

@@ -45,7 +45,7 @@ _CAP_SYS_PTRACE = 1 << 19
 
 
 def read_mapped(proc: Path = Path("/proc")) -> frozenset[int] | None:
-    """The inodes of all files that any process has mapped shared, by the numbers in its table; null
+    """The inodes of all files that any process has mapped shared, by the numbers in its table; None
     where not every process can be looked into.
     """
     if not _sees_all(proc):
@@ -118,7 +118,7 @@ def outstanding(clock: FilesystemClock, *, one_filesystem: bool = True) -> Outst
 
 
 def dirty_ns(settings: Path = WRITEBACK) -> int | None:
-    """How long a page may stay dirty, in ns; null: for ever."""
+    """How long a page may stay dirty, in ns; None: for ever."""
     try:
         expire, every = (
             int((settings / f"dirty_{name}_centisecs").read_bytes())

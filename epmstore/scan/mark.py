@@ -26,7 +26,7 @@ def write_mark(stage_fd: int, store: str, txid: str) -> None:
 
 
 def marked_by(root_fd: int, name: str, found: os.stat_result) -> str | None:
-    """The UUID of the store that made a directory at the top of a root for staging; null if none
+    """The UUID of the store that made a directory at the top of a root for staging; None if none
     did. Only what belongs to root or to the caller is believed.
     """
     if not name.startswith(STAGE_PREFIX) or found.st_uid not in (0, os.geteuid()):

@@ -71,7 +71,7 @@ class SteadyStream:
 
 def read_as_listed(dir_fd: int, name: str, expected: Listed) -> tuple[bytes, Xattrs] | None:
     """Content and extended attributes of a regular file that did not change between its listing
-    and the last byte, which one stat proves; null for any other, which `read_steady` then judges.
+    and the last byte, which one stat proves; None for any other, which `read_steady` then judges.
     """
     size = expected.st_size
     try:

@@ -49,7 +49,7 @@ LOG_LIMIT = 8 << 20
 
 
 class Head(msgspec.Struct, frozen=True):
-    """Where an app's history stands: the newest version's record, null before the first."""
+    """Where an app's history stands: the newest version's record, None before the first."""
 
     position: Position
     version: VersionRecord | None
@@ -186,7 +186,7 @@ def commit_fact(store: Store, app: str, fact: Fact) -> None:
 
 
 def commit_judged(store: Store, app: str, make: Callable[[], Fact | None]) -> None:
-    """The same with what `make` says under the lock, by what is committed by then; null: nothing.
+    """The same with what `make` says under the lock, by what is committed by then; None: nothing.
     Raises as it does.
     """
     with store.lock_write():

@@ -132,7 +132,7 @@ def _reaches(lines: Sequence[bytes], known: Position) -> bool:
 def _bridge(
     lines: list[bytes], index: "IndexLines", pieces: dict[int, list[Piece]], known: Position
 ) -> list[bytes] | None:
-    """The lines, and behind them what the index makes until something proves it; null if nothing
+    """The lines, and behind them what the index makes until something proves it; None if nothing
     does. A version that is there in part is made anew.
     """
     start = index.begin_of(len(lines))
@@ -158,7 +158,7 @@ class IndexLines:
         self._kept = entries.records(app)
 
     def begin_of(self, seq: int) -> int | None:
-        """Where the record begins that a line of this number is part of; null if there is none."""
+        """Where the record begins that a line of this number is part of; None if there is none."""
         return max((kept.seq for kept in self._kept if kept.seq <= seq), default=None)
 
     def lines(self, start: int, head: str) -> Iterator[list[bytes]]:

@@ -63,7 +63,7 @@ def _carried(store: Store, old: Reckoning | None) -> Reckoning:
 
 
 def _newest(store: Store, now: float) -> float | None:
-    """When the newest version of any application was recorded; null if there is none."""
+    """When the newest version of any application was recorded; None if there is none."""
     found: list[float] = []
     try:
         for app in store.recorded_apps():

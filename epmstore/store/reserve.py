@@ -23,7 +23,7 @@ _Result = TypeVar("_Result")
 
 
 def make_reserve(store: Path, size: int | None = None) -> bool:
-    """Whether the reserve is there now (`size` null: of SIZE bytes). It is not made where the disk
+    """Whether the reserve is there now (`size` None: of SIZE bytes). It is not made where the disk
     is nearly full. Raises OSError, but not for want of space.
     """
     size = SIZE if size is None else size

@@ -50,7 +50,7 @@ class Proof(msgspec.Struct, frozen=True, gc=False):
 
 
 class Named(msgspec.Struct, frozen=True):
-    """A staging folder as a journal names it. `proof` is null as long as the journal does not say
+    """A staging folder as a journal names it. `proof` is None as long as the journal does not say
     which directory it is.
     """
 

@@ -7,7 +7,7 @@ from epmstore.errors import UsageError
 
 
 class Actor(TypedDict, total=False):
-    """Whoever stands behind what is asked for, as far as it is known. `user` is null for a number
+    """Whoever stands behind what is asked for, as far as it is known. `user` is None for a number
     that has no name; `via` is what was asked: `cli`, `api`, `daemon`, or a word of the caller's
     own; `sudo_user` is who took another's place; `job` is one of the daemon's.
 

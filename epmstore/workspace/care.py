@@ -125,7 +125,7 @@ class Care:
         return structs.replace(report, findings=(*report.findings, *found))
 
     def drill(self, key: str, version: AnyVersion | None = None) -> tuple[int, Drill]:
-        """Prove that a version (null: the newest that is kept) can be restored: write it into a
+        """Prove that a version (None: the newest that is kept) can be restored: write it into a
         scratch folder of the store and compare. (version, what came of it); what is proven is
         remembered.
 

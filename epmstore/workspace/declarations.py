@@ -96,7 +96,7 @@ class Declarations:
 
 
 class Units:
-    """Drop-ins below a folder of systemd's; null where this store has nothing to do with it."""
+    """Drop-ins below a folder of systemd's; None where this store has nothing to do with it."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder

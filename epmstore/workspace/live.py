@@ -272,7 +272,7 @@ class Live(History):
         return owed_file(self._store, self.app.uuid).load()
 
     def _pay(self, root: Root, what: Recovery) -> tuple[HookRun, ...] | None:
-        """Do what is owed; the hooks that ran, null if there was nothing to do."""
+        """Do what is owed; the hooks that ran, None if there was nothing to do."""
         owed = self.owed
         if owed is None or what == "tree":
             return None

@@ -51,7 +51,7 @@ class Releasing(Repairing):
     """One application, with the releases of its vendor."""
 
     def release(self, selector: AnyVersion) -> Release | None:
-        """The release that a selector names; null if it names no release at all.
+        """The release that a selector names; None if it names no release at all.
 
         Raises UsageError, VersionNotFoundError.
         """
@@ -282,7 +282,7 @@ class Releasing(Repairing):
         )
 
     def _released_at(self, one: Unmet, release: int | None) -> list[str]:
-        """Where a release (null: any) has what is needed."""
+        """Where a release (None: any) has what is needed."""
         if one.requirement.digest is None:
             return []
         spans = self._store.entries.with_content(parse_digest(one.requirement.digest))

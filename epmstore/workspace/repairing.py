@@ -27,7 +27,7 @@ RepairAction: TypeAlias = Literal["repair", "checkout"]
 
 
 class RepairOptions(msgspec.Struct, frozen=True):
-    """What is asked for: a release (null: the one that best explains the root), and for which paths
+    """What is asked for: a release (None: the one that best explains the root), and for which paths
     (empty: all). `exact`: what no release has at its path goes, too. `config`: what becomes of
     configuration that was edited here. `sources` are folders and archives in which contents that
     are not stored are sought.

@@ -80,7 +80,7 @@ def _own_file(environ: Mapping[str, str]) -> Path | None:
 
 
 def read_trusted(path: Path) -> bytes | None:
-    """A file that says what is to be done; null if it is not there. Raises UsageError for one that
+    """A file that says what is to be done; None if it is not there. Raises UsageError for one that
     somebody else could have written, or put there, OSError.
     """
     try:

@@ -30,7 +30,7 @@ class Since(msgspec.Struct, frozen=True):
 
 class Deviation(msgspec.Struct, frozen=True, kw_only=True):
     """One path that is not as it should be. `what` is a finding where a release is the baseline,
-    else what became of the path. `label` is that of `release`. `since` is null
+    else what became of the path. `label` is that of `release`. `since` is None
     for what no version has recorded yet.
     """
 
@@ -44,7 +44,7 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True):
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """`baseline` says what the root was compared with: the release `release` (`label`), the version
-    `accepted` that somebody declared right, or just the newest version (null: there is none).
+    `accepted` that somebody declared right, or just the newest version (None: there is none).
     `revoked` is why the vendor withdrew that release (None: it did not), `withdrawn` the paths
     with a component that it withdrew, and why. `excused` are paths that are not as the release has
     them, and that somebody declared right.
@@ -62,7 +62,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def since(self) -> str | None:
-        """The time of the version that recorded the oldest deviation; null if none is recorded."""
+        """The time of the version that recorded the oldest deviation; None if none is recorded."""
         times = [(one.since.version, one.since.time) for one in self.deviations if one.since]
         return min(times)[1] if times else None
 

@@ -48,7 +48,7 @@ from epmstore.workspace.history import changes_of
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
-    """What adding a release came to. `release` is null for a dry run; `changed` is false if the
+    """What adding a release came to. `release` is None for a dry run; `changed` is false if the
     newest release is the same tree, which is then `release`. `config` are patterns that the catalog
     says from now on, because packages named these files as configuration.
     """
@@ -187,7 +187,7 @@ class Vendors:
     def diff(
         self, key: str, one: AnyVersion | None, two: AnyVersion, paths: Sequence[AnyPath] = ()
     ) -> list[Change]:
-        """What leads from one release (null: from nothing) to another. Raises
+        """What leads from one release (None: from nothing) to another. Raises
         VersionNotFoundError.
         """
         found, scope = find_refcat(self._store, key), given.scope(paths)

@@ -63,7 +63,7 @@ class Proofs(Protocol):
 
     @property
     def leap(self) -> float | None:
-        """Seconds by which the clock is ahead of the time that may be relied upon; null if it is
+        """Seconds by which the clock is ahead of the time that may be relied upon; None if it is
         believed.
         """
         ...

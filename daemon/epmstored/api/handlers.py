@@ -290,7 +290,7 @@ class Handlers:
 
     async def _look(self, app: str) -> tuple[object | None, Shape]:
         """A token, and what is always asked for anew. Equal tokens mean that nothing has happened
-        in between, neither to the root nor to what is recorded of it nor to its rules; null: nobody
+        in between, neither to the root nor to what is recorded of it nor to its rules; None: nobody
         can say.
         """
         was_unsure = is_unsure(self._state(app))

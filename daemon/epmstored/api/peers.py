@@ -43,7 +43,7 @@ class Peer(msgspec.Struct, frozen=True):
 
 
 class Access(msgspec.Struct, frozen=True):
-    """The table above. `owner` is a uid, `group` a gid or null for none."""
+    """The table above. `owner` is a uid, `group` a gid or None for none."""
 
     owner: int
     group: int | None = None
