@@ -27,6 +27,7 @@ from epmstore.checkout import journal as journal_file
 from epmstore.checkout import owed as owed_file
 from epmstore.scan.fsclock import boot_id
 from epmstore.store import identity
+from epmstore.workspace import Workspace
 from tests.acceptance.host import Outcome
 from tests.cli.conftest import Cli
 
@@ -162,9 +163,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     root.mkdir()
     for text in ("one", "two"):
         (root / "tool").write_text(text)
-        commands = [["init"], ["app", "add", "crm", str(root)]] if text == "one" else []
-        for command in (*commands, ["snapshot", "-m", text]):
-            assert apart(*command, EPMSTORE_STORE=str(store)).code == 0
+        if OLDER:
+            begin = [["init"], ["app", "add", "crm", str(root)]] if text == "one" else []
+            for command in (*begin, ["snapshot", "-m", text]):
+                assert apart(*command, EPMSTORE_STORE=str(store)).code == 0
+            continue
+        with Workspace.init(store) if text == "one" else Workspace.open(store) as ws:
+            if text == "one":
+                ws.apps.add("crm", root)
+            ws.app("crm").snapshot(text)
     return store, root
 
 
