@@ -62,6 +62,10 @@ class Damage(Exception):
 # Records: a seal, a head, a body.
 
 
+NO_SENSE = (LookupError, TypeError, ArithmeticError, ValueError, AttributeError, RecursionError)
+"""What reading sound bytes raises that say something else than they should."""
+
+
 class Record(NamedTuple):
     at: int
     kind: bytes
@@ -243,6 +247,8 @@ class Contents:
         sizes = [self._places[part][0].size if part in self._places else -1 for part in place.parts]
         if min(sizes) < 0 or sum(sizes) != place.size:
             raise Damage("a part of a large content is missing")
+        if any(one.parts for part in place.parts for one in self._places[part]):
+            raise Damage("a part has parts")
         whole, last = hashlib.sha256(), b""
         for number, (part, size) in enumerate(zip(place.parts, sizes, strict=True)):
             if number:
@@ -296,7 +302,7 @@ class Contents:
             elif record.kind == b"F":
                 try:
                     start = self._enter(file, record)
-                except (Damage, LookupError, TypeError, ValueError) as error:
+                except (Damage, *NO_SENSE) as error:
                     say(f"packs/{file}: the table at byte {record.at} cannot be read: {error}")
                     continue
                 self._lost += [(file, one) for one in pending if one.at < start]
@@ -369,7 +375,11 @@ class Contents:
 
 
 def columns(table: dict[str, Any], *names: str) -> Iterator[tuple[int, ...]]:
-    return zip(*(table[name] for name in names), strict=True)
+    """Rows of numbers that may be places and lengths in a file. Raises Damage for others."""
+    found = [table[name] for name in names]
+    if not all(type(n) is int and -1 <= n < 1 << 62 for column in found for n in column):
+        raise Damage("it has places that are none")
+    return zip(*found, strict=True)
 
 
 def pack_files(packs: str) -> list[str]:
@@ -474,7 +484,7 @@ class History:
                 self._take(line)
             except Damage as error:
                 self._problem(str(error))
-            except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            except NO_SENSE as error:
                 self._problem(f"no sense in the line at byte {record.at}: {error!r}")
         if at < size or not size:
             what = f"from byte {at} on it is damaged, or was cut short" if size else "it is empty"
@@ -844,7 +854,7 @@ def apps(store: str) -> dict[str, str]:
         name = os.path.join(catalogs, "appcat.json")
         with open(name, "rb", opener=lambda path, _: os.open(path, READ)) as file:
             keys = {app["uuid"]: plain(app["key"]) for app in json.load(file)["apps"]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, *NO_SENSE) as error:
         say(f"appcat.json cannot be read ({error}): applications are named by UUID")
         keys = {}
     return {uuid: keys.get(uuid, uuid) for uuid in found}

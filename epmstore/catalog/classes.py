@@ -9,6 +9,7 @@
 
 import hashlib
 import re
+import warnings
 from collections.abc import Collection, Iterable
 from typing import Final, Literal, TypeAlias
 
@@ -61,11 +62,14 @@ class Rules:
         """
         self.patterns = patterns
         self._noisy = frozenset(noisy)
-        lists = [_compile(getattr(patterns, name)) for name in LISTS]
-        self._lists = [(1 << n, rules) for n, rules in enumerate(lists) if rules]
-        rules = [rule for _, found in self._lists for rule in found]
-        self._names = _Sieve([rule for rule in rules if rule.by_name])
-        self._paths = _Sieve([rule for rule in rules if not rule.by_name])
+        with warnings.catch_warnings():
+            # a class may hold a bracket, as git has it: Python warns that this may change one day
+            warnings.simplefilter("ignore", FutureWarning)
+            lists = [_compile(getattr(patterns, name)) for name in LISTS]
+            self._lists = [(1 << n, rules) for n, rules in enumerate(lists) if rules]
+            rules = [rule for _, found in self._lists for rule in found]
+            self._names = _Sieve([rule for rule in rules if rule.by_name])
+            self._paths = _Sieve([rule for rule in rules if not rule.by_name])
         self._folders = {"": 0}
 
     def digest(self) -> str:
@@ -171,7 +175,7 @@ def _compile(patterns: tuple[str, ...]) -> list[_Rule]:
         try:
             # "simple", because other engines do not take names that are not UTF-8
             found = list(GitIgnoreSpec.from_lines([_spelled(text)], backend="simple").patterns)
-        except ValueError:
+        except (ValueError, re.error):  # the latter of a range that ends before it begins
             found = []
         if not found or found[0].regex is None:
             raise UsageError(f"{text!r} is not a pattern that a path can match")

@@ -186,3 +186,15 @@ def test_git_agrees(roots: dict[str, Path], patterns: list[str]) -> None:
         rules = Rules(Patterns(ignore=tuple(patterns)))
         ours = [path for path in paths if rules.classify(path, (root / path).is_dir()) == "ignore"]
         assert ours == found[:-1], key
+
+
+@pytest.mark.parametrize("pattern", ["[[a]x", "/[[a]x", "b/[a[:b]x", "[a&&b]", "[a~~b]"])
+@pytest.mark.filterwarnings("error")
+def test_odd_classes_are_no_matter_for_a_warning(pattern: str) -> None:
+    assert not ignored([pattern], "x")
+
+
+@pytest.mark.parametrize("pattern", ["[b-a]", "[a--b]", "x/[!z-a]"])
+def test_a_range_that_ends_before_it_begins_is_no_pattern(pattern: str) -> None:
+    with pytest.raises(UsageError):
+        Rules(Patterns(ignore=(pattern,)))

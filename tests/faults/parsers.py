@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -152,10 +153,7 @@ class Table:
             Salvage(catalog.path)
 
         def rescued() -> None:
-            out = io.TextIOWrapper(io.BytesIO())
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-                code = rescue.main(["log", str(self.world.store), "crm"])
-            assert code in (0, 2, 3, 4, 5, 6), code
+            self._rescue("log", "crm")
 
         return {
             "line": Parser(_longest(plain), _line),
@@ -167,6 +165,10 @@ class Table:
             "catalog, chained": Parser(plain, self._file(history, read), chained),
             "catalog, rescued": Parser(plain, self._file(history, rescued), chained),
             "appcat": Parser(self._bytes("catalogs/appcat.json"), _appcat, headed),
+            "appcat, rescued": Parser(
+                self._bytes("catalogs/appcat.json"),
+                self._file("catalogs/appcat.json", lambda: self._rescue("apps")),
+            ),
         }
 
     def _journals(self) -> dict[str, Parser]:
@@ -199,6 +201,12 @@ class Table:
             "plan": Parser(encode_plan(self.world.plan), _plan),
         }
 
+    def _rescue(self, command: str, *words: str) -> None:
+        out = io.TextIOWrapper(io.BytesIO())
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+            code = rescue.main([command, str(self.world.store), *words])
+        assert code in (0, 2, 3, 4, 5, 6), code
+
     def _packs(self) -> dict[str, Parser]:
         packs = [p for p in (self.world.store / "packs").rglob("*") if p.is_file()]
         path = max(packs, key=lambda p: p.stat().st_size)
@@ -223,9 +231,23 @@ class Table:
                 with contextlib.suppress(EpmError):
                     records.load_group(path)
 
+        def rescued() -> None:
+            target = self.world.place / "contents"
+            self._rescue("contents", str(target))
+            shutil.rmtree(target)
+
+        def with_table(data: bytes) -> bytes:
+            body = codec.compress(data)
+            sealed = seal.seal(seal.Kind.FOOTER, body, number=len(data)) + body
+            return whole[: table.seal.offset] + sealed
+
+        said = codec.decompress(table.body, table.seal.number)
         return {
             "pack": Parser(whole, self._file(path, read)),
-            "table": Parser(codec.decompress(table.body, table.seal.number), _table),
+            "pack, rescued": Parser(whole, self._file(path, rescued), share=5),
+            "pack, its table": Parser(said, self._file(path, read), with_table),
+            "pack, its table rescued": Parser(said, self._file(path, rescued), with_table, 2),
+            "table": Parser(said, _table),
         }
 
     def _small_files(self) -> dict[str, Parser]:

@@ -24,7 +24,7 @@ from tests.faults.mutants import mutants
 from tests.faults.parsers import Parser, Table
 from tests.faults.written import COMMANDS, Planted, World, planted
 
-COUNT = amount("EPM_TEST_PARSES", 100)
+COUNT = amount("EPM_TEST_PARSES", 60)
 ROOM = 256 << 20
 """Bytes that reading one mutant may take."""
 SECONDS = 10.0
@@ -99,7 +99,7 @@ def test_no_command_breaks(
     cli, broken = Cli(capfdbinary, tmp_path / "store"), []
     for name, one in planted(table.world).items():
         rng = random.Random(f"{SEED}/{name}")
-        for data in mutants(one.example, rng, max(5, COUNT // 20)):
+        for data in mutants(one.example, rng, max(3, COUNT // 20)):
             command = plant(table.world, tmp_path, one, data, rng)
             with bounded():
                 found = cli(*command, "--json")
