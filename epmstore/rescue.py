@@ -207,6 +207,10 @@ class Contents:
         for file, record in self._lost:
             self._salvage_deltas(file, record)
 
+    def close(self) -> None:
+        while self._files:
+            os.close(self._files.popitem()[1])
+
     def whole(self) -> list[tuple[bytes, int]]:
         """(SHA-256, size) of everything that is not only a part of something."""
         parts = {part for found in self._places.values() for place in found for part in place.parts}
@@ -900,8 +904,9 @@ def extract(options: argparse.Namespace) -> int:
     tree = {path: e for path, e in history.tree.items() if is_within(path, options.paths)}
     if options.paths and not tree:
         raise Trouble(5, f"no such path in version {wanted}")
-    writer = Writer(Contents(options.store), history.purged, options.target)
-    writer.write(tree)
+    with contextlib.closing(Contents(options.store)) as contents:
+        writer = Writer(contents, history.purged, options.target)
+        writer.write(tree)
     hollow = {path for path, entry in tree.items() if entry.path_class in NOT_STORED}
     lost = [path for path, _ in writer.missing if path not in hollow]
     for path, why in writer.missing:
@@ -939,18 +944,18 @@ def report(history: History) -> int:
 
 def write_contents(options: argparse.Namespace) -> int:
     """Every content of the packs, whether or not a catalog still names it."""
-    contents = Contents(options.store)
     os.makedirs(options.target, 0o700, exist_ok=True)
     if os.listdir(options.target):
         raise Trouble(2, f"{options.target} is not empty: name a folder that is not there yet")
     written, lost = 0, 0
-    for sha256, size in contents.whole():
-        try:
-            write_content(contents, sha256, size, options.target)
-            written += 1
-        except (Damage, KeyError, OSError) as error:
-            lost += 1
-            say(f"the content with the SHA-256 {sha256.hex()} cannot be written: {error}")
+    with contextlib.closing(Contents(options.store)) as contents:
+        for sha256, size in contents.whole():
+            try:
+                write_content(contents, sha256, size, options.target)
+                written += 1
+            except (Damage, KeyError, OSError) as error:
+                lost += 1
+                say(f"the content with the SHA-256 {sha256.hex()} cannot be written: {error}")
     print(f"{written} contents, {lost} damaged")
     return 3 if lost else 0
 
