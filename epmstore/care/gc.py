@@ -183,6 +183,8 @@ class _Collector:
         with store.keep_packs():
             found = survey(store, now=self._now, progress=self._progress)
             if found.ends_log:
+                # Only a log that nobody appends to any more can be replaced; what was appended
+                # since the first look is in the second.
                 with store.lock_write():
                     store.packlog.begin_next()
                 found = survey(store, now=self._now)
@@ -211,10 +213,14 @@ class _Collector:
         store, tables = self._store, found.tables
         if not all(file in tables.groups for file in gone):
             return
+        # What is needed gets its new place while everybody goes on reading and recording.
         with store.keep_packs():
             come = None if stage == "dropped" else self._write(found, stage, gone)
         if come in gone:
             return
+        # Meanwhile versions may have been committed that need what was dead when it was marked. So
+        # it is judged again, by what is committed now, with nobody reading or committing, and only
+        # then do the old files go.
         with store.lock_packs(), store.lock_write():
             catch_up(store)
             refresh(store, tables)
@@ -230,6 +236,7 @@ class _Collector:
                 return
             before = sum(tables.sizes[file] for file in gone)
             after = 0 if come is None else tables.sizes[come]
+            # The index first, the files after: a crash in between leaves a file that no row names.
             switch_files(store, tables, gone)
         self._counts.update({"freed": before - after, "rewritten": after, stage: len(gone)})
 

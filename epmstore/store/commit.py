@@ -104,7 +104,9 @@ def commit_version(
     """
     reckoning = keep(store)
     with store.lock_write():
+        # The index may lack what a killed commit made durable: it would give a number again.
         catch_up(store, app=app)
+        # A transaction that is carried out once more after a crash made its version before it.
         done = store.entries.version_of_txid(app, txid)
         if done is not None:
             return read_version(done)
@@ -112,6 +114,8 @@ def commit_version(
         check_appendable(store, app, head.position)
         version, gap = _numbered(store, app, head, _reckoned(make(head), reckoning))
         records: list[Written] = [version] if gap is None else [gap, version]
+        # Contents are durable before the line that names them: a crash in between leaves contents
+        # that nobody names, which a collection takes, and never a version without its contents.
         placed = _place(store, [group for group in groups if not group.is_empty])
         position: Position | None = None
 
@@ -121,7 +125,9 @@ def commit_version(
                 steps = [_enter_groups(store, placed), begin_part(store, app, version)]
                 store.database.interned = Interned()  # nothing more is, and lines take memory
                 with _beside(steps, len(version.entries) + len(version.meta)):
-                    if position is None:  # or it is done once more, for want of space
+                    # This is the commit. If the index then has no room, all of `enter` is done
+                    # again with the reserve given up, but for the lines, which are there.
+                    if position is None:
                         position = _append(store, app, records, head.position)
                 _enter_records(store, app, records, head.position, position)
                 store.notes.raise_top(app, version.header.version)
@@ -196,6 +202,7 @@ def commit_judged(store: Store, app: str, make: Callable[[], Fact | None]) -> No
             return
         head = read_head(store, app)
         check_appendable(store, app, head.position)
+        # Durable before the index hears of it: a crash in between is caught up with.
         position = _append(store, app, [fact], head.position)
 
         def enter() -> None:

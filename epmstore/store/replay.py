@@ -94,6 +94,7 @@ def _catch_up(store: Store, app: str, progress: Progress) -> None:
         _salvage(store, app, committed, error)
         return
     if tail.replay:
+        # Packs first: the records name contents, and an entry refers to a row of the index.
         enter_packs(store, progress)
         enter_records(store, app, catalog.read(committed, tail.valid.length))
     if tail.torn:
@@ -181,21 +182,29 @@ def rebuild(
         progress.end()
         if not accept_loss:
             check_nothing_lost(store, fresh)
+    _put_in_place(store, aside)
+    return Rebuilt(damage=tuple(findings), mended=tuple(mended), gone=tuple(gone))
+
+
+def _put_in_place(store: Store, aside: Path) -> None:
+    """A new index, whole and closed, becomes that of the store."""
+    # SQLite says nothing if the last fold of its log failed: the file would lack what is in it.
     sqlite.check_folded(aside)
     store.database.close()
     with directory(store.path) as parent:
         fd = fsio.open_append(aside.name, parent)
         try:
+            # The file is durable before it has the name: else a power cut may leave an empty one.
             fsio.sync_file(fd)
         finally:
             os.close(fd)
+        # The old log goes before the new index has the name: it would be played back into it.
         _remove(aside, *BESIDE)
         _remove(store.database.path, *BESIDE)
         if store.database.path.is_dir():
             _remove(store.database.path, "")
         fsio.rename(aside.name, parent, INDEX, parent)
         fsio.sync_directory(parent)
-    return Rebuilt(damage=tuple(findings), mended=tuple(mended), gone=tuple(gone))
 
 
 def _remove(path: Path, *suffixes: str) -> None:
