@@ -9,6 +9,7 @@ that they are in are recorded with them: a version is a tree.
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -20,8 +21,14 @@ from epmstore.scan.problem import Problem
 from epmstore.scan.walk import Classify
 from epmstore.tree import Entry
 
-Recorded = Callable[[Iterable[RelPath]], Mapping[RelPath, Entry]]
-"""Those of these paths that the newest version has."""
+
+class History(NamedTuple):
+    """What the newest version has: of these paths, and below one."""
+
+    at: Callable[[Iterable[RelPath]], Mapping[RelPath, Entry]]
+    below: Callable[[RelPath], Iterable[Entry]]
+
+
 _KEPT = (stat.S_IFREG, stat.S_IFLNK, stat.S_IFDIR)
 
 
@@ -34,6 +41,7 @@ class Keeping:
         self._classify = classify
         self._seen: set[RelPath] = set()
         self._special: list[Problem] = []
+        self._gone: dict[RelPath, Entry] = {}
 
     def feed(self, feed: Feed) -> Feed:
         """The same, but candidates of these paths are such whose content is stored."""
@@ -49,35 +57,59 @@ class Keeping:
                 self._above.discard(one.path)
                 yield one
 
-    def rest(self, root_fd: int, recorded: Recorded) -> Iterator[Candidate]:
-        """Those that no look came to; what is no file, link or folder is named by `complete`."""
+    def rest(self, root_fd: int, seen: Observation, history: History) -> Iterator[Candidate]:
+        """Those that no look came to, though it might have seen them; what is no file, link or
+        folder is named by `complete`, and what is gone.
+        """
+        hidden = {problem.path for problem in seen.unobserved}
         paths = sort_paths(self._left | self._above)
-        before = recorded(paths) if paths else {}
+        before = history.at(paths) if paths else {}
         with FolderCache(root_fd) as folders:
             for path in paths:
+                if not hidden.isdisjoint(["", *parents(path), path]):
+                    continue  # another file system may be mounted over it
                 folder, name = split(path)
                 try:
                     found = fsio.lstat(name, folders.open(folder))
+                except (FileNotFoundError, NotADirectoryError):
+                    self._note_gone(before.get(path), history)
                 except OSError:
-                    continue  # it is not there, or nobody may look
-                if path in self._above and not stat.S_ISDIR(found.st_mode):
-                    continue  # what is kept is not in there
-                if stat.S_IFMT(found.st_mode) not in _KEPT:
-                    self._special.append(Problem(path, "special", "what is no file"))
-                    continue
-                path_class = self._classify(path, stat.S_ISDIR(found.st_mode))
-                if path_class != "ignore":
-                    self._seen.add(path)
-                    one = Candidate(path, found, path_class, before.get(path))
-                    yield _kept(one) if path in self._left else one
+                    continue  # nobody may look
+                else:
+                    yield from self._found(path, found, before.get(path))
+
+    def _found(
+        self, path: RelPath, found: os.stat_result, recorded: Entry | None
+    ) -> Iterator[Candidate]:
+        is_folder = stat.S_ISDIR(found.st_mode)
+        if path in self._above and not is_folder:
+            return  # what is kept is not in there
+        if stat.S_IFMT(found.st_mode) not in _KEPT:
+            self._special.append(Problem(path, "special", "what is no file"))
+            return
+        path_class = self._classify(path, is_folder)
+        if path_class != "ignore":
+            self._seen.add(path)
+            one = Candidate(path, found, path_class, recorded)
+            yield _kept(one) if path in self._left else one
+
+    def _note_gone(self, entry: Entry | None, history: History) -> None:
+        """With all that was in it."""
+        if entry is not None and self._classify(entry.path, entry.kind == "directory") != "ignore":
+            self._gone[entry.path] = entry
+            below = history.below(entry.path) if entry.kind == "directory" else ()
+            self._gone.update((one.path, one) for one in below)
 
     def complete(self, found: Observation) -> Observation:
         """A look that saw these paths, too."""
-        if not self._seen and not self._special:
+        if not self._seen and not self._special and not self._gone:
             return found
+        known = {*self._seen, *self._gone}
         return replace(
             found,
-            left=[entry for entry in found.left if entry.path not in self._seen],
+            gone=[*(one for one in found.gone if one.path not in known), *self._gone.values()],
+            left=[entry for entry in found.left if entry.path not in known],
+            missing=[entry for entry in found.missing if entry.path not in known],
             skipped=[*found.skipped, *self._special],
         )
 

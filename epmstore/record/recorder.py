@@ -10,7 +10,8 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator
+from functools import partial
 
 import msgspec
 
@@ -40,7 +41,7 @@ from epmstore.record.change import StartedRun
 from epmstore.record.changes import Changes, judge_changes, paths_of
 from epmstore.record.doubt import Doubt, Share, unshown
 from epmstore.record.ingest import Ingested, Ingestion
-from epmstore.record.keeping import Keeping
+from epmstore.record.keeping import History, Keeping
 from epmstore.record.observe import Candidate, Feed, Observation, Observer, known_rows
 from epmstore.record.root import Root
 from epmstore.record.rows import fresh_rows
@@ -155,7 +156,7 @@ class Recorder:
             feed = keeping.feed(ingestion.feed)
             feed = feed if doubt is None else doubt.watching(feed)
             seen = self._observe(root, head, None, feed)
-            ingestion.feed(keeping.rest(root.fd, self._recorded))
+            ingestion.feed(keeping.rest(root.fd, seen.found, self._history))
             ingested = ingestion.finish()
         seen = msgspec.structs.replace(seen, found=keeping.complete(seen.found))
         changes = judge_changes(seen.found, ingested, _describe_root(root), _recorded_root(head))
@@ -164,10 +165,12 @@ class Recorder:
             self._note_rows(root, head, seen, rows)
         return Look(head, seen.found, changes, _stored(ingested, kept))
 
-    def _recorded(self, paths: Iterable[RelPath]) -> Mapping[RelPath, Entry]:
-        if self.store.entries.position(self.app.uuid) is None:
-            return {}
-        return self.store.entries.live_at(self.app.uuid, paths)
+    @property
+    def _history(self) -> History:
+        entries, app = self.store.entries, self.app.uuid
+        if entries.position(app) is None:
+            return History(lambda paths: {}, lambda path: ())
+        return History(partial(entries.live_at, app), partial(entries.live_below, app))
 
     def _note_rows(self, root: Root, head: Head, seen: _Seen, rows: dict[bytes, bytes]) -> None:
         """Rows of what is as the newest version says; if nobody else is at work, and we may."""
@@ -249,7 +252,7 @@ class Recorder:
                 feed = keeping.feed(ingestion.feed)
                 feed = feed if contents else _sparing(feed, spared)
                 seen = self._observe(root, head, only, doubt.watching(feed), again)
-                ingestion.feed(keeping.rest(root.fd, self._recorded))
+                ingestion.feed(keeping.rest(root.fd, seen.found, self._history))
                 ingested = ingestion.finish()
             settled = doubt.settled()
             found = keeping.complete(seen.found)

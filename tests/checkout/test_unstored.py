@@ -17,6 +17,7 @@ from epmstore.errors import ConflictError, DiskFullError, NotFoundError
 from epmstore.record.ingest import Ingestion
 from epmstore.relpath import RelPath
 from tests.checkout.bench import APP, DRIFT, Bench, Dir, File, Link, Node
+from tests.mounts import tmpfs
 
 P = RelPath
 SQLITE = b"SQLite format 3\0" + bytes(1008)
@@ -55,6 +56,34 @@ class TestState:
             safety = bench.live.checkout("0", [P("data/in/f")]).safety
             tree = {entry.path: entry.kind for entry in bench.live.ls(str(safety))}
             assert tree == {"data": "directory", "data/in": "directory", "data/in/f": "file"}
+
+    @pytest.mark.parametrize("what", ["data/in/f", "data/in"])
+    def test_what_went_from_its_folders_comes_back(self, tmp_path: Path, what: str) -> None:
+        with Bench(tmp_path) as bench:
+            bench.recorded({"data/in/f": File(b"v0"), "data/in/g": File(b"v0")})
+        with Bench(tmp_path, state=("data/",)) as bench:
+            bench.put({"data/in/f": File(b"mine"), "data/in": Dir(0o700)})
+            safety = bench.live.checkout("0", [P("data/in/f")]).safety
+            (bench.root / "data/in/f").unlink()
+            if what == "data/in":
+                (bench.root / what).rmdir()
+            result = bench.live.checkout(str(safety), [P("data/in/f")])
+            assert (result.not_restored, read(bench, "data/in/f")) == ((), b"mine")
+            assert (bench.root / "data/in").stat().st_mode & 0o7777 == 0o700
+
+    @pytest.mark.root
+    def test_what_is_mounted_over_it_is_not_taken_for_it(self, tmp_path: Path) -> None:
+        with Bench(tmp_path) as bench:
+            bench.recorded({"data/f": File(b"v0")})
+        with Bench(tmp_path, state=("data/",)) as bench:
+            bench.put({"data/f": File(b"mine")})
+            bench.record()
+            (bench.root / "data").rename(tmp_path / "aside")
+            with tmpfs(bench.root / "data", "size=1m"):
+                (bench.root / "data/f").write_bytes(b"of another file system")
+                result = bench.live.checkout("0", [P("data/f")])
+                assert result.incomplete and not result.changed
+            assert [entry.path for entry in bench.live.ls("latest")] == ["data"]
 
     def test_a_plan_file_of_it_is_still_the_plan(self, tmp_path: Path) -> None:
         with Bench(tmp_path) as bench:
