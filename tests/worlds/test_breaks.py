@@ -1,12 +1,13 @@
 """For each of the nine rules a bug of our own, brought about on purpose: the rule notices it."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
 
-from epmstore import fsio
+from epmstore import fsio, owned
 from epmstore.catalog import retention
 from epmstore.checkout.apply import Applier
 from epmstore.cli import closing, summary
@@ -16,7 +17,7 @@ from epmstore.record.recorder import Recorder
 from epmstore.workspace import live
 from epmstore.workspace.care import Care
 from tests.worlds import campaign
-from tests.worlds.acts import Act, Command, Setting
+from tests.worlds.acts import Act, Command, Second, Setting
 from tests.worlds.edits import Edit
 
 Patch = pytest.MonkeyPatch
@@ -119,6 +120,22 @@ def what_is_purged_stays(patch: Patch) -> None:
     patch.setattr(Care, "purge", bad)
 
 
+def a_store_of_others_is_believed(patch: Patch) -> None:
+    patch.setattr(owned, "is_ours", lambda uid: True)
+
+
+def what_another_store_staged_goes(patch: Patch) -> None:
+    apply = Applier.apply
+
+    def bad(self: Applier, *args: Any) -> Any:
+        for name in os.listdir(self._root.fd):
+            if name.startswith(".epm-"):
+                shutil.rmtree(name, dir_fd=self._root.fd)
+        return apply(self, *args)
+
+    patch.setattr(Applier, "apply", bad)
+
+
 def an_error_of_nobody(patch: Patch) -> None:
     def bad(self: Recorder, root: Any) -> Any:
         raise ValueError("no such thing")
@@ -138,6 +155,7 @@ SNAPSHOT = done(b"snapshot")
 CHANGED = (write(b"a", b"one"), SNAPSHOT, write(b"a", b"two"), SNAPSHOT)
 NOTICED = done(b"watched", b"hints")
 BACK = done(b"checkout", b"--", b"0")
+CUT_OFF = Second((b"checkout", b"--", b"0"), kill=30)
 BUGS = {
     "ignored files go": Bug(
         1, ignored_files_go, (write(b"up/u", b"row"), *CHANGED, BACK), Setting((("ignore", "up/"),))
@@ -160,6 +178,14 @@ BUGS = {
     ),
     "pins hold nothing": Bug(
         1, pins_hold_nothing, (*CHANGED, done(b"pin", b"--", b"0"), done(b"forget", b"--", b"0"))
+    ),
+    "a store of others is believed": Bug(
+        2, a_store_of_others_is_believed, (*CHANGED, SNAPSHOT._replace(foreign=True))
+    ),
+    "what another store staged goes": Bug(
+        7,
+        what_another_store_staged_goes,
+        (*CHANGED, Second((b"snapshot",)), write(b"a", b"x1"), CUT_OFF, SNAPSHOT, BACK),
     ),
     "what is purged stays": Bug(
         2, what_is_purged_stays, (*CHANGED, done(b"purge", b"--yes", b"--", b"a"))
