@@ -337,7 +337,7 @@ class _Look:
         self.links += [
             (join(folder, listing.names[n]), found)
             for n, found in enumerate(listing.stats)
-            if found.st_nlink > 1 and stat.S_ISREG(found.st_mode)
+            if found.st_nlink > 1 and stat.S_ISREG(found.st_mode) and not _is_state(listing, n)
         ]
         before = self._cached.get(to_bytes(folder))
         packed = pack_stats(listing.names, listing.stats, listing.own)
@@ -422,6 +422,11 @@ class _Look:
     def is_unseen(self, path: str) -> bool:
         hidden = {str(p.path) for p in self.unobserved} | self._unlisted
         return bool(hidden) and not hidden.isdisjoint(["", *parents(path), path])
+
+
+def _is_state(listing: Listing, number: int) -> bool:
+    """Nobody brings it back: so nothing is a link of it, nor it one of anything."""
+    return listing.classes is not None and listing.classes[number] == "state"
 
 
 def _vanished(listing: Listing) -> RelPath | None:

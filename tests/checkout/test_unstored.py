@@ -16,7 +16,7 @@ from epmstore.digest import identify
 from epmstore.errors import ConflictError, DiskFullError, NotFoundError
 from epmstore.record.ingest import Ingestion
 from epmstore.relpath import RelPath
-from tests.checkout.bench import APP, DRIFT, Bench, Dir, File, Link, Node
+from tests.checkout.bench import APP, DRIFT, Bench, Dir, File, Link, Node, Same
 from tests.mounts import tmpfs
 
 P = RelPath
@@ -70,6 +70,23 @@ class TestState:
             result = bench.live.checkout(str(safety), [P("data/in/f")])
             assert (result.not_restored, read(bench, "data/in/f")) == ((), b"mine")
             assert (bench.root / "data/in").stat().st_mode & 0o7777 == 0o700
+
+    def test_its_links_are_nobodys(self, tmp_path: Path) -> None:
+        with Bench(tmp_path, state=("*.log",)) as bench:
+            bench.recorded({"run.log": File(b"row")})
+            bench.put({"a": File(b"row"), "run.log": Same("a"), "z": Same("a")})
+            (bench.root / "a.log").hardlink_to(bench.root / "a")
+            bench.record()
+            found = {entry.path: entry.same_as for entry in bench.live.ls("latest")}
+            assert found == {"a": None, "a.log": None, "run.log": None, "z": "a"}
+            bench.live.checkout("0", exact=True)
+            assert sorted(os.listdir(bench.root)) == ["a.log", "run.log"]
+            (bench.root / "a.log").write_bytes(b"row, and more")
+            bench.live.undo()
+            assert (read(bench, "a"), read(bench, "z")) == (b"row", b"row")
+            assert bench.is_clean()
+            bench.live.redo()
+            assert sorted(os.listdir(bench.root)) == ["a.log", "run.log"]
 
     @pytest.mark.root
     def test_what_is_mounted_over_it_is_not_taken_for_it(self, tmp_path: Path) -> None:
