@@ -41,7 +41,7 @@ from epmstore.catalog.retention import Policy
 from epmstore.catalog.selector import Resolved
 from epmstore.catalog.state import CatalogState, Remark, VersionInfo
 from epmstore.checkout.goal import EditsGoal, Goal, ReleaseGoal, VersionGoal
-from epmstore.checkout.owed import Moment, Owed
+from epmstore.checkout.obligations import Moment, Owed
 from epmstore.checkout.plan import ConfigPolicy, Options, Plan, Seen, Step
 from epmstore.checkout.request import CheckoutAction, Prepared, Request
 from epmstore.checkout.stage import Refused
@@ -119,12 +119,12 @@ from epmstore.workspace.apps import AddedApp, AppliedApp, Apps
 from epmstore.workspace.blobs import Blobs, BlobStat
 from epmstore.workspace.care import Care
 from epmstore.workspace.catalogs import Catalogs, Cloned, Imported
+from epmstore.workspace.deviations import Baseline, Changed, Deviation, Since, Standing
 from epmstore.workspace.handle import AppHandle
 from epmstore.workspace.live import Recovery, TermsGiven
-from epmstore.workspace.owing import Aftermath, Pending
+from epmstore.workspace.pending import Aftermath, Pending
 from epmstore.workspace.repairing import RepairAction, Repaired, RepairOptions
 from epmstore.workspace.reporting import ReadReport
-from epmstore.workspace.standing import Baseline, Changed, Deviation, Since, Standing
 from epmstore.workspace.vendors import Published, Source, Vendors
 from epmstore.workspace.workspace import Workspace
 

@@ -9,7 +9,7 @@ from epmstore import atomic
 from epmstore.care.ledger import Done, Ledger, change
 from epmstore.catalog.appcat import App, AppCat, save
 from epmstore.checkout.goal import VersionGoal
-from epmstore.checkout.owed import Moment, Owed, OwedFile
+from epmstore.checkout.obligations import Moment, Owed, OwedFile
 from epmstore.clock import FixedClock
 from epmstore.errors import UnreadableError
 from epmstore.record.change import OpenChange, begin, marker
@@ -32,7 +32,7 @@ AS_IT_IS = {
     "epmstore/cli/reference.py": "documentation",
     "daemon/epmstored/api/openapi.py": "documentation",
     "epmstore/workspace/declarations.py": "a drop-in, which systemd reads",
-    "daemon/epmstored/elsewhere.py": "options, which systemd reads",
+    "daemon/epmstored/systemd_jobs.py": "options, which systemd reads",
 }
 """Who writes a file without a reader, and what."""
 

@@ -1,7 +1,7 @@
 """Keeping what checkouts promised: undo what nobody confirmed in time, end what a crash left.
 
 A look at the names in `journals/` each few seconds is all that it costs when nothing is owed. What
-fails is tried again, not too often. What is done, and how, is the library's (workspace/owing.py).
+fails is tried again, not too often. What is done, and how, is the library's (workspace/pending.py).
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from epmstore.errors import BusyError, EpmError
 from epmstore.workspace import AppHandle, Workspace
 from epmstored.bridge import Bridge
 from epmstored.clock import DaemonClock
-from epmstored.elsewhere import Elsewhere
+from epmstored.systemd_jobs import Elsewhere
 
 log = logging.getLogger("epmstored")
 

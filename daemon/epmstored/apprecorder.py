@@ -25,17 +25,17 @@ from epmstored.bridge import Bridge
 from epmstored.caretasks import ACTOR
 from epmstored.clock import DaemonClock
 from epmstored.debounce import Batch, Debounce
-from epmstored.elsewhere import Elsewhere
 from epmstored.gauge import Gauge
 from epmstored.late import Late
-from epmstored.noise import Noise
+from epmstored.noisy_files import Noise
 from epmstored.outcome import Outcome, record, record_all
 from epmstored.recovery import Recovery
 from epmstored.report import Recorded, Report, folder_of
-from epmstored.restless import Restless
-from epmstored.rhythm import Rhythm
 from epmstored.rootwatch import RootWatch
 from epmstored.state import AppState, Pause, Phase
+from epmstored.systemd_jobs import Elsewhere
+from epmstored.timing import Rhythm
+from epmstored.unstable import Restless
 from epmstored.watcher import WatchLimitError
 from epmstored.watching import WatcherFactory
 

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 from epmstore.workspace import Workspace
-from epmstored.brake import StoppedError
+from epmstored.cancellation import StoppedError
 from epmstored.memory import Ebb
 from epmstored.priority import give_way
 

@@ -26,8 +26,8 @@ from epmstored.clock import SystemDaemonClock
 from epmstored.logs import JsonFormatter, TextFormatter
 from epmstored.memory import keep_little
 from epmstored.notify import Notifier
-from epmstored.rhythm import Rhythm
 from epmstored.service import Service
+from epmstored.timing import Rhythm
 from epmstored.watching import chooser
 
 FIRST_NEEDED_LATER = (

@@ -7,8 +7,8 @@ from epmstore.errors import ConflictError
 from epmstore.workspace import Workspace
 from epmstored.aftermath import UNIT
 from epmstored.bridge import Bridge
-from epmstored.elsewhere import Elsewhere, Systemd
 from epmstored.report import Report
+from epmstored.systemd_jobs import Elsewhere, Systemd
 
 log = logging.getLogger("epmstored")
 

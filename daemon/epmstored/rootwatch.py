@@ -6,7 +6,7 @@ from epmstore.catalog.appcat import App
 from epmstore.record.root import open_root
 from epmstored.bridge import Bridge
 from epmstored.clock import DaemonClock
-from epmstored.rhythm import Rhythm
+from epmstored.timing import Rhythm
 from epmstored.watcher import NOTHING, Hints, Notify
 from epmstored.watching import Watched, WatcherFactory, Watching, watched
 

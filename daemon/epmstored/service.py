@@ -20,18 +20,18 @@ from epmstore.workspace import Workspace
 from epmstored.aftermath import Aftermath
 from epmstored.alarm import Alarm
 from epmstored.appcatwatch import AppcatWatch
-from epmstored.brake import Brake
 from epmstored.bridge import Bridge
+from epmstored.cancellation import Brake
 from epmstored.care import Carer
 from epmstored.caretasks import ACTOR
 from epmstored.clock import DaemonClock
 from epmstored.control import Control
-from epmstored.elsewhere import Systemd
 from epmstored.gauge import words
 from epmstored.health import Patience, troubles
 from epmstored.notify import Notifier
-from epmstored.rhythm import Rhythm, waiting_settings
 from epmstored.supervisor import Supervisor
+from epmstored.systemd_jobs import Systemd
+from epmstored.timing import Rhythm, waiting_settings
 from epmstored.watching import WatcherFactory
 
 log = logging.getLogger("epmstored")

@@ -17,8 +17,8 @@ from epmstored.apprecorder import AppRecorder
 from epmstored.bridge import Bridge
 from epmstored.clock import DaemonClock
 from epmstored.report import Recorded
-from epmstored.rhythm import Rhythm
 from epmstored.state import AppState, Pause
+from epmstored.timing import Rhythm
 from epmstored.watching import WatcherFactory
 
 log = logging.getLogger("epmstored")

@@ -18,7 +18,7 @@ from epmstore.blobs.pack import GroupWriter, WrittenGroup
 from epmstore.blobs.records import Damage, Record, open_pack, read_record, walk
 from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.errors import DamagedError
-from epmstore.group import NO_FRAME, BlobRow, Group
+from epmstore.pack_table import NO_FRAME, BlobRow, Group
 from epmstore.seal import SIZE, Kind
 
 Read = Callable[[BlobInfo], bytes]

@@ -13,7 +13,7 @@ from epmstore import codec
 from epmstore.blobs.frames import HELD, Frame
 from epmstore.digest import Digest, Sha256
 from epmstore.errors import DamagedError
-from epmstore.group import NO_FRAME, BlobRow, FrameRow, Group
+from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow, Group
 from epmstore.seal import SIZE, Kind, Seal
 
 FORMAT = 1

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from epmstore.digest import BlobInfo, Digest, Sha256
-from epmstore.group import Place
+from epmstore.pack_table import Place
 
 
 class BlobReader(Protocol):

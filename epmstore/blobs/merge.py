@@ -22,7 +22,7 @@ from epmstore.blobs.reader import FrameReader, place_of
 from epmstore.blobs.records import load_group, open_pack, read_at
 from epmstore.digest import BlobInfo, Sha256, check
 from epmstore.errors import DamagedError
-from epmstore.group import NO_FRAME, BlobRow, FrameRow, Group, Place
+from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow, Group, Place
 from epmstore.seal import SIZE, Kind
 
 SMALL = 16 << 20

@@ -19,12 +19,12 @@ from typing import Protocol, Self, TypeAlias
 import msgspec
 
 from epmstore import atomic, codec, fsio, seal
-from epmstore.ahead import ahead
 from epmstore.blobs import footer, frames
 from epmstore.blobs.output import Output, Temporary, discard_temporary
 from epmstore.blobs.records import load_group
 from epmstore.digest import BlobInfo, Digest, Hasher, Sha256, identify
-from epmstore.group import NO_FRAME, BlobRow, FrameRow, Group
+from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow, Group
+from epmstore.prefetch import ahead
 
 PART_THRESHOLD = 64 << 20
 """Contents above this many bytes are added with `add_large`."""

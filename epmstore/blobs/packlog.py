@@ -18,7 +18,7 @@ from epmstore import atomic, fsio
 from epmstore.blobs import footer
 from epmstore.blobs.pack import WrittenGroup
 from epmstore.blobs.records import Damage, read_at, walk
-from epmstore.group import Group
+from epmstore.pack_table import Group
 from epmstore.seal import Kind
 
 FOLDER = "log"

@@ -15,7 +15,7 @@ from epmstore import seal
 from epmstore.blobs import frames
 from epmstore.blobs.records import open_pack, read_at
 from epmstore.errors import DamagedError
-from epmstore.group import NO_FRAME, BlobRow, Group, Place
+from epmstore.pack_table import NO_FRAME, BlobRow, Group, Place
 from epmstore.seal import SIZE, Kind, Seal
 
 CACHE_BYTES = 64 << 20

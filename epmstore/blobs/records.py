@@ -15,7 +15,7 @@ from epmstore import seal
 from epmstore.atomic import open_regular
 from epmstore.blobs import footer
 from epmstore.errors import DamagedError, TornError
-from epmstore.group import Group
+from epmstore.pack_table import Group
 from epmstore.seal import MARK, MAX_HEAD, SIZE, Kind, Seal
 
 _MAGIC = seal.MAGIC.to_bytes(4, "little")

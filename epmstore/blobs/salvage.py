@@ -18,7 +18,7 @@ from epmstore.blobs.frames import DeltaHead
 from epmstore.blobs.records import Damage, Record, open_pack, walk
 from epmstore.digest import BlobInfo, Hasher, Sha256, identify
 from epmstore.errors import DamagedError
-from epmstore.group import NO_FRAME, BlobRow, FrameRow, Group
+from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow, Group
 from epmstore.seal import Kind, Seal
 
 FindBase: TypeAlias = Callable[[bytes], Iterable[tuple[Sha256, bytes]]]

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Self, TypeAlias
 
 from epmstore import codec
-from epmstore.ahead import ahead
 from epmstore.blobs.interface import BlobTable
 from epmstore.blobs.pack import PART_THRESHOLD, Base
 from epmstore.blobs.reader import FrameReader
 from epmstore.digest import BlobInfo, Digest, Sha256, check_no_collision
 from epmstore.errors import BlobNotFoundError, DamagedError, DigestMismatchError, UsageError
-from epmstore.group import Place
+from epmstore.pack_table import Place
+from epmstore.prefetch import ahead
 from epmstore.seal import Kind
 
 _Placed: TypeAlias = tuple[Place, Place | None]

@@ -15,7 +15,7 @@ from epmstore.care.needs import Need, committed, has_between, index_state, open_
 from epmstore.catalog.model import ForgetRecord, RecordedActor, UnforgetRecord
 from epmstore.catalog.retention import DEFAULT, Policy, forgettable, points, reasons
 from epmstore.catalog.state import CatalogState
-from epmstore.checkout.owed import owed_file
+from epmstore.checkout.obligations import owed_file
 from epmstore.clock import from_rfc3339, to_rfc3339
 from epmstore.digest import Sha256
 from epmstore.errors import ConflictError, NotRestorableError, VersionNotFoundError

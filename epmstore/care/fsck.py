@@ -31,10 +31,10 @@ from epmstore.care.needs import (
 from epmstore.care.tables import Copy, Tables, leans_on, read_tables
 from epmstore.catalog.model import Position
 from epmstore.catalog.state import CatalogState
-from epmstore.checkout.owed import owed_file
+from epmstore.checkout.obligations import owed_file
 from epmstore.digest import BlobInfo, Sha256
 from epmstore.errors import DamagedError, EpmError
-from epmstore.group import Place
+from epmstore.pack_table import Place
 from epmstore.progress import SILENT, Progress
 from epmstore.record import change
 from epmstore.store import identity

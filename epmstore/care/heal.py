@@ -25,12 +25,12 @@ from epmstore.blobs.records import open_pack, read_at
 from epmstore.care.findings import Finding, FsckReport
 from epmstore.care.fsck import fsck
 from epmstore.care.inspect import Choice, Inspector, salvage
-from epmstore.care.live import LiveFiles
+from epmstore.care.live_sources import LiveFiles
 from epmstore.care.switch import collecting, refresh, switch_files
 from epmstore.care.tables import Tables, leans_on, read_tables
 from epmstore.digest import BlobInfo, Sha256
 from epmstore.errors import DamagedError
-from epmstore.group import NO_FRAME, BlobRow, FrameRow
+from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow
 from epmstore.progress import SILENT, Progress
 from epmstore.seal import SIZE, Kind
 from epmstore.store.deposit import Deposit

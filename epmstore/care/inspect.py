@@ -21,7 +21,7 @@ from epmstore.care.tables import Copy, Located, Tables, is_log
 from epmstore.codec import decompress_delta
 from epmstore.digest import BlobInfo, Digest, Sha256, identify, identify_stream
 from epmstore.errors import BlobNotFoundError, DamagedError, TornError
-from epmstore.group import NO_FRAME, BlobRow
+from epmstore.pack_table import NO_FRAME, BlobRow
 from epmstore.seal import Kind
 from epmstore.store.store import Store
 

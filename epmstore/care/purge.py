@@ -33,8 +33,8 @@ from epmstore.errors import (
     DamagedError,
     PathNotFoundError,
 )
-from epmstore.group import NO_FRAME
 from epmstore.index.entries import Span
+from epmstore.pack_table import NO_FRAME
 from epmstore.progress import SILENT, Progress
 from epmstore.relpath import RelPath
 from epmstore.store.commit import commit_fact

@@ -14,7 +14,7 @@ from epmstore.atomic import TEMPORARY, directory, remove_file, retire
 from epmstore.care.tables import Tables, leans_on, read_table
 from epmstore.digest import Sha256
 from epmstore.fsio import unlink
-from epmstore.group import NO_FRAME
+from epmstore.pack_table import NO_FRAME
 from epmstore.store.replay import pack_files
 from epmstore.store.store import Store
 

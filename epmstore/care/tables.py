@@ -14,7 +14,7 @@ from epmstore.blobs.reader import place_of
 from epmstore.blobs.records import load_group, open_pack
 from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.errors import DamagedError
-from epmstore.group import NO_FRAME, BlobRow, FrameRow, Group, Place
+from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow, Group, Place
 from epmstore.store.replay import pack_files
 from epmstore.store.store import Store
 

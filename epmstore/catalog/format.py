@@ -44,6 +44,7 @@ from epmstore.catalog.model import (
     Written,
 )
 from epmstore.catalog.sections import Sections, is_surely_right, read_sections, write_sections
+from epmstore.compact import in_order
 from epmstore.errors import (
     DamagedError,
     EpmError,
@@ -52,7 +53,6 @@ from epmstore.errors import (
     UnreadableError,
     UsageError,
 )
-from epmstore.packed import in_order
 from epmstore.relpath import (
     ROOT,
     RelPath,

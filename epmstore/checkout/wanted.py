@@ -18,6 +18,7 @@ from epmstore.checkout.plan import Named, Options, is_within
 from epmstore.checkout.request import Request
 from epmstore.checkout.sight import CLEAR, Sight, sight_of
 from epmstore.checkout.units import unit_paths
+from epmstore.compact import PackedEntries
 from epmstore.errors import (
     ChangedError,
     ConflictError,
@@ -26,7 +27,6 @@ from epmstore.errors import (
     UsageError,
 )
 from epmstore.index.entries import Entries
-from epmstore.packed import PackedEntries
 from epmstore.record.changes import Changes
 from epmstore.record.recorder import Look, Recorder
 from epmstore.relpath import RelPath, parents, sort_paths, split

@@ -14,18 +14,18 @@ from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.planfile import decode_plan, encode_plan, not_to_be_had
 from epmstore.checkout.request import Prepared
 from epmstore.cli import shapes
+from epmstore.cli.checkout_options import config_option, exact_option, terms_of, terms_options
 from epmstore.cli.command import PATH, command
-from epmstore.cli.looking import look
 from epmstore.cli.moments import selector
 from epmstore.cli.output import counted, name
 from epmstore.cli.paths import scope
-from epmstore.cli.planned import confirm, outlook, show_plan
+from epmstore.cli.plan_view import confirm, outlook, show_plan
 from epmstore.cli.quick import ask_status
 from epmstore.cli.repair import bring_to_release
+from epmstore.cli.scan_status import look
 from epmstore.cli.session import Session
 from epmstore.cli.status import show_status
 from epmstore.cli.summary import INCOMPLETE, finish, titled
-from epmstore.cli.terms import config_option, exact_option, terms_of, terms_options
 from epmstore.errors import UsageError
 from epmstore.owned import read_own
 from epmstore.record.result import Result

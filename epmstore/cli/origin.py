@@ -23,7 +23,7 @@ from epmstore.refcat.naming import title
 from epmstore.refcat.releases import Release
 from epmstore.relpath import ROOT, RelPath, text_to_json
 from epmstore.workspace import shapes, vendorshapes
-from epmstore.workspace.standing import Deviation, Standing
+from epmstore.workspace.deviations import Deviation, Standing
 
 PIECE = 1 << 20
 BATCH = 2000

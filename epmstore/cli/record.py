@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import click
 
-from epmstore.cli.closing import is_felt
 from epmstore.cli.command import command
 from epmstore.cli.failure import Interrupted
-from epmstore.cli.looking import look
 from epmstore.cli.moments import selector
+from epmstore.cli.result_line import is_felt
+from epmstore.cli.scan_status import look
 from epmstore.cli.session import Session
 from epmstore.cli.summary import finish
 from epmstore.errors import EpmError, UsageError

@@ -9,14 +9,14 @@ import click
 from epmstore.catalog.hooks import NONE, hooks_of
 from epmstore.checkout.goal import ReleaseGoal
 from epmstore.checkout.plan import ConfigPolicy
+from epmstore.cli.checkout_options import config_option, exact_option, terms_of, terms_options
 from epmstore.cli.command import PATH, command
 from epmstore.cli.findings import named, print_verified, withdrawn
 from epmstore.cli.output import name
 from epmstore.cli.paths import scope
-from epmstore.cli.planned import outlook, show_plan
+from epmstore.cli.plan_view import outlook, show_plan
 from epmstore.cli.session import Session
 from epmstore.cli.summary import finish, titled
-from epmstore.cli.terms import config_option, exact_option, terms_of, terms_options
 from epmstore.errors import NotFoundError
 from epmstore.given import AnyVersion
 from epmstore.workspace import AppHandle, vendorshapes

@@ -64,7 +64,7 @@ class Session:
 
     def open(self, *, recover: bool = True) -> "Workspace":
         """The store, closed with the command."""
-        from epmstore.cli.closing import closing_line  # noqa: PLC0415 - start-up
+        from epmstore.cli.result_line import closing_line  # noqa: PLC0415 - start-up
         from epmstore.workspace import Workspace  # noqa: PLC0415 - start-up
         from epmstore.workspace.settings import SafeStores  # noqa: PLC0415 - start-up
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from epmstore.catalog.hooks import show_command
 from epmstore.checkout.report import report
-from epmstore.cli.closing import RECORDING, closing_line
 from epmstore.cli.moments import local
 from epmstore.cli.output import Output, name, number
+from epmstore.cli.result_line import RECORDING, closing_line
 from epmstore.cli.session import Session
 from epmstore.cli.shapes import result as result_shape
 from epmstore.record.result import Result

@@ -8,9 +8,9 @@ import msgspec
 
 from epmstore.digest import BlobInfo, Digest, Purges, Sha256, read_purges
 from epmstore.errors import UsageError
-from epmstore.group import NO_FRAME, BlobRow, Group, Place
 from epmstore.index.database import CONTENT_INDEXES, Database, Interned, damaged_index
 from epmstore.index.rowsum import content_sum
+from epmstore.pack_table import NO_FRAME, BlobRow, Group, Place
 from epmstore.seal import Kind
 
 PREFIX = 4

@@ -11,7 +11,7 @@ import msgspec
 from epmstore.catalog.diff import tally
 from epmstore.catalog.model import Counts, Tally
 from epmstore.catalog.rootfacts import root_change
-from epmstore.packed import PackedEntries
+from epmstore.compact import PackedEntries
 from epmstore.record.ingest import Ingested
 from epmstore.record.observe import Observation
 from epmstore.relpath import ROOT, RelPath, sort_paths

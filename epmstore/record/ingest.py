@@ -22,10 +22,10 @@ import msgspec
 
 from epmstore.blobs.pack import WrittenGroup, discard_written
 from epmstore.child import Child, cores
+from epmstore.compact import PackedEntries
 from epmstore.digest import BlobInfo, Digest, Sha256
-from epmstore.packed import PackedEntries
 from epmstore.progress import SILENT, Progress
-from epmstore.record.identities import Identities
+from epmstore.record.collisions import Identities
 from epmstore.record.observe import Candidate
 from epmstore.record.reading import Reader, Seen, Task
 from epmstore.record.worker import Finished, Service, start

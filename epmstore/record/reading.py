@@ -16,7 +16,7 @@ import msgspec
 from epmstore.blobs.frames import PART_SIZE
 from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup, discard_written
 from epmstore.digest import BlobInfo, identify_again, identify_stream
-from epmstore.record.shelving import Fresh, Shelving
+from epmstore.record.deltas import Fresh, Shelving
 from epmstore.relpath import RelPath, split
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.metadata import read_rest

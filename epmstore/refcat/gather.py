@@ -23,9 +23,9 @@ from epmstore.catalog.classes import Rules
 from epmstore.digest import BlobInfo, identify, identify_stream
 from epmstore.errors import CollisionError, ConflictError, EpmError, InvalidNameError, UsageError
 from epmstore.progress import Progress
+from epmstore.record.deltas import Fresh, Shelving
 from epmstore.record.ingest import Ingested, ingest
 from epmstore.record.observe import Candidate, Observation, Observer
-from epmstore.record.shelving import Fresh, Shelving
 from epmstore.refcat.archives import Content, Member
 from epmstore.refcat.hygiene import check_folders, check_name
 from epmstore.refcat.strict import is_owner

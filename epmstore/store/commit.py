@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from epmstore.beside import beside
+from epmstore.background import beside
 from epmstore.blobs.pack import WrittenGroup, publish_pack
 from epmstore.blobs.records import load_group
 from epmstore.catalog.format import (

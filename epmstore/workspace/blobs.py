@@ -13,7 +13,7 @@ from epmstore.care.needs import index_state, key_of
 from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.errors import BlobNotFoundError, CollisionError, ConflictError, UsageError
 from epmstore.given import AnyPath, a_place
-from epmstore.group import Place
+from epmstore.pack_table import Place
 from epmstore.scan.steady import SteadyStream, stream_steady
 from epmstore.seal import Kind
 from epmstore.store.deposit import Deposit

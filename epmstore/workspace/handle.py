@@ -36,7 +36,7 @@ from epmstore.store.commit import commit_fact
 from epmstore.store.store import Store
 from epmstore.tree import Entry
 from epmstore.workspace.history import changes_of, path_of
-from epmstore.workspace.owing import Owing
+from epmstore.workspace.pending import Owing
 from epmstore.workspace.releasing import Releasing
 from epmstore.workspace.reporting import Reporting
 

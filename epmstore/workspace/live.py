@@ -9,16 +9,16 @@ from epmstore.catalog.appcat import App
 from epmstore.catalog.hooks import HookRun, hooks_of
 from epmstore.catalog.model import HoldRecord
 from epmstore.checkout.apply import Applier
-from epmstore.checkout.around import Around, with_limits
 from epmstore.checkout.goal import EditsGoal, VersionGoal, version_of
 from epmstore.checkout.hooks import Commands, Runner
 from epmstore.checkout.journal import Journal
-from epmstore.checkout.owed import Owed, moment, owed_file
+from epmstore.checkout.obligations import Owed, moment, owed_file
 from epmstore.checkout.packages import owners
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.preflight import Terms
 from epmstore.checkout.request import CheckoutAction, Prepared, Request
 from epmstore.checkout.run import Checkout, Done
+from epmstore.checkout.supervised import Around, with_limits
 from epmstore.checkout.target import Exported, export
 from epmstore.checkout.undo import (
     Reversal,

@@ -27,9 +27,9 @@ from epmstore.refcat.verify import Verified
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.store.store import Store
 from epmstore.tree import Entry
+from epmstore.workspace.deviations import since_of
 from epmstore.workspace.repairing import Repairing
 from epmstore.workspace.shapes import explanation, text
-from epmstore.workspace.standing import since_of
 
 
 class Reporting(Repairing):

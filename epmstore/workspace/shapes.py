@@ -28,8 +28,8 @@ from epmstore.refcat.explain import Explanation
 from epmstore.relpath import text_to_json, to_json
 from epmstore.scan.problem import Problem
 from epmstore.tree import Entry
-from epmstore.workspace.owing import Aftermath
-from epmstore.workspace.standing import Deviation, Standing
+from epmstore.workspace.deviations import Deviation, Standing
+from epmstore.workspace.pending import Aftermath
 
 Shape: TypeAlias = dict[str, Any]
 

@@ -22,9 +22,9 @@ from epmstore.refcat.verify import Verified, Verifier, merged_rules
 from epmstore.relpath import ROOT, RelPath, sort_paths
 from epmstore.store.commit import commit_fact
 from epmstore.tree import Entry, PathClass
+from epmstore.workspace.deviations import Deviation, Standing, of_changes, since_of, what_became
 from epmstore.workspace.history import is_within, path_of
 from epmstore.workspace.live import Live
-from epmstore.workspace.standing import Deviation, Standing, of_changes, since_of, what_became
 
 
 class Verifying(Live):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 from epmstore import given
 from epmstore.catalog.model import RecordedActor
-from epmstore.checkout.owed import Owed
+from epmstore.checkout.obligations import Owed
 from epmstore.clock import Clock, SystemClock
 from epmstore.errors import BusyError, DamagedError, DiskFullError, LimitError, RootError
 from epmstore.given import AnyPath, AnyPlaces

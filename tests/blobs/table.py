@@ -8,7 +8,7 @@ from epmstore.blobs.pack import GroupWriter, WrittenGroup, publish_pack
 from epmstore.blobs.reader import place_of
 from epmstore.blobs.store import PackStore
 from epmstore.digest import BlobInfo, Digest, Sha256, identify
-from epmstore.group import Group, Place
+from epmstore.pack_table import Group, Place
 
 
 class MemoryTable:

@@ -9,7 +9,7 @@ from epmstore import codec, seal
 from epmstore.blobs import footer, frames
 from epmstore.digest import Sha256, identify
 from epmstore.errors import DamagedError
-from epmstore.group import NO_FRAME, BlobRow, FrameRow
+from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow
 from epmstore.seal import SIZE, Kind, Seal
 from tests.blobs.table import noise, text
 

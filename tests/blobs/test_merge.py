@@ -20,7 +20,7 @@ from epmstore.blobs.packlog import PackLog
 from epmstore.blobs.records import load_group, open_pack, read_at
 from epmstore.digest import BlobInfo, Sha256, identify
 from epmstore.errors import DamagedError
-from epmstore.group import NO_FRAME
+from epmstore.pack_table import NO_FRAME
 from epmstore.seal import SIZE, Kind
 from tests.blobs.table import Shelf, group_of, noise, text
 

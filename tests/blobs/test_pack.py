@@ -12,7 +12,7 @@ from epmstore.blobs.pack import GroupWriter, WrittenGroup, discard_written, publ
 from epmstore.blobs.records import load_group, open_pack, walk
 from epmstore.digest import BlobInfo, Sha256, identify
 from epmstore.errors import DamagedError
-from epmstore.group import NO_FRAME
+from epmstore.pack_table import NO_FRAME
 from epmstore.seal import Kind
 from tests.blobs.table import Shelf, group_of, noise, text
 

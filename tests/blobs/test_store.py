@@ -20,7 +20,7 @@ from epmstore.errors import (
     DigestMismatchError,
     UsageError,
 )
-from epmstore.group import Place
+from epmstore.pack_table import Place
 from epmstore.seal import SIZE, Kind, Seal
 from tests.blobs.contract import BlobReaderContract
 from tests.blobs.table import MemoryTable, Shelf, group_of, noise, text

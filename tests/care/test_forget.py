@@ -19,8 +19,8 @@ from epmstore.errors import (
     NotRestorableError,
     VersionNotFoundError,
 )
-from epmstore.group import Place
 from epmstore.index.contents import Contents
+from epmstore.pack_table import Place
 from epmstore.places import DAEMON_LOCK
 from epmstore.store.commit import commit_fact
 from epmstore.workspace import apps

@@ -17,7 +17,7 @@ from epmstore.progress import SILENT
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 from epmstore.workspace.blobs import Blobs
-from epmstore.workspace.owing import Owing
+from epmstore.workspace.pending import Owing
 from tests.acceptance.host import amount
 from tests.checkout.bench import (
     MTIME,

@@ -24,7 +24,7 @@ from epmstore.checkout.goal import (
     version_of,
 )
 from epmstore.checkout.journal import Header, Journal
-from epmstore.checkout.owed import Moment, Owed, OwedFile
+from epmstore.checkout.obligations import Moment, Owed, OwedFile
 from epmstore.checkout.plan import Plan
 from epmstore.checkout.planfile import decode_plan, encode_plan
 from epmstore.checkout.request import Prepared, Request
@@ -212,6 +212,6 @@ def test_what_is_no_goal_is_refused_in_each_document(
 
 
 def _digest(document: dict[str, Any]) -> str:
-    from epmstore.checkout import owed  # noqa: PLC0415 - a part of it that nobody else needs
+    from epmstore.checkout import obligations  # noqa: PLC0415 - a part of it that nobody else needs
 
-    return owed._digest(document)
+    return obligations._digest(document)

@@ -12,10 +12,10 @@ from msgspec import structs
 
 from epmstore import seal
 from epmstore.checkout import journal as journal_file
-from epmstore.checkout import owed as owed_file
+from epmstore.checkout import obligations as owed_file
 from epmstore.checkout.goal import VersionGoal
 from epmstore.checkout.journal import BATCH, Header, Journal, LeftOut
-from epmstore.checkout.owed import OwedFile
+from epmstore.checkout.obligations import OwedFile
 from epmstore.checkout.plan import Plan, Seen, Step
 from epmstore.checkout.planfile import decode_plan, plan_to_form
 from epmstore.checkout.request import Prepared, Request

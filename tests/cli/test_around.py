@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from epmstore import locks
 from epmstore.catalog.hooks import Hooks
-from epmstore.checkout.owed import OwedFile
+from epmstore.checkout.obligations import OwedFile
 from tests.cli.test_json import check
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from epmstore.catalog import appcat
 from epmstore.catalog.format import seal_line
 from epmstore.catalog.history import CatalogFile
 from epmstore.checkout import journal as journal_file
-from epmstore.checkout import owed as owed_file
+from epmstore.checkout import obligations as owed_file
 from epmstore.scan.fsclock import boot_id
 from epmstore.store import identity
 from epmstore.workspace import Workspace

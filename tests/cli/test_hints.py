@@ -182,7 +182,7 @@ FOLLOWED: dict[str, str] = {
     r"`ulimit|LimitNOFILE|limit of memory|sysctl": "tests/ground/test_limits.py",
     r"catalog trust|\.asc|gpg |sign": "tests/refcat/test_interchange.py",
     r"safe_stores|chown|chmod": "tests/cli/test_foreign.py",
-    r"`epmstore (recover|confirm|redo|undo|unhold)": "tests/checkout/test_around.py",
+    r"`epmstore (recover|confirm|redo|undo|unhold)": "tests/checkout/test_supervised.py",
     r"store adopt": "tests/care/test_machine.py",
     r"curl|GET|POST|Host:|Content-Type|40 hex|one piece|metrics": "tests/daemon/api/test_gate.py",
     RELEASES: "tests/cli/test_release.py",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from epmstore.cli.closing import closing_line, counts
+from epmstore.cli.result_line import closing_line, counts
 from epmstore.cli.session import Session
 from epmstore.cli.summary import finish
 from epmstore.record.result import Result

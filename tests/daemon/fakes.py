@@ -10,7 +10,7 @@ from epmstore.workspace import Workspace
 from epmstored.apprecorder import AppRecorder
 from epmstored.bridge import Bridge
 from epmstored.clock import FakeDaemonClock
-from epmstored.rhythm import Rhythm
+from epmstored.timing import Rhythm
 from epmstored.watcher import NOTHING, Hints, Notify
 from epmstored.watching import Watched, Watching, identity_of
 

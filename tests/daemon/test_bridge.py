@@ -11,8 +11,8 @@ import pytest
 
 from epmstore.errors import NoStoreError
 from epmstore.workspace import Workspace
-from epmstored.brake import StoppedError
 from epmstored.bridge import Bridge
+from epmstored.cancellation import StoppedError
 
 
 @pytest.fixture

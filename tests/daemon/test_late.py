@@ -13,7 +13,7 @@ from epmstore.scan.compare import pack_stats
 from epmstore.scan.fsclock import probe_clock
 from epmstore.workspace import Workspace
 from epmstored.late import Late
-from epmstored.rhythm import Rhythm
+from epmstored.timing import Rhythm
 from tests.daemon.fakes import Host
 
 

@@ -18,10 +18,10 @@ from epmstore.relpath import RelPath
 from epmstore.workspace import Workspace
 from epmstored import gauge
 from epmstored.apprecorder import PUT_OFF
-from epmstored.brake import Brake
 from epmstored.bridge import Bridge
+from epmstored.cancellation import Brake
 from epmstored.gauge import Doing
-from epmstored.noise import RUNNING
+from epmstored.noisy_files import RUNNING
 from epmstored.outcome import record
 from epmstored.polling import PollingWatcher
 from epmstored.report import Report

@@ -31,7 +31,7 @@ from epmstore.catalog.model import START, VersionPart
 from epmstore.catalog.salvage import Salvage
 from epmstore.catalog.selector import parse_selector
 from epmstore.checkout.journal import Journal
-from epmstore.checkout.owed import OwedFile, moment, seconds_left
+from epmstore.checkout.obligations import OwedFile, moment, seconds_left
 from epmstore.checkout.planfile import decode_plan, encode_plan
 from epmstore.cli import asking, moments
 from epmstore.cli.output import Output, encode
@@ -57,7 +57,7 @@ from epmstore.store.store import TRUST
 from epmstore.tree import tree_sum
 from epmstore.workspace import shapes
 from epmstore.workspace.declared import declare, parse_declared, render_declared
-from epmstored import elsewhere, pauses
+from epmstored import pauses, systemd_jobs
 from epmstored.api import forms
 from tests.catalog.test_format import FACTS
 from tests.faults.written import (
@@ -384,10 +384,10 @@ class Table:
 
         def last(data: bytes) -> None:
             said.write_bytes(data)
-            elsewhere._last_object(said, "result")
-            found = elsewhere._last_object(said, "error")
+            systemd_jobs._last_object(said, "result")
+            found = systemd_jobs._last_object(said, "error")
             if found is not None:
-                error_from_form(found, elsewhere.ElsewhereError)
+                error_from_form(found, systemd_jobs.ElsewhereError)
 
         return {
             "body": Parser(BODY, lambda data: forms.read_body(data, cast(Any, forms.JobSpec))),

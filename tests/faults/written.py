@@ -18,7 +18,7 @@ from epmstore.catalog import appcat
 from epmstore.catalog.format import decode_line
 from epmstore.catalog.hooks import Hooks
 from epmstore.catalog.model import NO_HEAD, VersionPart
-from epmstore.checkout import owed as owed_file
+from epmstore.checkout import obligations as owed_file
 from epmstore.checkout.planfile import encode_plan
 from epmstore.cli.output import encode
 from epmstore.clock import FixedClock

@@ -7,9 +7,9 @@ import pytest
 
 from epmstore.digest import BlobInfo, identify
 from epmstore.errors import DamagedError
-from epmstore.group import NO_FRAME, BlobRow, FrameRow, Group
 from epmstore.index.contents import Contents
 from epmstore.index.database import Database
+from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow, Group
 from epmstore.seal import Kind
 
 ONE, TWO, PART = (identify(text) for text in (b"one", b"two", b"part"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from epmstore import packed
+from epmstore import compact
 from epmstore.catalog.model import VersionRecord
 from epmstore.record import recorder
 from epmstore.store.commit import commit_version
@@ -48,7 +48,7 @@ def peak(folder: Path, count: int, patch: pytest.MonkeyPatch) -> int:
 @pytest.mark.slow
 def test_what_a_file_more_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many: at first, all that is known of them is held as it is."""
-    monkeypatch.setattr(packed, "PLAIN", 0)
+    monkeypatch.setattr(compact, "PLAIN", 0)
     few = peak(tmp_path / "few", FEW, monkeypatch)
     many = peak(tmp_path / "many", MANY, monkeypatch)
     assert (many - few) / (MANY - FEW) < 500

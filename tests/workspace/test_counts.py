@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from epmstore.catalog.diff import tally
 from epmstore.catalog.model import Counts
-from epmstore.packed import PackedEntries
+from epmstore.compact import PackedEntries
 from epmstore.record.result import Result
 from epmstore.tree import Entry
 from epmstore.workspace import AppHandle, Workspace

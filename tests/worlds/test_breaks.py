@@ -10,8 +10,8 @@ import pytest
 from epmstore import fsio, owned
 from epmstore.catalog import retention
 from epmstore.checkout.apply import Applier
-from epmstore.cli import closing, summary
 from epmstore.cli import live as cli_live
+from epmstore.cli import result_line, summary
 from epmstore.cli import shapes as cli_shapes
 from epmstore.record.recorder import Recorder
 from epmstore.workspace import live
@@ -69,7 +69,7 @@ def dry_runs_say_yes(patch: Patch) -> None:
 
 
 def other_numbers_in_text(patch: Patch) -> None:
-    line = closing.closing_line
+    line = result_line.closing_line
 
     def bad(result: Any, **said: Any) -> str:
         return line(result, **said).replace("1 file", "2 files")

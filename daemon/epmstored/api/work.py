@@ -8,7 +8,7 @@ from epmstore.config import CheckoutConfig
 from epmstore.relpath import from_json
 from epmstore.workspace import Workspace, shapes
 from epmstored.api.forms import Checkout, Fsck, JobSpec, Snapshot
-from epmstored.elsewhere import Elsewhere, Systemd, apply_elsewhere
+from epmstored.systemd_jobs import Elsewhere, Systemd, apply_elsewhere
 
 FINDINGS = 1000
 """More than so many are counted only."""

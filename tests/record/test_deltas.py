@@ -9,8 +9,8 @@ import pytest
 from epmstore.blobs.pack import GroupWriter
 from epmstore.clock import FixedClock
 from epmstore.digest import identify
-from epmstore.record import shelving
-from epmstore.record.shelving import Fresh, Shelving
+from epmstore.record import deltas
+from epmstore.record.deltas import Fresh, Shelving
 from epmstore.relpath import RelPath
 from epmstore.store.commit import store_groups
 from epmstore.store.dedup import Shelf
@@ -49,11 +49,11 @@ def edited(data: bytes, at: int = 1000) -> bytes:
     return data[:at] + b"edited" + data[at:]
 
 
-@pytest.mark.parametrize("together", [1, shelving.TOGETHER])
+@pytest.mark.parametrize("together", [1, deltas.TOGETHER])
 def test_edits_become_differences_to_what_was_there(
     store: Store, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shelving, "TOGETHER", together)
+    monkeypatch.setattr(deltas, "TOGETHER", together)
     new = [(edited(data), data) for data in reversed(OLD)]
     stored = keep(store, [*new, (b"nothing was there " * 99, None)])
     for data, before in new:

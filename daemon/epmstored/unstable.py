@@ -7,7 +7,7 @@ it.
 from collections.abc import Iterable
 
 from epmstored.report import folder_of
-from epmstored.rhythm import Rhythm
+from epmstored.timing import Rhythm
 
 
 class Restless:

@@ -11,14 +11,14 @@ import pytest
 from epmstore import locks
 from epmstore.atomic import TEMPORARY
 from epmstore.catalog.hooks import Hooks, with_hooks
-from epmstore.checkout import owed as owed_module
+from epmstore.checkout import obligations as owed_module
 from epmstore.clock import FixedClock
 from epmstore.errors import ConflictError, DamagedError, HookError, InUseError, NotFoundError
 from epmstore.places import DAEMON_LOCK
 from epmstore.progress import SILENT, Progress, Silent
 from epmstore.record.result import Result
 from epmstore.scan import fsclock
-from epmstore.workspace.owing import Owing
+from epmstore.workspace.pending import Owing
 from tests.checkout.bench import Bench, Calls, Dir, File, Killed, faults
 from tests.checkout.runner import HEALTH, START, STOP, Application
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from epmstore.ahead import ahead
+from epmstore.prefetch import ahead
 
 
 def test_results_come_in_order() -> None:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from epmstore import packed
-from epmstore.packed import PackedEntries, in_order
+from epmstore import compact
+from epmstore.compact import PackedEntries, in_order
 from epmstore.relpath import to_bytes
 from epmstore.tree import Entry, tree_sum
 from tests.catalog.trees import ENTRIES, file
@@ -20,7 +20,7 @@ from tests.catalog.trees import ENTRIES, file
 def test_what_is_added_comes_out(
     monkeypatch: pytest.MonkeyPatch, entries: list[Entry], run: int, plain: int
 ) -> None:
-    monkeypatch.setattr(packed, "PLAIN", plain)
+    monkeypatch.setattr(compact, "PLAIN", plain)
     held = PackedEntries()
     for start in range(0, len(entries), run):
         held.add(entries[start : start + run])
@@ -45,7 +45,7 @@ def test_joining_leaves_both_as_they_are() -> None:
 
 def test_many_take_less_than_100_bytes_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rest is digests, which nothing makes smaller."""
-    monkeypatch.setattr(packed, "PLAIN", 0)
+    monkeypatch.setattr(compact, "PLAIN", 0)
     held = PackedEntries()
     for number in range(50):
         names = (f"some/folder{number}/a file of the usual length {n}.txt" for n in range(400))

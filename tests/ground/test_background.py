@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from epmstore.beside import beside
+from epmstore.background import beside
 
 
 def test_both_go_on_at_once() -> None:

@@ -6,8 +6,8 @@ from epmstore.catalog.hooks import HOOKS, NONE, Hooks, show_command
 from epmstore.checkout.goal import EditsGoal, ReleaseGoal, VersionGoal
 from epmstore.checkout.planfile import not_to_be_had, plan_to_form
 from epmstore.checkout.request import Prepared, Request
-from epmstore.cli.closing import counts
 from epmstore.cli.output import Output, counted, name, size
+from epmstore.cli.result_line import counts
 from epmstore.cli.session import Session
 from epmstore.cli.summary import INCOMPLETE, name_gaps, titled
 from epmstore.given import AnyPath

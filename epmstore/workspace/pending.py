@@ -6,7 +6,7 @@ import msgspec
 
 from epmstore.catalog.model import HoldRecord
 from epmstore.checkout.goal import version_of
-from epmstore.checkout.owed import Owed, elapsed, moment, owed_file, seconds_left
+from epmstore.checkout.obligations import Owed, elapsed, moment, owed_file, seconds_left
 from epmstore.clock import from_rfc3339, to_rfc3339
 from epmstore.errors import BusyError, DamagedError, NotFoundError
 from epmstore.reckon import Reckoning

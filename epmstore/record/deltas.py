@@ -9,7 +9,7 @@ import msgspec
 
 from epmstore.blobs.pack import GroupWriter
 from epmstore.digest import BlobInfo, Sha256
-from epmstore.group import Place
+from epmstore.pack_table import Place
 from epmstore.relpath import RelPath
 from epmstore.store.dedup import Shelf
 

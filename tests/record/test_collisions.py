@@ -1,5 +1,5 @@
 from epmstore.digest import BlobInfo, Digest, identify
-from epmstore.record.identities import Identities
+from epmstore.record.collisions import Identities
 
 
 def test_only_contents_that_differ_collide() -> None:

@@ -9,7 +9,7 @@ import pytest
 from epmstore.errors import EpmError
 from epmstore.places import SYSTEM_STORE
 from epmstore.workspace import Workspace
-from epmstored.elsewhere import APPLY, PLANS, ElsewhereError, Systemd, apply_elsewhere
+from epmstored.systemd_jobs import APPLY, PLANS, ElsewhereError, Systemd, apply_elsewhere
 from tests.acceptance.host import PROGRAM
 from tests.daemon.test_units import FOLDER, read
 

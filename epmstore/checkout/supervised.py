@@ -17,14 +17,14 @@ from epmstore.catalog.format import decode_line
 from epmstore.catalog.hooks import HookRun, Hooks
 from epmstore.catalog.model import HoldRecord, RecordedActor, VersionPart
 from epmstore.checkout.goal import Goal, VersionGoal
+from epmstore.checkout.hook_sequence import Phase, Series
 from epmstore.checkout.hooks import Runner
 from epmstore.checkout.journal import Journal
-from epmstore.checkout.owed import Moment, Owed, moment, owed_file, seconds_left
+from epmstore.checkout.obligations import Moment, Owed, moment, owed_file, seconds_left
 from epmstore.checkout.preflight import Terms
 from epmstore.checkout.report import hook_error, hook_shapes, report
 from epmstore.checkout.request import Prepared, Request
 from epmstore.checkout.run import Checkout, Done, new_txid
-from epmstore.checkout.series import Phase, Series
 from epmstore.clock import to_rfc3339
 from epmstore.errors import ConflictError, EpmError, HookError
 from epmstore.index.entries import Record
