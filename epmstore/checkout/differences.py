@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Container, Iterator, Mapping, 
 from stat import S_ISDIR
 from typing import TypeAlias
 
+from msgspec.structs import replace
+
 from epmstore import fsio
 from epmstore.catalog.classes import Class, Rules, stronger
 from epmstore.catalog.fold import check_whole, fold
@@ -145,7 +147,7 @@ class Judge:
         return Difference(
             path=path,
             found=found,
-            wanted=wanted,
+            wanted=self._of_its_own(wanted),
             seen=None if found is None else self._seen(path),
             by_change=by_change,
             edited_by=edited_by,
@@ -154,6 +156,13 @@ class Judge:
             below_state=self._rules.is_below_state(path),
             holds=self._holds(found, wanted, pairs),
         )
+
+    def _of_its_own(self, wanted: Entry | None) -> Entry | None:
+        """Nothing becomes another name of state, as earlier releases have recorded it."""
+        first = None if wanted is None else wanted.same_as
+        if wanted is None or first is None or self._rules.classify(first) != "state":
+            return wanted
+        return replace(wanted, same_as=None)
 
     def _class_of(self, path: RelPath, *sides: Entry | None) -> Class:
         """The stronger one, where a folder has another class than a file of that name. What lies

@@ -277,11 +277,15 @@ def linked(
     entries: Iterable[Entry], candidates: Iterable[Candidate], checked: Checked
 ) -> dict[RelPath, Entry]:
     """Entries by path, each with the first name of its file, as far as that is among these."""
+    candidates = list(candidates)
     stats = {**checked.stats, **{one.path: one.stat for one in candidates}}
+    state = {one.path for one in candidates if one.path_class == "state"}
+    state.update(path for path, one in checked.done.items() if one and one.path_class == "state")
     several = [
         (path, found)
         for path, found in stats.items()
         if found is not None and stat.S_ISREG(found.st_mode) and found.st_nlink > 1
+        if path not in state
     ]
     same_as = group_links(several)
     return {one.path: with_link(one, same_as.get(one.path)) for one in entries}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.digest import identify
 from epmstore.errors import ConflictError, DiskFullError, NotFoundError
+from epmstore.record import observe
 from epmstore.record.ingest import Ingestion
 from epmstore.relpath import RelPath
 from tests.checkout.bench import APP, DRIFT, Bench, Dir, File, Link, Node, Same
@@ -87,6 +88,20 @@ class TestState:
             assert bench.is_clean()
             bench.live.redo()
             assert sorted(os.listdir(bench.root)) == ["a.log", "run.log"]
+
+    def test_nothing_becomes_a_link_of_it_that_earlier_releases_recorded_so(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with Bench(tmp_path, state=("*.log",)) as bench:
+            monkeypatch.setattr(observe, "_is_state", lambda listing, number: False)
+            bench.recorded({"a.log": File(b"row"), "z": Same("a.log")})
+            assert [entry.same_as for entry in bench.live.ls("0")] == [None, "a.log"]
+            monkeypatch.undo()
+            (bench.root / "z").unlink()
+            (bench.root / "a.log").write_bytes(b"row, and more")
+            assert bench.live.checkout("0").not_restored == ()
+            assert (read(bench, "a.log"), read(bench, "z")) == (b"row, and more", b"row")
+            assert bench.is_clean()
 
     @pytest.mark.root
     def test_what_is_mounted_over_it_is_not_taken_for_it(self, tmp_path: Path) -> None:
