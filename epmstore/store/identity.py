@@ -61,9 +61,12 @@ def read(path: Path) -> Identity:
         )
     _check_features(document.get("features"), path)
     try:
-        return msgspec.convert(document, Identity)
+        found = msgspec.convert(document, Identity)
     except ValueError:
         raise _damaged(path) from None
+    if not (found.uuid.isascii() and found.uuid.isalnum()):
+        raise _damaged(path)
+    return found
 
 
 def _check_features(features: object, path: Path) -> None:

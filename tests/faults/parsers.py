@@ -264,7 +264,9 @@ class Table:
 
         return {
             "FORMAT": Parser(
-                self._bytes("FORMAT"), self._file("FORMAT", lambda: identity.read(store)), summed
+                self._bytes("FORMAT"),
+                self._file("FORMAT", lambda: identity.read(store).uuid.encode()),
+                summed,
             ),
             "care": Parser(self._bytes("care.json"), self._file("care.json", care), summed),
             "clock": Parser(self._bytes("clock.json"), self._file("clock.json", clock), share=5),
