@@ -103,9 +103,12 @@ class Applier:
         """Raises OSError, DamagedError, BlobNotFoundError; before STAGED nothing is changed."""
         steps, copies = with_copies(steps, Caller.now(), intruders(steps))
         with self._store.keep_packs():
+            # The journal is durable before the first thing that only it can explain.
             self._in_journal(lambda: self._journal.begin(header, steps, left_out))
             try:
                 staged, proof = self._stage(header, steps, copies)
+                # All new content is durable by now. From this line on the checkout goes forward:
+                # whoever comes after a crash finishes it.
                 self._in_journal(
                     lambda: self._journal.reach(
                         "STAGED", inodes=staged.inodes, refused=staged.refused
@@ -259,6 +262,7 @@ class Applier:
                     rescued = self._rescue(stage_fd, steps, loaded.inodes, doubtful)
             finally:
                 os.close(stage_fd)
+        # What is looked at from here on is what the version and the report say.
         settled_ns = self._settle()
         above = self._store.entries.live_at(self._recorder.app.uuid, folders_above(steps))
         wanted = with_folders(steps, above)
@@ -268,6 +272,7 @@ class Applier:
         version, strange = self._record(header, [*wanted, *names], checked, rescued)
         if state != "COMMITTED":
             self._hold(header, version)
+            # What was displaced is given up only when history has the version that displaced it.
             self._in_journal(lambda: self._journal.reach("COMMITTED"))
         self._clean_up(loaded)
         known: dict[RelPath, Stat | None] = dict(checked.stats)

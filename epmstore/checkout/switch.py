@@ -73,6 +73,7 @@ def switch(
         for number, step in enumerate(steps):
             switcher.do(number, step)
             progress.advance(files=1)
+        # Folders get their owner and mode last, deepest first: before that we must get into them.
         for number, step in reversed(list(enumerate(steps))):
             switcher.finish_folder(number, step)
     progress.end()
@@ -168,6 +169,8 @@ class _Switcher:
         if not _is_recorded(found):
             self.left[step.path] = TAKEN
             return
+        # Between the look and the rename somebody may have put something else there. So what was
+        # moved is looked at once more, and goes back if it is nothing that can be saved.
         _rename_new(name, parent, slot, self._stage_fd)
         if not self._judge(number, slot, step, found):
             _rename_new(slot, self._stage_fd, name, parent)
@@ -203,6 +206,7 @@ class _Switcher:
     ) -> None:
         slot = str(number)
         try:
+            # At no moment is nothing there: whoever opens the file gets the old one or the new one.
             fsio.exchange(slot, self._stage_fd, name, parent)
         except OSError as error:
             if error.errno not in NOT_SUPPORTED:
