@@ -161,7 +161,7 @@ def _is_ours(world: World, path: bytes) -> bool:
 def _recorded_truly(world: World, now: Moment) -> Iterator[str]:
     """The newest version is what the walk saw."""
     recorded = now.act.verb in (*RECORDING, *WRITING) and now.answer.code in (0, 1, 3)
-    recorded = recorded and not now.act.given(b"poor")  # of that, contents are missing
+    recorded = recorded and not (now.act.verb == WATCHED and world.is_poor)
     version = now.new[-1] if now.new else _still_newest(world, now)
     if not recorded or version is None or now.act.meddler is not None:
         return

@@ -110,6 +110,8 @@ class World:
         """Versions that were pinned or tagged, and could be restored, before the last command."""
         self.noticed: set[bytes] = set()
         """Folders in which something happened since the daemon recorded them."""
+        self.is_poor = False
+        """Whether contents were left out for want of room, and nobody looked at all since."""
         self._before: Look = {}
         self.trail: list[int] = []
         """Where the rollbacks in a row went to."""
@@ -342,6 +344,8 @@ class World:
         self.is_cut = self.is_cut and answer.code not in (0, 1, 3)
         if act.verb == WATCHED and answer.code == 0:
             self.noticed = hints(moment.before, moment.after)
+        if act.verb in ("snapshot", "run", WATCHED) and answer.code == 0:
+            self.is_poor = act.given(b"poor") or (self.is_poor and act.given(b"hints"))
         if act.verb == "purge" and answer.code == 0:
             self.purged |= purged_by(answer)
         if act.verb == "app" and answer.code == 0:
