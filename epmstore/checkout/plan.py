@@ -411,6 +411,7 @@ class _Planner:
         """Whether the wanted file will be there under another name: history may err about that."""
         other = self._wanted.get(path)
         is_same = other is None or other.content == wanted.content
+        is_same = is_same and path not in self._around.special
         return is_same and self._becomes_wanted(path)
 
     def _becomes_wanted(self, path: RelPath) -> bool:

@@ -310,6 +310,11 @@ class TestHardLinks:
         assert [(s.path, s.link) for s in plan.steps] == [("b", None), ("c", "b")]
         assert [s.new.same_as for s in plan.steps if s.new] == [None, "b"]
 
+    def test_nor_is_what_is_no_file_any_more(self) -> None:
+        around = Surroundings(special={RelPath("a"): "a socket"})
+        (step,) = make_plan([come(file("b", same_as=RelPath("a")))], around=around).steps
+        assert (step.link, step.new) == (None, file("b"))
+
     def test_nor_is_one_with_another_content_whatever_history_says(self) -> None:
         a, b, c = (RelPath(name) for name in "abc")
         entries = [file(a), *(file(path, TWO, same_as=a) for path in (b, c))]
