@@ -10,7 +10,7 @@ ARGS ?=
 PYTHON ?= $(shell for p in python3 python3.15 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help setup check test faults storms lock demo bench clean
+.PHONY: help setup check test faults storms lock dist demo bench clean
 
 help:
 	@echo "make setup   prepare .venv (the others do it by themselves)"
@@ -20,6 +20,7 @@ help:
 	@echo "make storms  the daemon under storms and kills (root) in full figures: half an hour"
 	@echo "make check   format, lint and types"
 	@echo "make bench   measure against other tools on real trees: half an hour, gigabytes"
+	@echo "make dist    what is given to hosts, in dist/: wheel, source archive, .deb for Debian 12 (amd64)"
 	@echo "make lock    pin all dependencies anew, with hashes, in requirements.lock"
 	@echo "make clean   remove .venv and caches"
 
@@ -69,8 +70,10 @@ faults: export EPM_TEST_ROOM = 1
 faults: export EPM_TEST_WORLDS = 2500
 faults: export EPM_TEST_BOMBS = 1
 faults: export EPM_TEST_PARSES = 3000
+faults: export EPM_TEST_DIST = 1
 faults: $(STAMP)
-	@$(BIN)/python -m pytest -q -n $(JOBS) --timeout 3600 tests/acceptance tests/faults tests/worlds $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(JOBS) --timeout 3600 tests/acceptance tests/faults tests/worlds \
+		tests/daemon/test_dist.py $(ARGS)
 	@$(BIN)/python -m tests.faults.everything --out campaigns
 
 storms: export EPM_STORM_SECONDS = 30
@@ -87,6 +90,10 @@ lock:
 	@UV_NO_CONFIG=1 .venv/lock/bin/uv pip compile --quiet --universal --generate-hashes --no-header \
 		--python-version 3.11 --group build --group dev --upgrade \
 		--default-index https://pypi.org/simple pyproject.toml --output-file requirements.lock
+
+# Fetches the wheels that requirements.lock names; needs dpkg-deb.
+dist: $(STAMP)
+	@$(BIN)/python -m deb.build dist
 
 demo: $(STAMP)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" demo/run.sh
