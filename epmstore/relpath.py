@@ -7,7 +7,7 @@ for trees from other hosts belong to whoever imports such trees.
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NewType
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -102,6 +102,11 @@ def parents(path: str) -> list[str]:
     """Every folder above `path`, topmost first, the root itself left out."""
     parts = path.split("/")
     return ["/".join(parts[:n]) for n in range(1, len(parts))]
+
+
+def is_within(path: str, tops: Collection[str]) -> bool:
+    """Whether a path is one of `tops` or below one."""
+    return bool(tops) and (path in tops or any(above in tops for above in parents(path)))
 
 
 def to_json(path: str) -> str:

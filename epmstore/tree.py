@@ -115,3 +115,10 @@ def changed_fields(old: Entry, new: Entry) -> list[Field]:
         ("link", (old.same_as, old.sparse), (new.same_as, new.sparse)),
     )
     return [name for name, a, b in pairs if a != b]
+
+
+def path_of(pair: tuple[Entry | None, Entry | None]) -> RelPath:
+    """The path that a pair of entries is about, one of which may be None."""
+    entry = pair[0] or pair[1]
+    assert entry is not None, "a pair has at least one side"
+    return entry.path

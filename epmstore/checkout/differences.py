@@ -26,7 +26,7 @@ from epmstore.scan.compare import RACY, Row, unpack_stats
 from epmstore.scan.databases import COMPANIONS
 from epmstore.scan.folders import FolderCache
 from epmstore.store.store import Store
-from epmstore.tree import Entry, shifted_sum
+from epmstore.tree import Entry, path_of, shifted_sum
 
 Pair: TypeAlias = tuple[Entry | None, Entry | None]
 """(found, wanted) of one path."""
@@ -243,9 +243,3 @@ def present_life(spans: Sequence[Span]) -> list[Span]:
         life.insert(0, span)
         until = span.since
     return life
-
-
-def path_of(pair: tuple[Entry | None, Entry | None]) -> RelPath:
-    entry = pair[0] or pair[1]
-    assert entry is not None, "a pair has at least one side"
-    return entry.path

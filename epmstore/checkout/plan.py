@@ -33,7 +33,7 @@ from epmstore.checkout.sight import CLEAR, Sight
 from epmstore.checkout.units import paths_of_units, state_patterns
 from epmstore.digest import BlobInfo, Purges
 from epmstore.errors import ConflictError
-from epmstore.relpath import RelPath, parents, sort_paths, split
+from epmstore.relpath import RelPath, is_within, parents, sort_paths, split
 from epmstore.scan.databases import Database
 from epmstore.tree import Entry
 
@@ -235,11 +235,6 @@ def check_databases(plan: Plan) -> None:
             " to them, now and later; name a path to bring it back as a whole",
             databases=list(plan.databases),
         )
-
-
-def is_within(path: str, tops: Collection[str]) -> bool:
-    """Whether a path is one of `tops` or below one."""
-    return bool(tops) and (path in tops or any(above in tops for above in parents(path)))
 
 
 _UNSTORED = "what it holds now is in no version"

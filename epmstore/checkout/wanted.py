@@ -12,9 +12,9 @@ from msgspec.structs import replace
 
 from epmstore.catalog.model import VersionRecord
 from epmstore.catalog.state import CatalogState
-from epmstore.checkout.differences import Pair, overlay, path_of, recorded_pairs, root_pair
+from epmstore.checkout.differences import Pair, overlay, recorded_pairs, root_pair
 from epmstore.checkout.goal import EditsGoal, VersionGoal
-from epmstore.checkout.plan import Named, Options, is_within
+from epmstore.checkout.plan import Named, Options
 from epmstore.checkout.request import Request
 from epmstore.checkout.sight import CLEAR, Sight, sight_of
 from epmstore.checkout.units import unit_paths
@@ -29,9 +29,9 @@ from epmstore.errors import (
 from epmstore.index.entries import Entries
 from epmstore.record.changes import Changes
 from epmstore.record.recorder import Look, Recorder
-from epmstore.relpath import RelPath, parents, sort_paths, split
+from epmstore.relpath import RelPath, is_within, parents, sort_paths, split
 from epmstore.scan.metadata import Owners
-from epmstore.tree import Entry
+from epmstore.tree import Entry, path_of
 
 
 class Found(msgspec.Struct, frozen=True):

@@ -15,11 +15,11 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
-from epmstore.checkout.plan import ConfigPolicy, is_within
+from epmstore.checkout.plan import ConfigPolicy
 from epmstore.refcat.classify import OF_RELEASES, PRIVILEGE, Finding, Pair
 from epmstore.refcat.hygiene import leads_outside
 from epmstore.refcat.verify import Verified
-from epmstore.relpath import RelPath, parents, sort_paths
+from epmstore.relpath import RelPath, is_within, parents, sort_paths
 from epmstore.tree import Entry
 
 RIGHTS = 0o7022

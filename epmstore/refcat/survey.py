@@ -15,7 +15,7 @@ from epmstore.record.changes import Changes
 from epmstore.refcat.classify import Pair, deviating_fields, same_state
 from epmstore.refcat.owners import Owner, Owners, owner_of
 from epmstore.relpath import RelPath, parents
-from epmstore.tree import Entry
+from epmstore.tree import Entry, path_of
 
 MANY = 500
 """Paths from which on a whole release is read instead of each path for itself."""
@@ -123,10 +123,3 @@ def _sift(rows: Rows, metas: _Metas, owners: Owners) -> tuple[Counter[int], list
         else:
             rest += alike
     return harmless, rest
-
-
-def path_of(pair: Pair) -> RelPath:
-    """The path that a pair of entries is about."""
-    entry = pair[0] or pair[1]
-    assert entry is not None, "a pair has at least one side"
-    return entry.path

@@ -31,10 +31,10 @@ from epmstore.refcat.knowledge import Knowledge
 from epmstore.refcat.memory import Counted, Memory, Remembered, digest_of
 from epmstore.refcat.owners import Owner, Owners
 from epmstore.refcat.releases import Release, Releases
-from epmstore.refcat.survey import MANY, Survey, lay_over, path_of, survey_nothing, survey_recorded
-from epmstore.relpath import RelPath, parents, split
+from epmstore.refcat.survey import MANY, Survey, lay_over, survey_nothing, survey_recorded
+from epmstore.relpath import RelPath, is_within, split
 from epmstore.scan.problem import Problem
-from epmstore.tree import Entry
+from epmstore.tree import Entry, path_of
 
 Subset: TypeAlias = Literal["proper", "equal", "no"]
 STRANGERS = ("moved", "foreign", "local", "unknown")
@@ -357,11 +357,6 @@ def merged_rules(own: Rules, vendors: Rules) -> Callable[[str, bool], Class]:
         return vendors.classify(path, is_dir) if found == "program" else found
 
     return classify_path
-
-
-def is_within(path: RelPath, tops: Collection[RelPath]) -> bool:
-    """Whether a path is one of `tops` or below one."""
-    return bool(tops) and (path in tops or any(above in tops for above in parents(path)))
 
 
 def in_order(findings: Sequence[Finding]) -> list[Finding]:

@@ -34,8 +34,8 @@ from epmstore.record.unseen import Unseen, unseen
 from epmstore.relpath import RelPath
 from epmstore.store.commit import commit_fact
 from epmstore.store.store import Store
-from epmstore.tree import Entry
-from epmstore.workspace.history import changes_of, path_of
+from epmstore.tree import Entry, path_of
+from epmstore.workspace.history import changes_of
 from epmstore.workspace.pending import Owing
 from epmstore.workspace.releasing import Releasing
 from epmstore.workspace.reporting import Reporting

@@ -29,10 +29,10 @@ from epmstore.errors import (
 from epmstore.given import AnyPath, AnyVersion
 from epmstore.index.entries import Position, Span
 from epmstore.record.changes import in_order
-from epmstore.relpath import ROOT, RelPath
+from epmstore.relpath import ROOT, RelPath, is_within
 from epmstore.store.soundness import fault_error, known_fault
 from epmstore.store.store import Store
-from epmstore.tree import Entry, changed_fields
+from epmstore.tree import Entry, changed_fields, path_of
 
 REBUILD = "run `epmstore rebuild`"
 
@@ -288,20 +288,8 @@ def changes_of(
 ) -> list[Change]:
     """What became of each path in `scope`, in byte order, given (old, new) entries."""
     found = [change(path_of(pair), *pair) for pair in pairs]
-    inside = [one for one in found if one is not None and is_within(one.path, scope)]
+    inside = [one for one in found if one is not None and (not scope or is_within(one.path, scope))]
     return sorted(inside, key=lambda one: os.fsencode(one.path))
-
-
-def path_of(pair: tuple[Entry | None, Entry | None]) -> RelPath:
-    """The path that a pair of entries is about."""
-    entry = pair[0] or pair[1]
-    assert entry is not None, "a pair has at least one side"
-    return entry.path
-
-
-def is_within(path: str, scope: Sequence[RelPath]) -> bool:
-    """Whether a path is one of `scope` or below one; an empty scope holds everything."""
-    return not scope or any(path == top or path.startswith(f"{top}/") for top in scope)
 
 
 def _what(entry: Entry) -> str:

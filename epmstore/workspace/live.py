@@ -37,12 +37,12 @@ from epmstore.record.recorder import Look, Recorder
 from epmstore.record.result import Result
 from epmstore.record.root import Root, open_root
 from epmstore.record.status import Status, make_status
-from epmstore.relpath import ROOT, RelPath
+from epmstore.relpath import ROOT, RelPath, is_within
 from epmstore.store.commit import commit_fact
 from epmstore.store.reckoned import reckon
 from epmstore.store.store import Store
 from epmstore.tree import Entry
-from epmstore.workspace.history import History, is_within
+from epmstore.workspace.history import History
 from epmstore.workspace.results import done_result, recovered_result
 
 AUTOMATIC = ("daemon", "api")
@@ -216,7 +216,7 @@ class Live(History):
         for path in scope:
             self.ls(selector, path)
         entries = self._checked_tree(version)
-        wanted = [entry for entry in entries if is_within(entry.path, scope)]
+        wanted = [entry for entry in entries if not scope or is_within(entry.path, scope)]
         with self._store.keep_packs(reading=True):
             purged = self._store.contents.purged()
             return export(place, wanted, self._store, self._progress, purged, dry_run=dry_run)

@@ -37,10 +37,10 @@ from epmstore.refcat.host import StoreHost
 from epmstore.refcat.hygiene import leads_outside, mask
 from epmstore.refcat.releases import Release, Releases
 from epmstore.refcat.requires import Unmet, unmet, unmet_by
-from epmstore.relpath import ROOT, RelPath, parents, sort_paths
+from epmstore.relpath import ROOT, RelPath, is_within, parents, sort_paths
 from epmstore.store.store import is_refcat
 from epmstore.tree import Entry
-from epmstore.workspace.history import changes_of, is_within
+from epmstore.workspace.history import changes_of
 from epmstore.workspace.live import TermsGiven
 from epmstore.workspace.repairing import ALL, Repaired, Repairing, RepairOptions
 
@@ -176,7 +176,7 @@ class Releasing(Repairing):
         for path in scope:
             if not any(is_within(entry.path, (path,)) for entry in found):
                 raise self._not_released(path, release)
-        chosen = [entry for entry in found if is_within(entry.path, scope)]
+        chosen = [entry for entry in found if not scope or is_within(entry.path, scope)]
         self._check_stored(chosen, release)
         links: set[str] = {entry.path for entry in found if entry.kind == "symlink"}
         kept = [

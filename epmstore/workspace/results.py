@@ -7,13 +7,13 @@ from epmstore.catalog.model import Counts, Tally
 from epmstore.checkout.apply import Applied
 from epmstore.checkout.found import ABSENT, CHANGED
 from epmstore.checkout.goal import goal_of, version_of
-from epmstore.checkout.plan import EDITED, Named, is_within
+from epmstore.checkout.plan import EDITED, Named
 from epmstore.checkout.request import CheckoutAction
 from epmstore.checkout.run import Done
 from epmstore.record.recorder import Look
 from epmstore.record.result import Result
 from epmstore.record.unseen import unseen
-from epmstore.relpath import RelPath, sort_paths
+from epmstore.relpath import RelPath, is_within, sort_paths
 
 CAME = "it came while the checkout was interrupted"
 

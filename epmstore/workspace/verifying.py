@@ -19,11 +19,10 @@ from epmstore.refcat.explaining import Explainer
 from epmstore.refcat.knowledge import Knowledge
 from epmstore.refcat.releases import Releases, key_of
 from epmstore.refcat.verify import Verified, Verifier, merged_rules
-from epmstore.relpath import ROOT, RelPath, sort_paths
+from epmstore.relpath import ROOT, RelPath, is_within, sort_paths
 from epmstore.store.commit import commit_fact
-from epmstore.tree import Entry, PathClass
+from epmstore.tree import Entry, PathClass, path_of
 from epmstore.workspace.deviations import Deviation, Standing, of_changes, since_of, what_became
-from epmstore.workspace.history import is_within, path_of
 from epmstore.workspace.live import Live
 
 
