@@ -44,20 +44,26 @@ def main(args: list[str]) -> int:
     out.mkdir(parents=True, exist_ok=True)
     os.environ["SOURCE_DATE_EPOCH"] = str(epoch())
     project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
-    for made in (*python_packages(out, project), deb_package(out, project)):
-        sys.stdout.write(f"{made}\n")
+    sys.stdout.writelines(f"{path}\n" for path in python_packages(out, project))
+    if shutil.which("dpkg-deb") is None:
+        sys.stderr.write("dpkg-deb is not here, so there is no .deb\n")
+        return 1
+    sys.stdout.write(f"{deb_package(out, project)}\n")
     return 0
 
 
 def epoch() -> int:
-    """The time that everything has. Raises CalledProcessError outside a repository, if it is not
-    given.
+    """The time that everything has. Raises SystemExit where it is not given, and there is no commit
+    that has it.
     """
     given = os.environ.get("SOURCE_DATE_EPOCH")
     if given is not None:
         return int(given)
     command = ["git", "-C", str(TOP), "log", "-1", "--format=%ct"]
-    return int(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit("what time is it to have? Set SOURCE_DATE_EPOCH")
+    return int(done.stdout)
 
 
 def python_packages(out: Path, project: dict[str, Any]) -> tuple[Path, Path]:

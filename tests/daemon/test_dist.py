@@ -278,6 +278,17 @@ def test_what_is_not_known_is_refused(host: Host, script: str) -> None:
     assert host.dpkg(script, "enchant").returncode == 1
 
 
+def test_outside_a_repository_it_asks_for_a_time(tmp_path: Path) -> None:
+    """As in the folder of an unpacked source archive."""
+    (tmp_path / "out").mkdir()
+    here = {"PATH": os.environ["PATH"], "GIT_DIR": str(tmp_path / "none")}
+    command = [sys.executable, "-m", "deb.build", str(tmp_path / "out")]
+    done = subprocess.run(command, env=here, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "SOURCE_DATE_EPOCH" in done.stderr
+    assert not list((tmp_path / "out").iterdir())
+
+
 @pytest.mark.slow
 def test_two_builds_are_the_same_bytes_and_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
