@@ -66,12 +66,19 @@ class Purged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def contents_of(store: Store, app: str, path: RelPath) -> tuple[BlobInfo, ...]:
-    """Every content that a path ever had. Raises PathNotFoundError."""
+    """Every content that a path ever had, but the empty one, which is that of every empty file.
+    Raises PathNotFoundError.
+    """
     spans = store.entries.history(app, path)
     contents = [span.entry.content for span in spans if span.entry.content is not None]
     if not contents:
         raise PathNotFoundError(f"no content of {path!r} was ever recorded", path=path)
-    return tuple(dict.fromkeys(contents))
+    found = tuple(dict.fromkeys(one for one in contents if one.size))
+    if not found:
+        raise PathNotFoundError(
+            f"{path!r} was empty whenever it was recorded: there is nothing to destroy", path=path
+        )
+    return found
 
 
 def purge(
@@ -87,13 +94,19 @@ def purge(
     """Destroy contents. `path` is the one that they were asked for by.
 
     Raises BlobNotFoundError for what nobody ever recorded, CollisionError for a SHA-1 that several
-    contents have, ConflictError (a checkout was interrupted; it is a part of something else),
+    contents have, ConflictError (a checkout was interrupted; it is a part of something else; it is
+    empty),
     DamagedError (repair first), BusyError, OSError.
     """
     with store.lock_write():
         catch_up(store)
-    contents = (_content(store, one) for one in wanted)
-    found = _survey(store, tuple(dict.fromkeys(contents)), dry_run)
+    contents = tuple(dict.fromkeys(_content(store, one) for one in wanted))
+    if any(not one.size for one in contents):
+        raise ConflictError(
+            "the empty content tells nobody anything, and every empty file has it",
+            hint="name a file that was not empty, or the digest of what was in it",
+        )
+    found = _survey(store, contents, dry_run)
     if dry_run:
         with store.keep_packs():
             tables = _tables(store)

@@ -155,6 +155,25 @@ def test_it_is_gone_and_the_rest_is_there(leaked: Leak) -> None:
         assert len(ws.app("crm").state().purged) == 1
 
 
+def test_a_path_that_was_empty_takes_no_other_empty_file_with_it(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.write(NAME, b"")
+    host.write("bin/__init__.py", b"")
+    host.snapshot("0")
+    host.write(NAME, SECRET)
+    host.snapshot("1")
+    with host.open() as ws:
+        contents = ws.care.contents_of("crm", NAME)
+        assert contents == (identify(SECRET),)
+        ws.care.purge(contents)
+        with pytest.raises(PathNotFoundError, match="empty"):
+            ws.care.contents_of("crm", "bin/__init__.py")
+        with pytest.raises(ConflictError, match="empty"):
+            ws.care.purge([identify(b"").digest])
+        assert b"".join(ws.app("crm").cat("1", RelPath("bin/__init__.py"))) == b""
+    judge(host)
+
+
 def test_what_was_stored_as_a_difference_to_it_is_stored_in_full(leaked: Leak) -> None:
     host = leaked.host
     edited = host.kept[3][NAME]
