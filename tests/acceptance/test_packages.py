@@ -54,8 +54,9 @@ def test_an_upgrade_that_the_daemon_saw_is_one_folded_change(host: Host) -> None
         daemon.wait_for("postgresql: version 1")
         assert daemon.stop() == 0
     log = host.program.text("log").splitlines()
-    assert log[0].endswith("(upgrade 0 -> 1)"), log
-    assert log[1].endswith("as delivered (release 0)")
+    one, two = (f"{release.version} ({n})" for n, release in enumerate(host.releases[:2]))
+    assert log[0].endswith(f"(upgrade {one} -> {two})"), log
+    assert log[1].endswith(f"as delivered (release {one})")
     assert all(one["explanation"]["rest"] == 0 for one in host.program("log", "--all"))
     assert host.program("verify")[-1]["release"] == 1
 
