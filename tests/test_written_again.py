@@ -30,6 +30,7 @@ AS_IT_IS = {
     "epmstore/cli/catalog.py": "a catalog that was read line by line, and its signature",
     "epmstore/cli/man.py": "documentation",
     "epmstore/cli/reference.py": "documentation",
+    "epmstore/cli/schema.py": "documentation",
     "daemon/epmstored/api/openapi.py": "documentation",
     "epmstore/workspace/declarations.py": "a drop-in, which systemd reads",
     "daemon/epmstored/systemd_jobs.py": "options, which systemd reads",

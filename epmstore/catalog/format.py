@@ -19,6 +19,7 @@ import msgspec
 from epmstore import codec
 from epmstore.catalog.model import (
     FORMAT,
+    NO_PACKAGE,
     AboutRecord,
     AcceptRecord,
     Decoded,
@@ -42,6 +43,7 @@ from epmstore.catalog.model import (
     VersionPart,
     VersionRecord,
     Written,
+    next_part,
 )
 from epmstore.catalog.sections import Sections, is_surely_right, read_sections, write_sections
 from epmstore.compact import in_order
@@ -230,15 +232,17 @@ def _split(record: Written) -> Iterator[Written]:
         return
     count = len(record.entries) + len(record.meta) + len(record.removed)
     parts = max(1, -(-count // PART_ENTRIES))
+    header = msgspec.structs.replace(record.header, part=1, parts=parts)
     said = _in_order(record)
-    for part in range(1, parts + 1):
+    for _ in range(parts):
         chunk = list(islice(said, PART_ENTRIES))
         yield VersionPart(
-            msgspec.structs.replace(record.header, part=part, parts=parts),
+            header,
             [what for _, section, what in chunk if section == "entries"],
             [what for _, section, what in chunk if section == "meta"],
             [what for _, section, what in chunk if section == "removed"],
         )
+        header = next_part(header)
 
 
 def _in_order(version: VersionPart) -> Iterator[_Said]:
@@ -333,8 +337,15 @@ def _with_paths(record: RecordT, convert: Callable[[str], str]) -> RecordT:
         if record.command is not None:
             text = text_to_json if convert is to_json else text_from_json
             changed["command"] = tuple(map(text, record.command))
+        if record.package is not NO_PACKAGE and convert is from_json:
+            changed["package"] = _own(record.package)
     elif isinstance(record, AcceptRecord) and record.paths is not None:
         changed["paths"] = tuple(map(convert, record.paths))
     elif isinstance(record, PurgeRecord) and record.path is not None:
         changed["path"] = convert(record.path)
     return msgspec.structs.replace(record, **changed) if changed else record
+
+
+def _own(said: msgspec.Raw) -> msgspec.Raw:
+    """Without the line that it was read from."""
+    return NO_PACKAGE if bytes(said) == b"null" else said.copy()

@@ -42,6 +42,7 @@ from epmstore.catalog.model import (
     VersionPart,
     VersionRecord,
     Written,
+    next_part,
 )
 from epmstore.errors import ChangedError, DamagedError, TornError
 
@@ -336,7 +337,7 @@ class _Sequence:
     def _check_part(self, header: VersionRecord) -> None:
         run = self._run
         if run is not None:
-            if header != msgspec.structs.replace(run, part=run.part + 1):
+            if header != next_part(run):
                 raise DamagedError(f"{self.missing}, then comes something else")
         elif header.part != 1:
             raise DamagedError(f"version {header.version} begins with part {header.part}")

@@ -9,7 +9,7 @@ that this release does not know are ignored, and stay in the file.
 """
 
 from collections.abc import Collection
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -41,6 +41,8 @@ SIGHT = 1
 """What a look at a root sees of it. 0: not what has a name at the top of the root that begins with
 `.epm-`. 1: that too.
 """
+NO_PACKAGE: Final = msgspec.Raw()
+"""What a version that is no package says of its packaging."""
 RecordedActor: TypeAlias = dict[str, object]
 """Who asked, as far as it is known: `{"uid": 0, "user": "root", "via": "cli"}`."""
 
@@ -144,6 +146,8 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     `sight` is the number of the rules by which was looked at the root (see SIGHT). `root` is the
     root directory itself (None: not looked at). `writing` are files that somebody had open for
     writing when they were recorded, and wrote to a moment before: they may be half done.
+    `package` is the packaging of a release as the vendor wrote it, byte for byte, in the first line
+    only: refcat/packaging.py reads it, and whoever does not need it passes over it.
     """
 
     version: int
@@ -175,8 +179,14 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     operation: Operation | None = None
     root: RootFacts | None = None
     writing: tuple[RelPath, ...] = ()
+    package: msgspec.Raw = NO_PACKAGE
     part: int = 1
     parts: int = 1
+
+
+def next_part(header: VersionRecord) -> VersionRecord:
+    """What the next line of the same version says of it."""
+    return msgspec.structs.replace(header, part=header.part + 1, package=NO_PACKAGE)
 
 
 class VersionPart(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ import msgspec
 from epmstore import atomic, seal
 from epmstore.catalog.format import decode_line, open_line, without_entries
 from epmstore.catalog.history import Read
-from epmstore.catalog.model import NO_HEAD, Position, VersionPart
+from epmstore.catalog.model import NO_HEAD, Position, VersionPart, next_part
 from epmstore.errors import DamagedError
 
 _SEAL_BEGINS = struct.pack("<I", seal.MAGIC)
@@ -132,5 +132,4 @@ def _is_next_part(last: Read, read: Read) -> bool:
     one, two = last.record, read.record
     assert isinstance(one, VersionPart), "a run is of one version"
     assert isinstance(two, VersionPart), "the caller asked"
-    header = msgspec.structs.replace(one.header, part=one.header.part + 1)
-    return two.header == header and read.envelope.prev == last.after.head
+    return two.header == next_part(one.header) and read.envelope.prev == last.after.head

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from epmstore.catalog.model import (
     NO_HEAD,
+    NO_PACKAGE,
     AboutRecord,
     Counts,
     Decoded,
@@ -25,10 +26,12 @@ from epmstore.catalog.model import (
     RevokeRecord,
     VersionPart,
     VersionRecord,
+    next_part,
 )
 from epmstore.digest import BlobInfo, Digest
 from epmstore.errors import BadCatalogError, EpmError
 from epmstore.refcat.hygiene import MAX_ENTRIES
+from epmstore.refcat.packaging import check_files, read
 from epmstore.refcat.requires import check_one_way
 from epmstore.refcat.strict import read_line
 from epmstore.relpath import RelPath, parents, to_json
@@ -67,6 +70,7 @@ class Checker:
         self._contents: dict[Digest, BlobInfo] = {}
         self._sum = 0
         self._run: VersionRecord | None = None
+        self._package = NO_PACKAGE
         self._before: dict[RelPath, Entry | None] = {}
         """What each path that the release in hand names was before."""
 
@@ -155,7 +159,7 @@ class Checker:
         run, about = self._run, self.about
         assert about is not None, "it is the first line"
         if run is not None:
-            if header != replace(run, part=run.part + 1):
+            if header != next_part(run):
                 raise BadCatalogError(f"release {run.version} is not complete before it")
             return
         if header.part != 1:
@@ -167,6 +171,7 @@ class Checker:
         if header.app != about.app:
             raise BadCatalogError(f"it is a release of another application: {header.app}")
         check_one_way(header.app, header.requires, self._others)
+        self._package = header.package
 
     def _check_content(self, entry: Entry) -> None:
         info = entry.content
@@ -207,9 +212,15 @@ class Checker:
                 self._check_place(path, held.entry)
         if f"{self._sum:064x}" != header.tree:
             raise BadCatalogError(f"release {header.version} does not have the tree sum it says")
+        if self._package:
+            check_files(read(self._package), self._has_content)
         counts = self._counts()
         if counts != header.counts:
             raise BadCatalogError(f"release {header.version} does not have the counts it says")
+
+    def _has_content(self, path: RelPath) -> bool:
+        held = self._tree.get(path)
+        return held is not None and held.entry.content is not None
 
     def _counts(self) -> Counts:
         added = modified = removed = 0

@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from epmstore.catalog.model import (
+    NO_PACKAGE,
     AboutRecord,
     Counts,
     RelabelRecord,
@@ -21,8 +22,10 @@ from epmstore.catalog.model import (
     VersionPart,
     VersionRecord,
 )
+from epmstore.catalog.package import Package
 from epmstore.clock import to_rfc3339
 from epmstore.errors import ChangedError, EpmError, UsageError
+from epmstore.refcat import packaging
 from epmstore.refcat.naming import check_label
 from epmstore.refcat.releases import Releases
 from epmstore.refcat.strict import check_record
@@ -57,6 +60,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     label: str | None = None
     requires: tuple[Requirement, ...] = ()
     after: int | None = None
+    package: Package | None = None
 
 
 def make_delta(old: Mapping[RelPath, Entry], new: Iterable[Entry]) -> Delta:
@@ -102,9 +106,7 @@ def publish_delta(
     def make(head: Head) -> VersionPart:
         if (None if head.version is None else head.version.txid) != (before and before.txid):
             raise ChangedError("another release was published meanwhile", hint="try again")
-        part = _part(store, about, delta, before, draft, txid)
-        _check(part)
-        return part
+        return _checked(store, _part(store, about, delta, before, draft, txid), before, draft)
 
     txid = secrets.token_hex(16)
     return deposit.commit_version(releases.catalog, make, txid=txid)
@@ -116,7 +118,8 @@ def check_delta(store: Store, about: AboutRecord, delta: Delta, draft: Draft) ->
     _check_label(releases, draft)
     latest = releases.latest()
     before = None if latest is None else releases.record(latest.version)
-    _check(_part(store, about, delta, before, draft, secrets.token_hex(16)))
+    part = _part(store, about, delta, before, draft, secrets.token_hex(16))
+    _checked(store, part, before, draft)
 
 
 def _check_label(releases: Releases, draft: Draft) -> None:
@@ -139,6 +142,30 @@ def _check(record: VersionPart | AboutRecord | RevokeRecord | RelabelRecord) -> 
         check_record(record)
     except EpmError as error:
         raise UsageError(f"it cannot be published: {error.message}") from None
+
+
+def _checked(
+    store: Store, part: VersionPart, before: VersionRecord | None, draft: Draft
+) -> VersionPart:
+    """The same. Raises UsageError."""
+    _check(part)
+    if draft.package is None:
+        return part
+    packaging.check_words(draft.package)
+    new = {entry.path: entry.content for entry in part.entries}
+    gone = set(part.removed)
+
+    def is_file(path: RelPath) -> bool:
+        if path in new or path in gone or before is None:
+            return new.get(path) is not None
+        entry = store.entries.at(Releases(store, before.app).catalog, before.version, path)
+        return entry is not None and entry.content is not None
+
+    try:
+        packaging.check_files(draft.package, is_file)
+    except EpmError as error:
+        raise UsageError(f"it cannot be published: {error.message}") from None
+    return part
 
 
 def _part(
@@ -165,6 +192,7 @@ def _part(
         label=draft.label,
         requires=draft.requires,
         after=draft.after,
+        package=NO_PACKAGE if draft.package is None else packaging.write(draft.package),
     )
     meta = [new for old, new in delta.modified if _same_bytes(old, new)]
     whole = [new for old, new in delta.modified if not _same_bytes(old, new)]

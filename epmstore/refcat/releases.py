@@ -15,7 +15,16 @@ from epmstore.catalog.appcat import App
 from epmstore.catalog.classes import Patterns
 from epmstore.catalog.fold import check_sum
 from epmstore.catalog.format import decode_line
-from epmstore.catalog.model import AboutRecord, Counts, Envelope, Requirement, VersionRecord
+from epmstore.catalog.model import (
+    NO_PACKAGE,
+    AboutRecord,
+    Counts,
+    Decoded,
+    Envelope,
+    Requirement,
+    VersionPart,
+    VersionRecord,
+)
 from epmstore.catalog.state import CatalogState, reduce
 from epmstore.digest import Digest, Sha256
 from epmstore.errors import DamagedError, PathNotFoundError
@@ -150,6 +159,16 @@ class Releases:
         self.get(version)
         return self._state().versions[version].record
 
+    def package(self, version: int) -> msgspec.Raw:
+        """What a release says of its packaging, as `VersionRecord.package`; `record` leaves it out.
+        Raises VersionNotFoundError.
+        """
+        self.get(version)
+        lines = self._store.entries.records(self.catalog)
+        form = next(line.form for line in lines if line.version == version)
+        record = decode_line(form)[1]
+        return record.header.package if isinstance(record, VersionPart) else NO_PACKAGE
+
     def tree(self, version: int) -> Iterator[Entry]:
         """Every entry of a release, in byte order of paths.
 
@@ -209,7 +228,7 @@ class Releases:
             return (0, "", 0), CatalogState(), []
         if self._known is None or self._known[0] != position:
             lines = self._store.entries.records(self.catalog)
-            decoded = [decode_line(line.form) for line in lines]
+            decoded = [_without_package(*decode_line(line.form)) for line in lines]
             state = reduce(record for _, record in decoded)
             heads = _heads([envelope for envelope, _ in decoded], position[1])
             self._known = position, state, _releases(state, heads, [r.version for r in lines])
@@ -226,6 +245,13 @@ def key_of(store: Store, app: str) -> str:
     """What the vendor calls an application (UUID)."""
     about = Releases(store, app).about()
     return app if about is None else about.key
+
+
+def _without_package(envelope: Envelope, record: Decoded) -> tuple[Envelope, Decoded]:
+    """A record as it is held for all releases: packagings are long, and seldom asked for."""
+    if isinstance(record, VersionPart) and record.header.package:
+        record = VersionPart(msgspec.structs.replace(record.header, package=NO_PACKAGE))
+    return envelope, record
 
 
 def _heads(envelopes: Sequence[Envelope], last: str) -> list[str]:

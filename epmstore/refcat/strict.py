@@ -19,6 +19,7 @@ from epmstore.catalog.appcat import check_key
 from epmstore.catalog.classes import LISTS, Rules
 from epmstore.catalog.format import decode_line, encode_line
 from epmstore.catalog.model import (
+    NO_PACKAGE,
     AboutRecord,
     Decoded,
     Envelope,
@@ -32,6 +33,7 @@ from epmstore.catalog.model import (
     VersionRecord,
 )
 from epmstore.errors import BadCatalogError, EpmError
+from epmstore.refcat import packaging
 from epmstore.refcat.hygiene import check_name
 from epmstore.relpath import to_json
 from epmstore.tree import Entry
@@ -68,7 +70,7 @@ def read_line(plain: bytes) -> tuple[Envelope, Decoded]:
     if plain.count(b"[") + plain.count(b"{") > MAX_LISTS or plain.count(b",") > MAX_VALUES:
         raise BadCatalogError(f"it has more than {MAX_LISTS:,} lists or {MAX_VALUES:,} values")
     envelope, record = _decode(plain)
-    if isinstance(record, UnknownRecord) or _written(envelope, record) != plain:
+    if not _is_as_written(envelope, record, plain):
         _check_json(plain)
     try:
         check_record(record)
@@ -91,6 +93,7 @@ def check_record(record: Decoded) -> None:
     if isinstance(record, VersionPart):
         _check_common(record.header)
         _check_header(record.header)
+        _check_package(record.header)
         _check_entries(record.entries)
         _check_entries(record.meta)
         for path in record.removed:
@@ -119,11 +122,16 @@ def _decode(plain: bytes) -> tuple[Envelope, Decoded]:
         raise BadCatalogError(f"it is not JSON: {error}") from None
 
 
-def _written(envelope: Envelope, record: Any) -> bytes:
+def _is_as_written(envelope: Envelope, record: Decoded, plain: bytes) -> bool:
+    if isinstance(record, UnknownRecord):
+        return False
     try:
-        return encode_line(record, Position(0, envelope.prev, envelope.seq))
+        if encode_line(record, Position(0, envelope.prev, envelope.seq)) != plain:
+            return False
+        said = record.header.package if isinstance(record, VersionPart) else NO_PACKAGE
+        return not said or packaging.write(packaging.read(said)) == said
     except (EpmError, ValueError):
-        return b""
+        return False
 
 
 def _check_json(plain: bytes) -> None:
@@ -216,6 +224,14 @@ def _check_header(header: VersionRecord) -> None:
         raise BadCatalogError(f"more than {MAX_NEEDS:,} needs")
     for need in header.requires:
         _check_need(need)
+
+
+def _check_package(header: VersionRecord) -> None:
+    if not header.package:
+        return
+    if header.part > 1:
+        raise BadCatalogError("only the first part of a release says 'package'")
+    packaging.check(packaging.read(header.package), header.app)
 
 
 def _check_need(need: Requirement) -> None:

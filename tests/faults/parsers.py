@@ -44,7 +44,7 @@ from epmstore.errors import BusyError, EpmError
 from epmstore.index.live import LiveCache
 from epmstore.measures import parse_duration, parse_percent, parse_size
 from epmstore.record import change
-from epmstore.refcat import explaining, strict
+from epmstore.refcat import explaining, packaging, strict
 from epmstore.refcat.founding import read_founding
 from epmstore.refcat.memory import Memory
 from epmstore.refcat.report import read_written
@@ -74,6 +74,7 @@ from tests.faults.written import (
     summed,
 )
 from tests.refcat.test_founding import SKETCH, SPREAD
+from tests.refcat.test_packaging import EVERYTHING
 from tests.refcat.vendors import CRM
 
 Read = Callable[[bytes], object]
@@ -136,6 +137,7 @@ class Table:
             "words": Parser(words.encode(), _words),
             "founding": Parser(SPREAD.encode(), _founding),
             "founding, sketched": Parser(SKETCH.encode(), _founding),
+            "package": Parser(EVERYTHING, _package),
         }
 
     def _catalogs(self) -> dict[str, Parser]:
@@ -503,6 +505,12 @@ def _facts() -> bytes:
 
 def _founding(data: bytes) -> None:
     read_founding(data.decode(errors="replace"))
+
+
+def _package(data: bytes) -> None:
+    found = packaging.read(msgspec.Raw(data))
+    packaging.check(found, CRM)
+    packaging.check_words(found)
 
 
 BODY: Final = (

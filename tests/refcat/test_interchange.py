@@ -120,7 +120,7 @@ def test_what_a_later_release_says_of_releases_is_kept(
     vendor: Vendor, host: Host, tmp_path: Path
 ) -> None:
     about, release = export(vendor, tmp_path / "crm.refcat").read_bytes().splitlines(keepends=True)
-    release = release.replace(b'"type":', b'"package":{"summary":"customers"},"type":')
+    release = release.replace(b'"type":', b'"channel":{"summary":"customers"},"type":')
     note = b'{"seq":2,"prev":"","type":"note","format":1,"time":"2026-11-30T12:00:00.000Z"}\n'
     lines, at = [], START
     for line in (about, release, note):
@@ -133,7 +133,7 @@ def test_what_a_later_release_says_of_releases_is_kept(
         with host.open() as ws:
             assert b"".join(ws.catalogs.export("crm")) == b"".join(lines)
             kept = [one.form for one in ws._store.entries.records(f"{CRM}{VENDOR}")]
-            assert b'"package":{"summary":"customers"}' in kept[1] and kept[2] == lines[2]
+            assert b'"channel":{"summary":"customers"}' in kept[1] and kept[2] == lines[2]
             ws.care.rebuild()
 
 
