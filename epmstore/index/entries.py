@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from epmstore.digest import Digest, Sha256
+from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.errors import AppNotFoundError
 from epmstore.index.database import VENDOR, Database, damaged_index
 from epmstore.index.entryrows import (
@@ -340,6 +340,17 @@ class Entries:
                 (number,),
             ).fetchall()
         return [(since, until, size) for since, until, size in rows]
+
+    def contents(self, app: str) -> list[BlobInfo]:
+        """Every content that any version of an app has."""
+        with self.database.read() as db:
+            rows = db.execute(
+                "SELECT sha1, sha256, size FROM contents WHERE sha1 IS NOT NULL AND id IN"
+                " (SELECT content FROM live WHERE app = ?1 UNION"
+                " SELECT content FROM past WHERE app = ?1)",
+                (app_number(db, app),),
+            ).fetchall()
+        return [BlobInfo(Digest(sha1), Sha256(sha256), size) for sha1, sha256, size in rows]
 
     def paths_like(self, app: str, pattern: str) -> list[RelPath]:
         """Every path of any version that matches a shell pattern (`*` crosses folders)."""

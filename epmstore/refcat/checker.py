@@ -47,6 +47,19 @@ class Checked(msgspec.Struct, frozen=True):
     lines: int
 
 
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """A catalog that was checked, up to the end of a record: `lines` of them, with the `head` of
+    the last; the `tree` of its newest release, and all `contents` that any release has.
+    """
+
+    about: AboutRecord
+    lines: int
+    head: str
+    releases: Sequence[Checked]
+    tree: Sequence[Entry]
+    contents: Sequence[BlobInfo]
+
+
 class _Held(msgspec.Struct, frozen=True, gc=False):
     """An entry of the tree, and its part of the sum."""
 
@@ -73,6 +86,22 @@ class Checker:
         self._package = NO_PACKAGE
         self._before: dict[RelPath, Entry | None] = {}
         """What each path that the release in hand names was before."""
+
+    @classmethod
+    def resume(
+        cls, known: Known, others: Mapping[str, Sequence[Requirement]] | None = None
+    ) -> "Checker":
+        """One that has taken the lines of `known` already. The next one must follow their head, so
+        what is another catalog is refused with its first line.
+        """
+        checker = cls(others)
+        checker.about, checker.lines, checker.head = known.about, known.lines, known.head
+        checker.releases = list(known.releases)
+        checker._contents = {info.digest: info for info in known.contents}
+        for entry in known.tree:
+            checker._change(entry.path, entry)
+        checker._before = {}
+        return checker
 
     def add(self, plain: bytes) -> tuple[Envelope, Decoded]:
         """The record in the next line, and its envelope. Raises BadCatalogError."""

@@ -41,12 +41,13 @@ from epmstore.errors import (
     ForkError,
     OlderError,
     UntrustedError,
+    VersionNotFoundError,
 )
 from epmstore.limited import MEMORY, SECONDS, Limits, Reader
 from epmstore.progress import Progress
 from epmstore.refcat.catalogchild import Order, SoFar, Verdict, plain_lines
 from epmstore.refcat.catalogs import all_refcats, needs_of_others
-from epmstore.refcat.checker import Checked
+from epmstore.refcat.checker import Checked, Known
 from epmstore.refcat.releases import Releases
 from epmstore.refcat.signature import LIMIT, Key
 from epmstore.refcat.trust import Import, Standing, Trust
@@ -105,6 +106,30 @@ def export_lines(store: Store, releases: Releases) -> Iterator[bytes]:
     end = 0 if position is None else position[0]
     for line in store.catalog(releases.catalog).lines(end=end):
         yield line.plain
+
+
+def known_here(store: Store, app: str) -> Known:
+    """The catalog of an application (UUID) that is here, for who checks what follows it.
+
+    Raises VersionNotFoundError if there is none, DamagedError.
+    """
+    releases = Releases(store, app)
+    about, position = releases.about(), store.entries.position(releases.catalog)
+    if about is None or position is None:
+        raise VersionNotFoundError(f"there is no catalog of {app} here", hint="import it first")
+    ends = {head: seq + 1 for seq, head in releases.heads()}
+    numbers = releases.numbers()
+    return Known(
+        about=about,
+        lines=position[2],
+        head=position[1],
+        releases=[
+            Checked(one.version, releases.record(one.version).label, one.digest, ends[one.digest])
+            for one in numbers
+        ],
+        tree=list(releases.tree(numbers[-1].version)) if numbers else [],
+        contents=store.entries.contents(releases.catalog),
+    )
 
 
 def read_source(path: Path) -> bytes:
