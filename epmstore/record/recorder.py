@@ -54,12 +54,10 @@ from epmstore.scan.walk import Classify, Listing, walk
 from epmstore.store.commit import (
     Head,
     commit_fact,
-    commit_version,
     head_to_follow,
     read_head,
-    store_groups,
 )
-from epmstore.store.dedup import Shelf
+from epmstore.store.deposit import Deposit
 from epmstore.store.reckoned import keep
 from epmstore.store.reserve import storing
 from epmstore.store.store import Store
@@ -242,11 +240,10 @@ class Recorder:
     ) -> Recorded:
         store = self.store
         keep(store)  # also if nothing has changed: somebody is there to see the clock
-        with storing(store.path), store.keep_packs():
+        with storing(store.path), Deposit(store) as deposit:
             head = head_to_follow(store, self.app.uuid)
             doubt = self._doubt(probe_clock(root.fd))
-            shelf = Shelf(store.packs, store.contents, store.blobs)
-            with Ingestion(root.fd, shelf, progress=self._progress) as ingestion:
+            with Ingestion(root.fd, deposit.shelf, progress=self._progress) as ingestion:
                 spared: set[RelPath] = set()
                 keeping = Keeping(kept, self.rules.classify)
                 feed = keeping.feed(ingestion.feed)
@@ -254,6 +251,7 @@ class Recorder:
                 seen = self._observe(root, head, only, doubt.watching(feed), again)
                 ingestion.feed(keeping.rest(root.fd, seen.found, self._history))
                 ingested = ingestion.finish()
+            deposit.take(ingested.groups)
             settled = doubt.settled()
             found = keeping.complete(seen.found)
             seen = _Seen(found, seen.rows, seen.stale)
@@ -265,7 +263,7 @@ class Recorder:
             hidden = unshown(changes, seen.rows or {}, found.listings)
             if hidden and intent.kind == "drift" and intent.label is None:
                 intent = msgspec.structs.replace(intent, label=_UNSHOWN)
-            version, is_new, is_labelled = self._commit(look, ingested, intent)
+            version, is_new, is_labelled = self._commit(look, deposit, intent)
         rows, late = fresh_rows(found, read, settled)
         self._remember(root, version, seen, rows, is_new=is_new)
         return Recorded(
@@ -364,29 +362,18 @@ class Recorder:
         return any(entry.path in named for entry in files)
 
     def _commit(
-        self, look: Look, ingested: Ingested, intent: Intent
+        self, look: Look, deposit: Deposit, intent: Intent
     ) -> tuple[VersionRecord, bool, bool]:
         """(newest version, whether it is new, whether an older one was labelled)."""
         newest = look.head.version
         if newest is not None and look.changes.is_empty and not intent.always:
             if look.stored:  # nothing differs, and what was lost is stored again
-                with self.store.lock_write():
-                    store_groups(self.store, ingested.groups)
-            else:
-                ingested.discard()
+                deposit.commit()
             return newest, False, self._label(newest, intent)
         txid = secrets.token_hex(16) if intent.run is None else intent.run.id
-        try:
-            version = commit_version(
-                self.store,
-                self.app.uuid,
-                lambda head: self._draft(head, look, intent, txid),
-                ingested.groups,
-                txid=txid,
-            )
-        except BaseException:
-            ingested.discard()
-            raise
+        version = deposit.commit_version(
+            self.app.uuid, lambda head: self._draft(head, look, intent, txid), txid=txid
+        )
         return version, True, False
 
     def _label(self, newest: VersionRecord, intent: Intent) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from epmstore import compact
 from epmstore.catalog.model import VersionRecord
-from epmstore.record import recorder
+from epmstore.store import deposit
 from epmstore.store.commit import commit_version
 from epmstore.workspace import Workspace
 
@@ -38,7 +38,7 @@ def peak(folder: Path, count: int, patch: pytest.MonkeyPatch) -> int:
     make_tree(folder / "root", count)
     with Workspace.init(folder / "store") as workspace, patch.context() as patched:
         workspace.apps.add("crm", folder / "root")
-        patched.setattr(recorder, "commit_version", commit)
+        patched.setattr(deposit, "commit_version", commit)
         tracemalloc.start()
         workspace.app("crm").snapshot()
         tracemalloc.stop()
