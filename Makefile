@@ -69,10 +69,13 @@ faults: export EPM_TEST_STATES = 100
 faults: export EPM_TEST_ROOM = 1
 faults: export EPM_TEST_WORLDS = 2500
 faults: export EPM_TEST_BOMBS = 1
+faults: export EPM_TEST_CALLS = 1
+faults: export EPM_TEST_ROOTS = 1
+faults: export EPM_TEST_PACKAGES = 1
 faults: export EPM_TEST_PARSES = 3000
 faults: export EPM_TEST_DIST = 1
 faults: $(STAMP)
-	@$(BIN)/python -m pytest -q -n $(JOBS) --timeout 3600 tests/acceptance tests/faults tests/worlds \
+	@$(BIN)/python -m pytest -q -n $(JOBS) --timeout 3600 tests/acceptance tests/checkout tests/faults tests/worlds \
 		tests/daemon/test_dist.py $(ARGS)
 	@$(BIN)/python -m tests.faults.everything --out campaigns
 

@@ -20,7 +20,7 @@ from epmstore.workspace import Workspace
 from tests.acceptance.host import SEED, Host, Picture, amount, differences, picture, strike
 from tests.acceptance.trees import MTIME, make_new, make_old, replace, text, write
 
-POINTS = amount("EPM_TEST_POINTS", 20)
+POINTS = amount("EPM_TEST_POINTS", 12)
 STATES = ("PLANNED", "STAGED", "SWITCHED", "COMMITTED")
 
 

@@ -12,9 +12,14 @@ import pytest
 
 from benchmarks.series import Host, Program, Release, examine, fetch, publish
 from benchmarks.trees import SOURCES, MissingTreeError
+from tests.acceptance.host import amount
 from tests.daemon.process import running
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(not amount("EPM_TEST_PACKAGES", 0), reason="EPM_TEST_PACKAGES=1 tries it"),
+]
 
 
 @functools.cache

@@ -16,9 +16,14 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.host import amount
 from tests.daemon.process import Daemon
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(not amount("EPM_TEST_ROOTS", 0), reason="EPM_TEST_ROOTS=1 tries it"),
+]
 SOURCES = {
     "sources": os.environ.get("EPM_TEST_SOURCES", os.path.dirname(os.__file__)),
     "package": os.environ.get("EPM_TEST_PACKAGE", "/usr/share/perl"),

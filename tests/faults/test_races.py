@@ -20,7 +20,7 @@ from epmstore.errors import BlobNotFoundError, EpmError
 from epmstore.workspace import AppHandle, Workspace
 from tests.acceptance.host import Picture, amount, picture
 
-SECONDS = amount("EPM_TEST_RACE", 2)
+SECONDS = amount("EPM_TEST_RACE", 1)
 RACER = str(Path(__file__).with_name("racer.py"))
 FILES = 6
 ELSEWHERE = b"nobody may read this\n" * 20
