@@ -18,7 +18,7 @@ from epmstore.workspace import AppHandle, Workspace
 from tests.acceptance.host import SEED, Host, Picture, amount, differences, picture
 from tests.acceptance.trees import make_new, make_old, write
 
-FLIPS = amount("EPM_TEST_FLIPS", 30)
+FLIPS = amount("EPM_TEST_FLIPS", 16)
 KINDS = ("pack", "log", "syscat.zst", "appcat.json", "FORMAT")
 Hits: TypeAlias = set[int]
 

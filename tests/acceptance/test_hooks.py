@@ -14,7 +14,7 @@ import pytest
 
 from tests.acceptance.host import SEED, Host, amount, strike
 
-POINTS = amount("EPM_TEST_POINTS", 4)
+POINTS = amount("EPM_TEST_POINTS", 3)
 SERVER = f"""\
 #!{sys.executable}
 import os, signal, sys

@@ -17,7 +17,7 @@ from tests.faults.oplog import choices
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.seeded import BUGS, CUT
 
-EVERY = amount("EPM_TEST_CRASHES", 60)
+EVERY = amount("EPM_TEST_CRASHES", 90)
 CALLS = max(1, EVERY // 5)
 """Of so many calls one is looked at: to work out states that are not tried takes time, too."""
 

@@ -15,7 +15,7 @@ from tests.acceptance.host import SEED, amount
 from tests.faults.points import ALL, Point, Runner, in_process, points
 from tests.faults.scenarios import SCENARIOS
 
-EVERY = amount("EPM_TEST_EVERY", 240)
+EVERY = amount("EPM_TEST_EVERY", 320)
 HOWS = {
     **{"kill": 1, "lose": 1, "again": 2, "tear": 3, "drop": 0.2, "fail": 9},
     **{"sql-kill": 3, "sql-again": 6, "sql-tear": 6, "sql-fail": 12},

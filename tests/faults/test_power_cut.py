@@ -14,7 +14,7 @@ import pytest
 from tests.acceptance.host import SEED, amount
 from tests.faults.disk import KINDS, missing, missing_for
 
-CUTS = amount("EPM_TEST_CUTS", 16)
+CUTS = amount("EPM_TEST_CUTS", 10)
 TOP = Path(__file__).parents[2]
 LAYOUTS: dict[str, tuple[str, ...]] = {"together": (), "apart": ("--split",)}
 SYNCS = ("sync_file", "sync_data", "sync_directory", "sync_filesystem")

@@ -9,7 +9,7 @@ from tests.worlds import campaign
 from tests.worlds.acts import as_script
 from tests.worlds.known import is_known
 
-WORLDS = amount("EPM_TEST_WORLDS", 6)
+WORLDS = amount("EPM_TEST_WORLDS", 4)
 """In each part; there are so many parts, which run beside each other."""
 PARTS = 8
 
