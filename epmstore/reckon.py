@@ -1,11 +1,11 @@
 """Reckoned time: the time that may be relied upon for what cannot be undone. Pure.
 
 A clock is believed as long as it goes on as this host does: by as much as the host was up since it
-was read last (asleep or awake), or, after a start, forward by no more than OFF beyond that. What
-was up before a start is not known: the store may have come from another host, which this one may
-have outlived by years. A clock that leaps is in doubt. Reckoned time then goes on by what the host
-was up alone; it becomes the clock's again when the clock is back where it should be, or has kept to
-its new word for GRACE.
+was read last (asleep or awake), or, after a start, by what it was up since then and no more than
+OFF before. Or by no more than OFF in all: the store may have come from another host, which this one
+may have outlived by years, and then what it was up says nothing. A clock that leaps is in doubt.
+Reckoned time then goes on by what the host was up alone; it becomes the clock's again when the
+clock is back where it should be, or has kept to its new word for GRACE.
 
 What is lost of this costs time alone: it begins anew with the newest version that was recorded.
 """
@@ -90,8 +90,10 @@ def carry_on(old: Reckoning, now: Reading) -> Reckoning:
     passed = now.uptime - before.uptime if is_same_start else 0.0
     claimed = now.wall - before.wall
     allowed = SLACK + passed * SLEWED
-    latest = passed + allowed if is_same_start else now.uptime + OFF
-    is_likely = passed - allowed <= claimed <= latest
+    if is_same_start:
+        is_likely = abs(claimed - passed) <= allowed
+    else:
+        is_likely = _is_night_off(claimed) or _is_night_off(claimed - now.uptime)
     time = old.time + (claimed if is_likely else passed)
     doubt = old.doubt
     if not is_likely:
@@ -105,6 +107,11 @@ def carry_on(old: Reckoning, now: Reading) -> Reckoning:
     if doubt.leapt and -allowed <= ahead <= (OFF if doubt.started else allowed):
         return Reckoning(now.wall, now)  # it is back where it should be
     return Reckoning(time, now, doubt)
+
+
+def _is_night_off(seconds: float) -> bool:
+    """Whether a host may have been off for so long by its clock's word alone."""
+    return -SLACK <= seconds <= OFF
 
 
 def is_due(old: Reckoning, new: Reckoning) -> bool:

@@ -209,16 +209,23 @@ def as_tree(
     below: Callable[[RelPath], Iterable[Entry]],
 ) -> dict[RelPath, Entry | None]:
     """Changes to `base`, and those without which a version of them would be no tree: what comes
-    lies in folders, for which there are the ones that the plan made there (`planned`); where a
-    folder is none any more, all that history has `below` it goes. Pure but for `below`.
+    lies in folders, for which there are the ones that the plan made there (`planned`), or it is
+    left to the next look; where a folder is none any more, all that history has `below` it goes.
+    Pure but for `below`.
     """
     whole: dict[RelPath, Entry | None] = {}
+    lies_nowhere: set[RelPath] = set()
     for path, entry in changes.items():
         for folder in map(RelPath, parents(path) if entry is not None else ()):
             known = changes[folder] if folder in changes else base.get(folder)
-            if (known is None or known.kind != "directory") and folder in planned:
+            if known is not None and known.kind == "directory":
+                continue
+            if folder in planned:
                 whole[folder] = planned[folder]
-    whole |= {path: entry for path, entry in changes.items() if path not in whole}
+            else:
+                lies_nowhere.add(path)
+    kept = changes.keys() - whole.keys() - lies_nowhere
+    whole |= {path: entry for path, entry in changes.items() if path in kept}
     for path, entry in list(whole.items()):
         old = base.get(path)
         if old is None or old.kind != "directory" or (entry and entry.kind == "directory"):

@@ -32,6 +32,7 @@ class Deposit:
 
     def __enter__(self) -> Self:
         self._held.enter_context(self.store.keep_packs())
+        self._held.callback(self._discard)
         return self
 
     def __exit__(
@@ -40,7 +41,6 @@ class Deposit:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._discard()
         self._held.close()
 
     @cached_property

@@ -126,6 +126,20 @@ def test_a_store_that_moves_between_hosts() -> None:
         assert host.run(HOUR).doubt is None and host.found.sure == host.true
 
 
+@pytest.mark.parametrize("error", [10 * DAY, 100 * DAY, 390 * DAY, 3 * 365 * DAY])
+def test_the_uptime_of_another_host_vouches_for_no_clock(error: float) -> None:
+    host = Machine()
+    host.starts, host.uptime, host.error = 1, 400 * DAY, error
+    found = host.run(HOUR)
+    assert found.has_leapt and found.sure <= host.true
+
+
+def test_a_host_that_nobody_looked_at_since_its_start() -> None:
+    host = Machine()
+    host.true, host.uptime, host.starts = host.true + 41 * DAY, 40 * DAY, 1
+    assert host.look().doubt is None and host.found.sure == host.true
+
+
 def test_a_host_that_was_off_for_a_year() -> None:
     host = Machine()
     host.restart(off=365 * DAY)

@@ -95,3 +95,19 @@ def test_no_pack_goes_meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch) -
         pass
     with store.lock_packs():
         pass
+
+
+def test_packs_are_kept_no_longer_whatever_cannot_be_taken_away(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(written: object) -> None:
+        raise OSError("it cannot be removed")
+
+    monkeypatch.setattr("epmstore.locks.WAIT_SECONDS", 0.0)
+    monkeypatch.setattr("epmstore.store.deposit.discard_written", fail)
+    with pytest.raises(OSError, match="removed"), Deposit(store) as deposit:
+        with GroupWriter(store.packs) as writer:
+            writer.add(identify(b"by a worker"), b"by a worker")
+            deposit.take([writer.finish()])
+    with store.lock_packs():
+        pass
