@@ -180,7 +180,7 @@ FOLLOWED: dict[str, str] = {
     r"fsck|rebuild|store restore|copy of the store": "tests/record/test_damaged.py",
     r"free some space|remove some files|1 MiB|mount it writable": "tests/cli/test_unwritable.py",
     r"`ulimit|LimitNOFILE|limit of memory|sysctl": "tests/ground/test_limits.py",
-    r"catalog trust|\.asc|gpg |sign": "tests/refcat/test_interchange.py",
+    r"catalog trust|\.asc|gpg |sign": "tests/refcat/test_signatures.py",
     r"safe_stores|chown|chmod": "tests/cli/test_foreign.py",
     r"`epmstore (recover|confirm|redo|undo|unhold)": "tests/checkout/test_supervised.py",
     r"store adopt": "tests/care/test_machine.py",

@@ -60,3 +60,30 @@ class Vendor:
 
 def releases(store: Store, app: str = CRM) -> Releases:
     return Releases(store, app)
+
+
+R0 = {"bin/a": b"a0", "etc/c": b"c"}
+R1 = {"bin/a": b"a1", "etc/c": b"c"}
+
+
+class Host:
+    """A store that gets catalogs."""
+
+    def __init__(self, place: Path) -> None:
+        self.path = place / "host"
+        self.clock = FixedClock()
+        Workspace.init(self.path, clock=self.clock).close()
+
+    def open(self) -> Workspace:
+        return Workspace.open(self.path, clock=self.clock)
+
+    def latest(self) -> int | None:
+        with self.open() as ws:
+            found = Releases(ws._store, CRM).latest()
+            return None if found is None else found.version
+
+
+def export(vendor: Vendor, path: Path) -> Path:
+    with vendor.open() as ws:
+        path.write_bytes(b"".join(ws.catalogs.export("crm")))
+    return path

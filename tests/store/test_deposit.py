@@ -105,9 +105,10 @@ def test_packs_are_kept_no_longer_whatever_cannot_be_taken_away(
 
     monkeypatch.setattr("epmstore.locks.WAIT_SECONDS", 0.0)
     monkeypatch.setattr("epmstore.store.deposit.discard_written", fail)
+    with GroupWriter(store.packs) as writer:
+        writer.add(identify(b"by a worker"), b"by a worker")
+        written = writer.finish()
     with pytest.raises(OSError, match="removed"), Deposit(store) as deposit:
-        with GroupWriter(store.packs) as writer:
-            writer.add(identify(b"by a worker"), b"by a worker")
-            deposit.take([writer.finish()])
+        deposit.take([written])
     with store.lock_packs():
         pass
