@@ -369,7 +369,7 @@ def copy(session: Session, directory: str) -> int:
         session.out.warn(why)
     if found.damage:
         session.out.note(
-            "epmstore fsck --read-data --repair mends what can be mended; copy again then"
+            "`epmstore fsck --read-data --repair` mends what can be mended; copy again then"
         )
     return DamagedError.exit_code if found.damage else 0
 

@@ -263,6 +263,8 @@ class History:
         )
 
     def _no_path(self, path: RelPath, version: int) -> PathNotFoundError:
+        if not self._store.entries.history(self.app.uuid, path):
+            return self._never_had(path)
         return PathNotFoundError(
             f"{path!r} is not in version {version} of {self.app.key}",
             hint=f"`epmstore history {path}` shows the versions that have it",

@@ -226,3 +226,12 @@ def test_names_that_are_no_text_are_found_by_their_bytes(cli: "Cli", crm: Path) 
     assert found(b"bad?") == ["bad\u00e9", "//bad%FE", "//bad%FF"]
     assert found(b"bad\xc3\xa9") == ["bad\u00e9"]
     assert found(b"*\xfd") == []
+
+
+def test_a_path_that_was_never_there_is_not_sought_in_its_history(
+    cli: "Cli", recorded: Path
+) -> None:
+    for words in (("status", "nope"), ("cat", "0:nope"), ("ls", "0:nope"), ("log", "nope")):
+        found = cli(*words)
+        assert found.code == 5, words
+        assert "never had 'nope'" in found.err and "epmstore find" in found.err, words
