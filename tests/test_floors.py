@@ -5,6 +5,7 @@ subsystem, on the floor that FLOORS names; files of one folder import each other
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -279,3 +280,11 @@ def test_sizes_stay_below_the_walls(name: str) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             assert length <= 50, f"{name}:{node.lineno}: {node.name} has {length} lines"
+
+
+def test_names_of_tests_say_the_behaviour() -> None:
+    """`rollback_keeps_files_added_by_hand`: who does what, so that a red line can be read alone."""
+    pattern = re.compile(r"def (test_what_\w+)")
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        found = pattern.findall(path.read_text(encoding="utf-8"))
+        assert not found, f"{path.relative_to(ROOT)}: {found}"

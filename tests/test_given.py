@@ -22,7 +22,7 @@ def test_a_path_is_a_text_or_a_path_object(path: given.AnyPath) -> None:
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\udfff"])
-def test_what_no_name_is_decoded_to_is_none(text: str) -> None:
+def test_texts_that_decode_from_no_name_are_refused(text: str) -> None:
     for convert in (given.a_path, given.a_place, given.a_name, lambda one: given.texts([one], "x")):
         with pytest.raises(UsageError, match="no name can have"):
             convert(text)
@@ -36,13 +36,13 @@ def test_numbers_are_numbers() -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/etc", "../etc", "a//b", "./a", "a/", "a\0", "x" * 5000])
-def test_what_is_no_path_below_a_root_is_refused(path: str) -> None:
+def test_paths_outside_a_root_are_refused(path: str) -> None:
     with pytest.raises(UsageError):
         given.a_path(path)
 
 
 @pytest.mark.parametrize("wrong", [None, 7, b"bin/tool", Bytes(), ["a"], 1.5, object()])
-def test_what_is_no_path_at_all_is_said(wrong: given.AnyPath) -> None:
+def test_values_that_are_no_path_are_refused_by_name(wrong: given.AnyPath) -> None:
     for convert in (given.a_path, given.a_place):
         with pytest.raises(UsageError) as caught:
             convert(wrong)
@@ -55,7 +55,7 @@ def test_a_name_that_is_no_text_is_a_path() -> None:
 
 
 @pytest.mark.parametrize("place", ["", "a\0b"])
-def test_what_the_system_does_not_take_is_no_place(place: str) -> None:
+def test_places_the_system_does_not_take_are_refused(place: str) -> None:
     with pytest.raises(UsageError):
         given.a_place(place)
 

@@ -49,7 +49,7 @@ def test_who_writes_files_of_ours_gives_a_reader() -> None:
     assert found == set(AS_IT_IS)
 
 
-def test_what_a_reader_refuses_is_not_written(tmp_path: Path) -> None:
+def test_replace_read_does_not_write_what_the_reader_refuses(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"before")
     with pytest.raises(UnreadableError, match="file was not written"):

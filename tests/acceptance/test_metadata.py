@@ -250,7 +250,7 @@ def test_each_attribute_alone_is_seen_and_restored(host: Host) -> None:
             assert differences(host.picture(), recorded) == []
 
 
-def test_what_is_no_file_is_named_and_skipped(host: Host) -> None:
+def test_snapshot_names_and_skips_special_files(host: Host) -> None:
     root = host.root
     (root / "file").write_bytes(b"a file")
     os.mkfifo(root / "fifo")

@@ -142,7 +142,7 @@ def test_every_version_is_the_same(
     assert sparse.st_size == len(slow) + 2
 
 
-def test_what_is_said_of_what_is_not_there(tmp_path: Path, root: Path) -> None:
+def test_rescue_names_missing_apps_versions_and_paths(tmp_path: Path, root: Path) -> None:
     (root / "a").write_bytes(b"1")
     (root / "b.key").write_bytes(b"2")
     store = make_store(tmp_path, root)
@@ -268,9 +268,7 @@ def test_sectors_that_cannot_be_read_are_damage(
     assert "not restored: b: " in capsys.readouterr().err
 
 
-def test_what_cannot_be_written_is_named_and_the_rest_is_written(
-    tmp_path: Path, root: Path
-) -> None:
+def test_extract_names_unwritable_files_and_writes_the_rest(tmp_path: Path, root: Path) -> None:
     (root / "a").write_bytes(b"small")
     (root / "b").write_bytes(random.Random(SEED).randbytes(200_000))
     (root / "c").write_bytes(b"small, too")
@@ -351,7 +349,7 @@ def catalog_lines(catalog: Path) -> list["rescue.Record"]:
     [([0], "seal"), ([3], "body"), ([1, 4], "body"), ([2], "seal"), ([*range(10)], "body")],
 )
 @pytest.mark.slow
-def test_what_is_sound_behind_damage_is_read(seven: Lone, lost: list[int], how: str) -> None:
+def test_rescue_reads_sound_records_behind_damage(seven: Lone, lost: list[int], how: str) -> None:
     (catalog,) = (seven.store / "catalogs").glob("*.syscat.zst")
     records = catalog_lines(catalog)
     versions = [
@@ -422,7 +420,7 @@ def test_every_content_comes_out_by_its_address(seven: Lone, root: Path) -> None
     assert list((seven.place / "again").rglob("unfinished")) == []
 
 
-def test_what_has_no_content_by_its_class_is_named_and_not_counted(seven: Lone) -> None:
+def test_extract_names_state_and_secret_files_without_counting_them(seven: Lone) -> None:
     done = seven("extract", str(seven.store), KEY, "6", str(seven.place / "out"))
     assert done.returncode == 0
     assert done.stdout == "version 6: 8 files, 0 not restored\n"

@@ -11,7 +11,7 @@ BYTES = st.binary(max_size=3 * BLOCK)
 
 
 @given(old=st.binary(max_size=9000), data=st.data())
-def test_what_went_in_comes_out(old: bytes, data: st.DataObject) -> None:
+def test_align_and_restore_round_trip(old: bytes, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(old)))
     new = old[:cut] + data.draw(BYTES) + old[cut + data.draw(st.integers(0, 50)) :]
     assert restore(old, align(old, new), len(new)) == new
@@ -25,7 +25,7 @@ def test_subtracting_is_undone_by_adding(one: bytes, two: bytes) -> None:
     assert add(subtract(one, two), two) == one
 
 
-def test_what_moved_is_nothing_but_zeros() -> None:
+def test_align_leaves_only_zeros_of_moved_bytes() -> None:
     old = random.Random(1).randbytes(1 << 15)
     made = align(old, b"inserted" + old)
     assert {*made.shifts} == {-8, NONE}

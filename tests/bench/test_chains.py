@@ -71,7 +71,7 @@ def test_rounds_are_added_to_those_of_the_same_program_only() -> None:
 
 
 @pytest.mark.root
-def test_what_is_in_a_scratch_is_cached_once(tmp_path: Path) -> None:
+def test_scratch_files_are_cached_once(tmp_path: Path) -> None:
     if shutil.which("mkfs.ext4") is None or not os.path.exists("/dev/loop-control"):
         pytest.skip("no loop devices")
     scratch = Scratch(tmp_path / "work", 1 << 30)

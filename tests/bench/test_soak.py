@@ -18,7 +18,7 @@ def missed(found: list[Figure]) -> list[str]:
     return [one.what.partition(",")[0] for one in found if one.is_met is False]
 
 
-def test_what_is_needed_for_a_moment_is_no_growth_and_is_shown() -> None:
+def test_momentary_memory_is_shown_and_is_no_growth() -> None:
     found = judged(lambda n: 130.0 if n % 15 == 0 else 60.0, lambda n: 30 if n % 15 == 0 else 14)
     assert missed(found) == []
     assert [(one.median, one.most) for one in found] == [

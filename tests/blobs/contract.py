@@ -19,7 +19,7 @@ class BlobReaderContract(ABC):
     def reader(self, folder: Path, contents: Sequence[bytes]) -> BlobReader:
         """One that holds these contents."""
 
-    def test_what_was_stored_comes_back(self, tmp_path: Path) -> None:
+    def test_stored_contents_come_back(self, tmp_path: Path) -> None:
         reader = self.reader(tmp_path, CONTENTS)
         for data in CONTENTS:
             assert reader.has(identify(data))
@@ -37,7 +37,7 @@ class BlobReaderContract(ABC):
         assert list(self.reader(tmp_path, CONTENTS).read_many([])) == []
 
     @pytest.mark.parametrize("held", [[], CONTENTS])
-    def test_what_is_not_stored_is_not_found(self, tmp_path: Path, held: list[bytes]) -> None:
+    def test_contents_never_stored_are_not_found(self, tmp_path: Path, held: list[bytes]) -> None:
         reader = self.reader(tmp_path, held)
         missing = identify(b"never stored")
         assert not reader.has(missing)

@@ -104,7 +104,7 @@ def test_every_cut_is_found(shelf: Shelf, fill: Callable[[Shelf], Path]) -> None
 
 
 @pytest.mark.slow
-def test_what_a_scan_names_is_there(shelf: Shelf) -> None:
+def test_scan_of_a_damaged_file_names_only_contents_that_are_there(shelf: Shelf) -> None:
     """Whatever byte is flipped, and with no table to go by. A large blob that lost a part becomes
     another: true to its bytes, and nobody's.
     """

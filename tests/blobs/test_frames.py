@@ -26,7 +26,7 @@ def test_solid_frames_come_apart_without_a_table(blobs: list[bytes]) -> None:
     assert frames.blob_sizes(found) == [len(data) for data in blobs]
 
 
-def test_what_does_not_compress_is_stored() -> None:
+def test_incompressible_contents_are_stored_plain() -> None:
     assert frames.solid([noise(4000)]).kind is Kind.STORED
     assert frames.solid([text(100), text(100)]).kind is Kind.SOLID
     assert frames.part(noise(4000)).kind is Kind.STORED

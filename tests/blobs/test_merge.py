@@ -200,7 +200,7 @@ ways = st.lists(
 
 
 @given(ways, st.integers(1, 3))
-def test_what_is_kept_is_kept(
+def test_merge_keeps_every_live_content(
     tmp_path_factory: pytest.TempPathFactory, made: list[tuple[int, bool, bool]], packs: int
 ) -> None:
     shelf = Shelf(tmp_path_factory.mktemp("shelf"))

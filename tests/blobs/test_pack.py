@@ -43,7 +43,7 @@ def test_small_contents_share_frames_in_the_order_given(shelf: Shelf) -> None:
     assert all(frame.plain_size <= 2000 for frame in written.group.frames)
 
 
-def test_what_is_larger_than_a_frame_has_its_own(shelf: Shelf) -> None:
+def test_contents_larger_than_a_frame_get_their_own(shelf: Shelf) -> None:
     written = group_of(shelf.packs, text(3), text(400), text(4), frame_size=2000)
     by_content = {row.sha256: row.frame for row in written.group.blobs}
     large = by_content[identify(text(400)).sha256]
@@ -89,7 +89,7 @@ def test_in_memory_or_in_a_file_a_pack_is_the_same(shelf: Shelf) -> None:
     assert (one, data) == (two, (shelf.packs / two).read_bytes())
 
 
-def test_what_is_not_finished_leaves_nothing(shelf: Shelf) -> None:
+def test_unfinished_writer_leaves_no_file(shelf: Shelf) -> None:
     with shelf.writer(spill=10, frame_size=10) as writer:
         writer.add(identify(noise(500)), noise(500))
         assert len(files_below(shelf.packs)) == 1
@@ -215,9 +215,7 @@ def test_parts_that_moved_are_compared_with_those_they_were(shelf: Shelf) -> Non
     assert len(deltas) == 2 and all(row.length < 60 for row in deltas)
 
 
-def test_what_fails_in_a_part_leaves_no_group(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failure_in_a_part_leaves_no_group(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     packed, before = frames.part, threading.active_count()
 
     def fail(data: bytes) -> frames.Frame:
@@ -273,7 +271,7 @@ def test_a_part_that_is_a_delta_may_be_a_file_as_well(shelf: Shelf) -> None:
     assert row.digest == identify(part).digest
 
 
-def test_what_fits_one_part_is_no_large_blob(shelf: Shelf) -> None:
+def test_contents_of_one_part_are_stored_as_small(shelf: Shelf) -> None:
     with shelf.writer() as writer:
         assert writer.add_large([]) == identify(b"")
         assert writer.add_large([b"sm", b"all"]) == identify(b"small")

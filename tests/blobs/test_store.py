@@ -121,7 +121,7 @@ def test_deltas_that_add_up_to_a_copy_end_a_base(shelf: Shelf) -> None:
     assert shelf.store.base_for(identify(first + noise(500, 1))) is None
 
 
-def test_what_can_be_no_base(shelf: Shelf) -> None:
+def test_empty_large_and_delta_contents_are_no_base(shelf: Shelf) -> None:
     shelf.keep(b"")
     with GroupWriter(shelf.packs, part_size=100) as writer:
         large = writer.add_large([text(100)])
@@ -192,7 +192,7 @@ def test_a_frame_is_decoded_as_far_as_it_is_wanted(
     assert plain[-1] == whole
 
 
-def test_what_is_alone_in_its_frame_is_not_kept(shelf: Shelf) -> None:
+def test_frames_of_one_content_are_not_cached(shelf: Shelf) -> None:
     """A stream of parts that do not compress would drive out what is asked for again."""
     _, large = keep_large(shelf, noise(20000))
     shelf.keep(noise(5000, 1))

@@ -112,7 +112,7 @@ def test_a_host_that_was_off_for_a_year_forgets_a_week_later(host: Host) -> None
         ws.care.unforget("crm", [0])
 
 
-def test_what_is_recorded_in_1970_is_not_the_oldest(host: Host) -> None:
+def test_versions_recorded_in_1970_are_not_the_oldest(host: Host) -> None:
     now = host.clock.now()
     host.clock.set(1000.0)
     for _ in range(2):
@@ -125,7 +125,7 @@ def test_what_is_recorded_in_1970_is_not_the_oldest(host: Host) -> None:
     assert restorable(host) == list(range(9))
 
 
-def test_what_a_policy_forgot_stays_for_a_day(host: Host) -> None:
+def test_contents_forgotten_by_policy_stay_for_a_day(host: Host) -> None:
     host.clock.advance(3 * DAY)
     host.edit("bin/f1")
     host.snapshot()
@@ -160,7 +160,7 @@ def test_a_person_may_have_it_now(host: Host) -> None:
             ws.care.unforget("crm", [0])
 
 
-def test_what_an_older_program_forgot_goes_after_a_day(host: Host) -> None:
+def test_contents_forgotten_by_an_older_program_go_after_a_day(host: Host) -> None:
     with host.open() as ws:
         fact = ForgetRecord(time=to_rfc3339(host.clock.now()), versions=(0,))
         commit_fact(ws._store, ws.apps.get("crm").uuid, fact)

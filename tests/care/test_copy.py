@@ -65,7 +65,7 @@ def test_a_second_copy_brings_only_what_is_new(host: Host, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("pattern", ["catalogs/*.syscat.zst", "packs/*/*.pack", "packs/log/*"])
-def test_what_the_original_lost_stays_in_the_copy(host: Host, tmp_path: Path, pattern: str) -> None:
+def test_copy_keeps_files_that_the_original_lost(host: Host, tmp_path: Path, pattern: str) -> None:
     copy = tmp_path / "copy"
     host.write("large", host.random.randbytes(10 << 20))
     host.snapshot()
@@ -78,7 +78,7 @@ def test_what_the_original_lost_stays_in_the_copy(host: Host, tmp_path: Path, pa
     check(host, copy)
 
 
-def test_what_was_collected_goes_from_the_copy(host: Host, tmp_path: Path) -> None:
+def test_copy_drops_files_that_were_collected(host: Host, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     with host.open() as ws, ws._store.lock_write():
         ws._store.packlog.begin_next()
@@ -214,7 +214,7 @@ def test_a_damaged_pack_hinders_nothing_else(host: Host, tmp_path: Path) -> None
         }
 
 
-def test_what_is_damaged_replaces_and_removes_nothing(host: Host, tmp_path: Path) -> None:
+def test_copy_of_damaged_files_replaces_and_removes_nothing(host: Host, tmp_path: Path) -> None:
     root, catalog, copy = second(host, tmp_path), catalog_of(host), tmp_path / "copy"
     host.write("large", host.random.randbytes(10 << 20))
     host.snapshot()

@@ -38,7 +38,7 @@ def test_a_new_store_is_in_order(host: Host) -> None:
     assert {"sqlite", "permissions", "file system", "inotify", "clock", "crm: root"} <= set(found)
 
 
-def test_what_is_wrong_is_said(host: Host, tmp_path: Path) -> None:
+def test_doctor_says_each_thing_that_is_wrong(host: Host, tmp_path: Path) -> None:
     host.path.chmod(0o755)
     assert "permissions" in wrong(host)
     host.path.chmod(0o700)
@@ -56,7 +56,7 @@ def test_what_is_wrong_is_said(host: Host, tmp_path: Path) -> None:
     (host.path / "catalogs/appcat.json").write_bytes(b"{}")
 
 
-def test_what_is_open_is_said(host: Host) -> None:
+def test_doctor_names_open_changes_and_journals(host: Host) -> None:
     with host.open() as ws:
         ws.app("crm").change_begin("patching")
         uuid = ws.apps.get("crm").uuid

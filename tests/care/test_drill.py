@@ -66,7 +66,7 @@ clear(Path(sys.argv[1]))
 
 
 @pytest.mark.root
-def test_what_belongs_to_others_is_taken_away_by_who_may_not_override_that(
+def test_drill_without_dac_override_clears_folders_of_others(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     """The daemon's unit gives it no CAP_DAC_OVERRIDE."""
@@ -114,7 +114,7 @@ def changed(entry: Entry, **fields: object) -> Entry:
         ("bin/crmd", {"kind": "directory", "content": None}, "directory"),
     ],
 )
-def test_what_is_compared(
+def test_drill_notices_a_difference_in_each_field(
     workspace: Workspace,
     path: str,
     fields: dict[str, object],
@@ -161,7 +161,7 @@ def test_without_room_nothing_is_written(
     assert scratch(workspace) == []
 
 
-def test_what_a_killed_drill_left_goes_with_the_next(workspace: Workspace) -> None:
+def test_drill_clears_leftovers_of_a_killed_drill(workspace: Workspace) -> None:
     left = workspace.path / "scratch" / "drill-x" / "a"
     left.mkdir(parents=True)
     (left / "file").write_bytes(b"")
@@ -169,7 +169,7 @@ def test_what_a_killed_drill_left_goes_with_the_next(workspace: Workspace) -> No
     assert scratch(workspace) == []
 
 
-def test_what_one_wrote_the_next_leaves_alone(
+def test_drill_leaves_scratch_of_a_running_drill_alone(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A daemon that is started meanwhile, too."""

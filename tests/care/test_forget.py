@@ -74,7 +74,7 @@ def test_a_policy_forgets_what_it_does_not_keep(host: Host) -> None:
     assert restorable(host) == [1, 2, 4, 5]
 
 
-def test_what_is_freed_is_foretold(host: Host) -> None:
+def test_forget_foretells_freed_bytes(host: Host) -> None:
     with host.open() as ws:
         would = ws.care.forget("crm", [0, 1, 2, 3], dry_run=True, measure=True)
         assert would.freed is not None and 4 * 15_000 <= would.freed <= 4 * 16_000
@@ -121,7 +121,7 @@ def test_a_hold_that_nobody_asked_for_does_not_stop_retention(host: Host) -> Non
         assert ws.care.forget("crm", [0]).versions == (0,)
 
 
-def test_what_an_undo_may_need_is_kept_while_a_confirmation_is_waited_for(host: Host) -> None:
+def test_forget_keeps_versions_that_a_pending_undo_needs(host: Host) -> None:
     with host.open() as ws:
         with locks.hold(host.path / "locks", DAEMON_LOCK):
             ws.app("crm").checkout("0", confirm=60.0)
@@ -145,7 +145,7 @@ def test_unforget_works_until_the_contents_are_gone(host: Host) -> None:
     host.check()
 
 
-def test_what_is_pinned_while_it_is_counted_stays(
+def test_forget_keeps_a_version_pinned_meanwhile(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def count(*_: object) -> int:
@@ -164,7 +164,7 @@ def test_what_is_pinned_while_it_is_counted_stays(
     assert restorable(host) == [1, 4, 5]
 
 
-def test_what_keeps_a_version_is_said_with_what_lets_go_of_it(host: Host) -> None:
+def test_forget_says_why_a_version_is_kept_and_how_to_let_go(host: Host) -> None:
     with host.open() as ws:
         with pytest.raises(ConflictError, match="5 may not be forgotten: it is the newest") as last:
             ws.care.forget("crm", [5])

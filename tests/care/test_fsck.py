@@ -147,7 +147,7 @@ def test_a_finding_names_file_content_and_versions(host: Host) -> None:
     assert report.findings == check(host).findings
 
 
-def test_what_is_made_against_a_damaged_base_is_hit_too(host: Host) -> None:
+def test_fsck_counts_deltas_of_a_damaged_base_as_hit(host: Host) -> None:
     with host.open() as ws:
         store = ws._store
         deltas = [
@@ -193,7 +193,7 @@ def test_a_torn_tail_is_a_note(host: Host) -> None:
     assert kept.name.startswith(catalog.name)
 
 
-def test_what_is_recorded_meanwhile_is_no_damage(
+def test_fsck_takes_versions_recorded_meanwhile_for_sound(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host.root = Path(shutil.copytree(host.root, tmp_path / "root"))
@@ -346,7 +346,7 @@ def test_a_missing_pack_is_repaired_as_far_as_files_live(host: Host) -> None:
                     assert len(ws._store.blobs.read(info)) == size, sha256
 
 
-def test_what_leans_on_a_base_that_is_nowhere_is_stored_anew(host: Host) -> None:
+def test_repair_stores_deltas_of_a_lost_base_anew(host: Host) -> None:
     """The base is of a forgotten version, and gone with its pack; the index does not know it."""
     with host.open() as ws:
         for version in range(4):

@@ -270,7 +270,7 @@ def test_an_unforget_while_it_collects_wins(
         assert ws.app("crm").versions()[10].restorable
 
 
-def test_what_an_open_journal_names_is_kept(worn: Host, tmp_path: Path) -> None:
+def test_gc_keeps_contents_named_by_an_open_journal(worn: Host, tmp_path: Path) -> None:
     host = worn.copied(tmp_path)
     with host.open() as ws:
         unnamed = tmp_path / "unnamed"
@@ -299,7 +299,7 @@ def test_unneeded_contents_go(tmp_path: Path) -> None:
     host.check()
 
 
-def test_what_dead_deltas_lean_on_does_not_hold_a_pack_back(tmp_path: Path) -> None:
+def test_gc_rewrites_packs_that_only_dead_deltas_lean_on(tmp_path: Path) -> None:
     """They lie in a log that becomes a pack only after that."""
     host = Host(tmp_path)
     host.snapshot()
@@ -333,7 +333,7 @@ def test_damage_stops_it(worn: Host, tmp_path: Path) -> None:
     assert pack_files(host.path) == before
 
 
-def test_what_a_damaged_catalog_may_need_is_kept(worn: Host, tmp_path: Path) -> None:
+def test_gc_keeps_contents_that_a_damaged_catalog_may_need(worn: Host, tmp_path: Path) -> None:
     host = worn.copied(tmp_path)
     (catalog,) = (host.path / "catalogs").glob("*.syscat.zst")
     whole = catalog.read_bytes()

@@ -84,9 +84,7 @@ def test_a_repair_comes_to_its_end(host: Host, tmp_path: Path, gone: str) -> Non
             assert b"".join(ws.app("crm").cat("0", entry.path)) == data
 
 
-def test_what_was_not_looked_at_is_said_and_what_was_found_is_not_forgotten(
-    host: Host, tmp_path: Path
-) -> None:
+def test_fsck_says_the_unread_share_and_keeps_earlier_damage(host: Host, tmp_path: Path) -> None:
     code, text = said(host, "fsck")
     assert code == 0
     assert "contents were not read (--read-data)" in text
@@ -112,7 +110,7 @@ def test_what_was_not_looked_at_is_said_and_what_was_found_is_not_forgotten(
 
 
 @pytest.mark.parametrize("how", ["lost", "flipped"])
-def test_what_cannot_be_read_is_damage_and_has_a_path(host: Host, tmp_path: Path, how: str) -> None:
+def test_unreadable_contents_are_damage_with_a_path(host: Host, tmp_path: Path, how: str) -> None:
     for pack in the_packs(host):
         if how == "lost":
             pack.unlink()

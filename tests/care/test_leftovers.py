@@ -34,7 +34,7 @@ def checks(ws: Workspace) -> dict[str, bool]:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_what_a_killed_command_left_goes(host: Host, folder: str) -> None:
+def test_gc_removes_leftovers_of_a_killed_command(host: Host, folder: str) -> None:
     left = host.path / folder / atomic.temporary_name()
     left.write_bytes(b"x" * 100_000)
     with host.open() as ws:
@@ -45,7 +45,7 @@ def test_what_a_killed_command_left_goes(host: Host, folder: str) -> None:
         assert "leftovers" not in checks(ws)
 
 
-def test_what_somebody_writes_just_now_stays(host: Host) -> None:
+def test_gc_keeps_files_being_written(host: Host) -> None:
     left = host.path / "catalogs" / atomic.temporary_name()
     with left.open("wb") as file, host.open() as ws:
         file.write(b"x")

@@ -174,7 +174,7 @@ def test_a_path_that_was_empty_takes_no_other_empty_file_with_it(tmp_path: Path)
     judge(host)
 
 
-def test_what_was_stored_as_a_difference_to_it_is_stored_in_full(leaked: Leak) -> None:
+def test_purge_stores_deltas_of_the_content_in_full(leaked: Leak) -> None:
     host = leaked.host
     edited = host.kept[3][NAME]
     with host.open() as ws:
@@ -303,7 +303,7 @@ def test_part_of_something_that_stays(tmp_path: Path, monkeypatch: pytest.Monkey
     assert traces(host.path, second[:64]) == []
 
 
-def test_what_a_vendor_released_is_in_no_live_root(tmp_path: Path) -> None:
+def test_purge_of_a_released_content_names_no_live_root(tmp_path: Path) -> None:
     host = Host(tmp_path)
     build = tmp_path / "build"
     build.mkdir()
@@ -317,7 +317,7 @@ def test_what_a_vendor_released_is_in_no_live_root(tmp_path: Path) -> None:
     assert not traces(host.path)
 
 
-def test_what_is_refused(leaked: Leak) -> None:
+def test_purge_refuses_unknown_contents_and_open_journals(leaked: Leak) -> None:
     host = leaked.host
     with host.open() as ws:
         with pytest.raises(BlobNotFoundError):

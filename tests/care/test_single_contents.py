@@ -90,7 +90,7 @@ def test_a_delta_names_its_base(host: Host) -> None:
             assert found.stored_bytes < found.info.size // 2
 
 
-def test_what_is_not_there(host: Host, tmp_path: Path) -> None:
+def test_missing_contents_are_not_found_by_get_compare_and_put(host: Host, tmp_path: Path) -> None:
     nowhere = Digest(bytes(20))
     with host.open() as ws:
         for call in (ws.blobs.get, ws.blobs.compare):

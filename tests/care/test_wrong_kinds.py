@@ -137,7 +137,7 @@ def test_a_journal_that_is_no_file_is_a_finding(host: Host, kind: str) -> None:
     assert files == [f"journals/{app}.journal"]
 
 
-def test_what_somebody_names_may_be_a_pipe() -> None:
+def test_named_files_may_be_pipes() -> None:
     read, write = os.pipe()
     os.write(write, b"plan")
     os.close(write)

@@ -101,13 +101,13 @@ def test_keys(key: str) -> None:
 @pytest.mark.parametrize(
     "key", ["", "12", "latest", "now", "CRM", "-a", ".a", "a b", "a/b", "a:b", "é", "x" * 65, "a\n"]
 )
-def test_what_is_no_key(key: str) -> None:
+def test_appcat_refuses_keys_that_are_none(key: str) -> None:
     with pytest.raises(UsageError):
         AppCat().add(app(key, "/opt/x"))
 
 
 @pytest.mark.parametrize("root", ["opt/x", "", "/opt/", "/opt/../x", "/opt//x", "/./x"])
-def test_what_is_no_root(root: str) -> None:
+def test_appcat_refuses_roots_that_are_none(root: str) -> None:
     with pytest.raises(UsageError):
         AppCat().add(app("x", root))
 

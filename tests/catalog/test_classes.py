@@ -97,7 +97,7 @@ def test_without_patterns_all_is_program() -> None:
 
 
 @pytest.mark.parametrize("pattern", ["", " ", "#x", "!", "/", "a[", "a\\"])
-def test_what_no_path_can_match_is_refused(pattern: str) -> None:
+def test_patterns_that_match_no_path_are_refused(pattern: str) -> None:
     with pytest.raises(UsageError):
         Rules(Patterns(state=("fine", pattern)))
 

@@ -41,7 +41,7 @@ def test_two_deltas_make_one(first: Found, second: Found, third: Found) -> None:
     assert list(merged) == sort_paths(merged)
 
 
-def test_what_is_said_of_a_change() -> None:
+def test_diff_says_kind_fields_and_both_entries() -> None:
     old = {RelPath(path): file(path, b"x") for path in ("bin/a", "bin/b", "bin/c", "bin/d")}
     new = {
         RelPath("bin/a"): file("bin/a", b"x", 0o755),

@@ -250,14 +250,14 @@ DIGEST = identify(b"x").digest.hex()
         {"seq": None},
     ],
 )
-def test_what_is_not_a_version_line_is_damage(change: dict[str, object]) -> None:
+def test_malformed_version_lines_are_damage(change: dict[str, object]) -> None:
     found = json.loads(encode_line(VersionPart(header(), [file("a", b"x")]), START))
     decode_line(json.dumps(found).encode())
     with pytest.raises(DamagedError):
         decode_line(json.dumps(found | change).encode())
 
 
-def test_what_is_nested_too_deeply_is_damage() -> None:
+def test_deeply_nested_lines_are_damage() -> None:
     deep = b"[" * 100_000 + b"]" * 100_000
     with pytest.raises(DamagedError):
         decode_line(
@@ -266,7 +266,7 @@ def test_what_is_nested_too_deeply_is_damage() -> None:
 
 
 @pytest.mark.parametrize("line", [b"", b"\n", b"[]\n", b"{}\n", b'"\xff"\n', b"[" * 100_000])
-def test_what_is_not_json_of_ours_is_damage(line: bytes) -> None:
+def test_foreign_json_is_damage(line: bytes) -> None:
     with pytest.raises(DamagedError):
         decode_line(line)
 

@@ -155,7 +155,7 @@ def test_many_records_are_written_in_pieces(
     assert catalog.path.read_bytes() == whole.path.read_bytes()
 
 
-def test_what_the_index_missed_is_replayed_before_more_is_appended(catalog: CatalogFile) -> None:
+def test_append_waits_for_replay_of_lines_the_index_missed(catalog: CatalogFile) -> None:
     catalog.append(RECORDS, START)
     committed, last = positions(catalog)[2], positions(catalog)[-1]
     tail = catalog.tail(committed)

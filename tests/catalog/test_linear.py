@@ -97,6 +97,6 @@ def test_a_class_never_matches_a_slash() -> None:
     assert Rules(Patterns(state=("/a[.-0]c",))).classify("a/c") == "program"
 
 
-def test_what_is_not_known_is_left_alone() -> None:
+def test_unknown_expressions_are_left_alone() -> None:
     assert linear("^(?:a|b)") is None
     assert linear("a") is None

@@ -46,7 +46,7 @@ def test_every_word_is_written_and_read(word: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["", "Install", "a b", "install\n", "-a", "a-", "a1", "a" * 33])
-def test_what_is_no_word_is_not_written_and_is_damage(word: str) -> None:
+def test_operations_that_are_no_word_are_not_written_and_are_damage(word: str) -> None:
     with pytest.raises(UnreadableError):
         encode_line(VersionPart(replace(VERSION, operation=word)), START)
     line = encode_line(VersionPart(replace(VERSION, operation="x")), START)
@@ -68,14 +68,14 @@ def test_an_operation_is_undone_and_done_again_whatever_it_is_called(word: str |
     assert undo_target(versions).to == 0
 
 
-def test_what_only_tells_of_something_is_not_undone() -> None:
+def test_undo_skips_versions_that_only_tell() -> None:
     records = history(("snapshot", "adopt", None))
     with pytest.raises(NotFoundError):
         undo_target(reduce(map(VersionPart, records)).versions)
 
 
 @pytest.mark.parametrize("reason", ["checkout", "repair", "undo"])
-def test_what_it_came_from_is_kept_for_a_while(reason: str) -> None:
+def test_versions_before_an_install_are_kept_for_undo(reason: str) -> None:
     state = reduce(map(VersionPart, history((reason, "install", 0))))
     assert [point.undo is not None for point in points(state, 2e9)] == [True, False]
     state = reduce(map(VersionPart, history(("snapshot", "adopt", None))))

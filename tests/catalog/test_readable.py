@@ -92,7 +92,7 @@ def test_it_says_so_of_what_is_plain(version: VersionPart) -> None:
 
 
 @pytest.mark.parametrize("path", ["a/é", "b" * 255, "a/" * 2047 + "a", "...", "a/..b"])
-def test_what_may_be_a_path_is_written(path: str) -> None:
+def test_any_possible_path_is_written(path: str) -> None:
     assert decode_line(encode_line(VersionPart(header(), [file(path)]), START))
 
 

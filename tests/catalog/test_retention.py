@@ -51,7 +51,7 @@ def test_pins_and_tags_are_always_kept() -> None:
     assert reasons(found, NOTHING, NOW) == {0: ["pinned"], 1: ["tagged"], 2: ["latest"]}
 
 
-def test_what_undo_would_bring_back_is_kept_for_a_while() -> None:
+def test_versions_that_undo_needs_are_kept_for_a_while() -> None:
     found = [
         point(0, 900, "drift", undo=NOW - 29 * DAY),
         point(1, 900, "drift", undo=NOW - 31 * DAY),

@@ -56,14 +56,14 @@ def test_resolving(text: str, wanted: int | str) -> None:
 @pytest.mark.parametrize(
     "text", ["3", "latest~3", "good~2", "bad", "@2026-10-01", "release:7", "123456789012345678"]
 )
-def test_what_is_not_there_is_not_found(text: str) -> None:
+def test_selectors_of_missing_versions_are_not_found(text: str) -> None:
     with pytest.raises(VersionNotFoundError) as caught:
         resolve(parse_selector(text), history())
     assert caught.value.hint
     assert caught.value.data == {"selector": text}
 
 
-def test_what_is_not_there_is_named_as_it_was_written() -> None:
+def test_missing_versions_are_named_as_written() -> None:
     with pytest.raises(VersionNotFoundError, match=r"no version latest~3$"):
         resolve(parse_selector("latest~3"), history())
     with pytest.raises(VersionNotFoundError) as caught:
@@ -98,7 +98,7 @@ def test_nothing_is_found_in_an_empty_history() -> None:
         ),
     ],
 )
-def test_what_names_no_version_is_refused(text: str) -> None:
+def test_selectors_that_name_no_version_are_refused(text: str) -> None:
     with pytest.raises(UsageError):
         resolve(parse_selector(text), history())
 
@@ -130,7 +130,7 @@ def test_tags(name: str) -> None:
         *(".a", "a.", "a b", "a\tb", "a\n", "1" * 20),
     ],
 )
-def test_what_is_no_tag(name: str) -> None:
+def test_check_tag_refuses_names_that_are_none(name: str) -> None:
     with pytest.raises(UsageError):
         check_tag(name)
 

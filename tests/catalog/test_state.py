@@ -76,7 +76,7 @@ def test_forgetting_is_taken_back() -> None:
     assert not one(forget, UnforgetRecord(time=NOW, versions=(1,)), forget).restorable
 
 
-def test_what_holds_for_the_whole_application() -> None:
+def test_state_has_holds_settings_and_acceptances() -> None:
     hold = HoldRecord(time=NOW, held=True, reason="audit")
     records: list[Decoded] = [
         *VERSIONS,

@@ -58,7 +58,7 @@ def test_its_trees_have_the_sums_that_it_shows(catalog: CatalogFile) -> None:
         check_sum(fold(records, header.version), header)
 
 
-def test_what_it_says(catalog: CatalogFile) -> None:
+def test_vector_reads_as_documented(catalog: CatalogFile) -> None:
     records = [found.record for found in catalog.read()]
     before, after = fold(records, 0), fold(records, 1)
     program = before[RelPath("bin/crm")]

@@ -221,7 +221,7 @@ def test_many_files_are_synced_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_processes_wrote_is_synced_at_once(
+def test_files_written_by_processes_are_synced_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They do not sync, however few files they share."""
@@ -296,7 +296,7 @@ def test_a_damaged_journal_never_costs_what_was_displaced(tmp_path: Path) -> Non
         assert {p.read_bytes() for p in slots} == {b"1", b"2"}, "nothing was thrown away"
 
 
-def test_what_came_after_the_commit_is_left_alone(tmp_path: Path) -> None:
+def test_recovery_leaves_files_from_after_the_commit_alone(tmp_path: Path) -> None:
     """The application starts again while only the cleaning is left to do."""
     with Bench(tmp_path) as bench:
         bench.recorded({"keep": File()})
@@ -319,7 +319,7 @@ def test_what_came_after_the_commit_is_left_alone(tmp_path: Path) -> None:
         assert bench.leftovers() == []
 
 
-def test_what_came_after_a_removal_is_not_removed_again(tmp_path: Path) -> None:
+def test_recovery_does_not_remove_a_file_that_came_after_its_removal(tmp_path: Path) -> None:
     """Half of the switch is done when the power fails; the application starts before recovery."""
     with Bench(tmp_path) as bench:
         bench.recorded({"k": File(b"1")})

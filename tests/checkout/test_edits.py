@@ -144,7 +144,7 @@ def test_it_is_planned_done_undone_and_done_again(
     assert live.rollback().of == 0 and bench.picture() == before
 
 
-def test_what_was_edited_by_hand_is_recorded_and_replaced(bench: Bench) -> None:
+def test_edit_records_and_replaces_files_edited_by_hand(bench: Bench) -> None:
     (bench.root / "etc/port").write_bytes(b"by hand")
     (bench.root / "bin/tool").write_bytes(b"by hand, too")
     done = bench.live.edit(edits(bench))
@@ -171,7 +171,7 @@ def test_one_of_two_names_gets_a_file_of_its_own(bench: Bench) -> None:
     assert (bench.root / "etc/two").samefile(bench.root / "etc/one")
 
 
-def test_what_cannot_be_is_refused(bench: Bench, base: tuple[Path, Picture, Picture]) -> None:
+def test_edit_refuses_impossible_entries(bench: Bench, base: tuple[Path, Picture, Picture]) -> None:
     live, root = bench.live, bench.root
     with pytest.raises(NotRestorableError):
         live.edit([file_of("etc/port", File(b"nobody stored this"), root)])
@@ -250,7 +250,7 @@ def test_an_application_that_does_not_start_gets_its_files_back(
     assert handle.redo().of == 1 and bench.picture() == base[2]
 
 
-def test_what_is_owed_after_a_kill_is_done(
+def test_recovery_does_what_a_killed_edit_owed(
     bench: Bench, base: tuple[Path, Picture, Picture]
 ) -> None:
     application = Application()

@@ -85,7 +85,7 @@ def test_they_bring_a_root_back(bench: Bench, children: list[Child]) -> None:
         assert bench.leftovers() == []
 
 
-def test_what_is_to_be_durable_at_once_is_made_here(
+def test_durable_files_are_made_in_this_process(
     bench: Bench, children: list[Child], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Children sync nothing, whatever their parent was asked for."""
@@ -131,7 +131,7 @@ def test_one_that_dies_changes_nothing(
     assert all(child._process.returncode is not None for child in children)
 
 
-def test_what_is_wrong_is_said_as_in_one_process(bench: Bench, children: list[Child]) -> None:
+def test_errors_of_children_are_those_of_one_process(bench: Bench, children: list[Child]) -> None:
     with bench:
         bench.recorded(tree("old"))
         [log] = [path for path in bench.store.packs.rglob("*") if path.is_file()]

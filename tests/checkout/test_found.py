@@ -36,7 +36,7 @@ trees = st.dictionaries(paths, kinds, max_size=8).map(tree_of)
 
 
 @given(recorded=trees, wanted=trees, there=trees, unread=st.sets(paths, max_size=3))
-def test_what_was_found_is_recorded_as_a_tree(
+def test_found_entries_are_recorded_as_a_tree(
     recorded: Kinds, wanted: Kinds, there: Kinds, unread: set[str]
 ) -> None:
     """A part of what is there: of a plan between two trees, somebody else's third tree was found;

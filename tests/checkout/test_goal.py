@@ -117,7 +117,7 @@ def line_of(goal: Goal) -> str:
 
 
 @pytest.mark.parametrize("name", ["version", "release"])
-def test_what_is_on_disk_is_what_it_always_was(name: str, tmp_path: Path) -> None:
+def test_goals_on_disk_keep_their_bytes(name: str, tmp_path: Path) -> None:
     goal = GOALS[name]
     assert {
         "journal": journal_of(goal, tmp_path),
@@ -189,7 +189,7 @@ def spoiled(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         lambda form: form.pop("edits") and form.update(of=None, release=None),
     ],
 )
-def test_what_is_no_goal_is_refused_in_each_document(
+def test_malformed_goals_are_refused_in_each_document(
     change: Callable[[dict[str, Any]], None], tmp_path: Path
 ) -> None:
     form = spoiled(change)

@@ -103,7 +103,7 @@ def test_programs_are_found_where_hooks_look(tmp_path: Path) -> None:
     "text",
     ["", "   ", "'", "a | b", "a && b", "a > f", "a $HOME", "A=1 b", "echo `date`", "''"],
 )
-def test_what_needs_a_shell_is_refused(text: str) -> None:
+def test_commands_that_need_a_shell_are_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_command(text)
 

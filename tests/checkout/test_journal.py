@@ -82,7 +82,7 @@ def test_there_is_none(journal: Journal) -> None:
     journal.drop()
 
 
-def test_what_a_plan_leaves_out_is_said(journal: Journal) -> None:
+def test_journal_says_what_a_plan_leaves_out(journal: Journal) -> None:
     odd = [RelPath(os.fsdecode(b"\xff")), ROOT]
     kept = tuple((RelPath(f"up/{n}"), "nobody's") for n in range(BATCH + 1))
     left_out = LeftOut(kept, tuple((path, "secret") for path in odd))
@@ -180,7 +180,9 @@ def said(journal: Journal, **line: object) -> None:
         {"steps": [{"op": "reflink", "path": "a", "old": None, "new": None}]},
     ],
 )
-def test_what_a_later_release_says_is_refused(journal: Journal, line: dict[str, object]) -> None:
+def test_journal_refuses_lines_of_a_later_release(
+    journal: Journal, line: dict[str, object]
+) -> None:
     journal.begin(HEADER, STEPS)
     said(journal, **line)
     before = journal.path.read_bytes()
@@ -203,7 +205,7 @@ def test_keys_that_are_not_known_are_no_reason(journal: Journal) -> None:
     assert loaded is not None and loaded.state == "STAGED"
 
 
-def test_what_is_taken_back_was_never_staged(journal: Journal) -> None:
+def test_retreat_makes_a_journal_that_never_staged(journal: Journal) -> None:
     journal.begin(HEADER, STEPS)
     journal.name_stage(Proof(7, 0))
     before = journal.path.read_bytes()
@@ -216,7 +218,7 @@ def test_what_is_taken_back_was_never_staged(journal: Journal) -> None:
 
 
 @pytest.mark.parametrize("change", [{"format": 3}, {"phase": "MERGING"}])
-def test_what_is_owed_by_a_later_release_is_refused(
+def test_obligations_of_a_later_release_are_refused(
     tmp_path: Path, change: dict[str, object]
 ) -> None:
     file = OwedFile(tmp_path / "app.owed")
@@ -258,7 +260,7 @@ def test_a_look_that_did_not_see_the_root_whole_leaves_a_journal_that_can_be_rea
 
 @pytest.mark.parametrize("path", ["", "..", "a//b", "a\0", "/a", "n" * 256])
 @pytest.mark.parametrize("steps", [1, 5000])
-def test_what_could_not_be_read_again_is_not_written(
+def test_journal_does_not_write_steps_it_could_not_read(
     journal: Journal, path: str, steps: int
 ) -> None:
     odd = RelPath(path)

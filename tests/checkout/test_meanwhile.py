@@ -245,7 +245,7 @@ def test_a_vanished_folder_does_not_stop_the_rest(tmp_path: Path) -> None:
         assert bench.leftovers() == []
 
 
-def test_what_is_not_permitted_at_the_last_moment_was_not_restored(tmp_path: Path) -> None:
+def test_steps_refused_at_the_last_moment_are_not_restored(tmp_path: Path) -> None:
     """It is done in part, and not called kept: who asked must not go on as if all was well."""
     with Bench(tmp_path) as bench:
         bench.recorded({"a": File(b"old"), "b": File(b"old")})

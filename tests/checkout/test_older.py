@@ -61,7 +61,7 @@ def check_ended(crm: AppHandle, root: Path) -> None:
     assert crm.status().clean
 
 
-def test_what_was_only_planned_is_taken_back(unpacked: Path, tmp_path: Path) -> None:
+def test_recovery_takes_back_an_older_plan(unpacked: Path, tmp_path: Path) -> None:
     with here(unpacked, "planned", tmp_path) as workspace:
         crm, root = workspace.app("crm"), tmp_path / "root"
         assert crm.status().interrupted
@@ -73,7 +73,7 @@ def test_what_was_only_planned_is_taken_back(unpacked: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("place", ["half", "switched", "recorded", "committed"])
-def test_what_was_switched_is_finished(unpacked: Path, tmp_path: Path, place: str) -> None:
+def test_recovery_finishes_an_older_switch(unpacked: Path, tmp_path: Path, place: str) -> None:
     with here(unpacked, place, tmp_path) as workspace:
         crm, root = workspace.app("crm"), tmp_path / "root"
         result = crm.recover()
@@ -86,7 +86,7 @@ def test_what_was_switched_is_finished(unpacked: Path, tmp_path: Path, place: st
         assert workspace.care.fsck(1.0).clean
 
 
-def test_what_was_staged_is_finished_but_no_privilege_is_given_in_place(
+def test_recovery_of_an_older_stage_gives_no_privilege_in_place(
     unpacked: Path, tmp_path: Path
 ) -> None:
     """The earlier release would have set the mode of the very file; of that one it is not known who

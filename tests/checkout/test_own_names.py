@@ -120,7 +120,7 @@ def others(bench: Bench) -> Picture:
     return {path: what for path, what in picture(bench.root).items() if path != "a"}
 
 
-def test_what_goes_with_exact_is_in_a_version(tmp_path: Path) -> None:
+def test_exact_checkout_records_own_named_files_before_removal(tmp_path: Path) -> None:
     with Bench(tmp_path) as bench:
         bench.recorded({"a": File(b"1")})
         (bench.root / "a").write_bytes(b"2")
@@ -190,7 +190,7 @@ def test_nor_is_anything_taken_from_it_if_it_is_not(bench: Bench) -> None:
 
 @pytest.mark.parametrize("call", ["symlink", "exchange"])
 @pytest.mark.parametrize("make", THINGS)
-def test_what_took_the_name_of_a_stage_is_left_alone(
+def test_recovery_leaves_a_swapped_stage_alone(
     make: Callable[[Path], None], call: str, bench: Bench, tmp_path: Path
 ) -> None:
     """The owner of the root swaps the staging folder while nobody looks."""
@@ -205,7 +205,7 @@ def test_what_took_the_name_of_a_stage_is_left_alone(
         assert not bench.live.is_interrupted
 
 
-def test_what_somebody_put_into_a_stage_is_not_removed(bench: Bench) -> None:
+def test_recovery_keeps_files_put_into_a_stage(bench: Bench) -> None:
     with bench:
         stage = stop(bench, "exchange")
         (stage / "notes").write_bytes(b"mine")

@@ -23,7 +23,7 @@ def test_owners_are_found(dpkg: Path) -> None:
     assert owners_of("/", ["opt/crm/bin/crmd"], dpkg) == ("crm",)
 
 
-def test_what_nobody_owns(dpkg: Path) -> None:
+def test_paths_outside_packages_have_no_owner(dpkg: Path) -> None:
     assert owners_of("/opt/crm", ["bin/mine", "bin"[:2]], dpkg) == ()
     assert owners_of("/opt/cr", ["m/bin/crmd2"], dpkg) == ()
     assert owners_of("/opt/crm", ["bin/crmd"], dpkg / "none") == ()

@@ -104,7 +104,9 @@ class TestSteps:
             (file("a", path_class="config"), file("a"), None),
         ],
     )
-    def test_what_it_takes(self, found: Entry, wanted: Entry, op: str | None) -> None:
+    def test_plan_takes_one_step_for_each_difference(
+        self, found: Entry, wanted: Entry, op: str | None
+    ) -> None:
         assert steps(make_plan([turn(found, wanted)])) == ([(op, "a")] if op else [])
 
     def test_counts_and_bytes(self) -> None:
@@ -117,7 +119,7 @@ class TestSteps:
 
 
 class TestKept:
-    def test_what_only_drift_recorded_is_kept_and_named(self) -> None:
+    def test_plan_keeps_and_names_files_only_drift_recorded(self) -> None:
         plan = make_plan([go(file("upload"), by_change=False)])
         assert (steps(plan), names(plan.kept)) == ([], ["upload"])
 
@@ -143,11 +145,11 @@ class TestKept:
             Surroundings(special={RelPath("a/x"): "a FIFO"}),
         ],
     )
-    def test_what_is_no_entry_keeps_its_folder_too(self, around: Surroundings) -> None:
+    def test_unobserved_paths_keep_their_folder(self, around: Surroundings) -> None:
         assert steps(make_plan([go(folder("a"))], Options(exact=True), around)) == []
 
 
-def test_what_cannot_be_brought_back_is_not_displaced() -> None:
+def test_plan_does_not_displace_special_files() -> None:
     around = Surroundings(special={RelPath("a"): "a FIFO"})
     plan = make_plan([come(folder("a")), come(file("a/x")), come(file("b"))], around=around)
     assert steps(plan) == [("put", "b")]
@@ -167,7 +169,7 @@ class TestUnobserved:
         assert (steps(plan), names(plan.refused)) == ([], [difference.path])
 
     @pytest.mark.parametrize("exact", [False, True])
-    def test_what_the_wanted_version_could_not_see_is_not_removed(self, exact: bool) -> None:
+    def test_plan_keeps_paths_the_wanted_version_could_not_see(self, exact: bool) -> None:
         around = Surroundings(sight=Sight(Patterns(), {RelPath("a"): "unreadable"}))
         found = [go(folder("a")), go(file("a/x")), go(file("ab")), turn(file("b"), file("b", TWO))]
         plan = make_plan(found, Options(exact=exact), around)
@@ -185,11 +187,11 @@ class TestUnobserved:
 
 class TestIgnored:
     @pytest.mark.parametrize("path", ["logs", "logs/x"])
-    def test_what_is_there_is_not_touched(self, path: str) -> None:
+    def test_ignored_paths_are_not_touched(self, path: str) -> None:
         around = Surroundings(ignored={RelPath("logs")})
         assert make_plan([come(file(path))], Options(exact=True), around).steps == ()
 
-    def test_what_is_not_there_is_not_made(self) -> None:
+    def test_ignored_folders_are_not_made(self) -> None:
         plan = make_plan([come(folder("logs"), path_class="ignore")], Options(exact=True))
         assert plan.steps == ()
 
@@ -215,7 +217,7 @@ class TestState:
         difference = turn(file("d/data"), file("d/data", TWO), path_class="state")
         assert steps(make_plan([difference], scope("d/data"))) == [("put", "d/data")]
 
-    def test_what_was_state_then_has_no_content_to_bring_back(self) -> None:
+    def test_former_state_files_have_no_content_to_restore(self) -> None:
         plan = make_plan([come(file("data", None, path_class="state"), path_class="program")])
         assert (steps(plan), names(plan.not_restored)) == ([], ["data"])
 
@@ -231,7 +233,7 @@ class TestConfig:
     def test_unless_it_is_asked_for(self, options: Options) -> None:
         assert steps(make_plan([self.EDITED], options)) == [("put", "c")]
 
-    def test_what_a_change_wrote_goes_back(self) -> None:
+    def test_config_that_a_change_wrote_goes_back(self) -> None:
         difference = turn(file("c"), file("c", TWO), path_class="config", edited_by="change")
         assert steps(make_plan([difference])) == [("put", "c")]
 

@@ -167,7 +167,7 @@ def test_a_program_that_runs(root: Path, check: Check, holding: Callable[[list[s
 
 
 @pytest.mark.root
-def test_what_may_not_be_changed_is_named_at_once(root: Path, check: Check) -> None:
+def test_preflight_names_all_immutable_files_at_once(root: Path, check: Check) -> None:
     """The hint is one command, and after it nothing is in the way."""
     names = ["a", "b c", "d/e"]
     (root / "d").mkdir()

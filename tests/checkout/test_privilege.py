@@ -211,7 +211,7 @@ def test_who_may_go_on_writing_is_asked_to_stop(tmp_path: Path, outside: Path) -
             write()
 
 
-def test_what_is_nowhere_stored_gets_its_owner_back(tmp_path: Path) -> None:
+def test_secret_and_state_files_get_their_owner_back(tmp_path: Path) -> None:
     """With the bytes that it has: they are copied."""
     with Bench(tmp_path, secret=("key",), state=("data",)) as bench:
         bench.recorded({"key": File(b"secret", 0o600), "data": File(b"rows", 0o600)})
@@ -372,7 +372,9 @@ def entry(mode: int, uid: int = 0, gid: int = 0, **more: Any) -> Entry:
         (entry(0o644, 7, 7), entry(0o4755, 7, 7), Caller(7, frozenset({7})), True),
     ],
 )
-def test_what_gives_privilege(old: Entry, new: Entry, caller: Caller, gives: bool) -> None:
+def test_changes_that_give_privilege_are_told_apart(
+    old: Entry, new: Entry, caller: Caller, gives: bool
+) -> None:
     assert gives_privilege(old, new, caller) is gives
 
 

@@ -34,7 +34,7 @@ class TestKept:
             assert not (bench.root / "b").exists()
             assert [path for path, _ in result.kept] == ["up", "up/load"]
 
-    def test_what_drift_changed_after_a_change_had_put_it_there_goes(self, tmp_path: Path) -> None:
+    def test_checkout_removes_files_of_a_change_that_drift_edited(self, tmp_path: Path) -> None:
         with Bench(tmp_path) as bench:
             bench.recorded({"a": File()})
             bench.recorded({"a": File(), "b": File(b"1")})
@@ -81,7 +81,7 @@ class TestClasses:
             assert not (bench.root / "x.log").exists()
             assert (result.kept, result.not_restored) == ((), ())
 
-    def test_what_became_ignored_is_neither_made_nor_removed(self, tmp_path: Path) -> None:
+    def test_checkout_leaves_paths_that_became_ignored_alone(self, tmp_path: Path) -> None:
         with Bench(tmp_path) as bench:
             bench.recorded({"a": File(b"1"), "logs/old": File(b"1"), "cache/x": File(b"1")})
         with Bench(tmp_path, ignore=("/logs/", "/cache/")) as bench:
@@ -215,7 +215,7 @@ class TestHardLinks:
 
 class TestUnobserved:
     @pytest.mark.root
-    def test_what_is_below_a_mount_is_neither_made_nor_removed(self, tmp_path: Path) -> None:
+    def test_checkout_leaves_paths_below_a_mount_alone(self, tmp_path: Path) -> None:
         with Bench(tmp_path) as bench:
             bench.recorded({"a": File(b"1"), "d/x": File(b"1")})
             bench.recorded({"a": File(b"2"), "d/x": File(b"2")})
@@ -373,7 +373,7 @@ class TestBackAndForth:
 
 
 @pytest.mark.root
-def test_what_the_privilege_does_not_allow_is_named_and_not_taken_for_done(tmp_path: Path) -> None:
+def test_checkout_names_owners_it_may_not_give(tmp_path: Path) -> None:
     """Recorded by root, brought back by somebody who may not give files away."""
     with Bench(tmp_path) as bench:
         bench.recorded({"a": File(b"1")})
@@ -456,7 +456,7 @@ def assert_kept(bench: Bench, version: str) -> None:
 class TestClosedWhenRecorded:
     """A folder that was closed to us when a version was recorded, and is open now."""
 
-    def test_what_could_not_be_observed_is_not_taken_for_absent(self, tmp_path: Path) -> None:
+    def test_checkout_keeps_paths_the_version_could_not_observe(self, tmp_path: Path) -> None:
         with closed_folder(tmp_path) as (bench, open_it):
             bench.record()
             open_it()

@@ -52,7 +52,7 @@ class TestRulesOfThatTime:
         sight = sight_of(record(0, IGNORED, says=False), [], Patterns())
         assert sight.why_unseen(P("bin/x"), False) is not None
 
-    def test_what_does_not_have_the_digest_is_not_believed(self) -> None:
+    def test_rules_of_another_digest_are_not_believed(self) -> None:
         asked, said = record(0, IGNORED, says=False), record(1, IGNORED, says=True)
         wrong = replace(said, rules=Patterns(state=("x",)))
         assert sight_of(asked, [wrong], Patterns()).why_unseen(P("y"), False) is not None
@@ -100,7 +100,7 @@ class TestRoot:
                 rules.append(bench.live.versions()[-1].record.rules)
         assert rules == [Patterns(ignore=("x",)), Patterns(ignore=("y",)), None, None]
 
-    def test_what_was_no_file_then(self, tmp_path: Path) -> None:
+    def test_exact_checkout_keeps_a_file_that_was_a_fifo(self, tmp_path: Path) -> None:
         with Bench(tmp_path) as bench:
             os.mkfifo(bench.root / "p")
             bench.record()
@@ -166,7 +166,7 @@ def there(root: Path) -> set[str]:
     st.booleans(),
     st.sampled_from(["", "d", "s", "d/e"]),
 )
-def test_what_was_there_then_stays(
+def test_exact_checkout_keeps_what_was_there_unseen(
     changing: tuple[dict[str, tuple[str, ...]], ...],
     then: list[str],
     fifos: set[str],

@@ -146,7 +146,7 @@ def test_nobody_is_stopped_if_the_caller_does_not_want_it(crm: Crm) -> None:
     assert crm.calls == [] and crm.is_old()
 
 
-def test_what_is_written_while_it_stops_is_recorded_and_taken_into_account(crm: Crm) -> None:
+def test_writes_during_stop_are_recorded_and_planned_for(crm: Crm) -> None:
     def write(word: str) -> None:
         if word == "stop":
             (crm.bench.root / "a").write_bytes(b"written at the end")
@@ -258,7 +258,7 @@ def test_a_file_in_a_folder_that_is_to_go_again_keeps_the_folder(tmp_path: Path)
         assert not (crm.bench.root / "e").exists()
 
 
-def test_what_fails_twice_is_said(tmp_path: Path) -> None:
+def test_a_start_that_fails_again_after_the_undo_is_said(tmp_path: Path) -> None:
     crm = Crm(tmp_path, start=2)
     with crm.bench, pytest.raises(HookError) as raised:
         crm.handle.checkout("0")
@@ -289,7 +289,7 @@ def test_an_undo_that_fails_is_said_and_done_later(tmp_path: Path) -> None:
         assert crm.bench.leftovers() == []
 
 
-def test_what_refuses_the_checkout_starts_the_application_again(crm: Crm) -> None:
+def test_failed_checkout_starts_the_application_again(crm: Crm) -> None:
     def fault(name: str, arguments: tuple[object, ...]) -> None:
         if name == "mkdir":
             raise OSError(28, "No space left on device")
@@ -420,7 +420,7 @@ def test_a_confirmation_needs_somebody_who_would_undo(crm: Crm) -> None:
     assert crm.calls == [] and crm.is_new()
 
 
-def test_what_is_confirmed_stays(crm: Crm) -> None:
+def test_confirmed_checkout_stays(crm: Crm) -> None:
     result = crm.checkout_to_confirm()
     assert result.confirm_by is not None
     pending = crm.handle.pending
@@ -433,14 +433,14 @@ def test_what_is_confirmed_stays(crm: Crm) -> None:
     assert crm.is_old() and crm.bench.leftovers() == []
 
 
-def test_what_is_overdue_names_the_time_that_was_announced(crm: Crm) -> None:
+def test_overdue_confirmation_names_the_announced_time(crm: Crm) -> None:
     result = crm.checkout_to_confirm()
     crm.clock.advance(1000)
     pending = crm.handle.pending
     assert pending is not None and (pending.until, pending.seconds) == (result.confirm_by, 0)
 
 
-def test_what_is_not_confirmed_is_undone(crm: Crm) -> None:
+def test_unconfirmed_checkout_is_undone(crm: Crm) -> None:
     crm.checkout_to_confirm()
     crm.clock.advance(299)
     assert crm.handle.undo_unconfirmed() is None

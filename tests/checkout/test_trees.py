@@ -65,9 +65,7 @@ def test_a_checkout_brings_back_exactly_the_tree_that_was_recorded(
 @pytest.mark.slow
 @SLOWLY
 @given(one=trees, two=trees)
-def test_what_was_not_recorded_comes_back_by_an_undo(
-    one: dict[str, Node], two: dict[str, Node]
-) -> None:
+def test_undo_brings_back_unrecorded_files(one: dict[str, Node], two: dict[str, Node]) -> None:
     with tempfile.TemporaryDirectory() as base, Bench(Path(base)) as bench:
         first = bench.recorded(one)
         second = bench.put(two)

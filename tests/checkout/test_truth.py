@@ -266,7 +266,7 @@ def test_a_copy_of_the_root_brought_back_over_half_a_checkout(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("act", ACTS)
-def test_what_changes_while_it_is_switched(act: Callable[[Path], None], tmp_path: Path) -> None:
+def test_changes_during_the_switch_are_named(act: Callable[[Path], None], tmp_path: Path) -> None:
     """By a program that runs on, say: right after its file was put in place."""
     with Bench(tmp_path) as bench:
         want = wanted(tmp_path)
@@ -362,7 +362,7 @@ def recovered(bench: Bench) -> Result:
 
 
 @pytest.mark.parametrize("act", [edited, moded, remove, fifo, folder, link])
-def test_what_was_done_outside_the_plan_before_recovery_is_named(
+def test_recovery_names_changes_outside_the_plan(
     half_done: Bench, act: Callable[[Path], None]
 ) -> None:
     act(half_done.root / "d/x")
@@ -385,7 +385,7 @@ def of_another_boot(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("happens", [of_no_version, of_another_boot])
-def test_what_went_from_a_folder_of_which_the_cache_knows_nothing_is_missed_after_recovery(
+def test_recovery_misses_files_gone_from_uncached_folders(
     half_done: Bench, happens: Callable[[Bench], None]
 ) -> None:
     happens(half_done)
@@ -401,7 +401,7 @@ def test_the_root_itself_belongs_to_what_was_to_be_restored(half_done: Bench) ->
     assert [one.partition(": ")[0] for one in recovered(half_done).not_restored] == ["."]
 
 
-def test_what_came_before_recovery_and_edited_configuration_are_kept(half_done: Bench) -> None:
+def test_recovery_keeps_new_files_and_edited_configuration(half_done: Bench) -> None:
     build(half_done.root, {"new/file": File(b"mine")})
     edited(half_done.root / "etc/conf")
     result = recovered(half_done)
@@ -439,7 +439,7 @@ def test_recovery_claims_nothing_outside_what_was_asked_for(tmp_path: Path) -> N
 
 
 @pytest.mark.root
-def test_what_is_mounted_over_a_folder_before_recovery_is_named(half_done: Bench) -> None:
+def test_recovery_names_a_mount_over_a_folder(half_done: Bench) -> None:
     (half_done.root / "d").rename(half_done.base / "aside")
     with tmpfs(half_done.root / "d", "size=1m"):
         result = recovered(half_done)

@@ -59,7 +59,7 @@ class TestState:
             assert tree == {"data": "directory", "data/in": "directory", "data/in/f": "file"}
 
     @pytest.mark.parametrize("what", ["data/in/f", "data/in"])
-    def test_what_went_from_its_folders_comes_back(self, tmp_path: Path, what: str) -> None:
+    def test_files_moved_out_of_state_folders_come_back(self, tmp_path: Path, what: str) -> None:
         with Bench(tmp_path) as bench:
             bench.recorded({"data/in/f": File(b"v0"), "data/in/g": File(b"v0")})
         with Bench(tmp_path, state=("data/",)) as bench:
@@ -104,7 +104,7 @@ class TestState:
             assert bench.is_clean()
 
     @pytest.mark.root
-    def test_what_is_mounted_over_it_is_not_taken_for_it(self, tmp_path: Path) -> None:
+    def test_mount_over_a_state_folder_is_not_taken_for_it(self, tmp_path: Path) -> None:
         with Bench(tmp_path) as bench:
             bench.recorded({"data/f": File(b"v0")})
         with Bench(tmp_path, state=("data/",)) as bench:
@@ -146,7 +146,7 @@ class TestState:
             bench.live.undo()
             assert bench.picture() == before
 
-    def test_what_is_no_file_is_named(self, tmp_path: Path) -> None:
+    def test_special_files_in_state_folders_are_named(self, tmp_path: Path) -> None:
         with Bench(tmp_path) as bench:
             bench.recorded({"data/f": File(b"v0")})
         with Bench(tmp_path, state=("data/",)) as bench:

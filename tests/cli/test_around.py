@@ -204,7 +204,7 @@ def test_who_died_on_the_way_is_told_by_every_command(cli: "Cli", two: Path) -> 
 
 
 @pytest.mark.usefixtures("daemon")
-def test_what_nobody_undid_in_time_is_not_said_to_be_undone_by_itself(cli: "Cli") -> None:
+def test_overdue_confirmation_without_daemon_is_not_called_automatic(cli: "Cli") -> None:
     cli.ok("checkout", "0", "--confirm", "5m")
     [file] = (cli.store / "journals").glob("*.owed")
     owed = OwedFile(file).load()

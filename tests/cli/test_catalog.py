@@ -79,7 +79,7 @@ def test_the_name_of_a_file_may_be_any_bytes(cli: "Cli", vendor: Vendor) -> None
     assert found.shapes[0]["file"].endswith("/crm%FF.refcat")
 
 
-def test_what_is_not_signed_is_said(cli: "Cli", vendor: Vendor) -> None:
+def test_import_says_that_a_catalog_is_unsigned(cli: "Cli", vendor: Vendor) -> None:
     found = cli.ok("catalog", "import", vendor.export())
     assert "nobody vouches for it" in found.err
 

@@ -89,7 +89,7 @@ def test_an_example_that_does_not_parse_is_noticed() -> None:
         parse("epmstore log --frob")
 
 
-def test_what_changes_something_can_be_tried_dry() -> None:
+def test_commands_that_change_have_dry_run() -> None:
     harmless = {
         "app list", "app show", "doctor", "completion", "log", "ls", "cat", "diff", "history",
         "find", "status", "plan", "blob compare", "blob stat", "stats", "config show",

@@ -184,7 +184,7 @@ def bench(cli: Cli, made: tuple[Path, Path]) -> Bench:
 
 
 @pytest.mark.parametrize("vector", LATER, ids=lambda vector: vector["row"])
-def test_what_a_later_release_writes(bench: Bench, vector: Vector) -> None:
+def test_later_formats_are_read_or_refused_as_documented(bench: Bench, vector: Vector) -> None:
     command = bench.put(vector)
     before = bench.kept()
     found = bench.run(*command)

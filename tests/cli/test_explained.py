@@ -75,7 +75,7 @@ def test_an_upgrade_that_stopped_half_way_is_partial_and_then_completed(
     assert last_line(cli).endswith("again (upgrade 1.1 (1) -> 1.2 (2) completed)")
 
 
-def test_what_no_release_explains_is_listed_and_exits_with_1(cli: "Cli", root: Path) -> None:
+def test_log_unexplained_lists_versions_and_exits_with_1(cli: "Cli", root: Path) -> None:
     (root / "bin/crmd").write_bytes(text("tampered"))
     (root / "lib/b.so").chmod(0o666)
     cli.ok("snapshot")

@@ -272,9 +272,7 @@ def test_no_store_is_made_where_others_could_put_another(
     assert not [*theirs.iterdir()]
 
 
-def test_what_is_put_into_a_new_store_meanwhile_is_found(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_init_finds_folders_planted_meanwhile(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def prepare(path: Path) -> None:
         (path / "journals").mkdir(parents=True)
         os.chown(path / "journals", MALLORY, MALLORY)

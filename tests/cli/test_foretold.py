@@ -195,7 +195,7 @@ class TestPlanFile:
         found = cli("plan", "0", "--exact", "-o", "p")
         assert (found.code, Path("p").exists()) == (7, False)
 
-    def test_what_cannot_be_had_is_a_code_of_its_own(
+    def test_plans_of_unavailable_contents_exit_with_3(
         self, cli: "Cli", root: Path, tmp_path: Path
     ) -> None:
         secret(cli, root, tmp_path)
@@ -252,7 +252,7 @@ def test_a_copy_elsewhere(cli: "Cli", root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-def test_what_the_privilege_does_not_allow() -> None:
+def test_plan_foretells_changes_the_privilege_forbids() -> None:
     with tempfile.TemporaryDirectory() as place:  # others may come to it
         assert_forbidden(Path(place))
 

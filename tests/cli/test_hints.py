@@ -79,7 +79,7 @@ def typed(text: str) -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize("text", sorted(text for text in HINTS if "`epmstore " in text))
-def test_what_is_to_be_typed_is_understood(text: str) -> None:
+def test_hints_name_commands_that_are_understood(text: str) -> None:
     for words, options in typed(text):
         if words in GROUPS:
             continue

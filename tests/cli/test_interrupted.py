@@ -54,7 +54,7 @@ def test_an_interrupt_while_it_is_staged_takes_it_back(cli: "Cli", place: Path) 
     assert (place / "bin/crmd").read_bytes() == b"program 2\n"
 
 
-def test_what_is_under_way_is_not_interrupted(cli: "Cli", place: Path) -> None:
+def test_checkout_under_way_is_not_interrupted(cli: "Cli", place: Path) -> None:
     with Workspace.open(cli.store) as ws:
         crm = cut_off(ws)
         with locks.hold(cli.store / "locks", f"app-{crm.app.uuid}"):

@@ -95,7 +95,7 @@ def test_rollback_of_drift_goes_to_the_last_change(cli: "Cli", patched: Path) ->
     assert (patched / "crm.conf").read_text() == "port = 1\n"
 
 
-def test_what_only_drift_recorded_is_kept_and_named(cli: "Cli", patched: Path) -> None:
+def test_checkout_keeps_and_names_files_only_drift_recorded(cli: "Cli", patched: Path) -> None:
     (patched / "mine").write_text("precious\n")
     found = cli.ok("checkout", "0")
     assert "1 kept" in found.out
@@ -130,7 +130,7 @@ def test_a_plan_is_refused_after_a_change(cli: "Cli", patched: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff", b'{"steps": 1}'])
-def test_what_is_no_plan_is_refused(cli: "Cli", patched: Path, content: bytes) -> None:
+def test_apply_refuses_files_that_are_no_plan(cli: "Cli", patched: Path, content: bytes) -> None:
     Path("back.plan").write_bytes(content)
     found = cli("apply", "back.plan")
     assert found.code in (2, 6)
@@ -156,7 +156,7 @@ def test_bad_input(cli: "Cli", patched: Path, args: list[str], code: int) -> Non
     assert program(patched) == "program 2\n"
 
 
-def test_what_somebody_wrote_meanwhile_is_said(cli: "Cli", patched: Path) -> None:
+def test_checkout_says_what_was_written_meanwhile(cli: "Cli", patched: Path) -> None:
     with faults(after_staging(lambda: (patched / "bin/crmd").write_bytes(b"precious"))):
         found = cli.ok("checkout", "0")
     assert "what somebody else wrote meanwhile is recorded as version 2" in found.err

@@ -50,7 +50,7 @@ def test_long_work_is_shown_from_any_thread() -> None:
     assert "1.0/1.0 MB" in terminal.getvalue()
 
 
-def test_what_says_nothing_is_shown_as_well() -> None:
+def test_meter_shows_commands_that_say_nothing() -> None:
     """Somebody else's command, which may take a minute."""
     terminal = Terminal()
     meter = Meter(terminal, patience=0)

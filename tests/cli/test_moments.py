@@ -57,7 +57,7 @@ def test_durations_count_back_from_now() -> None:
 @pytest.mark.parametrize(
     "typed", ["", "soon", "2026-13-01", "7x", "-1", "@", "99999-01-01", "9999999d", "9" * 400 + "w"]
 )
-def test_what_is_no_time_is_refused(typed: str) -> None:
+def test_times_that_are_none_are_refused(typed: str) -> None:
     with pytest.raises(UsageError, match="is not a time"):
         parse(typed, NOON)
 

@@ -87,7 +87,7 @@ def test_a_part_with_all_that_it_needs(cli: "Cli", root: Path, paths: list[str])
         assert (root / path).read_bytes() == RELEASES[int(is_new)][path]
 
 
-def test_what_is_needed_may_be_there_already(cli: "Cli", root: Path) -> None:
+def test_needed_files_may_be_there_already(cli: "Cli", root: Path) -> None:
     (root / "bin/x.exe").write_bytes(RELEASES[1]["bin/x.exe"])
     assert cli("checkout", "release:1", "bin/x.pdb").code in (0, 1)
     (root / "bin/x.exe").unlink()

@@ -209,7 +209,7 @@ READING = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
-def test_what_has_no_form_is_named_and_the_rest_recorded(
+def test_snapshot_names_paths_without_form_and_records_the_rest(
     cli: "Cli", root: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     kernel = OddKernel(monkeypatch)
@@ -233,7 +233,7 @@ def test_what_has_no_form_is_named_and_the_rest_recorded(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6, 9))
-def test_what_was_recorded_comes_back(
+def test_recorded_odd_facts_come_back(
     cli: "Cli", root: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     world = World(root, OddKernel(monkeypatch), seed)

@@ -57,7 +57,7 @@ def test_a_folder_is_identified_file_by_file(cli: "Cli", root: Path, tmp_path: P
     }
 
 
-def test_what_no_catalog_knows_is_not_found(cli: "Cli", root: Path) -> None:
+def test_identify_of_unknown_contents_is_not_found(cli: "Cli", root: Path) -> None:
     assert cli("identify", "0" * 40).code == 5
     assert cli("identify", "no/such/file").code not in (0, 1)
 

@@ -69,7 +69,7 @@ def test_a_link_at_the_end_is_not_followed(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("typed", ["", "a\0b", "x" * 300])
-def test_what_is_no_path_is_refused(root: Path, typed: str) -> None:
+def test_words_that_are_no_path_are_refused(root: Path, typed: str) -> None:
     with pytest.raises(UsageError):
         relative(typed, str(root), root)
 

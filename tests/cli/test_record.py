@@ -44,7 +44,7 @@ def test_snapshot_dry_records_nothing(cli: "Cli", recorded: Path) -> None:
     assert len(versions(cli)) == 1
 
 
-def test_what_cannot_be_recorded_is_named(cli: "Cli", crm: Path) -> None:
+def test_snapshot_names_special_files(cli: "Cli", crm: Path) -> None:
     os.mkfifo(crm / "queue")
     found = cli.ok("snapshot")
     assert "queue" in found.err and "FIFO" in found.err
@@ -116,7 +116,7 @@ def test_dry_marks_mark_nothing(cli: "Cli", recorded: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["now", "latest", "117", "a b", "x:y", "a..b"])
-def test_what_cannot_be_a_tag_is_refused(cli: "Cli", recorded: Path, name: str) -> None:
+def test_tag_refuses_names_that_are_none(cli: "Cli", recorded: Path, name: str) -> None:
     assert cli("tag", name).code == 2
 
 

@@ -24,7 +24,7 @@ def build(cli: "Cli", tmp_path: Path) -> Path:
     return top
 
 
-def test_what_a_vendor_sees(cli: "Cli", build: Path) -> None:
+def test_release_add_list_and_show_print_releases(cli: "Cli", build: Path) -> None:
     assert (
         "published release 2 of 1 file"
         in cli.ok("release", "add", "crm", str(build.parent / "build" / "bin")).out

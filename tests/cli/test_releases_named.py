@@ -127,7 +127,7 @@ def test_a_switch_of_lines_is_neither_up_nor_down(cli: "Cli", root: Path) -> Non
         check(version, "version")
 
 
-def test_what_is_before_a_release_is_the_one_that_it_follows(cli: "Cli", root: Path) -> None:
+def test_tilde_names_the_release_before(cli: "Cli", root: Path) -> None:
     assert cli.ok("cat", "release:4.2.16~1:bin/app").out == text("app 4.2.15").decode()
     assert cli.ok("cat", "release:label:1~2:bin/app").out == text("app 4.2.15").decode()
     assert cli("cat", "release:4.2.16~2:bin/app").code == 5
@@ -208,7 +208,7 @@ def test_withdrawn_components_are_named_wherever_they_are_met(
     assert f"{digest} (vulnerable)" in imported.err
 
 
-def test_what_a_vendor_ignores_is_proposed_and_not_known(cli: "Cli", tmp_path: Path) -> None:
+def test_patterns_a_vendor_ignores_are_proposed(cli: "Cli", tmp_path: Path) -> None:
     root, build = tmp_path / "root", tmp_path / "build"
     lay_out(root, {"bin/app": "app", "cache/x": "x"})
     lay_out(build, {"bin/app": "app"})

@@ -100,7 +100,7 @@ def test_edited_configuration_is_kept_unless_asked_for(cli: "Cli", root: Path) -
     assert (root / "etc/crm.conf").read_bytes() == RELEASES[2]["etc/crm.conf"]
 
 
-def test_what_was_accepted_stays(cli: "Cli", root: Path) -> None:
+def test_repair_keeps_accepted_files(cli: "Cli", root: Path) -> None:
     (root / "bin/crmd").write_bytes(text("hardened"))
     cli.ok("snapshot")
     cli.ok("accept", "latest", "bin/crmd")
@@ -169,7 +169,7 @@ def test_a_large_content_is_sought_in_one_pass(
     cli.ok("fsck", "--read-data")
 
 
-def test_what_lies_nowhere_is_counted_and_the_places_named(
+def test_repair_counts_missing_contents_and_names_places(
     cli: "Cli", root: Path, tmp_path: Path
 ) -> None:
     shelf = tmp_path / "shelf"
@@ -205,9 +205,7 @@ def test_checkout_of_a_release_goes_there_and_rollback_comes_back(
     os.unlink(root / "mine")
 
 
-def test_what_a_release_was_not_to_look_at_is_not_removed(
-    cli: "Cli", root: Path, tmp_path: Path
-) -> None:
+def test_repair_keeps_paths_the_release_ignored(cli: "Cli", root: Path, tmp_path: Path) -> None:
     """Its vendor ignored a folder when it was published, and does so no more."""
     put(cli, tmp_path, 2)
     slim = {path: data for path, data in RELEASES[2].items() if not path.startswith("doc/")}

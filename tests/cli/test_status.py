@@ -106,7 +106,7 @@ def test_a_root_that_vanished_is_a_conflict(cli: "Cli", recorded: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_what_cannot_be_read_is_3(cli: "Cli", recorded: Path) -> None:
+def test_status_exits_with_3_for_unreadable_files(cli: "Cli", recorded: Path) -> None:
     (recorded / "crm.conf").chmod(0)
     found = cli("status")
     assert found.code == 3
@@ -120,7 +120,7 @@ def test_it_records_nothing(cli: "Cli", recorded: Path) -> None:
 
 
 @pytest.mark.root
-def test_what_cannot_be_read_is_named_before_anything_is_recorded(cli: "Cli", crm: Path) -> None:
+def test_status_names_unreadable_paths_before_the_first_version(cli: "Cli", crm: Path) -> None:
     (crm / "closed").mkdir(mode=0o700)
     top = crm.parent
     for path in [top, *top.rglob("*")]:

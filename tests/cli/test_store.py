@@ -150,7 +150,7 @@ def test_a_copy_is_a_store_and_is_brought_up_to_date(
     assert cli("store", "copy", str(cli.store / "packs")).code == 2
 
 
-def test_what_is_damaged_is_named_by_a_copy(cli: "Cli", recorded: Path, tmp_path: Path) -> None:
+def test_store_copy_names_damaged_files(cli: "Cli", recorded: Path, tmp_path: Path) -> None:
     (catalog,) = (cli.store / "catalogs").glob("*.syscat.zst")
     spoil(catalog)
     found = cli("store", "copy", str(tmp_path / "copy"))

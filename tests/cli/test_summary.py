@@ -72,7 +72,7 @@ def test_counts_say_the_noun_once() -> None:
         ({"not_restored": ("u: owner",)}, 3),
     ],
 )
-def test_what_was_left_undone_is_3_and_named(
+def test_partial_results_exit_with_3_and_are_named(
     facts: dict[str, object], code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     known = {"app": "crm", "action": "snapshot", "changed": True, "version": 1, **facts}
@@ -82,7 +82,7 @@ def test_what_was_left_undone_is_3_and_named(
     assert ("warning:" in err) == (code == 3)
 
 
-def test_what_is_kept_is_named_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+def test_kept_files_are_named_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
     kept = ((RelPath("a\nb"), "edited"), (RelPath("c"), "not ours"))
     finish(Session(), Result(app="crm", action="checkout", changed=True, version=1, kept=kept))
     assert capsys.readouterr().err == "kept:\n  $'a\\nb' (edited)\n  c (not ours)\n"

@@ -81,7 +81,7 @@ def test_all_tell_the_same(cli: "Cli", gaps: dict[str, list[tuple[str, str]]]) -
 
 
 @pytest.mark.root
-def test_what_is_mounted_before_anything_is_recorded(cli: "Cli", crm: Path) -> None:
+def test_mounts_before_the_first_version_are_skipped(cli: "Cli", crm: Path) -> None:
     with tmpfs(crm / "data", "size=1m"):
         for words in (("status",), ("snapshot",), ("status",)):
             found = cli(*words, "--json")
@@ -91,7 +91,7 @@ def test_what_is_mounted_before_anything_is_recorded(cli: "Cli", crm: Path) -> N
 
 
 @pytest.mark.root
-def test_what_is_mounted_over_nothing_is_named_and_no_gap(cli: "Cli", recorded: Path) -> None:
+def test_mounts_over_empty_folders_are_named_and_no_gap(cli: "Cli", recorded: Path) -> None:
     (recorded / "free").mkdir()
     cli.ok("snapshot")
     with tmpfs(recorded / "data", "size=1m"):

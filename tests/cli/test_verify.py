@@ -202,7 +202,7 @@ def test_a_tampered_file_does_not_turn_clean_by_being_recorded(cli: "Cli", root:
     assert shape["since"] == shape["deviations"][0]["time"]
 
 
-def test_what_is_accepted_is_right_until_it_changes_again(cli: "Cli", root: Path) -> None:
+def test_accepted_paths_are_right_until_they_change_again(cli: "Cli", root: Path) -> None:
     (root / "etc/crm.conf").write_bytes(b"our port")
     (root / "lib/b.so").unlink()
     cli.ok("snapshot")
@@ -264,7 +264,7 @@ def test_the_same_with_or_without_what_was_surveyed_before(cli: "Cli", root: Pat
     assert cli("verify", "--json").shapes[-1]["release"] == 3
 
 
-def test_what_its_vendor_withdrew_is_named(cli: "Cli", root: Path) -> None:
+def test_verify_names_withdrawn_releases_and_components(cli: "Cli", root: Path) -> None:
     digest = identify(RELEASES[2]["bin/crmd"]).digest.hex()
     with Workspace.open(cli.store) as ws:
         refcat = Releases.of(ws._store, ws.apps.get("crm")).catalog

@@ -76,7 +76,7 @@ def test_nothing_is_owed_most_of_the_time(place: Place) -> None:
     assert aftermath.is_anything_owed()
 
 
-def test_what_is_not_confirmed_in_time_is_undone_and_not_before(place: Place) -> None:
+def test_unconfirmed_checkout_is_undone_in_time_and_not_before(place: Place) -> None:
     place.checkout(confirm=60)
     aftermath = place.aftermath()
     with place.open() as workspace:
@@ -89,7 +89,7 @@ def test_what_is_not_confirmed_in_time_is_undone_and_not_before(place: Place) ->
     assert not aftermath.is_anything_owed()
 
 
-def test_what_comes_soon_after_is_undone_in_time_too(place: Place) -> None:
+def test_next_unconfirmed_checkout_is_undone_in_time_too(place: Place) -> None:
     aftermath = place.aftermath()
     for _ in range(2):
         place.checkout(confirm=10)
@@ -116,7 +116,7 @@ def test_a_root_that_is_read_only_here_is_left_to_a_unit(place: Place) -> None:
     assert place.tool.read_text() == "one"
 
 
-def test_what_fails_is_tried_again_later(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+def test_failed_undo_is_tried_again_later(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     place.checkout(confirm=60)
     place.wall.advance(60)
     systemd = NoSystemd(needed=True, fails=True)

@@ -118,7 +118,7 @@ def test_settings_that_come_to_nothing_are_said_at_the_start(place: Place) -> No
 
 
 @pytest.mark.parametrize("command", ["a | b", "'"])
-def test_what_is_no_command_is_refused_at_the_start(place: Place, command: str) -> None:
+def test_alarm_refuses_commands_that_are_none(place: Place, command: str) -> None:
     with pytest.raises(UsageError):
         Alarm(command, place.open)
 

@@ -101,9 +101,7 @@ def until_quiet(daemon: Daemon) -> None:
         assert found["clean"] is True, (shape, found)
 
 
-def test_what_was_clean_once_is_not_looked_at_again(
-    daemon: Daemon, place: tuple[Path, Path]
-) -> None:
+def test_clean_root_is_not_looked_at_again(daemon: Daemon, place: tuple[Path, Path]) -> None:
     """A change that no event tells of is not seen: so nothing was looked at."""
     before = daemon.get("/v1/apps/crm/status")
     assert before["clean"] is True
@@ -302,7 +300,9 @@ def test_somebody_elses_socket_is_not_believed(place: tuple[Path, Path]) -> None
         b"HTTP/1.1 abc\r\n\r\n{}",
     ],
 )
-def test_what_is_no_answer(place: tuple[Path, Path], answer: bytes, cli: Cli) -> None:
+def test_status_looks_itself_when_the_daemon_answers_nonsense(
+    place: tuple[Path, Path], answer: bytes, cli: Cli
+) -> None:
     """It is an error for who asks, and `status` looks for itself."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(place[0] / "epmstored.sock"))

@@ -30,7 +30,7 @@ async def test_everything_is_done_in_order_in_one_thread(store: Path) -> None:
     assert await bridge.close(wait=60)
 
 
-async def test_what_is_raised_comes_back_and_the_thread_goes_on(store: Path) -> None:
+async def test_bridge_returns_errors_and_goes_on(store: Path) -> None:
     bridge = Bridge("one", lambda: Workspace.open(store))
     with pytest.raises(ZeroDivisionError):
         await bridge.run(lambda ws: 1 // 0)
@@ -79,7 +79,7 @@ async def test_it_goes_on_when_descriptors_had_run_out(store: Path) -> None:
     assert await bridge.close(wait=60)
 
 
-async def test_what_hangs_is_not_waited_for_without_end(store: Path) -> None:
+async def test_bridge_close_does_not_wait_for_a_hanging_call(store: Path) -> None:
     bridge, go_on = Bridge("one", lambda: Workspace.open(store)), threading.Event()
     started = threading.Event()
 

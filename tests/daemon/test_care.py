@@ -79,7 +79,7 @@ async def test_everything_is_done_once_a_day(place: Place) -> None:
     assert "drill" in await everything(carer)
 
 
-async def test_what_a_drill_left_that_cannot_be_removed_ends_nothing(
+async def test_care_goes_on_when_drill_leftovers_cannot_be_removed(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def clear(store: Path) -> None:

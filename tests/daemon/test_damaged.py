@@ -92,7 +92,7 @@ def test_it_says_so_and_records_the_others(place: Place) -> None:
     assert place.catalog.read_bytes() == before, "nothing is written behind the damage"
 
 
-def test_what_is_damaged_under_it_is_noticed_and_what_is_mended_goes_on(place: Place) -> None:
+def test_daemon_notices_damage_and_goes_on_once_mended(place: Place) -> None:
     with running(place.store, EPMSTORE_DAEMON_SETTLE="50ms") as daemon:
         assert Daemon(place.store).get("/v1/health")["ok"]
         place.damage(-20)

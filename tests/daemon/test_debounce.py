@@ -45,7 +45,7 @@ def test_files_that_are_open_are_named_until_they_are_closed() -> None:
     assert again == Batch(frozenset({"a"}), None, 0.0)
 
 
-def test_what_was_open_once_is_not_named_again() -> None:
+def test_debounce_names_open_files_once() -> None:
     debounce = make()
     debounce.add(["a"], first=0.0, last=0.0, writing=["a/log"], unsure=True)
     first = debounce.take_all()
@@ -82,7 +82,7 @@ def test_very_many_folders_are_everything() -> None:
     assert batch == Batch(frozenset(), "event", 0.0, unsure=True)
 
 
-def test_what_is_given_back_keeps_its_age_and_waits() -> None:
+def test_returned_batches_keep_their_age_and_wait() -> None:
     debounce = make()
     debounce.add(["a"], first=10.0, last=10.0)
     batch = debounce.take(12.0)

@@ -236,7 +236,7 @@ def test_units_that_wait_for_it_hold_up_its_removal(host: Host) -> None:
 
 
 @pytest.mark.parametrize("name", ["crm.journal", "crm.owed"])
-def test_what_only_it_can_end_holds_up_its_removal(host: Host, name: str) -> None:
+def test_unfinished_journals_hold_up_removal(host: Host, name: str) -> None:
     (host.store / "journals").mkdir(parents=True)
     (host.store / "journals" / name).write_text("")
     done = host.dpkg("prerm", "remove")
@@ -245,7 +245,7 @@ def test_what_only_it_can_end_holds_up_its_removal(host: Host, name: str) -> Non
     assert host.dpkg("prerm", "upgrade", "0.2").returncode == 0
 
 
-def test_what_was_compiled_goes_with_it(host: Host) -> None:
+def test_removal_takes_compiled_files_along(host: Host) -> None:
     compiled = host.root / "opt/epmstore/lib/__pycache__"
     compiled.mkdir()
     (compiled / "a.cpython-311.pyc").write_text("")
@@ -274,7 +274,7 @@ def test_a_purge_without_a_store_leaves_nothing(host: Host) -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_what_is_not_known_is_refused(host: Host, script: str) -> None:
+def test_unknown_dpkg_actions_are_refused(host: Host, script: str) -> None:
     assert host.dpkg(script, "enchant").returncode == 1
 
 

@@ -112,7 +112,7 @@ async def test_a_reconcile_waits_for_it_too(host: Host) -> None:
     assert contents(host.store, "bin/tool") == ["half and half"]
 
 
-async def test_what_has_no_contents_for_us_is_not_waited_for(host: Host) -> None:
+async def test_writers_of_ignored_and_state_files_are_not_waited_for(host: Host) -> None:
     with Workspace.open(host.store) as workspace:
         app = workspace.apps.set("crm", add={"state": ["*.log"], "ignore": ["tmp/"]})
     (host.root / "tmp").mkdir()
@@ -143,7 +143,7 @@ def test_events_are_believed_where_nobody_may_look(
     assert not is_half_done(app, told, 0.0), "it is not open any more"
 
 
-async def test_what_was_told_before_an_overflow_is_not_believed(
+async def test_writer_hints_from_before_an_overflow_are_not_believed(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The event that tells of its end may be among those that were lost."""
@@ -171,7 +171,7 @@ def test_a_pause_in_the_middle_of_writing_makes_no_version(tmp_path: Path) -> No
     assert contents(tmp_path / "store", "new/tool") == ["half and half"]
 
 
-async def test_what_is_recorded_half_done_is_marked(host: Host) -> None:
+async def test_half_done_files_are_recorded_as_such(host: Host) -> None:
     """At the latest time a version is made of what is there; it does not pass for whole."""
     (host.root / "bin/done").write_text("done")
     async with host.recorder() as recorder:

@@ -41,7 +41,7 @@ def test_everything_is_read_within_its_time(
 
 
 @pytest.mark.slow
-async def test_what_is_stored_to_a_mapped_file_is_recorded(tmp_path: Path) -> None:
+async def test_stores_to_mapped_files_are_recorded(tmp_path: Path) -> None:
     host = Host(tmp_path)
     (host.root / "data").write_bytes(bytes(4096))
     with (host.root / "data").open("r+b") as file, mmap.mmap(file.fileno(), 0) as pages:

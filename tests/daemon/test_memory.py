@@ -80,7 +80,7 @@ async def test_memory_is_given_back_after_what_was_read_with_is_let_go(
 
 
 @pytest.mark.parametrize("is_told", [False, True])
-def test_what_is_large_does_not_stay_with_the_process(is_told: bool) -> None:
+def test_large_memory_is_given_back(is_told: bool) -> None:
     """As it does where the library is left alone: else there would be nothing to tell it."""
     if platform.libc_ver()[0] != "glibc":
         pytest.skip("of glibc")
@@ -103,7 +103,7 @@ print(before, len(gc.get_objects()))
 """
 
 
-def test_what_was_imported_is_not_searched_for_garbage_each_time() -> None:
+def test_imported_objects_are_frozen_for_the_collector() -> None:
     """The search holds up whoever waits for a version to be recorded."""
     done = subprocess.run([sys.executable, "-c", SEARCHED], capture_output=True, check=True)
     before, after = map(int, done.stdout.split())

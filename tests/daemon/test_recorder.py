@@ -52,7 +52,7 @@ async def test_the_first_look_is_the_baseline(host: Host) -> None:
     assert recorder.ready.is_set()
 
 
-async def test_what_somebody_else_found_is_looked_at(host: Host) -> None:
+async def test_paths_found_by_others_are_looked_at(host: Host) -> None:
     outside = host.root.parent / "outside"
     outside.hardlink_to(host.root / "bin/tool")
     async with host.recorder() as recorder:
@@ -212,7 +212,7 @@ async def test_whoever_holds_the_app_goes_first(host: Host) -> None:
     assert host.versions()[1:] == [("drift", "event")]
 
 
-async def test_what_cannot_be_watched_is_looked_at_and_tried_again_when_asked(host: Host) -> None:
+async def test_unwatchable_root_is_polled_and_watched_when_asked(host: Host) -> None:
     limited = [True]
 
     def watch(app: App, notify: Notify) -> Watching:
@@ -323,7 +323,7 @@ async def test_a_store_that_fails_while_the_root_is_checked_is_said_and_tried_ag
     assert host.versions() == [("drift", "startup-scan")]
 
 
-async def test_what_is_dirty_is_recorded_at_the_end(host: Host) -> None:
+async def test_finish_records_dirty_folders(host: Host) -> None:
     async with host.recorder() as recorder:
         await recorder.step()
         (host.root / "bin/tool").write_text("two")
@@ -378,7 +378,7 @@ async def test_a_checkout_that_was_killed_is_recovered(host: Host) -> None:
     assert host.versions()[1:] == [("drift", "event")]
 
 
-async def test_what_does_not_hold_still_is_tried_again_and_nothing_waits_for_it(
+async def test_unstable_files_are_tried_again_without_holding_up_others(
     host: Host,
 ) -> None:
     """A lease keeps others from opening a file, as long as its holder likes."""
@@ -420,7 +420,7 @@ def test_who_held_a_root_that_is_gone_is_not_named_any_more() -> None:
     assert (report.state.phase, report.state.held) == ("gone", None)
 
 
-def test_what_cannot_be_read_is_said(host: Host) -> None:
+def test_report_says_unreadable_files(host: Host) -> None:
     report = Report(App(uuid="0" * 32, key="crm", root="/opt/crm"))
     with Workspace.open(host.store) as workspace:
         outcome = record(workspace.app("crm"), "event", None)
@@ -431,7 +431,7 @@ def test_what_cannot_be_read_is_said(host: Host) -> None:
     assert report.degraded() == ()
 
 
-async def test_what_comes_while_the_root_is_checked_is_not_put_off(
+async def test_events_during_the_root_check_are_not_put_off(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing wakes the loop for it: something else is dirty already."""

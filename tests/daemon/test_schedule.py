@@ -17,7 +17,7 @@ def after(seconds: float, **found: Attempts) -> str | None:
     return due(found, PLAIN, now=NOW + seconds, seed="x", since=NOW)
 
 
-def test_what_was_never_done_begins_a_while_after_the_start() -> None:
+def test_tasks_never_done_begin_a_while_after_the_start() -> None:
     assert after(0) is None
     assert after(FIRST * 0.8) is None
     assert after(FIRST * 1.2) == "forget"
@@ -36,7 +36,7 @@ def test_one_after_the_other_and_then_a_day_later() -> None:
     assert after(FIRST * 2 + DAY * 1.15, **found) is not None
 
 
-def test_what_failed_is_tried_again_later() -> None:
+def test_failed_tasks_are_tried_again_later() -> None:
     failed = Attempts(None, NOW + FIRST * 2)
     others = {task: Attempts(NOW, NOW) for task in ORDER[1:]}
     assert after(FIRST * 2 + RETRY * 0.8, forget=failed, **others) is None
@@ -59,7 +59,7 @@ def test_a_clock_that_was_ahead_puts_nothing_off() -> None:
         (Config(care=CareConfig(drill=None)), "drill"),
     ],
 )
-def test_what_is_off_is_never_due(config: Config, task: str) -> None:
+def test_disabled_tasks_are_never_due(config: Config, task: str) -> None:
     assert next_time(task, Attempts(), config, seed="x", since=NOW) is None  # type: ignore[arg-type]
     found: dict[str, Attempts] = {n: Attempts(NOW, NOW) for n in ORDER if n != task}
     assert due(found, config, now=NOW + DAY / 2, seed="x", since=NOW) is None

@@ -46,9 +46,7 @@ def test_an_app_without_a_version_gets_its_baseline(store: Path) -> None:
     assert log_of(store) == [(0, "drift", "startup-scan")]
 
 
-def test_what_changed_while_it_was_down_is_recorded_with_its_window(
-    store: Path, root: Path
-) -> None:
+def test_changes_while_down_are_recorded_with_their_window(store: Path, root: Path) -> None:
     with running(store) as daemon:
         assert daemon.stop() == 0
     (root / "bin/tool").write_text("two")

@@ -101,7 +101,7 @@ def test_an_application_waits_for_recovery(tmp_path: Path, programs: Path) -> No
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_what_is_started_is_a_command_of_ours(unit: Path) -> None:
+def test_units_start_commands_of_ours(unit: Path) -> None:
     words = read(unit)["Service"]["ExecStart"].replace("%i", "crm").replace("$OPTIONS ", "")
     program, *args = shlex.split(words)
     if program == "epmstore":
@@ -130,7 +130,7 @@ def test_the_units_that_the_daemon_starts_are_there() -> None:
     assert UNIT.format("") in names
 
 
-def test_what_a_start_hook_leaves_running_is_not_killed() -> None:
+def test_processes_of_start_hooks_are_not_killed() -> None:
     for name in ("epmstore-apply@.service", "epmstore-recover@.service"):
         service = read(FOLDER / "system" / name)["Service"]
         assert service["KillMode"] == "process"
@@ -163,7 +163,7 @@ def test_the_steps_in_the_readme_name_what_is_there() -> None:
         parse(words)
 
 
-def test_what_a_restart_does_not_mend_is_not_tried_again() -> None:
+def test_usage_and_lock_errors_are_not_restarted() -> None:
     unit = (FOLDER / "system/epmstored.service").read_text()
     assert "\nRestartPreventExitStatus=2 11\n" in unit
     assert UsageError.exit_code == 2 and BusyError.exit_code == 11

@@ -157,7 +157,7 @@ def test_a_folder_that_is_opened_to_us_later_is_watched(stranger: Bench) -> None
     assert stranger.covers("usr/share/doc")
 
 
-def test_what_came_while_a_folder_was_shut_is_watched_once_it_is_open(stranger: Bench) -> None:
+def test_folders_made_in_a_shut_folder_are_watched_once_it_opens(stranger: Bench) -> None:
     root = stranger.root
     (root / "bin").chmod(0o700)
     (root / "bin/new/deep").mkdir(parents=True)
@@ -214,14 +214,14 @@ def test_a_folder_comes_from_outside(bench: Bench, tmp_path: Path) -> None:
     assert bench.covers("inside/in")
 
 
-def test_what_moved_out_is_watched_no_more(events: Bench, tmp_path: Path) -> None:
+def test_folders_moved_out_are_watched_no_more(events: Bench, tmp_path: Path) -> None:
     (events.root / "bin").rename(tmp_path / "away")
     assert events.hints().folders == {""}
     (tmp_path / "away/deep/file").write_text("x")
     assert events.hints().folders == {""}
 
 
-def test_what_is_ignored_or_state_makes_no_work(events: Bench) -> None:
+def test_ignored_and_state_folders_make_no_work(events: Bench) -> None:
     watched = events.watcher.watched
     (events.root / "cache/x/file").write_text("x")
     (events.root / "data/base/file").write_text("x")

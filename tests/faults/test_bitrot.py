@@ -54,7 +54,7 @@ def test_a_check_finds_it_and_a_repair_mends_it(patient: Patient) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120 + 60_000 // EVERY)
-def test_what_a_check_names_is_taken_from_a_copy(patient: Patient) -> None:
+def test_damage_named_by_fsck_is_mended_from_a_copy(patient: Patient) -> None:
     found, kinds = wrong(patient, "copy", 6 * EVERY)
     assert found == []
     assert kinds.total() > 3_000 // (6 * EVERY)

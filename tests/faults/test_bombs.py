@@ -150,7 +150,7 @@ def test_lies_are_refused_before_memory_is_taken() -> None:
     assert len(CASES) >= 30
 
 
-def test_what_is_sound_is_accepted() -> None:
+def test_sound_frames_are_accepted() -> None:
     """Or the test above proves nothing."""
     assert codec.decompress(SOUND, SIZE) == b"sound content" * 20
     delta = codec.compress_delta(b"base" * 9 + b"!", b"base" * 10)

@@ -185,9 +185,7 @@ def test_a_purged_content_is_told_from_its_twin_that_comes_later(
         assert (tmp_path / "root/good").read_bytes() == good
 
 
-def test_what_an_older_program_purged_by_its_sha1_stays_purged(
-    tmp_path: Path, heads: tuple[bytes, bytes]
-) -> None:
+def test_contents_purged_by_sha1_stay_purged(tmp_path: Path, heads: tuple[bytes, bytes]) -> None:
     twins = Twins(tmp_path, heads)
     digest: Digest = identify(twins.good).digest
     with twins.open() as workspace:

@@ -31,7 +31,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(120 + 6000 // EVERY)
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_what_a_cut_leaves(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_power_cuts_leave_recoverable_stores(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = Model(tmp_path, SCENARIOS[name], SEED)
     assert model.error == "" and model.log.calls
     rng, last = random.Random(f"{SEED}/{name}"), len(model.log.calls)

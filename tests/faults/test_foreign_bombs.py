@@ -344,9 +344,7 @@ def test_archives(shop: Workspace, tmp_path: Path, bomb: Callable[[Path], bytes]
 
 
 @pytest.mark.slow
-def test_what_is_sought_in_an_archive_is_sought_within_limits(
-    shop: Workspace, tmp_path: Path
-) -> None:
+def test_searching_an_archive_stays_within_limits(shop: Workspace, tmp_path: Path) -> None:
     path = tmp_path / "bomb"
     path.write_bytes(deb_of_names(tmp_path))
     with little_memory(), pytest.raises(EpmError):

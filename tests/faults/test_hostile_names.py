@@ -83,7 +83,7 @@ def test_names_that_lead_out_are_refused(section: str) -> None:
 
 @settings(max_examples=EXAMPLES)
 @given(st.text(st.sampled_from("./%2eEfF\0ab"), max_size=12), st.sampled_from(SECTIONS))
-def test_what_is_accepted_stays_inside(name: str, section: str) -> None:
+def test_accepted_names_stay_inside_the_root(name: str, section: str) -> None:
     """Whatever a name is, it is refused, or every part of it is the name of something below."""
     try:
         decoded = decode_line(encoded(line_with(section, name)))[1]

@@ -90,6 +90,6 @@ def test_an_index_that_could_not_be_folded_is_not_put_in_place(
     assert "OSError" in ended
 
 
-def test_what_dies_answers_nothing() -> None:
+def test_dying_child_answers_nothing() -> None:
     assert in_process(lambda: {"x": 1}) == {"x": 1}
     assert "Error" in in_process(lambda: {"x": 1 // 0})["problems"][0]

@@ -33,7 +33,7 @@ def campaign(kind: str, *options: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("kind", "layout"), [("xfs", ("--split",)), ("ext4-noauto_da_alloc", ())])
-def test_what_the_daemon_said_is_there(kind: str, layout: tuple[str, ...]) -> None:
+def test_versions_announced_by_the_daemon_survive_cuts(kind: str, layout: tuple[str, ...]) -> None:
     *points, end = campaign(kind, *layout, "--cuts", str(CUTS), "--seed", str(SEED))
     assert [point for point in points if point["verdict"] != "ok"] == []
     assert end["cuts"] == CUTS

@@ -64,7 +64,7 @@ def test_a_sync_left_out_is_noticed(kind: str, sync: str) -> None:
     assert replayed("snapshot, packs", kind, without=sync, stop=True)["failed"]
 
 
-def test_what_is_promised_depends_on_the_last_flush() -> None:
+def test_replay_promises_what_was_acknowledged_before_the_last_flush() -> None:
     """Three writes with a flush after each; the task began after the first, and was acknowledged
     after the second.
     """

@@ -86,7 +86,7 @@ def test_nothing_goes_round_fsio(host: Host) -> None:
     assert seen >= set(ANNOUNCED), "and there was something to see"
 
 
-def test_what_goes_round_is_seen(host: Host) -> None:
+def test_trace_sees_calls_that_bypass_fsio(host: Host) -> None:
     """Or the test above proves nothing."""
     script = "import os, sys; os.mkdir(sys.argv[1])"
     _, found = trace(host.place, host.environment, "-c", script, str(host.place / "made"))

@@ -118,14 +118,14 @@ def test_folders_are_made_from_the_top(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["file", "file/below", "dangling"])
-def test_what_stands_in_the_way_of_a_folder_is_an_error(tmp_path: Path, path: str) -> None:
+def test_make_directories_fails_on_files_in_the_way(tmp_path: Path, path: str) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "dangling").symlink_to("nowhere")
     with pytest.raises(OSError):
         make_directories(tmp_path / path)
 
 
-def test_what_could_not_be_made_is_named_in_full(tmp_path: Path) -> None:
+def test_make_directories_names_the_full_path_that_failed(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with failing(1) as fault, pytest.raises(OSError) as caught:
         make_directories(tmp_path / "a/b/c")

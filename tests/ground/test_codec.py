@@ -68,7 +68,7 @@ def test_a_size_that_was_not_recorded_is_refused(size: int) -> None:
         codec.decompress_delta(codec.compress_delta(b"five!", b"base" * 9), b"base" * 9, size)
 
 
-def test_what_is_behind_a_frame_is_refused() -> None:
+def test_decompress_refuses_bytes_behind_a_frame() -> None:
     frame = codec.compress(b"data")
     for more in (b"\0", frame):
         with pytest.raises(DamagedError):
@@ -76,7 +76,7 @@ def test_what_is_behind_a_frame_is_refused() -> None:
 
 
 @pytest.mark.parametrize("frame", [b"", b"garbage", DICTIONARY_MAGIC * 4])
-def test_what_is_no_frame_is_refused(frame: bytes) -> None:
+def test_decompress_refuses_bytes_that_are_no_frame(frame: bytes) -> None:
     with pytest.raises(DamagedError):
         codec.decompress(frame, 4)
     with pytest.raises(DamagedError):

@@ -17,7 +17,7 @@ from tests.catalog.trees import ENTRIES, file
     st.integers(1, 9),
     st.sampled_from([0, 7, 1000]),
 )
-def test_what_is_added_comes_out(
+def test_compact_entries_return_what_was_added(
     monkeypatch: pytest.MonkeyPatch, entries: list[Entry], run: int, plain: int
 ) -> None:
     monkeypatch.setattr(compact, "PLAIN", plain)

@@ -85,7 +85,7 @@ def test_off_is_no_limit() -> None:
         (f"a = {'[' * 20_000}", "c.toml: ", None),
     ],
 )
-def test_what_is_wrong_is_named(text: str, message: str, hint: str | None) -> None:
+def test_config_errors_name_the_setting(text: str, message: str, hint: str | None) -> None:
     with pytest.raises(UsageError) as raised:
         merge([file_layer(text.encode(), "c.toml")])
     assert message in raised.value.message
@@ -122,6 +122,6 @@ def test_sizes_read_back(count: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "5", "-1s", "1d 12h", "1y", "5m!", "m", "99999w"])
-def test_what_is_no_duration(text: str) -> None:
+def test_parse_duration_refuses_other_texts(text: str) -> None:
     with pytest.raises(UsageError):
         measures.parse_duration(text)

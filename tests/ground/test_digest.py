@@ -77,7 +77,9 @@ def test_digests_in_writing(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("parse, length", [(parse_digest, 40), (parse_sha256, 64)])
-def test_what_is_no_digest(parse: Callable[[str], bytes], length: int) -> None:
+def test_parsers_refuse_texts_that_are_no_digest(
+    parse: Callable[[str], bytes], length: int
+) -> None:
     right = "0f" * (length // 2)
     for text in ("", right[1:], right[2:], right + "00", "x" + right[1:], " " + right[2:] + " "):
         with pytest.raises(UsageError):
@@ -88,7 +90,7 @@ def test_what_is_no_digest(parse: Callable[[str], bytes], length: int) -> None:
 
 
 @given(st.binary(max_size=64), st.binary(max_size=64))
-def test_what_was_known_before_changes_no_identity(data: bytes, other: bytes) -> None:
+def test_identify_again_equals_identify(data: bytes, other: bytes) -> None:
     assert identify_again(data, None) == identify(data)
     assert identify_again(data, identify(other)) == identify(data)
     assert identify_again(data, identify(data)) == identify(data)

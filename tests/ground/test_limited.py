@@ -72,7 +72,7 @@ def said(what: str, **limits: int) -> list[str]:
         return [msgspec.msgpack.decode(message) for message in reader.messages()]
 
 
-def test_what_it_says_is_heard() -> None:
+def test_messages_of_a_limited_reader_are_heard() -> None:
     assert said("nothing") == ["begun"]
 
 

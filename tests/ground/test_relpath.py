@@ -66,7 +66,7 @@ def test_every_path_that_linux_allows_is_one(path: RelPath) -> None:
         "a/" * (PATH_MAX // 2) + "a",
     ],
 )
-def test_what_is_no_path_below_a_root(text: str) -> None:
+def test_parse_relpath_refuses_paths_outside_a_root(text: str) -> None:
     with pytest.raises(InvalidNameError):
         parse_relpath(text)
     with pytest.raises(InvalidNameError):
@@ -91,7 +91,7 @@ def test_two_paths_are_two_keys(one: RelPath, two: RelPath) -> None:
     assert (to_json(one) == to_json(two)) == (one == two)
 
 
-def test_what_json_shows() -> None:
+def test_to_json_escapes_only_what_is_not_utf8() -> None:
     assert to_json("bin/a b%20") == "bin/a b%20"
     assert to_json("énorme") == "énorme"
     assert to_json("caf\udce9/b c") == "//caf%E9/b%20c"
@@ -126,7 +126,7 @@ def test_json_gives_any_text_back_that_may_be_a_name(text: str) -> None:
         ("//%41", "////%2541"),
     ],
 )
-def test_what_json_shows_of_a_text(text: str, shown: str) -> None:
+def test_text_to_json_round_trips(text: str, shown: str) -> None:
     assert text_to_json(text) == shown
     assert text_from_json(shown) == text
 
@@ -160,7 +160,7 @@ def test_parents_are_topmost_first() -> None:
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\0b", "//%00", "\udfff\ud800"])
-def test_what_is_no_name_of_anything_is_refused(text: str) -> None:
+def test_readers_refuse_texts_that_name_nothing(text: str) -> None:
     for read in (text_from_json, from_json, parse_relpath):
         with pytest.raises(InvalidNameError):
             read(text)

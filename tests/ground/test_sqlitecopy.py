@@ -75,9 +75,7 @@ def test_a_log_that_a_crash_cut_is_read_as_sqlite_reads_it(tmp_path: Path, seed:
     found.close()
 
 
-def test_what_does_not_hold_still_is_not_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changing_databases_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer, reader = made(tmp_path / "a.sqlite", random.Random(1))
     counts = iter(range(1000))
     monkeypatch.setattr(sqlitecopy, "signature", lambda path: ((next(counts), 0, 0), None))

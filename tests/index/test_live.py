@@ -45,7 +45,7 @@ def test_no_flipped_byte_changes_a_row(tmp_path: Path) -> None:
         assert rows.items() <= ROWS.items()
 
 
-def test_what_a_power_cut_may_have_taken_does_not_count_after_the_next_boot(
+def test_unsynced_rows_do_not_count_after_the_next_boot(
     tmp_path: Path,
 ) -> None:
     changed = {b"old": 0, b"new": time.time_ns()}

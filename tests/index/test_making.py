@@ -36,7 +36,7 @@ def test_death_while_it_is_made(tmp_path: Path, call: str) -> None:
     assert not list(tmp_path.glob("*.new*"))
 
 
-def test_what_is_left_of_an_index_that_was_deleted_is_not_replayed(tmp_path: Path) -> None:
+def test_leftover_wal_of_a_deleted_index_is_not_replayed(tmp_path: Path) -> None:
     path = tmp_path / "index.sqlite"
     for suffix in ("-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).write_bytes(b"of another database")

@@ -20,7 +20,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 100, 101, 108, 1000])
-def test_what_was_added_is_found_and_nothing_else(count: int) -> None:
+def test_map_finds_exactly_what_was_added(count: int) -> None:
     rows = Numbers()
     expected = {witness(f"content {n}"): n * n + 1 for n in range(count)}
     for one, number in expected.items():

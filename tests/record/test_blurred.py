@@ -153,7 +153,7 @@ def _named(paths: Collection[str]) -> list[str]:
     "how, where, is_cold",
     [*((*blur, False) for blur in BLURS), *((*blur, True) for blur in BLURS if blur[1] == "*/d")],
 )
-def test_what_one_look_did_not_see_the_next_steady_one_does(
+def test_steady_look_finds_what_a_blurred_one_missed(
     place: Place, how: str, where: str, is_cold: bool
 ) -> None:
     base: dict[str, Node] = dict.fromkeys(WORLDS)

@@ -122,7 +122,7 @@ def test_drift_of_state_alone_does_not_hold_a_rollback_back(place: Place) -> Non
 
 
 @pytest.mark.parametrize("is_touched", [False, True])
-def test_what_is_secret_no_more_is_stored(place: Place, is_touched: bool) -> None:
+def test_former_secrets_are_stored(place: Place, is_touched: bool) -> None:
     """Its digest was known all the time; its content was not."""
     with Workspace.open(place.store, clock=place.clock) as workspace:
         workspace.apps.set("crm", remove={"secret": ["*.key"]})

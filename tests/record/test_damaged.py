@@ -275,7 +275,7 @@ def test_numbers_of_an_older_catalog_are_not_given_again(ruin: Ruin) -> None:
 
 
 @pytest.mark.slow
-def test_what_only_the_index_knows_is_named_and_stays(
+def test_mend_names_and_keeps_versions_only_the_index_knows(
     ruin: Ruin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where its lines cannot be made again, to the byte: those of a program of another day."""

@@ -77,13 +77,13 @@ def test_an_edit_of_an_edit_goes_back_to_the_first(store: Store) -> None:
     assert store.blobs.read(identify(twice)) == twice
 
 
-def test_what_is_stored_is_not_stored_again(store: Store) -> None:
+def test_known_contents_are_not_stored_again(store: Store) -> None:
     once = edited(OLD[2])
     stored = keep(store, [(once, OLD[2]), (once, OLD[3]), (OLD[4], OLD[5]), (OLD[6], None)])
     assert stored == {identify(once).sha256: identify(OLD[2]).sha256}
 
 
-def test_what_is_no_edit_is_stored_in_full(store: Store) -> None:
+def test_unlike_contents_are_stored_in_full(store: Store) -> None:
     alien = random.Random(9).randbytes(3000)
     unknown = random.Random(10).randbytes(3000)
     new: list[tuple[bytes, bytes | None]] = [

@@ -213,7 +213,7 @@ def test_groups_that_ended_go_with_a_reader_that_fails(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_what_cannot_be_read_is_named(root: Path, store: Store, workers: int) -> None:
+def test_ingest_names_unreadable_files(root: Path, store: Store, workers: int) -> None:
     found = candidates(root)
     (root / "d1" / "f1").unlink()
     (root / "d2" / "f2").unlink()

@@ -46,7 +46,9 @@ def peak(folder: Path, count: int, patch: pytest.MonkeyPatch) -> int:
 
 
 @pytest.mark.slow
-def test_what_a_file_more_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_grows_little_with_each_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of many: at first, all that is known of them is held as it is."""
     monkeypatch.setattr(compact, "PLAIN", 0)
     few = peak(tmp_path / "few", FEW, monkeypatch)

@@ -47,7 +47,7 @@ def test_a_write_right_after_each_of_many_snapshots_is_seen(place: Place) -> Non
 
 
 @pytest.mark.root
-def test_what_cannot_be_read_keeps_its_entry(place: Place) -> None:
+def test_unreadable_paths_keep_their_entry(place: Place) -> None:
     place.write("open", b"1")
     place.write("file", b"kept")
     place.write("folder/inside", b"kept")

@@ -72,7 +72,7 @@ def test_all_that_can_change(root: Path, root_fd: int) -> None:
     assert after(before, root_fd, known(root, *paths), ["three"]) == rows_now(root_fd)
 
 
-def test_what_others_change_meanwhile_shows(root: Path, root_fd: int) -> None:
+def test_rows_after_show_changes_by_others(root: Path, root_fd: int) -> None:
     before = rows_now(root_fd)
     (root / "one/new").write_text("ours")
     (root / "one/others").write_text("not ours")
@@ -88,7 +88,7 @@ def test_what_others_change_meanwhile_shows(root: Path, root_fd: int) -> None:
     assert (found.changed, found.gone) == (("b",), ("c",))
 
 
-def test_what_may_change_again_unseen_is_looked_at_again(root: Path, root_fd: int) -> None:
+def test_rows_after_doubt_files_that_may_change_unseen(root: Path, root_fd: int) -> None:
     before = rows_now(root_fd)
     settled = time.time_ns() - 3600 * 1_000_000_000
     with FolderCache(root_fd) as folders:
@@ -105,7 +105,7 @@ def test_a_folder_that_cannot_be_opened_has_no_row(root: Path, root_fd: int) -> 
     assert b"two" not in after(before, root_fd, stats)
 
 
-def test_what_is_not_known_of_a_folder_is_not_known_afterwards(root: Path, root_fd: int) -> None:
+def test_rows_after_make_no_row_of_an_unknown_folder(root: Path, root_fd: int) -> None:
     """What had gone from it would be in no row, and be missed by nobody."""
     before = rows_now(root_fd)
     (root / "one/a").write_text("ours")
@@ -115,7 +115,7 @@ def test_what_is_not_known_of_a_folder_is_not_known_afterwards(root: Path, root_
         assert folder not in rows and rows.keys() == known_then.keys()
 
 
-def test_what_others_give_a_folder_after_it_was_found_right_shows(root: Path, root_fd: int) -> None:
+def test_rows_after_show_later_attributes_of_a_folder(root: Path, root_fd: int) -> None:
     """No more than its ctime tells of attributes and ACLs."""
     before = rows_now(root_fd)
     (root / "one/a").write_text("ours")

@@ -70,7 +70,7 @@ def test_a_copy_has_the_releases(vendor: Vendor, tmp_path: Path) -> None:
         assert ws.care.fsck(read_data=1.0).clean
 
 
-def test_what_a_host_lost_is_damage_even_if_a_release_names_it(
+def test_lost_contents_of_a_host_are_damage_even_if_released(
     vendor: Vendor, tmp_path: Path
 ) -> None:
     root = tmp_path / "root"

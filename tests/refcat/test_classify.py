@@ -125,7 +125,7 @@ def test_the_table_has_every_finding() -> None:
     assert {row[4] for row in table()} == {*WHATS, "none"} - {"parallel"}
 
 
-def test_what_another_line_has_is_neither_older_nor_newer() -> None:
+def test_contents_of_another_line_are_parallel() -> None:
     # 4.2.15, 5.0, 4.2.16 after 4.2.15
     vendor, lines = FakeVendor(), Lines([None, None, 0])
     for number, text in enumerate("ABC"):

@@ -52,7 +52,7 @@ def never(entry: Entry) -> bool:
     return False
 
 
-def test_what_a_step_does_not_explain_is_the_rest() -> None:
+def test_explain_leaves_unexplained_paths_as_rest() -> None:
     a, b, mine = RelPath("a"), RelPath("b"), RelPath("mine")
     pairs: dict[RelPath, Pair] = {
         a: (file("a", "old"), file("a", "new")),
@@ -72,7 +72,7 @@ def test_what_a_step_does_not_explain_is_the_rest() -> None:
     assert (already.done, already.before, already.is_partial) == (3, 1, False)
 
 
-def test_what_only_the_first_release_has_may_be_left_over() -> None:
+def test_explain_allows_leftovers_of_the_first_release() -> None:
     a, b = RelPath("a"), RelPath("b")
     pairs: dict[RelPath, Pair] = {a: (file("a", "old"), file("a", "new"))}
     delta: dict[RelPath, Pair] = {**pairs, b: (file("b", "old"), None)}
@@ -87,7 +87,7 @@ def test_what_only_the_first_release_has_may_be_left_over() -> None:
     assert explain(pairs, Step(1, 2), delta, nothing, nothing, never).is_partial
 
 
-def test_what_goes_is_explained_if_it_was_the_vendors() -> None:
+def test_explain_covers_removal_of_vendor_files() -> None:
     pairs: dict[RelPath, Pair] = {RelPath("a"): (file("a", "old"), None)}
     found = explain(pairs, Step(2, 2), {}, nothing, nothing, shipped)
     assert (found.kind, found.to, found.explained, found.rest) == ("restored", 2, 1, 0)

@@ -157,7 +157,7 @@ def test_liberties_are_named(text: str, wanted: dict[str, list[str]], what: str 
         ('{"version":0,"x":' + "[" * 99, "nested too deep"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_its_line(text: str, says: str) -> None:
+def test_founding_documents_are_refused_with_the_wrong_line(text: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         read_founding(text)
 

@@ -419,7 +419,7 @@ def test_a_zip_that_does_not_say_when_leaves_the_time_open(shop: Shop) -> None:
     assert shop.tree()["f"].mtime_ns is None
 
 
-def test_what_is_no_archive_is_refused(shop: Shop) -> None:
+def test_gather_refuses_files_that_are_no_archive(shop: Shop) -> None:
     path = shop.place / "archive"
     path.write_bytes(b"no archive at all")
     with pytest.raises(UsageError, match="neither a folder nor an archive"):

@@ -81,9 +81,7 @@ def test_a_stores_own_file_is_read(vendor: Vendor, host: Host) -> None:
     assert host.latest() == 0
 
 
-def test_what_a_later_release_says_of_releases_is_kept(
-    vendor: Vendor, host: Host, tmp_path: Path
-) -> None:
+def test_import_keeps_fields_of_a_later_program(vendor: Vendor, host: Host, tmp_path: Path) -> None:
     about, release = export(vendor, tmp_path / "crm.refcat").read_bytes().splitlines(keepends=True)
     release = release.replace(b'"type":', b'"channel":{"summary":"customers"},"type":')
     note = b'{"seq":2,"prev":"","type":"note","format":1,"time":"2026-11-30T12:00:00.000Z"}\n'

@@ -24,11 +24,11 @@ DJANGO = Lines([None, None, 0, 1, 2, 3])
         (4, 5, "other line"),
     ],
 )
-def test_what_is_older(one: int, two: int, order: Order) -> None:
+def test_order_of_releases_in_lines(one: int, two: int, order: Order) -> None:
     assert DJANGO.order(one, two) == order
 
 
-def test_what_comes_before() -> None:
+def test_before_and_back_follow_the_line() -> None:
     assert [DJANGO.before(n) for n in range(6)] == [None, 0, 0, 1, 2, 3]
     assert [DJANGO.back(4, steps) for steps in range(4)] == [4, 2, 0, None]
 

@@ -58,7 +58,7 @@ def test_a_word_that_could_be_two_releases_is_refused_with_both(
 
 
 @pytest.mark.parametrize("text", ["6", "number:6", "label:9", "9.9", "latest~6", "label:", "x:1"])
-def test_what_names_no_release_is_not_found(text: str) -> None:
+def test_unknown_release_names_are_not_found(text: str) -> None:
     with pytest.raises(VersionNotFoundError):
         resolve(DJANGO, text)
 

@@ -132,7 +132,9 @@ def test_another_is_refused_with_the_key(sound: list[Doc], place: Workspace, vec
 
 
 @pytest.mark.parametrize("number", range(len(LONG)))
-def test_what_is_beyond_a_limit_is_refused(sound: list[Doc], place: Workspace, number: int) -> None:
+def test_package_sections_beyond_a_limit_are_refused(
+    sound: list[Doc], place: Workspace, number: int
+) -> None:
     said, why = LONG[number]
     refused(place, with_package(sound, LEAST | said), 2, why)
 
@@ -182,7 +184,7 @@ def test_a_key_that_is_there_twice_is_refused(sound: list[Doc], place: Workspace
         (b'{"version":"1","build":1', "malformed|truncated"),
     ],
 )
-def test_what_it_passes_over_is_looked_at(
+def test_check_looks_at_unknown_parts_of_a_package(
     sound: list[Doc], place: Workspace, said: bytes, why: str
 ) -> None:
     about, release = with_package(sound, LEAST).splitlines(keepends=True)

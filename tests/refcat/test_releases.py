@@ -85,7 +85,7 @@ def test_spans_say_who_ever_shipped_a_content_and_where(vendor: Vendor, tmp_path
         }
 
 
-def test_what_a_host_recorded_is_nobodys_release(vendor: Vendor, tmp_path: Path) -> None:
+def test_contents_recorded_by_a_host_are_no_release(vendor: Vendor, tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
     (root / "mine").write_bytes(b"local")

@@ -159,7 +159,7 @@ def release(host: Host, tree: list[Entry], *, requires: tuple[Requirement, ...] 
         publish(deposit, host.vendor.about, tree, Draft(requires=requires))
 
 
-def test_what_only_the_host_may_grant_is_not_written(host: Host, tmp_path: Path) -> None:
+def test_release_checkout_writes_no_owners_or_privileges(host: Host, tmp_path: Path) -> None:
     release(host, [file("bin/a", b"a0\n"), *HOSTILE])
     with host.open() as ws:
         found = app(ws).export("release:2", tmp_path / "out")
@@ -264,7 +264,7 @@ def test_a_repair_does_without_what_is_never_stored(tmp_path: Path) -> None:
         assert ws._store.blobs.missing([leaked, key]) == [leaked, key]
 
 
-def test_what_is_wrong_with_a_catalog_hinders_no_way_back(tmp_path: Path) -> None:
+def test_damaged_refcat_does_not_hinder_rollback(tmp_path: Path) -> None:
     host = Host(tmp_path)
     host.write({"bin/a": b"edited\n"})
     with host.open() as ws:

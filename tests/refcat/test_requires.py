@@ -53,7 +53,7 @@ def test_needs_are_written_like_this(text: str, wanted: Requirement) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a b", "server>40", "no -> bin/x.exe", "server>=4,<=3", "?"])
-def test_what_is_no_need_is_refused(text: str) -> None:
+def test_malformed_requirements_are_refused(text: str) -> None:
     with pytest.raises(UsageError):
         need(text)
 
@@ -104,7 +104,7 @@ class Host:
         (Requirement(digest="2" * 40, of="3" * 40), None),
     ],
 )
-def test_what_is_not_met(requirement: Requirement, why: str | None) -> None:
+def test_unmet_requirements_say_why(requirement: Requirement, why: str | None) -> None:
     found = unmet([requirement], TREE, Host())
     assert [why in one.why for one in found if why] == [True] * (why is not None)
     assert len(found) == (why is not None)

@@ -69,7 +69,7 @@ def test_it_goes_on_as_if_it_had_taken_all(
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_refused_is_refused_from_there_too(
+def test_resumed_check_refuses_the_same_catalogs(
     sound: list[Doc],
     hosts: list[Workspace],
     name: str,

@@ -78,7 +78,7 @@ def gpg(tmp_path_factory: pytest.TempPathFactory) -> Gpg:
     return Gpg(Path(tmp_path_factory.mktemp("g") / "h"))
 
 
-def test_what_gpg_signed_is_believed_here(
+def test_import_accepts_signatures_of_gpg(
     vendor: Vendor, host: Host, tmp_path: Path, gpg: Gpg
 ) -> None:
     path = export(vendor, tmp_path / "crm.refcat")
@@ -91,7 +91,7 @@ def test_what_gpg_signed_is_believed_here(
         assert ws.catalogs.standing("crm").signed
 
 
-def test_what_is_signed_here_is_believed_by_gpg(
+def test_gpg_accepts_signatures_made_here(
     vendor: Vendor, host: Host, tmp_path: Path, gpg: Gpg
 ) -> None:
     path = export(vendor, tmp_path / "crm.refcat")
@@ -208,7 +208,7 @@ def test_a_subkey_counts_no_longer_than_it_is_valid(
         ws.catalogs.import_(path)
 
 
-def test_what_came_signed_once_is_asked_for_it_ever_after(
+def test_catalogs_signed_once_must_stay_signed(
     vendor: Vendor, host: Host, tmp_path: Path, gpg: Gpg
 ) -> None:
     path = export(vendor, tmp_path / "crm.refcat")
@@ -288,7 +288,7 @@ def test_a_flipped_bit_in_what_is_remembered_is_found(
 
 
 @pytest.mark.parametrize("junk", [b"", b"junk", bytes(2 << 20)], ids=["empty", "junk", "huge"])
-def test_what_is_damaged_in_the_trust_folder_is_named_with_what_to_do(
+def test_damage_in_the_trust_folder_is_named_with_a_hint(
     vendor: Vendor, host: Host, gpg: Gpg, tmp_path: Path, junk: bytes
 ) -> None:
     from epmstore.errors import DamagedError  # noqa: PLC0415

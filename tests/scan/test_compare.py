@@ -119,7 +119,7 @@ def test_owners_of_all_32_bits() -> None:
     assert compare_stats(one, two).changed == ("d",)
 
 
-def test_what_happens_below_leaves_the_listing_above_alone(root: Path, root_fd: int) -> None:
+def test_changes_below_leave_the_listing_above_alone(root: Path, root_fd: int) -> None:
     (root / "sub/inner").mkdir(parents=True)
     before = pack(root_fd)
     listing = find(root_fd)
@@ -164,7 +164,7 @@ def test_a_file_in_the_place_of_a_folder_shows() -> None:
     assert compare_stats(folder, pack_stats(["a"], [Numbers()])).changed == ("a",)
 
 
-def test_what_only_moves_a_folders_ctime_shows_in_its_own_row(root: Path, root_fd: int) -> None:
+def test_folder_ctime_shows_in_its_own_row(root: Path, root_fd: int) -> None:
     (root / "sub").mkdir()
     listing = find(root_fd, "sub")
     before = pack_stats(listing.names, listing.stats, listing.own)

@@ -79,7 +79,7 @@ def test_files_that_are_open_for_writing(root: Path, root_fd: int) -> None:
     assert found[1].why.endswith(f"(process {running.pid})")
 
 
-def test_what_has_a_class_is_left_out(root: Path, root_fd: int) -> None:
+def test_classified_paths_are_not_proposed(root: Path, root_fd: int) -> None:
     fill(root, "x/a.log", "run/app.pid", "pg/PG_VERSION", "var/logs/b.log")
     (root / "app.db").write_bytes(SQLITE_MAGIC.ljust(512, b"x"))
     assert len(patterns(root_fd)) == 6

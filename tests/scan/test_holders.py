@@ -118,7 +118,7 @@ def test_a_removed_file_that_is_still_open(root: Path) -> None:
 
 
 @pytest.mark.root
-def test_what_may_not_be_looked_into_makes_it_incomplete(
+def test_unreadable_processes_make_holders_incomplete(
     root: Path, unprivileged: Callable[[], AbstractContextManager[None]]
 ) -> None:
     (root / "file").write_text("")

@@ -97,7 +97,7 @@ PIECES = st.lists(
 
 
 @given(PIECES)
-def test_what_is_written_reads_back(
+def test_sparse_files_read_back(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "sparse"

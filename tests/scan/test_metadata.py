@@ -83,7 +83,7 @@ def test_a_symlink(root: Path, root_fd: int, owners: Owners, target: bytes) -> N
     assert os.fsencode(entry.target) == target
 
 
-def test_what_is_not_recorded_has_no_kind(root: Path) -> None:
+def test_special_files_have_no_kind(root: Path) -> None:
     os.mkfifo(root / "fifo")
     with pytest.raises(UsageError):
         kind_of(os.lstat(root / "fifo"))
@@ -286,7 +286,7 @@ def test_a_symlinks_metadata_comes_back(root: Path, root_fd: int, owners: Owners
 
 
 @pytest.mark.root
-def test_what_is_not_permitted_is_named(
+def test_metadata_that_may_not_be_set_is_named(
     root: Path, unprivileged: Callable[[], AbstractContextManager[None]]
 ) -> None:
     make(root / "file", "file")

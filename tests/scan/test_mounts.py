@@ -25,7 +25,7 @@ TABLE = rb"""22 27 0:21 / / rw,relatime - ext4 /dev/vda rw
 """
 
 
-def test_what_is_below_a_root() -> None:
+def test_below_finds_mounts_in_a_root() -> None:
     assert below(b"/opt/app", TABLE) == {"with space", "back\\slash\ttab\nline"}
     assert "opt/app" in below(b"/", TABLE)
     assert below(b"/mnt", TABLE) == frozenset()
@@ -53,7 +53,7 @@ def test_the_real_table() -> None:
         (b"99", FilesystemInfo("")),
     ],
 )
-def test_what_a_mount_is(mount_id: bytes, expected: FilesystemInfo) -> None:
+def test_describe_mount_names_type_and_options(mount_id: bytes, expected: FilesystemInfo) -> None:
     assert describe_mount(mount_id, TABLE) == expected
 
 

@@ -197,7 +197,7 @@ def replace_by_link(path: Path) -> None:
         (os.mkdir, "unstable"),
     ],
 )
-def test_what_took_the_name_is_not_read(
+def test_replaced_files_are_not_read(
     root: Path, root_fd: int, replace: Callable[[Path], None], kind: str
 ) -> None:
     (root / "file").write_bytes(b"data")

@@ -37,7 +37,7 @@ def test_files_that_are_none_of_the_folder(root: Path, tmp_path: Path) -> None:
         assert writers_below(str(root), 0.0).paths == set()
 
 
-def test_what_is_only_kept_open_is_not_being_written(root: Path) -> None:
+def test_files_kept_open_for_writing_are_not_being_written(root: Path) -> None:
     (root / "log").write_text("old")
     with process("os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND)", root / "log"):
         assert writers_below(str(root), time.time() - 60).paths == {"log"}

@@ -28,7 +28,7 @@ def files(store: Store) -> list[str]:
     return sorted(str(path) for path in store.packs.rglob("*"))
 
 
-def test_what_is_committed_is_stored(store: Store) -> None:
+def test_committed_deposits_are_stored(store: Store) -> None:
     small = identify(b"small")
     with Deposit(store) as deposit:
         deposit.add(small, b"small")
@@ -44,7 +44,7 @@ def test_what_is_committed_is_stored(store: Store) -> None:
     assert b"".join(store.blobs.stream(streamed)) == LARGE
 
 
-def test_what_is_not_committed_leaves_nothing(store: Store) -> None:
+def test_uncommitted_deposits_leave_nothing(store: Store) -> None:
     before = files(store)
     with pytest.raises(RuntimeError), Deposit(store) as deposit:
         deposit.add_stream(chunks(LARGE), len(LARGE))
@@ -57,7 +57,7 @@ def test_what_is_not_committed_leaves_nothing(store: Store) -> None:
     assert store.contents.is_empty()
 
 
-def test_what_is_stored_is_not_stored_again(store: Store) -> None:
+def test_known_contents_are_not_deposited_again(store: Store) -> None:
     for _ in range(2):
         with Deposit(store) as deposit:
             deposit.add(identify(b"known"), b"known")

@@ -112,7 +112,7 @@ def test_every_public_member_is_typed(facet: type) -> None:
         assert "return" in hints(function), f"{facet.__name__}.{name}"
 
 
-def test_what_is_exported_is_described() -> None:
+def test_every_exported_class_has_a_docstring() -> None:
     lacking = []
     for name in api.__all__:
         one = getattr(api, name)
@@ -206,7 +206,7 @@ WRONG: list[Callable[[Workspace, AppHandle], object]] = [
 
 
 @pytest.mark.parametrize("call", WRONG)
-def test_what_is_wrong_is_said_before_anything_is_done(
+def test_wrong_arguments_are_refused_before_anything_is_done(
     place: Path, call: Callable[[Workspace, AppHandle], object]
 ) -> None:
     with Workspace.init("store") as ws:

@@ -39,7 +39,7 @@ def check(crm: AppHandle, result: Result) -> None:
         assert (told.counts, told.folders, told.times) == (counts, result.folders, result.times)
 
 
-def test_what_is_recorded_and_brought_back_is_counted_alike(crm: AppHandle, tmp_path: Path) -> None:
+def test_snapshot_and_checkout_count_alike(crm: AppHandle, tmp_path: Path) -> None:
     root = tmp_path / "crm"
     first = crm.snapshot()
     assert (first.added, first.folders, first.times) == (10, Counts(2, 0, 0), 0)

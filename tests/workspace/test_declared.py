@@ -60,7 +60,7 @@ def test_a_file_is_an_application() -> None:
         (f"a = {'[' * 20_000}", "crm.toml: ", None),
     ],
 )
-def test_what_is_wrong_is_named(text: str, message: str, hint: str | None) -> None:
+def test_declaration_errors_are_named(text: str, message: str, hint: str | None) -> None:
     with pytest.raises(UsageError) as raised:
         parse_declared(text.encode(), "crm", "crm.toml")
     assert message in raised.value.message
@@ -80,7 +80,7 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
     st.booleans(),
     st.lists(st.sampled_from(["a/", "*.log", 'q"', "\\\\x"]), max_size=3),
 )
-def test_what_is_written_reads_back(root: str, follow: bool, state: list[str]) -> None:
+def test_declarations_round_trip(root: str, follow: bool, state: list[str]) -> None:
     wanted = Declared(
         key="crm",
         root=root,

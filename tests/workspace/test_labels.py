@@ -163,9 +163,7 @@ def test_of_a_damaged_note_of_a_run_no_more_is_known(crm: AppHandle, tmp_path: P
     assert (found.record.reason, found.record.command, found.labels) == ("run", (), ())
 
 
-def test_what_no_catalog_can_hold_is_refused_before_the_command(
-    crm: AppHandle, tmp_path: Path
-) -> None:
+def test_run_refuses_labels_no_catalog_can_hold(crm: AppHandle, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         crm.run(["touch", str(tmp_path / "crm/done")], label="\udcff")
     assert not (tmp_path / "crm/done").exists()

@@ -42,7 +42,7 @@ def test_drift_goes_first(crm: AppHandle, root: Path) -> None:
 
 
 @pytest.mark.parametrize("drift", ["etc/conf", "data/upload", "data/app.log"])
-def test_what_is_kept_anyway_is_no_reason_to_stop(crm: AppHandle, root: Path, drift: str) -> None:
+def test_rollback_keeps_files_added_by_hand(crm: AppHandle, root: Path, drift: str) -> None:
     (root / drift).write_text("drifted")
     assert crm.plan_rollback().request.goal == VersionGoal(0)
     assert crm.rollback().of == 0

@@ -119,7 +119,7 @@ async def test_an_application_that_was_just_registered_is_looked_for(server: "Se
     assert server.core.reloads == 1
 
 
-async def test_what_is_about_to_become_a_catalog_is_none_yet(server: "Server") -> None:
+async def test_temporary_catalogs_are_not_counted(server: "Server") -> None:
     """It is gone as soon as it is one: between being listed and being looked at, perhaps."""
     (server.store / "catalogs" / temporary_name()).symlink_to("what is gone")
     assert (await server.get("/v1/apps/crm/status")).status == 200

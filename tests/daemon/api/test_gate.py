@@ -41,7 +41,7 @@ async def test_hosts_that_are_not_ours(server: "Server", method: str, host: str)
 )
 @pytest.mark.parametrize("value", ["http://localhost", "null", "same-origin", "websocket"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_what_only_web_pages_send(
+async def test_requests_of_web_pages_are_refused(
     server: "Server", name: str, value: str, method: str
 ) -> None:
     path = "/v1/health" if method == "GET" else "/v1/pause"

@@ -114,7 +114,7 @@ async def test_a_job_that_fails_says_why(
     ],
     ids=str,
 )
-async def test_what_is_no_job(server: "Server", spec: dict[str, Any]) -> None:
+async def test_malformed_jobs_are_refused(server: "Server", spec: dict[str, Any]) -> None:
     found = await server.post("/v1/jobs", spec)
     assert (found.status, found.shape["error"]) == (400, "usage")
     assert (await server.get("/v1/jobs")).shape["jobs"] == []
@@ -246,7 +246,7 @@ async def test_no_more_wait_than_fit(start: "Start") -> None:
         gate.leave.set()
 
 
-async def test_what_is_unexpected_fails_the_job_and_nothing_else(start: "Start") -> None:
+async def test_unexpected_errors_fail_only_their_job(start: "Start") -> None:
     def broken(spec: JobSpec, workspace: Workspace) -> dict[str, Any]:
         if isinstance(spec, Checkout):
             raise DamagedError("a pack is damaged", file="x")

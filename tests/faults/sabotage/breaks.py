@@ -113,7 +113,7 @@ BREAKS: dict[str, Break] = {
     "a vendor grants privileges": Break(
         "P",
         instead("refcat.hygiene", "mask", lambda entry: entry),
-        f"{RELEASING}test_what_only_the_host_may_grant_is_not_written",
+        f"{RELEASING}test_release_checkout_writes_no_owners_or_privileges",
     ),
     "any name in a vendor's catalog": Break(
         "V",
@@ -167,7 +167,7 @@ BREAKS: dict[str, Break] = {
     "requests of web pages": Break(
         "2.11",
         instead("epmstored.api.gate", "_check_no_browser", nothing),
-        f"{GATE}test_what_only_web_pages_send",
+        f"{GATE}test_requests_of_web_pages_are_refused",
     ),
     "bodies whose length is not clear": Break(
         "2.11",
