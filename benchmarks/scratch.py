@@ -9,10 +9,13 @@ image below is read and written past the page cache: what is in the file system 
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 SIZE = 40 << 30
 """Of the image, which is sparse: it takes what is in it."""
+BUSY = 30.0
+"""Seconds for which somebody who looks into it may keep it from being unmounted."""
 INODE_RATIO = 16384
 """Bytes of the image for which it has room for one more file or folder."""
 SECTOR = 512
@@ -47,7 +50,7 @@ class Scratch:
 
     def remove(self) -> None:
         if self._device:
-            subprocess.run(["umount", self.folder], check=True)
+            _unmount(self.folder)
             subprocess.run(["losetup", "-d", self._device], check=True)
             self._device = ""
         self._image.unlink(missing_ok=True)
@@ -82,8 +85,17 @@ class Scratch:
             self._device = device
 
 
+def _unmount(folder: Path) -> None:
+    """Raises CalledProcessError if it stays busy."""
+    until = time.monotonic() + BUSY
+    while _run(["umount", str(folder)]) is None:
+        if time.monotonic() > until:
+            raise subprocess.CalledProcessError(32, ["umount", str(folder)])
+        time.sleep(0.1)
+
+
 def _run(command: list[str]) -> str | None:
-    """What it prints; null if it fails."""
+    """What it prints; None if it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import msgspec
@@ -92,3 +93,16 @@ def test_scratch_files_are_cached_once(tmp_path: Path) -> None:
 def _device(folder: Path) -> str:
     found = folder.stat().st_dev
     return f"{os.major(found)}:{os.minor(found)}"
+
+
+@pytest.mark.root
+def test_a_reader_does_not_keep_a_file_system_from_being_removed(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path / "work", 1 << 30)
+    with scratch as folder:
+        if scratch.kind == "one file system for all":
+            pytest.skip("no file system can be made here")
+        reader = os.open(folder, os.O_RDONLY)
+        leaving = threading.Timer(0.3, os.close, (reader,))
+        leaving.start()
+    leaving.join()
+    assert not [*tmp_path.iterdir()]
