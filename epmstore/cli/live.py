@@ -202,7 +202,6 @@ def _export(
         session.out.note(f"{handle.app.key}: would be written to {where}")
         return INCOMPLETE if found.refused else 0
     found = handle.export(version, target, paths)
-    refused = [f"{name(one.path)} ({', '.join(one.what)})" for one in found.refused]
     shape = {
         "type": "export",
         "app": handle.app.key,
@@ -211,16 +210,19 @@ def _export(
         "target": shapes.text(str(target)),
         "files": found.files,
         "kept": shapes.paths(path for path, _ in found.kept),
-        "not_restored": refused,
+        "not_restored": [
+            shapes.text(f"{one.path}: {', '.join(one.what)}") for one in found.refused
+        ],
     }
     text = f"{counted(found.files, 'file')} written to {where}"
     session.out.outcome(shape, f"{handle.app.key}: {text}")
     if found.kept:
         kept = [f"{name(path)} ({why})" for path, why in found.kept]
         session.out.note(titled(session.out, "without content", kept))
-    if refused:
+    if found.refused:
+        refused = [f"{name(one.path)} ({', '.join(one.what)})" for one in found.refused]
         session.out.warn(titled(session.out, "not restored", refused))
-    return INCOMPLETE if refused else 0
+    return INCOMPLETE if found.refused else 0
 
 
 @command(

@@ -262,8 +262,20 @@ def test_a_time_that_a_file_system_cannot_have_is_named(
     cli.ok("snapshot")
     found = cli("checkout", "0", "--target", str(tmp_path / "copy"), "--json")
     came = (tmp_path / "copy/late").stat().st_mtime_ns
-    named = [] if came == 2**62 * SECOND else ["late (mtime)"]
+    named = [] if came == 2**62 * SECOND else ["late: mtime"]
     assert found.shapes[-1]["not_restored"] == named
+
+
+def test_an_export_names_paths_that_are_no_text_as_results_do(
+    cli: "Cli", root: Path, tmp_path: Path
+) -> None:
+    (root / os.fsdecode(b"\xff")).write_bytes(b"secret")
+    cli.ok("snapshot")
+    cli.ok("purge", "--yes", os.fsdecode(b"\xff"))
+    found = cli("checkout", "0", "--target", str(tmp_path / "copy"), "--json")
+    (named,) = found.shapes[-1]["not_restored"]
+    assert text_from_json(named) == os.fsdecode(b"\xff") + ": its content was purged"
+    assert found.code == 3
 
 
 def _facts(path: Path) -> tuple[object, ...]:
