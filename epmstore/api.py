@@ -125,6 +125,7 @@ from epmstore.workspace.live import Recovery, TermsGiven
 from epmstore.workspace.pending import Aftermath, Pending
 from epmstore.workspace.repairing import RepairAction, Repaired, RepairOptions
 from epmstore.workspace.reporting import ReadReport
+from epmstore.workspace.trees import TreeSource
 from epmstore.workspace.vendors import Published, Source, Vendors
 from epmstore.workspace.workspace import Workspace
 
@@ -274,6 +275,7 @@ __all__ = [
     "StoreFinding",
     "TermsGiven",
     "TornError",
+    "TreeSource",
     "TrustError",
     "TrustStanding",
     "Unmet",

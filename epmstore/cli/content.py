@@ -1,18 +1,14 @@
 """What differs inside two text files, as a unified diff: bounded, and harmless for a terminal."""
 
 import difflib
-import os
 from typing import TYPE_CHECKING
 
-from epmstore import fsio
-from epmstore.atomic import directory
 from epmstore.cli.output import name, safe_text, size
-from epmstore.relpath import split
-from epmstore.scan.folders import open_folder
 from epmstore.tree import Entry
 
 if TYPE_CHECKING:
-    from epmstore.workspace import AppHandle, Change
+    from epmstore.workspace import Change
+    from epmstore.workspace.trees import TreeSource
 
 LARGEST = 1 << 20
 """Bytes of a file beyond which only the fact is shown."""
@@ -21,7 +17,7 @@ PROBE = 8000
 """Bytes in which a NUL says that this is no text (as git does it)."""
 
 
-def content_diff(handle: "AppHandle", a: str, b: str, change: "Change") -> str | None:
+def content_diff(a: "TreeSource", b: "TreeSource", change: "Change") -> str | None:
     """The text to show for one change; None if the contents do not differ."""
     if change.change == "modified" and "content" not in change.fields:
         return None
@@ -32,32 +28,22 @@ def content_diff(handle: "AppHandle", a: str, b: str, change: "Change") -> str |
                 return "the content is not recorded"
             if entry.content.size > LARGEST:
                 return f"too large to show ({size(entry.content.size)})"
-    before, after = _read(handle, a, old), _read(handle, b, new)
+    before, after = _read(a, old), _read(b, new)
     if b"\0" in before[:PROBE] or b"\0" in after[:PROBE]:
         return "binary content differs"
     path = name(change.path)
     return unified(before, after, f"a/{path}" if old else NOTHING, f"b/{path}" if new else NOTHING)
 
 
-def _read(handle: "AppHandle", version: str, entry: Entry | None) -> bytes:
-    if entry is None or entry.kind != "file":
-        return b""
-    if version == "now":
-        return _read_live(handle.app.root, entry)
-    return b"".join(handle.cat(version, entry.path))
-
-
-def _read_live(root: str, entry: Entry) -> bytes:
-    """What the file holds right now, as much of it as may be shown. Raises OSError."""
-    folder, file_name = split(entry.path)
-    with directory(root) as root_fd:
-        parent = open_folder(root_fd, folder)
-        try:
-            fd = fsio.open_file(file_name, parent)
-        finally:
-            os.close(parent)
-    with open(fd, "rb") as file:
-        return file.read(LARGEST)
+def _read(source: "TreeSource", entry: Entry | None) -> bytes:
+    """As much of a content as may be shown."""
+    found = b""
+    if entry is not None and entry.kind == "file":
+        for piece in source.stream(entry):
+            found += piece
+            if len(found) > LARGEST:
+                break
+    return found[:LARGEST]
 
 
 def unified(before: bytes, after: bytes, old_name: str, new_name: str) -> str | None:

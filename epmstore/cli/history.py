@@ -350,8 +350,9 @@ def diff(
     a, b = (selector(text) for text in split_range(range))
     changes, gaps = handle.diff_with_gaps(a, b, scope(paths, handle.app.root))
     counts = {kind: sum(c.change == kind for c in changes) for kind in LETTERS}
+    trees = (handle.tree(a), handle.tree(b))
     for change in changes:
-        text = content_diff(handle, a, b, change) if content else None
+        text = content_diff(*trees, change) if content else None
         if session.json:
             more = {"patch": text} if content else {}
             session.out.shape({**shapes.change(handle.app.key, change), **more})

@@ -30,8 +30,8 @@ from epmstore.refcat.trust import Trust
 from epmstore.store.reckoned import keep
 from epmstore.store.replay import rebuild
 from epmstore.store.store import Store
+from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.apps import find_app
-from epmstore.workspace.history import History
 
 
 class Care:
@@ -132,12 +132,12 @@ class Care:
         Raises AppNotFoundError, NotFoundError, VersionNotFoundError, NotRestorableError,
         BusyError, DiskFullError, DamagedError, OSError.
         """
-        app = find_app(self._store, key)
-        history = History(self._store, app)
-        chosen = _newest(history) if version is None else history.restorable(version)
-        done = drill(self._store, history.ls(chosen), progress=self._progress)
+        context = AppContext(self._store, find_app(self._store, key))
+        chosen = _newest(context) if version is None else context.trees.kept_version(version)
+        entries = context.trees.recorded(chosen).entries()
+        done = drill(self._store, entries, progress=self._progress)
         if done.is_proven:
-            ledger.prove(self._store.path, history.app.uuid, chosen, self._now())
+            ledger.prove(self._store.path, context.app.uuid, chosen, self._now())
         return chosen, done
 
     def remembered(self) -> ledger.Ledger:
@@ -268,10 +268,10 @@ def _rolled(old: ledger.Rolling, share: float) -> ledger.Rolling:
     return structs.replace(old, position=position)
 
 
-def _newest(history: History) -> int:
-    kept = [info.version for info in history.versions() if info.restorable]
+def _newest(context: AppContext) -> int:
+    kept = [info.version for info in context.state().versions if info.restorable]
     if not kept:
         raise NotFoundError(
-            f"no version of {history.app.key} is kept", hint="record one: epmstore snapshot"
+            f"no version of {context.app.key} is kept", hint="record one: epmstore snapshot"
         )
     return kept[-1]

@@ -15,27 +15,20 @@ import msgspec
 
 from epmstore import given, limits
 from epmstore.catalog.appcat import App
-from epmstore.catalog.diff import Change
-from epmstore.catalog.model import LabelRecord, PinRecord, Reason, RecordedActor, TagRecord
-from epmstore.catalog.rootfacts import root_change, root_of
+from epmstore.catalog.model import LabelRecord, PinRecord, Reason, TagRecord
 from epmstore.catalog.selector import check_tag
-from epmstore.clock import to_rfc3339
 from epmstore.errors import ConflictError, EpmError, UsageError, VersionNotFoundError
-from epmstore.given import AnyPath, AnyVersion
+from epmstore.given import AnyVersion
 from epmstore.locks import WAIT_SECONDS
-from epmstore.progress import Progress
 from epmstore.record import change
 from epmstore.record.doubt import Share
-from epmstore.record.recorder import Intent, Look, Recorded, Recorder
+from epmstore.record.recorder import Intent, Recorded
 from epmstore.record.result import Action, Result
 from epmstore.record.root import open_root
 from epmstore.record.status import Status
-from epmstore.record.unseen import Unseen, unseen
-from epmstore.relpath import RelPath
+from epmstore.record.unseen import unseen
 from epmstore.store.commit import commit_fact
-from epmstore.store.store import Store
-from epmstore.tree import Entry, path_of
-from epmstore.workspace.history import changes_of
+from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.pending import Owing
 from epmstore.workspace.releasing import Releasing
 from epmstore.workspace.reporting import Reporting
@@ -47,12 +40,9 @@ BEFORE = Intent(kind="drift", reason="scan")
 class AppHandle(Releasing, Reporting, Owing):
     """One application of an open workspace."""
 
-    def __init__(
-        self, store: Store, app: App, *, actor: RecordedActor | None, progress: Progress
-    ) -> None:
-        recorder = Recorder(store, app, actor=actor, progress=progress)
-        super().__init__(store, app, recorder, progress)
-        self._actor = actor
+    def __init__(self, context: AppContext) -> None:
+        super().__init__(context)
+        self._actor = context.actor
 
     def status(self) -> Status:
         """What a snapshot would record now. Writes nothing. Raises RootError, DamagedError."""
@@ -62,7 +52,7 @@ class AppHandle(Releasing, Reporting, Owing):
     def snapshot(self, label: str | None = None) -> Result:
         """Record the root as a deliberate change. Raises RootError, BusyError, DamagedError."""
         intent = Intent(kind="change", reason="snapshot", label=label)
-        with self._locked_root() as root:
+        with self._context.locked_root() as root:
             return make_result(self.app, "snapshot", self._recorder.snapshot(root, intent))
 
     def record_drift(
@@ -83,7 +73,7 @@ class AppHandle(Releasing, Reporting, Owing):
 
         Raises ChangeOpenError, BusyError after `wait` seconds, and as `snapshot`.
         """
-        with self._locked_root(wait) as root:
+        with self._context.locked_root(wait) as root:
             change.check_closed(self._store, self.app.uuid)
             intent = Intent(kind="drift", reason=reason, writing=writing)
             return self._recorder.snapshot(root, intent, only=only, contents=contents, again=again)
@@ -112,7 +102,7 @@ class AppHandle(Releasing, Reporting, Owing):
         """
         command = given.texts(command, "the words of a command")
         change.check_label(label)
-        self._check_uninterrupted()
+        self._context.check_uninterrupted()
         check_startable(command)
 
     def _record_run(self, status: int) -> Recorded:
@@ -140,7 +130,7 @@ class AppHandle(Releasing, Reporting, Owing):
         store, app = self._store, self.app.uuid
         run = change.StartedRun(
             id=secrets.token_hex(16),
-            since=self._now(),
+            since=self._context.now(),
             command=tuple(command),
             label=label,
             actor=self._actor,
@@ -165,10 +155,10 @@ class AppHandle(Releasing, Reporting, Owing):
         UsageError.
         """
         change.check_label(label)
-        with self._locked_root() as root:
+        with self._context.locked_root() as root:
             change.check_closed(self._store, self.app.uuid)
             recorded = self._recorder.snapshot(root, BEFORE)
-            opened = change.OpenChange(self._now(), label, self._actor)
+            opened = change.OpenChange(self._context.now(), label, self._actor)
             change.begin(self._store, self.app.uuid, opened)
         return make_result(self.app, "snapshot", recorded)
 
@@ -177,7 +167,7 @@ class AppHandle(Releasing, Reporting, Owing):
         open.
         """
         change.check_label(label)
-        with self._locked_root() as root:
+        with self._context.locked_root() as root:
             opened = change.find(self._store, self.app.uuid)
             if opened is None:
                 raise ConflictError(
@@ -189,7 +179,7 @@ class AppHandle(Releasing, Reporting, Owing):
             if label not in (None, first):
                 self._commit(
                     LabelRecord(
-                        time=self._now(),
+                        time=self._context.now(),
                         actor=self._actor,
                         version=recorded.version.version,
                         label=label,
@@ -197,31 +187,6 @@ class AppHandle(Releasing, Reporting, Owing):
                 )
             change.end(self._store, self.app.uuid)
         return make_result(self.app, "run", recorded, exit_status=exit_status)
-
-    def diff(self, one: AnyVersion, two: AnyVersion, paths: Sequence[AnyPath] = ()) -> list[Change]:
-        """What leads from one version to another; either may be `now`, the live root."""
-        return self.diff_with_gaps(one, two, paths)[0]
-
-    def diff_with_gaps(
-        self, one: AnyVersion, two: AnyVersion, paths: Sequence[AnyPath] = ()
-    ) -> tuple[list[Change], Unseen]:
-        """As `diff`; also what of the live root was not seen, if one side is that."""
-        if self.release(one) is not None or self.release(two) is not None:
-            return self.diff_releases(one, two, paths), Unseen()
-        first, second = self.resolve(one), self.resolve(two)
-        if first != "now" and second != "now":
-            return super().diff(one, two, paths), Unseen()
-        if first == second:
-            return [], Unseen()
-        recorded = second if first == "now" else first
-        assert recorded != "now", "only one side is live here"
-        look, pairs = self._live_pairs(recorded)
-        newest = self.state().span()
-        scope = given.scope(paths)
-        self._check_scope(scope, {recorded, *(newest or ())[1:]}, map(path_of, pairs))
-        if first == "now":
-            pairs = [(new, old) for old, new in pairs]
-        return changes_of(pairs, scope), unseen(look)
 
     def pin(self, selector: AnyVersion) -> int:
         """Keep a version from being forgotten. Raises VersionNotFoundError."""
@@ -235,49 +200,27 @@ class AppHandle(Releasing, Reporting, Owing):
         """Give a version a name; a name that another version has moves. Raises UsageError."""
         check_tag(name)
         version = self.version(selector)
-        self._commit(TagRecord(time=self._now(), actor=self._actor, name=name, version=version))
+        self._commit(
+            TagRecord(time=self._context.now(), actor=self._actor, name=name, version=version)
+        )
         return version
 
     def untag(self, name: str) -> None:
         """Drop a name. Raises VersionNotFoundError if no version has it."""
         if self.state().tagged(name) is None:
             raise VersionNotFoundError(f"no tag {name!r}", hint="`epmstore log` shows tags")
-        self._commit(TagRecord(time=self._now(), actor=self._actor, name=name))
-
-    def _live_pairs(self, version: int) -> tuple[Look, list[tuple[Entry | None, Entry | None]]]:
-        """(a look at the live root; entry in a version and entry there, of every path that may
-        differ).
-        """
-        with open_root(self.app) as root:
-            look = self._recorder.status(root)
-        newest = look.head.number
-        since = {} if newest is None else self._changed_since(version, newest)
-        for old, new in look.changes.modified:
-            since[new.path] = (since.get(new.path, (old, old))[0], new)
-        for entry in look.changes.added:
-            since[entry.path] = (since.get(entry.path, (None, None))[0], entry)
-        for entry in look.changes.lost:
-            since[entry.path] = (since.get(entry.path, (entry, entry))[0], None)
-        itself = root_change(root_of(self._record(version)), look.changes.root)
-        return look, [*since.values(), *([] if itself is None else [itself])]
-
-    def _changed_since(
-        self, version: int, newest: int
-    ) -> dict[RelPath, tuple[Entry | None, Entry | None]]:
-        pairs = self._store.entries.changed(self.app.uuid, version, newest)
-        return {path_of(pair): pair for pair in pairs}
+        self._commit(TagRecord(time=self._context.now(), actor=self._actor, name=name))
 
     def _set_pin(self, selector: AnyVersion, pinned: bool) -> int:
         version = self.version(selector)
-        fact = PinRecord(time=self._now(), actor=self._actor, version=version, pinned=pinned)
+        fact = PinRecord(
+            time=self._context.now(), actor=self._actor, version=version, pinned=pinned
+        )
         self._commit(fact)
         return version
 
     def _commit(self, fact: PinRecord | TagRecord | LabelRecord) -> None:
         commit_fact(self._store, self.app.uuid, fact)
-
-    def _now(self) -> str:
-        return to_rfc3339(self._store.clock.now())
 
 
 def make_result(

@@ -1,17 +1,13 @@
 """The verbs that change a live root: plan, checkout, rollback, undo and their kin."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Literal, TypeAlias, TypedDict, Unpack
 
 from epmstore import given
-from epmstore.catalog.appcat import App
 from epmstore.catalog.hooks import HookRun, hooks_of
 from epmstore.catalog.model import HoldRecord
 from epmstore.checkout.apply import Applier
 from epmstore.checkout.goal import EditsGoal, VersionGoal, version_of
-from epmstore.checkout.hooks import Commands, Runner
-from epmstore.checkout.journal import Journal
 from epmstore.checkout.obligations import Owed, moment, owed_file
 from epmstore.checkout.packages import owners
 from epmstore.checkout.plan import ConfigPolicy
@@ -19,7 +15,7 @@ from epmstore.checkout.preflight import Terms
 from epmstore.checkout.request import CheckoutAction, Prepared, Request
 from epmstore.checkout.run import Checkout, Done
 from epmstore.checkout.supervised import Around, with_limits
-from epmstore.checkout.target import Exported, export
+from epmstore.checkout.target import Exported
 from epmstore.checkout.undo import (
     Reversal,
     content_of,
@@ -32,17 +28,17 @@ from epmstore.clock import from_rfc3339, to_rfc3339
 from epmstore.errors import BusyError, ConflictError, UsageError
 from epmstore.given import AnyPath, AnyVersion
 from epmstore.locks import WAIT_SECONDS
-from epmstore.progress import Progress
-from epmstore.record.recorder import Look, Recorder
+from epmstore.record.recorder import Look
 from epmstore.record.result import Result
 from epmstore.record.root import Root, open_root
 from epmstore.record.status import Status, make_status
-from epmstore.relpath import ROOT, RelPath, is_within
+from epmstore.relpath import ROOT, RelPath
 from epmstore.store.commit import commit_fact
 from epmstore.store.reckoned import reckon
-from epmstore.store.store import Store
 from epmstore.tree import Entry
-from epmstore.workspace.history import History
+from epmstore.workspace.app.context import AppContext
+from epmstore.workspace.app.exporting import export_tree
+from epmstore.workspace.app.reading import Reading
 from epmstore.workspace.results import done_result, recovered_result
 
 AUTOMATIC = ("daemon", "api")
@@ -65,21 +61,15 @@ class TermsGiven(TypedDict, total=False):
     unattended: bool
 
 
-class Live(History):
+class Live(Reading):
     """Plans and changes of one application's root."""
 
-    def __init__(
-        self,
-        store: Store,
-        app: App,
-        recorder: Recorder,
-        progress: Progress,
-        runner: Runner | None = None,
-    ) -> None:
-        super().__init__(store, app)
-        self._recorder = recorder
-        self._progress = progress
-        self._runner = runner or Commands()
+    def __init__(self, context: AppContext) -> None:
+        super().__init__(context)
+        self.app = context.app
+        self._recorder = context.recorder
+        self._progress = context.progress
+        self._runner = context.runner
 
     def plan(
         self,
@@ -185,7 +175,7 @@ class Live(History):
         """To the last change if that brings something back, else to the one before what is live.
         From then on the application is held.
         """
-        with self._locked_root() as root:
+        with self._context.locked_root() as root:
             look = self._recorder.status(root)
             request = self._rollback_request(root, look, config)
             return self._run(root, request, Terms(**terms))
@@ -208,18 +198,13 @@ class Live(History):
         *,
         dry_run: bool = False,
     ) -> Exported:
-        """A version, or some paths of it, as a folder of its own. Never looks at the live root. A
-        `dry_run` says what would come of it, and writes nothing.
+        """A version or a release, or some paths of it, as a folder of its own. Never looks at the
+        live root. A `dry_run` says what would come of it, and writes nothing. Raises as `ls`,
+        NotRestorableError, ConflictError, DamagedError, OSError.
         """
-        version, place = self.restorable(selector), given.a_place(target).absolute()
+        source, place = self._context.trees.restorable(selector), given.a_place(target).absolute()
         scope = given.scope(paths)
-        for path in scope:
-            self.ls(selector, path)
-        entries = self._checked_tree(version)
-        wanted = [entry for entry in entries if not scope or is_within(entry.path, scope)]
-        with self._store.keep_packs(reading=True):
-            purged = self._store.contents.purged()
-            return export(place, wanted, self._store, self._progress, purged, dry_run=dry_run)
+        return export_tree(self._store, source, place, scope, self._progress, dry_run=dry_run)
 
     def recover(self, *, wait: float = WAIT_SECONDS, what: Recovery = "all") -> Result | None:
         """Finish or take back an interrupted checkout, and do what is owed around it. Null if there
@@ -246,7 +231,7 @@ class Live(History):
     @property
     def is_interrupted(self) -> bool:
         """Whether a journal lies there: of a checkout that was cut off, or is under way."""
-        return Journal(self._store.journal(self.app.uuid)).path.exists()
+        return self._context.is_interrupted
 
     def _status(self, look: Look) -> Status:
         return make_status(self.app.key, self.app.root, look, interrupted=self._is_cut_off())
@@ -314,7 +299,7 @@ class Live(History):
     def _carry_out(
         self, request: Request, terms: Terms, expected: Prepared | None = None
     ) -> Result:
-        with self._locked_root() as root:
+        with self._context.locked_root() as root:
             return self._run(root, request, terms, expected)
 
     def _run(
@@ -414,18 +399,6 @@ class Live(History):
 
     def _checkout(self, root: Root) -> Checkout:
         return Checkout(self._recorder, root, self.state(), self._progress)
-
-    @contextmanager
-    def _locked_root(self, wait: float = WAIT_SECONDS) -> Iterator[Root]:
-        with self._store.lock_app(self.app.uuid, wait=wait), open_root(self.app) as root:
-            self._check_uninterrupted()
-            yield root
-
-    def _check_uninterrupted(self) -> None:
-        if self.is_interrupted:
-            raise ConflictError(
-                f"a checkout of {self.app.key} was interrupted", hint="`epmstore recover`"
-            )
 
 
 def _reversal(action: CheckoutAction, found: Reversal) -> Request:

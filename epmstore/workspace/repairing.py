@@ -75,7 +75,7 @@ class Repairing(Verifying):
         Raises NotFoundError without a refcat; NotRestorableError if contents are neither stored nor
         in the sources; ConflictError and its kin; UsageError, EpmError, OSError for a source.
         """
-        with self._locked_root() as root, self._store.keep_packs():
+        with self._context.locked_root() as root, self._store.keep_packs():
             look = self._recorder.status(root)
             verified = self._verify(look, asked.release)
             request = _repair_request(verified, asked)

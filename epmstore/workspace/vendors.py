@@ -44,7 +44,7 @@ from epmstore.relpath import ROOT, RelPath, from_bytes, is_relpath, to_bytes
 from epmstore.store.deposit import Deposit
 from epmstore.store.store import Store
 from epmstore.tree import Entry
-from epmstore.workspace.history import changes_of
+from epmstore.workspace.app.comparing import changes_of
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):

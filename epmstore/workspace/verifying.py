@@ -1,7 +1,6 @@
 """The verbs of one application that need to know what is right: verify, accept, standing."""
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 
 from epmstore import given
 from epmstore.catalog.classes import Class, Rules
@@ -29,10 +28,10 @@ from epmstore.workspace.live import Live
 class Verifying(Live):
     """Compares the root of one application with what it should be."""
 
-    @cached_property
+    @property
     def releases(self) -> Releases:
         """Those that the application is compared with; none, if it has no refcat."""
-        return Releases.of(self._store, self.app)
+        return self._context.releases
 
     @property
     def accepted(self) -> Accepted:
@@ -235,15 +234,7 @@ class Verifying(Live):
         """Of the release that somebody named. Raises NotFoundError without a refcat,
         VersionNotFoundError, UsageError.
         """
-        return self._published().resolve(given.a_release(release))
-
-    def _published(self) -> Releases:
-        if not self.releases.exists():
-            raise NotFoundError(
-                f"{self.app.key} has no reference catalog",
-                hint="its vendor publishes it: `epmstore catalog import FILE`",
-            )
-        return self.releases
+        return self._context.trees.published().resolve(given.a_release(release))
 
     def _verify(
         self, look: Look, release: AnyVersion | None, scope: tuple[RelPath, ...] = ()

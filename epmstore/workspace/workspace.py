@@ -29,6 +29,7 @@ from epmstore.record.result import Result
 from epmstore.store.soundness import known_fault
 from epmstore.store.store import Store
 from epmstore.workspace.actor import Actor, recorded
+from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.apps import Apps
 from epmstore.workspace.blobs import Blobs
 from epmstore.workspace.declarations import Declarations, Units
@@ -278,7 +279,8 @@ class Workspace:
         ConflictError if several that were removed had that key.
         """
         app = self.apps.find(key)
-        return AppHandle(self._store, app, actor=self._actor, progress=self._progress)
+        context = AppContext(self._store, app, actor=self._actor, progress=self._progress)
+        return AppHandle(context)
 
     def for_actor(self, actor: Actor, progress: Progress = SILENT) -> "Workspace":
         """The same open store, on behalf of somebody else. Lasts as long as this one."""

@@ -13,9 +13,9 @@ from epmstore.catalog.hooks import Hooks, with_hooks
 from epmstore.checkout.planfile import decode_plan, encode_plan
 from epmstore.digest import BlobInfo, identify
 from epmstore.errors import ConflictError, HookError, NotRestorableError, UsageError
-from epmstore.progress import SILENT
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
+from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.blobs import Blobs
 from epmstore.workspace.pending import Owing
 from tests.acceptance.host import amount
@@ -237,7 +237,7 @@ def test_killed_at_any_call(base: tuple[Path, Picture, Picture], tmp_path: Path)
 
 def handle_of(bench: Bench, application: Application) -> Owing:
     app = with_hooks(bench.app, Hooks(stop=STOP, start=START))
-    return Owing(bench.store, app, bench.recorder, SILENT, application)
+    return Owing(AppContext(bench.store, app, runner=application))
 
 
 def test_an_application_that_does_not_start_gets_its_files_back(

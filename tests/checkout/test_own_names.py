@@ -16,12 +16,12 @@ import pytest
 from epmstore.checkout import files
 from epmstore.checkout.journal import Journal
 from epmstore.errors import BusyError, ChangedError, DamagedError
-from epmstore.progress import SILENT
 from epmstore.record import recorder as recording
 from epmstore.record.recorder import Recorder
 from epmstore.record.root import open_root
 from epmstore.relpath import RelPath
 from epmstore.store.staging import own_identities
+from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.live import Live
 from tests.checkout.bench import (
     APP,
@@ -253,7 +253,7 @@ def test_a_stage_of_another_store_is_named_and_stays(bench: Bench, tmp_path: Pat
     with bench, Bench(tmp_path / "other") as other:
         app = msgspec.structs.replace(bench.app, key="again")
         recorder = Recorder(other.store, app)
-        live = Live(other.store, app, recorder, SILENT)
+        live = Live(AppContext(other.store, app))
         with open_root(app) as root:
             recorder.snapshot(root, CHANGE)
         stage = stop(bench, "exchange")

@@ -18,6 +18,7 @@ from epmstore.places import DAEMON_LOCK
 from epmstore.progress import SILENT, Progress, Silent
 from epmstore.record.result import Result
 from epmstore.scan import fsclock
+from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.pending import Owing
 from tests.checkout.bench import Bench, Calls, Dir, File, Killed, faults
 from tests.checkout.runner import HEALTH, START, STOP, Application
@@ -43,7 +44,7 @@ class Crm:
     def handle(self) -> Owing:
         app = with_hooks(self.bench.app, self.hooks)
         bench = self.bench
-        return Owing(bench.store, app, bench.recorder, self.progress, self.application)
+        return Owing(AppContext(bench.store, app, progress=self.progress, runner=self.application))
 
     @property
     def calls(self) -> list[str]:
