@@ -12,7 +12,7 @@ are kept per thread.
 import io
 import sys
 import threading
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import zstandard
 
@@ -106,7 +106,7 @@ def open_stream(file: IO[bytes]) -> IO[bytes]:
     """The plain bytes of foreign frames, read as they come: sizes need not be stated, and several
     frames may follow each other. Reading raises DamagedError.
     """
-    return cast(IO[bytes], io.BufferedReader(_Stream(file)))
+    return io.BufferedReader(_Stream(file))
 
 
 class _Stream(io.RawIOBase):

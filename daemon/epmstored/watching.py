@@ -11,6 +11,7 @@ import msgspec
 from epmstore.catalog.appcat import App
 from epmstore.catalog.classes import Rules
 from epmstore.catalog.model import Reason
+from epmstore.filestat import FileId
 from epmstore.record.root import Root, open_root
 from epmstore.relpath import parents
 from epmstore.scan.mounts import FilesystemInfo, filesystem, mounted_below
@@ -22,7 +23,6 @@ from epmstored.kernelqueue import SharedQueue
 from epmstored.polling import PollingWatcher
 from epmstored.watcher import Notify, Watcher, WatchLimitError
 
-Identity: TypeAlias = tuple[int, int]
 WatcherFactory: TypeAlias = "Callable[[App, Notify], Watching]"
 """Chooses and starts what watches a root; in a thread. Raises RootError, OSError."""
 
@@ -32,7 +32,7 @@ class Watched(msgspec.Struct, frozen=True):
     mounted at `mounts`. No event tells when one of them comes or goes.
     """
 
-    identity: Identity
+    identity: FileId
     mounts: frozenset[str] = frozenset()
 
 
@@ -104,11 +104,11 @@ def watched(app: App, root: Root) -> Watched:
     return Watched(identity_of(root.stat), mounts)
 
 
-def identity_of(found: os.stat_result) -> Identity:
+def identity_of(found: os.stat_result) -> FileId:
     return found.st_dev, found.st_ino
 
 
-def open_scope(app: App, rules: Rules, skip: frozenset[Identity], store: Path) -> OpenScope:
+def open_scope(app: App, rules: Rules, skip: frozenset[FileId], store: Path) -> OpenScope:
     """What is watched of an app: what a look at it goes into, but for the staging folders of
     checkouts that are under way in this store.
     """
@@ -134,7 +134,7 @@ def open_scope(app: App, rules: Rules, skip: frozenset[Identity], store: Path) -
 
 def _inotify(
     app: App,
-    skip: frozenset[Identity],
+    skip: frozenset[FileId],
     store: Path,
     clock: DaemonClock,
     notify: Notify,

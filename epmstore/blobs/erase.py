@@ -8,7 +8,7 @@ prefix of their base that the head has.
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,12 +16,11 @@ import msgspec
 from epmstore.blobs import frames
 from epmstore.blobs.pack import GroupWriter, WrittenGroup
 from epmstore.blobs.records import Damage, Record, open_pack, read_record, walk
-from epmstore.digest import BlobInfo, Digest, Sha256
+from epmstore.blobs.store import PackStore
+from epmstore.digest import BlobInfo, Sha256
 from epmstore.errors import DamagedError
 from epmstore.pack_table import NO_FRAME, BlobRow, Group
 from epmstore.seal import SIZE, Kind
-
-Read = Callable[[BlobInfo], bytes]
 
 
 class Sought(msgspec.Struct, frozen=True):
@@ -107,10 +106,10 @@ def write_without(
     groups: Iterable[tuple[int, Group]],
     sought: Sought,
     tainted: Collection[int],
-    read: Read,
+    blobs: PackStore,
 ) -> WrittenGroup:
     """One group with all that a file holds beside what is sought; `groups` are (start, table),
-    `tainted` the offsets of frames that are written anew, `read` reads any content.
+    `tainted` the offsets of frames that are written anew, `blobs` has every content.
 
     A delta on something sought is stored in full. The group has no blobs if nothing is left. Raises
     DamagedError, BlobNotFoundError, OSError.
@@ -118,7 +117,7 @@ def write_without(
     fd = open_pack(packs / file)
     try:
         with GroupWriter(packs, spill=0) as writer:
-            eraser = _Eraser(fd, writer, sought.contents, tainted, read)
+            eraser = _Eraser(fd, writer, sought.contents, tainted, blobs)
             parts = list(groups)
             for is_delta in (False, True):
                 for start, group in parts:
@@ -137,13 +136,13 @@ class _Eraser:
         writer: GroupWriter,
         gone: Collection[Sha256],
         tainted: Collection[int],
-        read: Read,
+        blobs: PackStore,
     ) -> None:
         self._fd = fd
         self._writer = writer
         self._gone = gone
         self._tainted = tainted
-        self._read = read
+        self._blobs = blobs
 
     def copy(self, start: int, group: Group, *, is_delta: bool) -> None:
         rows: dict[int, list[BlobRow]] = {}
@@ -177,12 +176,11 @@ class _Eraser:
                 self._writer.copy_delta(row, held)
 
     def _add_in_full(self, row: BlobRow) -> None:
-        info = BlobInfo(row.digest or Digest(b""), row.sha256, row.size)
-        data = self._read(info)
         if row.digest is None:
-            self._writer.add_part(row.sha256, data)
+            self._writer.add_part(row.sha256, self._blobs.read_part(row.sha256))
         else:
-            self._writer.add(info, data)
+            info = BlobInfo(row.digest, row.sha256, row.size)
+            self._writer.add(info, self._blobs.read(info))
 
     def _copy_contents(self, record: Record, rows: Iterable[BlobRow]) -> None:
         plain = frames.plain_bytes(record.seal, record.body)

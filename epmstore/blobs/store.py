@@ -16,7 +16,7 @@ from epmstore import codec
 from epmstore.blobs.interface import BlobTable
 from epmstore.blobs.pack import PART_THRESHOLD, Base
 from epmstore.blobs.reader import FrameReader
-from epmstore.digest import BlobInfo, Digest, Sha256, check_no_collision
+from epmstore.digest import BlobInfo, Sha256, check_no_collision
 from epmstore.errors import BlobNotFoundError, DamagedError, DigestMismatchError, UsageError
 from epmstore.pack_table import Place
 from epmstore.prefetch import ahead
@@ -56,6 +56,10 @@ class PackStore:
     def read(self, info: BlobInfo) -> bytes:
         """The whole content. Raises BlobNotFoundError, DamagedError."""
         return b"".join(self.stream(info))
+
+    def read_part(self, sha256: Sha256) -> bytes:
+        """A content that is known by its witness only. Raises BlobNotFoundError, DamagedError."""
+        return self._read(self._place(sha256))
 
     def stream(self, info: BlobInfo) -> Iterator[bytes]:
         """The content in pieces, in bounded memory; the last piece comes only if all were right.
@@ -109,7 +113,11 @@ class PackStore:
 
     def base_for(self, info: BlobInfo) -> Place | None:
         """What a new version of this content should be made a delta against; see `bases_for`."""
-        return self.bases_for([info]).get(info)
+        return self.part_base(info.sha256)
+
+    def part_base(self, sha256: Sha256) -> Place | None:
+        """The same of a content that is known by its witness only."""
+        return self._bases_of([sha256]).get(sha256)
 
     def bases_for(self, infos: Sequence[BlobInfo]) -> dict[BlobInfo, Place]:
         """What new versions of stored contents should be made deltas against: the content itself
@@ -118,20 +126,25 @@ class PackStore:
         Left out is what is not stored or too large, and a base whose deltas already add up to what
         it takes itself: then it is time for a full copy.
         """
-        places = self._table.places([info.sha256 for info in infos])
+        bases = self._bases_of([info.sha256 for info in infos])
+        return {info: bases[info.sha256] for info in infos if info.sha256 in bases}
+
+    def _bases_of(self, wanted: Sequence[Sha256]) -> dict[Sha256, Place]:
+        places = self._table.places(wanted)
         bases = self._table.places([place.base for place in places.values() if place.base])
         worth: dict[Sha256, bool] = {}
-        found: dict[BlobInfo, Place] = {}
-        for info in infos:
-            place = places.get(info.sha256)
-            if place is not None and place.base is not None:
-                place = bases.get(place.base)
-            if place is None or not _can_be_base(place):
+        found: dict[Sha256, Place] = {}
+        for sha256, place in places.items():
+            if place.base is not None:
+                if place.base not in bases:
+                    continue
+                place = bases[place.base]
+            if not _can_be_base(place):
                 continue
             if place.sha256 not in worth:
                 worth[place.sha256] = self._table.delta_bytes(place.sha256) < stored_share(place)
             if worth[place.sha256]:
-                found[info] = place
+                found[sha256] = place
         return found
 
     def part_bases(self, info: BlobInfo) -> "OldParts | None":
@@ -257,8 +270,7 @@ class OldParts:
     def base(self, number: int) -> Base | None:
         if not 0 <= number - self._moved < len(self._parts):
             return None
-        old = BlobInfo(Digest(b""), self._parts[number - self._moved], 0)
-        place = self._store.base_for(old)
+        place = self._store.part_base(self._parts[number - self._moved])
         if place is None:
             return None
         ((_, data),) = self._store.read_places([place])

@@ -17,9 +17,9 @@ from epmstore.blobs.records import Record, open_pack, read_record
 from epmstore.blobs.salvage import Salvage, scan_frames
 from epmstore.blobs.store import PackStore
 from epmstore.care.findings import FindingKind
-from epmstore.care.tables import Copy, Located, Tables, is_log
+from epmstore.care.tables import Located, Tables, is_log
 from epmstore.codec import decompress_delta
-from epmstore.digest import BlobInfo, Digest, Sha256, identify, identify_stream
+from epmstore.digest import BlobInfo, Sha256, identify, identify_stream
 from epmstore.errors import BlobNotFoundError, DamagedError, TornError
 from epmstore.pack_table import NO_FRAME, BlobRow
 from epmstore.seal import Kind
@@ -167,12 +167,7 @@ class Inspector:
         for copy in self._tables.rows(file):
             if copy.row.frame != NO_FRAME or not self._choice.takes(file, copy.row.size):
                 continue
-            info = _info(copy)
-            try:
-                right = identify_stream(blobs.stream(info)) == info
-            except (DamagedError, BlobNotFoundError):
-                right = False
-            if not right:
+            if not _is_whole(blobs, copy.row):
                 yield _fault(file, "a large content cannot be put together", [copy.row])
 
 
@@ -238,8 +233,15 @@ def _is_right(row: BlobRow, held: bytes, tables: Tables, blobs: PackStore) -> bo
     )
 
 
-def _info(copy: Copy) -> BlobInfo:
-    return BlobInfo(copy.row.digest or Digest(b""), copy.row.sha256, copy.row.size)
+def _is_whole(blobs: PackStore, row: BlobRow) -> bool:
+    """Whether a large content can be put together of its parts."""
+    if row.digest is None:
+        return False
+    info = BlobInfo(row.digest, row.sha256, row.size)
+    try:
+        return identify_stream(blobs.stream(info)) == info
+    except (DamagedError, BlobNotFoundError):
+        return False
 
 
 def _fault(file: str, detail: str, rows: list[BlobRow]) -> Fault:

@@ -332,7 +332,7 @@ def _replace(
     with closing(PackStore(store.packs, tables)) as blobs:
         for file, at in tainted.items():
             groups = [(located.start, located.group) for located in tables.groups[file]]
-            written = write_without(store.packs, file, groups, sought, at, blobs.read)
+            written = write_without(store.packs, file, groups, sought, at, blobs)
             if not written.is_empty:
                 publish_pack(store.packs, written)
             else:

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from epmstore.checkout.plan import Step
+from epmstore.filestat import FileId
 from epmstore.relpath import RelPath
 from epmstore.scan.holders import Credentials, Holder, credentials, holders
-from epmstore.scan.walk import Identity
 from epmstore.scan.xattrs import ACLS, CAPABILITY
 from epmstore.tree import Entry, Xattrs
 
@@ -81,7 +81,7 @@ def sets_rights(step: Step) -> bool:
 
 
 def with_copies(
-    steps: Sequence[Step], caller: Caller, held: Iterable[Identity] = ()
+    steps: Sequence[Step], caller: Caller, held: Iterable[FileId] = ()
 ) -> tuple[list[Step], set[int]]:
     """(the steps as they are carried out, the numbers of those that put a copy of the file that is
     there). Files whose identity is in `held` are made anew whatever is set. Names of one file stay
@@ -89,7 +89,7 @@ def with_copies(
     """
     held = set(held)
     linked = {step.link for step in steps if step.link is not None}
-    leaders: dict[Identity, RelPath] = {}
+    leaders: dict[FileId, RelPath] = {}
     copies: set[int] = set()
     carried_out = list(steps)
     for number, step in enumerate(steps):
@@ -108,11 +108,11 @@ def with_copies(
     return carried_out, copies
 
 
-def identity_of(step: Step) -> Identity | None:
+def identity_of(step: Step) -> FileId | None:
     return None if step.seen is None else (step.seen.dev, step.seen.ino)
 
 
-def intruders(steps: Iterable[Step]) -> set[Identity]:
+def intruders(steps: Iterable[Step]) -> set[FileId]:
     """Of files on which rights are to be set in place: those that somebody holds for writing who
     may not write to them as they are to be. Raises OSError.
     """
@@ -124,14 +124,14 @@ def intruders(steps: Iterable[Step]) -> set[Identity]:
     return {holder.identity for holder in _writers(wanted, may=False)}
 
 
-def rightful_writers(wanted: Mapping[Identity, Entry]) -> list[Holder]:
+def rightful_writers(wanted: Mapping[FileId, Entry]) -> list[Holder]:
     """Of files that are to be made anew: those who hold one for writing and may go on to write to
     it, and would go on with the old file.
     """
     return list(_writers(wanted, may=True))
 
 
-def _writers(wanted: Mapping[Identity, Entry], *, may: bool) -> Iterator[Holder]:
+def _writers(wanted: Mapping[FileId, Entry], *, may: bool) -> Iterator[Holder]:
     for holder in holders(wanted.keys()).found if wanted else ():
         if holder.mode == "write":
             who = credentials(holder.pid)

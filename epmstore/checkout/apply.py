@@ -47,15 +47,16 @@ from epmstore.checkout.stage import (
 from epmstore.checkout.switch import FORBIDDEN, displaced, switch, sync
 from epmstore.clock import to_rfc3339
 from epmstore.errors import DamagedError, RootError
+from epmstore.filestat import AnyStat
 from epmstore.index.links import live_links
 from epmstore.progress import Progress
 from epmstore.record.ingest import Ingested, ingest
 from epmstore.record.observe import Candidate
 from epmstore.record.recorder import Recorder
 from epmstore.record.root import Root
-from epmstore.record.rows import UNKNOWN, rows_after
+from epmstore.record.rows import rows_after
 from epmstore.relpath import STAGE_PREFIX, RelPath, parents, sort_paths
-from epmstore.scan.compare import RACY, Stat
+from epmstore.scan.compare import RACY, UNKNOWN
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.fsclock import TICK_NS, probe_clock
 from epmstore.scan.mark import marked_by, write_mark
@@ -275,7 +276,7 @@ class Applier:
             # What was displaced is given up only when history has the version that displaced it.
             self._in_journal(lambda: self._journal.reach("COMMITTED"))
         self._clean_up(loaded)
-        known: dict[RelPath, Stat | None] = dict(checked.stats)
+        known: dict[RelPath, AnyStat | None] = dict(checked.stats)
         late = {step.path for step in steps if step.op == "set" and _is_in_doubt(step)}
         late.update(step.path for step in names)  # their stat is another than when they were read
         unsure = {*checked.wrong, *(one.path for one in loaded.refused), *late}
@@ -479,7 +480,7 @@ class Applier:
         self,
         header: Header,
         version: VersionRecord,
-        known: dict[RelPath, Stat | None],
+        known: dict[RelPath, AnyStat | None],
         made: Collection[RelPath],
         settled_ns: int,
     ) -> None:

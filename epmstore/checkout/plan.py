@@ -21,7 +21,7 @@ left alone. Pure.
 from collections import defaultdict
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from shlex import quote
-from typing import Literal, TypeAlias, cast, get_args
+from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -248,6 +248,7 @@ EDITED = "configuration that was edited by hand"
 _FIELDS = ("mode", "uid", "gid", "xattrs")
 
 _Verdict: TypeAlias = Op | Literal["kept", "refused", "not restored", "untouched"]
+_OPS: Mapping[str, Op] = {op: op for op in get_args(Op)}
 _REMOVALS = ("unlink", "rmdir")
 
 
@@ -296,14 +297,13 @@ class _Planner:
 
     def _step(self, path: RelPath) -> Step:
         verdict = self._verdicts[path]
-        assert verdict in get_args(Op), "only what is to be done has a step"
         difference = self._differences[path]
         link = self._links.get(path) if verdict in ("put", "retype") else None
         wanted, safe = self._wanted[path], None
         if _displaces(verdict, difference.found):
             safe = difference.safe
             assert safe is not None, "what cannot be brought back is not displaced"
-        return Step(cast(Op, verdict), path, difference.found, wanted, difference.seen, link, safe)
+        return Step(_OPS[verdict], path, difference.found, wanted, difference.seen, link, safe)
 
     def unstored(self) -> tuple[RelPath, ...]:
         """What has to be looked at before it can be decided about."""

@@ -22,6 +22,7 @@ from epmstore.checkout.found import kind_of
 from epmstore.checkout.plan import Seen, Step
 from epmstore.checkout.stage import Refused
 from epmstore.digest import identify_stream
+from epmstore.filestat import FileId
 from epmstore.limits import OURS
 from epmstore.progress import SILENT, Progress
 from epmstore.relpath import ROOT, RelPath, split
@@ -29,7 +30,6 @@ from epmstore.scan.apply import apply_link_metadata, apply_metadata
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.problem import UnreadError
 from epmstore.scan.steady import SteadyStream
-from epmstore.scan.walk import Identity
 from epmstore.scan.xattrs import NOT_PERMITTED, read_xattrs
 
 ASIDE = ".old"
@@ -87,7 +87,7 @@ class _Switcher:
         stage_fd: int,
         inodes: Mapping[int, int],
         privileged: bool,
-        held: Collection[Identity],
+        held: Collection[FileId],
     ) -> None:
         self._folders = folders
         self._stage_fd = stage_fd

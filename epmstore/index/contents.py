@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from typing import TypeAlias
 
 import msgspec
 
@@ -32,6 +33,22 @@ class _Purge(msgspec.Struct, frozen=True):
 
 
 _purge_decoder = msgspec.json.Decoder(_Purge)
+
+UNKNOWN_SIZE = -1
+"""Of a content that so far is only named, as a delta's base or a part, by the table of another
+group.
+"""
+
+
+class _Unnamed(msgspec.Struct, frozen=True, gc=False):
+    """A content that is only referred to so far."""
+
+    sha256: Sha256
+    size: int = UNKNOWN_SIZE
+    digest: None = None
+
+
+_Known: TypeAlias = BlobInfo | BlobRow | _Unnamed
 
 
 class Contents:
@@ -270,15 +287,7 @@ def _in_batches(blobs: Sequence[BlobRow]) -> Iterator[Sequence[BlobRow]]:
     return (blobs[start : start + ROWS] for start in range(0, len(blobs), ROWS))
 
 
-UNKNOWN_SIZE = -1
-"""Of a content that so far is only named, as a delta's base or a part, by the table of another
-group.
-"""
-
-
-def intern(
-    db: sqlite3.Connection, infos: Iterable[BlobInfo | BlobRow], known: Interned
-) -> dict[bytes, int]:
+def intern(db: sqlite3.Connection, infos: Iterable[_Known], known: Interned) -> dict[bytes, int]:
     """The row of each content, by witness; unknown ones get one, half-known ones what `infos` adds.
 
     `known` is the transaction's.
@@ -286,7 +295,7 @@ def intern(
     if known.has_all is None:
         known.has_all = _is_empty(db)
     found: dict[bytes, int] = {}
-    fresh: list[BlobInfo | BlobRow] = []
+    fresh: list[_Known] = []
     first = _next_id(db, "contents")
     for info in infos:
         sha256 = info.sha256
@@ -308,7 +317,7 @@ def intern(
             found[sha256] = row[0]
             if row[1]:
                 _complete(db, row[0], info)
-        if info.digest:
+        if info.digest is not None:
             known.rows.add(sha256, found[sha256])
         else:
             known.half[sha256] = found[sha256]
@@ -319,7 +328,7 @@ def intern(
     return found
 
 
-def _complete(db: sqlite3.Connection, row: int, info: BlobInfo | BlobRow) -> None:
+def _complete(db: sqlite3.Connection, row: int, info: _Known) -> None:
     """Add what a half-known content lacked: its address, and perhaps its size."""
     if info.size != UNKNOWN_SIZE:
         db.execute(
@@ -328,14 +337,9 @@ def _complete(db: sqlite3.Connection, row: int, info: BlobInfo | BlobRow) -> Non
         )
 
 
-def _content_row(info: BlobInfo | BlobRow) -> tuple[bytes | None, bytes, int, int]:
-    sha1 = info.digest or None
-    return sha1, info.sha256, info.size, content_sum(sha1, info.sha256, info.size)
-
-
-def unnamed(sha256: Sha256, size: int = UNKNOWN_SIZE) -> BlobInfo:
-    """A content without an address: a part, or one that is only referred to so far."""
-    return BlobInfo(Digest(b""), sha256, size)
+def _content_row(info: _Known) -> tuple[bytes | None, bytes, int, int]:
+    sha1, sha256, size = info.digest, info.sha256, info.size
+    return sha1, sha256, size, content_sum(sha1, sha256, size)
 
 
 def _add_rows(
@@ -346,7 +350,7 @@ def _add_rows(
 ) -> None:
     ids = intern(db, blobs, interned)
     others = {s for row in blobs for s in (row.base, *row.parts) if s is not None and s not in ids}
-    ids.update(intern(db, map(unnamed, others), interned))
+    ids.update(intern(db, map(_Unnamed, others), interned))
     db.executemany(
         "INSERT INTO stored VALUES (?, ?, ?, ?, ?) ON CONFLICT (content) DO UPDATE"
         " SET frame = excluded.frame, offset = excluded.offset, length = excluded.length,"

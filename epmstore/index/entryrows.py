@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from epmstore.digest import BlobInfo, Digest
+from epmstore.digest import BlobInfo
 from epmstore.index.contents import intern
 from epmstore.index.database import Interned, damaged_index
 from epmstore.index.rowsum import entry_sum, is_sound, meta_sum
@@ -163,7 +163,9 @@ class Reader:
     ) -> Entry:
         """Of values (sha1, sha256 and size; meta; mtime) without the sums that go with them."""
         sha1, sha256, size = blob
-        info = None if sha256 is None else BlobInfo(sha1 or Digest(b""), sha256, size)
+        if sha256 is not None and sha1 is None:  # what an entry has is known by its address, too
+            raise damaged_index()
+        info = None if sha256 is None else BlobInfo(sha1, sha256, size)
         fields = self._shared(meta)[0]
         return Entry(path=path, content=info, **{"mtime_ns": mtime, **fields})  # type: ignore[arg-type]
 

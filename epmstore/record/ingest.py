@@ -292,18 +292,7 @@ def _is_plainly_new(candidate: Candidate) -> bool:
 
 
 def _task(candidate: Candidate) -> Task:
-    found = candidate.stat
-    return Task(
-        candidate.path,
-        candidate.path_class,
-        _stored(candidate),
-        found.st_mode,
-        found.st_ino,
-        found.st_dev,
-        found.st_size,
-        found.st_mtime_ns,
-        found.st_ctime_ns,
-    )
+    return Task(candidate.path, candidate.path_class, _stored(candidate), candidate.stat)
 
 
 def _stored(candidate: Candidate) -> BlobInfo | None:

@@ -12,14 +12,14 @@ finds all begin with this. Rules:
 """
 
 import itertools
-import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import msgspec
 
+from epmstore.filestat import AnyStat, FileId, FileStat
 from epmstore.index.entries import Entries
 from epmstore.index.links import live_links
 from epmstore.index.live import LiveCache, LiveState
@@ -27,10 +27,10 @@ from epmstore.relpath import RelPath, from_bytes, join, parents, split, to_bytes
 from epmstore.scan.compare import compare_stats, names_in, pack_stats
 from epmstore.scan.metadata import group_links
 from epmstore.scan.problem import Problem
-from epmstore.scan.walk import Classify, Identity, Listing, walk
+from epmstore.scan.walk import Classify, Listing, walk
 from epmstore.tree import Entry, PathClass
 
-_Wanted: TypeAlias = tuple[os.stat_result, PathClass]
+_Wanted: TypeAlias = tuple[AnyStat, PathClass]
 TOGETHER = 500
 """Paths that are looked up in the index at once, while the walk waits."""
 
@@ -44,7 +44,7 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     """
 
     path: RelPath
-    stat: os.stat_result
+    stat: AnyStat
     path_class: PathClass
     recorded: Entry | None
     afresh: bool = False
@@ -87,7 +87,7 @@ class Observer:
         entries: Entries,
         *,
         classify: Classify | None,
-        skip: frozenset[Identity],
+        skip: frozenset[FileId],
         cross_mounts: bool = False,
     ) -> None:
         self._root_fd = root_fd
@@ -272,23 +272,6 @@ class _Found:
             self._feed(found)
 
 
-class _Stat(msgspec.Struct, frozen=True, gc=False):
-    """An os.stat_result in a third of its memory, which counts where all files of a root are held
-    at once.
-    """
-
-    st_mode: int
-    st_ino: int
-    st_dev: int
-    st_nlink: int
-    st_uid: int
-    st_gid: int
-    st_size: int
-    st_blocks: int
-    st_mtime_ns: int
-    st_ctime_ns: int
-
-
 class _Lost(msgspec.Struct):
     """Recorded entries that were not found, as an Observation has them."""
 
@@ -315,7 +298,7 @@ class _Look:
         self.gone: dict[str, tuple[str, ...] | None] = {}
         """Folder to names that the cache had; None for a folder that it did not have."""
         self.replaced_folders: list[RelPath] = []
-        self.links: list[tuple[RelPath, os.stat_result]] = []
+        self.links: list[tuple[RelPath, AnyStat]] = []
         self.skipped: list[Problem] = []
         self.unobserved: list[Problem] = []
         self.ignored: list[RelPath] = []
@@ -380,9 +363,9 @@ class _Look:
                 self.replaced_folders.append(path)
         return wanted
 
-    def _slim(self, found: os.stat_result) -> os.stat_result:
+    def _slim(self, found: AnyStat) -> FileStat:
         common = self._common.setdefault
-        slim = _Stat(
+        return FileStat(
             common(found.st_mode, found.st_mode),
             found.st_ino,
             common(found.st_dev, found.st_dev),
@@ -394,7 +377,6 @@ class _Look:
             found.st_mtime_ns,
             found.st_ctime_ns,
         )
-        return cast(os.stat_result, slim)  # all of it that anybody looks at
 
     def vanished_folders(self, lost: Iterable[Entry], *, whole: bool) -> list[str]:
         """Folders that may have rows in the cache, and are no more."""

@@ -16,6 +16,7 @@ import msgspec
 from epmstore.blobs.frames import PART_SIZE
 from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup, discard_written
 from epmstore.digest import BlobInfo, identify_again, identify_stream
+from epmstore.filestat import AnyStat
 from epmstore.record.deltas import Fresh, Shelving
 from epmstore.relpath import RelPath, split
 from epmstore.scan.folders import FolderCache
@@ -30,19 +31,12 @@ _TYPE = 0o170000
 
 
 class Task(msgspec.Struct, frozen=True, gc=False):
-    """A path to read: the stat it was listed with (what `steady` compares) and the content that is
-    recorded of it.
-    """
+    """A path to read, with the content that is recorded of it, and the stat it was listed with."""
 
     path: RelPath
     path_class: PathClass
     before: BlobInfo | None
-    st_mode: int
-    st_ino: int
-    st_dev: int
-    st_size: int
-    st_mtime_ns: int
-    st_ctime_ns: int
+    stat: AnyStat
 
 
 class Seen(msgspec.Struct, frozen=True, gc=False):
@@ -105,19 +99,19 @@ class Reader:
     def _look(self, task: Task) -> Seen:
         try:
             name = self._enter(task.path)
-            if task.st_mode & _TYPE != stat.S_IFREG or task.path_class == "state":
-                target, xattrs = read_rest(self._parent, name, task.st_mode)
+            if task.stat.st_mode & _TYPE != stat.S_IFREG or task.path_class == "state":
+                target, xattrs = read_rest(self._parent, name, task.stat.st_mode)
                 return Seen(None, target, xattrs) if target or xattrs else _NOTHING_MORE
-            if task.st_size <= PART_THRESHOLD:
+            if task.stat.st_size <= PART_THRESHOLD:
                 data, xattrs, changed = self._read(name, task)
             else:
-                xattrs = read_rest(self._parent, name, task.st_mode)[1]
+                xattrs = read_rest(self._parent, name, task.stat.st_mode)[1]
         except UnreadError as error:
             return Seen(problem=error.problem(task.path))
         except OSError as error:
             return Seen(problem=Problem(task.path, *judge(error)))
         # From here on an OSError is one of the store.
-        if task.st_size > PART_THRESHOLD:
+        if task.stat.st_size > PART_THRESHOLD:
             return self._read_large(name, xattrs, task)
         info = identify_again(data, task.before)
         if info != task.before and self._shelving is not None and task.path_class != "secret":
@@ -134,15 +128,15 @@ class Reader:
         return name
 
     def _read(self, name: str, task: Task) -> tuple[bytes, Xattrs, os.stat_result | None]:
-        found = read_as_listed(self._parent, name, task)
+        found = read_as_listed(self._parent, name, task.stat)
         if found is not None:
             return *found, None
-        steady = read_steady(self._parent, name, task, PART_THRESHOLD)
-        return steady.data, read_rest(self._parent, name, task.st_mode)[1], steady.stat
+        steady = read_steady(self._parent, name, task.stat, PART_THRESHOLD)
+        return steady.data, read_rest(self._parent, name, task.stat.st_mode)[1], steady.stat
 
     def _read_large(self, name: str, xattrs: Xattrs, task: Task) -> Seen:
         try:
-            with stream_steady(self._parent, name, task, FILE_LIMIT) as stream:
+            with stream_steady(self._parent, name, task.stat, FILE_LIMIT) as stream:
                 if self._shelving is None or task.path_class == "secret":
                     info = identify_stream(stream.chunks())
                 else:

@@ -4,34 +4,17 @@ for the stat of folders.
 
 import os
 from collections.abc import Container, Mapping
-from os import stat_result
 from stat import S_ISDIR
 
-import msgspec
-
+from epmstore.filestat import AnyStat
 from epmstore.record.observe import Observation
 from epmstore.relpath import ROOT, RelPath, split, to_bytes
-from epmstore.scan.compare import RACY, Settled, Stat, repack_stats, settle_stats, with_doubtful
+from epmstore.scan.compare import UNKNOWN, Settled, repack_stats, settle_stats, with_doubtful
 from epmstore.scan.folders import FolderCache
 
 
-class _Unknown(msgspec.Struct, frozen=True, gc=False):
-    """The stat of what must be looked at again next time: equal to none that is ever found."""
-
-    st_mode: int = 0
-    st_ino: int = 0
-    st_uid: int = 0
-    st_gid: int = 0
-    st_size: int = 0
-    st_mtime_ns: int = 0
-    st_ctime_ns: int = RACY
-
-
-UNKNOWN = _Unknown()
-
-
 def fresh_rows(
-    found: Observation, read: Mapping[RelPath, stat_result | None], settled: Settled
+    found: Observation, read: Mapping[RelPath, AnyStat | None], settled: Settled
 ) -> tuple[dict[bytes, bytes], list[str]]:
     """(folder to packed stats, for the folders that were looked at; those in which a file may be
     mapped).
@@ -41,7 +24,7 @@ def fresh_rows(
     everything that is not settled, and what is missing: a row without it would say that the version
     does not have it either, and nobody would ever find that it is gone.
     """
-    changed: dict[str, dict[str, Stat]] = {}
+    changed: dict[str, dict[str, AnyStat]] = {}
     for path, stats in read.items():
         folder, name = split(path)
         changed.setdefault(folder, {})[name] = stats or UNKNOWN
@@ -63,7 +46,7 @@ def fresh_rows(
 
 def rows_after(
     before: Mapping[bytes, bytes],
-    known: Mapping[RelPath, Stat | None],
+    known: Mapping[RelPath, AnyStat | None],
     made: Container[RelPath],
     folders: FolderCache,
     settled_ns: int,
@@ -75,7 +58,7 @@ def rows_after(
     so that what somebody else changed meanwhile will differ from it. A folder without a row gets
     one only if it is in `made`: of any other nobody knows what else had been in it.
     """
-    changed: dict[str, dict[str, Stat | None]] = {}
+    changed: dict[str, dict[str, AnyStat | None]] = {}
     gone: set[bytes] = set()
     for path, found in known.items():
         folder, name = split(path)
@@ -100,7 +83,7 @@ def rows_after(
     return rows, [key for key in gone if key in before]
 
 
-def _stat(folders: FolderCache, folder: str) -> Stat | None:
+def _stat(folders: FolderCache, folder: str) -> AnyStat | None:
     try:
         return os.fstat(folders.open(folder))
     except OSError:

@@ -22,7 +22,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from typing import IO, Any, Literal, Protocol, TypeAlias, cast
+from typing import IO, Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -209,11 +209,11 @@ class Archive:
             return None
         return "tar"
 
-    def plain(self, file: IO[bytes]) -> IO[bytes]:
+    def plain(self, file: IO[bytes]) -> "_Counted":
         """The same without its compression, counted."""
         start = file.read(6)
         file.seek(-len(start), os.SEEK_CUR)
-        return cast(IO[bytes], _Counted(_decompressed(file, start), self._count))
+        return _Counted(_decompressed(file, start), self._count)
 
     def _deb_members(self) -> _Raw:
         for name, part in self._ar_parts():
@@ -231,7 +231,7 @@ class Archive:
             if len(header) < AR_HEADER or header[58:] != b"`\n" or not size.isdigit():
                 raise EpmError(f"{self._name} is damaged at byte {at}")
             part = io.BufferedReader(_Part(file, at + AR_HEADER, int(size)))
-            yield header[:16].decode("ascii", "replace").strip().rstrip("/"), cast(IO[bytes], part)
+            yield header[:16].decode("ascii", "replace").strip().rstrip("/"), part
             at += AR_HEADER + int(size) + int(size) % 2
             file.seek(at)
 
@@ -252,15 +252,19 @@ class Archive:
         )
 
 
-class _Counted:
+class _Readable(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+class _Counted(io.BufferedIOBase):
     """A file that is read forward, and says how much came out of it."""
 
-    def __init__(self, file: IO[bytes], count: Callable[[int], None]) -> None:
+    def __init__(self, file: _Readable, count: Callable[[int], None]) -> None:
         self._file = file
         self._counter = count
 
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = self._file.read(-1 if size is None else size)
         self._counter(len(data))
         return data
 
@@ -293,19 +297,19 @@ class _Part(io.RawIOBase):
         return len(data)
 
 
-def _decompressed(file: IO[bytes], start: bytes) -> IO[bytes]:
+def _decompressed(file: IO[bytes], start: bytes) -> _Readable:
     if start.startswith(_ZSTD):
         return codec.open_stream(file)
     if start.startswith(b"\x1f\x8b"):
-        return cast(IO[bytes], gzip.GzipFile(fileobj=file, mode="rb"))
+        return gzip.GzipFile(fileobj=file, mode="rb")
     if start.startswith(b"BZh"):
-        return cast(IO[bytes], bz2.BZ2File(file))
+        return bz2.BZ2File(file)
     if start.startswith((b"\xfd7zXZ", b"\x5d\x00\x00")):
-        return cast(IO[bytes], lzma.LZMAFile(file))
+        return lzma.LZMAFile(file)
     return file
 
 
-def _tar_members(file: IO[bytes]) -> _Raw:
+def _tar_members(file: _Counted) -> _Raw:
     with tarfile.open(fileobj=file, mode="r|", errors="surrogateescape", tarinfo=_Header) as tar:
         while (info := tar.next()) is not None:
             vars(tar)["members"].clear()  # it would remember all of them

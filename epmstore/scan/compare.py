@@ -19,10 +19,12 @@ import struct
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from os import fsdecode, fsencode
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 from zlib import crc32
 
 import msgspec
+
+from epmstore.filestat import AnyStat, FileStat
 
 Row: TypeAlias = tuple[int, int, int, int]
 """As the module says; numbers beyond 64 bits are reduced to them."""
@@ -33,31 +35,15 @@ RACY = -1
 ANY_AGE_NS = -(1 << 63)
 """Every ctime is later."""
 
+UNKNOWN = FileStat(st_ctime_ns=RACY)
+"""Of what must be looked at again next time: equal to none that is ever found."""
+
 _TYPE = 0o170000
 _INODE = (1 << 64) - 1
 _LAST = (1 << 63) - 1
 _COUNT = struct.Struct("<I")
 _ROW_BYTES = 32
 _NO_ROW: Row = (0, 0, 0, 0)
-
-
-class Stat(Protocol):
-    """As much of os.stat_result as is compared."""
-
-    @property
-    def st_mode(self) -> int: ...
-    @property
-    def st_ino(self) -> int: ...
-    @property
-    def st_uid(self) -> int: ...
-    @property
-    def st_gid(self) -> int: ...
-    @property
-    def st_size(self) -> int: ...
-    @property
-    def st_mtime_ns(self) -> int: ...
-    @property
-    def st_ctime_ns(self) -> int: ...
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -88,8 +74,8 @@ def racy(ctime_ns: int, now_ns: int, granularity_ns: int) -> bool:
 
 def pack_stats(
     names: Sequence[str],
-    stats: Sequence[Stat],
-    own: Stat | None = None,
+    stats: Sequence[AnyStat],
+    own: AnyStat | None = None,
     *,
     settled_ns: int | None = None,
 ) -> bytes:
@@ -111,7 +97,7 @@ def pack_stats(
 
 
 def repack_stats(
-    packed: bytes | None, own: Stat, changed: Mapping[str, Stat | None], *, settled_ns: int
+    packed: bytes | None, own: AnyStat, changed: Mapping[str, AnyStat | None], *, settled_ns: int
 ) -> bytes:
     """One folder as `packed` has it (None: empty), but for its own stat and for the names in
     `changed`: their new stats, or None for those that are gone. `settled_ns` as for storing.
@@ -134,7 +120,7 @@ def _pack_rows(own: Row, rows: Mapping[str, Row]) -> bytes:
 
 
 def settle_stats(
-    packed: bytes, changed: Mapping[str, Stat], settled: Settled
+    packed: bytes, changed: Mapping[str, AnyStat], settled: Settled
 ) -> tuple[bytes, bool]:
     """(one folder that was packed for comparing, as it is stored; whether a file in it is only in
     doubt because it may be mapped). Names in `changed` have other stats by now.
@@ -203,7 +189,7 @@ def names_in(packed: bytes) -> list[str]:
     return fsdecode(packed[end:]).split("\0") if count else []
 
 
-def _row(found: Stat) -> Row:
+def _row(found: AnyStat) -> Row:
     if found.st_mode & _TYPE == stat.S_IFDIR:
         owner = found.st_uid << 32 | found.st_gid
         return found.st_ino, -1 - found.st_mode, owner, 0

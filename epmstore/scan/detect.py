@@ -10,11 +10,12 @@ from typing import Literal
 
 import msgspec
 
+from epmstore.filestat import FileId
 from epmstore.relpath import RelPath, join, split
 from epmstore.scan.databases import Database, databases
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.holders import holders
-from epmstore.scan.walk import Identity, Listing
+from epmstore.scan.walk import Listing
 from epmstore.tree import PathClass
 
 LOG_FOLDERS = ("log", "logs")
@@ -74,7 +75,7 @@ class _Survey:
         self._by_pattern: dict[str, list[RelPath]] = {}
         self._sockets: list[RelPath] = []
         self._locks: set[str] = set()
-        self._files: dict[Identity, RelPath] = {}
+        self._files: dict[FileId, RelPath] = {}
 
     def passing(self, listings: Iterable[Listing]) -> Iterator[Listing]:
         for listing in listings:

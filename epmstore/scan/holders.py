@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from epmstore.scan.walk import Identity
+from epmstore.filestat import FileId
 
 _IDS = (b"Uid:", b"Gid:", b"Groups:")
 """Of the first two, the last number is the one for file systems."""
@@ -22,7 +22,7 @@ class Holder(msgspec.Struct, frozen=True, gc=False):
 
     pid: int
     command: str
-    identity: Identity
+    identity: FileId
     mode: Mode
 
 
@@ -40,7 +40,7 @@ class Holders(msgspec.Struct, frozen=True):
     incomplete: bool
 
 
-def holders(identities: Set[Identity]) -> Holders:
+def holders(identities: Set[FileId]) -> Holders:
     """Every holder of these files, this process aside, by process and identity.
 
     A file mapped so that writes reach it counts as `write`.
@@ -53,14 +53,14 @@ def holders(identities: Set[Identity]) -> Holders:
 
 
 class _Search:
-    def __init__(self, identities: Set[Identity]) -> None:
+    def __init__(self, identities: Set[FileId]) -> None:
         self._identities = identities
         self._inodes = {inode for _, inode in identities}
         self.found: list[Holder] = []
         self.incomplete = False
 
     def look_into(self, pid: str) -> None:
-        held: set[tuple[Identity, Mode]] = set()
+        held: set[tuple[FileId, Mode]] = set()
         for look in (self._opened, self._executing, self._mapped):
             try:
                 held.update(look(f"/proc/{pid}"))
@@ -76,7 +76,7 @@ class _Search:
                 Holder(int(pid), command, identity, mode) for identity, mode in sorted(held)
             ]
 
-    def _opened(self, process: str) -> Iterator[tuple[Identity, Mode]]:
+    def _opened(self, process: str) -> Iterator[tuple[FileId, Mode]]:
         for number in os.listdir(f"{process}/fd"):
             try:
                 identity = _identity(f"{process}/fd/{number}")
@@ -89,12 +89,12 @@ class _Search:
             except OSError:
                 continue  # closed meanwhile
 
-    def _executing(self, process: str) -> Iterator[tuple[Identity, Mode]]:
+    def _executing(self, process: str) -> Iterator[tuple[FileId, Mode]]:
         identity = _identity(f"{process}/exe")
         if identity in self._identities:
             yield identity, "executing"
 
-    def _mapped(self, process: str) -> Iterator[tuple[Identity, Mode]]:
+    def _mapped(self, process: str) -> Iterator[tuple[FileId, Mode]]:
         with open(f"{process}/maps", "rb") as table:
             lines = table.read().splitlines()
         for line in lines:
@@ -105,7 +105,7 @@ class _Search:
             if identity in self._identities:
                 yield identity, "write" if b"w" in access and b"s" in access else "mapped"
 
-    def _mapped_identity(self, process: str, area: bytes, device: bytes, inode: int) -> Identity:
+    def _mapped_identity(self, process: str, area: bytes, device: bytes, inode: int) -> FileId:
         """What `stat` says of a mapped file. The table's own device is another one on btrfs and
         overlays, but the link to the file takes more privilege.
         """
@@ -116,7 +116,7 @@ class _Search:
             return os.makedev(int(major, 16), int(minor, 16)), inode
 
 
-def _identity(path: str) -> Identity:
+def _identity(path: str) -> FileId:
     found = os.stat(path)
     return found.st_dev, found.st_ino
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from epmstore.digest import BlobInfo
 from epmstore.errors import UsageError
+from epmstore.filestat import AnyStat, FileId
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.scan.problem import UnreadError
 from epmstore.scan.xattrs import XATTRS_MAX, is_too_much, link_path, read_xattrs
@@ -42,7 +43,7 @@ class Owners:
         return self._groups[gid]
 
 
-def kind_of(found: os.stat_result) -> Kind:
+def kind_of(found: AnyStat) -> Kind:
     """Raises UsageError for what is never recorded: FIFOs, sockets, devices."""
     try:
         return _KINDS[stat.S_IFMT(found.st_mode)]
@@ -54,7 +55,7 @@ def describe(
     dir_fd: int,
     name: str,
     path: RelPath,
-    found: os.stat_result,
+    found: AnyStat,
     *,
     fd: int | None = None,
     path_class: PathClass = "program",
@@ -96,7 +97,7 @@ _MODES = tuple(range(0o10000))
 
 def make_entry(
     path: RelPath,
-    found: os.stat_result,
+    found: AnyStat,
     *,
     path_class: PathClass,
     owners: Owners,
@@ -125,17 +126,17 @@ def make_entry(
     )
 
 
-def is_sparse(found: os.stat_result) -> bool:
+def is_sparse(found: AnyStat) -> bool:
     """Whether a file has fewer blocks than its size needs."""
     return found.st_blocks * 512 < found.st_size
 
 
-def group_links(found: Iterable[tuple[RelPath, os.stat_result]]) -> dict[RelPath, RelPath]:
+def group_links(found: Iterable[tuple[RelPath, AnyStat]]) -> dict[RelPath, RelPath]:
     """Of files that are one inode: every path but the first in byte order -> that first path.
 
     Only files with more than one link need to be given. Links from outside the root do not count.
     """
-    groups: dict[tuple[int, int], list[RelPath]] = {}
+    groups: dict[FileId, list[RelPath]] = {}
     for path, stats in found:
         groups.setdefault((stats.st_dev, stats.st_ino), []).append(path)
     same_as: dict[RelPath, RelPath] = {}

@@ -8,10 +8,11 @@ from collections.abc import Collection, Iterator
 from types import TracebackType
 from typing import Literal, Self
 
+from epmstore.filestat import FileId
 from epmstore.relpath import join
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.mounts import mounted_below
-from epmstore.scan.walk import Classify, Identity
+from epmstore.scan.walk import Classify
 from epmstore.tree import PathClass
 
 
@@ -23,7 +24,7 @@ class Scope:
         root_fd: int,
         *,
         classify: Classify | None,
-        skip: frozenset[Identity],
+        skip: frozenset[FileId],
         cross_mounts: bool,
         staging: Collection[str] = (),
     ) -> None:

@@ -9,34 +9,17 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator
-from typing import Protocol
 
 import msgspec
 
 from epmstore import fsio
+from epmstore.filestat import AnyStat
 from epmstore.scan.problem import UnreadError, judge
 from epmstore.scan.xattrs import is_too_much, read_xattrs
 from epmstore.tree import Xattrs
 
 TRIES = 3
 CHUNK = 1 << 20
-
-
-class Listed(Protocol):
-    """As much of an os.stat_result as says whether a file is still the one that was listed."""
-
-    @property
-    def st_mode(self) -> int: ...
-    @property
-    def st_ino(self) -> int: ...
-    @property
-    def st_dev(self) -> int: ...
-    @property
-    def st_size(self) -> int: ...
-    @property
-    def st_mtime_ns(self) -> int: ...
-    @property
-    def st_ctime_ns(self) -> int: ...
 
 
 class Steady(msgspec.Struct, frozen=True, gc=False):
@@ -69,7 +52,7 @@ class SteadyStream:
             raise UnreadError(self._name, "unstable", "changed while it was read")
 
 
-def read_as_listed(dir_fd: int, name: str, expected: Listed) -> tuple[bytes, Xattrs] | None:
+def read_as_listed(dir_fd: int, name: str, expected: AnyStat) -> tuple[bytes, Xattrs] | None:
     """Content and extended attributes of a regular file that did not change between its listing
     and the last byte, which one stat proves; None for any other, which `read_steady` then judges.
     """
@@ -95,7 +78,7 @@ def read_as_listed(dir_fd: int, name: str, expected: Listed) -> tuple[bytes, Xat
         return None
 
 
-def read_steady(dir_fd: int, name: str, expected: Listed, limit: int) -> Steady:
+def read_steady(dir_fd: int, name: str, expected: AnyStat, limit: int) -> Steady:
     """The content of a regular file of at most `limit` bytes, read up to TRIES times.
 
     `expected` is the stat it was listed with; the file may have changed since, but must be the same
@@ -119,7 +102,7 @@ def read_steady(dir_fd: int, name: str, expected: Listed, limit: int) -> Steady:
 
 
 @contextlib.contextmanager
-def stream_steady(dir_fd: int, name: str, expected: Listed, limit: int) -> Iterator[SteadyStream]:
+def stream_steady(dir_fd: int, name: str, expected: AnyStat, limit: int) -> Iterator[SteadyStream]:
     """A regular file of at most `limit` bytes, open, for reading it in pieces; one try only.
 
     Raises UnreadError, as `read_steady`, but for a larger file, which is unreadable; and so does
@@ -133,7 +116,7 @@ def stream_steady(dir_fd: int, name: str, expected: Listed, limit: int) -> Itera
 
 
 @contextlib.contextmanager
-def _open(dir_fd: int, name: str, expected: Listed) -> Iterator[int]:
+def _open(dir_fd: int, name: str, expected: AnyStat) -> Iterator[int]:
     # A FIFO or device is not even opened: that alone can have effects.
     if not stat.S_ISREG(expected.st_mode):
         raise UnreadError(name, "special", "not a regular file")
@@ -147,14 +130,14 @@ def _open(dir_fd: int, name: str, expected: Listed) -> Iterator[int]:
         os.close(fd)
 
 
-def _check(fd: int, name: str, expected: Listed) -> os.stat_result:
+def _check(fd: int, name: str, expected: AnyStat) -> os.stat_result:
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode) or not _is_same(found, expected):
         raise UnreadError(name, "unstable", "another file took its name meanwhile")
     return found
 
 
-def _is_same(found: os.stat_result, expected: Listed) -> bool:
+def _is_same(found: os.stat_result, expected: AnyStat) -> bool:
     return found.st_ino == expected.st_ino and found.st_dev == expected.st_dev
 
 

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from epmstore.filestat import FileId
 from epmstore.relpath import (
     NAME_MAX,
     PATH_MAX,
@@ -31,8 +32,6 @@ from epmstore.tree import PathClass
 
 Classify: TypeAlias = Callable[[str, bool], PathClass | Literal["ignore"]]
 """The class of a path; the second argument says whether it is a directory."""
-Identity: TypeAlias = tuple[int, int]
-"""(st_dev, st_ino)"""
 
 TRIES = 3
 
@@ -84,7 +83,7 @@ def walk(
     root_fd: int,
     *,
     classify: Classify | None = None,
-    skip: frozenset[Identity] = frozenset(),
+    skip: frozenset[FileId] = frozenset(),
     cross_mounts: bool = False,
     only: Collection[str] | None = None,
     below: Collection[str] = (),
@@ -113,7 +112,7 @@ class _Walker:
         self,
         cache: FolderCache,
         classify: Classify | None,
-        skip: frozenset[Identity],
+        skip: frozenset[FileId],
         cross_mounts: bool,
     ) -> None:
         self._cache = cache

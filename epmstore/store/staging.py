@@ -17,9 +17,9 @@ import msgspec
 from epmstore import codec, fsio, seal
 from epmstore.atomic import read_file
 from epmstore.errors import DamagedError
+from epmstore.filestat import FileId
 from epmstore.relpath import text_from_json
 from epmstore.scan.mark import stage_name
-from epmstore.scan.walk import Identity
 
 NO_SENSE: Final = (
     LookupError,
@@ -78,7 +78,7 @@ def named_stages(journals: Path) -> Iterator[Named]:
         yield Named(root, folder, proofs[0] if proofs else None)
 
 
-def own_identities(journals: Path) -> Iterator[Identity]:
+def own_identities(journals: Path) -> Iterator[FileId]:
     """(st_dev, st_ino) of the staging folders that are there and are what the journals name."""
     for one in named_stages(journals):
         try:

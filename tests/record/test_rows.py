@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from epmstore.record.rows import UNKNOWN, rows_after
+from epmstore.filestat import AnyStat
+from epmstore.record.rows import rows_after
 from epmstore.relpath import RelPath
-from epmstore.scan.compare import Stat, compare_stats, pack_stats
+from epmstore.scan.compare import UNKNOWN, compare_stats, pack_stats
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.walk import walk
 
@@ -40,7 +41,7 @@ def rows_now(root_fd: int) -> dict[bytes, bytes]:
     }
 
 
-def known(root: Path, *paths: str) -> dict[RelPath, Stat | None]:
+def known(root: Path, *paths: str) -> dict[RelPath, AnyStat | None]:
     return {
         RelPath(path): os.lstat(root / path) if os.path.lexists(root / path) else None
         for path in paths
@@ -50,7 +51,7 @@ def known(root: Path, *paths: str) -> dict[RelPath, Stat | None]:
 def after(
     before: dict[bytes, bytes],
     root_fd: int,
-    changed: dict[RelPath, Stat | None],
+    changed: dict[RelPath, AnyStat | None],
     made: Collection[str] = (),
 ) -> dict[bytes, bytes]:
     with FolderCache(root_fd) as folders:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from epmstore.filestat import FileStat
 from epmstore.scan.compare import (
     RACY,
     Difference,
@@ -21,23 +22,16 @@ from epmstore.scan.walk import Listing, walk
 NOTHING = Difference(own=False, come=(), changed=(), gone=())
 
 
-class Numbers:
+def made(mode: int = 0o100644, **numbers: int) -> FileStat:
     """A stat made of numbers."""
-
-    def __init__(self, mode: int = 0o100644, **numbers: int) -> None:
-        self.st_mode = mode
-        self.st_ino = numbers.get("ino", 7)
-        self.st_uid = numbers.get("uid", 0)
-        self.st_gid = numbers.get("gid", 0)
-        self.st_size = numbers.get("size", 3)
-        self.st_mtime_ns = numbers.get("mtime", 100)
-        self.st_ctime_ns = numbers.get("ctime", 200)
+    known = {"ino": 7, "size": 3, "mtime_ns": 100, "ctime_ns": 200} | numbers
+    return FileStat(st_mode=mode, **{f"st_{name}": value for name, value in known.items()})
 
 
-def numbers(number: int) -> Numbers:
+def numbers(number: int) -> FileStat:
     """Every third is a folder; bigger numbers are later."""
     mode = 0o40755 if number % 3 == 0 else 0o100644
-    return Numbers(mode, ino=number, size=number, ctime=number)
+    return made(mode, ino=number, size=number, ctime_ns=number)
 
 
 @given(
@@ -86,35 +80,35 @@ SIGNED = st.integers(-(1 << 63), (1 << 63) - 1)
 
 @given(st.dictionaries(NAMES.map(os.fsdecode), st.tuples(SIGNED, SIGNED, SIGNED, SIGNED)))
 def test_round_trip(rows: dict[str, tuple[int, int, int, int]]) -> None:
-    stats = [Numbers(ino=i, size=s, mtime=m, ctime=c) for i, s, m, c in rows.values()]
+    stats = [made(ino=i, size=s, mtime_ns=m, ctime_ns=c) for i, s, m, c in rows.values()]
     packed = pack_stats(list(rows), stats)
     assert unpack_stats(packed) == {"": (0, 0, 0, 0), **rows}
 
 
 @pytest.mark.parametrize(
     "numbers",
-    [{"ino": (1 << 64) - 1}, {"mtime": 1 << 70}, {"mtime": -(1 << 70)}],
+    [{"ino": (1 << 64) - 1}, {"mtime_ns": 1 << 70}, {"mtime_ns": -(1 << 70)}],
 )
 def test_numbers_beyond_64_bits_still_differ(numbers: dict[str, int]) -> None:
-    odd = pack_stats(["a"], [Numbers(**numbers)])
-    assert odd == pack_stats(["a"], [Numbers(**numbers)])
+    odd = pack_stats(["a"], [made(**numbers)])
+    assert odd == pack_stats(["a"], [made(**numbers)])
     key, value = next(iter(numbers.items()))
-    assert odd != pack_stats(["a"], [Numbers(**{key: value - 1})])
+    assert odd != pack_stats(["a"], [made(**{key: value - 1})])
     assert list(unpack_stats(odd)) == ["", "a"]
 
 
 @pytest.mark.parametrize("ctime", [1 << 63, (1 << 64) + 7, 1 << 80])
 def test_a_change_ages_ahead_is_racy(ctime: int) -> None:
-    shown = pack_stats(["a"], [Numbers(ctime=ctime)])
-    packed = pack_stats(["a"], [Numbers(ctime=ctime)], settled_ns=1 << 62)
+    shown = pack_stats(["a"], [made(ctime_ns=ctime)])
+    packed = pack_stats(["a"], [made(ctime_ns=ctime)], settled_ns=1 << 62)
     for stored in (packed, settle_stats(shown, {}, Settled(1 << 62))[0]):
         assert compare_stats(stored, shown).changed == ("a",)
 
 
 def test_owners_of_all_32_bits() -> None:
     top = (1 << 32) - 2
-    one = pack_stats(["d"], [Numbers(0o040755, uid=top, gid=top)])
-    two = pack_stats(["d"], [Numbers(0o040755, uid=top, gid=top - 1)])
+    one = pack_stats(["d"], [made(0o040755, uid=top, gid=top)])
+    two = pack_stats(["d"], [made(0o040755, uid=top, gid=top - 1)])
     assert one != two
     assert compare_stats(one, two).changed == ("d",)
 
@@ -160,8 +154,8 @@ def test_rename_and_replacement_of_a_folder_show(root: Path, root_fd: int) -> No
 
 
 def test_a_file_in_the_place_of_a_folder_shows() -> None:
-    folder = pack_stats(["a"], [Numbers(0o040755)])
-    assert compare_stats(folder, pack_stats(["a"], [Numbers()])).changed == ("a",)
+    folder = pack_stats(["a"], [made(0o040755)])
+    assert compare_stats(folder, pack_stats(["a"], [made()])).changed == ("a",)
 
 
 def test_folder_ctime_shows_in_its_own_row(root: Path, root_fd: int) -> None:
@@ -175,8 +169,8 @@ def test_folder_ctime_shows_in_its_own_row(root: Path, root_fd: int) -> None:
 
 
 def test_differences() -> None:
-    old = pack_stats(["a", "b", "c"], [Numbers(), Numbers(), Numbers()])
-    new = pack_stats(["b", "c", "d"], [Numbers(), Numbers(size=4), Numbers()])
+    old = pack_stats(["a", "b", "c"], [made(), made(), made()])
+    new = pack_stats(["b", "c", "d"], [made(), made(size=4), made()])
     assert compare_stats(old, old) == NOTHING
     assert compare_stats(old, new) == Difference(
         own=False, come=("d",), changed=("c",), gone=("a",)
@@ -192,15 +186,15 @@ def test_differences() -> None:
 )
 def test_racy_means_within_a_tick_of_now_or_later(ctime: int, is_racy: bool) -> None:
     assert racy(ctime, 1000, 10) == is_racy
-    stored = pack_stats(["a"], [Numbers(ctime=ctime)], settled_ns=1000 - 10)
+    stored = pack_stats(["a"], [made(ctime_ns=ctime)], settled_ns=1000 - 10)
     assert (unpack_stats(stored)["a"][3] == RACY) == is_racy
     # It is looked at again as long as it is racy, and never because it once was.
-    found = pack_stats(["a"], [Numbers(ctime=ctime)])
+    found = pack_stats(["a"], [made(ctime_ns=ctime)])
     assert compare_stats(stored, found).changed == (("a",) if is_racy else ())
 
 
 def test_a_racy_file_is_looked_at_again_even_in_the_future() -> None:
-    file = Numbers(ctime=1 << 62)
+    file = made(ctime_ns=1 << 62)
     stored = pack_stats(["a"], [file], settled_ns=1000)
     assert compare_stats(stored, pack_stats(["a"], [file])).changed == ("a",)
 
@@ -216,7 +210,7 @@ def test_a_change_within_the_tick_is_caught(root: Path, root_fd: int) -> None:
 
 
 def test_folders_are_never_racy_and_their_own_row_is() -> None:
-    folder = Numbers(0o040755, ctime=2000)
+    folder = made(0o040755, ctime_ns=2000)
     stored = pack_stats(["d"], [folder], folder, settled_ns=1000)
     found = pack_stats(["d"], [folder], folder)
     assert compare_stats(stored, found) == Difference(own=True, come=(), changed=(), gone=())

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from epmstore.filestat import FileId
 from epmstore.scan.holders import Holder, holders
-from epmstore.scan.walk import Identity
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def process(program: str, *arguments: object) -> Iterator[int]:
         running.communicate()
 
 
-def identity(path: Path) -> Identity:
+def identity(path: Path) -> FileId:
     found = path.stat()
     return found.st_dev, found.st_ino
 

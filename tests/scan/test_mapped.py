@@ -20,7 +20,7 @@ from epmstore.scan.compare import (
 )
 from epmstore.scan.fsclock import FilesystemClock
 from epmstore.scan.mapped import PATIENCE, USUAL_NS, dirty_ns, outstanding, read_mapped
-from tests.scan.test_compare import Numbers
+from tests.scan.test_compare import made
 
 NOW = 10**18
 YOUNG, OLD = NOW - 10**9, NOW - 10**12
@@ -97,8 +97,8 @@ def test_a_row_of_what_may_be_mapped_is_not_believed(
 ) -> None:
     inodes = None if mapped is None else frozenset(mapped)
     settled = outstanding(clock(filesystem)).settled(inodes)
-    folder = Numbers(0o40755, ino=7, ctime=0)
-    packed = pack_stats(["d", "f"], [folder, Numbers(ino=7, ctime=ctime)], folder)
+    folder = made(0o40755, ino=7, ctime_ns=0)
+    packed = pack_stats(["d", "f"], [folder, made(ino=7, ctime_ns=ctime)], folder)
     stored, is_late = settle_stats(packed, {}, settled)
     rows = unpack_stats(stored)
     assert (rows["f"][3] == RACY, is_late) == (racy, racy)
@@ -107,7 +107,7 @@ def test_a_row_of_what_may_be_mapped_is_not_believed(
 
 def test_inodes_of_64_bits() -> None:
     top = (1 << 64) - 2
-    packed = pack_stats(["f"], [Numbers(ino=top, ctime=YOUNG)])
+    packed = pack_stats(["f"], [made(ino=top, ctime_ns=YOUNG)])
     settled = Settled(NOW, ANY_AGE_NS, frozenset({top}))
     assert settle_stats(packed, {}, settled)[1]
 
@@ -171,7 +171,7 @@ def test_in_memory_it_is_asked_afterwards_too(root: Path) -> None:
 
 def test_each_file_is_in_one_share() -> None:
     names = [str(number) for number in range(1000)]
-    packed = pack_stats(names, [Numbers(ino=number) for number in range(1000)], Numbers(0o40755))
+    packed = pack_stats(names, [made(ino=number) for number in range(1000)], made(0o40755))
     before = unpack_stats(packed)
     seen: list[str] = []
     for number in range(7):

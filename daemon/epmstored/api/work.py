@@ -1,7 +1,7 @@
 """What each kind of job does. In a worker's thread; results as docs/json.md has them."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.config import CheckoutConfig
@@ -39,7 +39,7 @@ class Work:
     def _checkout(self, spec: Checkout, workspace: Workspace) -> dict[str, Any]:
         handle = workspace.app(spec.app)
         paths = [from_json(path) for path in spec.paths]
-        config = cast(ConfigPolicy, spec.config)
+        config: ConfigPolicy = "restore" if spec.config == "restore" else "keep"
         if self._elsewhere.is_needed(handle.app.root):
             plan = handle.plan(spec.version, paths, exact=spec.exact, config=config)
             return apply_elsewhere(plan, self._elsewhere, options_of(spec))
