@@ -2,7 +2,7 @@
 
 The order is always: temporary in the destination directory, write, sync, rename, sync the
 directory. A temporary that a crash leaves behind begins with TEMPORARY and may be removed by
-whoever holds the lock.
+the holder of the lock.
 """
 
 import contextlib
@@ -161,7 +161,7 @@ def read_file(path: Path, limit: int | None = None) -> bytes:
 
 
 def read_named(path: Path, limit: int) -> bytes:
-    """As `read_file`, of a file that somebody named: a pipe will do. Raises OSError, DamagedError
+    """As `read_file`, of a file that the user named: a pipe will do. Raises OSError, DamagedError
     if it is beyond `limit` bytes.
     """
     with path.open("rb") as file:

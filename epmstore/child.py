@@ -145,7 +145,7 @@ class Child:
         return last.value
 
     def stop(self) -> None:
-        """From any thread: whoever is in `work` gets an error."""
+        """From any thread: a caller in `work` gets an error."""
         self._process.terminate()
 
     def _send(self, message: object) -> None:

@@ -36,7 +36,7 @@ STREAM_STEP = 2048
 """
 DELTA_MAX_WINDOW = 1 << 31
 LARGEST = 1 << 30
-"""Plain bytes that one frame may have; whoever knows of less says so before."""
+"""Plain bytes that one frame may have; a caller that expects less says so."""
 LARGEST_DELTA = 128 << 20
 LONG_MATCH_FROM = 1 << 19
 """Deltas of contents from this size on look for long matches; below, the tables cost more than they

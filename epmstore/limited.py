@@ -83,7 +83,7 @@ _KINDS: Final[dict[str, type[EpmError]]] = {
 
 
 class Reader:
-    """A child that reads; a context manager: whoever leaves it leaves no process."""
+    """A child that reads; a context manager, which leaves no process behind."""
 
     def __init__(
         self,

@@ -55,7 +55,7 @@ def raise_descriptors() -> None:
 
 
 def allow_as_before(process: int) -> None:
-    """Give a program of somebody else that we started the limit that we were started with: some
+    """Give a foreign program that we started the limit that we were started with: some
     cannot name more than 1024 descriptors. One that has ended already needs nothing.
     """
     if _before is None:
@@ -86,7 +86,7 @@ def keep_own_rights() -> None:
 
 
 def umask_as_before() -> int:
-    """The umask that a program of somebody else is started with, as `Popen` takes it."""
+    """The umask that a foreign program is started with, as `Popen` takes it."""
     return _umask
 
 

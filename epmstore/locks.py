@@ -1,8 +1,8 @@
 """Advisory locks: `flock` on files that are never deleted.
 
 The kernel frees them when their holder dies, so there is no stale lock. Order, outermost first:
-`gc`, then `app-<uuid>`, then `write`. Whoever takes a lock exclusively writes into it who it is,
-for the message that the next one prints.
+`gc`, then `app-<uuid>`, then `write`. A process that takes a lock exclusively writes into it who it
+is, for the message that the next one prints.
 """
 
 import contextlib
@@ -58,8 +58,8 @@ def hold(
 
 
 def is_held(folder: Path, name: str) -> bool:
-    """Whether somebody holds the lock exclusively now. Taking it for a moment to find out, so
-    whoever wants it must be ready to try twice, as `hold` is.
+    """Whether a process holds the lock exclusively now. Taking it for a moment to find out, so
+    a caller that wants it must be ready to try twice, as `hold` is.
     """
     try:
         fd = os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC)

@@ -196,7 +196,7 @@ def _check_link(link: os.stat_result, folder: os.stat_result, name: str, where: 
 
 
 def may_others_write(found: os.stat_result) -> bool:
-    """Whether its mode lets somebody in who is not its owner."""
+    """Whether its mode lets a user write who is not its owner."""
     if found.st_mode & stat.S_IWOTH:
         return True
     return bool(found.st_mode & stat.S_IWGRP) and not _is_private(found.st_gid, found.st_uid)
@@ -249,7 +249,7 @@ def _check_inside(fd: int, store: str) -> None:
         try:
             below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
         except (FileNotFoundError, NotADirectoryError):
-            continue  # whoever needs it will say so
+            continue  # the command that needs it says so
         try:
             link = fsio.lstat(name, fd)
             if stat.S_ISLNK(link.st_mode):
@@ -269,7 +269,7 @@ def _check_files(fd: int, where: str, *, packs: bool = False) -> None:
     for name in os.listdir(fd):
         try:
             found = fsio.lstat(name, fd)
-        except FileNotFoundError:  # a temporary of somebody who is at work
+        except FileNotFoundError:  # a temporary of another process at work
             continue
         path = f"{where}/{name}"
         if stat.S_ISDIR(found.st_mode):
@@ -286,7 +286,7 @@ def _check_file(found: os.stat_result, path: str, fd: int, name: str) -> None:
             os.close(open_way(path, folder=False))
             target = os.stat(name, dir_fd=fd)
         except OSError:
-            return  # it leads nowhere, and whoever needs it will say so
+            return  # it leads nowhere, and the command that needs it says so
         _check_owner(target, path)
         found = target
     if not stat.S_ISREG(found.st_mode):
@@ -317,7 +317,7 @@ def _foreign(where: str, text: str, found: os.stat_result, remedy: str | None) -
 
 @contextlib.contextmanager
 def _of_store(store: Path, safe: Container[Path]) -> Iterator[None]:
-    """What is not ours is said with what helps, unless somebody said that this store is safe."""
+    """What is not ours is said with what helps, unless the settings say that this store is safe."""
     try:
         yield
     except ForeignError as error:

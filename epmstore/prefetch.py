@@ -1,5 +1,5 @@
-"""Calls that a thread makes ahead of whoever takes their results, in order. It pays for large
-pieces of work that need no interpreter: compression, digests.
+"""Calls that a thread makes ahead of the caller that takes their results, in order. It pays for
+large pieces of work that need no interpreter: compression, digests.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""What long work tells whoever watches: one method per event, silent by default."""
+"""What long work tells an observer: one method per event, silent by default."""
 
 from typing import Protocol
 

@@ -1,6 +1,6 @@
 """A database that is read without writing anything: a copy of it in memory.
 
-Whoever reads a database with a write-ahead log needs a file beside it that is shared with the
+A reader of a database with a write-ahead log needs a file beside it that is shared with the
 others. Where none can be made (a full disk, a read-only file system), the file and the log are read
 as they are, and put together here: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 

@@ -199,7 +199,7 @@ def files(folder: Path) -> Iterator[Path]:
 
 
 def settle(tree: Path) -> None:
-    """Modes and times that depend on nothing: whoever may run a file may, and nobody may write."""
+    """Modes and times that depend on nothing: who may run a file may, and nobody may write."""
     times = (epoch(), epoch())
     for path in [*tree.rglob("*"), tree]:
         if not path.is_symlink():

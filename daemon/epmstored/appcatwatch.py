@@ -1,4 +1,4 @@
-"""Noticing that somebody changed the appcat: `epmstore app add` must not need a signal.
+"""Noticing that the appcat changed: `epmstore app add` must not need a signal.
 
 The kernel tells; where it does not (no more watches), a look every now and then does.
 """

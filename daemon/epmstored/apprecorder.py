@@ -147,7 +147,7 @@ class AppRecorder:
         self._wake.set()
 
     def hint(self, folders: Collection[str]) -> None:
-        """Somebody's look found a difference there, of which no event may have told."""
+        """A look of another process found a difference there, of which no event may have told."""
         if folders and self._root.now is not None:
             now = self._clock.monotonic()
             self._debounce.add(folders, first=now, last=now)
@@ -295,7 +295,7 @@ class AppRecorder:
         self.ready.set()
 
     async def _record_if_done(self, batch: Batch) -> None:
-        """What somebody is still writing is waited for, though not for ever."""
+        """What a process is still writing is waited for, though not for ever."""
         now = self._clock.monotonic()
         latest = batch.first + self._rhythm.longest
         if now < latest and await self._is_half_done(batch):

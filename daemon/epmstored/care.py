@@ -1,7 +1,7 @@
 """Looking after the store on schedule: room, retention, collection, a rolling check, proofs.
 
 One thing at a time, in a process that gives way to everybody (caretasks.py), and never while a
-checkout or a change that somebody makes is under way. `step` is what is due now, and is what tests
+checkout or a change is under way. `step` is what is due now, and is what tests
 call. What was done is remembered by the library (epmstore/care/ledger.py), so that a restart
 repeats nothing.
 """
@@ -131,7 +131,7 @@ class Carer:
         self._recording.set_room(why_full=found.why if found.level == "full" else None)
 
     async def _look_at_clock(self) -> None:
-        """Also so that somebody is there to see that it goes on as it should."""
+        """It is observed here also so that a leap is noticed while nothing is recorded."""
         found = await self._bridge.run(lambda workspace: workspace.care.reckon())
         before, self.leap = self.leap, found.ahead if found.has_leapt else None
         if (before is None) == (self.leap is None):

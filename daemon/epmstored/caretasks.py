@@ -46,8 +46,8 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a task said, and whether it came to its end. One that did not, because somebody else is
-    at work, says so and is tried again.
+    """What a task said, and whether it came to its end. One that did not, because another process
+    is at work, says so and is tried again.
     """
 
     said: list[Said] = []
@@ -141,7 +141,7 @@ def _drill(workspace: Workspace, order: Order, said: list[Said]) -> None:
         except NotFoundError:
             continue  # nothing is recorded yet
         except BusyError:
-            raise  # somebody else is at one
+            raise  # another process is at one
         except DiskFullError as error:
             said.append(Said(logging.WARNING, f"{app.key}: not proven: {error}"))
             continue

@@ -1,6 +1,6 @@
 """Whether what is about to be recorded is still being written.
 
-A file that somebody has open for writing, and wrote to a moment ago, may be half done: a copy, a
+A file that a process has open for writing, and wrote to a moment ago, may be half done: a copy, a
 download, an archive being unpacked. The kernel's events tell of most of them; of those that were
 opened before they were watched, /proc does.
 """

@@ -1,7 +1,7 @@
 """What is wrong with the daemon, by what it knows: one answer for health, metrics and the alarm.
 Pure.
 
-Trouble is what somebody has to do something about, or what records nothing meanwhile. That less is
+Trouble is what a person has to do something about, or what records nothing meanwhile. That less is
 seen than should be is said beside it, and is no trouble: the rest is recorded.
 """
 

@@ -1,6 +1,6 @@
 """What the daemon says to its log: one line for each thing, as text or as JSON.
 
-What stands in a message may be a file name that somebody chose: no line end and no control
+What stands in a message may be a file name that any user chose: no line end and no control
 character gets through, so that nobody writes lines of his own or turns a terminal upside down.
 """
 

@@ -37,7 +37,7 @@ FIRST_NEEDED_LATER = (
     epmstore.workspace.vendors,
     pathspec,
 )
-"""Elsewhere these are imported by whoever needs them first, for a quick start of the command line.
+"""Elsewhere these are imported where they are needed first, for a quick start of the command line.
 By then another release may be in their place.
 """
 

@@ -1,4 +1,4 @@
-"""Which applications somebody has paused: `paused.json` in the store, so that a pause outlives the
+"""Which applications are paused: `paused.json` in the store, so that a pause outlives the
 daemon.
 
     {"format":1, "paused":{uuid:{"time":RFC 3339,"by":name}}}

@@ -1,4 +1,4 @@
-"""Ending somebody's checkout that was killed while its root is watched."""
+"""Ending a checkout that was killed while its root is watched."""
 
 import logging
 

@@ -36,7 +36,7 @@ from epmstored.watching import WatcherFactory
 
 log = logging.getLogger("epmstored")
 PATIENCE = 1.0
-"""Seconds: whoever only asks whether there is a daemon takes its lock for a moment."""
+"""Seconds: a command that only asks whether there is a daemon takes its lock for a moment."""
 LOOK = 5.0
 """Seconds between two looks at what is in trouble."""
 PROGRESS = 30.0

@@ -99,7 +99,7 @@ class Supervisor:
             recorder.set_room(why_full=why_full)
 
     def hint(self, key: str, folders: Collection[str]) -> None:
-        """Look at these folders: somebody found a difference there. Raises AppNotFoundError."""
+        """Look at these folders: a command found a difference there. Raises AppNotFoundError."""
         self._find(key).hint(folders)
 
     def reconcile(self, key: str) -> None:

@@ -1,4 +1,4 @@
-"""Choosing what watches a root: the kernel's events where they can be had, looking where not."""
+"""Choosing what watches a root: the kernel's events where there are any, looking where not."""
 
 import os
 from collections.abc import Callable, Iterator

@@ -59,8 +59,8 @@ def merge_packs(packs: Path, files: Sequence[str]) -> WrittenGroup:
 def rewrite(packs: Path, file: str, keep: Callable[[Sha256], bool]) -> WrittenGroup:
     """A pack without what `keep` says no of; frames of which little is dead stay whole.
 
-    `keep` is asked about parts and bases too: whoever keeps a content keeps those. The group has no
-    blobs if nothing is left. Raises DamagedError, OSError.
+    `keep` is asked about parts and bases too: a caller that keeps a content keeps those. The group
+    has no blobs if nothing is left. Raises DamagedError, OSError.
     """
     with GroupWriter(packs, spill=0) as writer:
         _copy(writer, packs, [file], keep)

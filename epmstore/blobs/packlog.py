@@ -54,7 +54,7 @@ class LogScan(msgspec.Struct, frozen=True):
 
 
 class PackLog:
-    """The log of one store, for whoever holds the `write` lock."""
+    """The log of one store, for the holder of the `write` lock."""
 
     def __init__(self, packs: Path, quarantine: Path) -> None:
         self._folder = packs / FOLDER

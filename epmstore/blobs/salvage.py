@@ -1,4 +1,4 @@
-"""What a pack or pack log holds when its tables are not to be had: every frame read and identified.
+"""What a pack or pack log holds when its tables cannot be read: every frame read and identified.
 
 Slow, and right: identities are computed from contents. A delta can be identified only with its base
 at hand; a large blob is put together from parts that follow each other, as they do where it was
@@ -26,7 +26,7 @@ FindBase: TypeAlias = Callable[[bytes], Iterable[tuple[Sha256, bytes]]]
 
 
 class LostDelta(msgspec.Struct, frozen=True, gc=False):
-    """A delta whose base was not to be had. `frame` counts within the salvage's group."""
+    """A delta whose base could not be read. `frame` counts within the salvage's group."""
 
     frame: int
     head: DeltaHead

@@ -189,7 +189,7 @@ class PackStore:
 
     def _part_contents(self, place: Place) -> Generator[bytes, None, None]:
         """The parts of a large content in order, each checked. They are decoded ahead by a thread,
-        which asks the index for nothing: whoever reads may hold its lock.
+        which asks the index for nothing: the reader may hold its lock.
         """
         parts = self._parts(place)
         bases = self._bases(parts)

@@ -238,7 +238,7 @@ class _Copier:
 
     def _is_new(self, file: str, size: int) -> bool:
         """Whether the copy lacks it, or has another state of it. A pack of its length is the same;
-        what grows is compared, because somebody may have worked with the copy.
+        what grows is compared, because the copy may have been worked with.
         """
         try:
             if os.stat(self._target / file).st_size != size:
@@ -295,7 +295,7 @@ class _Copier:
         self._progress.advance(files=1, size=size)
 
     def _drop_index(self) -> None:
-        """It speaks of what was there before; whoever opens the copy makes it anew."""
+        """It speaks of what was there before; the next opening of the copy makes it anew."""
         for suffix in ("", "-wal", "-shm"):
             remove_file(self._target / f"{INDEX}{suffix}")
 

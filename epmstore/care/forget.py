@@ -77,7 +77,7 @@ def forget(
         freed = freed_by(store, app, versions, progress)
 
     def make() -> ForgetRecord | None:
-        """Chosen once more: counting took a while, and somebody may have pinned or tagged one."""
+        """Chosen once more: counting took a while, and one may have been pinned or tagged."""
         nonlocal versions
         versions = _chosen(store, app, chosen)
         if not versions:

@@ -216,7 +216,7 @@ class _Check:
         self._progress.end()
 
     def _remember(self, app: str, error: DamagedError) -> None:
-        """Nobody appends to it from now on; where that cannot be written, whoever appends looks."""
+        """Nothing is appended to it from now on; if that cannot be noted, each writer looks."""
         with contextlib.suppress(EpmError, OSError), self._store.lock_write():
             if self._store.notes.fault(app) is None:
                 remember(self._store, app, error)
@@ -395,7 +395,7 @@ class _Check:
         store, app = self._store, need.app
         known = self._known.positions.get(app)
         if known != committed(store, app):
-            return  # somebody has recorded since
+            return  # a version was recorded since
         if known != need.position:
             yield f"it does not stand where the catalog of {need.key} ends"
             return

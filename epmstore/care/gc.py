@@ -88,9 +88,9 @@ def collect(
     progress: Progress = SILENT,
 ) -> GcResult:
     """Free what no version needs that is not forgotten; first of all what was purged and is there
-    again. What a policy forgot within a day, or while the clock is in doubt, stays, unless somebody
-    wants it `now`; so does what is in the `quarantine`, until it is old. On a full disk the reserve
-    is given up for it, and made again at the end.
+    again. What a policy forgot within a day, or while the clock is in doubt, stays, unless the
+    caller wants it `now`; so does what is in the `quarantine`, until it is old. On a full disk the
+    reserve is given up for it, and made again at the end.
 
     Raises DamagedError (repair first: nobody knows what a damaged table needs), BusyError, OSError.
     """

@@ -108,7 +108,7 @@ def _is_abandoned(store: Store, name: str, now: Reckoning) -> bool:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except BlockingIOError:
-        return False  # somebody has it open
+        return False  # a process has it open
     except OSError:
         return now.doubt is None and now.sure - found.st_mtime >= DAY
     finally:

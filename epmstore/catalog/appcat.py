@@ -51,8 +51,8 @@ class App(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     target that it had when the application was added (`root` is then that target). `cross_mounts`
     goes into other file systems below the root. `noisy` are files that changed all the time and
     have no class yet: their contents are not recorded. `options` are settings by name. `other`
-    holds the keys that this release does not know. `removed` is when somebody removed it (empty:
-    nobody knows when); its history is still there, and nothing else can be done with it.
+    holds the keys that this release does not know. `removed` is when it was removed (empty:
+    the time is not known); its history is still there, and nothing else can be done with it.
     """
 
     uuid: str

@@ -69,7 +69,7 @@ def check_sum(tree: Tree, record: VersionRecord) -> None:
 
 
 def check_whole(tree: Tree, record: VersionRecord, *, is_behind_gap: bool) -> None:
-    """As `check_sum`, of a history of which somebody has accepted that lines are lost."""
+    """As `check_sum`, of a history whose loss of lines was accepted."""
     try:
         check_sum(tree, record)
     except DamagedError as error:

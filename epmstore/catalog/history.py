@@ -10,7 +10,7 @@ What can be wrong with a file is told apart by the length that was committed, wh
 Without that length (the index is gone) everything readable is history. What then cannot be read is
 a torn tail only if no record follows it; `Tail.torn` bytes may have been an acknowledged version.
 
-Whoever appends holds the `write` lock. Readers need none: they stop at a committed length.
+The writer holds the `write` lock. Readers need none: they stop at a committed length.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """What a catalog records, as values; not how they look on disk (format.py) or where (history.py).
 
 A catalog is a sequence of records. Each has a running number (`seq`), a type, and the SHA-256 of
-the line before it; these three are its Envelope, which whoever appends fills in. Only versions take
+the line before it; these three are its Envelope, which the writer fills in. Only versions take
 version numbers.
 
 Rules: times are RFC 3339 in UTC; digests are lower-case hex; null and absent mean the same; keys
@@ -144,10 +144,10 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     is the release that a release follows in its line (None: the one with the number before it). A
     version of many entries is a run of lines, `part` of `parts`, each of which repeats all of this.
     `sight` is the number of the rules by which was looked at the root (see SIGHT). `root` is the
-    root directory itself (None: not looked at). `writing` are files that somebody had open for
+    root directory itself (None: not looked at). `writing` are files that a process had open for
     writing when they were recorded, and wrote to a moment before: they may be half done.
     `package` is the packaging of a release as the vendor wrote it, byte for byte, in the first line
-    only: refcat/packaging.py reads it, and whoever does not need it passes over it.
+    only: refcat/packaging.py reads it, and other readers pass over it.
     """
 
     version: int
@@ -204,7 +204,7 @@ class VersionPart(msgspec.Struct, frozen=True):
 
 
 class ForgetRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """The contents of these versions may go; the facts stay. `named`: somebody chose just these
+    """The contents of these versions may go; the facts stay. `named`: a person chose just these
     versions, rather than a policy by their age. `reckoned` is the time by what is relied upon.
     """
 
@@ -262,7 +262,7 @@ class SettingsRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AcceptRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """Somebody looked at a version (or at these paths of it) and declared it right."""
+    """A person looked at a version (or at these paths of it) and declared it right."""
 
     version: int
     paths: tuple[RelPath, ...] | None = None
@@ -323,7 +323,7 @@ class RelabelRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class GapRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """Here lines were lost, and somebody went on without them. `first` to `last` are versions of
+    """Here lines were lost, and the loss was accepted. `first` to `last` are versions of
     which nothing is known any more (None: none); what is behind this and in front of the next
     version whose tree has its sum is not known in full. `records` counts the lines, `why` says how
     it came.

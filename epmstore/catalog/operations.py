@@ -2,8 +2,8 @@
 
 A version has a `reason`, of a list that is closed: another one is damage to a program that does not
 know it. Where that does not say what was asked for, an `operation` does, of a list that is open: a
-later release has more of these words, and to whoever does not know one a version is what its reason
-says. So what follows from a version follows from its reason alone.
+later release has more of these words, and to a reader that does not know one a version is what its
+reason says. So what follows from a version follows from its reason alone.
 """
 
 from typing import Final

@@ -5,7 +5,7 @@ docs/formats/package.md.
   decoded, and the error names the key. A limit is part of the format and never grows: what needs
   more gets another key.
 - Lists of words that later releases will add to (orders, stages, types, formats) are open: a word
-  that is not known is kept. Whoever would have to act on it refuses to; the tables here say which
+  that is not known is kept. Code that would have to act on it refuses to; the tables here say which
   words this release knows.
 - Keys that are not known are passed over, and stay in the line.
 - How values fit each other is not asked here, but by refcat/packaging.py.

@@ -83,7 +83,7 @@ def points(state: CatalogState, now: float) -> list[Point]:
 
 
 def may_go(info: VersionInfo, now: Reckoning) -> bool:
-    """Whether the contents of a version may be taken for good: somebody forgot just this version,
+    """Whether the contents of a version may be taken for good: a person forgot just this version,
     or a policy did long enough ago, as far as the clock can be relied upon.
     """
     forgotten = info.forgotten

@@ -100,7 +100,7 @@ class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 class CatalogState(msgspec.Struct, frozen=True, kw_only=True):
     """A whole history as it stands now. `versions` are in order; one is missing only where lines of
-    the catalog were lost, which `gaps` speak of once somebody has gone on behind them. Only a
+    the catalog were lost, which `gaps` speak of once the loss was accepted. Only a
     refcat has `about`, `revoked`, what is withdrawn now, and `relabelled`, labels that were put
     right.
     """

@@ -1,7 +1,7 @@
 """Which files are made anew though only their metadata is to change.
 
-Whoever has a file open for writing, mapped, or under another name reaches its inode whatever is set
-of it afterwards. So nothing that gives privilege is ever set on an inode that was there before:
+A process that has a file open for writing, mapped, or by another name reaches its inode whatever is
+set of it afterwards. So nothing that gives privilege is ever set on an inode that was there before:
 another owner or group, setuid and setgid, capabilities, who may write. Such a file is copied into
 the staging folder, is given its metadata there, where nobody else can reach it, and takes the place
 of the old one. What gives nothing (times, reading, executing, the owner's own rights) is set in

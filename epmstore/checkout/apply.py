@@ -2,7 +2,7 @@
 interrupted.
 
 Whatever happens before STAGED is taken back; whatever happens after it is finished, now or by
-whoever comes next. The version that records the result has the transaction id of the journal, so
+the next command. The version that records the result has the transaction id of the journal, so
 finishing twice records once.
 """
 
@@ -74,7 +74,7 @@ RESCUE, RESCUE_BELOW, FOUND = OF_OTHERS = ("rescue", "rescue-below", "found")
 class Applied(msgspec.Struct, frozen=True):
     """What carrying out a plan came to, by what is there. `kept` are paths that were to go and are
     there, `missed` those that are not as wanted, with why; `refused` is what of the metadata could
-    not be had of others. `meanwhile` are the versions of what somebody else wrote or put there
+    not be had of others. `meanwhile` are the versions of what other processes wrote or put there
     between the scan and the end. `left_out` is what a plan of old, which was recovered, said
     besides.
     """
@@ -109,7 +109,7 @@ class Applier:
             try:
                 staged, proof = self._stage(header, steps, copies)
                 # All new content is durable by now. From this line on the checkout goes forward:
-                # whoever comes after a crash finishes it.
+                # after a crash the next command finishes it.
                 self._in_journal(
                     lambda: self._journal.reach(
                         "STAGED", inodes=staged.inodes, refused=staged.refused
@@ -202,7 +202,7 @@ class Applier:
             proof = Proof.of(os.fstat(stage_fd))
             self._in_journal(
                 lambda: self._journal.name_stage(proof)
-            )  # before anything is in it that somebody could miss
+            )  # before anything is in it that could be missed
             write_mark(stage_fd, self._store.identity.uuid, header.txid)
             staged = stage(
                 self._root.fd,
@@ -379,7 +379,7 @@ class Applier:
         planned: Mapping[RelPath, Entry],
         found: Mapping[RelPath, Entry | None],
     ) -> None:
-        """Record what somebody else did, and bring `base` up to it. What was recorded before a
+        """Record what other processes did, and bring `base` up to it. What was recorded before a
         crash is not recorded again: what counts is what history has of all these paths by then.
         """
         app, txid = self._recorder.app.uuid, _txid(header, what)
@@ -432,7 +432,7 @@ class Applier:
         candidates = list(strangers(checked, steps, below))
         entries, unread = self._read(candidates)
         now: dict[RelPath, Entry | None] = {**linked(entries, candidates, checked)}
-        for step in steps:  # somebody put there what was wanted
+        for step in steps:  # another process put there what was wanted
             entry = now.get(step.path)
             if entry is not None and step.new is not None and is_as_wanted(entry, step.new):
                 del checked.wrong[step.path]
@@ -456,7 +456,7 @@ class Applier:
         return ingested
 
     def _hold(self, header: Header, version: VersionRecord) -> None:
-        """A rollback holds the application, whoever finishes it; once more is no harm."""
+        """A rollback holds the application, also when recovery ends it; twice is no harm."""
         if header.action != "rollback":
             return
         fact = HoldRecord(

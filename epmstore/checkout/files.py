@@ -246,7 +246,7 @@ def wait_for_writers(folder_fd: int, name: str) -> None:
 
 
 def _is_locked(folder_fd: int) -> bool:
-    """Whether somebody else has the lock, if there are such locks; else it is ours now."""
+    """Whether another process has the lock, if there are such locks; else it is ours now."""
     try:
         fcntl.flock(folder_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -258,7 +258,7 @@ def _is_locked(folder_fd: int) -> bool:
 
 def _lock(folder_fd: int) -> bool:
     """Children inherit the descriptor, and the lock lasts for as long as one of them has it. False
-    where the file system has no such locks, or somebody else has it: nobody is waited for.
+    where the file system has no such locks, or another process has it: there is no waiting.
     """
     try:
         fcntl.flock(folder_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

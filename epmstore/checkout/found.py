@@ -3,7 +3,7 @@ this, not from the plan.
 
 Every path of the plan is looked at again. Contents were checked when they were staged, so a file
 that is in its place with the inode, size and time that it got there is as planned. Anything else is
-looked at like what a recording finds: somebody was faster, or repaired by hand what an interrupted
+looked at like what a recording finds: a user was faster, or repaired by hand what an interrupted
 checkout had left. That is stored and recorded before the version of the checkout, which says no
 more than what the checkout did.
 """
@@ -248,7 +248,7 @@ def _is_folder(entry: Entry | None) -> bool:
     return entry is not None and entry.kind == "directory"
 
 
-# What somebody else put there.
+# What other processes put there.
 
 Walk = Callable[[RelPath], Iterable[Listing]]
 """A folder and all below it, as a look at the root sees them."""

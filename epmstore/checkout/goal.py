@@ -1,6 +1,6 @@
 """Where a checkout goes. Pure.
 
-A goal is a version, a vendor's release, or a set of entries that somebody wants as they are given.
+A goal is a version, a vendor's release, or a set of entries that are wanted as they are given.
 Whatever speaks of a goal speaks in its words: a request has it as a value; the header of a journal,
 what is owed and a plan file have its `form`, in a document of its `format`; the version that comes
 of it has what `said_in` adds, which `goal_of` reads again.

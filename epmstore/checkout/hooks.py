@@ -178,7 +178,7 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """The same on every host and for whoever calls: nothing of the caller's."""
+    """The same on every host and for every caller: nothing of the caller's."""
     uid = os.geteuid()
     found = {"PATH": PATH, "LANG": "C.UTF-8"}
     with contextlib.suppress(KeyError):

@@ -121,7 +121,7 @@ class Loaded(msgspec.Struct, frozen=True):
 
 
 class Journal:
-    """The journal of one app while it is being applied. Whoever holds the app's lock writes it."""
+    """The journal of one app while it is being applied. The holder of the app's lock writes it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

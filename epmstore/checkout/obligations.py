@@ -7,7 +7,7 @@ when nothing is owed any more. The journal says how far the tree is; this says w
     STOPPING     the application is being stopped, or is stopped; the tree is old, new or between,
                  as the journal (or its version in the history) says
     STARTING     the tree is new; the application is to be started, and then to be healthy
-    CONFIRMING   all is done; unless somebody confirms it in time, it is to be undone
+    CONFIRMING   all is done; unless it is confirmed in time, it is to be undone
     UNDOING      it is being undone: the tree is to be old, and the application to be started
 
 Time: as long as the host runs, a wait is measured by the time since its start, which no setting of
@@ -76,7 +76,7 @@ class Owed(_Owed, frozen=True, kw_only=True):
 
 
 class OwedFile:
-    """The file of one application. Whoever holds the app's lock writes it."""
+    """The file of one application. The holder of the app's lock writes it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

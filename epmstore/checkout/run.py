@@ -202,7 +202,7 @@ class Checkout:
             case EditsGoal():
                 return EditsWishes(self._recorder)
             case ReleaseGoal():
-                assert self._released is not None, "whoever asks for a release says what it is"
+                assert self._released is not None, "a release comes with its tree"
                 return self._released
 
     def _with_units(self, paths: Iterable[RelPath]) -> set[RelPath]:

@@ -1,7 +1,8 @@
 """What the look at a root could see that a version, or a release, was made from. Pure.
 
-A tree says what was seen. That a path is not in it says that nothing was there only if somebody
-looked: with the rules of that time, at what could be read, on the file systems that belonged to it.
+A tree says what was seen. That a path is not in it says that nothing was there only if a look
+went there: with the rules of that time, at what could be read, on the file systems that belonged to
+it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -2,8 +2,8 @@
 well; and if it is not, undo all of that.
 
 Everything that can be known before is looked at before anybody is stopped. From the first command
-on an Owed file says what is still to be done, so that whoever comes after a crash can do it. Under
-the app's lock; the caller has ended any earlier journal and owes nothing.
+on an Owed file says what is still to be done, so that the next command after a crash can do it.
+Under the app's lock; the caller has ended any earlier journal and owes nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -64,7 +64,7 @@ class Around:
         self, prepared: Prepared, terms: Terms, hooks: Hooks, *, contents: bool = True
     ) -> None:
         """What would keep `run` from doing this, as far as it can be known. Writes nothing. Raises
-        as `run`; without `contents`, somebody else has looked whether all are stored.
+        as `run`; without `contents`, the caller has looked whether all are stored.
         """
         if terms.confirm is not None:
             self._check_daemon()
@@ -186,7 +186,7 @@ class Around:
         return replace(done, hooks=tuple(series.runs)), series
 
     def _hold(self, owed: Owed) -> None:
-        """Whoever tried this must not try it again before somebody has looked."""
+        """Automation must not try this again before a person has looked."""
         fact = HoldRecord(
             time=to_rfc3339(self._store.clock.now()),
             actor=self._actor,

@@ -169,8 +169,8 @@ class _Switcher:
         if not _is_recorded(found):
             self.left[step.path] = TAKEN
             return
-        # Between the look and the rename somebody may have put something else there. So what was
-        # moved is looked at once more, and goes back if it is nothing that can be saved.
+        # Between the look and the rename another process may have put something else there. So what
+        # was moved is looked at once more, and goes back if it is nothing that can be saved.
         _rename_new(name, parent, slot, self._stage_fd)
         if not self._judge(number, slot, step, found):
             _rename_new(slot, self._stage_fd, name, parent)
@@ -206,7 +206,8 @@ class _Switcher:
     ) -> None:
         slot = str(number)
         try:
-            # At no moment is nothing there: whoever opens the file gets the old one or the new one.
+            # At no moment is nothing there: a process that opens the file gets the old one or the
+            # new one.
             fsio.exchange(slot, self._stage_fd, name, parent)
         except OSError as error:
             if error.errno not in NOT_SUPPORTED:

@@ -1,9 +1,9 @@
 """`checkout --target DIR`: a version as a folder of its own. Never looks at the live root.
 
 The tree is built in a folder beside DIR and gets its name when it is whole and durable, so that DIR
-is complete or not there. That folder is known by its descriptor: what somebody puts in its place is
-neither given the name nor removed. Owners are restored where the privilege allows it; what was not
-is named.
+is complete or not there. That folder is known by its descriptor: what another process puts in its
+place is neither given the name nor removed. Owners are restored where the privilege allows it; what
+was not is named.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""What a goal comes to for one root, as somebody has just looked at it.
+"""What a goal comes to for one root, as a look has just found it.
 
 A version is compared with the newest one, by the index; edits, and what a vendor released, with
 what is there. Nothing is written, and nothing is decided that planning decides (plan.py).

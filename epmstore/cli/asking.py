@@ -32,7 +32,7 @@ _STATUS = re.compile(rb"[0-9]{3}")
 
 
 class NoDaemonError(EpmError):
-    """Nobody listens. `died`: there is a socket, so somebody did."""
+    """No daemon listens. `died`: there is a socket, so one did."""
 
     code = "no_daemon"
 
@@ -42,7 +42,7 @@ class NoDaemonError(EpmError):
 
 
 class SilentError(EpmError):
-    """Somebody listens, and does not answer in time."""
+    """A daemon listens, and does not answer in time."""
 
     code = "no_answer"
 

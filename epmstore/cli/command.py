@@ -32,7 +32,7 @@ class _Path(click.Path):
 
 
 PATH = _Path(readable=False)
-"""A path of the file system; whoever uses it says what is wrong with it."""
+"""A path of the file system; the command that uses it says what is wrong with it."""
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:

@@ -258,7 +258,7 @@ def _blamed(one: Blamed, titles: Mapping[int, str], revoked: Mapping[str, str]) 
 
 
 def _who(one: Blamed) -> str:
-    """Whoever asked for a change; how drift was observed."""
+    """Who asked for a change; how drift was observed."""
     record = one.info.record
     if one.info.kind == "drift":
         return f"nobody that we know ({record.reason})"

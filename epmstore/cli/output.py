@@ -1,7 +1,7 @@
 """What is printed, and how it stays harmless.
 
-Results go to stdout, everything else to stderr. A file name is data of whoever made the file: on
-the way to a terminal no control character, no unprintable one and no byte that is not UTF-8 gets
+Results go to stdout, everything else to stderr. A file name is data of the user who made the file:
+on the way to a terminal no control character, no unprintable one and no byte that is not UTF-8 gets
 through; such a name is shown as `$'a\\nb'`, which a shell reads back as that very name. JSON has
 the form of epmstore/relpath.py instead.
 """
@@ -35,7 +35,7 @@ def _escape(letter: str) -> str:
         return letter
     try:
         raw = os.fsencode(letter)
-    except UnicodeEncodeError:  # half of a letter, out of somebody's JSON
+    except UnicodeEncodeError:  # half of a letter, out of foreign JSON
         raw = letter.encode("utf-8", "surrogatepass")
     return "".join(f"\\{byte:03o}" for byte in raw)
 
@@ -46,7 +46,7 @@ def safe_text(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """A message in which somebody's label or file name breaks no line."""
+    """A message in which no label or file name breaks the line."""
     return safe_text(text).replace("\n", "\\n")
 
 

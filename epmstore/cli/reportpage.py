@@ -1,7 +1,7 @@
 """A report as one HTML page that needs nothing else: no script, no font, no picture from anywhere.
 
 Everything that comes from the report is escaped, and unprintable characters are made visible: file
-names are data of whoever made the files.
+names are data of the users who made the files.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -98,7 +98,7 @@ class Session:
         return error
 
     def progress(self) -> Progress:
-        """What shows long work: nothing unless somebody watches. However the command ends, it is
+        """What shows long work: nothing unless a terminal is there. However the command ends, it is
         gone then: an error is not written into it.
         """
         if self.json or self.quiet or not sys.stderr.isatty():
@@ -150,7 +150,7 @@ class Session:
         return handles
 
     def check_settings(self) -> None:
-        """What `config.toml` and variables say has to be right, whoever needs it. Raises
+        """What `config.toml` and variables say has to be right for every command. Raises
         UsageError.
         """
         from epmstore.owned import check_store  # noqa: PLC0415 - start-up

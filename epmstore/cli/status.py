@@ -1,6 +1,6 @@
 """What has changed since the last version, for people and programs.
 
-Works on the shape `status` of docs/json.md, whoever made it: a scan by this process, or the daemon.
+Works on the shape `status` of docs/json.md, of either maker: a scan by this process, or the daemon.
 Imports next to nothing: an answer of the daemon is printed by it before anything else is loaded.
 """
 

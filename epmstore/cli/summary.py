@@ -89,7 +89,7 @@ def _around(out: Output, result: Result) -> None:
 
 
 def name_gaps(out: Output, gaps: Unseen) -> None:
-    """What of a live root was not seen, where somebody asked about it."""
+    """What of a live root was not seen, of what was asked about."""
     _warn(out, "not looked at", [f"{name(p.path)} ({p.why})" for p in gaps.unobserved])
     _warn(out, "changing all the time", [name(path) for path in gaps.unstable])
 

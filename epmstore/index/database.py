@@ -1,7 +1,7 @@
 """`index.sqlite`: its schema, and how it is opened, written and replaced.
 
 The index is a cache of packs and catalogs. It answers every question about contents and history,
-and it may be deleted at any time: whoever opens it next replays what it lacks. Rules:
+and it may be deleted at any time: the next opening replays what it lacks. Rules:
 
 - one writer, who holds the `write` lock for as long as the connection is open; readers open
   `mode=ro`;
@@ -145,7 +145,7 @@ class Database:
 
     def read_aside(self) -> None:
         """From now on work on a copy in memory (an empty one if the index is missing or of an
-        earlier release), which nobody else sees: for whoever reads a store in which nothing can be
+        earlier release), which nobody else sees: for a reader of a store in which nothing can be
         written, and whose index has to be caught up first. Raises DamagedError, OSError.
         """
         self.close()
@@ -193,8 +193,8 @@ class Database:
         """A transaction: everything of the block or nothing. Only under the `write` lock.
 
         Nested blocks join the outer one. The connection is closed, and with it the WAL folded into
-        the database, before the lock is given back; but not while somebody reads, so whoever goes
-        on to take away what the index spoke of asks for a `durable` one.
+        the database, before the lock is given back; but not while a process reads, so a caller that
+        goes on to take away what the index spoke of asks for a `durable` one.
         """
         with self._lock, _translated(self):
             if self._writer is not None:

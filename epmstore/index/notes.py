@@ -1,8 +1,8 @@
 """What the index remembers of catalogs as files: which of them it has seen whole, and in what
 state; which cannot be read whole; and the highest number that a version of each ever had.
 
-Nothing is appended to a catalog that somebody else has touched before it was looked at, nor to one
-that is known to be damaged. These two notes say which state of the file they are about, so that
+Nothing is appended to a catalog that another program has touched before it was looked at, nor to
+one that is known to be damaged. These two notes say which state of the file they are about, so that
 neither outlives it. All of them may be lost, which costs looking again.
 """
 

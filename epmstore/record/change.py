@@ -1,10 +1,10 @@
-"""A change that somebody makes to a root: recorded before, left alone while it lasts, recorded
+"""A change that is made to a root on purpose: recorded before, left alone while it lasts, recorded
 after as one.
 
 `run` holds the app's lock for as long as the command runs. What it runs is durable before the
-command begins, so that whoever records the root next says whose doing that was, whatever became of
-`run`. `begin` and `end` do the same across processes with a small file, which keeps whoever watches
-the root from recording the parts.
+command begins, so that the next recording of the root says whose doing that was, whatever became of
+`run`. `begin` and `end` do the same across processes with a small file, which keeps the daemon
+from recording the parts.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ LONGEST_COMMAND = 1 << 14
 
 
 class ChangeOpenError(ConflictError):
-    """Somebody has begun a change, and nothing is to be recorded before its end."""
+    """A change is open, and nothing is to be recorded before its end."""
 
     code = "change_open"
 
@@ -116,7 +116,7 @@ def note_run(store: Store, app: str, run: StartedRun) -> None:
 
 
 def shortened(command: Sequence[str]) -> tuple[str, ...]:
-    """A command as it is recorded: whole, unless somebody gave it thousands of arguments."""
+    """A command as it is recorded: whole, unless it has thousands of arguments."""
     room = LONGEST_COMMAND
     kept: list[str] = []
     for word in command:

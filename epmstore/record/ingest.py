@@ -2,7 +2,7 @@
 
 Candidates go in slices of neighbouring paths to workers, each of which reads, hashes, compresses
 and writes a group of its own and waits for nobody, not even for the end of the walk that finds the
-candidates. Rules: a content is stored once, whoever meets
+candidates. Rules: a content is stored once, whichever process meets
 it first; a file is stored only if it held still; small work is done here, large work in processes.
 """
 
@@ -44,7 +44,7 @@ WORKERS = 4
 AHEAD = 100
 """Slices that may wait for processes to read them."""
 PATIENCE = 0.02
-"""Seconds until somebody looks whether they still do."""
+"""Seconds between two looks at whether they still work."""
 
 
 class Examined(msgspec.Struct, frozen=True, gc=False):

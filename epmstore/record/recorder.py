@@ -2,8 +2,8 @@
 with.
 
 The caller holds the app's lock for everything that records. Nothing changed means no version; but a
-deliberate snapshot then labels the newest one, and makes a change of it if it was drift: whoever
-watches the root was faster. What was run is a version of its own, also if it changed nothing.
+deliberate snapshot then labels the newest one, and makes a change of it if it was drift: the daemon
+was faster. What was run is a version of its own, also if it changed nothing.
 """
 
 import contextlib
@@ -239,7 +239,7 @@ class Recorder:
         kept: Collection[RelPath] = (),
     ) -> Recorded:
         store = self.store
-        keep(store)  # also if nothing has changed: somebody is there to see the clock
+        keep(store)  # also if nothing has changed: each recording observes the clock
         with storing(store.path), Deposit(store) as deposit:
             head = head_to_follow(store, self.app.uuid)
             doubt = self._doubt(probe_clock(root.fd))
@@ -388,7 +388,7 @@ class Recorder:
         return True
 
     def _is_promoted(self, newest: VersionRecord) -> bool:
-        """Whether somebody made a change of a version that was recorded as drift."""
+        """Whether a version that was recorded as drift was made a change."""
         records = self.store.entries.records(self.app.uuid)
         facts = (decode_line(record.form)[1] for record in records if record.type == "label")
         return any(isinstance(f, LabelRecord) and f.version == newest.version for f in facts)
@@ -519,7 +519,7 @@ def unobserved(look: Look) -> tuple[tuple[RelPath, str], ...]:
 
 def _not_seen(version: VersionRecord) -> Iterator[str]:
     """What a look at some folders has to look at as well: the next version does not know either
-    what is there unless somebody sees it. What is no folder is looked for in the one above.
+    what is there unless this look sees it. What is no folder is looked for in the one above.
     """
     paths = (path for path, why in version.unobserved if why != "ignored")
     return ("" if path == ROOT else path for path in paths)

@@ -55,7 +55,7 @@ def rows_after(
 
     `known` has each path that we changed: its stat after `settled_ns`, when it was right; None if
     it is rightly gone; UNKNOWN if it must be looked at again. All else keeps the row that it had,
-    so that what somebody else changed meanwhile will differ from it. A folder without a row gets
+    so that what another process changed meanwhile will differ from it. A folder without a row gets
     one only if it is in `made`: of any other nobody knows what else had been in it.
     """
     changed: dict[str, dict[str, AnyStat | None]] = {}

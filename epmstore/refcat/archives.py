@@ -107,7 +107,7 @@ class _Header(tarfile.TarInfo):
 
 
 class Archive:
-    """An archive, opened by whoever reads it. What it may come to is in proportion to its size."""
+    """An archive, opened by its reader. What it may come to is in proportion to its size."""
 
     def __init__(self, file: IO[bytes], name: str) -> None:
         """`name` for messages."""

@@ -1,7 +1,7 @@
 """What a root is compared with, and since when it deviates. Pure.
 
 A deviation does not fade because it was recorded. What a root should be is, in this order, the
-release that explains it, the version that somebody accepted, the newest version. Paths accepted one
+release that explains it, the version that was accepted, the newest version. Paths accepted one
 by one count as they were in the version they were accepted in, whatever the baseline is.
 """
 

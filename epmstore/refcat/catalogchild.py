@@ -1,5 +1,5 @@
 """What examines a catalog from elsewhere, and its signature: in a process of its own, within the
-limits of epmstore/limited.py. What it says is sound may be read by whoever asked.
+limits of epmstore/limited.py. What it says is sound may be read by the caller.
 """
 
 import io

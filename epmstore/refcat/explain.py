@@ -4,8 +4,8 @@ A version changed some paths. What they were before and became speaks for the re
 that at that path; the step on which most of them agree is the best explanation, the shortest one
 where several fit. It explains a path if the path became what the release has there. The rest is
 unexplained. A step that explains the lesser part is none, unless everything in which the two
-releases differ has arrived: an upgrade stays one however much somebody added to it. The version is
-drift then, and only what is not as the release has it is unexplained.
+releases differ has arrived: an upgrade stays one however much was added to it by hand. The version
+is drift then, and only what is not as the release has it is unexplained.
 
 What the first release had and the second one lacks may still be there: unpacking removes nothing.
 It is left over, known, and no reason to call the step partial.

@@ -178,7 +178,7 @@ class Explainer:
 
     def _delta(self, step: Step, changed: Mapping[RelPath, Pair]) -> dict[RelPath, Pair]:
         """What the step changes and what counts. Configuration counts only where it was changed:
-        whoever keeps an edited file has not stopped half-way.
+        a host that keeps an edited file has not stopped half-way.
         """
         if step.one is None:
             tree = self._store.entries.tree(self._releases.catalog, step.two)

@@ -4,8 +4,8 @@ Several sources are laid over each other, like the packages of one product; a pa
 have differently is an error. Rules for all of them:
 
 - names as hygiene.py asks for; what is no file, folder or link is left out, and named;
-- owners are names, and None where the source has none worth telling: those of a folder are whoever
-  built it;
+- owners are names, and None where the source has none worth telling: those of a folder are the
+  account that built it;
 - the right of group and others to write is never released;
 - classes are those of the vendor's patterns, and what they ignore is left out.
 """

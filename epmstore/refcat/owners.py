@@ -4,8 +4,8 @@ A release names owners; who installs it may be somebody else, and then everythin
 
 - if at least half of the files have exactly the release's owner, the root is installed as released,
   and every other owner is a deviation;
-- if not, each owner of the release stands for whoever has most of its files here, and only a file
-  that is another's deviates.
+- if not, each owner of the release stands for the account that has most of its files here, and only
+  a file that is another's deviates.
 """
 
 from collections import Counter, defaultdict
@@ -56,8 +56,8 @@ class Owners:
         return self.as_released or owner != self._stand_in.get(released, owner)
 
     def here(self, wanted: Entry) -> Owner:
-        """Who is to own a path on this host: whoever stands for the release's owner; for an owner
-        that is not found here at all, whoever owns the most.
+        """Who is to own a path on this host: the account that stands for the release's owner; for
+        an owner that is not found here at all, the account that owns the most.
         """
         owner = owner_of(wanted)
         return self._stand_in.get(owner, owner if self.as_released else self._most or owner)

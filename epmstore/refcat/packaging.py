@@ -3,8 +3,8 @@
 What a value may be by itself is in catalog/package.py. Asked here is how values fit each other:
 names are there once, paths are paths that may be released, defaults are within their limits, what
 is spoken of is there. The first fault is raised as BadCatalogError, which ends with the key. Words
-that this release does not know are left to whoever acts on them; only a vendor is held to those
-that are known (`check_words`), for a misspelt one cannot be taken back.
+that this release does not know are left to the code that acts on them; only a vendor is held to
+those that are known (`check_words`), for a misspelt one cannot be taken back.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator

@@ -236,7 +236,7 @@ class _DeviationRead(msgspec.Struct, frozen=True):
 
 
 class _Read(msgspec.Struct, frozen=True):
-    """What whoever reads a report counts on."""
+    """What the reader of a report counts on."""
 
     time: datetime
     host: str

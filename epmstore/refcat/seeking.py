@@ -1,5 +1,6 @@
-"""Contents of a release that are not stored, sought where somebody says that they may be: folders,
-archives, other stores. Only what is sought is stored, and only if both its digests are right.
+"""Contents of a release that are not stored, sought where the caller says that they may be:
+folders, archives, other stores. Only what is sought is stored, and only if both its digests are
+right.
 """
 
 import os

@@ -139,7 +139,7 @@ def _verified(data: bytes, signature: Sig, keys: Sequence[Key]) -> tuple[Key, Fi
 
 def _why_not_subkey(key: Key, subkey: Fingerprint, now: float) -> str | None:
     """Why a subkey vouches for nothing any more. The library asks whether it did when the signature
-    says that it was made, and whoever has an old key says what he likes.
+    says that it was made, and the owner of an old key can say what he likes.
     """
     created = bound = expires = 0.0
     within = False

@@ -5,7 +5,7 @@
     trust/<uuid>.json           of one refcat: who signed it, when what was imported
 
 A refcat that came signed once is asked for a signature ever after, and for one of the same signer:
-taking it away is an attack as old as signatures, and so is signing with the key of somebody else.
+taking it away is an attack as old as signatures, and so is signing with another person's key.
 The small files carry a digest of themselves, so that a flipped bit is no trust.
 """
 

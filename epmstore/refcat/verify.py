@@ -42,7 +42,7 @@ STRANGERS = ("moved", "foreign", "local", "unknown")
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
-    """A root beside a release. `accepted` are the paths of findings that somebody declared right;
+    """A root beside a release. `accepted` are the paths of findings that were declared right;
     `was_given` says that the release was asked for; `is_only` that there is no other; `unseen`
     could not be looked at; `withdrawn` pairs a path whose component its vendor withdrew with the
     reason. `is_guess`: no release explains the root, and it was compared with the latest.

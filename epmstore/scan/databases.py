@@ -59,7 +59,7 @@ def may_hold_databases(packed: bytes) -> bool:
 def databases(listings: Iterable[Listing], folders: FolderCache) -> Iterator[Database]:
     """The databases in listings that come as a walk gives them: a folder before what is below.
 
-    Those of every class are found; whoever has given them one knows about them. Raises OSError
+    Those of every class are found; who has given them one knows about them. Raises OSError
     only if descriptors or memory run out.
     """
     inside: set[str] = set()

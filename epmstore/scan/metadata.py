@@ -149,7 +149,7 @@ def group_links(found: Iterable[tuple[RelPath, AnyStat]]) -> dict[RelPath, RelPa
 def _user_name(uid: int) -> str | None:
     try:
         return _text(pwd.getpwuid(uid).pw_name)
-    except (KeyError, OSError):  # whoever is to know it may not answer
+    except (KeyError, OSError):  # the service that knows it may not answer
         return None
 
 

@@ -1,4 +1,4 @@
-"""Which directories of a root a walk goes into, asked one at a time: for whoever watches them.
+"""Which directories of a root a walk goes into, asked one at a time: for a watcher.
 
 The rules are those of walk.py; this holds the root open only while it is used.
 """

@@ -82,7 +82,7 @@ def read_steady(dir_fd: int, name: str, expected: AnyStat, limit: int) -> Steady
     """The content of a regular file of at most `limit` bytes, read up to TRIES times.
 
     `expected` is the stat it was listed with; the file may have changed since, but must be the same
-    one. Whoever records it takes the stat that comes with the data.
+    one. A recording takes the stat that comes with the data.
 
     Raises UnreadError: vanished, unreadable, or unstable (changes again and again, is larger than
     `limit`, or another file has taken the name: list it again).

@@ -137,7 +137,7 @@ class _Walker:
             pending += below
 
     def one(self, folder: str, *, deep: bool) -> Iterator[Listing]:
-        """A folder that somebody named, unless a whole walk would not come there."""
+        """A folder that the caller named, unless a whole walk would not come there."""
         stats = self._root
         for path in [*parents(folder), folder] if folder else []:
             if self._class_of(path, True) in ("ignore", "state"):

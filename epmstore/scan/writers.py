@@ -1,4 +1,4 @@
-"""Which files below a folder somebody has open for writing, by /proc.
+"""Which files below a folder a process has open for writing, by /proc.
 
 A snapshot: it says that a file may be half done, never that it is not. Processes that may not be
 looked into make the answer incomplete, and that is said.

@@ -1,7 +1,7 @@
 """Which contents are new: asked by everybody who reads, for all readers of one job together.
 
-A content is stored once, whoever meets it first. Readers in processes of their own have a Shelf
-each, and share their claims through memory.
+A content is stored once, whichever process meets it first. Readers in processes of their own have a
+Shelf each, and share their claims through memory.
 """
 
 import contextlib

@@ -75,7 +75,7 @@ class Deposit:
         return info
 
     def take(self, groups: Iterable[WrittenGroup]) -> None:
-        """Groups that somebody else wrote for this store: they are this deposit's to commit or to
+        """Groups that another process wrote for this store: they are this deposit's to commit or to
         take away.
         """
         self._groups += groups

@@ -5,8 +5,8 @@
 `machine` is a hash of the machine's id: a cloned image has the same store under another machine,
 and must not go on as if it were the original. `sum` is the SHA-256 over the compact JSON of the
 other keys in their order. An unknown format is refused; unknown keys are kept. `features` may be
-there, too: words for what a program has to know to work with this store. Whoever does not know one
-of them refuses the store.
+there, too: words for what a program has to know to work with this store. A program that does not
+know one of them refuses the store.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 
 Every catalog is looked at beside what the index has of it. One that is damaged, shorter, older or
 lost is put together again from all that is known (mend.py). What cannot be is named, and the index
-that alone still knows it stays, unless somebody accepts the loss.
+that alone still knows it stays, unless the caller accepts the loss.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from epmstore.store.store import Store, catalog_file, is_refcat, refcat
 
 class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     """What making an index anew came to, as lines for people: `damage` that is left; catalogs that
-    were `mended`; what is `gone`, because somebody accepted that.
+    were `mended`; what is `gone`, because the caller accepted that.
     """
 
     damage: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
     clock.json  {"format":1, "time":t, "wall":t, "boot":s, "uptime":t, "doubt":{"since":t,
                  "lasted":t} or null}
 
-Whoever commits something notes it, once an hour of uptime and whenever a doubt begins or ends. A
+Each commit notes it, once an hour of uptime and whenever a doubt begins or ends. A
 file that is lost or damaged costs time alone: it begins anew with the newest version, in doubt.
 """
 

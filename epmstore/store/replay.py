@@ -51,7 +51,7 @@ def _names(store: Store) -> list[str]:
 
 
 def _is_behind(store: Store, app: str) -> bool:
-    length = _length(store, app)  # first: what somebody enters meanwhile is no lack
+    length = _length(store, app)  # first: what another process enters meanwhile is no lack
     if not store.database.exists():
         return length > 0
     fault = store.notes.fault(app)
@@ -102,7 +102,7 @@ def _catch_up(store: Store, app: str, progress: Progress) -> None:
 
 
 def _look_again(store: Store, app: str, fault: Fault, committed: Position) -> None:
-    """Somebody has changed a catalog that was damaged. What only the index knows is never let go
+    """A catalog that was damaged has been changed. What only the index knows is never let go
     of; if it knows no more than the damaged file said, it begins anew.
     """
     with store.database.write():
@@ -142,8 +142,8 @@ def raise_tops(store: Store) -> None:
 
 
 def _cut_torn(store: Store, app: str, committed: Position) -> None:
-    """What a crash left of an append goes to the quarantine now: else everybody who comes would
-    take the lock to look at it, until somebody appends. It stays if that cannot be.
+    """What a crash left of an append goes to the quarantine now: else every command would
+    take the lock to look at it, until the next append. It stays if that cannot be.
     """
     with contextlib.suppress(OSError, DamagedError):
         store.catalog(app).append([], committed, store.quarantine)
@@ -296,6 +296,6 @@ def _committed(store: Store, app: str) -> Position:
 
 
 def _length(store: Store, app: str) -> int:
-    """Nothing for what is no file: whoever reads it says so; other histories can be used."""
+    """Nothing for what is no file: its reader says so; other histories can be used."""
     path = store.catalog(app).path
     return os.stat(path).st_size if path.is_file() else 0

@@ -64,8 +64,8 @@ def give_up_reserve(store: Path) -> bool:
 
 @contextmanager
 def storing(store: Path) -> Iterator[None]:
-    """Whoever finds no room in the store reads which file system has none: a full disk is told by
-    calls that know descriptors only, or by SQLite. Raises DiskFullError.
+    """A caller that finds no room in the store is told which file system has none: a full disk is
+    told by calls that know descriptors only, or by SQLite. Raises DiskFullError.
     """
     try:
         yield

@@ -2,8 +2,8 @@
 
 A file that is as this store left it is believed. One that was touched by anybody else, or that
 nobody has looked at yet, is read once from its beginning: seals, numbers and chain. What is found
-wrong is remembered with the state of the file, said to whoever asks for that application, and
-hinders nobody else.
+wrong is remembered with the state of the file, said to each caller that asks for that application,
+and hinders no other application.
 """
 
 from collections.abc import Iterable
@@ -92,7 +92,7 @@ def check_recordable(store: Store, app: str) -> None:
 
 def read_tail(store: Store, app: str, committed: Position) -> Tail:
     """What lies beyond `committed`. What is torn at the end of a catalog of which no index knows
-    how long it was is damage, too, if somebody has seen a version that is not in front of it.
+    how long it was is damage, too, if a version was seen once that is not in front of it.
     Raises DamagedError.
     """
     catalog = store.catalog(app)

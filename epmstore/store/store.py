@@ -3,9 +3,9 @@
     FORMAT  packs/  packs/log/  catalogs/  journals/  quarantine/  locks/  live/  reserve
     index.sqlite
 
-Rules: packs and catalogs are the truth; the index is caught up with them whenever somebody comes to
-write, and when a reader finds it behind. Locks are taken in the order gc, app, write, and never the
-other way round.
+Rules: packs and catalogs are the truth; the index is caught up with them whenever a process comes
+to write, and when a reader finds it behind. Locks are taken in the order gc, app, write, and never
+the other way round.
 """
 
 import contextlib
@@ -148,7 +148,7 @@ class Store:
 
     @contextlib.contextmanager
     def keep_packs(self, *, reading: bool = False) -> Iterator[None]:
-        """No pack goes away: for whoever reads contents, or refers to them until the commit.
+        """No pack goes away: for a caller that reads contents, or refers to them until the commit.
         `reading` as in `locks.hold`.
         """
         with locks.hold(self.path / "locks", "gc", shared=True, reading=reading):

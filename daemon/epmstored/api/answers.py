@@ -132,8 +132,8 @@ def _behind(found: Iterable[_One], after: str | None) -> list[_One]:
 
 
 def fetch_blob(workspace: Workspace, digest: str) -> FileIO:
-    """A checked copy of a content: an open file without a name, so that it goes with whoever asked
-    for it. Raises UsageError, NotFoundError, DamagedError, OSError.
+    """A checked copy of a content: an open file without a name, so that it goes when the caller
+    closes it. Raises UsageError, NotFoundError, DamagedError, OSError.
     """
     try:
         wanted = parse_digest(digest)

@@ -1,8 +1,8 @@
 """One connection of one client: who it is, how long its request may take to come, how large it is.
 
-A connection carries one request. Whoever may do nothing is told so and cut off before a byte of
-his is read. The time for a request runs from the moment of connecting, so that clients which send
-slowly cost one descriptor each, for a few seconds.
+A connection carries one request. A client that may do nothing is told so and cut off before a byte
+of its request is read. The time for a request runs from the moment of connecting, so that clients
+which send slowly cost one descriptor each, for a few seconds.
 """
 
 import asyncio
@@ -58,8 +58,8 @@ class Guests:
         self.lingering = 0
 
     def admit(self, connection: "Connection") -> None:
-        """Raises ForbiddenError, BusyError. When it is full, whoever has been sending his request
-        for longest goes.
+        """Raises ForbiddenError, BusyError. When it is full, the client that has been sending its
+        request for longest goes.
         """
         if not connection.rights:
             raise ForbiddenError(
@@ -138,7 +138,7 @@ class Connection(web.RequestHandler):
             super().connection_lost(exc)
 
     def arrived(self) -> None:
-        """The head is here; the time for the rest is whoever handles it's."""
+        """The head is here; the time for the rest is the handler's."""
         self.is_arriving = False
         self._head.clear()
         if self._timer is not None:

@@ -1,4 +1,4 @@
-"""Events for whoever listens: each has a queue of its own, and one who does not read loses his.
+"""Events for listeners: each has a queue of its own, and one that does not read loses its events.
 
 Only from the event loop.
 """

@@ -1,4 +1,4 @@
-"""Jobs: long work that somebody asked for, done one after the other where it must be.
+"""Jobs: long work that clients asked for, done one after the other where it must be.
 
 A job waits, runs in a worker's thread, and ends: done, failed or cancelled. Two jobs that want the
 same (one application, or the store) never run at once. What waits has a bound, and so has what is
@@ -32,7 +32,7 @@ PROGRESS_SECONDS = 0.2
 
 
 class CancelledError(EpmError):
-    """Somebody asked for a job to be stopped."""
+    """A client asked for a job to be stopped."""
 
     exit_code = 130
     code = "cancelled"

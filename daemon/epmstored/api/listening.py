@@ -1,6 +1,6 @@
 """The socket: made where it belongs, for whom it is meant, and taken over from a daemon that died.
 
-Only whoever holds the daemon's lock of the store may listen: then a socket that is there already
+Only the holder of the daemon's lock of the store may listen: then a socket that is there already
 has nobody behind it. It gets its name when it is ready, so that nobody ever meets one with the
 wrong mode. Addresses of Unix sockets end after 107 bytes: the folder is named by its descriptor.
 """
@@ -36,7 +36,7 @@ def listen(path: Path, group: int | None) -> socket.socket:
 
 
 def remove(path: Path, listener: socket.socket) -> None:
-    """Take the socket away; by whoever holds the lock, as `listen`."""
+    """Take the socket away; by the holder of the lock, as `listen`."""
     with contextlib.suppress(FileNotFoundError), directory(path.parent) as parent:
         if stat.S_ISSOCK(fsio.lstat(path.name, parent).st_mode):
             fsio.unlink(path.name, parent)

@@ -73,7 +73,7 @@ class Runners(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlApi:
-    """For one store, by whoever holds its daemon's lock."""
+    """For one store, by the holder of its daemon's lock."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class ControlApi:
         servers: list[asyncio.Server],
         answer: Callable[[socket.socket], Awaitable[asyncio.Server]],
     ) -> None:
-        """Somebody may remove the socket: nobody could ask us then, and nobody else may begin."""
+        """The socket may be removed: no client could ask us then, and no other daemon may begin."""
         while True:
             await asyncio.sleep(KEEP_SECONDS)
             if await asyncio.to_thread(os.path.lexists, self.path):
