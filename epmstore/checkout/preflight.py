@@ -15,6 +15,7 @@ import msgspec
 from epmstore import fsio
 from epmstore.blobs.interface import BlobReader
 from epmstore.checkout.anew import Caller, identity_of, is_made_anew, rightful_writers
+from epmstore.checkout.goal import Goal, ReleaseGoal
 from epmstore.checkout.plan import Plan, Step
 from epmstore.checkout.stage import is_staged
 from epmstore.digest import BlobInfo
@@ -72,7 +73,7 @@ def preflight(
         return
     _check_filesystem(root_fd, terms)
     if contents:
-        _check_contents(plan.steps, blobs, about)
+        _check_contents(plan, blobs, about)
     _check_space(root_fd, plan.steps)
     protected = _check_folders(root_fd, plan.steps)
     identities, immutable = _check_files(root_fd, plan.steps)
@@ -98,16 +99,25 @@ def _check_filesystem(root_fd: int, terms: Terms) -> None:
         )
 
 
-def _check_contents(steps: Sequence[Step], blobs: BlobReader, about: Container[BlobInfo]) -> None:
-    needed = {step.content for step in steps if step.content is not None}
+def _check_contents(plan: Plan, blobs: BlobReader, about: Container[BlobInfo]) -> None:
+    needed = {step.content for step in plan.steps if step.content is not None}
     missing = sum(info not in about for info in blobs.missing(needed))
     if missing:
         raise NotRestorableError(
             f"{missing} of {len(needed)} contents are not in the store",
-            hint="`epmstore rebuild` finds what only the index has lost,"
-            " `epmstore fsck --repair` looks for the rest in the live roots",
+            hint=_where_contents_are(plan.goal),
             missing=missing,
         )
+
+
+def _where_contents_are(goal: Goal | None) -> str:
+    """What helps. The contents of a release may never have been here."""
+    if isinstance(goal, ReleaseGoal):
+        return f"`epmstore repair --release {goal.release} --from PLACE` takes them from there"
+    return (
+        "`epmstore rebuild` finds what only the index has lost,"
+        " `epmstore fsck --repair` looks for the rest in the live roots"
+    )
 
 
 def _check_space(root_fd: int, steps: Sequence[Step]) -> None:

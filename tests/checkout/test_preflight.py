@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from epmstore.blobs.memory import MemoryBlobs
+from epmstore.checkout.goal import ReleaseGoal
 from epmstore.checkout.plan import Plan, Step
 from epmstore.checkout.preflight import Terms, preflight
 from epmstore.digest import BlobInfo, identify
@@ -74,6 +75,14 @@ def test_a_content_that_is_not_stored(check: Check) -> None:
     with pytest.raises(NotRestorableError) as caught:
         check(put("a", identify(b"lost")))
     assert caught.value.data["missing"] == 1
+    assert "epmstore rebuild" in (caught.value.hint or "")
+
+
+def test_contents_of_a_release_are_sought_elsewhere(check: Check) -> None:
+    plan = msgspec.structs.replace(put("a", identify(b"never here")), goal=ReleaseGoal(3))
+    with pytest.raises(NotRestorableError, match="1 of 1") as caught:
+        check(plan)
+    assert "repair --release 3 --from" in (caught.value.hint or "")
 
 
 def test_more_than_the_disk_has(check: Check) -> None:
