@@ -51,6 +51,7 @@ PURE = [
     "epmstored.debounce",
     "epmstore.refcat.baseline", "epmstore.refcat.classify", "epmstore.refcat.explain",
     "epmstore.refcat.fit", "epmstore.refcat.owners",
+    "epmstore.package.versions", "epmstore.package.ranges",
 ]  # fmt: skip
 EFFECTS = {
     "asyncio", "fcntl", "io", "mmap", "multiprocessing", "pathlib", "select", "selectors", "shutil",

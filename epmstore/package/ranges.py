@@ -1,0 +1,129 @@
+"""Needs of products as vendors write them, and as they are shown. Pure.
+
+    libpay               the product is installed
+    libpay>=3            of this version or newer; also <=, >, < and =
+    libpay>=3,<4         both
+    libpay=4.1.0-2       this build of it; without a build, any
+    libpay release:>=41  by the number of its release
+    crm[client]>=4       with this part of it
+    tax?                 optional
+
+A range has two ends, and both are in it: what is beyond `<4` is written as the version that comes
+before all of 4, `4~`, and `>3` as the one behind all of 3, `3^`. So `<4` also leaves out 4~rc1,
+which is what those mean who write it, and `>3` has 3.0.1 in it.
+"""
+
+import re
+from typing import Final
+
+import msgspec
+
+from epmstore.catalog.package import Need
+from epmstore.errors import UsageError
+from epmstore.package.versions import compare, split_build
+
+_NEED: Final = re.compile(
+    r"\s*([a-z0-9][a-z0-9_.-]{0,63})(?:\[([a-z0-9-]{1,32})\])?\s*(release:)?\s*([<>=].*)?", re.A
+)
+_BOUND: Final = re.compile(r"(>=|<=|=|>|<)\s*([0-9A-Za-z][0-9A-Za-z.+~^_-]*)", re.A)
+_HINT: Final = "as in `libpay>=3,<4`, `libpay=4.1.0-2`, `libpay release:>=41`; `?` behind: optional"
+
+
+def parse_need(text: str) -> Need:
+    """A need of a product. Raises UsageError."""
+    wanted = text.strip()
+    optional = wanted.endswith("?")
+    found = _NEED.fullmatch(wanted.removesuffix("?").rstrip())
+    if found is None or (found[3] and not found[4]):
+        raise UsageError(f"{text!r} is no need of a product", hint=_HINT)
+    product, part, by_release, bounds = found.groups()
+    said: dict[str, object] = {"product": product, "optional": optional}
+    if part is not None:
+        said["part"] = part
+    for bound in (bounds or "").split(",") if bounds else ():
+        one = _BOUND.fullmatch(bound.strip())
+        if one is None:
+            raise UsageError(f"{text!r}: {bound.strip()!r} is no bound", hint=_HINT)
+        ends = _of_release(one[1], one[2], text) if by_release else _of_version(one[1], one[2])
+        for end, value in ends.items():
+            if end in said:
+                raise UsageError(f"{text!r} has two bounds of one kind", hint=_HINT)
+            said[end] = value
+    return _checked(said, text)
+
+
+def _of_version(sign: str, version: str) -> dict[str, object]:
+    bare, build = split_build(version) if re.search(r"-[0-9]+$", version) else (version, None)
+    match sign:
+        case "=":
+            return {"min": version, "max": version}
+        case ">=":
+            return {"min": version}
+        case "<=":
+            return {"max": version}
+        case ">":
+            return {"min": f"{bare}^" if build is None else f"{bare}-{build + 1}"}
+        case _:
+            return {"max": f"{bare}~" if build in (None, 1) else f"{bare}-{int(build or 0) - 1}"}
+
+
+def _of_release(sign: str, number: str, text: str) -> dict[str, object]:
+    if not number.isdigit() or len(number) > 15:
+        raise UsageError(f"{text!r}: {number!r} is no number of a release", hint=_HINT)
+    release = int(number)
+    match sign:
+        case "=":
+            return {"first": release, "last": release}
+        case ">=" | ">":
+            return {"first": release + (sign == ">")}
+        case _:
+            return {"last": release - (sign == "<")}
+
+
+def _checked(said: dict[str, object], text: str) -> Need:
+    """Held to the limits of the format, and to having something in its range."""
+    try:
+        need = msgspec.convert(said, Need)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{text!r} is no need of a product: {error}", hint=_HINT) from None
+    by_version = need.min is not None and need.max is not None and compare(need.min, need.max) > 0
+    first, last = need.first, need.last
+    if by_version or (first is not None and last is not None and first > last):
+        raise UsageError(f"{text!r} leaves no release", hint=_HINT)
+    return need
+
+
+def describe(need: Need, product: str | None = None) -> str:
+    """For people: `libpay 3 or newer`, `capability mta`, `part client of crm`. `product` names it
+    where the need itself, being of a UUID or of this release, does not.
+    """
+    name = need.product or product or "this release"
+    if need.soname is not None:
+        return f"library {need.soname}"
+    what = f"capability {need.capability}" if need.capability is not None else name
+    if need.part is not None:
+        what = f"part {need.part} of {name}"
+    shown = bounds(need)
+    return f"{what} {shown}" if shown else what
+
+
+def bounds(need: Need) -> str:
+    """The range of a need: `3 or newer`, `4.1.0-2`, `older than 4`, `release 41 or newer`."""
+    if need.first is not None or need.last is not None:
+        first, last = need.first, need.last
+        if first == last:
+            return f"release {first}"
+        if last is None:
+            return f"release {first} or newer"
+        return f"release {last} or older" if first is None else f"release {first} to {last}"
+    if need.min is not None and need.min == need.max:
+        return need.min
+    low = _bound(need.min, "^", "newer than {}", "{} or newer")
+    high = _bound(need.max, "~", "older than {}", "{} or older")
+    return ", ".join(one for one in (low, high) if one)
+
+
+def _bound(value: str | None, mark: str, beyond: str, within: str) -> str:
+    if value is None:
+        return ""
+    return beyond.format(value[:-1]) if value.endswith(mark) else within.format(value)
