@@ -87,12 +87,12 @@ storms: export TMPDIR := $(if $(wildcard /dev/shm/.),/dev/shm,$(TMPDIR))
 storms: $(STAMP)
 	@$(BIN)/python -m pytest -q -rP --timeout 3600 tests/daemon/test_storms.py $(ARGS)
 
-# Pins everything anew, from PyPI alone.
+# Pins everything anew; from which index, the settings of uv and pip say.
 lock:
 	@$(PYTHON) -m venv .venv/lock && .venv/lock/bin/python -m pip install --quiet uv
-	@UV_NO_CONFIG=1 .venv/lock/bin/uv pip compile --quiet --universal --generate-hashes --no-header \
+	@.venv/lock/bin/uv pip compile --quiet --universal --generate-hashes --no-header \
 		--python-version 3.11 --group build --group dev --upgrade \
-		--default-index https://pypi.org/simple pyproject.toml --output-file requirements.lock
+		pyproject.toml --output-file requirements.lock
 
 # Fetches the wheels that requirements.lock names; needs dpkg-deb.
 dist: $(STAMP)

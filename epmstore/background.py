@@ -13,35 +13,31 @@ def beside(work: Callable[[], None]) -> Iterator[None]:
     come what may: what it works on may be taken from it then. Raises what `work` raised, unless the
     block itself failed.
     """
-    thread = _Thread(work)
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
         yield
     finally:
-        thread.await_end()
-    if thread.error is not None:
-        raise thread.error
+        _await_end(thread)
+    for error in failed:
+        raise error
 
 
-class _Thread(threading.Thread):
-    def __init__(self, work: Callable[[], None]) -> None:
-        super().__init__(daemon=True)
-        self._work = work
-        self.error: BaseException | None = None
-
-    def run(self) -> None:
+def _await_end(thread: threading.Thread) -> None:
+    """Raises what interrupted the waiting, but not before the end."""
+    interrupt: BaseException | None = None
+    while thread.is_alive():
         try:
-            self._work()
+            thread.join()
         except BaseException as error:
-            self.error = error
-
-    def await_end(self) -> None:
-        """Raises what interrupted the waiting, but not before the end."""
-        interrupt: BaseException | None = None
-        while self.is_alive():
-            try:
-                self.join()
-            except BaseException as error:
-                interrupt = error
-        if interrupt is not None:
-            raise interrupt
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt

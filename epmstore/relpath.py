@@ -2,7 +2,7 @@
 
 A RelPath is a `str` as Python decodes file names (`surrogateescape`), so that every name Linux
 allows survives; it is ordered by its bytes. Only the structural rules are here; the hygiene rules
-for trees from other hosts belong to the code that imports such trees.
+for trees from other hosts belong to the code that imports such trees. Pure.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""One path as wanted or found, and the sum that a whole tree of them has.
+"""One path as wanted or found, and the sum that a whole tree of them has. Pure.
 
 An Entry is a value: two equal entries are the same state of a path. A tree is a mapping from
 RelPath to Entry; wherever order matters it is byte order of the paths. The root directory itself is
@@ -7,7 +7,7 @@ in no tree: what a version says of it is an entry with the path `.` (catalog/roo
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -46,6 +46,18 @@ class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     sparse: bool = False
     path_class: PathClass = "program"
 
+
+FIELDS: Final = Entry.__struct_fields__
+"""Of an entry, in the order in which forms and rows of it have them."""
+SETTABLE: Final = tuple(
+    name
+    for name in FIELDS
+    if name not in {"path", "kind", "path_class", "content", "target", "same_as", "sparse"}
+    and name not in {"mtime_ns", "user", "group"}
+)
+"""What is set of a file that has the right content: mode, uid, gid, xattrs. Times are not always
+known, and names of owners are those of another host.
+"""
 
 Tree: TypeAlias = Mapping[RelPath, Entry]
 

@@ -5,7 +5,7 @@ the line before it; these three are its Envelope, which the writer fills in. Onl
 version numbers.
 
 Rules: times are RFC 3339 in UTC; digests are lower-case hex; null and absent mean the same; keys
-that this release does not know are ignored, and stay in the file.
+that this release does not know are ignored, and stay in the file. Pure.
 """
 
 from collections.abc import Collection

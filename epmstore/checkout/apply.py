@@ -14,7 +14,7 @@ from typing import TypeGuard
 import msgspec
 
 from epmstore import fsio
-from epmstore.catalog.model import HoldRecord, VersionRecord
+from epmstore.catalog.model import VersionRecord
 from epmstore.checkout.anew import Caller, intruders, with_copies
 from epmstore.checkout.draft import Outcome, done_version, found_version
 from epmstore.checkout.found import (
@@ -61,7 +61,7 @@ from epmstore.scan.folders import FolderCache
 from epmstore.scan.fsclock import TICK_NS, probe_clock
 from epmstore.scan.mark import marked_by, write_mark
 from epmstore.scan.walk import Listing
-from epmstore.store.commit import commit_fact, commit_version, read_version
+from epmstore.store.commit import commit_hold, commit_version, read_version
 from epmstore.store.deposit import Deposit
 from epmstore.store.reserve import storing, with_reserve
 from epmstore.store.staging import Proof
@@ -459,14 +459,10 @@ class Applier:
         """A rollback holds the application, also when recovery ends it; twice is no harm."""
         if header.action != "rollback":
             return
-        fact = HoldRecord(
-            time=self._now(),
-            actor=header.actor,
-            held=True,
-            reason=f"rolled back to the content of {header.goal}",
-            version=version.version,
+        reason, app = f"rolled back to the content of {header.goal}", self._recorder.app.uuid
+        commit_hold(
+            self._store, app, header.actor, held=True, reason=reason, version=version.version
         )
-        commit_fact(self._store, self._recorder.app.uuid, fact)
 
     def _settle(self) -> int:
         """Renames changed every ctime: wait until what is looked at next cannot change unseen."""

@@ -2,7 +2,7 @@
 Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from msgspec.structs import replace
@@ -42,10 +42,6 @@ def found_version(
     assert head.version is not None, "a checkout follows a version"
     root = outcome.get(ROOT)
     pairs = [(old, new) for path, (old, new) in outcome.items() if path != ROOT and old != new]
-    gone = [old for old, _ in pairs if old is not None]
-    come = [new for _, new in pairs if new is not None]
-    meta = [new for old, new in pairs if old and new and is_metadata_only(old, new)]
-    quiet = {entry.path for entry in meta}
     found = tally(pairs, root=root is not None)
     record = VersionRecord(
         version=head.version.version + 1,
@@ -54,7 +50,7 @@ def found_version(
         txid=txid,
         kind="drift",
         reason="safety",
-        tree=f"{shifted_sum(int(head.version.tree, 16), gone=gone, come=come):064x}",
+        tree=_sum_after(head.version, pairs),
         counts=found.counts,
         folders=found.folders,
         times=found.times,
@@ -67,9 +63,19 @@ def found_version(
         sight=header.sight,
         root=head.version.root if root is None or root[1] is None else facts_of(root[1]),
     )
+    come = [new for _, new in pairs if new is not None]
+    meta = [new for old, new in pairs if old and new and is_metadata_only(old, new)]
+    quiet = {entry.path for entry in meta}
     return VersionPart(
         record,
         [entry for entry in come if entry.path not in quiet],
         [replace(entry, content=None) for entry in meta],
         paths_of(old for old, new in pairs if old is not None and new is None),
     )
+
+
+def _sum_after(version: VersionRecord, pairs: Sequence[tuple[Entry | None, Entry | None]]) -> str:
+    """What a tree has as its sum once it is changed."""
+    gone = [old for old, _ in pairs if old is not None]
+    come = [new for _, new in pairs if new is not None]
+    return f"{shifted_sum(int(version.tree, 16), gone=gone, come=come):064x}"

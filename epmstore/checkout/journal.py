@@ -32,7 +32,8 @@ from epmstore.catalog.classes import Patterns
 from epmstore.catalog.format import named
 from epmstore.catalog.model import Reason, RecordedActor
 from epmstore.checkout.goal import FORMATS, Goal, goal_from_form
-from epmstore.checkout.plan import Named, Op, Plan, Seen, Step
+from epmstore.checkout.ops import Op
+from epmstore.checkout.plan import Named, Plan, Seen, Step
 from epmstore.checkout.stage import Refused
 from epmstore.entryform import entry_from_form, entry_to_form
 from epmstore.errors import DamagedError, EpmError, UnreadableError

@@ -29,6 +29,7 @@ from epmstore.catalog.classes import Class
 from epmstore.catalog.diff import tally
 from epmstore.catalog.model import Counts, Tally
 from epmstore.checkout.goal import Goal
+from epmstore.checkout.ops import Op, displaces, look_of, op_of
 from epmstore.checkout.sight import CLEAR, Sight
 from epmstore.checkout.units import paths_of_units, state_patterns
 from epmstore.digest import BlobInfo, Purges
@@ -37,7 +38,6 @@ from epmstore.relpath import RelPath, is_within, parents, sort_paths, split
 from epmstore.scan.databases import Database
 from epmstore.tree import Entry
 
-Op: TypeAlias = Literal["mkdir", "put", "retype", "set", "unlink", "rmdir"]
 ConfigPolicy: TypeAlias = Literal["keep", "restore"]
 Safety: TypeAlias = Literal["stored", "purged"]
 """Why what a file holds may go: it is in a version that can be restored, or somebody had it
@@ -245,7 +245,6 @@ _IGNORED = "it is ignored by the rules of today: `epmstore app set KEY --no-igno
 _NO_CONTENT = "only its metadata was recorded"
 _NOBODYS = "no change or release had put it there"
 EDITED = "configuration that was edited by hand"
-_FIELDS = ("mode", "uid", "gid", "xattrs")
 
 _Verdict: TypeAlias = Op | Literal["kept", "refused", "not restored", "untouched"]
 _OPS: Mapping[str, Op] = {op: op for op in get_args(Op)}
@@ -300,7 +299,7 @@ class _Planner:
         difference = self._differences[path]
         link = self._links.get(path) if verdict in ("put", "retype") else None
         wanted, safe = self._wanted[path], None
-        if _displaces(verdict, difference.found):
+        if displaces(verdict, difference.found):
             safe = difference.safe
             assert safe is not None, "what cannot be brought back is not displaced"
         return Step(_OPS[verdict], path, difference.found, wanted, difference.seen, link, safe)
@@ -322,16 +321,28 @@ class _Planner:
         self._protect_other_names()
         self._keep_folders()
 
-    def _judge(self, d: Difference, wanted: Entry | None) -> _Verdict:  # noqa: C901 - one rule a line
-        in_scope = not self._scope or is_within(d.path, self._scope) or self._in_unit(d.path)
+    def _judge(self, d: Difference, wanted: Entry | None) -> _Verdict:
         is_needed = d.path in self._needed and d.found is None
-        if not in_scope and not is_needed:
+        if not is_needed and self._scope and not self._is_named(d.path):
+            return "untouched"
+        op = op_of(d.found, wanted)
+        if op is None:
             return "untouched"
         entry = wanted or d.found
         path_class = d.path_class or (entry.path_class if entry is not None else "program")
-        op = _op(d.found, wanted)
-        if op is None:
-            return "untouched"
+        forced = d.path in self._scope or self._in_unit(d.path)
+        verdict = self._judge_unseen(d, wanted, path_class)
+        verdict = verdict or self._judge_class(d, path_class, forced=forced, is_needed=is_needed)
+        if verdict is not None:
+            return verdict
+        if wanted is None:
+            return self._judge_removal(d, op, path_class, forced=forced)
+        return self._judge_put(d, wanted, op, path_class)
+
+    def _judge_unseen(
+        self, d: Difference, wanted: Entry | None, path_class: Class
+    ) -> _Verdict | None:
+        """About a path at which something is that nobody looked at, or that is no entry."""
         if path_class == "ignore" or is_within(d.path, self._around.ignored):
             return self._judge_ignored(d, wanted)
         if is_within(d.path, self._around.unobserved.keys()):
@@ -339,7 +350,12 @@ class _Planner:
         if d.path in self._around.special:
             verdict: _Verdict = "kept" if wanted is None else "not restored"
             return self._give(verdict, d.path, f"{self._around.special[d.path]} has its name")
-        forced = d.path in self._scope or self._in_unit(d.path)
+        return None
+
+    def _judge_class(
+        self, d: Difference, path_class: Class, *, forced: bool, is_needed: bool
+    ) -> _Verdict | None:
+        """What is left alone for what it is, unless it is named."""
         is_state = path_class == "state" or d.below_state
         if is_state and not forced and not is_needed:
             return "untouched"
@@ -347,8 +363,9 @@ class _Planner:
             return self._give("not restored", d.path, _UNSTORED)
         if path_class == "config" and self._is_edited(d) and not forced:
             return self._give("kept", d.path, EDITED)
-        if wanted is None:
-            return self._judge_removal(d, op, path_class, forced=forced)
+        return None
+
+    def _judge_put(self, d: Difference, wanted: Entry, op: Op, path_class: Class) -> _Verdict:
         if not self._has_folder(d.path):
             return self._give("refused", d.path, "its folder is not there, or is no folder")
         if op in ("put", "retype") and wanted.kind == "file":
@@ -362,7 +379,7 @@ class _Planner:
 
     def _unless_lost(self, d: Difference, op: Op, path_class: Class) -> _Verdict:
         """What is to be done with a path, unless what it holds now would be lost for good."""
-        if not _displaces(op, d.found) or d.safe is not None:
+        if not displaces(op, d.found) or d.safe is not None:
             return op
         is_secret = path_class == "secret"
         return self._give("not restored", d.path, _SECRET_NOW if is_secret else _UNSTORED)
@@ -412,7 +429,7 @@ class _Planner:
     def _becomes_wanted(self, path: RelPath) -> bool:
         verdict = self._verdicts.get(path)
         if verdict == "untouched":
-            return _op(self._differences[path].found, self._wanted[path]) is None
+            return op_of(self._differences[path].found, self._wanted[path]) is None
         return verdict in (None, "put", "retype", "set")
 
     def _protect_other_names(self) -> None:
@@ -427,7 +444,7 @@ class _Planner:
                 names[seen.dev, seen.ino].append(path)
         for paths in names.values():
             seen = self._differences[paths[0]].seen
-            looks = {_look(self._wanted[path]) for path in paths}
+            looks = {look_of(self._wanted[path]) for path in paths}
             if seen is not None and (seen.links != len(paths) or len(looks) > 1):
                 for path in paths:
                     self._put_anew(path)
@@ -509,7 +526,7 @@ class _Planner:
         if not self._scope:
             return frozenset()
         coming = (d.path for d in self._differences.values() if d.wanted is not None)
-        inside = (p for p in coming if is_within(p, self._scope) or self._in_unit(p))
+        inside = filter(self._is_named, coming)
         return frozenset(folder for path in inside for folder in parents(path))
 
     def _names_database(self, db: Database) -> bool:
@@ -518,40 +535,11 @@ class _Planner:
             return any(db.covers(top) for top in self._scope)
         return not self._scope.isdisjoint(db.members)
 
+    def _is_named(self, path: RelPath) -> bool:
+        return is_within(path, self._scope) or self._in_unit(path)
+
     def _in_unit(self, path: str) -> bool:
         return bool(self._units) and is_within(path, self._units)
-
-
-def _displaces(verdict: str, found: Entry | None) -> bool:
-    """Whether a file goes from its path."""
-    is_file = found is not None and found.kind == "file"
-    return is_file and verdict in ("put", "retype", "unlink")
-
-
-def _op(found: Entry | None, wanted: Entry | None) -> Op | None:
-    """What brings one entry to the other, disregarding names of users and groups."""
-    if wanted is None:
-        if found is None:
-            return None
-        return "rmdir" if found.kind == "directory" else "unlink"
-    if found is None:
-        return "mkdir" if wanted.kind == "directory" else "put"
-    if found.kind != wanted.kind:
-        return "retype"
-    if wanted.kind == "file" and _needs_writing(found, wanted):
-        return "put"
-    if found.target != wanted.target:
-        return "put"
-    if any(getattr(found, field) != getattr(wanted, field) for field in _FIELDS):
-        return "set"
-    return "set" if wanted.mtime_ns not in (None, found.mtime_ns) else None
-
-
-def _needs_writing(found: Entry, wanted: Entry) -> bool:
-    if wanted.content is None:
-        return False
-    old = (found.content, found.same_as, found.sparse)
-    return old != (wanted.content, wanted.same_as, wanted.sparse)
 
 
 def _as_today(wanted: Entry, d: Difference) -> Entry:
@@ -572,13 +560,6 @@ def _as_today(wanted: Entry, d: Difference) -> Entry:
         sparse=found.sparse,
         path_class=found.path_class,
     )
-
-
-def _look(entry: Entry | None) -> tuple[object, ...]:
-    """What all names of one file share."""
-    if entry is None:
-        return ()
-    return (entry.mtime_ns, *(getattr(entry, field) for field in _FIELDS))
 
 
 def _cannot_retype(

@@ -1,4 +1,4 @@
-"""What is asked of a checkout, and the plan that answers it. Values."""
+"""What is asked of a checkout, and the plan that answers it. Values. Pure."""
 
 from typing import Literal, TypeAlias
 

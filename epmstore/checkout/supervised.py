@@ -15,7 +15,7 @@ from epmstore import locks
 from epmstore.catalog.appcat import App
 from epmstore.catalog.format import decode_line
 from epmstore.catalog.hooks import HookRun, Hooks
-from epmstore.catalog.model import HoldRecord, RecordedActor, VersionPart
+from epmstore.catalog.model import RecordedActor, VersionPart
 from epmstore.checkout.goal import Goal, VersionGoal
 from epmstore.checkout.hook_sequence import Phase, Series
 from epmstore.checkout.hooks import Runner
@@ -30,7 +30,7 @@ from epmstore.errors import ConflictError, EpmError, HookError
 from epmstore.index.entries import Record
 from epmstore.places import DAEMON_LOCK
 from epmstore.progress import SILENT, Progress
-from epmstore.store.commit import commit_fact
+from epmstore.store.commit import commit_hold
 from epmstore.store.store import Store
 
 NO_HOOKS_HINT: Final = "`epmstore app set` changes hooks; --no-hooks goes without them"
@@ -187,14 +187,8 @@ class Around:
 
     def _hold(self, owed: Owed) -> None:
         """Automation must not try this again before a person has looked."""
-        fact = HoldRecord(
-            time=to_rfc3339(self._store.clock.now()),
-            actor=self._actor,
-            held=True,
-            reason=_undone_because(owed),
-            version=owed.version,
-        )
-        commit_fact(self._store, self._app.uuid, fact)
+        why, app = _undone_because(owed), self._app.uuid
+        commit_hold(self._store, app, self._actor, held=True, reason=why, version=owed.version)
 
     def _undone(self, owed: Owed, failed: HookRun, before: Sequence[HookRun]) -> HookError:
         """The error that says what failed, and that it was undone, if it was."""

@@ -16,13 +16,14 @@ from epmstore.catalog.hooks import (
     show_command,
     unit_of,
 )
-from epmstore.cli import failure, shapes
+from epmstore.cli import failure
 from epmstore.cli.command import PATH, Callback, command
 from epmstore.cli.moments import local
 from epmstore.cli.output import name
 from epmstore.cli.session import Session
 from epmstore.errors import UsageError
 from epmstore.measures import format_duration
+from epmstore.workspace import shapes
 
 if TYPE_CHECKING:
     from epmstore.catalog.appcat import App

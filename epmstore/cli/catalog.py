@@ -8,7 +8,6 @@ import click
 
 from epmstore import codec
 from epmstore.atomic import read_named, replace_file
-from epmstore.cli import shapes
 from epmstore.cli.command import PATH, command
 from epmstore.cli.findings import named, withdrawn
 from epmstore.cli.output import counted, name, size
@@ -17,6 +16,7 @@ from epmstore.errors import ConflictError, NotFoundError, UsageError
 from epmstore.refcat.interchange import SUFFIX, Incoming
 from epmstore.refcat.releases import NO_REASON
 from epmstore.refcat.signature import LIMIT, Key
+from epmstore.workspace import shapes
 from epmstore.workspace.catalogs import Imported
 
 PUBLIC = 0o644

@@ -4,11 +4,11 @@ import os
 
 import click
 
-from epmstore.cli import shapes
 from epmstore.cli.command import command
 from epmstore.cli.failure import DEBUG
 from epmstore.cli.output import name
 from epmstore.cli.session import Session, find_store
+from epmstore.workspace import shapes
 from epmstore.workspace.settings import load_settings
 
 

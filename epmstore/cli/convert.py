@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from epmstore.atomic import read_named
-from epmstore.cli import shapes
 from epmstore.cli.command import PATH, command
 from epmstore.cli.output import counted, encode, name
 from epmstore.cli.session import Session
@@ -16,6 +15,7 @@ from epmstore.refcat.converting import unresolved
 from epmstore.refcat.founding import Founding, Version, read_founding
 from epmstore.refcat.rehearsal import rehearse
 from epmstore.relpath import to_json
+from epmstore.workspace import shapes
 
 LIMIT = 64 << 20
 

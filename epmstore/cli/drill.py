@@ -2,10 +2,10 @@
 
 import click
 
-from epmstore.cli import shapes
 from epmstore.cli.command import command
 from epmstore.cli.output import counted, name, size
 from epmstore.cli.session import Session
+from epmstore.workspace import shapes
 
 DAMAGED = 6
 

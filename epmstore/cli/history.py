@@ -14,7 +14,6 @@ from epmstore.catalog.model import RecordedActor
 from epmstore.catalog.operations import what_was_done
 from epmstore.catalog.state import VersionInfo
 from epmstore.checkout.goal import goal_of, version_of
-from epmstore.cli import shapes
 from epmstore.cli.command import command
 from epmstore.cli.content import content_diff
 from epmstore.cli.explained import Titles, titles_of, words, words_of_many
@@ -30,8 +29,9 @@ from epmstore.errors import PathNotFoundError, UsageError
 from epmstore.index.entries import Span
 from epmstore.record.change import StartedRun
 from epmstore.refcat.explain import Explanation
-from epmstore.relpath import ROOT
+from epmstore.relpath import ROOT, RelPath
 from epmstore.tree import Entry
+from epmstore.workspace import shapes
 
 if TYPE_CHECKING:
     from epmstore.workspace import AppHandle
@@ -92,37 +92,53 @@ def log(
     """
     start = None if since is None else parse(since)
     handle = _named_gaps(session)
-    versions = [v for v in reversed(handle.versions()) if start is None or v.time >= start]
     wanted = scope(paths, handle.app.root)
-    if wanted:
-        touched = handle.versions_of(wanted)
-        versions = [v for v in versions if v.version in touched]
-        everything = True
+    versions = _since(handle, start, wanted)
     reasons = handle.explanations()
     if unexplained:
         versions = [v for v in versions if v.version in reasons and reasons[v.version].rest]
-        everything = True
+    everything = everything or bool(wanted) or unexplained
     run = handle.started_run()
     if session.json:
-        if run is not None:
-            session.out.shape(shapes.started_run(handle.app.key, run))
         shown = [v for v in versions if everything or v.kind == "change"]
-        for version in shown[:limit]:
-            found = reasons.get(version.version)
-            session.out.shape(shapes.version(handle.app.key, version, found))
+        _print_shapes(session.out, handle.app.key, shown[:limit], reasons, run)
         return int(unexplained and bool(versions))
     if run is not None:
         session.out.note(_started(run))
     titles = titles_of(handle) if reasons else str
-    if not versions and start is None and not unexplained:
-        session.out.note(f"{handle.app.key}: nothing is recorded yet; begin: epmstore snapshot")
-    most = len(versions)
     if unexplained:
         _print_unexplained(session.out, versions[:limit], reasons, titles)
         return int(bool(versions))
+    if not versions and start is None:
+        session.out.note(f"{handle.app.key}: nothing is recorded yet; begin: epmstore snapshot")
+    most = len(versions)
     rows = islice(_rows(versions, reasons, titles, everything=everything), min(limit or most, most))
     _print_rows(session.out, rows, remarks=session.verbose)
     return 0
+
+
+def _since(
+    handle: "AppHandle", start: float | None, wanted: Sequence[RelPath]
+) -> list[VersionInfo]:
+    """Newest first; those that changed something of what is wanted, if something is."""
+    versions = [v for v in reversed(handle.versions()) if start is None or v.time >= start]
+    if not wanted:
+        return versions
+    touched = handle.versions_of(wanted)
+    return [v for v in versions if v.version in touched]
+
+
+def _print_shapes(
+    out: Output,
+    key: str,
+    versions: Sequence[VersionInfo],
+    reasons: Mapping[int, Explanation],
+    run: StartedRun | None,
+) -> None:
+    if run is not None:
+        out.shape(shapes.started_run(key, run))
+    for version in versions:
+        out.shape(shapes.version(key, version, reasons.get(version.version)))
 
 
 def _print_rows(

@@ -13,7 +13,6 @@ from epmstore.catalog.hooks import NONE, hooks_of
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.planfile import decode_plan, encode_plan, not_to_be_had
 from epmstore.checkout.request import Prepared
-from epmstore.cli import shapes
 from epmstore.cli.checkout_options import config_option, exact_option, terms_of, terms_options
 from epmstore.cli.command import PATH, command
 from epmstore.cli.moments import selector
@@ -30,7 +29,7 @@ from epmstore.errors import UsageError
 from epmstore.owned import read_own
 from epmstore.record.result import Result
 from epmstore.relpath import RelPath
-from epmstore.workspace import AppHandle
+from epmstore.workspace import AppHandle, shapes
 from epmstore.workspace.live import TermsGiven
 from epmstore.workspace.repairing import RepairOptions
 

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from epmstore.catalog.classes import LISTS, Patterns
 from epmstore.catalog.model import AboutRecord
 from epmstore.catalog.selector import parse_selector
-from epmstore.cli import shapes
 from epmstore.cli.apps import class_options
 from epmstore.cli.command import PATH, command
 from epmstore.cli.history import LETTERS
@@ -31,6 +30,7 @@ from epmstore.errors import (
 from epmstore.refcat.releases import Release, Releases
 from epmstore.refcat.requires import describe
 from epmstore.relpath import RelPath, parse_relpath
+from epmstore.workspace import shapes
 from epmstore.workspace.vendors import Published, Source
 
 _SHA1 = re.compile(r"[0-9a-fA-F]{40}")

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from epmstore.cli import shapes
 from epmstore.cli.asking import Daemon
 from epmstore.cli.session import Session
 from epmstore.cli.status import show_status, unknown_row
 from epmstore.errors import EpmError
 from epmstore.relpath import RelPath, text_from_json
+from epmstore.workspace import shapes
 
 HINT_SECONDS = 0.1
 CHANGED = ("added", "modified", "removed")

@@ -8,14 +8,13 @@ from functools import partial
 import click
 
 from epmstore.care.doctor import Check
-from epmstore.cli import shapes
 from epmstore.cli.command import command
 from epmstore.cli.moments import in_local_time
 from epmstore.cli.output import name, paint
 from epmstore.cli.session import Session
 from epmstore.errors import EpmError
 from epmstore.places import config_folder
-from epmstore.workspace import Workspace
+from epmstore.workspace import Workspace, shapes
 from epmstore.workspace.declarations import Declarations
 from epmstore.workspace.settings import SafeStores
 

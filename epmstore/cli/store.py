@@ -8,7 +8,6 @@ import msgspec
 
 from epmstore.care.forget import ONLY_EXEMPT, Forgotten
 from epmstore.catalog.retention import DEFAULT, Policy
-from epmstore.cli import shapes
 from epmstore.cli.command import PATH, Callback, command
 from epmstore.cli.damage import print_damage
 from epmstore.cli.moments import local, selector
@@ -17,7 +16,7 @@ from epmstore.cli.session import Session
 from epmstore.clock import to_rfc3339
 from epmstore.errors import DamagedError, IncompleteError, UsageError
 from epmstore.store.soundness import REMEDY
-from epmstore.workspace import Workspace
+from epmstore.workspace import Workspace, shapes
 from epmstore.workspace.settings import SafeStores
 
 DAMAGED = 6

@@ -8,10 +8,10 @@ from epmstore.cli.moments import local
 from epmstore.cli.output import Output, name, number
 from epmstore.cli.result_line import RECORDING, closing_line
 from epmstore.cli.session import Session
-from epmstore.cli.shapes import result as result_shape
 from epmstore.record.result import Result
 from epmstore.record.unseen import Unseen
 from epmstore.relpath import RelPath
+from epmstore.workspace.shapes import result as result_shape
 
 INCOMPLETE = 3
 FEW_KEPT = 5

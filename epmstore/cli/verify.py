@@ -2,7 +2,6 @@
 
 import click
 
-from epmstore.cli import shapes
 from epmstore.cli.command import command
 from epmstore.cli.findings import print_verified
 from epmstore.cli.moments import selector
@@ -12,7 +11,7 @@ from epmstore.cli.record import check_label
 from epmstore.cli.session import Session
 from epmstore.cli.summary import INCOMPLETE
 from epmstore.errors import UsageError
-from epmstore.workspace import vendorshapes
+from epmstore.workspace import shapes, vendorshapes
 
 
 @command(

@@ -186,10 +186,15 @@ def _check_need(need: Need, where: str, parts: Collection[str], app: str) -> Non
             raise _bad("only a product has it", f"{where}.{said}")
         if need.part is not None and need.part not in parts:
             raise _bad(f"there is no part {need.part!r}", f"{where}.part")
-    if need.capability is None and not product and (need.min or need.max) is not None:
-        raise _bad("only a product or a capability has versions", where)
     if need.app == app and need.app is not None:
         raise _bad("it is of itself", f"{where}.app")
+    _check_range(need, where)
+
+
+def _check_range(need: Need, where: str) -> None:
+    is_versioned = need.product is not None or need.capability is not None
+    if not is_versioned and (need.min or need.max) is not None:
+        raise _bad("only a product or a capability has versions", where)
     by_version = need.min is not None or need.max is not None
     if by_version and (need.first is not None or need.last is not None):
         raise _bad("it is by version, or by release", where)

@@ -27,7 +27,9 @@ from epmstore.catalog.model import (
     START,
     Fact,
     GapRecord,
+    HoldRecord,
     Position,
+    RecordedActor,
     VersionPart,
     VersionRecord,
     Written,
@@ -189,6 +191,25 @@ def commit_fact(store: Store, app: str, fact: Fact) -> None:
     OSError.
     """
     commit_judged(store, app, lambda: fact)
+
+
+def commit_hold(
+    store: Store,
+    app: str,
+    actor: RecordedActor | None,
+    *,
+    held: bool,
+    reason: str | None = None,
+    until: str | None = None,
+    version: int | None = None,
+) -> None:
+    """The same for a HoldRecord of now."""
+    now = to_rfc3339(store.clock.now())
+    commit_fact(
+        store,
+        app,
+        HoldRecord(time=now, actor=actor, held=held, reason=reason, until=until, version=version),
+    )
 
 
 def commit_judged(store: Store, app: str, make: Callable[[], Fact | None]) -> None:

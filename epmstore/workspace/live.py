@@ -24,7 +24,7 @@ from epmstore.checkout.undo import (
     rollback_target,
     undo_target,
 )
-from epmstore.clock import from_rfc3339, to_rfc3339
+from epmstore.clock import from_rfc3339
 from epmstore.errors import BusyError, ConflictError, UsageError
 from epmstore.given import AnyPath, AnyVersion
 from epmstore.locks import WAIT_SECONDS
@@ -33,7 +33,7 @@ from epmstore.record.result import Result
 from epmstore.record.root import Root, open_root
 from epmstore.record.status import Status, make_status
 from epmstore.relpath import ROOT, RelPath
-from epmstore.store.commit import commit_fact
+from epmstore.store.commit import commit_hold
 from epmstore.store.reckoned import reckon
 from epmstore.tree import Entry
 from epmstore.workspace.app.context import AppContext
@@ -368,24 +368,8 @@ class Live(Reading):
         hold = self.state().hold
         undone = request.within[1] if request.action == "undo" and request.within else None
         if hold is not None and hold.version is not None and hold.version == undone:
-            self._commit_hold(held=False)
+            commit_hold(self._store, self.app.uuid, self._recorder.actor, held=False)
         return request.action == "rollback"
-
-    def _commit_hold(
-        self,
-        *,
-        held: bool,
-        reason: str | None = None,
-        until: str | None = None,
-    ) -> None:
-        fact = HoldRecord(
-            time=to_rfc3339(self._store.clock.now()),
-            actor=self._recorder.actor,
-            held=held,
-            until=until,
-            reason=reason,
-        )
-        commit_fact(self._store, self.app.uuid, fact)
 
     def _around(self, root: Root) -> Around:
         return Around(

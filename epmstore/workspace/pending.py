@@ -12,6 +12,7 @@ from epmstore.errors import BusyError, DamagedError, NotFoundError
 from epmstore.reckon import Reckoning
 from epmstore.record.result import Result
 from epmstore.record.root import open_root
+from epmstore.store.commit import commit_hold
 from epmstore.store.reckoned import reckon
 from epmstore.workspace.live import Live
 from epmstore.workspace.results import done_result
@@ -128,10 +129,12 @@ class Owing(Live):
         """
         if until is not None:
             from_rfc3339(until)
-        self._commit_hold(held=True, reason=reason, until=until)
+        commit_hold(
+            self._store, self.app.uuid, self._recorder.actor, held=True, reason=reason, until=until
+        )
 
     def unhold(self) -> None:
         """Let automation go on. Raises NotFoundError if it is not held."""
         if self.state().hold is None:
             raise NotFoundError(f"{self.app.key} is not held", app=self.app.key)
-        self._commit_hold(held=False)
+        commit_hold(self._store, self.app.uuid, self._recorder.actor, held=False)

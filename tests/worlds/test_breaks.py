@@ -12,9 +12,9 @@ from epmstore.catalog import retention
 from epmstore.checkout.apply import Applier
 from epmstore.cli import live as cli_live
 from epmstore.cli import result_line, summary
-from epmstore.cli import shapes as cli_shapes
 from epmstore.record.recorder import Recorder
 from epmstore.workspace import live
+from epmstore.workspace import shapes as cli_shapes
 from epmstore.workspace.care import Care
 from tests.worlds import campaign
 from tests.worlds.acts import Act, Command, Second, Setting

@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from epmstore.cli.shapes import result
 from epmstore.errorform import error_to_form
 from epmstore.errors import EpmError
 from epmstore.record.doubt import Share
 from epmstore.workspace import Workspace
 from epmstore.workspace.handle import make_result
+from epmstore.workspace.shapes import result
 from tests.worlds.looks import ROOT, Look, facts_of
 from tests.worlds.program import Answer, descriptors
 
