@@ -1,6 +1,6 @@
 """Repairing what a check found: good bytes are stored anew, bad files go to the quarantine.
 
-Order: good bytes of what is lost are looked for in live files, and stored; then everything readable
+Order: good bytes of what is lost are sought in live files, and stored; then everything readable
 of each bad file is copied into a new pack; then, under the locks of a collection, the index is
 switched and the bad files are moved away. What leans on something that is lost for good (a delta on
 its base) is taken out with it, or the store would claim to have it and never store it again. Other
@@ -14,7 +14,6 @@ import contextlib
 import os
 import secrets
 from collections.abc import Collection, Iterable, Sequence
-from typing import Protocol
 
 import msgspec
 
@@ -35,18 +34,11 @@ from epmstore.progress import SILENT, Progress
 from epmstore.seal import SIZE, Kind
 from epmstore.store.deposit import Deposit
 from epmstore.store.replay import rebuild
+from epmstore.store.seeking import Seeker, give_anew
 from epmstore.store.store import INDEX, Store
 
 PACKS = "packs"
 CATALOGS = "catalogs/"
-
-
-class Source(Protocol):
-    """Where good bytes of a content may still be."""
-
-    def give(self, writer: GroupWriter, info: BlobInfo) -> bool:
-        """Whether it has exactly this content, which then was given to the writer."""
-        ...
 
 
 def repair(
@@ -56,10 +48,10 @@ def repair(
     seed: int | None = None,
     files: Collection[str] = (),
     progress: Progress = SILENT,
-    sources: Sequence[Source] = (),
+    seekers: Sequence[Seeker] = (),
 ) -> FsckReport:
     """Check as `fsck` does, mend what can be mended, and check that. The report says of each
-    finding whether it is repaired now. Good bytes are looked for in live files, and in `sources`.
+    finding whether it is repaired now. Good bytes are sought in live files, and by `seekers`.
     Of `files`, where something was found before, all is read.
     Raises BusyError, OSError.
     """
@@ -73,7 +65,7 @@ def repair(
             report = _joined(report, again.findings)
         in_packs = [f for f in report.findings if f.file.startswith(PACKS)]
         if in_packs:
-            _Repair(store, sources).run(in_packs)
+            _Repair(store, seekers).run(in_packs)
     after = fsck(store, read_data, seed=report.seed, files=files, progress=progress)
     return _joined(_judged(report, after), after.findings)
 
@@ -81,9 +73,9 @@ def repair(
 class _Repair:
     """Mends the packs of one store."""
 
-    def __init__(self, store: Store, sources: Sequence[Source] = ()) -> None:
+    def __init__(self, store: Store, seekers: Sequence[Seeker] = ()) -> None:
         self._store = store
-        self._sources = sources
+        self._seekers = [LiveFiles(store), *seekers]
         self._bad: dict[str, frozenset[Sha256]] = {}
         """Bad file to the contents that cannot be read from it."""
         self._salvaged: set[Sha256] = set()
@@ -143,28 +135,26 @@ class _Repair:
         )
 
     def _restore(self, tables: Tables, lost: set[Sha256]) -> set[Sha256]:
-        """Store what live files still have of it, and of what leans on the rest; what is lost for
+        """Store what is still had elsewhere of it, and of what leans on the rest; what is lost for
         good.
         """
-        store = self._store
-        live = LiveFiles(store, lambda part: part not in lost and bool(tables.copies(part)))
-        sources: list[Source] = [live, *self._sources]
+
+        def is_sound(part: Sha256) -> bool:
+            return part not in lost and bool(tables.copies(part))
+
         for_good: set[Sha256] = set()
-        with Deposit(store) as deposit:
+        with Deposit(self._store) as deposit:
             writer, pending = deposit.writer, set(lost)
             while pending:
-                for sha256 in pending:
-                    info = self._info(tables, sha256)
-                    if writer.has(sha256) or (
-                        info is not None and any(one.give(writer, info) for one in sources)
-                    ):
-                        continue
-                    for_good.add(sha256)
+                infos = {self._info(tables, sha256) for sha256 in pending}
+                for seeker in self._seekers:
+                    left = [i for i in infos if i is not None and not writer.has(i.sha256)]
+                    give_anew(deposit, left, seeker, is_sound)
+                for_good.update(sha256 for sha256 in pending if not writer.has(sha256))
                 pending = _leaning(tables, for_good) - for_good
                 pending = {sha256 for sha256 in pending if not writer.has(sha256)}
-            for_good = {sha256 for sha256 in for_good if not writer.has(sha256)}
             deposit.commit()
-        return for_good
+        return {sha256 for sha256 in for_good if not writer.has(sha256)}
 
     def _info(self, tables: Tables, sha256: Sha256) -> BlobInfo | None:
         """The identity of a content; None for a part."""

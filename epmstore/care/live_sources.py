@@ -1,62 +1,65 @@
-"""Where good bytes of a content may still be: the live files of any registered application.
+"""Where good bytes of a content may still be: the live files of any registered application."""
 
-What is handed on has both digests of what was asked for; nothing is ever made up.
-"""
-
-from collections.abc import Callable
+import contextlib
+from collections.abc import Collection, Iterator
 
 from epmstore import fsio
-from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter
+from epmstore.blobs.pack import PART_THRESHOLD
 from epmstore.care.needs import apps_or_none
 from epmstore.catalog.appcat import App
-from epmstore.digest import BlobInfo, Sha256, identify, identify_stream
-from epmstore.errors import RootError
+from epmstore.digest import BlobInfo, identify_stream
+from epmstore.errors import EpmError
 from epmstore.record.root import open_root
 from epmstore.relpath import RelPath, split
 from epmstore.scan.folders import FolderCache
-from epmstore.scan.problem import UnreadError
 from epmstore.scan.steady import stream_steady
+from epmstore.store.seeking import Offer, as_far_as_readable
 from epmstore.store.store import Store
 
 
 class LiveFiles:
-    """The roots of all registered applications, and which of their paths ever had a content."""
+    """A Seeker in the roots of all registered applications: their paths that ever had a content. A
+    root or a file that cannot be read offers nothing.
+    """
 
-    def __init__(self, store: Store, has_part: Callable[[Sha256], bool]) -> None:
+    def __init__(self, store: Store) -> None:
         self._entries = store.entries
         self._apps = {app.uuid: app for app in apps_or_none(store)}
-        self._has_part = has_part
 
-    def give(self, writer: GroupWriter, info: BlobInfo) -> bool:
-        """Whether some live file has exactly this content, which then was given to the writer."""
+    def __str__(self) -> str:
+        return "the live roots"
+
+    def offers(self, wanted: Collection[BlobInfo]) -> Iterator[Offer]:
+        for info in list(wanted):
+            for app, path in self._paths(info):
+                if info not in wanted:
+                    break
+                with contextlib.suppress(EpmError, OSError):
+                    yield from _offers(info, self._apps[app], path)
+
+    def _paths(self, info: BlobInfo) -> list[tuple[str, RelPath]]:
+        """The applications and paths that ever had a content, in order."""
         paths = {
             (uuid, span.entry.path)
             for uuid, span in self._entries.with_content(info.digest)
             if uuid in self._apps and span.entry.content == info
         }
-        return any(self._give(writer, info, self._apps[app], path) for app, path in sorted(paths))
+        return sorted(paths)
 
-    def _give(self, writer: GroupWriter, info: BlobInfo, app: App, path: RelPath) -> bool:
-        folder, name = split(path)
-        try:
-            with open_root(app) as root, FolderCache(root.fd) as folders:
-                return self._give_file(writer, info, folders.open(folder), name)
-        except (OSError, RootError, UnreadError):
-            return False
 
-    def _give_file(self, writer: GroupWriter, info: BlobInfo, parent: int, name: str) -> bool:
+def _offers(info: BlobInfo, app: App, path: RelPath) -> Iterator[Offer]:
+    """The file at a path, if it may have a content. A large one is read twice, so that only what is
+    right is written.
+    """
+    folder, name = split(path)
+    with open_root(app) as root, FolderCache(root.fd) as folders:
+        parent = folders.open(folder)
         found = fsio.lstat(name, parent)
         if found.st_size != info.size:
-            return False
+            return
+        if info.size > PART_THRESHOLD:
+            with stream_steady(parent, name, found, info.size) as stream:
+                if identify_stream(stream.chunks()) != info:
+                    return
         with stream_steady(parent, name, found, info.size) as stream:
-            if info.size <= PART_THRESHOLD:
-                data = b"".join(stream.chunks())
-                if identify(data) != info:
-                    return False
-                writer.add(info, data)
-                return True
-            if identify_stream(stream.chunks()) != info:
-                return False
-        # read again, so that only what is right is written; what it then is, it is stored as
-        with stream_steady(parent, name, found, info.size) as stream:
-            return writer.add_large(stream.chunks(), self._has_part) == info
+            yield Offer(info.size, as_far_as_readable(stream.chunks()))

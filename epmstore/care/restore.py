@@ -8,12 +8,13 @@ nothing that is sound here is ever replaced. The copy is only read.
 """
 
 import contextlib
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import msgspec
 
 from epmstore.atomic import make_directories, read_file, replace_file, retire
-from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter
+from epmstore.blobs.pack import PART_THRESHOLD
 from epmstore.blobs.store import PackStore
 from epmstore.care.copy import copy_files
 from epmstore.care.findings import FsckReport
@@ -22,9 +23,8 @@ from epmstore.care.needs import APPCAT
 from epmstore.care.tables import Tables, read_tables
 from epmstore.catalog import appcat
 from epmstore.clock import Clock
-from epmstore.digest import BlobInfo, Sha256, identify, identify_stream
+from epmstore.digest import BlobInfo, identify_stream
 from epmstore.errors import (
-    BlobNotFoundError,
     ConflictError,
     DamagedError,
     NoStoreError,
@@ -34,6 +34,7 @@ from epmstore.progress import SILENT, Progress
 from epmstore.store import identity
 from epmstore.store.mending import Rebuilt
 from epmstore.store.replay import rebuild
+from epmstore.store.seeking import Offer, as_far_as_readable
 from epmstore.store.store import TRUST, Store, prepare
 
 
@@ -72,8 +73,8 @@ def restore_store(
     with Store(path, found, clock) as store:
         with store.lock_packs(), store.lock_write():
             rebuilt = rebuild(store, progress, copies=[copied.catalogs])
-        with contextlib.closing(_CopiedContents(copied)) as contents:
-            report = repair(store, 1.0, progress=progress, sources=[contents])
+        with contextlib.closing(CopiedContents(copied)) as contents:
+            report = repair(store, 1.0, progress=progress, seekers=[contents])
     return Restored(files=tuple(files), rebuilt=rebuilt, report=report)
 
 
@@ -121,34 +122,30 @@ def _has_appcat(path: Path) -> bool:
     return file.exists()
 
 
-class _CopiedContents:
-    """The contents of a copy, as its packs have them; its index is not asked."""
+class CopiedContents:
+    """A Seeker in the packs of a copy, whose index is not asked. What it cannot read it does not
+    offer.
+    """
 
     def __init__(self, copied: Store) -> None:
+        self._copied = copied
         self._tables: Tables = read_tables(copied)
         self._blobs = PackStore(copied.packs, self._tables)
 
     def close(self) -> None:
         self._blobs.close()
 
-    def give(self, writer: GroupWriter, info: BlobInfo) -> bool:
-        """Whether the copy has exactly this content, which then was given to the writer."""
-        if not self._tables.copies(info.sha256):
-            return False
-        try:
-            if info.size <= PART_THRESHOLD:
-                data = b"".join(self._blobs.stream(info))
-                if identify(data) != info:
-                    return False
-                writer.add(info, data)
-                return True
-            if identify_stream(self._blobs.stream(info)) != info:
-                return False
-            return writer.add_large(self._blobs.stream(info), _has_no_part) == info
-        except (DamagedError, BlobNotFoundError, OSError):
-            return False
+    def __str__(self) -> str:
+        return str(self._copied.path)
 
+    def offers(self, wanted: Collection[BlobInfo]) -> Iterator[Offer]:
+        """A large content is read twice, so that only what is right is written."""
+        for info in list(wanted):
+            if not self._tables.copies(info.sha256):
+                continue
+            if info.size > PART_THRESHOLD and identify_stream(self._pieces(info)) != info:
+                continue
+            yield Offer(info.size, self._pieces(info))
 
-def _has_no_part(part: Sha256) -> bool:
-    """Of what is stored here, nobody knows yet which parts are sound."""
-    return False
+    def _pieces(self, info: BlobInfo) -> Iterator[bytes]:
+        return as_far_as_readable(self._blobs.stream(info))

@@ -16,10 +16,11 @@ from epmstore.errors import NotRestorableError
 from epmstore.given import AnyPath, AnyVersion
 from epmstore.record.result import Result
 from epmstore.record.root import Root, open_root
-from epmstore.refcat.seeking import find_contents, seek_contents
+from epmstore.refcat.places import seeker_at
 from epmstore.refcat.verify import Verified
 from epmstore.refcat.wanted import ReleaseWishes
 from epmstore.relpath import RelPath
+from epmstore.store.seeking import fetch_contents, find_contents
 from epmstore.workspace.live import TermsGiven
 from epmstore.workspace.verifying import Verifying
 
@@ -122,11 +123,11 @@ class Repairing(Verifying):
         assert isinstance(goal, ReleaseGoal), "a repair is to a release"
         places = given.several_places(sources)
         missing = set(self._store.blobs.missing(wanted)) - plan.about
-        for place in places if missing else ():
+        for seeker in map(seeker_at, places) if missing else ():
             if take:
-                missing -= seek_contents(self._store, missing, place, self._progress)
+                missing -= fetch_contents(self._store, missing, seeker, self._progress)
             else:
-                missing -= find_contents(missing, place, self._progress)
+                missing -= find_contents(missing, seeker, self._progress)
         if missing:
             title = self.releases.get(goal.release).title
             where = ["the store (what was released with contents, and every version)", "the root"]

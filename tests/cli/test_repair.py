@@ -13,10 +13,10 @@ from epmstore.catalog.classes import Patterns
 from epmstore.catalog.model import AboutRecord
 from epmstore.clock import to_rfc3339
 from epmstore.digest import identify
-from epmstore.refcat import seeking
 from epmstore.refcat.publish import Draft, publish, say
 from epmstore.refcat.releases import Releases
 from epmstore.relpath import RelPath
+from epmstore.store import seeking
 from epmstore.store.deposit import Deposit
 from epmstore.tree import Entry
 from epmstore.workspace import Workspace

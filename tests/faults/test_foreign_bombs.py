@@ -25,8 +25,9 @@ import zstandard
 from epmstore.digest import identify
 from epmstore.errors import EpmError
 from epmstore.progress import SILENT
+from epmstore.refcat.places import seeker_at
 from epmstore.refcat.rehearsal import rehearse
-from epmstore.refcat.seeking import seek_contents
+from epmstore.store.seeking import fetch_contents
 from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Source
 from tests.acceptance.host import amount
@@ -348,7 +349,7 @@ def test_searching_an_archive_stays_within_limits(shop: Workspace, tmp_path: Pat
     path = tmp_path / "bomb"
     path.write_bytes(deb_of_names(tmp_path))
     with little_memory(), pytest.raises(EpmError):
-        seek_contents(shop._store, [identify(b"sought")], path, SILENT)
+        fetch_contents(shop._store, [identify(b"sought")], seeker_at(path), SILENT)
 
 
 ABOUT = {
