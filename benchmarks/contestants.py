@@ -6,6 +6,8 @@ part in the stages that it has a command for. Peers run with their defaults but 
 what a default syncs is synced, and what it compresses is compressed.
 """
 
+import re
+import shlex
 import shutil
 import subprocess
 from typing import NamedTuple
@@ -76,6 +78,21 @@ EPMSTORE = Contestant(
     },
     verified=True,
 )
+
+
+def earlier(program: str) -> Contestant:
+    """Another release of epmstore, by the path of its program: what a change costs is its ratio to
+    this one in one run.
+    """
+    quoted = shlex.quote(program)
+
+    def by_it(command: str) -> str:
+        return re.sub(r"\bepmstore (?=init|app|snapshot|status|checkout|--)", f"{quoted} ", command)
+
+    stages = {stage: by_it(command) for stage, command in EPMSTORE.stages.items()}
+    setup = by_it(EPMSTORE.setup)
+    return EPMSTORE._replace(name="earlier", program=program, stages=stages, setup=setup)
+
 
 TAR = Contestant(
     name="zstd",

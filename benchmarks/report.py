@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from benchmarks import compare, plans
-from benchmarks.contestants import ALL, Contestant
+from benchmarks.contestants import ALL, Contestant, earlier
 from benchmarks.plot import Bar, bars
 from benchmarks.results import About, Calls, Figure, Measured, Record, Results, Table
 from benchmarks.stages import CHAINS, MAIN, SLOW_FROM, Stage
@@ -108,12 +108,16 @@ def _mark(met: bool | None) -> str:
     return "" if met is None else "met" if met else "**missed**"
 
 
+SHOWN = (*ALL, earlier("epmstore"))
+"""Those that may have taken part; another release of epmstore only where one was asked for."""
+
+
 def label(contestant: Contestant) -> str:
     return "tar, zstd -3" if contestant.name == "zstd" else contestant.name
 
 
 def _rows(tree: Results, stage: str) -> list[tuple[Contestant, Measured]]:
-    found = [(one, tree.find(stage, one.name)) for one in ALL]
+    found = [(one, tree.find(stage, one.name)) for one in SHOWN]
     return [(one, measured) for one, measured in found if measured is not None]
 
 
@@ -150,7 +154,7 @@ def tree_table(tree: Results) -> Iterator[str]:
     heads += ["store after cold, MB", "growth for patch, MB", "peak, MB"]
     yield f"| | {' | '.join(heads)} |"
     yield "|" + "---|" * (len(stages) + 4)
-    for one in ALL:
+    for one in SHOWN:
         found = {stage.name: tree.find(stage.name, one.name) for stage in stages}
         there = {name: measured for name, measured in found.items() if measured is not None}
         if there:
@@ -207,7 +211,7 @@ def calls_table(calls: Calls) -> Iterator[str]:
     yield ""
     yield f"| | {' | '.join(calls.counts)} |"
     yield "|" + "---|" * (len(calls.counts) + 1)
-    for one in ALL:
+    for one in SHOWN:
         cells = [
             f"{found[0] / calls.files:.1f} ({found[1]})"
             if (found := counts.get(one.name)) is not None

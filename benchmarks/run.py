@@ -30,7 +30,7 @@ import epmstore
 import epmstored
 from benchmarks import calls, daemon, plans, queries, report, space, trees
 from benchmarks.chains import Bench
-from benchmarks.contestants import ALL, Contestant
+from benchmarks.contestants import ALL, Contestant, earlier
 from benchmarks.measure import CommandError
 from benchmarks.plans import PLANS
 from benchmarks.results import About, Figure, Results, Table, load, load_committed
@@ -51,6 +51,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--more", action="store_true", help="rounds, beside those that are there")
     parser.add_argument("--chain", action="append", choices=list(CHAINS), help="default: all")
     parser.add_argument("--peers", help="names with commas between them (default: all installed)")
+    parser.add_argument("--before", metavar="PROGRAM", help="another epmstore, to take part too")
     parser.add_argument("--changes", type=int, default=60, help="that the daemon is shown")
     parser.add_argument("--out", type=Path, default=REPORT, help="default: benchmarks/report.md")
     options = parser.parse_args()
@@ -66,8 +67,9 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def choose_contestants(names: str | None) -> list[Contestant]:
+def choose_contestants(names: str | None, before: str | None) -> list[Contestant]:
     chosen = [one for one in ALL if names is None or one.name in {*names.split(","), "epmstore"}]
+    chosen += [] if before is None else [earlier(before)]
     for one in chosen:
         if not one.is_installed():
             print(f"{one.name} is not installed: {one.install}", file=sys.stderr)
@@ -99,7 +101,7 @@ class Run:
     def measure_tree(self, name: str) -> Results:
         """All rounds. Raises MissingTreeError."""
         plan, options = PLANS[name], self.options
-        contestants = choose_contestants(options.peers or plan.peers)
+        contestants = choose_contestants(options.peers or plan.peers, options.before)
         older, release, releases = plans.pair(name)
         files = list(files_of(older))
         size = sum((older / path).lstat().st_size for path in files)
@@ -129,7 +131,7 @@ class Run:
 
     def warm_up(self) -> None:
         """Everybody once over a small tree: programs and libraries are in the page cache then."""
-        contestants = choose_contestants(self.options.peers)
+        contestants = choose_contestants(self.options.peers, self.options.before)
         older, release, releases = plans.pair("small")
         nowhere = Results("small", releases, 0, 0, About.now())
         bench = Bench(contestants, older, release, nowhere)
@@ -155,7 +157,8 @@ class Run:
                 figures = daemon.measure({"root": root}, work / "store", self.options.changes, 30)
                 self._add("daemon", daemon.TITLE, figures)
         if "calls" in wanted:
-            self.record.calls = calls.count(choose_contestants(self.options.peers), older)
+            contestants = choose_contestants(self.options.peers, self.options.before)
+            self.record.calls = calls.count(contestants, older)
 
     def _add(self, name: str, title: str, figures: list[Figure]) -> None:
         self.record.tables[name] = Table(title, About.now(), figures)

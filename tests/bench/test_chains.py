@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from benchmarks.chains import Bench
-from benchmarks.contestants import Contestant
+from benchmarks.contestants import EPMSTORE, Contestant, earlier
 from benchmarks.results import About, Results
 from benchmarks.scratch import Scratch
 from benchmarks.stages import compare_releases, make_small, make_tenth
@@ -106,3 +106,11 @@ def test_a_reader_does_not_keep_a_file_system_from_being_removed(tmp_path: Path)
         leaving.start()
     leaving.join()
     assert not [*tmp_path.iterdir()]
+
+
+def test_an_earlier_release_is_called_by_its_path_alone() -> None:
+    one = earlier("/old one/epmstore")
+    commands = [one.setup, *one.stages.values()]
+    assert len(commands) == len(EPMSTORE.stages) + 1
+    assert all("'/old one/epmstore' " in command for command in commands)
+    assert all(" epmstore " not in f" {command}" for command in commands)
