@@ -51,6 +51,7 @@ from epmstore.digest import BlobInfo, Digest, Sha256, parse_digest
 from epmstore.errors import (
     AppNotFoundError,
     BadCatalogError,
+    BadPackageError,
     BadSignatureError,
     BlobNotFoundError,
     BusyError,
@@ -146,6 +147,7 @@ __all__ = [
     "AppliedApp",
     "Apps",
     "BadCatalogError",
+    "BadPackageError",
     "BadSignatureError",
     "Baseline",
     "Blamed",

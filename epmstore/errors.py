@@ -7,7 +7,8 @@ EpmError                    exit 4    the operation failed: DiskFullError, HookE
   NotFoundError             exit 5    AppNotFoundError, VersionNotFoundError, PathNotFoundError,
                                       BlobNotFoundError, NotRestorableError
   DamagedError              exit 6    bytes on disk are not what was written: TornError,
-                                      DigestMismatchError, InvalidNameError, BadCatalogError
+                                      DigestMismatchError, InvalidNameError, BadCatalogError,
+                                      BadPackageError
   ConflictError             exit 7    CollisionError, ChangedError, RootError, InUseError,
                                       ForkError, NeedsError, ForeignError
   TrustError                exit 8    BadSignatureError, UntrustedError, OlderError
@@ -135,6 +136,12 @@ class BadCatalogError(DamagedError):
     """A catalog from elsewhere is not one; `line` says where."""
 
     code = "bad_catalog"
+
+
+class BadPackageError(DamagedError):
+    """A package from elsewhere is not one; the message says why."""
+
+    code = "bad_package"
 
 
 class ConflictError(EpmError):

@@ -147,6 +147,7 @@ unsigned_option = click.option(
     changes=True,
     examples=[
         ("epmstore catalog import crm.refcat", "with crm.refcat.asc, if that is there"),
+        ("epmstore catalog import crm-4.1.0-1.epkg", "a package: with the contents of its release"),
         ("epmstore catalog import crm.refcat --app crm-test", "for an application of another key"),
         ("epmstore catalog import crm.refcat --signer 0123456789ABCDEF", "its vendor's new key"),
     ],
@@ -168,6 +169,7 @@ def import_(
 ) -> None:
     """Take over what is new of a vendor's catalog.
 
+    FILE is a catalog, or a package (.epkg), of which the contents of its release come along.
     Everything is checked before anything changes: the signature, every line, and that the catalog
     goes on from the one that is here. It never goes back, and a release that is another one here is
     named and refused. Only a signature by a key that is trusted counts (epmstore catalog trust); a
@@ -215,7 +217,11 @@ def imported_shape(imported: Imported) -> shapes.Shape:
 
 
 def _say_imported(session: Session, imported: Imported) -> None:
-    session.out.outcome(imported_shape(imported), _imported_text(imported))
+    shape, text = imported_shape(imported), _imported_text(imported)
+    if imported.contents is not None:
+        shape = {**shape, "type": "arrived", "contents": imported.contents, "bytes": imported.size}
+        text += f"; {counted(imported.contents, 'content')}, {size(imported.size)}"
+    session.out.outcome(shape, text)
     _say_more(session, imported)
 
 
@@ -259,7 +265,7 @@ def _say_more(session: Session, imported: Imported) -> None:
 @signature_option
 @click.argument("file", type=PATH)
 def verify(session: Session, file: str, signature: str | None) -> None:
-    """Check a catalog file without importing it.
+    """Check a catalog file, or a package, without importing it.
 
     The same checks as those of import, beside what is here; nothing changes.
     """

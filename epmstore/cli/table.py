@@ -86,7 +86,9 @@ SECTIONS: dict[str, dict[str, Row]] = {
         ),
         "catalog export": Row("catalog", "export", "Write a catalog out, to be given to others."),
         "catalog import": Row("catalog", "import_", "Take over what is new of a vendor's catalog."),
-        "catalog verify": Row("catalog", "verify", "Check a catalog file without importing it."),
+        "catalog verify": Row(
+            "catalog", "verify", "Check a catalog file, or a package, without importing it."
+        ),
         "catalog clone": Row("catalog", "clone", "Take a catalog over from another store."),
         "catalog convert": Row(
             "convert", "convert", "Read a catalog of the founding documents' forms."

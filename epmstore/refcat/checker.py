@@ -9,7 +9,7 @@ The first fault ends it: BadCatalogError names the line and the reason.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -136,6 +136,15 @@ class Checker:
         if self.about is None:
             raise BadCatalogError("there is no line in it", line=0)
         return self.about
+
+    def tree(self) -> Iterator[Entry]:
+        """The newest release, in no order."""
+        return (held.entry for held in self._tree.values())
+
+    @property
+    def package(self) -> msgspec.Raw:
+        """What the release that was begun last says of its packaging."""
+        return self._package
 
     @property
     def contents(self) -> Sequence[BlobInfo]:

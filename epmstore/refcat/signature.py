@@ -5,12 +5,15 @@ never what it is called; a key that is revoked or has run out vouches for nothin
 signature says that it was made; what cannot be understood is a bad signature and never none.
 """
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
-from pysequoia import Cert, Sig, SignatureMode, Tsk, sign, verify
+import pysequoia
+from pysequoia import Cert, PySigner, Sig, SignatureMode, Tsk, sign, verify
 from pysequoia.packet import PacketPile, SignatureType
 
 from epmstore.errors import BadSignatureError, UntrustedError, UsageError
@@ -70,8 +73,10 @@ def read_key(data: bytes) -> Key:
         ) from None
 
 
-def check_signature(data: bytes, signature: bytes, keys: Sequence[Key], now: float) -> Key:
-    """The key that vouches for `data`. Raises BadSignatureError, UntrustedError."""
+def check_signature(data: bytes | Path, signature: bytes, keys: Sequence[Key], now: float) -> Key:
+    """The key that vouches for `data`, or for what is in a file. Raises BadSignatureError,
+    UntrustedError.
+    """
     try:
         parsed = Sig.from_bytes(signature)
         issuer = (parsed.issuer_fingerprint or parsed.issuer_key_id or "").lower()
@@ -111,26 +116,42 @@ def _untrusted(fingerprint: Fingerprint, why: str) -> UntrustedError:
 
 def make_signature(data: bytes, secret: bytes) -> bytes:
     """An armored detached signature. Raises UsageError for what is no secret key that is open."""
+    with _signer(secret) as signer:
+        return bytes(sign(signer, data, mode=SignatureMode.DETACHED))
+
+
+def sign_file(path: Path, target: Path, secret: bytes) -> None:
+    """The same, of what is in a file of any size, into a file. Raises UsageError, OSError."""
+    with _signer(secret) as signer:
+        pysequoia.sign_file(signer, str(path), str(target), mode=SignatureMode.DETACHED)
+
+
+@contextlib.contextmanager
+def _signer(secret: bytes) -> Iterator[PySigner]:
     try:
-        signer = Tsk.from_bytes(secret).signer()
+        yield Tsk.from_bytes(secret).signer()
     except (RuntimeError, ValueError, TypeError):
         raise UsageError(
             "this is no secret key that can sign, or it has a passphrase",
             hint="gpg can sign instead: gpg --armor --detach-sign FILE",
         ) from None
-    return bytes(sign(signer, data, mode=SignatureMode.DETACHED))
 
 
 _ASK = "nothing was changed; ask its vendor for the catalog and its signature again"
 
 
-def _verified(data: bytes, signature: Sig, keys: Sequence[Key]) -> tuple[Key, Fingerprint] | None:
+def _verified(
+    data: bytes | Path, signature: Sig, keys: Sequence[Key]
+) -> tuple[Key, Fingerprint] | None:
     """The one of these keys that made the signature, over these bytes, and which of its subkeys."""
     if not keys:
         return None
     certs = [Cert.from_bytes(key.data) for key in keys]
     try:
-        found = verify(bytes=data, store=lambda _: certs, signature=signature)
+        if isinstance(data, Path):
+            found = verify(file=str(data), store=lambda _: certs, signature=signature)
+        else:
+            found = verify(bytes=data, store=lambda _: certs, signature=signature)
     except (RuntimeError, ValueError):
         return None
     signers = {one.certificate.lower(): one.signing_key.lower() for one in found.valid_sigs}

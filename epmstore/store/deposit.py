@@ -6,7 +6,7 @@ their names and are entered into the index, alone or with the version that refer
 not committed when the block is left is taken away again.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from types import TracebackType
@@ -53,11 +53,16 @@ class Deposit:
         """For who knows that what it gives is right and lacks; it writes no address twice."""
         return self._held.enter_context(GroupWriter(self.store.packs))
 
+    def roll(self) -> None:
+        """What comes next goes into another group, if the one in hand is as large as they get."""
+        if self.writer.is_full:
+            self._finish()
+
     def add(self, info: BlobInfo, data: bytes) -> None:
         """Store `data`, of which `identify` said `info`, unless it is stored. Raises CollisionError
         if another content has its address, here or in the store; OSError.
         """
-        self._check(info)
+        self.check(info)
         if not self.store.blobs.has(info):
             self.writer.add(info, data)
 
@@ -71,7 +76,7 @@ class Deposit:
             self.add(info, data)
             return info
         info = self.writer.add_large(chunks, self.shelf.has_part)
-        self._check(info)
+        self.check(info)
         return info
 
     def take(self, groups: Iterable[WrittenGroup]) -> None:
@@ -86,8 +91,7 @@ class Deposit:
         with self.store.lock_write():
             if self._given:
                 catch_up(self.store)
-            for info in self._given.values():
-                self.store.blobs.check_no_collision(info)
+            self._check_stored(list(self._given.values()))
             store_groups(self.store, groups)
         self._groups = []
 
@@ -99,9 +103,17 @@ class Deposit:
         self._groups = []
         return version
 
-    def _check(self, info: BlobInfo) -> None:
-        check_no_collision(self._given.setdefault(info.digest, info), info)
-        self.store.blobs.check_no_collision(info)
+    def check(self, *infos: BlobInfo) -> None:
+        """That no other content has the address of one of these, here or in the store. Raises
+        CollisionError.
+        """
+        for info in infos:
+            check_no_collision(self._given.setdefault(info.digest, info), info)
+        self._check_stored(infos)
+
+    def _check_stored(self, infos: Sequence[BlobInfo]) -> None:
+        for info in self.store.contents.colliding(infos):
+            self.store.blobs.check_no_collision(info)  # what is recorded alone has no other content
 
     def _finish(self) -> list[WrittenGroup]:
         if "writer" in self.__dict__:

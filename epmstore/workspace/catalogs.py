@@ -11,6 +11,8 @@ from epmstore import given
 from epmstore.catalog.model import AboutRecord
 from epmstore.errors import ConflictError, NoStoreError
 from epmstore.given import AnyPath
+from epmstore.package.reading import is_package
+from epmstore.package.taking import Consent, check_package, take_package
 from epmstore.progress import Progress
 from epmstore.refcat.catalogs import find_refcat
 from epmstore.refcat.contents import copy_contents
@@ -35,6 +37,7 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     """What an import came to: `before` and `latest` are the newest releases before and after it,
     `bound` the applications of this host that are compared with it from now on. `revoked` and
     `withdrawn` are the releases and the components (SHA-1 and reason) that its vendor withdrew.
+    Of a package, `contents` of `size` plain bytes were in it; None: it was a catalog alone.
     """
 
     about: AboutRecord
@@ -45,6 +48,8 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     bound: tuple[str, ...] = ()
     revoked: tuple[Release, ...] = ()
     withdrawn: tuple[tuple[str, str], ...] = ()
+    contents: int | None = None
+    size: int = 0
 
 
 class Cloned(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,11 +90,16 @@ class Catalogs:
         allow_unsigned: bool = False,
         signer: str | None = None,
     ) -> Incoming:
-        """Everything that an import would check. Changes nothing. `signer` is (the end of) the
-        fingerprint of who signs it from now on, if that is another than before. Raises
-        BadCatalogError, TrustError and its kin, ForkError, ConflictError, OSError.
+        """Everything that an import of a catalog or a package would check. Changes nothing.
+        `signer` is (the end of) the fingerprint of who signs it from now on, if that is another
+        than before. Raises BadCatalogError, BadPackageError, TrustError and its kin, ForkError,
+        ConflictError, NoStoreError for a newer format, NotFoundError for what goes on from what is
+        not here, UsageError for a candidate, OSError.
         """
         source, place = given.a_place(file), None if signature is None else given.a_place(signature)
+        if is_package(source):
+            consent = Consent(signature=place, allow_unsigned=allow_unsigned, signer=signer)
+            return check_package(self._store, source, consent, self._progress).incoming
         data, signed = read_source(source), read_signature(source, place)
         return self._check(data, signed, allow_unsigned=allow_unsigned, signer=signer)
 
@@ -102,14 +112,19 @@ class Catalogs:
         allow_unsigned: bool = False,
         signer: str | None = None,
     ) -> Imported:
-        """Take over what is new of a catalog; `app` is compared with it from now on, and so is an
-        application of its key that has none. Raises as `check`, AppNotFoundError.
+        """Take over what is new of a catalog, or of a package and its contents; `app` is compared
+        with it from now on, and so is an application of its key that has none. Raises as `check`,
+        AppNotFoundError.
         """
-        known = None if app is None else self._apps.get(app)
-        incoming = self.check(
-            file, signature=signature, allow_unsigned=allow_unsigned, signer=signer
-        )
-        return self._import(incoming, str(file), None if known is None else known.key)
+        known = None if app is None else self._apps.get(app).key
+        source, place = given.a_place(file), None if signature is None else given.a_place(signature)
+        if is_package(source):
+            consent = Consent(signature=place, allow_unsigned=allow_unsigned, signer=signer)
+            arrived = take_package(self._store, source, consent, self._progress)
+            said = self._imported(arrived.incoming, known)
+            return msgspec.structs.replace(said, contents=arrived.contents, size=arrived.size)
+        incoming = self.check(file, signature=place, allow_unsigned=allow_unsigned, signer=signer)
+        return self._import(incoming, str(file), known)
 
     def clone(
         self,
@@ -178,12 +193,15 @@ class Catalogs:
         )
 
     def _import(self, incoming: Incoming, source: str, app: str | None) -> Imported:
-        releases = Releases(self._store, incoming.about.app)
-        before = releases.latest()
         import_catalog(self._store, incoming, source, self._progress)
+        return self._imported(incoming, app)
+
+    def _imported(self, incoming: Incoming, app: str | None) -> Imported:
+        """What an import that is done came to, with the applications that it is for from now on."""
+        releases = Releases(self._store, incoming.about.app)
         return Imported(
             about=incoming.about,
-            before=None if before is None else before.version,
+            before=incoming.releases[incoming.known - 1].version if incoming.known else None,
             latest=releases.latest(),
             lines=len(incoming.lines) - incoming.new,
             signer=incoming.signer,

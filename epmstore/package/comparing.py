@@ -1,0 +1,34 @@
+"""Whether the tables for people say what the lines say: what `package verify` asks beyond what a
+host asks.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from itertools import zip_longest
+
+from epmstore.errors import BadPackageError
+from epmstore.package.schema import DERIVED
+from epmstore.package.tables import Release, Row, rows_of
+
+
+def compare(db: sqlite3.Connection, release: Release) -> None:
+    """Raises BadPackageError with the first table, and row, that says something else."""
+    tags = [row[2] for row in db.execute("SELECT * FROM tags ORDER BY tag") if row[1] == ""]
+    wanted = rows_of(release, tags)
+    for table in DERIVED:
+        if table != "tags":
+            _compare(table, wanted.get(table, ()), db.execute(f"SELECT * FROM {table}").fetchall())
+    paths = {row[0] for row in wanted["paths"]}
+    for table in ("libraries", "librarydeps"):
+        for (path,) in db.execute(f"SELECT path FROM {table}"):
+            if path not in paths:
+                raise BadPackageError(f"table {table} speaks of {path!a}, no path of it")
+
+
+def _compare(table: str, wanted: Sequence[Row], found: Sequence[Row]) -> None:
+    in_order = sorted(found, key=repr), sorted(wanted, key=repr)
+    for there, here in zip_longest(*in_order):
+        if there != here:
+            odd = there if there is not None else here
+            what = ascii(" ".join(map(str, (odd or ())[:2]))[:80])
+            raise BadPackageError(f"table {table} does not say what the lines say of {what}")

@@ -1,0 +1,189 @@
+"""A package from elsewhere comes into a store: its lines, and the contents that they name.
+
+Order, and nothing is changed before all of the lines are right: the signature, the lines, what is
+said to be in it (child.py); who may sign it, and how it goes on from what is here, by the very
+rules of a catalog (refcat/interchange.py); then the contents, each checked, all of them before any
+of them is stored; and last the lines. What is here already is not stored again, and lines that are
+known are not appended.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from epmstore.digest import Sha256
+from epmstore.errors import BlobNotFoundError, UsageError, VersionNotFoundError
+from epmstore.package.reading import Asking, LargeOne, Reading, open_package
+from epmstore.package.schema import NOBODY
+from epmstore.progress import Progress
+from epmstore.refcat.catalogchild import Order, Verdict
+from epmstore.refcat.catalogs import needs_of_others
+from epmstore.refcat.checker import Checked, Known
+from epmstore.refcat.interchange import (
+    Incoming,
+    check_catalog,
+    export_lines,
+    import_catalog,
+    known_here,
+    read_signature,
+)
+from epmstore.refcat.releases import Releases
+from epmstore.refcat.trust import Trust
+from epmstore.store.adopt import Adopter
+from epmstore.store.deposit import Deposit
+from epmstore.store.store import Store
+
+SCRATCH = "scratch"
+
+
+class Consent(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the signature is, if not beside the package; and what its user knows better."""
+
+    signature: Path | None = None
+    allow_unsigned: bool = False
+    signer: str | None = None
+
+
+class Arrived(msgspec.Struct, frozen=True, kw_only=True):
+    """A package that was checked, and perhaps taken: the release that it is of, contents and plain
+    bytes that are in it.
+    """
+
+    incoming: Incoming
+    release: Checked
+    contents: int
+    size: int
+
+
+def check_package(store: Store, path: Path, consent: Consent, progress: Progress) -> Arrived:
+    """Everything that `take_package` would check, contents included. Changes nothing. Raises as it
+    does.
+    """
+    return _arrive(store, path, consent, progress, keep=False)
+
+
+def take_package(store: Store, path: Path, consent: Consent, progress: Progress) -> Arrived:
+    """Take a package over. Raises BadPackageError, TrustError and its kin, ForkError,
+    ConflictError, VersionNotFoundError or BlobNotFoundError if what it goes on from is not here,
+    NoStoreError for a newer format, UsageError for a candidate, OSError; then nothing is left.
+    """
+    return _arrive(store, path, consent, progress, keep=True)
+
+
+def _arrive(
+    store: Store, path: Path, consent: Consent, progress: Progress, *, keep: bool
+) -> Arrived:
+    signature = read_signature(path, consent.signature)
+    trust = Trust(store.path)
+    asking = Asking(
+        signature=signature,
+        keys=trust.keys() if signature is not None else (),
+        now=store.clock.now(),
+        needs=needs_of_others(store, ""),
+        known=lambda product, first, prev: _known(store, product, first, prev),
+        progress=progress,
+    )
+    progress.begin(f"checking {path.name}", size=path.stat().st_size)
+    with open_package(path, store.path / SCRATCH, asking) as reading:
+        incoming, bases = _lines(store, reading, signature, consent, progress)
+        with Deposit(store) as deposit:
+            contents, size = _contents(deposit, reading, bases, progress)
+            _check_complete(store, reading)
+            if keep:
+                deposit.commit()
+    if keep:
+        import_catalog(store, incoming, str(path), progress)
+    return Arrived(incoming=incoming, release=incoming.releases[-1], contents=contents, size=size)
+
+
+def _lines(
+    store: Store,
+    reading: Reading,
+    signature: bytes | None,
+    consent: Consent,
+    progress: Progress,
+) -> tuple[Incoming, list[Sha256]]:
+    """What its lines come to beside what is here."""
+    data, sound = reading.lines()
+    progress.end()
+    if reading.product == NOBODY:
+        raise UsageError(
+            "it is a candidate, and no release yet",
+            hint="its vendor numbers it, and publishes it",
+        )
+    if reading.known is not None:
+        data = b"".join(_lines_here(store, reading.known)) + data
+    verdict = Verdict(sound.lines, sound.head, sound.releases, sound.signer)
+
+    def examined(_: bytes, order: Order) -> Iterator[Verdict]:
+        yield verdict
+
+    incoming = check_catalog(
+        store,
+        data,
+        signature,
+        progress,
+        allow_unsigned=consent.allow_unsigned,
+        signer=consent.signer,
+        examine=examined,
+    )
+    return incoming, list(map(Sha256, sound.bases))
+
+
+def _contents(
+    deposit: Deposit, reading: Reading, bases: list[Sha256], progress: Progress
+) -> tuple[int, int]:
+    adopter = Adopter(deposit, bases)
+    contents = size = 0
+    progress.begin("taking contents")
+    try:
+        for one in reading.contents():
+            if isinstance(one, LargeOne):
+                adopter.adopt_large(one.info, one.parts)
+                files, plain = 1, one.info.size
+            else:
+                adopter.adopt(one)
+                files = sum(row.digest is not None for row in one.rows)
+                plain = sum(row.size for row in one.rows)
+            contents, size = contents + files, size + plain
+            progress.advance(files=files, size=plain)
+    except BlobNotFoundError as error:
+        raise _needs_more(error.message) from None
+    progress.end()
+    return contents, size
+
+
+def _check_complete(store: Store, reading: Reading) -> None:
+    """What a patch does not have must be here, or it could not be installed."""
+    purged = store.contents.purged()
+    lost = [one for one in store.blobs.missing(reading.lacking) if one not in purged]
+    if lost:
+        raise _needs_more(f"{len(lost):,} contents are neither in it nor here")
+
+
+def _known(store: Store, product: str, first: int, prev: str) -> Known:
+    """The catalog that the lines of a package go on from, up to there. Raises
+    VersionNotFoundError.
+    """
+    try:
+        known = known_here(store, product)
+    except VersionNotFoundError:
+        raise _needs_more(f"it goes on from a catalog of {product}, and that is not here") from None
+    releases = Releases(store, product)
+    if (first - 1, prev) not in releases.heads():
+        raise _needs_more(f"it goes on from line {first} of its catalog, and that is not here")
+    before = [one for one in known.releases if one.lines <= first]
+    tree = list(releases.tree(before[-1].version)) if before else []
+    return msgspec.structs.replace(known, lines=first, head=prev, releases=before, tree=tree)
+
+
+def _lines_here(store: Store, known: Known) -> Iterator[bytes]:
+    return islice(export_lines(store, Releases(store, known.about.app)), known.lines)
+
+
+def _needs_more(why: str) -> VersionNotFoundError:
+    return VersionNotFoundError(
+        why, hint="ask its vendor for the full package of this release, or of the one before it"
+    )

@@ -1,0 +1,45 @@
+"""Packages to work with, from a vendor's store."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from epmstore.catalog.package import Package
+from epmstore.digest import identify
+from epmstore.package.packing import Packed, write_package
+from epmstore.progress import SILENT
+from epmstore.refcat.publish import Draft, publish
+from epmstore.store.deposit import Deposit
+from tests.refcat.vendors import CRM, Vendor, file
+
+FILES: Mapping[str, bytes] = {
+    "bin/crmd": b"\x7fELF program\n" * 300,
+    "bin/crmctl": b"#!/bin/sh\necho crm\n",
+    "etc/crm.conf": b"port = 8080\n",
+    "lib/libcrm.so": bytes(range(256)) * 40,
+    "share/empty": b"",
+}
+
+
+def release(vendor: Vendor, files: Mapping[str, bytes], package: Package) -> None:
+    """Publish a release that is a package."""
+    vendor.clock.advance(60)
+    with vendor.open() as ws, Deposit(ws._store) as deposit:
+        for data in files.values():
+            deposit.add(identify(data), data)
+        tree = [file(path, data) for path, data in sorted(files.items())]
+        label = f"{package.version}-{package.build}"
+        assert publish(deposit, vendor.about, tree, Draft(label=label, package=package))
+
+
+def pack(vendor: Vendor, path: Path, number: int = 0) -> Packed:
+    with vendor.open() as ws:
+        return write_package(ws._store, CRM, number, path, SILENT)
+
+
+def packed(place: Path, files: Mapping[str, bytes] = FILES) -> Path:
+    """The package of a first release."""
+    vendor = Vendor(place)
+    release(vendor, files, Package(version="4.1.0", build=1))
+    path = place / "crm-4.1.0-1.epkg"
+    pack(vendor, path)
+    return path
