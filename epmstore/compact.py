@@ -16,27 +16,14 @@ import msgspec
 from epmstore import codec
 from epmstore.digest import BlobInfo
 from epmstore.relpath import to_bytes
-from epmstore.tree import SUM_MODULUS, Entry, tree_sum
+from epmstore.tree import FIELDS, SUM_MODULUS, Entry, tree_sum
 
 PLAIN = 1 << 16
 """Entries that are held as they are, which is quicker: 30 MB."""
 LEVEL = 1
 """Of zstd: paths are alike, digests are not."""
-_plain_fields = attrgetter(
-    "path",
-    "kind",
-    "mode",
-    "uid",
-    "gid",
-    "user",
-    "group",
-    "mtime_ns",
-    "target",
-    "xattrs",
-    "same_as",
-    "sparse",
-    "path_class",
-)
+_fields = attrgetter(*FIELDS)
+_CONTENT = FIELDS.index("content")
 
 
 class _Run(msgspec.Struct, frozen=True, gc=False):
@@ -138,50 +125,20 @@ def _packed(run: _Run) -> _Run:
     return _Run(run.first, run.count, run.folders, run.sum, [], packed, len(rows))
 
 
-def _row(entry: Entry) -> tuple[Any, ...]:
+def _row(entry: Entry) -> list[Any]:
+    row = [*_fields(entry)]
     content = entry.content
-    if content is None:
-        return (*_plain_fields(entry), None, None, None)
-    return (*_plain_fields(entry), content.digest, content.sha256, content.size)
+    if content is not None:
+        row[_CONTENT] = (content.digest, content.sha256, content.size)
+    return row
 
 
 def _unpack(run: _Run) -> list[Entry]:
-    if run.plain:
-        return run.plain
-    rows = marshal.loads(codec.decompress(run.packed, run.size))
-    return [
-        Entry(
-            path=path,
-            kind=kind,
-            mode=mode,
-            uid=uid,
-            gid=gid,
-            user=user,
-            group=group,
-            mtime_ns=mtime_ns,
-            content=None if digest is None else BlobInfo(digest, sha256, size),
-            target=target,
-            xattrs=xattrs,
-            same_as=same_as,
-            sparse=sparse,
-            path_class=path_class,
-        )
-        for (
-            path,
-            kind,
-            mode,
-            uid,
-            gid,
-            user,
-            group,
-            mtime_ns,
-            target,
-            xattrs,
-            same_as,
-            sparse,
-            path_class,
-            digest,
-            sha256,
-            size,
-        ) in rows
-    ]
+    return run.plain or [*map(_entry, marshal.loads(codec.decompress(run.packed, run.size)))]
+
+
+def _entry(row: list[Any]) -> Entry:
+    content = row[_CONTENT]
+    if content is not None:
+        row[_CONTENT] = BlobInfo(*content)
+    return Entry(*row)

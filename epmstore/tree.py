@@ -21,7 +21,7 @@ Xattrs: TypeAlias = tuple[tuple[str, bytes], ...]
 Field: TypeAlias = Literal["content", "kind", "mode", "owner", "mtime", "target", "xattrs", "link"]
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One path. `mode` is the twelve permission bits; `mtime_ns` is None for directories.
 
     `content` is None for everything but files, and for files of class `state`, of which neither
@@ -49,15 +49,17 @@ class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 FIELDS: Final = Entry.__struct_fields__
 """Of an entry, in the order in which forms and rows of it have them."""
+_SAID_ONCE: Final = {"path", "kind", "path_class", "content", "target"}
 SETTABLE: Final = tuple(
     name
     for name in FIELDS
-    if name not in {"path", "kind", "path_class", "content", "target", "same_as", "sparse"}
-    and name not in {"mtime_ns", "user", "group"}
+    if name not in _SAID_ONCE | {"user", "group", "mtime_ns", "same_as", "sparse"}
 )
 """What is set of a file that has the right content: mode, uid, gid, xattrs. Times are not always
 known, and names of owners are those of another host.
 """
+HOSTS_OWN: Final = tuple(name for name in FIELDS if name not in _SAID_ONCE | {"mode"})
+"""What a foreign tree cannot know of a host: it is not compared with what that has."""
 
 Tree: TypeAlias = Mapping[RelPath, Entry]
 

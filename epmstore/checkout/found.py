@@ -21,10 +21,10 @@ from epmstore.record.changes import with_link
 from epmstore.record.observe import Candidate
 from epmstore.relpath import RelPath, join, parents, sort_paths, split
 from epmstore.scan.folders import FolderCache
-from epmstore.scan.metadata import Owners, group_links
+from epmstore.scan.metadata import Owners, Rest, group_links, read_attributes, settable_of
 from epmstore.scan.walk import Listing
-from epmstore.scan.xattrs import link_path, missing_xattrs, read_xattrs
-from epmstore.tree import Entry, Xattrs
+from epmstore.scan.xattrs import link_path, missing_xattrs
+from epmstore.tree import SETTABLE, Entry
 
 ABSENT = "it is not there"
 IRREGULAR = "a FIFO, a socket or a device has its name"
@@ -79,20 +79,20 @@ def check(
             if path in left or not _is_it(found, step, inodes.get(number), missed.get(path, ())):
                 checked.wrong[path] = left.get(path) or why_not(found, step)
                 continue
-            xattrs = _xattrs(parent, name)
-            if xattrs is not None and path in missed:
-                checked.done[path] = _as_found(step.new, found, xattrs, owners)
-            elif xattrs is None or not _is_described(found, xattrs, step.new):
+            rest = _rest(parent, name)
+            if rest is not None and path in missed:
+                checked.done[path] = _as_found(step.new, found, rest, owners)
+            elif rest is None or not _is_described(found, rest, step.new):
                 checked.wrong[path] = CHANGED
             else:
                 checked.done[path] = step.new
     return checked
 
 
-def _xattrs(parent: int, name: str) -> Xattrs | None:
+def _rest(parent: int, name: str) -> Rest | None:
     """Null for what has gone meanwhile."""
     try:
-        return read_xattrs(link_path(parent, name))
+        return read_attributes(link_path(parent, name))
     except OSError:
         return None
 
@@ -153,36 +153,34 @@ def _is_it(found: os.stat_result, step: Step, inode: int | None, missed: Collect
 
 def is_as_wanted(found: Entry, new: Entry) -> bool:
     """Whether what was read of a path is what was to be there."""
-    names = ("kind", "target", "mode", "uid", "gid", "xattrs")
     return (
-        all(getattr(found, name) == getattr(new, name) for name in names)
+        all(getattr(found, name) == getattr(new, name) for name in ("kind", "target", *SETTABLE))
         and new.content in (None, found.content)
         and new.mtime_ns in (None, found.mtime_ns)
     )
 
 
-def _is_described(found: os.stat_result, xattrs: Xattrs, new: Entry) -> bool:
+def _is_described(found: os.stat_result, rest: Rest, new: Entry) -> bool:
     """Whether owner, mode, time and attributes are those of an entry."""
-    return (
-        (found.st_uid, found.st_gid) == (new.uid, new.gid)
-        and (new.kind == "symlink" or stat.S_IMODE(found.st_mode) == new.mode)
-        and new.mtime_ns in (None, found.st_mtime_ns)
-        and not missing_xattrs(xattrs, new.xattrs)
-    )
+    if new.mtime_ns not in (None, found.st_mtime_ns) or missing_xattrs(rest.xattrs, new.xattrs):
+        return False
+    free = ("mode", "xattrs") if new.kind == "symlink" else ("xattrs",)
+    now = settable_of(found, rest)
+    return all(now[name] == getattr(new, name) for name in SETTABLE if name not in free)
 
 
-def _as_found(new: Entry, found: os.stat_result, xattrs: Xattrs, owners: Owners) -> Entry:
+def _as_found(new: Entry, found: os.stat_result, rest: Rest, owners: Owners) -> Entry:
     """An entry with the metadata that is there."""
     is_owned = (found.st_uid, found.st_gid) == (new.uid, new.gid)
+    now = settable_of(found, rest)
+    if new.kind == "symlink":
+        del now["mode"]
     return msgspec.structs.replace(
         new,
-        mode=new.mode if new.kind == "symlink" else stat.S_IMODE(found.st_mode),
-        uid=found.st_uid,
-        gid=found.st_gid,
         user=new.user if is_owned else owners.user(found.st_uid),
         group=new.group if is_owned else owners.group(found.st_gid),
         mtime_ns=None if new.mtime_ns is None else found.st_mtime_ns,
-        xattrs=xattrs,
+        **now,
     )
 
 

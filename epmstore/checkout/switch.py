@@ -28,9 +28,11 @@ from epmstore.progress import SILENT, Progress
 from epmstore.relpath import ROOT, RelPath, split
 from epmstore.scan.apply import apply_link_metadata, apply_metadata
 from epmstore.scan.folders import FolderCache
+from epmstore.scan.metadata import read_attributes, settable_of
 from epmstore.scan.problem import UnreadError
 from epmstore.scan.steady import SteadyStream
-from epmstore.scan.xattrs import NOT_PERMITTED, read_xattrs
+from epmstore.scan.xattrs import NOT_PERMITTED
+from epmstore.tree import SETTABLE
 
 ASIDE = ".old"
 """Suffix of the slot for what was there, on file systems that cannot exchange two names."""
@@ -284,13 +286,7 @@ class _Switcher:
             return HELD
         if not _has_content(fd, step):
             return WRITTEN
-        now = msgspec.structs.replace(
-            new,
-            uid=found.st_uid,
-            gid=found.st_gid,
-            mode=stat.S_IMODE(found.st_mode),
-            xattrs=read_xattrs(fd),
-        )
+        now = msgspec.structs.replace(new, **settable_of(found, read_attributes(fd)))
         is_risky = found.st_nlink > 1 or gives_privilege(now, new, self._caller)
         return RISKY if is_risky else None
 
@@ -453,14 +449,8 @@ def _lacks_only_time(step: Step) -> bool:
     old, new = step.old, step.new
     if old is None or new is None:
         return False
-    return (old.mode, old.uid, old.gid, old.xattrs, old.content, old.target) == (
-        new.mode,
-        new.uid,
-        new.gid,
-        new.xattrs,
-        new.content,
-        new.target,
-    )
+    fields = (*SETTABLE, "content", "target")
+    return all(getattr(old, name) == getattr(new, name) for name in fields)
 
 
 def _is_as_wanted(found: os.stat_result, step: Step) -> bool:

@@ -41,7 +41,7 @@ def _shown(entry: Entry, field: Field) -> str:
         return _names([key for key, _ in entry.xattrs])
     if field == "link":
         return f"a link to {name(entry.same_as)}" if entry.same_as else "a file of its own"
-    return entry.kind
+    return str(getattr(entry, field))
 
 
 def _exact(entry: Entry, field: Field) -> str:
@@ -52,7 +52,9 @@ def _exact(entry: Entry, field: Field) -> str:
         return f"{entry.mtime_ns} ns"
     if field == "xattrs":
         return _names([f"{key}={value.hex()}" for key, value in entry.xattrs])
-    return "sparse" if entry.sparse else "not sparse"
+    if field == "link":
+        return "sparse" if entry.sparse else "not sparse"
+    return _shown(entry, field)
 
 
 def _names(found: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ every row has a sum (rowsum.py), which is checked when an entry is made of it.
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from operator import attrgetter
 from typing import Any, TypeAlias
@@ -16,7 +16,7 @@ from epmstore.index.contents import intern
 from epmstore.index.database import Interned, damaged_index
 from epmstore.index.rowsum import entry_sum, is_sound, meta_sum
 from epmstore.relpath import RelPath, from_bytes, to_bytes
-from epmstore.tree import Entry
+from epmstore.tree import FIELDS, Entry
 
 BATCH = 4096
 """Entries that are made rows of at a time."""
@@ -29,47 +29,45 @@ EntryRow: TypeAlias = tuple[object, ...]
 COLUMNS = "c.sha1, c.sha256, c.size, c.sum, e.content, e.meta, e.mtime, e.sum"
 
 
-class _Meta(msgspec.Struct, frozen=True, array_like=True):
-    """What entries share: everything but path, content and mtime."""
-
-    kind: str
-    mode: int
-    uid: int
-    gid: int
-    user: str | None
-    group: str | None
-    target: bytes | None
-    xattrs: tuple[tuple[bytes, bytes], ...]
-    same_as: bytes | None
-    sparse: bool
-    path_class: str
-
-
-class _FarMeta(msgspec.Struct, frozen=True, array_like=True):
-    """What entries share whose time is beyond the numbers of SQLite (before 1677, after 2262): the
-    time in ns as text, too. A release that knows nothing of it finds no _Meta.
-    """
-
-    mtime: str
-    meta: _Meta
-
-
-_shared_fields = attrgetter(
-    "kind",
-    "mode",
-    "uid",
-    "gid",
-    "user",
-    "group",
-    "target",
-    "xattrs",
-    "same_as",
-    "sparse",
-    "path_class",
+_OWN = {"path", "mtime_ns", "content"}
+_SHARED = tuple(name for name in FIELDS if name not in _OWN)
+_HEAD = FIELDS.index("mtime_ns") - 1
+"""So many of them are before the time and the content of an entry, and the rest is behind."""
+_BYTES: dict[str, tuple[Any, Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "target": (bytes | None, to_bytes, lambda raw: str(from_bytes(raw))),
+    "same_as": (bytes | None, to_bytes, from_bytes),
+    "xattrs": (
+        tuple[tuple[bytes, bytes], ...],
+        lambda found: tuple((to_bytes(name), value) for name, value in found),
+        lambda raw: tuple((str(from_bytes(name)), value) for name, value in raw),
+    ),
+}
+"""Fields in which names of any bytes are: their type in a form, and the ways there and back."""
+_Meta = msgspec.defstruct(
+    "_Meta",
+    [
+        (field.name, _BYTES[field.name][0] if field.name in _BYTES else field.type)
+        for field in msgspec.structs.fields(Entry)
+        if field.name not in _OWN
+    ],
+    frozen=True,
+    array_like=True,
 )
+"""What entries share: everything but path, content and mtime."""
+
+
+_FarMeta = msgspec.defstruct(
+    "_FarMeta", [("mtime", str), ("meta", _Meta)], frozen=True, array_like=True
+)
+"""What entries share whose time is beyond the numbers of SQLite (before 1677, after 2262): the time
+in ns as text, too. A release that knows nothing of it finds no _Meta.
+"""
+
+
+_shared_fields = attrgetter(*_SHARED)
 _encode_meta = msgspec.msgpack.Encoder().encode
-_decode_meta = msgspec.msgpack.Decoder(_Meta).decode
-_decode_far = msgspec.msgpack.Decoder(_FarMeta).decode
+_decode_meta: Callable[[bytes], Any] = msgspec.msgpack.Decoder(_Meta).decode
+_decode_far: Callable[[bytes], Any] = msgspec.msgpack.Decoder(_FarMeta).decode
 _FAR = b"\x92"
 """How a _FarMeta begins: an array of two."""
 _NEAR = range(-(1 << 63), 1 << 63)
@@ -124,7 +122,7 @@ class Writer:
         key = _shared_fields(entry) if far is None else (*_shared_fields(entry), far)
         found = self._metas.get(key)
         if found is None:
-            meta = _make_meta(entry)
+            meta = _Meta(*map(_raw, _SHARED, _shared_fields(entry)))
             form = _encode_meta(meta if far is None else _FarMeta(str(far), meta))
             found = self._metas[key] = (self._row("metas", "form", form), meta_sum(form))
         return found
@@ -146,7 +144,8 @@ class Reader:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        self._metas: dict[object, tuple[dict[str, object], int]] = {}
+        self._metas: dict[object, tuple[tuple[Any, ...], int | None, int]] = {}
+        """The shared fields of each, its far time and its sum."""
 
     def entries(self, query: str, arguments: Sequence[object]) -> Iterator[Entry]:
         for row in self._db.execute(query, arguments):
@@ -154,7 +153,7 @@ class Reader:
 
     def entry(self, path: RelPath, row: Sequence[Any]) -> Entry:
         *blob, content, meta, mtime, total = row
-        if not is_sound(to_bytes(path), self._shared(meta)[1], mtime, content, total, blob):
+        if not is_sound(to_bytes(path), self._shared(meta)[2], mtime, content, total, blob):
             raise damaged_index()
         return self.unchecked(path, blob[:3], meta, mtime)
 
@@ -166,40 +165,33 @@ class Reader:
         if sha256 is not None and sha1 is None:  # what an entry has is known by its address, too
             raise damaged_index()
         info = None if sha256 is None else BlobInfo(sha1, sha256, size)
-        fields = self._shared(meta)[0]
-        return Entry(path=path, content=info, **{"mtime_ns": mtime, **fields})  # type: ignore[arg-type]
+        fields, far, _ = self._shared(meta)
+        time = mtime if far is None else far
+        values = (path, *fields[:_HEAD], time, info, *fields[_HEAD:])
+        return Entry(*values)
 
     def entry_of(self, key: Key, row: EntryRow | None) -> Entry | None:
         return None if row is None else self.entry(row_path(*key), row)
 
-    def _shared(self, number: object) -> tuple[dict[str, object], int]:
+    def _shared(self, number: object) -> tuple[tuple[Any, ...], int | None, int]:
         found = self._metas.get(number)
         if found is None:
             row = self._db.execute("SELECT form FROM metas WHERE id = ?", (number,)).fetchone()
-            fields = _meta_fields(read_meta(row))
-            if (far := _far_time(row[0])) is not None:
-                fields["mtime_ns"] = far
-            found = self._metas[number] = (fields, meta_sum(row[0]))
+            meta = read_meta(row)
+            fields = tuple(_value(name, getattr(meta, name)) for name in _SHARED)
+            found = self._metas[number] = (fields, _far_time(row[0]), meta_sum(row[0]))
         return found
 
 
-def _make_meta(entry: Entry) -> _Meta:
-    return _Meta(
-        entry.kind,
-        entry.mode,
-        entry.uid,
-        entry.gid,
-        entry.user,
-        entry.group,
-        None if entry.target is None else to_bytes(entry.target),
-        tuple((to_bytes(name), value) for name, value in entry.xattrs),
-        None if entry.same_as is None else to_bytes(entry.same_as),
-        entry.sparse,
-        entry.path_class,
-    )
+def _raw(name: str, value: Any) -> Any:
+    return value if value is None or name not in _BYTES else _BYTES[name][1](value)
 
 
-def read_meta(row: tuple[bytes] | None) -> _Meta:
+def _value(name: str, raw: Any) -> Any:
+    return raw if raw is None or name not in _BYTES else _BYTES[name][2](raw)
+
+
+def read_meta(row: tuple[bytes] | None) -> Any:
     """What entries share. Raises DamagedError."""
     try:
         if row is not None:
@@ -220,22 +212,6 @@ def _far_time(form: bytes) -> int | None:
         return int(_decode_far(form).mtime)
     except (ValueError, RecursionError):
         raise damaged_index() from None
-
-
-def _meta_fields(meta: _Meta) -> dict[str, object]:
-    return {
-        "kind": meta.kind,
-        "mode": meta.mode,
-        "uid": meta.uid,
-        "gid": meta.gid,
-        "user": meta.user,
-        "group": meta.group,
-        "target": None if meta.target is None else str(from_bytes(meta.target)),
-        "xattrs": tuple((str(from_bytes(name)), value) for name, value in meta.xattrs),
-        "same_as": None if meta.same_as is None else from_bytes(meta.same_as),
-        "sparse": meta.sparse,
-        "path_class": meta.path_class,
-    }
 
 
 def row_path(folder: bytes, name: bytes) -> RelPath:

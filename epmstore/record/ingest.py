@@ -278,8 +278,7 @@ class Ingestion:
             path_class=candidate.path_class,
             owners=self._owners,
             content=seen.content,
-            target=seen.target,
-            xattrs=seen.xattrs,
+            rest=seen.rest,
         )
 
 

@@ -20,11 +20,11 @@ from epmstore.filestat import AnyStat
 from epmstore.record.deltas import Fresh, Shelving
 from epmstore.relpath import RelPath, split
 from epmstore.scan.folders import FolderCache
-from epmstore.scan.metadata import read_rest
+from epmstore.scan.metadata import NOTHING_MORE, Rest, read_rest
 from epmstore.scan.problem import Problem, UnreadError, judge
 from epmstore.scan.steady import read_as_listed, read_steady, stream_steady
 from epmstore.store.dedup import Shelf
-from epmstore.tree import PathClass, Xattrs
+from epmstore.tree import PathClass
 
 FILE_LIMIT = 1 << 50
 _TYPE = 0o170000
@@ -43,8 +43,7 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     """What reading a path gave. `stat` is None if it is the one it was listed with."""
 
     content: BlobInfo | None = None
-    target: str | None = None
-    xattrs: Xattrs = ()
+    rest: Rest = NOTHING_MORE
     stat: os.stat_result | None = None
     problem: Problem | None = None
 
@@ -100,23 +99,23 @@ class Reader:
         try:
             name = self._enter(task.path)
             if task.stat.st_mode & _TYPE != stat.S_IFREG or task.path_class == "state":
-                target, xattrs = read_rest(self._parent, name, task.stat.st_mode)
-                return Seen(None, target, xattrs) if target or xattrs else _NOTHING_MORE
+                rest = read_rest(self._parent, name, task.stat.st_mode)
+                return _NOTHING_MORE if rest is NOTHING_MORE else Seen(rest=rest)
             if task.stat.st_size <= PART_THRESHOLD:
-                data, xattrs, changed = self._read(name, task)
+                data, rest, changed = self._read(name, task)
             else:
-                xattrs = read_rest(self._parent, name, task.stat.st_mode)[1]
+                rest = read_rest(self._parent, name, task.stat.st_mode)
         except UnreadError as error:
             return Seen(problem=error.problem(task.path))
         except OSError as error:
             return Seen(problem=Problem(task.path, *judge(error)))
         # From here on an OSError is one of the store.
         if task.stat.st_size > PART_THRESHOLD:
-            return self._read_large(name, xattrs, task)
+            return self._read_large(name, rest, task)
         info = identify_again(data, task.before)
         if info != task.before and self._shelving is not None and task.path_class != "secret":
             self._shelving.add(Fresh(task.path, info, data, task.before))
-        return Seen(info, None, xattrs, changed)
+        return Seen(info, rest, changed)
 
     def _enter(self, path: str) -> str:
         """The name of a path, whose folder is then open as `_parent`."""
@@ -127,14 +126,14 @@ class Reader:
             self._folder = folder
         return name
 
-    def _read(self, name: str, task: Task) -> tuple[bytes, Xattrs, os.stat_result | None]:
+    def _read(self, name: str, task: Task) -> tuple[bytes, Rest, os.stat_result | None]:
         found = read_as_listed(self._parent, name, task.stat)
         if found is not None:
             return *found, None
         steady = read_steady(self._parent, name, task.stat, PART_THRESHOLD)
-        return steady.data, read_rest(self._parent, name, task.stat.st_mode)[1], steady.stat
+        return steady.data, read_rest(self._parent, name, task.stat.st_mode), steady.stat
 
-    def _read_large(self, name: str, xattrs: Xattrs, task: Task) -> Seen:
+    def _read_large(self, name: str, rest: Rest, task: Task) -> Seen:
         try:
             with stream_steady(self._parent, name, task.stat, FILE_LIMIT) as stream:
                 if self._shelving is None or task.path_class == "secret":
@@ -145,6 +144,6 @@ class Reader:
                     chunks = stream.chunks(PART_SIZE)
                     writer = self._shelving.writer
                     info = writer.add_large(chunks, lambda sha: not shelf.claim_part(sha), bases)
-                return Seen(info, None, xattrs, stream.stat)
+                return Seen(info, rest, stream.stat)
         except UnreadError as error:
             return Seen(problem=error.problem(task.path))

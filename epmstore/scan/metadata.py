@@ -9,6 +9,9 @@ import os
 import pwd
 import stat
 from collections.abc import Iterable
+from typing import Any
+
+import msgspec
 
 from epmstore.digest import BlobInfo
 from epmstore.errors import UsageError
@@ -23,6 +26,16 @@ _KINDS: dict[int, Kind] = {
     stat.S_IFDIR: "directory",
     stat.S_IFLNK: "symlink",
 }
+
+
+class Rest(msgspec.Struct, frozen=True, gc=False):
+    """What neither a stat nor the content of a path says."""
+
+    target: str | None = None
+    xattrs: Xattrs = ()
+
+
+NOTHING_MORE = Rest()
 
 
 class Owners:
@@ -66,16 +79,12 @@ def describe(
     `fd` is the path itself, open, where the caller has it so. Of a `state` file, times and holes
     are left out: they change all the time and say nothing. Raises as `read_rest`.
     """
-    target, xattrs = read_rest(dir_fd, name, found.st_mode, fd=fd)
-    return make_entry(
-        path, found, path_class=path_class, owners=owners, target=target, xattrs=xattrs
-    )
+    rest = read_rest(dir_fd, name, found.st_mode, fd=fd)
+    return make_entry(path, found, path_class=path_class, owners=owners, rest=rest)
 
 
-def read_rest(
-    dir_fd: int, name: str, mode: int, *, fd: int | None = None
-) -> tuple[str | None, Xattrs]:
-    """What neither a stat nor the content says: the target of a symlink, extended attributes.
+def read_rest(dir_fd: int, name: str, mode: int, *, fd: int | None = None) -> Rest:
+    """What is left to read of `name`, below `dir_fd`; `fd` is the path itself, where it is open.
 
     Raises OSError; UnreadError for what no entry may have: a symlink without a target, more
     attributes than XATTRS_MAX.
@@ -88,7 +97,22 @@ def read_rest(
         raise UnreadError(
             name, "unreadable", f"more than {XATTRS_MAX:,} bytes of extended attributes"
         )
-    return target, xattrs
+    return Rest(target, xattrs) if target or xattrs else NOTHING_MORE
+
+
+def read_attributes(place: int | str) -> Rest:
+    """The same without a target, and without limits: of what is open, or of a `link_path`."""
+    return Rest(xattrs=read_xattrs(place))
+
+
+def settable_of(found: AnyStat, rest: Rest) -> dict[str, Any]:
+    """What is there of the fields of an entry that are SETTABLE."""
+    return {
+        "mode": stat.S_IMODE(found.st_mode),
+        "uid": found.st_uid,
+        "gid": found.st_gid,
+        "xattrs": rest.xattrs,
+    }
 
 
 _MODES = tuple(range(0o10000))
@@ -102,8 +126,7 @@ def make_entry(
     path_class: PathClass,
     owners: Owners,
     content: BlobInfo | None = None,
-    target: str | None = None,
-    xattrs: Xattrs = (),
+    rest: Rest = NOTHING_MORE,
 ) -> Entry:
     """The entry of a path of which everything has been read; see `describe`."""
     mode = found.st_mode
@@ -119,8 +142,8 @@ def make_entry(
         group=owners.group(found.st_gid),
         mtime_ns=found.st_mtime_ns if is_file or kind == "symlink" else None,
         content=content,
-        target=target,
-        xattrs=xattrs,
+        target=rest.target,
+        xattrs=rest.xattrs,
         sparse=is_file and is_sparse(found),
         path_class=path_class,
     )

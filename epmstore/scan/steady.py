@@ -14,9 +14,9 @@ import msgspec
 
 from epmstore import fsio
 from epmstore.filestat import AnyStat
+from epmstore.scan.metadata import Rest, read_attributes
 from epmstore.scan.problem import UnreadError, judge
-from epmstore.scan.xattrs import is_too_much, read_xattrs
-from epmstore.tree import Xattrs
+from epmstore.scan.xattrs import is_too_much
 
 TRIES = 3
 CHUNK = 1 << 20
@@ -52,8 +52,8 @@ class SteadyStream:
             raise UnreadError(self._name, "unstable", "changed while it was read")
 
 
-def read_as_listed(dir_fd: int, name: str, expected: AnyStat) -> tuple[bytes, Xattrs] | None:
-    """Content and extended attributes of a regular file that did not change between its listing
+def read_as_listed(dir_fd: int, name: str, expected: AnyStat) -> tuple[bytes, Rest] | None:
+    """Content and the rest of a regular file that did not change between its listing
     and the last byte, which one stat proves; None for any other, which `read_steady` then judges.
     """
     size = expected.st_size
@@ -70,8 +70,8 @@ def read_as_listed(dir_fd: int, name: str, expected: AnyStat) -> tuple[bytes, Xa
                 or not _is_same(found, expected)
             ):
                 return None
-            xattrs = read_xattrs(fd)
-            return None if is_too_much(xattrs) else (data, xattrs)
+            rest = read_attributes(fd)
+            return None if is_too_much(rest.xattrs) else (data, rest)
         finally:
             os.close(fd)
     except OSError:

@@ -15,13 +15,11 @@ from epmstore.checkout.differences import recorded_pairs
 from epmstore.errors import PathNotFoundError
 from epmstore.relpath import RelPath, is_within
 from epmstore.store.store import Store
-from epmstore.tree import Entry, path_of
+from epmstore.tree import HOSTS_OWN, Entry, path_of
 from epmstore.workspace.trees import TreeSource
 from epmstore.workspace.treesources import LiveTree, RecordedTree, ReleaseTree
 
 Pair: TypeAlias = tuple[Entry | None, Entry | None]
-HOSTS = ("uid", "gid", "user", "group", "mtime_ns", "xattrs", "same_as", "sparse")
-"""What a foreign tree cannot know of a host: it is not compared with what that has."""
 
 
 class Comparer:
@@ -114,5 +112,5 @@ def _alike(old: Entry | None, new: Entry | None, *, is_old: bool) -> Pair:
     if old is None or new is None:
         return old, new
     host = new if is_old else old
-    said = {name: getattr(host, name) for name in HOSTS}
+    said = {name: getattr(host, name) for name in HOSTS_OWN}
     return (replace(old, **said), new) if is_old else (old, replace(new, **said))
