@@ -125,6 +125,20 @@ class RootFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     xattrs: dict[str, bytes] = {}
 
 
+class Installed(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
+    """One product of the installed set of an application. `product` is the UUID of its refcat,
+    `release` the number of what is installed of it, `digest` the identity of that release (SHA-256
+    of its last line, as hex). `parts` are those that were chosen (None: all). `adopted`: it was
+    found here, and only said to be installed.
+    """
+
+    product: Annotated[str, msgspec.Meta(min_length=1)]
+    release: Annotated[int, msgspec.Meta(ge=0)]
+    digest: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+    parts: tuple[str, ...] | None = None
+    adopted: bool = False
+
+
 class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     """One version: what is said of it, without its entries.
 
@@ -146,6 +160,8 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     `sight` is the number of the rules by which was looked at the root (see SIGHT). `root` is the
     root directory itself (None: not looked at). `writing` are files that a process had open for
     writing when they were recorded, and wrote to a moment before: they may be half done.
+    `installed` are the products that are installed from this version on, all of them (None: those
+    of the version before; see installed.py).
     `package` is the packaging of a release as the vendor wrote it, byte for byte, in the first line
     only: refcat/packaging.py reads it, and other readers pass over it.
     """
@@ -179,6 +195,7 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     operation: Operation | None = None
     root: RootFacts | None = None
     writing: tuple[RelPath, ...] = ()
+    installed: tuple[Installed, ...] | None = None
     package: msgspec.Raw = NO_PACKAGE
     part: int = 1
     parts: int = 1

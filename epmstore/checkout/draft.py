@@ -31,6 +31,7 @@ def done_version(header: Header, head: Head, outcome: Outcome, now: str) -> Vers
         label=header.label,
         scope=header.scope,
         safety=header.safety,
+        installed=header.installed,
     )
     return replace(part, header=header.goal.said_in(record))
 

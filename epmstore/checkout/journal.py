@@ -30,7 +30,7 @@ from epmstore import codec, fsio, seal
 from epmstore.atomic import directory, discard, read_file, remove_file
 from epmstore.catalog.classes import Patterns
 from epmstore.catalog.format import named
-from epmstore.catalog.model import Reason, RecordedActor
+from epmstore.catalog.model import Installed, Reason, RecordedActor
 from epmstore.checkout.goal import FORMATS, Goal, goal_from_form
 from epmstore.checkout.ops import Op
 from epmstore.checkout.plan import Named, Plan, Seen, Step
@@ -61,7 +61,8 @@ _MAGIC = seal.MAGIC.to_bytes(4, "little")
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
     """What is applied, to which root, and what the version that records it is to say. `marked`: the
-    journal says which directory the staging folder is. `sight` is that of the version before.
+    journal says which directory the staging folder is. `sight` is that of the version before,
+    `installed` what is installed afterwards (None: what was).
     """
 
     txid: str
@@ -84,6 +85,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     patterns: Patterns | None = None
     marked: bool = False
     sight: int = 0
+    installed: tuple[Installed, ...] | None = None
 
     @property
     def stage(self) -> str:
@@ -358,11 +360,13 @@ def _whole_length(data: bytes) -> int:
 _HEADER: Final[tuple[str, ...]] = (
     *("txid", "app", "key", "root", "root_inode", "action", "reason", "time", "base", "of"),
     *("from_", "safety", "scope", "label", "actor", "rules", "release", "edits", "unobserved"),
-    *("patterns", "marked", "sight"),
+    *("patterns", "marked", "sight", "installed"),
 )
 """Keys of a header in their order, with those of every goal."""
-_OPTIONAL: Final[frozenset[str]] = frozenset({"unobserved", "patterns", "marked", "sight"})
-"""What older journals lack."""
+_OPTIONAL: Final[frozenset[str]] = frozenset(
+    {"unobserved", "patterns", "marked", "sight", "installed"}
+)
+"""What older journals lack, or one has only where there is something to say."""
 _TYPES: Final = {name: kind for name, kind in get_type_hints(Header).items() if name != "goal"}
 
 
@@ -372,6 +376,10 @@ def _header_form(header: Header) -> dict[str, Any]:
     form["root"] = text_to_json(header.root)
     form["scope"] = None if header.scope is None else [to_json(path) for path in header.scope]
     form["patterns"] = msgspec.to_builtins(header.patterns)
+    if header.installed is None:
+        del form["installed"]
+    else:
+        form["installed"] = msgspec.to_builtins(header.installed)
     form["unobserved"] = [
         (path if path == ROOT else to_json(path), why) for path, why in named(header.unobserved)
     ]

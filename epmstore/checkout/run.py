@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from epmstore.catalog.hooks import HookRun
+from epmstore.catalog.installed import InstalledSet, installed_at
 from epmstore.catalog.model import VersionKind, VersionRecord
 from epmstore.catalog.state import CatalogState
 from epmstore.checkout.apply import Applied, Applier
@@ -150,7 +151,7 @@ class Checkout:
         preflight(self._root.fd, prepared.plan, self._store.blobs, terms)
         safety = found.newest.version if any(one.is_new for one in made) else None
         applied = None
-        if prepared.plan.steps:
+        if prepared.plan.steps or prepared.installed is not None:
             header = self._header(prepared, found, safety, txid or new_txid())
             applied = Applier(self._recorder, self._root, self._progress).apply(
                 header,
@@ -246,7 +247,15 @@ class Checkout:
             about=frozenset(self._coming(found)) & frozenset(plan.contents()),
             forbidden=tuple(_forbidden(plan.steps)),
             left=tuple(wanted.left),
+            installed=self._installed(request),
         )
+
+    def _installed(self, request: Request) -> InstalledSet | None:
+        """What is installed afterwards; None: what is now."""
+        goal, wanted = request.goal, request.installed
+        if wanted is None and isinstance(goal, VersionGoal) and request.paths is None:
+            wanted = installed_at(self._state, goal.version)
+        return None if wanted == installed_at(self._state) else wanted
 
     def _surroundings(
         self,
@@ -351,6 +360,7 @@ class Checkout:
             rules=self._recorder.rules.digest(),
             patterns=self._recorder.rules_to_say(newest),
             unobserved=unobserved(found.now),
+            installed=prepared.installed,
         )
 
 

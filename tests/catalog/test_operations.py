@@ -86,9 +86,9 @@ def test_the_index_keeps_what_is_not_known() -> None:
     plain = encode_line(VersionPart(VERSION, [ENTRY]), START)
     known = encode_line(VersionPart(VERSION), START)
     assert without_entries(plain, decode_line(plain)[1], START) == known
-    later = plain.replace(b'"kind":', b'"installed": [{"product":"crm"}],"kind":')
+    later = plain.replace(b'"kind":', b'"colour": [{"product":"crm"}],"kind":')
     kept = without_entries(later, decode_line(later)[1], START)
-    assert kept == known[:-2] + b',"installed":[{"product":"crm"}]}\n'
+    assert kept == known[:-2] + b',"colour":[{"product":"crm"}]}\n'
     assert decode_line(kept)[1] == VersionPart(VERSION)
     fact = encode_line(PinRecord(time=VERSION.time, version=0, pinned=True), START)
     later = fact.replace(b'"pinned":', b'"until":"2027","pinned":')
