@@ -87,6 +87,7 @@ from epmstore.errors import (
 )
 from epmstore.given import AnyPath, AnyPlaces, AnyVersion
 from epmstore.index.entries import Span
+from epmstore.package.publishing import PackageFile
 from epmstore.progress import Progress
 from epmstore.reckon import Doubt, Reading, Reckoning
 from epmstore.record.change import StartedRun
@@ -222,6 +223,7 @@ __all__ = [
     "OutdatedIndexError",
     "Owed",
     "Owners",
+    "PackageFile",
     "PathClass",
     "PathNotFoundError",
     "Patterns",

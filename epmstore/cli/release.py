@@ -185,7 +185,7 @@ def add(
         requires=requires,
         dry_run=session.dry_run,
     )
-    _say_published(session, key, published)
+    say_published(session, key, published)
 
 
 def _source(session: Session, key: str, given: Sequence[str], below: str | None) -> Source:
@@ -212,7 +212,8 @@ def _source(session: Session, key: str, given: Sequence[str], below: str | None)
     return Source(app=handle.app.uuid, version=version)
 
 
-def _say_published(session: Session, key: str, published: Published) -> None:
+def say_published(session: Session, key: str, published: Published) -> None:
+    """What publishing came to."""
     counts, release = published.counts, published.release
     shape = {
         "type": "published",

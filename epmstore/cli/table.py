@@ -18,6 +18,7 @@ GROUPS = {
     "change": "Record the start and the end of a change made by hand.",
     "release": "What a vendor released: reference catalogs.",
     "catalog": "Reference catalogs on the move, and whom to believe.",
+    "package": "Packages: releases as files.",
     "blob": "Single contents of the store, by SHA-1.",
     "store": "The store as a whole.",
     "config": "The settings in force.",
@@ -80,6 +81,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "release list": Row("release", "list_", "List catalogs, or the releases of one."),
         "release show": Row("release", "show", "Show one release."),
         "release diff": Row("release", "diff", "Show what differs between two releases."),
+        "release publish": Row("publish", "publish", "Publish a candidate of a package."),
         "release relabel": Row("release", "relabel", "Put the label of a release right."),
         "release revoke": Row(
             "release", "revoke", "Withdraw a release, or one component wherever it is."
@@ -95,6 +97,26 @@ SECTIONS: dict[str, dict[str, Row]] = {
         ),
         "catalog trust": Row(
             "catalog", "trust", "List the keys that vouch for catalogs, or change them."
+        ),
+    },
+    "Packages": {
+        "package build": Row("package", "build", "Build a candidate of a package."),
+        "package show": Row(
+            "package",
+            "show",
+            "Show what a package is.",
+        ),
+        "package files": Row("package", "files", "List the files of a package."),
+        "package diff": Row(
+            "package", "diff", "Show what differs between the files of two packages."
+        ),
+        "package verify": Row(
+            "package",
+            "verify",
+            "Check a package by itself.",
+        ),
+        "package unpack": Row(
+            "package", "unpack", "Write the files of a package into a new folder."
         ),
     },
     "Contents": {

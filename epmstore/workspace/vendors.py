@@ -22,6 +22,12 @@ from epmstore.clock import to_rfc3339
 from epmstore.digest import Digest
 from epmstore.errors import AppNotFoundError, ConflictError, UsageError, VersionNotFoundError
 from epmstore.given import AnyPath, AnyVersion
+from epmstore.package.publishing import (
+    PackageFile,
+    pack_release,
+    publish_candidate,
+    sign_package,
+)
 from epmstore.progress import Progress
 from epmstore.refcat.archives import Control
 from epmstore.refcat.catalogs import (
@@ -167,6 +173,45 @@ class Vendors:
             skipped=tuple(gathered.skipped),
             config=config if is_new else (),
         )
+
+    def publish(
+        self, candidate: AnyPath, *, after: AnyVersion | None = None, dry_run: bool = False
+    ) -> Published:
+        """Publish what was built as a candidate of a package, in the catalog of its product.
+        `after` as for `add`. Raises UsageError for what is no candidate, AppNotFoundError,
+        BadPackageError, ConflictError, OSError; then nothing is published.
+        """
+        follows = None if after is None else given.a_release(after)
+        done = publish_candidate(
+            self._store,
+            given.a_place(candidate),
+            self._progress,
+            after=None if follows is None else str(follows),
+            dry_run=dry_run,
+        )
+        return Published(
+            about=done.about,
+            release=done.release,
+            label=done.label,
+            changed=done.changed,
+            counts=done.delta.counts,
+            files=done.files,
+        )
+
+    def pack(
+        self, key: str, release: AnyVersion, folder: AnyPath, *, secret: bytes | None = None
+    ) -> PackageFile:
+        """The package of a release, in a folder, signed with a `secret` key. One that is there is
+        left as it is. Raises AppNotFoundError, VersionNotFoundError, ConflictError if the file of
+        its name is another, UsageError, OSError.
+        """
+        found = find_refcat(self._store, key)
+        number, place = _number(found, release), given.a_place(folder)
+        made = pack_release(self._store, found, number, place, self._progress)
+        if secret is None:
+            return made
+        sign_package(made.path, secret)
+        return replace(made, signed=True)
 
     def convert(
         self, key: str, versions: Sequence[Version], sources: Sequence[AnyPath]

@@ -62,6 +62,13 @@ release list
 release list crm
 release show crm 0
 release diff crm 0..0
+package build {work}/crm.toml --out {work}
+package show {work}/crm-4.1.0-1.candidate.epkg
+package files {work}/crm-4.1.0-1.candidate.epkg
+package verify {work}/crm-4.1.0-1.candidate.epkg
+package diff {work}/crm-4.1.0-1.candidate.epkg {work}/crm-4.1.0-1.candidate.epkg
+package unpack {work}/crm-4.1.0-1.candidate.epkg {work}/unpacked
+release publish {work}/crm-4.1.0-1.candidate.epkg --out {work}
 release relabel crm 0 1.1
 release revoke crm 0 --reason x
 verify
@@ -179,6 +186,8 @@ def places(cli: "Cli", recorded: Path, tmp_path: Path) -> dict[str, Path]:
     """
     made = {name: tmp_path / name for name in ("erp", "moved", "other", "work", "source")}
     made["work"].mkdir(exist_ok=True)
+    spec = f'[package]\nproduct = "crm"\nversion = "4.1.0"\n[[files]]\nfrom = "{recorded}"\n'
+    (made["work"] / "crm.toml").write_text(spec)
     made["erp"].mkdir()
     (made["erp"] / "file").write_text("x")
     store = ("--store", str(made["source"]))

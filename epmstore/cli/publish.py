@@ -1,0 +1,73 @@
+"""`release publish`: a candidate becomes a release, and a package for hosts."""
+
+import os
+from pathlib import Path
+
+import click
+
+from epmstore.atomic import read_named
+from epmstore.cli.command import PATH, command
+from epmstore.cli.output import name, size
+from epmstore.cli.release import say_published
+from epmstore.cli.session import Session
+from epmstore.errors import NotFoundError, UsageError
+from epmstore.package.publishing import PackageFile
+from epmstore.refcat.signature import LIMIT
+from epmstore.workspace import shapes
+
+
+@command(
+    changes=True,
+    examples=[
+        ("epmstore release publish crm-4.1.0-1.candidate.epkg", "in the catalog of crm"),
+        ("epmstore release publish crm-4.1.0-1.candidate.epkg --out dist", "and crm-4.1.0-1.epkg"),
+        ("epmstore release publish CANDIDATE --out dist --sign vendor.key", "with a signature"),
+    ],
+)
+@click.option("--out", "out", metavar="DIR", type=PATH, help="Write the package of it there.")
+@click.option("--sign", metavar="KEYFILE", type=PATH, help="Sign the package with this secret key.")
+@click.option("--after", metavar="RELEASE", help="The one that it follows, if not the newest one.")
+@click.argument("candidate", metavar="CANDIDATE", type=PATH)
+def publish(
+    session: Session, candidate: str, out: str | None, sign: str | None, after: str | None
+) -> None:
+    """Publish a candidate of a package.
+
+    It gets the next number in the catalog of its product, and its version and build as label. If
+    nothing but the build differs from the newest release, nothing is published. With --out its
+    package for hosts is written; one that is there already is never replaced, so that a run that
+    was cut off may be run again.
+    """
+    if sign is not None and out is None:
+        raise UsageError("--sign needs --out: the signature lies beside the package")
+    vendors = session.workspace.vendors
+    path = Path(os.path.abspath(candidate))
+    if not path.exists():
+        raise NotFoundError(f"{name(candidate)} is not there")
+    folder = None if out is None else Path(os.path.abspath(out))
+    if folder is not None and not folder.is_dir():
+        raise NotFoundError(f"{name(str(folder))} is no folder")
+    secret = None if sign is None else read_named(Path(sign), LIMIT)
+    published = vendors.publish(path, after=after, dry_run=session.dry_run)
+    key = published.about.key
+    say_published(session, key, published)
+    if folder is not None and published.release is not None and not session.dry_run:
+        _say_packed(
+            session, key, vendors.pack(key, published.release.version, folder, secret=secret)
+        )
+
+
+def _say_packed(session: Session, key: str, made: PackageFile) -> None:
+    shape = {
+        "type": "packed",
+        "app": key,
+        "release": made.release,
+        "label": made.label,
+        "file": shapes.text(str(made.path)),
+        "bytes": made.size,
+        "signed": made.signed,
+        "written": made.written,
+    }
+    signed = ", signed" if made.signed else ""
+    done = "wrote" if made.written else "there already:"
+    session.out.outcome(shape, f"{done} {name(str(made.path))}, {size(made.size)}{signed}")
