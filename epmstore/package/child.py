@@ -43,6 +43,9 @@ from epmstore.refcat.strict import MAX_LINE
 
 CHUNK: Final = 4 << 20
 """Bytes of a message, about."""
+FREE_LINES: Final = 96 << 20
+"""Plain bytes that the lines of any package may come to; beyond, RATIO for each of their own."""
+RATIO: Final = 200
 BATCH: Final = 10_000
 LONGEST: Final = 72 << 20
 """Bytes of one value of the database."""
@@ -179,11 +182,14 @@ class _Package:
 
     def _lines(self, begun: Begun) -> Iterator[bytes]:
         rows = self._db.execute("SELECT product, seq, line FROM catalog ORDER BY seq")
+        left = FREE_LINES
         for number, (product, seq, line) in enumerate(rows, begun.first):
             if product != begun.product or seq != number:
                 raise BadPackageError(f"line {number + 1} is not in it")
             plain = self._plain(line)
-            self._take(len(plain))
+            left += RATIO * len(line) - len(plain)
+            if left < 0:
+                raise BadPackageError("its lines come to more than such a package may")
             yield plain
 
     def _plain(self, line: object) -> bytes:

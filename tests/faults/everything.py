@@ -17,6 +17,7 @@ CUTS = 1500
 """For each file system and layout."""
 DAEMON_CUTS = 100
 """The same, while the daemon records."""
+PACKAGES = 20_000
 SEEDS = (11, 12)
 REAL_CUTS = 24
 """The same, with packs and contents of their real sizes."""
@@ -57,6 +58,7 @@ def parts(of: int) -> Iterator[Part]:
     for level in ("read", "whole", "copy"):
         yield Part("bitrot", ("--level", level, *share()), "rot")
     yield Part("full", (), "full", full.missing())
+    yield Part("packages", ("--count", str(PACKAGES // of)), "packages")
     for kind in disk.KINDS:
         why = disk.missing() or disk.missing_for(kind)
         for layout in ((), ("--split",)):

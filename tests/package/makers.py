@@ -9,7 +9,7 @@ from epmstore.package.packing import Packed, write_package
 from epmstore.progress import SILENT
 from epmstore.refcat.publish import Draft, publish
 from epmstore.store.deposit import Deposit
-from tests.refcat.vendors import CRM, Vendor, file
+from tests.refcat.vendors import CRM, Host, Vendor, file
 
 FILES: Mapping[str, bytes] = {
     "bin/crmd": b"\x7fELF program\n" * 300,
@@ -43,3 +43,14 @@ def packed(place: Path, files: Mapping[str, bytes] = FILES) -> Path:
     path = place / "crm-4.1.0-1.epkg"
     pack(vendor, path)
     return path
+
+
+def everything(host: Host) -> set[tuple[str, int]]:
+    """Files of a store and their sizes, but for what is a cache."""
+    return {
+        (str(path.relative_to(host.path)), path.stat().st_size)
+        for path in host.path.rglob("*")
+        if path.is_file()
+        and not path.name.startswith(("index.sqlite", "clock.json"))
+        and path.parent.name != "locks"
+    }

@@ -25,7 +25,7 @@ from epmstore.progress import SILENT
 from epmstore.refcat.releases import Releases
 from epmstore.refcat.signature import sign_file
 from epmstore.store.deposit import Deposit
-from tests.package.makers import FILES, pack, packed, release
+from tests.package.makers import FILES, everything, pack, packed, release
 from tests.refcat.vendors import CRM, Host, Vendor
 
 V1 = Package(version="4.1.0", build=1)
@@ -46,17 +46,6 @@ def contents(host: Host, number: int = 0) -> dict[str, bytes]:
             for entry in found.tree(number)
             if entry.content is not None
         }
-
-
-def everything(host: Host) -> set[tuple[str, int]]:
-    """Files of a store and their sizes, but for what is a cache."""
-    return {
-        (str(path.relative_to(host.path)), path.stat().st_size)
-        for path in host.path.rglob("*")
-        if path.is_file()
-        and not path.name.startswith(("index.sqlite", "clock.json"))
-        and path.parent.name != "locks"
-    }
 
 
 def test_all_of_a_release_comes(tmp_path: Path) -> None:
