@@ -154,7 +154,7 @@ def _ask(app: AppHandle, history: History, versions: int) -> Iterator[Figure]:
         return f"*/{dice.choice(paths).rpartition('/')[2]}"
 
     def content() -> None:
-        assert app.find_content(dice.choice(history.contents).digest)
+        assert app.reading.find_content(dice.choice(history.contents).digest)
 
     begun = time.perf_counter()
     assert len(app.versions()) == versions

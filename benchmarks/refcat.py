@@ -203,7 +203,7 @@ def look_for_paths(workspace: Workspace) -> None:
     tree = [entry.content for entry in handle.ls("latest") if entry.content is not None]
     for info in random.Random(1).sample(tree, 20):
         start = time.perf_counter()
-        assert handle.find_content(info.digest)
+        assert handle.reading.find_content(info.digest)
         times.append(time.perf_counter() - start)
     print(f"paths    {statistics.median(times) * 1e3:8.2f} ms, {max(times) * 1e3:.2f} ms at most")
 

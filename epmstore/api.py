@@ -28,6 +28,7 @@ from epmstore.catalog.model import (
     ForgetRecord,
     GapRecord,
     HoldRecord,
+    Installed,
     PurgeRecord,
     Reason,
     RecordedActor,
@@ -117,17 +118,23 @@ from epmstore.scan.problem import Problem
 from epmstore.store.mending import Rebuilt
 from epmstore.tree import Entry, Kind, PathClass
 from epmstore.workspace.actor import Actor
+from epmstore.workspace.app.asked import Recovery, RepairAction, RepairOptions, TermsGiven
+from epmstore.workspace.app.explaining import Explaining
+from epmstore.workspace.app.handle import AppHandle
+from epmstore.workspace.app.marking import Marking
+from epmstore.workspace.app.owing import Aftermath, Owing, Pending
+from epmstore.workspace.app.reading import Reading as AppReading
+from epmstore.workspace.app.recording import Recording
+from epmstore.workspace.app.repairing import Repaired, Repairing
+from epmstore.workspace.app.restoring import Restoring
+from epmstore.workspace.app.verifying import Verifying
 from epmstore.workspace.apps import AddedApp, AppliedApp, Apps
 from epmstore.workspace.blobs import Blobs, BlobStat
 from epmstore.workspace.care import Care
 from epmstore.workspace.catalogs import Catalogs, Cloned, Imported
 from epmstore.workspace.deviations import Baseline, Changed, Deviation, Since, Standing
-from epmstore.workspace.handle import AppHandle
-from epmstore.workspace.live import Recovery, TermsGiven
-from epmstore.workspace.pending import Aftermath, Pending
-from epmstore.workspace.repairing import RepairAction, Repaired, RepairOptions
-from epmstore.workspace.reporting import ReadReport
-from epmstore.workspace.trees import TreeSource
+from epmstore.workspace.readreport import ReadReport
+from epmstore.workspace.trees import Trees, TreeSource
 from epmstore.workspace.vendors import Published, Source, Vendors
 from epmstore.workspace.workspace import Workspace
 
@@ -145,6 +152,7 @@ __all__ = [
     "App",
     "AppHandle",
     "AppNotFoundError",
+    "AppReading",
     "AppliedApp",
     "Apps",
     "BadCatalogError",
@@ -185,6 +193,7 @@ __all__ = [
     "EditsGoal",
     "Entry",
     "EpmError",
+    "Explaining",
     "Explanation",
     "Exported",
     "Finding",
@@ -207,11 +216,13 @@ __all__ = [
     "InUseError",
     "Incoming",
     "IncompleteError",
+    "Installed",
     "InvalidNameError",
     "Key",
     "Kind",
     "Ledger",
     "LimitError",
+    "Marking",
     "Moment",
     "NeedsError",
     "NoStoreError",
@@ -222,6 +233,7 @@ __all__ = [
     "Origin",
     "OutdatedIndexError",
     "Owed",
+    "Owing",
     "Owners",
     "PackageFile",
     "PathClass",
@@ -245,6 +257,7 @@ __all__ = [
     "Reckoning",
     "Recorded",
     "RecordedActor",
+    "Recording",
     "Recovery",
     "Refused",
     "RelPath",
@@ -255,10 +268,12 @@ __all__ = [
     "RepairAction",
     "RepairOptions",
     "Repaired",
+    "Repairing",
     "Request",
     "Requirement",
     "Resolved",
     "Restored",
+    "Restoring",
     "Result",
     "RevokeRecord",
     "Rolling",
@@ -280,6 +295,7 @@ __all__ = [
     "TermsGiven",
     "TornError",
     "TreeSource",
+    "Trees",
     "TrustError",
     "TrustStanding",
     "Unmet",
@@ -290,6 +306,7 @@ __all__ = [
     "UsageError",
     "Vendors",
     "Verified",
+    "Verifying",
     "VersionGoal",
     "VersionInfo",
     "VersionKind",

@@ -1,7 +1,8 @@
 """Keeping what checkouts promised: undo what nobody confirmed in time, end what a crash left.
 
 A look at the names in `journals/` each few seconds is all that it costs when nothing is owed. What
-fails is tried again, not too often. What is done, and how, is the library's (workspace/pending.py).
+fails is tried again, not too often. What is done, and how, is the
+library's (workspace/app/recovering.py).
 """
 
 import asyncio
@@ -60,7 +61,7 @@ class Aftermath:
                 continue
             handle = workspace.app(app.key)
             try:
-                if handle.is_expired or handle.left_behind() is not None:
+                if handle.owing.is_expired or handle.owing.left_behind() is not None:
                     self._not_before[app.uuid] = self._clock.monotonic() + AGAIN
                     self._settle(handle)
             except BusyError:
@@ -73,13 +74,13 @@ class Aftermath:
 
     def _settle(self, handle: AppHandle) -> None:
         key = handle.app.key
-        why = "was not confirmed in time" if handle.is_expired else "did not come to its end"
+        why = "was not confirmed in time" if handle.owing.is_expired else "did not come to its end"
         if self._elsewhere.is_needed(handle.app.root):
             log.warning("%s: a checkout %s; %s sees to it", key, why, UNIT.format(key))
             self._elsewhere.start(UNIT.format(key), wait=False)
             return
         log.warning("%s: a checkout %s", key, why)
-        result = handle.recover(wait=0)
+        result = handle.owing.recover(wait=0)
         self._not_before.pop(handle.app.uuid)  # what comes next has not failed
         for run in result.hooks if result is not None else ():
             log.info("%s: %s: %s", key, run.hook, run.why)

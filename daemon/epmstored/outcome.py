@@ -44,7 +44,7 @@ def record(
 ) -> Outcome:
     """Raises as `record_drift`."""
     return outcome_of(
-        handle.record_drift(reason, only=only, contents=contents, wait=0, writing=writing)
+        handle.recording.record_drift(reason, only=only, contents=contents, wait=0, writing=writing)
     )
 
 
@@ -57,7 +57,7 @@ def record_all(workspace: Workspace, app: str, shares: int, *, contents: bool) -
         return record(handle, "scan", None, contents=contents)
     uuid = handle.app.uuid
     share = Share(ledger.load(workspace.path).read_back.get(uuid, 0) % shares, shares)
-    recorded = handle.record_drift("scan", contents=contents, wait=0, again=share)
+    recorded = handle.recording.record_drift("scan", contents=contents, wait=0, again=share)
     ledger.note_share(workspace.path, uuid, share.number + 1)
     return outcome_of(recorded)
 

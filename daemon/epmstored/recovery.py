@@ -41,5 +41,5 @@ class Recovery:
             unit = UNIT.format(self._app.key)
             self._elsewhere.start(unit, wait=False)
             return unit
-        workspace.app(self._app.key).recover(wait=0)
+        workspace.app(self._app.key).owing.recover(wait=0)
         return "the daemon"

@@ -77,11 +77,12 @@ class Checkout:
         root: Root,
         state: CatalogState,
         progress: Progress,
-        released: Wishes | None = None,
+        released: Callable[[], Wishes] | None = None,
         approve: Callable[[Prepared, Found], None] = lambda prepared, found: None,
     ) -> None:
-        """`state` is the history as it is before anything is done; `released` knows what a vendor
-        did, for goals of that kind; `approve` raises what else keeps a plan from being carried out.
+        """`state` is the history as it is before anything is done; `released` gives what
+        knows a vendor's releases, for goals of that kind; `approve` raises what else keeps a plan
+        from being carried out.
         """
         self._recorder = recorder
         self._root = root
@@ -204,7 +205,7 @@ class Checkout:
                 return EditsWishes(self._recorder)
             case ReleaseGoal():
                 assert self._released is not None, "a release comes with its tree"
-                return self._released
+                return self._released()
 
     def _with_units(self, paths: Iterable[RelPath]) -> set[RelPath]:
         """With all that is below data directories, which are replaced as a whole."""

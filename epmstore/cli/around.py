@@ -11,7 +11,7 @@ from epmstore.clock import to_rfc3339
 from epmstore.errors import EpmError, RootError
 from epmstore.locks import WAIT_SECONDS
 from epmstore.workspace import AppHandle
-from epmstore.workspace.live import Recovery
+from epmstore.workspace.app.asked import Recovery
 
 BOOT_SECONDS = 3600.0
 """At boot another unit may be at it already; an application that does not start is no help."""
@@ -51,9 +51,11 @@ def recover(session: Session, everything: bool, boot: bool) -> int:
 
 def _recover(session: Session, handle: AppHandle, what: Recovery) -> int:
     """One of them; what is wrong with it must not keep the others from being recovered."""
-    interrupted = handle.is_interrupted
+    interrupted = handle.owing.is_interrupted
     try:
-        result = handle.recover(what=what, wait=BOOT_SECONDS if what == "boot" else WAIT_SECONDS)
+        result = handle.owing.recover(
+            what=what, wait=BOOT_SECONDS if what == "boot" else WAIT_SECONDS
+        )
     except RootError as error:
         if interrupted or what != "boot":
             return failure.report(error, as_json=session.json, app=handle.app.key)
@@ -82,7 +84,7 @@ def confirm(session: Session) -> None:
     """
     handle = session.handle()
     if session.dry_run:
-        pending = handle.pending
+        pending = handle.owing.pending
         state = "nothing waits" if pending is None else f"version {pending.version} waits"
         session.out.note(f"{handle.app.key}: {state} to be confirmed")
         return

@@ -11,7 +11,7 @@ from epmstore.cli.command import Callback
 from epmstore.cli.session import Session
 from epmstore.errors import UsageError
 from epmstore.measures import parse_duration
-from epmstore.workspace.live import TermsGiven
+from epmstore.workspace.app.asked import TermsGiven
 from epmstore.workspace.settings import load_settings
 
 SHORTEST = 10.0

@@ -29,7 +29,7 @@ def drill(session: Session, version: str | None) -> int:
     handles = session.handles() if version is None else [session.handle()]
     code = 0
     for handle in handles:
-        number = None if version is None else handle.restorable(version)
+        number = None if version is None else handle.trees.restorable_version(version)
         if session.dry_run:
             what = "the newest version" if number is None else f"version {number}"
             session.out.note(f"would restore {what} of {handle.app.key} and compare")

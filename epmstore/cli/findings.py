@@ -109,7 +109,9 @@ def describe(one: Finding, handle: "AppHandle") -> str:
         more.append(title_of(handle, one.release))
     if one.other is not None:
         app, path = one.other
-        where = "" if app == handle.releases.app else f" of {name(handle.vendor_key(app))}"
+        where = (
+            "" if app == handle.releases.app else f" of {name(handle.verifying.vendor_key(app))}"
+        )
         more.append(f"{'belongs at' if one.what == 'moved' else 'is'} {name(path)}{where}")
     fields = [field for field in one.fields if field != "content"]
     more += unexpected(one.found, one.expected, fields)

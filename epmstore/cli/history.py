@@ -98,7 +98,7 @@ def log(
     if unexplained:
         versions = [v for v in versions if v.version in reasons and reasons[v.version].rest]
     everything = everything or bool(wanted) or unexplained
-    run = handle.started_run()
+    run = handle.reading.started_run()
     if session.json:
         shown = [v for v in versions if everything or v.kind == "change"]
         _print_shapes(session.out, handle.app.key, shown[:limit], reasons, run)
@@ -124,7 +124,7 @@ def _since(
     versions = [v for v in reversed(handle.versions()) if start is None or v.time >= start]
     if not wanted:
         return versions
-    touched = handle.versions_of(wanted)
+    touched = handle.reading.versions_of(wanted)
     return [v for v in versions if v.version in touched]
 
 
@@ -263,7 +263,7 @@ def _changes(versions: Sequence[VersionInfo]) -> str:
 def _named_gaps(session: Session) -> "AppHandle":
     """The chosen application; versions that are lost for good were named."""
     handle = session.handle()
-    for gap in handle.state().gaps:
+    for gap in handle.reading.state().gaps:
         if gap.first is not None and gap.last is not None:
             session.out.note(f"versions {gap.first} to {gap.last} are lost: {gap.why}")
     return handle
@@ -364,9 +364,9 @@ def diff(
     handle = session.handle()
     range, paths = _two_versions(handle, range, paths)
     a, b = (selector(text) for text in split_range(range))
-    changes, gaps = handle.diff_with_gaps(a, b, scope(paths, handle.app.root))
+    changes, gaps = handle.reading.diff_with_gaps(a, b, scope(paths, handle.app.root))
     counts = {kind: sum(c.change == kind for c in changes) for kind in LETTERS}
-    trees = (handle.tree(a), handle.tree(b))
+    trees = (handle.trees.at(a), handle.trees.at(b))
     for change in changes:
         text = content_diff(*trees, change) if content else None
         if session.json:
@@ -397,7 +397,9 @@ def _two_versions(
     if ".." in first or not rest:
         return first, rest
     second = rest[0]
-    if not (is_version(second) or handle.state().tagged(second.partition("~")[0]) is not None):
+    if not (
+        is_version(second) or handle.reading.state().tagged(second.partition("~")[0]) is not None
+    ):
         return first, rest
     try:
         handle.history(scope([second], handle.app.root)[0])
@@ -411,8 +413,8 @@ def _two_versions(
 
 def _end(handle: "AppHandle", version: str) -> int | str:
     """A version, `now`, or `release:41`."""
-    release = handle.release(version)
-    return handle.resolve(version) if release is None else f"release:{release.version}"
+    release = handle.trees.release(version)
+    return handle.trees.resolve(version) if release is None else f"release:{release.version}"
 
 
 def _print_change(out: Output, change: Change, text: str | None) -> None:
@@ -459,7 +461,11 @@ def find(session: Session, pattern: str) -> None:
     """
     is_digest = len(pattern) in (40, 64) and set(pattern) <= set(string.hexdigits)
     for handle in session.handles():
-        spans = handle.find_content(parse_address(pattern)) if is_digest else handle.find(pattern)
+        spans = (
+            handle.reading.find_content(parse_address(pattern))
+            if is_digest
+            else handle.find(pattern)
+        )
         _print_spans(session, handle, list(spans), with_path=True)
 
 

@@ -1,4 +1,4 @@
-"""Commands about the live root: status, plan, apply, checkout, rollback, undo, redo."""
+"""Commands about the live root: plan, apply, checkout, rollback, undo, redo."""
 
 import os
 import sys
@@ -19,51 +19,18 @@ from epmstore.cli.moments import selector
 from epmstore.cli.output import counted, name
 from epmstore.cli.paths import scope
 from epmstore.cli.plan_view import confirm, outlook, show_plan
-from epmstore.cli.quick import ask_status
 from epmstore.cli.repair import bring_to_release
-from epmstore.cli.scan_status import look
 from epmstore.cli.session import Session
-from epmstore.cli.status import show_status
 from epmstore.cli.summary import INCOMPLETE, finish, titled
 from epmstore.errors import UsageError
 from epmstore.owned import read_own
 from epmstore.record.result import Result
 from epmstore.relpath import RelPath
 from epmstore.workspace import AppHandle, shapes
-from epmstore.workspace.live import TermsGiven
-from epmstore.workspace.repairing import RepairOptions
+from epmstore.workspace.app.asked import RepairOptions, TermsGiven
 
 PLAN_LIMIT = 1 << 30
 """Bytes of the largest plan file that is read: some millions of steps."""
-
-
-@command(
-    app=True,
-    examples=[
-        ("epmstore status", "exit code 0: clean, 1: something has changed"),
-        ("epmstore status --app crm --json", "the same for a program"),
-        ("epmstore status etc bin/crmd", "of these paths alone"),
-        ("epmstore status --scan", "look at the root, whatever the daemon knows"),
-    ],
-)
-@click.option("--scan", is_flag=True, help="Do not ask the daemon.")
-@click.argument("paths", metavar="[PATH]...", nargs=-1)
-def status(session: Session, scan: bool, paths: tuple[str, ...]) -> int:
-    """Show what has changed since the last version.
-
-    And, with a reference catalog or an accepted version, what is not as it should be, and since
-    when. Looks at the live root, records nothing, and exits with 1 if there are differences. A
-    daemon that runs is asked, which is quicker: it has looked at the root after the last event.
-    Outside of any root and without --app, all applications are shown, one row each. With PATHs,
-    only these and what is below them are told of, by a look of this command's own.
-    """
-    if paths:
-        handle = session.handle()
-        return look(session, [handle], scope(paths, handle.app.root))
-    found = None if scan else ask_status(session.store_path, session.app, session.out)
-    if found is not None:
-        return show_status(session.out, found, table=len(found) > 1)
-    return look(session, session.handles())
 
 
 @command(
@@ -99,7 +66,7 @@ def plan(
     wanted = scope(paths, handle.app.root)
     made = handle.plan(selector(version), wanted, exact=exact, config=config)
     show_plan(session.out, made, hooks_of(handle.app))
-    handle.check_later(made)
+    handle.restoring.check_later(made)
     if output is not None:
         replace_read(Path(os.path.abspath(output)), encode_plan(made), decode_plan, 0o600)
     return INCOMPLETE if not_to_be_had(made) else 0
@@ -124,7 +91,11 @@ def apply(session: Session, file: str, **given: Any) -> int:
     handle = session.handle()
     terms = terms_of(session, given)
     return _carry_out(
-        session, handle, terms, lambda: handle.plan_apply(made), lambda: handle.apply(made, **terms)
+        session,
+        handle,
+        terms,
+        lambda: handle.restoring.plan_apply(made),
+        lambda: handle.apply(made, **terms),
     )
 
 
@@ -169,7 +140,7 @@ def checkout(
             raise UsageError("with --target only VERSION and PATHs apply: it writes a copy")
         return _export(session, handle, chosen, Path(os.path.abspath(target)), wanted)
     terms = terms_of(session, given)
-    release = handle.release(chosen)
+    release = handle.trees.release(chosen)
     if release is not None:
         options = RepairOptions(
             release.version, wanted, exact=exact, config=config, action="checkout"
@@ -187,8 +158,8 @@ def checkout(
 def _export(
     session: Session, handle: AppHandle, version: str, target: Path, paths: tuple[RelPath, ...]
 ) -> int:
-    release = handle.release(version)
-    number = handle.version(version) if release is None else release.version
+    release = handle.trees.release(version)
+    number = handle.trees.version(version) if release is None else release.version
     of = number if release is None else f"release {name(release.title)}"
     where = f"{name(str(target))} (content of {of})"
     if target.resolve().is_relative_to(Path(handle.app.root).resolve()):
@@ -248,7 +219,7 @@ def rollback(session: Session, config: ConfigPolicy, **given: Any) -> int:
         session,
         handle,
         terms,
-        lambda: handle.plan_rollback(config=config),
+        lambda: handle.restoring.plan_rollback(config=config),
         lambda: handle.rollback(config=config, **terms),
     )
 
@@ -268,7 +239,9 @@ def undo(session: Session, **given: Any) -> int:
     """
     handle = session.handle()
     terms = terms_of(session, given)
-    return _carry_out(session, handle, terms, handle.plan_undo, lambda: handle.undo(**terms))
+    return _carry_out(
+        session, handle, terms, handle.restoring.plan_undo, lambda: handle.undo(**terms)
+    )
 
 
 @command(
@@ -285,7 +258,9 @@ def redo(session: Session, **given: Any) -> int:
     """
     handle = session.handle()
     terms = terms_of(session, given)
-    return _carry_out(session, handle, terms, handle.plan_redo, lambda: handle.redo(**terms))
+    return _carry_out(
+        session, handle, terms, handle.restoring.plan_redo, lambda: handle.redo(**terms)
+    )
 
 
 def _carry_out(

@@ -12,7 +12,7 @@ from epmstore.cli.session import Session
 from epmstore.cli.summary import INCOMPLETE, name_gaps, titled
 from epmstore.given import AnyPath
 from epmstore.workspace import AppHandle
-from epmstore.workspace.live import TermsGiven
+from epmstore.workspace.app.asked import TermsGiven
 
 WORDS = {
     "mkdir": ("create", "32"),
@@ -55,7 +55,7 @@ def outlook(
     """The exit code that carrying a plan out would have, as far as it can be known. Raises what
     would keep it from being carried out.
     """
-    handle.check(prepared, sources=sources, **terms)
+    handle.restoring.check(prepared, sources=sources, **terms)
     return INCOMPLETE if not_to_be_had(prepared) or prepared.unseen.incomplete else 0
 
 

@@ -81,7 +81,7 @@ def run(session: Session, label: str | None, argv: tuple[str, ...]) -> int:
     handle = session.handle()
     if session.dry_run:
         with _named(argv[0]):
-            handle.check_run(argv, label)
+            handle.recording.check_run(argv, label)
         session.out.note(f"would run {' '.join(argv)} in between")
         look(session, [handle])
         return 0
@@ -203,7 +203,7 @@ def unpin(session: Session, version: str) -> None:
 
 def _mark(session: Session, version: str, *, pinned: bool) -> None:
     handle = session.handle()
-    chosen = recorded_version(handle.resolve(selector(version)))
+    chosen = recorded_version(handle.trees.resolve(selector(version)))
     if not session.dry_run:
         (handle.pin if pinned else handle.unpin)(str(chosen))
     shape = {"type": "pin", "app": handle.app.key, "version": chosen, "pinned": pinned}
@@ -240,8 +240,10 @@ def tag(session: Session, name: str, version: str | None, delete: bool) -> None:
     if delete and version is not None:
         raise UsageError("--delete takes the name only")
     handle = session.handle()
-    chosen = None if delete else recorded_version(handle.resolve(selector(version or "latest")))
-    was = handle.state().tagged(name)
+    chosen = (
+        None if delete else recorded_version(handle.trees.resolve(selector(version or "latest")))
+    )
+    was = handle.reading.state().tagged(name)
     if not session.dry_run:
         if chosen is None:
             handle.untag(name)

@@ -201,7 +201,7 @@ def _source(session: Session, key: str, given: Sequence[str], below: str | None)
         raise NotFoundError(f"{name(str(missing[0]))} is not there")
     try:
         handle = session.workspace.app(key)
-        version = handle.version(parse_selector(given[0]).text)
+        version = handle.trees.version(parse_selector(given[0]).text)
     except (UsageError, AppNotFoundError, VersionNotFoundError) as error:
         if isinstance(error, VersionNotFoundError) and parse_selector(given[0]).base != "tag":
             raise

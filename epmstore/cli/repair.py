@@ -20,8 +20,7 @@ from epmstore.cli.summary import finish, titled
 from epmstore.errors import NotFoundError
 from epmstore.given import AnyVersion
 from epmstore.workspace import AppHandle, vendorshapes
-from epmstore.workspace.live import TermsGiven
-from epmstore.workspace.repairing import RepairOptions
+from epmstore.workspace.app.asked import RepairOptions, TermsGiven
 
 
 @command(
@@ -70,7 +69,7 @@ def repair(
     for place in places:
         if not place.exists():
             raise NotFoundError(f"{name(str(place))} is not there")
-    number = None if release is None else handle.find_release(release).version
+    number = None if release is None else handle.trees.find_release(release).version
     asked = RepairOptions(number, wanted, exact=exact, config=config, sources=places)
     return bring_to_release(session, handle, asked, terms_of(session, given))
 
@@ -79,10 +78,10 @@ def _warn(session: Session, handle: AppHandle, asked: AnyVersion | None) -> None
     """What its vendor would say of a release that the root is to be brought to."""
     if asked is None:
         return
-    release = handle.find_release(asked)
+    release = handle.trees.find_release(asked)
     if release.revoked is not None:
         session.out.warn(f"{named(release)} is {withdrawn(release.revoked)}")
-    for one in handle.unmet(release.version):
+    for one in handle.repairing.unmet(release.version):
         kind = "optional: " if one.requirement.optional else ""
         session.out.warn(f"{named(release)} needs what is not there: {kind}{one.why}")
 
@@ -94,7 +93,7 @@ def bring_to_release(
     _warn(session, handle, asked.release)
     asks = not session.yes and sys.stdin.isatty() and sys.stderr.isatty()
     if session.dry_run or asks:
-        plan = handle.plan_repair(asked)
+        plan = handle.repairing.plan_repair(asked)
         if plan.is_guess:
             session.out.warn("no release explains this root; without --release, it is the latest")
         if asked.release is None:

@@ -64,7 +64,7 @@ def report(
         return _read(session, Path(words[1]))
     kind = _kind(output, session.json)
     handle = session.handle()
-    number = None if release is None else handle.find_release(release).version
+    number = None if release is None else handle.trees.find_release(release).version
     form = handle.report(platform.node(), number, redact=redact and not preview)
     if preview:
         _preview(session.out, form, redact=redact)

@@ -1,11 +1,16 @@
-"""`status` by a scan of this process."""
+"""`epmstore status`: asked of the daemon, or by a scan of this process."""
 
 import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import click
+
 from epmstore.cli.asking import Daemon
+from epmstore.cli.command import command
+from epmstore.cli.paths import scope
+from epmstore.cli.quick import ask_status
 from epmstore.cli.session import Session
 from epmstore.cli.status import show_status, unknown_row
 from epmstore.errors import EpmError
@@ -18,6 +23,35 @@ UNSEEN = ("skipped", "unstable", "unobserved")
 
 if TYPE_CHECKING:
     from epmstore.workspace import AppHandle
+
+
+@command(
+    app=True,
+    examples=[
+        ("epmstore status", "exit code 0: clean, 1: something has changed"),
+        ("epmstore status --app crm --json", "the same for a program"),
+        ("epmstore status etc bin/crmd", "of these paths alone"),
+        ("epmstore status --scan", "look at the root, whatever the daemon knows"),
+    ],
+)
+@click.option("--scan", is_flag=True, help="Do not ask the daemon.")
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
+def status(session: Session, scan: bool, paths: tuple[str, ...]) -> int:
+    """Show what has changed since the last version.
+
+    And, with a reference catalog or an accepted version, what is not as it should be, and since
+    when. Looks at the live root, records nothing, and exits with 1 if there are differences. A
+    daemon that runs is asked, which is quicker: it has looked at the root after the last event.
+    Outside of any root and without --app, all applications are shown, one row each. With PATHs,
+    only these and what is below them are told of, by a look of this command's own.
+    """
+    if paths:
+        handle = session.handle()
+        return look(session, [handle], scope(paths, handle.app.root))
+    found = None if scan else ask_status(session.store_path, session.app, session.out)
+    if found is not None:
+        return show_status(session.out, found, table=len(found) > 1)
+    return look(session, session.handles())
 
 
 def look(session: Session, handles: "Sequence[AppHandle]", paths: "Sequence[RelPath]" = ()) -> int:
@@ -33,7 +67,9 @@ def look(session: Session, handles: "Sequence[AppHandle]", paths: "Sequence[RelP
     for handle in handles:
         try:
             standing = handle.standing()
-            shape = shapes.status(standing.status, standing=standing, after=handle.aftermath())
+            shape = shapes.status(
+                standing.status, standing=standing, after=handle.owing.aftermath()
+            )
             found.append(_narrowed(shape, handle, paths) if paths else shape)
         except EpmError as error:
             session.key = session.key or handle.app.key

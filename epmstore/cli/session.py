@@ -142,7 +142,7 @@ class Session:
     def _named_if_damaged(self, handles: "list[AppHandle]") -> "list[AppHandle]":
         """What is known of a damaged history is shown, and that it is damaged is said."""
         for handle in handles:
-            fault = handle.damage()
+            fault = handle.reading.damage()
             if fault is not None and not self.is_partial:
                 self.is_partial = True
                 self.out.warn(f"{handle.app.key}: {fault.message}; what can be read is used")

@@ -193,7 +193,7 @@ def forget(session: Session, versions: tuple[str, ...], **keep: int | None) -> N
     key, uuid, care = handle.app.key, handle.app.uuid, session.workspace.care
     chosen: Policy | list[int] = make_policy(given)
     if versions:
-        chosen = [handle.version(selector(text)) for text in versions]
+        chosen = [handle.trees.version(selector(text)) for text in versions]
     if not versions:
         _warn_of_clock(session)
     found = care.forget(uuid, chosen, dry_run=True, measure=session.dry_run)
@@ -250,7 +250,7 @@ def unforget(session: Session, versions: tuple[str, ...]) -> None:
     Refused for a version of which `epmstore gc` has already taken contents.
     """
     handle = session.handle()
-    key, chosen = handle.app.key, [handle.version(selector(text)) for text in versions]
+    key, chosen = handle.app.key, [handle.trees.version(selector(text)) for text in versions]
     found = sorted(set(chosen))
     if not session.dry_run:
         found = list(session.workspace.care.unforget(handle.app.uuid, chosen))

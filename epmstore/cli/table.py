@@ -56,7 +56,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "find": Row("history", "find", "Find paths or a content in all versions."),
     },
     "Live root": {
-        "status": Row("live", "status", "Show what has changed since the last version."),
+        "status": Row("scan_status", "status", "Show what has changed since the last version."),
         "plan": Row("live", "plan", "Write what a checkout would do into a file."),
         "apply": Row("live", "apply", "Carry out a plan file."),
         "checkout": Row("live", "checkout", "Bring a version back."),

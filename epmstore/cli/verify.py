@@ -39,7 +39,7 @@ def verify(session: Session, release: str | None, subset: bool, paths: tuple[str
     handle = session.handle()
     wanted = scope(paths, handle.app.root)
     verified = handle.verify(
-        None if release is None else handle.find_release(release).version, wanted
+        None if release is None else handle.trees.find_release(release).version, wanted
     )
     findings = verified.strangers if subset else verified.findings
     clean = all(one.path in verified.accepted for one in findings)
@@ -83,7 +83,7 @@ def accept(session: Session, version: str, paths: tuple[str, ...], reason: str |
     wanted = scope(paths, handle.app.root)
     chosen = selector(version)
     if session.dry_run:
-        record = handle.check_accept(chosen, wanted)
+        record = handle.verifying.check_accept(chosen, wanted)
     else:
         record = handle.accept(chosen, wanted, reason)
     what = f"version {record.version}"

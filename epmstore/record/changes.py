@@ -5,6 +5,7 @@ Pure.
 import os
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,11 +13,13 @@ from epmstore.catalog.diff import tally
 from epmstore.catalog.model import Counts, Tally
 from epmstore.catalog.rootfacts import root_change
 from epmstore.compact import PackedEntries
-from epmstore.record.ingest import Ingested
-from epmstore.record.observe import Observation
 from epmstore.relpath import ROOT, RelPath, sort_paths
 from epmstore.scan.problem import Problem
 from epmstore.tree import SUM_MODULUS, Entry, changed_fields, is_disclosed, shifted_sum
+
+if TYPE_CHECKING:  # start-up
+    from epmstore.record.ingest import Ingested
+    from epmstore.record.observe import Observation
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -76,8 +79,8 @@ class Changes(msgspec.Struct, frozen=True):
 
 
 def judge_changes(
-    found: Observation,
-    ingested: Ingested,
+    found: "Observation",
+    ingested: "Ingested",
     root: Entry | None = None,
     root_before: Entry | None = None,
 ) -> Changes:

@@ -1,13 +1,17 @@
 """What a root differs in from its newest version: the `status` of docs/json.md."""
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from epmstore.record.changes import paths_of
-from epmstore.record.recorder import Look
 from epmstore.record.unseen import unseen
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.scan.problem import Problem
 from epmstore.tree import changed_fields
+
+if TYPE_CHECKING:  # start-up
+    from epmstore.record.recorder import Look
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +42,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.unstable or self.unobserved)
 
 
-def make_status(app: str, root: str, look: Look, *, interrupted: bool = False) -> Status:
+def make_status(app: str, root: str, look: "Look", *, interrupted: bool = False) -> Status:
     """Of an application (its key), whose root was looked at."""
     changes, newest = look.changes, look.head.version
     gaps = unseen(look)

@@ -2,11 +2,15 @@
 daemon. Pure.
 """
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
-from epmstore.record.recorder import Look
 from epmstore.relpath import RelPath
 from epmstore.scan.problem import Problem
+
+if TYPE_CHECKING:  # start-up
+    from epmstore.record.recorder import Look
 
 
 class Unseen(msgspec.Struct, frozen=True):
@@ -24,7 +28,7 @@ class Unseen(msgspec.Struct, frozen=True):
         return bool(self.unstable or self.unobserved)
 
 
-def unseen(look: Look) -> Unseen:
+def unseen(look: "Look") -> Unseen:
     problems = look.changes.problems
     gaps = [problem for problem in problems if problem.is_gap]
     return Unseen(

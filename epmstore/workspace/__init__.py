@@ -3,7 +3,7 @@
 from epmstore.catalog.diff import Change
 from epmstore.catalog.state import VersionInfo
 from epmstore.index.entries import Span
-from epmstore.workspace.handle import AppHandle
+from epmstore.workspace.app.handle import AppHandle
 from epmstore.workspace.workspace import Workspace
 
 __all__ = ["AppHandle", "Change", "Span", "VersionInfo", "Workspace"]

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -24,16 +24,15 @@ from epmstore.given import AnyPath
 from epmstore.limits import limit_error
 from epmstore.owned import follow
 from epmstore.record import change
-from epmstore.record.recorder import Recorder
-from epmstore.record.root import open_root
 from epmstore.refcat.catalogs import all_refcats
 from epmstore.refcat.releases import REFCAT_OPTION
-from epmstore.scan.detect import Proposal, propose
-from epmstore.scan.folders import FolderCache
 from epmstore.scan.mounts import filesystem
 from epmstore.store.store import Store
 from epmstore.workspace.declarations import Declarations, Units
 from epmstore.workspace.declared import Declared
+
+if TYPE_CHECKING:  # start-up
+    from epmstore.scan.detect import Proposal
 
 FILE = "appcat.json"
 
@@ -44,7 +43,7 @@ class AddedApp(msgspec.Struct, frozen=True):
     """
 
     app: App
-    proposals: Sequence[Proposal]
+    proposals: "Sequence[Proposal]"
     notes: Sequence[str]
 
 
@@ -103,9 +102,7 @@ class Apps:
         self._load().add(app)  # before the file: whoever applies files must never find a bad one
         self._declarations.write(app)
         app = self._register(app)
-        proposals, notes = self._advise(app)
-        word = _vendors_word(self._refcat(key), app.patterns)
-        return AddedApp(app, [*word, *proposals], notes)
+        return self._added(app, self._refcat(key))
 
     def list(self) -> Sequence[App]:
         """In order of keys. Raises DamagedError."""
@@ -146,8 +143,7 @@ class Apps:
         self._declarations.write(app)
         self._change(lambda cat: cat.add(app))
         self._bind(app)
-        proposals, notes = self._advise(app)
-        return AddedApp(app, proposals, notes)
+        return self._added(app, None)
 
     def at(self, path: AnyPath) -> App | None:
         """The innermost application whose root holds `path`."""
@@ -330,6 +326,11 @@ class Apps:
         self._bind(app)
         return app
 
+    def _added(self, app: App, about: AboutRecord | None) -> AddedApp:
+        from epmstore.workspace.advice import advise  # noqa: PLC0415 - start-up: seldom needed
+
+        return AddedApp(app, *advise(self._store, app, about))
+
     def _refcat(self, key: str) -> AboutRecord | None:
         return next((one for one in all_refcats(self._store) if one.key == key), None)
 
@@ -400,22 +401,6 @@ class Apps:
                 hint="a store cannot record itself: name another root",
             )
 
-    def _advise(self, app: App) -> tuple[Sequence[Proposal], Sequence[str]]:
-        notes = []
-        with open_root(app) as root:
-            where = filesystem(root.fd)
-            if where.network:
-                notes.append(
-                    f"{app.root} is on a network file system ({where.name}): other hosts may change"
-                    " it unseen, and checkout is refused unless forced"
-                )
-            if where.read_only:
-                notes.append(f"{app.root} is read-only: it can be recorded, not rolled back")
-            recorder = Recorder(self._store, app)
-            with FolderCache(root.fd) as folders:
-                proposals = propose(recorder.walk(root), folders)
-        return proposals, notes
-
 
 def find_app(store: Store, name: str) -> App:
     """As `Apps.find`."""
@@ -443,15 +428,3 @@ def removed_apps(store: Store) -> Sequence[App]:
         if app not in registered and app not in found:
             found[app] = App(uuid=app, key=key_of(store, app), root="", removed="")
     return sorted(found.values(), key=attrgetter("key", "uuid"))
-
-
-def _vendors_word(about: AboutRecord | None, patterns: Patterns) -> list[Proposal]:
-    """The classes that the vendor says, and the application does not have yet."""
-    if about is None:
-        return []
-    return [
-        Proposal(pattern, path_class, "its vendor says so")
-        for path_class in LISTS
-        for pattern in getattr(about.patterns, path_class)
-        if pattern not in getattr(patterns, path_class)
-    ]

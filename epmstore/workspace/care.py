@@ -133,8 +133,8 @@ class Care:
         BusyError, DiskFullError, DamagedError, OSError.
         """
         context = AppContext(self._store, find_app(self._store, key))
-        chosen = _newest(context) if version is None else context.trees.kept_version(version)
-        entries = context.trees.recorded(chosen).entries()
+        chosen = _newest(context) if version is None else context.trees.restorable_version(version)
+        entries = context.trees.at(chosen).entries()
         done = drill(self._store, entries, progress=self._progress)
         if done.is_proven:
             ledger.prove(self._store.path, context.app.uuid, chosen, self._now())

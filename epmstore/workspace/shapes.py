@@ -6,12 +6,10 @@ epmstore/relpath.py.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from epmstore.care.findings import Finding, FsckReport
-from epmstore.care.gc import GcResult
 from epmstore.catalog.diff import Change
 from epmstore.catalog.model import Counts
 from epmstore.catalog.state import Remark, VersionInfo
@@ -28,8 +26,12 @@ from epmstore.refcat.explain import Explanation
 from epmstore.relpath import text_to_json, to_json
 from epmstore.scan.problem import Problem
 from epmstore.tree import Entry
+from epmstore.workspace.app.owing import Aftermath
 from epmstore.workspace.deviations import Deviation, Standing
-from epmstore.workspace.pending import Aftermath
+
+if TYPE_CHECKING:  # start-up
+    from epmstore.care.findings import Finding, FsckReport
+    from epmstore.care.gc import GcResult
 
 Shape: TypeAlias = dict[str, Any]
 
@@ -268,7 +270,7 @@ def change(app: str, value: Change) -> Shape:
     }
 
 
-def finding(value: Finding) -> Shape:
+def finding(value: "Finding") -> Shape:
     return {
         "type": "finding",
         "app": None,
@@ -282,13 +284,13 @@ def finding(value: Finding) -> Shape:
     }
 
 
-def fsck_summary(value: FsckReport) -> Shape:
+def fsck_summary(value: "FsckReport") -> Shape:
     left = sum(not one.repaired for one in value.findings)
     shape = {"type": "summary", "app": None, "clean": value.clean, "notes": list(value.notes)}
     return {**shape, "findings": len(value.findings), "left": left, "frames": value.frames}
 
 
-def gc(value: GcResult) -> Shape:
+def gc(value: "GcResult") -> Shape:
     return {
         "type": "gc",
         "app": None,

@@ -82,7 +82,7 @@ class Trees:
         self._look = look
         self._releases = releases
 
-    def at(self, selector: AnyVersion) -> "RecordedTree | ReleaseTree | LiveTree":
+    def at(self, selector: AnyVersion) -> TreeSource:
         """Raises UsageError, NotFoundError without a refcat, VersionNotFoundError; DamagedError for
         a version that may be lost.
         """
@@ -91,22 +91,22 @@ class Trees:
             return ReleaseTree(self._store, self._app, self._releases(), release)
         found = self.resolve(selector)
         if found == "now":
-            return LiveTree(self._app, self._look, self.recorded)
-        return self.recorded(found)
+            return LiveTree(self._app, self._look, self._recorded)
+        return self._recorded(found)
 
-    def kept(self, selector: AnyVersion) -> "RecordedTree | ReleaseTree":
+    def kept(self, selector: AnyVersion) -> TreeSource:
         """As `at`, where the live root is no answer. Raises UsageError for that."""
         found = self.at(selector)
         if isinstance(found, LiveTree):
             raise _is_live()
         return found
 
-    def restorable(self, selector: AnyVersion) -> "RecordedTree | ReleaseTree":
+    def restorable(self, selector: AnyVersion) -> TreeSource:
         """As `kept`. Raises NotRestorableError for a version whose contents were forgotten."""
         found = self.kept(selector)
         return self._unforgotten(found) if isinstance(found, RecordedTree) else found
 
-    def recorded(self, version: int) -> RecordedTree:
+    def _recorded(self, version: int) -> RecordedTree:
         """That of a version that is there."""
         return RecordedTree(self._store, self._app, self._state(), version)
 
@@ -132,9 +132,9 @@ class Trees:
             raise _is_live()
         return found
 
-    def kept_version(self, selector: AnyVersion) -> int:
+    def restorable_version(self, selector: AnyVersion) -> int:
         """As `version`. Raises NotRestorableError for one whose contents were forgotten."""
-        return self._unforgotten(self.recorded(self.version(selector))).version
+        return self._unforgotten(self._recorded(self.version(selector))).version
 
     def release(self, selector: AnyVersion) -> "Release | None":
         """The release that a selector names; None if it names no release at all. Raises UsageError,
@@ -143,10 +143,22 @@ class Trees:
         found = parse_selector(given.a_version(selector))
         if found.base != "release":
             return None
-        releases = self.published()
+        releases = self._published()
         return releases.get(_back(releases, found))
 
-    def published(self) -> "Releases":
+    def find_release(self, text: AnyVersion) -> "Release":
+        """The release that `text` names where only releases are meant: a number, a label, `latest`
+        ... (refcat/naming.py). Raises as `release_number`.
+        """
+        return self._releases().get(self.release_number(text))
+
+    def release_number(self, release: AnyVersion) -> int:
+        """The number of such a release. Raises NotFoundError without a refcat,
+        VersionNotFoundError, UsageError.
+        """
+        return self._published().resolve(given.a_release(release))
+
+    def _published(self) -> "Releases":
         """Raises NotFoundError without a refcat."""
         releases = self._releases()
         if not releases.exists():

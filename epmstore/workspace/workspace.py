@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Self
 
 from epmstore import given
 from epmstore.catalog.model import RecordedActor
-from epmstore.checkout.obligations import Owed
 from epmstore.clock import Clock, SystemClock
 from epmstore.errors import BusyError, DamagedError, DiskFullError, LimitError, RootError
 from epmstore.given import AnyPath, AnyPlaces
@@ -30,10 +29,10 @@ from epmstore.store.soundness import known_fault
 from epmstore.store.store import Store
 from epmstore.workspace.actor import Actor, recorded
 from epmstore.workspace.app.context import AppContext
+from epmstore.workspace.app.handle import AppHandle
 from epmstore.workspace.apps import Apps
 from epmstore.workspace.blobs import Blobs
 from epmstore.workspace.declarations import Declarations, Units
-from epmstore.workspace.handle import AppHandle
 from epmstore.workspace.opening import (
     adopt_store,
     check_place,
@@ -45,11 +44,12 @@ from epmstore.workspace.opening import (
 
 if TYPE_CHECKING:
     from epmstore.care.restore import Restored
+    from epmstore.checkout.obligations import Owed
     from epmstore.refcat.identify import Identifier
     from epmstore.store.mending import Rebuilt
     from epmstore.workspace.care import Care
     from epmstore.workspace.catalogs import Catalogs
-    from epmstore.workspace.reporting import ReadReport
+    from epmstore.workspace.readreport import ReadReport
     from epmstore.workspace.vendors import Vendors
 
 _NOT_NOW = (BusyError, RootError, DamagedError, DiskFullError, LimitError, OSError)
@@ -122,7 +122,7 @@ class Workspace:
         """A report that was made elsewhere, beside the catalog here. Raises UsageError,
         VersionNotFoundError, ConflictError.
         """
-        from epmstore.workspace.reporting import ReadReport  # noqa: PLC0415 - start-up
+        from epmstore.workspace.readreport import ReadReport  # noqa: PLC0415 - start-up
 
         return ReadReport(self._store, form)
 
@@ -303,10 +303,10 @@ class Workspace:
         for app in self.apps.list():
             handle = self.app(app.key)
             with contextlib.suppress(*_NOT_NOW):
-                if handle.is_interrupted:
-                    result = handle.recover(wait=0, what="tree")
+                if handle.owing.is_interrupted:
+                    result = handle.owing.recover(wait=0, what="tree")
                     self.recovered += [] if result is None else [result]
-                owed = handle.left_behind()
+                owed = handle.owing.left_behind()
                 self.owing += [] if owed is None else [owed]
 
     def rest(self) -> None:

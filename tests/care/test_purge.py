@@ -144,7 +144,7 @@ def test_it_is_gone_and_the_rest_is_there(leaked: Leak) -> None:
     assert found.live == ()
     judge(host)
     with host.open() as ws:
-        (record,) = ws.app("crm").state().purged
+        (record,) = ws.app("crm").reading.state().purged
         assert (record.digest, record.reason) == (leaked.digest.hex(), "leaked")
         with pytest.raises(BlobNotFoundError, match="purged"):
             list(ws.app("crm").cat("1", RelPath(NAME)))
@@ -152,7 +152,7 @@ def test_it_is_gone_and_the_rest_is_there(leaked: Leak) -> None:
             ws.blobs.get(leaked.digest, host.path.parent / "got")
         again = ws.care.purge([leaked.digest])
         assert again.rewritten == ()
-        assert len(ws.app("crm").state().purged) == 1
+        assert len(ws.app("crm").reading.state().purged) == 1
 
 
 def test_a_path_that_was_empty_takes_no_other_empty_file_with_it(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_by_path_all_that_it_held_goes(leaked: Leak) -> None:
         ws.care.purge(contents, path=RelPath(NAME))
         with pytest.raises(PathNotFoundError):
             ws.care.contents_of("crm", RelPath("bin/never"))
-        assert {record.path for record in ws.app("crm").state().purged} == {NAME}
+        assert {record.path for record in ws.app("crm").reading.state().purged} == {NAME}
         assert ws.care.fsck(1.0, seed=1).clean
     assert traces(host.path) == []
     assert traces(host.path, edited[:40]) == []
@@ -293,7 +293,7 @@ def test_part_of_something_that_stays(tmp_path: Path, monkeypatch: pytest.Monkey
     with host.open() as ws:
         with pytest.raises(ConflictError, match="part of a larger one"):
             ws.care.purge([digest_of(first)])
-        assert ws.app("crm").state().purged == []
+        assert ws.app("crm").reading.state().purged == []
         ws.care.purge([digest_of(first + second)])
         assert ws.care.fsck(1.0, seed=1).clean
         assert b"".join(ws.app("crm").cat("0", RelPath("part"))) == first
@@ -350,7 +350,7 @@ def test_it_may_be_interrupted_anywhere(tmp_path: Path, finish: str) -> None:
             finally:
                 fsio.install_fault(None)
         with host.open() as ws:
-            is_said = bool(ws.app("crm").state().purged)
+            is_said = bool(ws.app("crm").reading.state().purged)
             report = ws.care.fsck(1.0, seed=1)
             assert report.findings == ()
             if not is_said:

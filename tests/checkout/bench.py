@@ -25,7 +25,7 @@ from epmstore.record.root import open_root
 from epmstore.relpath import STAGE_PREFIX
 from epmstore.scan.fsclock import probe_clock
 from epmstore.workspace.app.context import AppContext
-from epmstore.workspace.live import Live
+from epmstore.workspace.app.handle import AppHandle
 from epmstore.workspace.opening import make_store, open_store
 
 APP = "0" * 32
@@ -127,7 +127,7 @@ class Bench:
             self.store = make_store(self.path, FixedClock())
             self.root.mkdir(exist_ok=True)
         self.recorder = Recorder(self.store, self.app)
-        self.live = Live(AppContext(self.store, self.app))
+        self.live = AppHandle(AppContext(self.store, self.app))
 
     def close(self) -> None:
         self.store.close()

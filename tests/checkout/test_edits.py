@@ -16,8 +16,8 @@ from epmstore.errors import ConflictError, HookError, NotRestorableError, UsageE
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 from epmstore.workspace.app.context import AppContext
+from epmstore.workspace.app.handle import AppHandle
 from epmstore.workspace.blobs import Blobs
-from epmstore.workspace.pending import Owing
 from tests.acceptance.host import amount
 from tests.checkout.bench import (
     MTIME,
@@ -121,7 +121,7 @@ def test_it_is_planned_done_undone_and_done_again(
 ) -> None:
     _, before, after = base
     live = bench.live
-    plan = live.plan_edit(edits(bench), remove=["etc/old"])
+    plan = live.restoring.plan_edit(edits(bench), remove=["etc/old"])
     assert bench.picture() == before and bench.newest() == 0
     assert {step.path for step in plan.plan.steps} == {
         *("etc/old", "etc/port", "etc/names", "etc/env", "etc/env/crm")
@@ -203,7 +203,7 @@ def test_a_plan_file_is_carried_out_as_long_as_it_holds(
     bench: Bench, base: tuple[Path, Picture, Picture]
 ) -> None:
     live = bench.live
-    data = encode_plan(live.plan_edit(edits(bench), remove=["etc/old"], label="later"))
+    data = encode_plan(live.restoring.plan_edit(edits(bench), remove=["etc/old"], label="later"))
     done = live.apply(decode_plan(data))
     assert done.action == "apply" and bench.picture() == base[2]
     assert live.versions()[-1].label == "later"
@@ -235,9 +235,9 @@ def test_killed_at_any_call(base: tuple[Path, Picture, Picture], tmp_path: Path)
     assert seen == sorted(seen) and set(seen) == {False, True}
 
 
-def handle_of(bench: Bench, application: Application) -> Owing:
+def handle_of(bench: Bench, application: Application) -> AppHandle:
     app = with_hooks(bench.app, Hooks(stop=STOP, start=START))
-    return Owing(AppContext(bench.store, app, runner=application))
+    return AppHandle(AppContext(bench.store, app, runner=application))
 
 
 def test_an_application_that_does_not_start_gets_its_files_back(
@@ -246,7 +246,7 @@ def test_an_application_that_does_not_start_gets_its_files_back(
     handle = handle_of(bench, Application({"start": 1}))
     with pytest.raises(HookError, match="after the checkout of edits"):
         handle.edit(edits(bench), remove=["etc/old"])
-    assert bench.picture() == base[1] and handle.owed is None
+    assert bench.picture() == base[1] and handle.owing.owed is None
     assert handle.redo().of == 1 and bench.picture() == base[2]
 
 
@@ -264,11 +264,11 @@ def test_recovery_does_what_a_killed_edit_owed(
     with pytest.raises(Killed):
         handle.edit(edits(bench), remove=["etc/old"])
     assert not application.running and bench.picture() == base[2]
-    owed = handle.owed
+    owed = handle.owing.owed
     assert owed is not None and str(owed.goal) == "edits"
     again = handle_of(bench, restarted := Application())
     again.recover()
-    assert restarted.calls == ["start"] and again.owed is None
+    assert restarted.calls == ["start"] and again.owing.owed is None
     assert restarted.environments[0]["EPMSTORE_TO"] == "edits"
     again.undo()
     assert bench.picture() == base[1]

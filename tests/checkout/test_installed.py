@@ -32,7 +32,7 @@ def bench(tmp_path: Path) -> Bench:
 
 def run(bench: Bench, request: Request) -> Done:
     with bench.store.lock_app(APP), open_root(bench.app) as root:
-        checkout = Checkout(bench.recorder, root, bench.live.state(), SILENT)
+        checkout = Checkout(bench.recorder, root, bench.live.reading.state(), SILENT)
         return checkout.run(request, Terms())
 
 
@@ -43,7 +43,7 @@ def installing(bench: Bench, *installed: Installed, gone: str = "etc/port") -> R
 
 
 def now(bench: Bench) -> InstalledSet:
-    return installed_at(bench.live.state())
+    return installed_at(bench.live.reading.state())
 
 
 def test_a_rollback_of_the_tree_is_one_of_what_is_installed(bench: Bench) -> None:
@@ -70,7 +70,7 @@ def test_a_version_says_it_only_where_it_changes(bench: Bench) -> None:
     (bench.root / "etc/new").write_bytes(b"new")
     bench.record()
     run(bench, Request(action="checkout", goal=VersionGoal(1)))
-    assert [one.record.installed for one in bench.live.state().versions] == [
+    assert [one.record.installed for one in bench.live.reading.state().versions] == [
         None,
         (CRM,),
         None,

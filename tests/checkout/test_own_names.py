@@ -22,7 +22,7 @@ from epmstore.record.root import open_root
 from epmstore.relpath import RelPath
 from epmstore.store.staging import own_identities
 from epmstore.workspace.app.context import AppContext
-from epmstore.workspace.live import Live
+from epmstore.workspace.app.handle import AppHandle
 from tests.checkout.bench import (
     APP,
     CHANGE,
@@ -185,7 +185,7 @@ def test_nor_is_anything_taken_from_it_if_it_is_not(bench: Bench) -> None:
         before = picture(stage)
         bench.live.recover()
         assert picture(stage) == before
-        assert not bench.live.is_interrupted
+        assert not bench.live.owing.is_interrupted
 
 
 @pytest.mark.parametrize("call", ["symlink", "exchange"])
@@ -202,7 +202,7 @@ def test_recovery_leaves_a_swapped_stage_alone(
         bench.live.recover()
         after = picture(bench.root)
         assert {name: after.get(name) for name in before} == before
-        assert not bench.live.is_interrupted
+        assert not bench.live.owing.is_interrupted
 
 
 def test_recovery_keeps_files_put_into_a_stage(bench: Bench) -> None:
@@ -253,7 +253,7 @@ def test_a_stage_of_another_store_is_named_and_stays(bench: Bench, tmp_path: Pat
     with bench, Bench(tmp_path / "other") as other:
         app = msgspec.structs.replace(bench.app, key="again")
         recorder = Recorder(other.store, app)
-        live = Live(AppContext(other.store, app))
+        live = AppHandle(AppContext(other.store, app))
         with open_root(app) as root:
             recorder.snapshot(root, CHANGE)
         stage = stop(bench, "exchange")

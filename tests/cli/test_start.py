@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 from epmstore import __version__
+from epmstore.workspace import Workspace
 
 FOREIGN = ("aiofiles", "asyncio", "hypothesis", "rich", "watchdog", "unittest")
 
@@ -57,3 +59,21 @@ def test_no_command_imports_what_only_others_need() -> None:
     assert not found & {"tarfile", "zipfile"}
     loaded = {name for name in ours(found) if name.startswith("epmstore.cli.")}
     assert not loaded & {f"epmstore.cli.{n}" for n in ("setup", "record", "blob", "store", "man")}
+
+
+LIGHT = {"goal", "obligations", "report"}
+"""Of checkout/: what is said of a checkout, and nothing that does one."""
+
+
+def test_looking_back_and_status_import_no_checkout_and_no_care(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    store = tmp_path / "store"
+    with Workspace.init(store) as ws:
+        ws.apps.add("crm", tmp_path / "root")
+        ws.app("crm").snapshot()
+    for words in (["log"], ["ls"], ["status"]):
+        found = ours(modules_after(*words, "--store", str(store), "--app", "crm"))
+        checkout = {n.removeprefix("epmstore.checkout.") for n in found if ".checkout." in n}
+        assert checkout <= LIGHT, words
+        assert not {name for name in found if ".care." in name} - {"epmstore.care.needs"}, words
+    assert "epmstore.record.recorder" in found, "or else nothing was looked at"

@@ -38,7 +38,7 @@ class Place:
 
     def record(self) -> int:
         with self.open() as workspace:
-            return workspace.app("crm").record_drift("event").version.version
+            return workspace.app("crm").recording.record_drift("event").version.version
 
     def command(self, end: str = "") -> str:
         said = '"$EPMSTORE_HOOK $EPMSTORE_APP $EPMSTORE_VERSION $EPMSTORE_FILES"'

@@ -83,7 +83,7 @@ class Patient:
         self._clean = {name: self._walked(name) for name in self.names if name[:5] == "packs"}
         with Workspace.open(self.store) as workspace:
             handle = workspace.app(KEY)
-            position = handle._store.entries.position(handle.app.uuid)
+            position = handle._context.store.entries.position(handle.app.uuid)
             assert position is not None
             self._position = Position(*position)
 

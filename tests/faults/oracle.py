@@ -82,7 +82,7 @@ class Oracle:
             if ledger.is_imported:
                 released = handle.releases.latest()
                 self._expect(released is not None, "lost an acknowledged catalog")
-            if ledger.kind == "purge" and handle.state().purged:
+            if ledger.kind == "purge" and handle.reading.state().purged:
                 workspace.care.gc()
             report = workspace.care.fsck(1.0)
             self._expect(report.clean, f"fsck: {report.findings}")

@@ -23,7 +23,7 @@ from epmstore.relpath import RelPath
 from epmstore.store import commit
 from epmstore.store.store import INDEX
 from epmstore.workspace import AppHandle, Workspace
-from epmstore.workspace.repairing import RepairOptions
+from epmstore.workspace.app.asked import RepairOptions
 from epmstore.workspace.vendors import Source
 from tests.acceptance.host import Picture, picture
 from tests.acceptance.trees import make_new, make_old

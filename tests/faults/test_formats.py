@@ -41,7 +41,7 @@ def test_every_version_is_what_it_was(name: str, store: Path, tmp_path: Path) ->
         handle = workspace.app("crm")
         assert workspace.care.fsck(1.0, seed=1).findings == ()
         assert [v.version for v in handle.versions() if not v.restorable] == [2]
-        assert (handle.version("first"), handle.versions()[1].pinned) == (0, True)
+        assert (handle.trees.version("first"), handle.versions()[1].pinned) == (0, True)
         for version, paths in manifests(name).items():
             if version != 2:
                 handle.export(str(version), tmp_path / f"{version}")

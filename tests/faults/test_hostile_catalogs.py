@@ -20,7 +20,7 @@ from epmstore.catalog.model import VersionPart
 from epmstore.errors import DamagedError, EpmError
 from epmstore.tree import tree_sum
 from epmstore.workspace import Workspace
-from epmstore.workspace.repairing import RepairOptions
+from epmstore.workspace.app.asked import RepairOptions
 from tests.acceptance.host import SEED, amount, picture
 from tests.faults.test_hostile_names import INFO, Planted
 from tests.refcat.vendors import CRM

@@ -85,7 +85,7 @@ class Arena:
                 with contextlib.suppress(BlobNotFoundError):
                     workspace.blobs.stat(content.digest)
                     found.append(f"f{number} of elsewhere is stored")
-                if workspace.app("crm").find_content(content.digest):
+                if workspace.app("crm").reading.find_content(content.digest):
                     found.append(f"f{number} of elsewhere is recorded")
         return found
 

@@ -72,7 +72,7 @@ def _judged(
         yield from _leftovers(stage)
         yield from _versions(stage, scenario, handle, root, done)
         yield from _compared(stage, scenario, handle, turn)
-        if scenario.makes == "purges" and handle.state().purged:
+        if scenario.makes == "purges" and handle.reading.state().purged:
             workspace.care.gc()
         report = workspace.care.fsck(1.0, seed=1)
         if not report.clean:

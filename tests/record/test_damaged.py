@@ -145,8 +145,8 @@ def check_refused(ruin: Ruin) -> None:
             with pytest.raises(EpmError) as caught:
                 act()
             assert caught.value.exit_code in (5, 6)
-        assert ws.app("crm").damage() is not None
-        assert "store restore --from" in str(ws.app("crm").damage().hint)  # type: ignore[union-attr]
+        assert ws.app("crm").reading.damage() is not None
+        assert "store restore --from" in str(ws.app("crm").reading.damage().hint)  # type: ignore[union-attr]
         assert ws.damaged()
     assert (ruin.catalog.stat().st_size if ruin.catalog.exists() else None) == size
 
@@ -157,8 +157,8 @@ def check_whole(ruin: Ruin) -> None:
     with ruin.open_all() as ws:
         crm = ws.app("crm")
         assert [recorded(crm, number) for number in range(VERSIONS)] == ruin.trees
-        assert crm.state().tags == {"golden": 1}
-        assert crm.damage() is None
+        assert crm.reading.state().tags == {"golden": 1}
+        assert crm.reading.damage() is None
         assert ws.care.fsck(1.0).clean
     assert next_number(ruin) == VERSIONS
 
@@ -171,7 +171,7 @@ def next_number(ruin: Ruin) -> int:
 def check_goes_on(ruin: Ruin, top: int) -> None:
     """A history with a gap: numbers are new, the newest version is right, and all is in order."""
     with ruin.open_all() as ws:
-        assert ws.app("crm").damage() is None
+        assert ws.app("crm").reading.damage() is None
         there = [info.version for info in ws.app("crm").versions()]
     assert next_number(ruin) > max([top, *there])
     live: dict[str, Node] = {
@@ -180,7 +180,7 @@ def check_goes_on(ruin: Ruin, top: int) -> None:
     for _ in range(2):
         with ruin.open_all() as ws:
             crm = ws.app("crm")
-            assert recorded(crm, crm.version("latest")) == live
+            assert recorded(crm, crm.trees.version("latest")) == live
             numbers = [info.version for info in crm.versions()]
             assert numbers == sorted(set(numbers))
             report = ws.care.fsck(1.0)
@@ -242,7 +242,7 @@ def test_a_catalog_of_an_earlier_day_goes_on_behind_a_gap(ruin: Ruin, kind: str)
     check_others(ruin)
     check_goes_on(ruin, VERSIONS - 1)
     with ruin.open() as crm:
-        assert [gap.last for gap in crm.state().gaps] == [VERSIONS - 1]
+        assert [gap.last for gap in crm.reading.state().gaps] == [VERSIONS - 1]
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
@@ -270,7 +270,7 @@ def test_numbers_of_an_older_catalog_are_not_given_again(ruin: Ruin) -> None:
     ruin.write("again")
     assert ruin.snapshot() == VERSIONS + 1
     with ruin.open() as crm:
-        assert [(gap.first, gap.last) for gap in crm.state().gaps] == [(VERSIONS, VERSIONS)]
+        assert [(gap.first, gap.last) for gap in crm.reading.state().gaps] == [(VERSIONS, VERSIONS)]
     check_goes_on(ruin, VERSIONS + 1)
 
 

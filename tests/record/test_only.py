@@ -141,7 +141,7 @@ def test_only_what_changed_is_everything_that_changed(
         for _ in range(STEPS):
             for _ in range(hands._random.choice([1, 1, 2, 5])):
                 hands.act()
-            app.record_drift("event", only=hands.take())
+            app.recording.record_drift("event", only=hands.take())
             check(workspace, app)
 
 
@@ -168,7 +168,7 @@ def test_a_folder_that_is_gone_is_looked_for_above(tmp_path: Path) -> None:
         app.snapshot()
         shutil.rmtree(root / "a")
         (root / "other").write_text("not looked at: nobody named the root")
-        recorded = app.record_drift("event", only={"a/b/c"})
+        recorded = app.recording.record_drift("event", only={"a/b/c"})
         gone = recorded.look.changes.removed
         assert [entry.path for entry in gone] == ["a", "a/b", "a/b/c", "a/b/c/file"]
 
@@ -182,6 +182,6 @@ def test_a_change_that_is_open_is_left_alone(tmp_path: Path) -> None:
         app.change_begin("patch")
         (root / "new").write_text("x")
         with pytest.raises(ConflictError, match="a change is open since"):
-            app.record_drift("event", only={""})
+            app.recording.record_drift("event", only={""})
         assert app.change_end().version == 1
-        assert not app.record_drift("event", only={""}).is_new
+        assert not app.recording.record_drift("event", only={""}).is_new

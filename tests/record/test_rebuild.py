@@ -52,7 +52,7 @@ def everything(crm: AppHandle) -> dict[str, object]:
             crm.diff(str(one.version), str(two.version)) for one in versions for two in versions
         ],
         "histories": [crm.history(path) for path in paths],
-        "tags": [crm.resolve(name) for name in ("golden", "moved", "latest", "latest~2")],
+        "tags": [crm.trees.resolve(name) for name in ("golden", "moved", "latest", "latest~2")],
         "status": crm.status(),
         "found": crm.find("*f1*"),
     }

@@ -26,7 +26,7 @@ from epmstore.relpath import RelPath
 from epmstore.store.deposit import Deposit
 from epmstore.tree import Entry
 from epmstore.workspace import AppHandle, Workspace
-from epmstore.workspace.repairing import RepairOptions
+from epmstore.workspace.app.asked import RepairOptions
 from epmstore.workspace.vendors import Source
 from tests.refcat.vendors import CRM, SERVER, Vendor, file
 
@@ -192,7 +192,7 @@ def test_needs_are_looked_at_before_anything_changes(host: Host, tmp_path: Path)
     )
     release(host, [file("bin/a", b"suid"), file("etc/c", b"c\n")], requires=needs)
     with host.open() as ws:
-        assert [one.why for one in app(ws).unmet(2)] == [
+        assert [one.why for one in app(ws).repairing.unmet(2)] == [
             "server is not installed",
             f"the component {'0' * 40} is not there",
         ]

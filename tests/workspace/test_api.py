@@ -15,6 +15,15 @@ from epmstore.api import AppHandle, UsageError, Workspace
 FACETS: tuple[type, ...] = (
     Workspace,
     AppHandle,
+    api.AppReading,
+    api.Explaining,
+    api.Marking,
+    api.Owing,
+    api.Recording,
+    api.Repairing,
+    api.Restoring,
+    api.Trees,
+    api.Verifying,
     api.Apps,
     api.Blobs,
     api.Care,
@@ -153,9 +162,9 @@ def test_texts_and_numbers_will_do(place: Path) -> None:
         assert [one.path for one in crm.diff(0, 1, [Path("bin")])] == ["bin/tool"]
         assert [entry.path for entry in crm.ls(0, ".")] == [".", "bin", "bin/tool"]
         assert [span.entry.path for span in crm.history(".")] == ["."]
-        assert crm.versions_of(["."]) == {0, 1}
+        assert crm.reading.versions_of(["."]) == {0, 1}
         assert len(crm.history("bin/tool")) == len(crm.blame("bin/tool")) == 2
-        assert crm.versions_of(["bin/tool"]) == {0, 1}
+        assert crm.reading.versions_of(["bin/tool"]) == {0, 1}
         assert crm.plan(0, ["bin/tool"]).plan.goal == api.VersionGoal(0)
         assert crm.checkout(0, [Path("bin")]).modified == 1
         assert crm.tag("first", 0) == crm.pin(0) == crm.unpin(0) == 0
@@ -216,7 +225,7 @@ def test_wrong_arguments_are_refused_before_anything_is_done(
         with pytest.raises(UsageError):
             call(ws, crm)
         assert [app.key for app in ws.apps.list()] == ["crm"]
-        assert len(crm.versions()) == 1 and crm.state().hold is None
+        assert len(crm.versions()) == 1 and crm.reading.state().hold is None
 
 
 def test_somebody_else_has_the_same_configuration(place: Path) -> None:

@@ -125,11 +125,11 @@ def test_a_run_that_was_killed_is_recorded_by_whatever_records_next(
 ) -> None:
     noted = killed(crm, tmp_path, actor={"user": "ann"})
     (tmp_path / "crm/tool").write_text("patched")
-    assert crm.started_run() is not None
+    assert crm.reading.started_run() is not None
     if next_one == "snapshot":
         assert crm.snapshot("later").added == 0
     elif next_one == "drift":
-        crm.record_drift("event", only=["nowhere"])
+        crm.recording.record_drift("event", only=["nowhere"])
     elif next_one == "run":
         crm.run(["true"], label="later")
     else:
@@ -138,7 +138,7 @@ def test_a_run_that_was_killed_is_recorded_by_whatever_records_next(
     assert (found.record.command, found.record.exit_status) == (noted.command, None)
     assert (found.labels[0], found.kind, found.record.actor) == ("patch", "change", {"user": "ann"})
     assert found.record.window is not None and found.record.window[0] == noted.since
-    assert crm.started_run() is None
+    assert crm.reading.started_run() is None
     if next_one != "drift":  # which was told to look elsewhere
         assert found.record.counts.modified == 1
         assert b"".join(crm.cat("1", RelPath("tool"))) == b"patched"
@@ -153,7 +153,7 @@ def test_a_run_that_was_killed_after_its_version_is_recorded_once(
     assert crm.versions()[-1].record.exit_status == 3
     killed(crm, tmp_path)
     assert not crm.snapshot().changed
-    assert (len(crm.versions()), crm.started_run()) == (2, None)
+    assert (len(crm.versions()), crm.reading.started_run()) == (2, None)
 
 
 def test_of_a_damaged_note_of_a_run_no_more_is_known(crm: AppHandle, tmp_path: Path) -> None:
@@ -176,12 +176,12 @@ def test_run_refuses_labels_no_catalog_can_hold(crm: AppHandle, tmp_path: Path) 
 def test_a_command_that_cannot_begin_is_no_run(crm: AppHandle) -> None:
     with pytest.raises(FileNotFoundError):
         crm.run(["no-such-command-here"])
-    assert (len(crm.versions()), crm.started_run()) == (1, None)
+    assert (len(crm.versions()), crm.reading.started_run()) == (1, None)
 
 
 def test_drift_becomes_a_change_once(crm: AppHandle, tmp_path: Path) -> None:
     (tmp_path / "crm/tool").write_text("two")
-    assert crm.record_drift("event").version.version == 1
+    assert crm.recording.record_drift("event").version.version == 1
     assert crm.versions()[-1].kind == "drift"
     assert crm.snapshot().changed
     assert crm.versions()[-1].kind == "change"

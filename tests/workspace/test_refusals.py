@@ -52,8 +52,8 @@ def test_nothing_is_done_before_it_is_refused(
         act(crm)
     assert len(crm.versions()) == 1
     assert sorted(path.name for path in Path(crm.app.root).iterdir()) == ["tool"]
-    assert crm.started_run() is None
-    assert change.find(crm._store, crm.app.uuid) is None
+    assert crm.reading.started_run() is None
+    assert change.find(crm._context.store, crm.app.uuid) is None
 
 
 def test_a_change_that_is_open_is_not_begun_again(crm: AppHandle) -> None:
@@ -67,7 +67,7 @@ def test_a_change_that_is_open_is_not_begun_again(crm: AppHandle) -> None:
 
 
 def test_no_command_is_run_on_a_root_that_is_between_two_versions(crm: AppHandle) -> None:
-    crm._store.journal(crm.app.uuid).write_bytes(b"")
+    crm._context.store.journal(crm.app.uuid).write_bytes(b"")
     with pytest.raises(ConflictError):
         crm.run(["touch", f"{crm.app.root}/x"])
     assert not Path(crm.app.root, "x").exists()

@@ -32,7 +32,7 @@ def crm(root: Path, tmp_path: Path) -> AppHandle:
 
 def test_drift_goes_first(crm: AppHandle, root: Path) -> None:
     (root / "tool").write_text("broken")
-    assert crm.plan_rollback().request.goal == VersionGoal(1)
+    assert crm.restoring.plan_rollback().request.goal == VersionGoal(1)
     assert crm.rollback().of == 1
     assert (root / "tool").read_text() == "two"
     assert crm.rollback().of == 0
@@ -44,7 +44,7 @@ def test_drift_goes_first(crm: AppHandle, root: Path) -> None:
 @pytest.mark.parametrize("drift", ["etc/conf", "data/upload", "data/app.log"])
 def test_rollback_keeps_files_added_by_hand(crm: AppHandle, root: Path, drift: str) -> None:
     (root / drift).write_text("drifted")
-    assert crm.plan_rollback().request.goal == VersionGoal(0)
+    assert crm.restoring.plan_rollback().request.goal == VersionGoal(0)
     assert crm.rollback().of == 0
     assert (root / "tool").read_text() == "one"
     assert (root / drift).read_text() == "drifted"
@@ -69,12 +69,12 @@ def test_where_all_is_drift_the_first_version_is_gone_back_to(root: Path, tmp_pa
         crm = workspace.app("crm")
         with pytest.raises(VersionNotFoundError, match="nothing to roll back to"):
             crm.rollback()
-        crm.record_drift("startup-scan")
+        crm.recording.record_drift("startup-scan")
         with pytest.raises(VersionNotFoundError, match=r"version 0.*nothing is before it"):
             crm.rollback()
         for text in ("patched", "patched again"):
             (root / "tool").write_text(text)
-            crm.record_drift("event")
+            crm.recording.record_drift("event")
         assert crm.rollback().of == 0
         assert (root / "tool").read_text() == "one"
         crm.undo()

@@ -59,7 +59,7 @@ class TreeSourceContract:
 
     @pytest.fixture
     def source(self, place: Place) -> TreeSource:
-        return place.crm.tree(self.selector)
+        return place.crm.trees.at(self.selector)
 
     def test_all_entries_come_in_byte_order(self, source: TreeSource) -> None:
         assert files(source) == sorted(FILES) == files(source, ".")
@@ -134,7 +134,7 @@ class TestLiveTree(TreeSourceContract):
     def test_it_has_what_nobody_recorded(self, place: Place) -> None:
         (place.root / "bin/a").unlink()
         place.write({"bin/come": b"come", "etc/c": b"edited"})
-        source = place.crm.tree("now")
+        source = place.crm.trees.at("now")
         assert files(source) == ["bin/come", "bin/sub/b", "bin2", "etc/c", "large"]
         assert files(source, "bin") == ["bin/come", "bin/sub/b"]
         assert source.entry(RelPath("etc/c")).content == identify(b"edited")
@@ -147,14 +147,14 @@ class TestLiveTree(TreeSourceContract):
         new.mkdir()
         (new / "a").write_bytes(b"a")
         place.ws.apps.add("new", new)
-        assert files(place.ws.app("new").tree("now")) == ["a"]
+        assert files(place.ws.app("new").trees.at("now")) == ["a"]
 
 
 @pytest.mark.parametrize("selector", ["0", "release:0"])
 def test_a_purged_content_is_missing(place: Place, selector: str) -> None:
     info = identify(b"a\n")
     place.ws.care.purge([info])
-    source = place.crm.tree(selector)
+    source = place.crm.trees.at(selector)
     entry = source.entry(RelPath("bin/a"))
     assert source.missing(source.entries()) == [entry]
     with pytest.raises(BlobNotFoundError):

@@ -13,8 +13,8 @@ from epmstore.checkout.apply import Applier
 from epmstore.cli import live as cli_live
 from epmstore.cli import result_line, summary
 from epmstore.record.recorder import Recorder
-from epmstore.workspace import live
 from epmstore.workspace import shapes as cli_shapes
+from epmstore.workspace.app import restoring
 from epmstore.workspace.care import Care
 from tests.worlds import campaign
 from tests.worlds.acts import Act, Command, Second, Setting
@@ -61,7 +61,7 @@ def lines_that_cannot_be_read(patch: Patch) -> None:
 
 
 def rollback_flips(patch: Patch) -> None:
-    patch.setattr(live, "rollback_target", lambda versions, **said: versions[-2].version)
+    patch.setattr(restoring, "rollback_target", lambda versions, **said: versions[-2].version)
 
 
 def dry_runs_say_yes(patch: Patch) -> None:

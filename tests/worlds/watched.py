@@ -13,7 +13,7 @@ from epmstore.errorform import error_to_form
 from epmstore.errors import EpmError
 from epmstore.record.doubt import Share
 from epmstore.workspace import Workspace
-from epmstore.workspace.handle import make_result
+from epmstore.workspace.app.recording import recorded_result
 from epmstore.workspace.shapes import result
 from tests.worlds.looks import ROOT, Look, facts_of
 from tests.worlds.program import Answer, descriptors
@@ -55,10 +55,10 @@ def record(store: Path, key: str, what: bytes, only: set[bytes]) -> Answer:
         handle = workspace.app(key)
         share = Share(random.Random(what).randrange(SHARES), SHARES) if what == b"share" else None
         folders = frozenset(map(os.fsdecode, only)) if what in (b"hints", b"poor") else None
-        recorded = handle.record_drift(
+        recorded = handle.recording.record_drift(
             "event", only=folders, contents=what != b"poor", wait=0, again=share
         )
-        return json.dumps(result(make_result(handle.app, "snapshot", recorded))).encode()
+        return json.dumps(result(recorded_result(handle.app, "snapshot", recorded))).encode()
 
     return _answered(store, look)
 

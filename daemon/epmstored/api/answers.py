@@ -46,8 +46,8 @@ def recorded(workspace: Workspace, app: str) -> Recorded:
         if entry.name.startswith(handle.app.uuid) or not entry.name.endswith(SYSCAT):
             facts = entry.stat()
             found.append((entry.name, facts.st_ino, facts.st_size, facts.st_mtime_ns))
-    token = (sorted(found), handle.is_interrupted)
-    return Recorded(token, shapes.aftermath(handle.aftermath()))
+    token = (sorted(found), handle.owing.is_interrupted)
+    return Recorded(token, shapes.aftermath(handle.owing.aftermath()))
 
 
 def apps(workspace: Workspace) -> Set[tuple[str, str, str]]:
@@ -77,7 +77,7 @@ def versions(workspace: Workspace, app: str, query: VersionsQuery) -> Shape:
 def diff(workspace: Workspace, app: str, query: DiffQuery) -> Shape:
     """One page of what differs, in byte order; `next` is the `after` of the next page."""
     handle = workspace.app(app)
-    changes, gaps = handle.diff_with_gaps(query.from_, query.to)
+    changes, gaps = handle.reading.diff_with_gaps(query.from_, query.to)
     counts = {
         kind: sum(one.change == kind for one in changes)
         for kind in ("added", "modified", "removed")
@@ -88,8 +88,8 @@ def diff(workspace: Workspace, app: str, query: DiffQuery) -> Shape:
     return {
         "type": "diff",
         "app": app,
-        "from": handle.resolve(query.from_),
-        "to": handle.resolve(query.to),
+        "from": handle.trees.resolve(query.from_),
+        "to": handle.trees.resolve(query.to),
         "clean": not any(counts.values()),
         **counts,
         **shapes.unseen(gaps),

@@ -1,7 +1,34 @@
-"""One application: the handle that `workspace.app(key)` gives, in facets.
+"""One application: the handle that `workspace.app(key)` gives, composed of facets.
 
-- context.py: what all of them share
-- reading.py: what was recorded: versions, trees, differences, single paths
-- comparing.py: what leads from one tree to another
-- exporting.py: a tree as a folder elsewhere
+The face, and what all facets share:
+
+- handle.py      the face: the verbs that are asked for most, each of a facet
+- context.py     store, application, actor; what is made when it is first asked for
+- asked.py       what is asked of the facets that change a root, as values
+
+Facets, each imported when it is first asked for:
+
+- reading.py     what was recorded: versions, trees, differences, single paths
+- recording.py   looking at the root, and recording it
+- marking.py     names for versions, and which are kept for good
+- restoring.py   bringing the root, or a folder elsewhere, to a tree; undoing that
+- repairing.py   bringing the root back to a release
+- verifying.py   the root beside what it should be
+- explaining.py  what accounts for what was recorded
+- owing.py       what comes after a checkout: recovering, confirming, holding
+
+What they are made of:
+
+- acting.py      what every change of the root goes through, from a request to its result
+- comparing.py   what leads from one tree to another
+- contents.py    whether the contents of a release are to be had, and from where
+- exporting.py   a tree as a folder elsewhere
+- holding.py     what keeps automation from moving an application
+- needs.py       what releases need, and what of that is not there
+- recovering.py  ending what a checkout has left
+- reporting.py   the report of docs/json.md
+- results.py     what a checkout came to, as the Result that callers get
+- running.py     a command that is run and recorded
+
+No facet holds another one: what two of them need is a function, or one of the last group.
 """

@@ -35,6 +35,8 @@ class Comparer:
         """What became of each path in `scope` (empty: all), in byte order. Raises PathNotFoundError
         for one that neither has, RootError, DamagedError.
         """
+        if isinstance(one, LiveTree) and isinstance(two, LiveTree):
+            return []
         pairs = self._pairs(one, two)
         for path in scope:
             if not any(is_within(path_of(pair), [path]) for pair in pairs):
@@ -44,8 +46,6 @@ class Comparer:
     def _pairs(self, one: TreeSource, two: TreeSource) -> list[Pair]:
         """(old, new) of every path that may differ."""
         match one, two:
-            case LiveTree(), LiveTree():
-                return []
             case RecordedTree(), RecordedTree():
                 return self._recorded(one, two)
             case RecordedTree(), LiveTree():

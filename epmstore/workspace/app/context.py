@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from epmstore.catalog.appcat import App
 from epmstore.catalog.format import decode_line
-from epmstore.catalog.model import RecordedActor
+from epmstore.catalog.model import Fact, RecordedActor
 from epmstore.catalog.state import CatalogState, reduce
 from epmstore.clock import to_rfc3339
-from epmstore.errors import ConflictError
+from epmstore.errors import BusyError, ConflictError
 from epmstore.index.entries import Position
 from epmstore.locks import WAIT_SECONDS
 from epmstore.progress import SILENT, Progress
 from epmstore.record.root import Root, open_root
+from epmstore.store.commit import commit_fact
 from epmstore.store.store import Store
 from epmstore.workspace.trees import Trees
 
@@ -100,6 +101,16 @@ class AppContext:
         """Whether a journal lies there: of a checkout that was cut off, or is under way."""
         return self.store.journal(self.app.uuid).exists()
 
+    def is_cut_off(self) -> bool:
+        """Whether there is a journal that nobody is working on."""
+        if not self.is_interrupted:
+            return False
+        try:
+            with self.store.lock_app(self.app.uuid, wait=0):
+                return self.is_interrupted
+        except BusyError:
+            return False
+
     def check_uninterrupted(self) -> None:
         """Raises ConflictError."""
         if self.is_interrupted:
@@ -113,6 +124,10 @@ class AppContext:
         with self.store.lock_app(self.app.uuid, wait=wait), open_root(self.app) as root:
             self.check_uninterrupted()
             yield root
+
+    def commit(self, fact: Fact) -> None:
+        """Record a fact about the history. Raises DamagedError, OSError."""
+        commit_fact(self.store, self.app.uuid, fact)
 
     def now(self) -> str:
         """The time by the store's clock, as it is recorded."""

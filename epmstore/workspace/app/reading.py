@@ -9,19 +9,17 @@ from epmstore import given
 from epmstore.catalog.diff import Change
 from epmstore.catalog.model import VersionRecord
 from epmstore.catalog.rootfacts import root_of
-from epmstore.catalog.selector import Resolved
 from epmstore.catalog.state import CatalogState, VersionInfo
 from epmstore.digest import Digest, Sha256
 from epmstore.errors import DamagedError, UsageError
 from epmstore.given import AnyPath, AnyVersion
 from epmstore.index.entries import Span
+from epmstore.record import change
 from epmstore.record.unseen import Unseen, unseen
 from epmstore.relpath import ROOT
 from epmstore.store.soundness import fault_error, known_fault
 from epmstore.tree import Entry, changed_fields
-from epmstore.workspace.app.comparing import Comparer
 from epmstore.workspace.app.context import AppContext
-from epmstore.workspace.trees import TreeSource
 from epmstore.workspace.treesources import LiveTree, never_had
 
 
@@ -50,27 +48,11 @@ class Reading:
         """All of them, oldest first."""
         return self.state().versions
 
-    def resolve(self, selector: AnyVersion) -> Resolved:
-        """The number of a recorded version, or `now`. Raises UsageError, VersionNotFoundError;
-        DamagedError for one that may be lost.
+    def started_run(self) -> change.StartedRun | None:
+        """A command that is being run just now, or whose `run` was killed before it was recorded:
+        the next recording does that.
         """
-        return self._context.trees.resolve(selector)
-
-    def version(self, selector: AnyVersion) -> int:
-        """Like `resolve`, where the live root is no answer. Raises UsageError,
-        VersionNotFoundError.
-        """
-        return self._context.trees.version(selector)
-
-    def restorable(self, selector: AnyVersion) -> int:
-        """Like `version`. Raises NotRestorableError for one whose contents were forgotten."""
-        return self._context.trees.kept_version(selector)
-
-    def tree(self, selector: AnyVersion) -> TreeSource:
-        """The tree of a version, of a release, or (`now`) of the live root. Raises as `resolve`;
-        NotFoundError without a refcat.
-        """
-        return self._context.trees.at(selector)
+        return change.find_run(self._store, self._uuid)
 
     def ls(self, selector: AnyVersion, path: AnyPath | None = None) -> list[Entry]:
         """The entries of a version or a release in byte order: all, or a path and what is below it.
@@ -102,7 +84,9 @@ class Reading:
         self, one: AnyVersion, two: AnyVersion, paths: Sequence[AnyPath] = ()
     ) -> tuple[list[Change], Unseen]:
         """As `diff`; also what of the live root was not seen, if one side is that."""
-        trees = (self.tree(one), self.tree(two))
+        from epmstore.workspace.app.comparing import Comparer  # noqa: PLC0415 - start-up
+
+        trees = (self._context.trees.at(one), self._context.trees.at(two))
         changes = Comparer(self._store, self._uuid).changes(*trees, given.scope(paths))
         looks = [tree.look for tree in trees if isinstance(tree, LiveTree)]
         is_seen = len(looks) != 1 or any(tree.is_foreign for tree in trees)

@@ -1,51 +1,45 @@
-"""Making and reading the report of an application."""
+"""The report of an application: where each of its files is from, what deviates, and its history."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 
 from epmstore import __version__
-from epmstore.clock import to_rfc3339
-from epmstore.digest import Sha256, parse_digest
-from epmstore.errors import UsageError
+from epmstore.catalog.classes import Class, Rules
+from epmstore.digest import Sha256
 from epmstore.given import AnyVersion
 from epmstore.record.recorder import Look
-from epmstore.record.root import open_root
 from epmstore.refcat.classify import same_state
-from epmstore.refcat.identify import Identifier, Origin
 from epmstore.refcat.knowledge import Knowledge
-from epmstore.refcat.releases import Releases
-from epmstore.refcat.report import (
-    Facts,
-    Form,
-    Line,
-    check_catalog,
-    check_report,
-    make_report,
-    redactor,
-)
-from epmstore.refcat.verify import Verified
+from epmstore.refcat.releases import Releases, key_of
+from epmstore.refcat.report import Facts, Form, Line, make_report, redactor
+from epmstore.refcat.verify import Verified, merged_rules
 from epmstore.relpath import RelPath, sort_paths
-from epmstore.store.store import Store
 from epmstore.tree import Entry
+from epmstore.workspace.app.context import AppContext
+from epmstore.workspace.app.explaining import Explaining
+from epmstore.workspace.app.verifying import since_in, verifier_of
 from epmstore.workspace.deviations import since_of
-from epmstore.workspace.repairing import Repairing
 from epmstore.workspace.shapes import explanation, text
 
 
-class Reporting(Repairing):
-    """Reports on one application."""
+class Reporter:
+    """Makes reports on one application."""
+
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
 
     def report(self, host: str, release: AnyVersion | None = None, *, redact: bool = False) -> Form:
         """The `report` of docs/json.md. Contents are never in it. Writes nothing. Raises as
         `verify`.
         """
-        with open_root(self.app) as root:
-            look = self._recorder.status(root)
-        verified = self._verify(look, release)
-        state, releases = self.state(), self.releases
+        look, context = self._context.look(), self._context
+        number = None if release is None else context.trees.release_number(release)
+        verified = verifier_of(context).verify(look, number)
+        state, releases = context.state(), context.releases
         deviations = []
         for one in verified.findings:
-            since = since_of(state, self._since(look, one.path, verified.is_right(one)))
+            since = since_of(state, since_in(context, look, one.path, verified.is_right(one)))
             more = {
                 "since": None if since is None else since.version,
                 "time": None if since is None else since.time,
@@ -62,19 +56,19 @@ class Reporting(Repairing):
         )
 
     def _facts(self, look: Look, verified: Verified, host: str) -> Facts:
-        newest, position = look.head.version, self._store.entries.position(self.app.uuid)
-        releases = self.releases
+        store, app, releases = self._context.store, self._context.app, self._context.releases
+        newest, position = look.head.version, store.entries.position(app.uuid)
         latest, head = releases.latest(), releases.head()
         assert latest is not None and head is not None, "a root was verified with it"
         return Facts(
-            time=to_rfc3339(self._store.clock.now()),
+            time=self._context.now(),
             host=host,
             program=f"epmstore {__version__}",
-            key=self.app.key,
-            uuid=self.app.uuid,
-            root=text(self.app.root) or "",
+            key=app.key,
+            uuid=app.uuid,
+            root=text(app.root) or "",
             catalog=releases.app,
-            vendor_key=self.vendor_key(releases.app),
+            vendor_key=key_of(store, releases.app),
             head=head,
             latest=latest,
             labels={one.version: one.label for one in releases.numbers()},
@@ -93,7 +87,8 @@ class Reporting(Repairing):
         """Every file and link of the live root, in byte order."""
         found: dict[RelPath, Entry] = {}
         if look.head.number is not None:
-            tree = self._store.entries.tree(self.app.uuid, look.head.number)
+            app = self._context.app.uuid
+            tree = self._context.store.entries.tree(app, look.head.number)
             found = {entry.path: entry for entry in tree}
         for entry in look.changes.gone():
             found.pop(entry.path, None)
@@ -119,18 +114,23 @@ class Reporting(Repairing):
                     first = None if content is None else firsts.get((path, content.sha256))
                 yield entry, whats.get(path, what), first
 
+    @cached_property
+    def _classify(self) -> Callable[[str, bool], Class]:
+        """The class of a path by the host's rules and its vendor's."""
+        return merged_rules(self._context.recorder.rules, Rules(self._context.releases.patterns()))
+
     def _what_else(self, entry: Entry) -> str:
         """What a path is that has no finding: not known, if nobody compared it."""
         if entry.path_class == "state":
             return "state"
-        found = self._merged(entry.path, False)
+        found = self._classify(entry.path, False)
         return found if found in ("state", "ignore") else "known"
 
     def _report_versions(self) -> list[Form]:
         """The history in short, newest first."""
-        reasons = self.explanations()
+        reasons = Explaining(self._context).explanations()
         found: list[Form] = []
-        for info in reversed(self.versions()):
+        for info in reversed(self._context.state().versions):
             explained = explanation(reasons.get(info.version))
             if explained is not None:
                 explained["unexplained"] = []  # names, which a report says once, or not at all
@@ -147,36 +147,4 @@ class Reporting(Repairing):
                     "explanation": explained,
                 }
             )
-        return found
-
-
-class ReadReport:
-    """A report that somebody sent, beside the catalog here."""
-
-    def __init__(self, store: Store, form: object) -> None:
-        """Raises UsageError, VersionNotFoundError, ConflictError."""
-        self.form = check_report(form)
-        claimed = self.form["catalog"]
-        releases = Releases(store, str(claimed["app"]))
-        if releases.latest() is None:
-            raise UsageError(
-                f"there is no catalog of {claimed['key']} ({claimed['app']}) in this store",
-                hint="a report is read beside the catalog that it was made with",
-            )
-        self.release = check_catalog(self.form, releases)
-        self.latest = releases.latest()
-        self._identifier = Identifier(store)
-
-    def known_here(self) -> dict[str, list[Origin]]:
-        """Path to where its bytes were shipped, for deviations that the host did not know, and that
-        some catalog here does.
-        """
-        found: dict[str, list[Origin]] = {}
-        for one in self.form["deviations"]:
-            if one["digest"] is None or one["what"] not in ("local", "unknown"):
-                continue
-            infos = self._identifier.with_digest(parse_digest(one["digest"]))
-            origins = [o for many in self._identifier.origins(infos).values() for o in many]
-            if origins:
-                found[one["path"]] = origins
         return found

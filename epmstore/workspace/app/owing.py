@@ -1,6 +1,8 @@
-"""What is owed after a checkout: confirming it, undoing what nobody confirmed; and holding an
-application still.
+"""`app.owing`: what comes after a checkout: recovering an interrupted one, confirming one, undoing
+what was not confirmed, and holding an application still.
 """
+
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -9,13 +11,18 @@ from epmstore.checkout.goal import version_of
 from epmstore.checkout.obligations import Owed, elapsed, moment, owed_file, seconds_left
 from epmstore.clock import from_rfc3339, to_rfc3339
 from epmstore.errors import BusyError, DamagedError, NotFoundError
+from epmstore.locks import WAIT_SECONDS
 from epmstore.reckon import Reckoning
 from epmstore.record.result import Result
 from epmstore.record.root import open_root
 from epmstore.store.commit import commit_hold
 from epmstore.store.reckoned import reckon
-from epmstore.workspace.live import Live
-from epmstore.workspace.results import done_result
+from epmstore.workspace.app.asked import Recovery
+from epmstore.workspace.app.context import AppContext
+from epmstore.workspace.app.holding import hold_in_force
+
+if TYPE_CHECKING:  # start-up
+    from epmstore.workspace.app.recovering import Recovering
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,8 +50,23 @@ class Aftermath(msgspec.Struct, frozen=True, kw_only=True):
     clock: Reckoning | None = None
 
 
-class Owing(Live):
-    """The verbs that come after a checkout of one application."""
+class Owing:
+    """Nothing is owed of most applications, at most times."""
+
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
+        self._store = context.store
+        self._app = context.app
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether a journal lies there: of a checkout that was cut off, or is under way."""
+        return self._context.is_interrupted
+
+    @property
+    def owed(self) -> Owed | None:
+        """What a checkout has still to do, or waits for. Raises DamagedError."""
+        return owed_file(self._store, self._app.uuid).load()
 
     @property
     def pending(self) -> Pending | None:
@@ -62,7 +84,7 @@ class Owing(Live):
         )
 
     def aftermath(self) -> Aftermath:
-        """Writes nothing. Raises DamagedError."""
+        """All that is still to come. Writes nothing. Raises DamagedError."""
         try:
             unfinished = self.left_behind()
         except BusyError:
@@ -86,32 +108,6 @@ class Owing(Live):
             return False
         return pending is not None and pending.seconds <= 0
 
-    def confirm(self) -> int | None:
-        """It is good, and stays: the version. Raises NotFoundError if nothing waits for that,
-        BusyError.
-        """
-        with self._store.lock_app(self.app.uuid):
-            owed = self.owed
-            if owed is None or owed.phase != "CONFIRMING":
-                raise NotFoundError(
-                    f"no checkout of {self.app.key} waits to be confirmed",
-                    hint="`epmstore log` shows whether it was undone already",
-                    app=self.app.key,
-                )
-            owed_file(self._store, self.app.uuid).drop()
-        return owed.version
-
-    def undo_unconfirmed(self) -> Result | None:
-        """Take a checkout back that was not confirmed in time, with the application's hooks around
-        it. Null if that is not so (any more). Raises as `undo`; then it is still owed.
-        """
-        with self._store.lock_app(self.app.uuid), open_root(self.app) as root:
-            owed = self.owed
-            if owed is None or not self.is_expired:
-                return None
-            done, _ = self._around(root).take_back(owed, "not confirmed in time")
-        return done_result(self.app.key, "undo", done, held=True)
-
     def left_behind(self) -> Owed | None:
         """What a checkout owes that is not running any more, other than a confirmation. Raises
         BusyError if one is running, DamagedError.
@@ -119,9 +115,47 @@ class Owing(Live):
         owed = self.owed
         if owed is None or owed.phase == "CONFIRMING":
             return None
-        with self._store.lock_app(self.app.uuid, wait=0):
+        with self._store.lock_app(self._app.uuid, wait=0):
             owed = self.owed
         return None if owed is None or owed.phase == "CONFIRMING" else owed
+
+    def recover(self, *, wait: float = WAIT_SECONDS, what: Recovery = "all") -> Result | None:
+        """Finish or take back an interrupted checkout, and do what is owed around it. Null if there
+        was none, or it was taken back and nobody had to be started.
+
+        At boot, who is busy with it since this boot is not waited for: he may be starting the very
+        application that waits for us. Raises BusyError if one is still running after `wait`
+        seconds, RootError, HookError.
+        """
+        if what == "boot" and not self.is_interrupted and not self._is_owed_from_before:
+            return None
+        with self._store.lock_app(self._app.uuid, wait=wait), open_root(self._app) as root:
+            return self._recovering.recover(root, what)
+
+    def confirm(self) -> int | None:
+        """It is good, and stays: the version. Raises NotFoundError if nothing waits for that,
+        BusyError.
+        """
+        with self._store.lock_app(self._app.uuid):
+            owed = self.owed
+            if owed is None or owed.phase != "CONFIRMING":
+                raise NotFoundError(
+                    f"no checkout of {self._app.key} waits to be confirmed",
+                    hint="`epmstore log` shows whether it was undone already",
+                    app=self._app.key,
+                )
+            owed_file(self._store, self._app.uuid).drop()
+        return owed.version
+
+    def undo_unconfirmed(self) -> Result | None:
+        """Take a checkout back that was not confirmed in time, with the application's hooks around
+        it. Null if that is not so (any more). Raises as `undo`; then it is still owed.
+        """
+        with self._store.lock_app(self._app.uuid), open_root(self._app) as root:
+            owed = self.owed
+            if owed is None or not self.is_expired:
+                return None
+            return self._recovering.take_back(root, owed)
 
     def hold(self, reason: str | None = None, until: str | None = None) -> None:
         """Keep automation from moving this application. `until` is a time in RFC 3339. Raises
@@ -129,12 +163,31 @@ class Owing(Live):
         """
         if until is not None:
             from_rfc3339(until)
-        commit_hold(
-            self._store, self.app.uuid, self._recorder.actor, held=True, reason=reason, until=until
-        )
+        self._commit_hold(held=True, reason=reason, until=until)
 
     def unhold(self) -> None:
         """Let automation go on. Raises NotFoundError if it is not held."""
-        if self.state().hold is None:
-            raise NotFoundError(f"{self.app.key} is not held", app=self.app.key)
-        commit_hold(self._store, self.app.uuid, self._recorder.actor, held=False)
+        if self._context.state().hold is None:
+            raise NotFoundError(f"{self._app.key} is not held", app=self._app.key)
+        self._commit_hold(held=False)
+
+    def hold_in_force(self) -> HoldRecord | None:
+        """The hold that keeps automation from moving this application now, if there is one."""
+        return hold_in_force(self._context)
+
+    def _commit_hold(
+        self, *, held: bool, reason: str | None = None, until: str | None = None
+    ) -> None:
+        actor = self._context.actor
+        commit_hold(self._store, self._app.uuid, actor, held=held, reason=reason, until=until)
+
+    @property
+    def _is_owed_from_before(self) -> bool:
+        owed = self.owed
+        return owed is not None and owed.since.boot != moment(self._store.clock).boot
+
+    @property
+    def _recovering(self) -> "Recovering":
+        from epmstore.workspace.app.recovering import Recovering  # noqa: PLC0415 - start-up
+
+        return Recovering(self._context)

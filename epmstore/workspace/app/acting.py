@@ -1,0 +1,211 @@
+"""What every change of a live root goes through: from a request to its plan, and to its result.
+
+Checked first, in this order: that nobody is kept from it (holds), that nothing else is owed, what a
+release needs, and that its contents are to be had. How it is done is epmstore/checkout's to know.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from epmstore.catalog.hooks import hooks_of
+from epmstore.checkout.goal import ReleaseGoal, version_of
+from epmstore.checkout.obligations import owed_file
+from epmstore.checkout.packages import owners
+from epmstore.checkout.preflight import Terms
+from epmstore.checkout.request import CheckoutAction, Prepared, Request
+from epmstore.checkout.run import Checkout, Done
+from epmstore.checkout.supervised import Around, with_limits
+from epmstore.checkout.wanted import Found, Wishes
+from epmstore.errors import ConflictError, UsageError
+from epmstore.record.recorder import Look
+from epmstore.record.result import Result
+from epmstore.record.root import Root, open_root
+from epmstore.workspace.app.context import AppContext
+from epmstore.workspace.app.holding import check_hold, end_hold_of
+from epmstore.workspace.app.results import done_result
+
+if TYPE_CHECKING:  # start-up
+    from epmstore.workspace.app.needs import Needs
+
+
+class Acting:
+    """Plans and carries out requests for the root of one application."""
+
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
+        self._store = context.store
+        self._app = context.app
+
+    def plan(self, request: Request) -> Prepared:
+        """What `carry_out` would do now. Writes nothing. Raises as it does."""
+        self.check_needs(request)
+        with open_root(self._app) as root:
+            return self.checkout(root).plan(request)
+
+    def plan_again(self, plan: Prepared) -> Prepared:
+        """A plan made earlier, as it would be carried out now. Raises as `apply`."""
+        self._check_plan(plan)
+        with open_root(self._app) as root:
+            return self.checkout(root).plan(plan.request, expected=plan)
+
+    def check(self, plan: Prepared, terms: Terms, sources: Sequence[Path] = ()) -> None:
+        """What would keep a plan that was made just now from being carried out, as far as that can
+        be known. Writes nothing. Raises as `carry_out`.
+        """
+        is_released = isinstance(plan.request.goal, ReleaseGoal)
+        if is_released:
+            self._check_contents(plan, sources)
+        check_hold(self._context, terms)
+        self._check_owed(plan.request)
+        hooks = with_limits(hooks_of(self._app), terms)
+        with open_root(self._app) as root:
+            self.around(root).check(plan, terms, hooks, contents=not is_released)
+
+    def check_later(self, plan: Prepared) -> None:
+        """What would keep a plan from being carried out whenever that is, and whatever its terms
+        are. Writes nothing. Raises as `carry_out`.
+        """
+        if isinstance(plan.request.goal, ReleaseGoal):
+            self._check_contents(plan)
+        with open_root(self._app) as root:
+            terms = Terms(live=True, allow_network=True)
+            self.checkout(root).check(plan, terms, in_use=False)
+
+    def carry_out(self, request: Request, terms: Terms) -> Result:
+        """Do it. Raises ConflictError and its kin, NotRestorableError, NeedsError, DiskFullError,
+        BusyError: then the root is as it was. HookError says what state it is in.
+        """
+        self.check_needs(request)
+        with self._context.locked_root() as root:
+            return self.run(root, request, terms)
+
+    def apply(self, plan: Prepared, terms: Terms) -> Result:
+        """Carry out a plan made earlier. Raises ChangedError if what it is about changed."""
+        if isinstance(plan.request.goal, ReleaseGoal):
+            self._check_contents(self.plan_again(plan))
+        self._check_plan(plan)
+        with self._context.locked_root() as root:
+            return self._run(root, plan.request, terms, plan)
+
+    def run(
+        self,
+        root: Root,
+        request: Request,
+        terms: Terms,
+        *,
+        look: Look | None = None,
+        sources: Sequence[Path] = (),
+    ) -> Result:
+        """As `carry_out`, under the application's lock, with nothing interrupted; `look` is one at
+        the root as it is. The contents of a release may be in `sources`, too: folders and archives.
+        """
+        if not isinstance(request.goal, ReleaseGoal):
+            return self._run(root, request, terms)
+        with self._store.keep_packs():
+            prepared = self.checkout(root).plan(request, look)
+            self._check_contents(prepared, sources, take=True)
+            result = self._run(root, request, terms)
+        return msgspec.structs.replace(result, label=request.label if result.changed else None)
+
+    def _run(
+        self, root: Root, request: Request, terms: Terms, expected: Prepared | None = None
+    ) -> Result:
+        action: CheckoutAction = "apply" if expected is not None else request.action
+        check_hold(self._context, terms)
+        waiting = self._check_owed(request)
+        hooks = with_limits(hooks_of(self._app), terms)
+        done = self.around(root).run(request, terms, hooks, expected)
+        if waiting and done.confirm_by is None:
+            owed_file(self._store, self._app.uuid).drop()
+        held = self._hold_after(request, done)
+        return done_result(self._app.key, action, done, owners(self._app.root, done), held=held)
+
+    def around(self, root: Root) -> Around:
+        """What is around checkouts of an open root."""
+        context = self._context
+        return Around(
+            self._store,
+            self._app,
+            context.runner,
+            lambda: self.checkout(root),
+            context.actor,
+            context.progress,
+        )
+
+    def checkout(self, root: Root) -> Checkout:
+        """Of an open root, with the history as it is now."""
+        context = self._context
+        return Checkout(
+            context.recorder, root, context.state(), context.progress, self._released, self._approve
+        )
+
+    def _released(self) -> Wishes:
+        """What releases want of the root."""
+        from epmstore.refcat.wanted import ReleaseWishes  # noqa: PLC0415 - start-up
+        from epmstore.workspace.app.verifying import verifier_of  # noqa: PLC0415 - start-up
+
+        context = self._context
+        return ReleaseWishes(context.recorder, context.releases, lambda: verifier_of(context))
+
+    def _approve(self, prepared: Prepared, found: Found) -> None:
+        """Raises NeedsError."""
+        if self._context.releases.exists() and prepared.request.within is None:
+            self._needs.approve(prepared, found)
+
+    def check_needs(self, request: Request) -> None:
+        """Raises NeedsError if a checkout of a whole release needs what is not there."""
+        goal = request.goal
+        if isinstance(goal, ReleaseGoal) and request.action == "checkout" and not request.scope:
+            self._needs.check(goal.release)
+
+    @property
+    def _needs(self) -> "Needs":
+        from epmstore.workspace.app.needs import Needs  # noqa: PLC0415 - start-up
+
+        return Needs(self._context)
+
+    def _check_contents(
+        self, plan: Prepared, sources: Sequence[Path] = (), *, take: bool = False
+    ) -> None:
+        from epmstore.workspace.app.contents import check_contents  # noqa: PLC0415 - start-up
+
+        check_contents(self._context, plan, sources, take=take)
+
+    def _check_plan(self, plan: Prepared) -> None:
+        """Raises UsageError, NotRestorableError."""
+        if plan.app != self._app.uuid:
+            raise UsageError(f"the plan is for another application than {self._app.key}")
+        number = version_of(plan.request.goal)
+        if number is not None:
+            self._context.trees.restorable(number)
+
+    def _check_owed(self, request: Request) -> bool:
+        """Whether a confirmation is waited for that this decides: the undo of what it is about.
+        Raises ConflictError for anything else that is owed.
+        """
+        owed = owed_file(self._store, self._app.uuid).load()
+        if owed is None:
+            return False
+        if owed.phase != "CONFIRMING":
+            raise ConflictError(
+                f"a checkout of {self._app.key} to {owed.goal} did not come to its end: the"
+                " application may have to be started",
+                hint=f"`epmstore recover --app {self._app.key}`",
+            )
+        if request.action == "undo" and request.within == (owed.from_, owed.version):
+            return True
+        raise ConflictError(
+            f"version {owed.version} of {self._app.key} waits to be confirmed",
+            hint=f"`epmstore confirm --app {self._app.key}`, or `epmstore undo` takes it back",
+        )
+
+    def _hold_after(self, request: Request, done: Done) -> bool:
+        """Whether it holds the application, as a rollback does; an undo of that ends it."""
+        if done.applied is None:
+            return False
+        if request.action == "undo" and request.within is not None:
+            end_hold_of(self._context, request.within[1])
+        return request.action == "rollback"

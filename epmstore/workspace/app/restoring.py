@@ -1,0 +1,207 @@
+"""`app.restoring`: bringing the root, or a folder elsewhere, to a tree; and undoing that."""
+
+from collections.abc import Sequence
+from typing import Unpack
+
+from epmstore import given
+from epmstore.checkout.goal import EditsGoal, VersionGoal
+from epmstore.checkout.plan import ConfigPolicy
+from epmstore.checkout.preflight import Terms
+from epmstore.checkout.request import CheckoutAction, Prepared, Request
+from epmstore.checkout.target import Exported
+from epmstore.checkout.undo import (
+    Reversal,
+    content_of,
+    last_change,
+    redo_target,
+    rollback_target,
+    undo_target,
+)
+from epmstore.errors import UsageError
+from epmstore.given import AnyPath, AnyVersion
+from epmstore.record.recorder import Look
+from epmstore.record.result import Result
+from epmstore.record.root import Root, open_root
+from epmstore.relpath import ROOT, RelPath
+from epmstore.tree import Entry
+from epmstore.workspace.app.acting import Acting
+from epmstore.workspace.app.asked import TermsGiven
+from epmstore.workspace.app.context import AppContext
+from epmstore.workspace.app.exporting import export_tree
+
+
+class Restoring:
+    """Each verb that changes the root has one that says what it would do now (`plan`, `plan_undo`
+    ...), which writes nothing, and raises as the verb itself.
+    """
+
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
+        self._acting = Acting(context)
+
+    def plan(
+        self,
+        selector: AnyVersion,
+        paths: Sequence[AnyPath] = (),
+        *,
+        exact: bool = False,
+        config: ConfigPolicy = "keep",
+    ) -> Prepared:
+        """What `checkout` would do now."""
+        return self._acting.plan(self._request(selector, paths, exact=exact, config=config))
+
+    def checkout(
+        self,
+        selector: AnyVersion,
+        paths: Sequence[AnyPath] = (),
+        *,
+        exact: bool = False,
+        config: ConfigPolicy = "keep",
+        **terms: Unpack[TermsGiven],
+    ) -> Result:
+        """Bring the root, or some paths of it, to a version or a release: recorded first,
+        journaled, verified, undoable; with the application's hooks around it.
+
+        Raises VersionNotFoundError, NotRestorableError, PathNotFoundError, ConflictError and its
+        kin, NeedsError, DiskFullError, BusyError: then the root is as it was. HookError says what
+        state it is in.
+        """
+        request = self._request(selector, paths, exact=exact, config=config)
+        return self._acting.carry_out(request, Terms(**terms))
+
+    def plan_edit(
+        self, entries: Sequence[Entry], *, remove: Sequence[AnyPath] = (), label: str | None = None
+    ) -> Prepared:
+        """What `edit` would do now."""
+        return self._acting.plan(_edit(entries, remove, label))
+
+    def edit(
+        self,
+        entries: Sequence[Entry],
+        *,
+        remove: Sequence[AnyPath] = (),
+        label: str | None = None,
+        **terms: Unpack[TermsGiven],
+    ) -> Result:
+        """Make some paths what these entries say, and remove others; everything else stays. As a
+        checkout: recorded first, journaled, verified, undoable, with hooks. The contents of files
+        are stored before (`workspace.blobs.put`).
+
+        Raises UsageError, NotRestorableError (a content is not stored), otherwise as `checkout`.
+        """
+        with self._context.store.keep_packs():
+            return self._acting.carry_out(_edit(entries, remove, label), Terms(**terms))
+
+    def plan_rollback(self, *, config: ConfigPolicy = "keep") -> Prepared:
+        """What `rollback` would do now."""
+        with open_root(self._context.app) as root:
+            look = self._context.recorder.status(root)
+            return self._acting.checkout(root).plan(self._rollback(root, look, config), look)
+
+    def rollback(self, *, config: ConfigPolicy = "keep", **terms: Unpack[TermsGiven]) -> Result:
+        """To the last change if that brings something back, else to the one before what is live.
+        From then on the application is held. Raises as `checkout`.
+        """
+        with self._context.locked_root() as root:
+            look = self._context.recorder.status(root)
+            return self._acting.run(root, self._rollback(root, look, config), Terms(**terms))
+
+    def plan_undo(self) -> Prepared:
+        """What `undo` would do now."""
+        return self._acting.plan(_reversal("undo", undo_target(self._context.state().versions)))
+
+    def undo(self, **terms: Unpack[TermsGiven]) -> Result:
+        """Reverse the last checkout, rollback or repair. Raises NotFoundError, ChangedError."""
+        request = _reversal("undo", undo_target(self._context.state().versions))
+        return self._acting.carry_out(request, Terms(**terms))
+
+    def plan_redo(self) -> Prepared:
+        """What `redo` would do now."""
+        return self._acting.plan(_reversal("redo", redo_target(self._context.state().versions)))
+
+    def redo(self, **terms: Unpack[TermsGiven]) -> Result:
+        """Do again what was undone last. Raises NotFoundError, ChangedError."""
+        request = _reversal("redo", redo_target(self._context.state().versions))
+        return self._acting.carry_out(request, Terms(**terms))
+
+    def plan_apply(self, plan: Prepared) -> Prepared:
+        """A plan made earlier, as it would be carried out now."""
+        return self._acting.plan_again(plan)
+
+    def apply(self, plan: Prepared, **terms: Unpack[TermsGiven]) -> Result:
+        """Carry out a plan made earlier. Raises ChangedError if what it is about changed."""
+        return self._acting.apply(plan, Terms(**terms))
+
+    def check(
+        self, plan: Prepared, *, sources: Sequence[AnyPath] = (), **terms: Unpack[TermsGiven]
+    ) -> None:
+        """What would keep a plan that was made just now from being carried out, as far as that can
+        be known; `sources` are those of the repair that it is of. Writes nothing. Raises as
+        `checkout`.
+        """
+        self._acting.check(plan, Terms(**terms), given.several_places(sources))
+
+    def check_later(self, plan: Prepared) -> None:
+        """What would keep a plan from being carried out whenever that is, and whatever its terms
+        are. Writes nothing. Raises as `checkout`.
+        """
+        self._acting.check_later(plan)
+
+    def export(
+        self,
+        selector: AnyVersion,
+        target: AnyPath,
+        paths: Sequence[AnyPath] = (),
+        *,
+        dry_run: bool = False,
+    ) -> Exported:
+        """A version or a release, or some paths of it, as a folder of its own. Never looks at the
+        live root. A `dry_run` says what would come of it, and writes nothing. Raises as `ls`,
+        NotRestorableError, ConflictError, DamagedError, OSError.
+        """
+        context, place = self._context, given.a_place(target).absolute()
+        source, scope = context.trees.restorable(selector), given.scope(paths)
+        progress = context.progress
+        return export_tree(context.store, source, place, scope, progress, dry_run=dry_run)
+
+    def _request(
+        self, selector: AnyVersion, paths: Sequence[AnyPath], *, exact: bool, config: ConfigPolicy
+    ) -> Request:
+        source = self._context.trees.restorable(selector)
+        return Request(
+            action="checkout",
+            goal=source.goal,
+            scope=given.scope(paths) or None,
+            exact=exact,
+            config=config,
+            label=str(source) if source.is_foreign else None,
+        )
+
+    def _rollback(self, root: Root, look: Look, config: ConfigPolicy) -> Request:
+        """Drift that a checkout would keep anyway (state, edited configuration, what was not
+        recorded on purpose) is no reason to stop at the last change: nothing would come of it.
+        """
+        versions = self._context.state().versions
+        drifted = False
+        last = last_change(versions)
+        if last is not None and (last.version != look.head.number or not look.changes.is_empty):
+            here = _rollback_to(content_of(versions, last), config)
+            drifted = bool(self._acting.checkout(root).plan(here, look).plan.steps)
+        target = rollback_target(versions, drifted=drifted)
+        return _rollback_to(self._context.trees.restorable_version(target), config)
+
+
+def _reversal(action: CheckoutAction, found: Reversal) -> Request:
+    return Request(action=action, goal=VersionGoal(found.to), within=(found.one, found.two))
+
+
+def _edit(entries: Sequence[Entry], remove: Sequence[AnyPath], label: str | None) -> Request:
+    edits: list[tuple[RelPath, Entry | None]] = [(given.a_path(e.path), e) for e in entries]
+    edits += [(given.a_path(path), None) for path in remove]
+    if not edits or len(dict(edits)) < len(edits) or ROOT in dict(edits):
+        raise UsageError("edits are of one path or more, each named once, and not of the root")
+    return Request(action="edit", goal=EditsGoal(tuple(edits)), label=label)
+
+
+def _rollback_to(version: int, config: ConfigPolicy) -> Request:
+    return Request(action="rollback", goal=VersionGoal(version), config=config)
