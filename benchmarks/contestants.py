@@ -74,7 +74,7 @@ EPMSTORE = Contestant(
         "packs": ("store/packs",),
         "catalogs": ("store/catalogs",),
         "index": ("store/index.sqlite*",),
-        "live cache": ("store/live",),
+        "stat cache": ("store/live",),
     },
     verified=True,
 )

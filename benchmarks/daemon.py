@@ -185,7 +185,7 @@ def put_care_off(store: Path) -> None:
     are work of another kind, and are said to be done.
     """
     now = time.time()
-    done = {task: ledger.Done(now, now) for task in ORDER}
+    done = {task: ledger.TaskTimes(now, now) for task in ORDER}
     ledger.change(store, lambda old: msgspec.structs.replace(old, tasks=done))
 
 

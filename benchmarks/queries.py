@@ -19,7 +19,7 @@ from benchmarks.results import Figure
 from epmstore.catalog.model import Counts, VersionPart, VersionRecord
 from epmstore.digest import BlobInfo
 from epmstore.relpath import RelPath
-from epmstore.store.commit import Head, commit_version
+from epmstore.store.commit import HistoryHead, commit_version
 from epmstore.tree import shifted_sum
 from epmstore.workspace import AppHandle, Workspace
 
@@ -45,7 +45,7 @@ class History:
     def paths(self) -> list[RelPath]:
         return list(self.tree.entries)
 
-    def touch(self, head: Head, app: str) -> VersionPart:
+    def touch(self, head: HistoryHead, app: str) -> VersionPart:
         """A version in which the same number of files has another mtime only."""
         assert head.number is not None
         gone = [self.tree.entries[p] for p in self._dice.sample(sorted(self.tree.entries), CHANGED)]
@@ -55,7 +55,7 @@ class History:
         header = _header(head.number + 1, app, self.tree.sum, Counts(0, CHANGED, 0))
         return VersionPart(header, [], [replace(entry, content=None) for entry in come], [])
 
-    def next(self, head: Head, app: str) -> VersionPart:
+    def next(self, head: HistoryHead, app: str) -> VersionPart:
         version = 0 if head.number is None else head.number + 1
         if version:
             chosen = self._dice.sample(sorted(self.tree.entries), CHANGED)
@@ -106,7 +106,7 @@ def measure(folder: Path, paths: int = PATHS, versions: int = VERSIONS) -> list[
 
 
 def _commit(
-    workspace: Workspace, app: str, make: Callable[[Head, str], VersionPart], count: int
+    workspace: Workspace, app: str, make: Callable[[HistoryHead, str], VersionPart], count: int
 ) -> tuple[int, int]:
     """(bytes of the index, bytes of the catalogs) after `count` more versions."""
     store = workspace._store

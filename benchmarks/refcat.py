@@ -27,8 +27,8 @@ from epmstore.catalog.format import encode
 from epmstore.catalog.model import (
     START,
     AboutRecord,
+    CatalogPosition,
     Counts,
-    Position,
     VersionPart,
     VersionRecord,
     Written,
@@ -117,7 +117,7 @@ def records(releases: int, files: int, seed: int, first: Sequence[Entry] = ()) -
 
 def write(path: Path, releases: int, files: int, seed: int, first: Sequence[Entry] = ()) -> None:
     """The catalog in the form of a store's own file."""
-    position: Position = START
+    position: CatalogPosition = START
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), "wb") as file:
         for record in records(releases, files, seed, first):
             for stored, behind in encode([record], position):

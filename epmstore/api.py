@@ -7,13 +7,12 @@ change with any release. Nobody in epmstore itself imports this: a program loads
 """
 
 from epmstore.care.copy import CopyResult
-from epmstore.care.doctor import Check
+from epmstore.care.doctor import HealthCheck
 from epmstore.care.drill import Drill
-from epmstore.care.findings import Finding as StoreFinding
-from epmstore.care.findings import FsckReport
+from epmstore.care.findings import Damage, FsckReport
 from epmstore.care.forget import Forgotten
 from epmstore.care.gc import GcResult
-from epmstore.care.ledger import Damage, Done, Ledger, Proof, Rolling
+from epmstore.care.ledger import DamageNote, DrillProof, Ledger, Rolling, TaskTimes
 from epmstore.care.purge import Purged
 from epmstore.care.restore import Restored
 from epmstore.care.stats import Stats
@@ -46,7 +45,7 @@ from epmstore.checkout.obligations import Moment, Owed
 from epmstore.checkout.plan import ConfigPolicy, Options, Plan, Seen, Step
 from epmstore.checkout.request import CheckoutAction, Prepared, Request
 from epmstore.checkout.stage import Refused
-from epmstore.checkout.target import Exported
+from epmstore.checkout.target import ExportedTree
 from epmstore.clock import Clock
 from epmstore.digest import BlobInfo, Digest, Sha256, parse_digest
 from epmstore.errors import (
@@ -90,7 +89,7 @@ from epmstore.given import AnyPath, AnyPlaces, AnyVersion
 from epmstore.index.entries import Span
 from epmstore.package.publishing import PackageFile
 from epmstore.progress import Progress
-from epmstore.reckon import Doubt, Reading, Reckoning
+from epmstore.reckon import ClockDoubt, ClockReading, Reckoning
 from epmstore.record.change import StartedRun
 from epmstore.record.doubt import Share
 from epmstore.record.recorder import Recorded
@@ -99,18 +98,17 @@ from epmstore.record.status import Status
 from epmstore.record.unseen import Unseen
 from epmstore.refcat.baseline import Accepted
 from epmstore.refcat.blame import Blamed
-from epmstore.refcat.checker import Checked
-from epmstore.refcat.classify import Finding
+from epmstore.refcat.checker import CheckedRelease
+from epmstore.refcat.classify import Deviation
 from epmstore.refcat.explain import Explanation
-from epmstore.refcat.founding import Version as FoundingVersion
+from epmstore.refcat.founding import FoundingVersion
 from epmstore.refcat.identify import Identifier, Origin
 from epmstore.refcat.interchange import Incoming
-from epmstore.refcat.owners import Owners
+from epmstore.refcat.owners import OwnerMapping
 from epmstore.refcat.releases import Release, Releases
 from epmstore.refcat.requires import Unmet
-from epmstore.refcat.signature import Key
-from epmstore.refcat.trust import Import
-from epmstore.refcat.trust import Standing as TrustStanding
+from epmstore.refcat.signature import PublicKey
+from epmstore.refcat.trust import Import, TrustStanding
 from epmstore.refcat.verify import Verified
 from epmstore.relpath import RelPath, parse_relpath
 from epmstore.scan.detect import Proposal
@@ -132,7 +130,7 @@ from epmstore.workspace.apps import AddedApp, AppliedApp, Apps
 from epmstore.workspace.blobs import Blobs, BlobStat
 from epmstore.workspace.care import Care
 from epmstore.workspace.catalogs import Catalogs, Cloned, Imported
-from epmstore.workspace.deviations import Baseline, Changed, Deviation, Since, Standing
+from epmstore.workspace.deviations import Baseline, Changed, DatedDeviation, Since, Standing
 from epmstore.workspace.readreport import ReadReport
 from epmstore.workspace.trees import Trees, TreeSource
 from epmstore.workspace.vendors import Published, Source, Vendors
@@ -171,10 +169,11 @@ __all__ = [
     "Change",
     "Changed",
     "ChangedError",
-    "Check",
-    "Checked",
+    "CheckedRelease",
     "CheckoutAction",
     "Clock",
+    "ClockDoubt",
+    "ClockReading",
     "Cloned",
     "CollisionError",
     "ConfigPolicy",
@@ -182,21 +181,21 @@ __all__ = [
     "CopyResult",
     "Counts",
     "Damage",
+    "DamageNote",
     "DamagedError",
+    "DatedDeviation",
     "Deviation",
     "Digest",
     "DigestMismatchError",
     "DiskFullError",
-    "Done",
-    "Doubt",
     "Drill",
+    "DrillProof",
     "EditsGoal",
     "Entry",
     "EpmError",
     "Explaining",
     "Explanation",
-    "Exported",
-    "Finding",
+    "ExportedTree",
     "ForeignError",
     "ForgetRecord",
     "Forgotten",
@@ -206,6 +205,7 @@ __all__ = [
     "GapRecord",
     "GcResult",
     "Goal",
+    "HealthCheck",
     "HoldRecord",
     "HookError",
     "HookRun",
@@ -218,7 +218,6 @@ __all__ = [
     "IncompleteError",
     "Installed",
     "InvalidNameError",
-    "Key",
     "Kind",
     "Ledger",
     "LimitError",
@@ -234,7 +233,7 @@ __all__ = [
     "OutdatedIndexError",
     "Owed",
     "Owing",
-    "Owners",
+    "OwnerMapping",
     "PackageFile",
     "PathClass",
     "PathNotFoundError",
@@ -245,13 +244,12 @@ __all__ = [
     "Prepared",
     "Problem",
     "Progress",
-    "Proof",
     "Proposal",
+    "PublicKey",
     "Published",
     "PurgeRecord",
     "Purged",
     "ReadReport",
-    "Reading",
     "Reason",
     "Rebuilt",
     "Reckoning",
@@ -291,7 +289,7 @@ __all__ = [
     "Stats",
     "Status",
     "Step",
-    "StoreFinding",
+    "TaskTimes",
     "TermsGiven",
     "TornError",
     "TreeSource",

@@ -41,7 +41,7 @@ class Last(msgspec.Struct, frozen=True):
     value: Any
 
 
-class Service(Protocol):
+class ChildService(Protocol):
     """What a child does with what it is sent."""
 
     def do(self, tasks: Any) -> Sequence[object]:
@@ -177,7 +177,7 @@ class Child:
 
 
 def serve(
-    begin: Callable[[Any], AbstractContextManager[Service]],
+    begin: Callable[[Any], AbstractContextManager[ChildService]],
     discard: Callable[[Any], None] = _nothing_left,
 ) -> None:
     """The main program of a child: `begin` makes what works by a setting. It ends with its parent,
@@ -202,7 +202,7 @@ def serve(
             raise
 
 
-def _work(begun: AbstractContextManager[Service], pipe: IO[bytes]) -> object:
+def _work(begun: AbstractContextManager[ChildService], pipe: IO[bytes]) -> object:
     with begun as service:
         tasks = _receive(pipe)
         while tasks:

@@ -40,7 +40,7 @@ class _Run(msgspec.Struct, frozen=True, gc=False):
     size: int = 0
 
 
-class PackedEntries(Collection[Entry]):
+class CompactEntries(Collection[Entry]):
     """Entries of different paths; a collection that only grows. Threads may add to it."""
 
     def __init__(self) -> None:
@@ -60,9 +60,9 @@ class PackedEntries(Collection[Entry]):
             run = _packed(run)
         self._runs.append(run)
 
-    def joined(self, others: Iterable[Entry]) -> "PackedEntries":
+    def joined(self, others: Iterable[Entry]) -> "CompactEntries":
         """These and more."""
-        both = PackedEntries()
+        both = CompactEntries()
         both._runs, both._plain = [*self._runs], self._plain
         both.add(others)
         return both
@@ -109,7 +109,7 @@ class PackedEntries(Collection[Entry]):
 
 def in_order(entries: Collection[Entry]) -> Iterator[tuple[bytes, Entry]]:
     """Any entries in byte order of their paths, each with that."""
-    if isinstance(entries, PackedEntries):
+    if isinstance(entries, CompactEntries):
         return entries.in_order()
     return iter(sorted(((to_bytes(entry.path), entry) for entry in entries), key=_path))
 

@@ -105,7 +105,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     checkout: CheckoutConfig = CheckoutConfig()
 
 
-class Kind(msgspec.Struct, frozen=True):
+class SettingType(msgspec.Struct, frozen=True):
     """How a value is read from text or TOML, and shown as both."""
 
     parse: Callable[[object], object]
@@ -135,8 +135,8 @@ def _text(value: object, parse: Callable[[str], object]) -> object:
     return parse(value)
 
 
-def _or_off(kind: Kind) -> Kind:
-    return Kind(
+def _or_off(kind: SettingType) -> SettingType:
+    return SettingType(
         lambda value: None if value in (OFF, False) else kind.parse(value),
         lambda value: OFF if value is None else kind.format(value),
     )
@@ -174,16 +174,16 @@ def _shown(show: Callable[..., str]) -> Callable[[object], str]:
     return lambda value: show(value)
 
 
-DURATION = Kind(lambda value: _text(value, parse_duration), _shown(format_duration))
-SIZE = Kind(lambda value: _text(value, parse_size), _shown(format_size))
-PERCENT = Kind(lambda value: _text(value, parse_percent), _shown(format_percent))
-COUNT = Kind(_count, str)
-FLAG = Kind(_flag, lambda value: "true" if value else "false")
-LOG = Kind(_log, str)
-TEXT = Kind(lambda value: _text(value, str), str)
-NAME = Kind(lambda value: _text(value, _name), str)
+DURATION = SettingType(lambda value: _text(value, parse_duration), _shown(format_duration))
+SIZE = SettingType(lambda value: _text(value, parse_size), _shown(format_size))
+PERCENT = SettingType(lambda value: _text(value, parse_percent), _shown(format_percent))
+COUNT = SettingType(_count, str)
+FLAG = SettingType(_flag, lambda value: "true" if value else "false")
+LOG = SettingType(_log, str)
+TEXT = SettingType(lambda value: _text(value, str), str)
+NAME = SettingType(lambda value: _text(value, _name), str)
 
-KEYS: Final[dict[str, Kind]] = {
+KEYS: Final[dict[str, SettingType]] = {
     "daemon.settle": DURATION,
     "daemon.settle_max": DURATION,
     "daemon.reconcile": _or_off(DURATION),

@@ -14,6 +14,12 @@ ErrorT = TypeVar("ErrorT", bound=EpmError)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+class UnexpectedError(EpmError):
+    """What nobody foresaw, as whoever asked is told of it."""
+
+    code = "unexpected"
+
+
 def error_to_form(error: EpmError, app: str | None = None) -> dict[str, object]:
     """The shape `error`. Plain text whatever the error carries."""
     return {

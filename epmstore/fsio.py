@@ -2,9 +2,9 @@
 system.
 
 Every name is a single component below an open directory descriptor, and no call follows a symlink
-in its last component. `Fault` is the one seam for tests: it sees each mutating call before it is
-made, and may count it, fail it or kill the process. Nothing here retries, composes or decides: see
-atomic.py.
+in its last component. `FaultHook` is the one seam for tests: it sees each mutating call before it
+is made, and may count it, fail it or kill the process. Nothing here retries, composes or decides:
+see atomic.py.
 """
 
 import ctypes
@@ -41,11 +41,11 @@ _NUMBER = struct.Struct("=Q")
 _libc = ctypes.CDLL(None, use_errno=True)
 _statx = getattr(_libc, "statx", None)
 
-Fault: TypeAlias = Callable[[str, tuple[object, ...]], None]
-_fault: Fault | None = None
+FaultHook: TypeAlias = Callable[[str, tuple[object, ...]], None]
+_fault: FaultHook | None = None
 
 
-def install_fault(fault: Fault | None) -> None:
+def install_fault(fault: FaultHook | None) -> None:
     """For tests: `fault(call, arguments)` is called before each mutating call, and may raise.
 
     What it gets is enough to do the call itself, or half of it: names, then the descriptors that

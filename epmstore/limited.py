@@ -40,7 +40,7 @@ _LENGTH = struct.Struct("<Q")
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from {module} import main; main()"
 
 
-class Limits(msgspec.Struct, frozen=True):
+class ReadLimits(msgspec.Struct, frozen=True):
     """Bytes, and seconds of computing, that reading something may take."""
 
     memory: int = MEMORY
@@ -49,7 +49,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 class _Order(msgspec.Struct, frozen=True):
     parent: int
-    limits: Limits
+    limits: ReadLimits
     setting: msgspec.Raw
 
 
@@ -82,7 +82,7 @@ _KINDS: Final[dict[str, type[EpmError]]] = {
 }
 
 
-class Reader:
+class LimitedReader:
     """A child that reads; a context manager, which leaves no process behind."""
 
     def __init__(
@@ -90,7 +90,7 @@ class Reader:
         module: str,
         setting: object,
         fds: tuple[int, ...] = (),
-        limits: Limits = Limits(),  # noqa: B008 - frozen
+        limits: ReadLimits = ReadLimits(),  # noqa: B008 - frozen
         *,
         what: str,
     ) -> None:
@@ -217,7 +217,7 @@ def _say(message: object) -> None:
     fsio.write(1, _LENGTH.pack(len(data)) + data)
 
 
-def _limit(limits: Limits) -> None:
+def _limit(limits: ReadLimits) -> None:
     with open("/proc/self/statm", "rb") as file:
         taken = int(file.read().split()[0]) * resource.getpagesize()
     most = taken + limits.memory

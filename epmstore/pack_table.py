@@ -8,7 +8,7 @@ the values that the floors share; how they are written is the business of epmsto
 import msgspec
 
 from epmstore.digest import Digest, Sha256
-from epmstore.seal import Kind
+from epmstore.seal import RecordKind
 
 NO_FRAME = -1
 
@@ -16,7 +16,7 @@ NO_FRAME = -1
 class FrameRow(msgspec.Struct, frozen=True, gc=False):
     """One frame. `offset` is that of its seal, from the start of the group. Lengths in bytes."""
 
-    kind: Kind
+    kind: RecordKind
     offset: int
     head_length: int
     body_length: int
@@ -43,7 +43,7 @@ class BlobRow(msgspec.Struct, frozen=True, gc=False):
     parts: tuple[Sha256, ...] = ()
 
 
-class Group(msgspec.Struct, frozen=True):
+class GroupTable(msgspec.Struct, frozen=True):
     """The table of one group. `length` is that of all its records, footer included, in bytes."""
 
     frames: tuple[FrameRow, ...]
@@ -61,7 +61,7 @@ class Place(msgspec.Struct, frozen=True, gc=False):
     sha256: Sha256
     size: int
     file: str
-    kind: Kind | None
+    kind: RecordKind | None
     seal_offset: int
     head_length: int
     body_length: int

@@ -26,7 +26,7 @@ GRACE: Final = 7 * DAY
 """So long, of which the host is up, a clock that leapt has to keep to its word."""
 
 
-class Reading(msgspec.Struct, frozen=True):
+class ClockReading(msgspec.Struct, frozen=True):
     """What this host says now: seconds since 1970 by its clock, the name of the time since it was
     started, and the seconds of that.
     """
@@ -36,7 +36,7 @@ class Reading(msgspec.Struct, frozen=True):
     uptime: float
 
 
-class Doubt(msgspec.Struct, frozen=True):
+class ClockDoubt(msgspec.Struct, frozen=True):
     """`since` in reckoned time; `lasted`: seconds that the host was up with the clock's new word.
     `leapt`: from a word that was believed before; else nothing was known before. `started`: when
     the host was started, as a clock without a battery does until the network sets it right.
@@ -54,8 +54,8 @@ class Reckoning(msgspec.Struct, frozen=True):
     """
 
     time: float
-    read: Reading
-    doubt: Doubt | None = None
+    read: ClockReading
+    doubt: ClockDoubt | None = None
 
     @property
     def sure(self) -> float:
@@ -73,17 +73,17 @@ class Reckoning(msgspec.Struct, frozen=True):
         return self.read.wall - self.time
 
 
-def begin(now: Reading, newest: float | None) -> Reckoning:
+def begin(now: ClockReading, newest: float | None) -> Reckoning:
     """Where nothing is known but when the newest version was recorded. That may have been by a
     clock that was wrong already: only where there is none, nothing depends on the clock yet.
     """
     if newest is None:
         return Reckoning(now.wall, now)
     time = now.wall if -SLACK <= now.wall - newest <= OFF else newest
-    return Reckoning(time, now, Doubt(time))
+    return Reckoning(time, now, ClockDoubt(time))
 
 
-def carry_on(old: Reckoning, now: Reading) -> Reckoning:
+def carry_on(old: Reckoning, now: ClockReading) -> Reckoning:
     """The reckoning of a later reading."""
     before = old.read
     is_same_start = now.boot == before.boot and now.uptime >= before.uptime
@@ -98,7 +98,7 @@ def carry_on(old: Reckoning, now: Reading) -> Reckoning:
     doubt = old.doubt
     if not is_likely:
         leapt, started = (True, False) if doubt is None else (doubt.leapt, doubt.started)
-        doubt = Doubt(time, leapt=leapt, started=started or not is_same_start)
+        doubt = ClockDoubt(time, leapt=leapt, started=started or not is_same_start)
     elif doubt is not None:
         doubt = msgspec.structs.replace(doubt, lasted=doubt.lasted + passed)
     if doubt is None or doubt.lasted >= GRACE:

@@ -35,7 +35,7 @@ MAX_HEAD = 1 << 24
 _FIXED = struct.Struct("<II4sc3sQQ")
 
 
-class Kind(bytes, Enum):
+class RecordKind(bytes, Enum):
     """What a sealed record is. Letters are part of format 1; unknown ones are refused."""
 
     SOLID = b"S"
@@ -58,7 +58,7 @@ class Seal(msgspec.Struct, frozen=True, gc=False):
     """A record's header as found at `offset` of its file. Lengths in bytes."""
 
     offset: int
-    kind: Kind
+    kind: RecordKind
     head: bytes
     body_length: int
     number: int
@@ -73,7 +73,7 @@ class Seal(msgspec.Struct, frozen=True, gc=False):
         return self.body_offset + self.body_length
 
 
-def seal(kind: Kind, body: bytes | memoryview, *, number: int, head: bytes = b"") -> bytes:
+def seal(kind: RecordKind, body: bytes | memoryview, *, number: int, head: bytes = b"") -> bytes:
     """The header and head to write before `body`."""
     fixed = _FIXED.pack(MAGIC, SIZE - 8 + len(head), MARK, kind.value, bytes(3), len(body), number)
     return fixed + _digest(fixed, head, body) + head
@@ -92,7 +92,7 @@ def parse(data: bytes | memoryview, offset: int = 0, *, base: int = 0) -> Seal:
     if magic != MAGIC or mark != MARK or zero != bytes(3) or not 56 <= follow <= MAX_HEAD:
         raise DamagedError(f"no record at byte {where}", offset=where)
     try:
-        kind = Kind(letter)
+        kind = RecordKind(letter)
     except ValueError:
         raise DamagedError(f"record of unknown kind at byte {where}", offset=where) from None
     head = bytes(data[offset + SIZE : offset + 8 + follow])

@@ -81,7 +81,7 @@ def _lacks_shared_file(error: sqlite3.DatabaseError) -> bool:
 
 def is_copy(connection: sqlite3.Connection) -> bool:
     """Whether it reads a copy in memory, which shows nothing of what is written later."""
-    return isinstance(connection, sqlitecopy.Copy)
+    return isinstance(connection, sqlitecopy.MemoryCopy)
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -33,7 +33,7 @@ _ALONE: Final = b"\x01\x01"
 _MODULUS: Final = 1 << 32
 
 
-class Copy(sqlite3.Connection):
+class MemoryCopy(sqlite3.Connection):
     """A connection to a database in memory."""
 
 
@@ -42,7 +42,7 @@ def signature(path: Path) -> Signature:
     return _facts(path), _facts(_log_of(path))
 
 
-def open_copy(path: Path) -> Copy:
+def open_copy(path: Path) -> MemoryCopy:
     """A connection to a copy of a database; changing it changes the copy alone.
 
     Raises BusyError if it does not hold still, OSError, sqlite3.Error.
@@ -50,10 +50,10 @@ def open_copy(path: Path) -> Copy:
     return connect(_still(path))
 
 
-def connect(data: bytes) -> Copy:
+def connect(data: bytes) -> MemoryCopy:
     """A database in memory; an empty one for no data."""
     connection = sqlite3.connect(
-        ":memory:", isolation_level=None, check_same_thread=False, factory=Copy
+        ":memory:", isolation_level=None, check_same_thread=False, factory=MemoryCopy
     )
     try:
         if data:

@@ -62,6 +62,8 @@ HOSTS_OWN: Final = tuple(name for name in FIELDS if name not in _SAID_ONCE | {"m
 """What a foreign tree cannot know of a host: it is not compared with what that has."""
 
 Tree: TypeAlias = Mapping[RelPath, Entry]
+Pair: TypeAlias = tuple[Entry | None, Entry | None]
+"""Two states of one path: what is there or was before, and what is wanted or came of it."""
 
 SUM_MODULUS = 1 << 256
 

@@ -299,6 +299,25 @@ def test_sizes_stay_below_the_walls(name: str) -> None:
             assert ways <= 20, f"{name}:{node.lineno}: {node.name} has {ways} ways through it"
 
 
+def type_names(module: str) -> Iterator[str]:
+    """Public classes and type aliases that a module defines."""
+    for node in syntax(module).body:
+        if isinstance(node, ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.AnnAssign) and dotted(node.annotation) == "TypeAlias":
+            yield dotted(node.target)
+
+
+def test_a_type_name_means_one_thing() -> None:
+    """One word per thing: no public type has the name of another one."""
+    homes: dict[str, list[str]] = {}
+    for module in sorted(set(modules()) - {STANDALONE}):
+        for name in type_names(module):
+            homes.setdefault(name, []).append(module)
+    twice = {name: found for name, found in homes.items() if len(found) > 1 and name[0] != "_"}
+    assert not twice, f"give each its own word (docs/design.md): {twice}"
+
+
 def test_names_of_tests_say_the_behaviour() -> None:
     """`rollback_keeps_files_added_by_hand`: who does what, so that a red line can be read alone."""
     pattern = re.compile(r"def (test_what_\w+)")

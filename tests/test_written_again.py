@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from epmstore import atomic
-from epmstore.care.ledger import Done, Ledger, change
+from epmstore.care.ledger import Ledger, TaskTimes, change
 from epmstore.catalog.appcat import App, AppCat, save
 from epmstore.checkout.goal import VersionGoal
 from epmstore.checkout.obligations import Moment, Owed, OwedFile
 from epmstore.clock import FixedClock
 from epmstore.errors import UnreadableError
 from epmstore.record.change import OpenChange, begin, marker
-from epmstore.refcat.trust import Standing, Trust
+from epmstore.refcat.trust import Trust, TrustStanding
 from epmstore.workspace import Workspace
 from epmstored import pauses
 from epmstored.state import Pause
@@ -73,11 +73,11 @@ def test_no_small_file_is_written_that_could_not_be_read(tmp_path: Path) -> None
             begin(ws._store, "a", OpenChange(since=None))  # type: ignore[arg-type]
         assert not marker(ws._store, "a").exists()
         with pytest.raises(UnreadableError):
-            change(store, lambda _: Ledger(tasks={"gc": Done("soon")}))  # type: ignore[arg-type]
+            change(store, lambda _: Ledger(tasks={"gc": TaskTimes("soon")}))  # type: ignore[arg-type]
         with pytest.raises(UnreadableError):
             pauses.save(store, {"a": Pause(7, "me")})  # type: ignore[arg-type]
         with pytest.raises(UnreadableError):
-            Trust(store).remember("a", Standing(signed="yes"))  # type: ignore[arg-type]
+            Trust(store).remember("a", TrustStanding(signed="yes"))  # type: ignore[arg-type]
         owed = Owed(
             app="a", key="crm", phase="SLEEPING", action="checkout", txid="t", from_=0,  # type: ignore[arg-type]
             goal=VersionGoal(0), since=Moment(wall=1.0, boot="b", uptime=1.0), time="now",

@@ -26,7 +26,7 @@ AGAIN: Final = 60.0
 UNIT: Final = "epmstore-recover@{}.service"
 
 
-class Aftermath:
+class AftermathTasks:
     """For one store; `bridge` is a thread that hooks may keep waiting."""
 
     def __init__(

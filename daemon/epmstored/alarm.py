@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from epmstore.catalog.hooks import parse_command
-from epmstore.checkout.hooks import Commands, Runner
+from epmstore.checkout.hooks import CommandRunner, Commands
 from epmstore.errors import EpmError
 from epmstore.workspace import Workspace
 from epmstored.bridge import Bridge
@@ -33,7 +33,7 @@ class Alarm:
         self,
         command: str | None,
         open_workspace: Callable[[], Workspace],
-        runner: Runner | None = None,
+        runner: CommandRunner | None = None,
     ) -> None:
         """Raises UsageError."""
         self._command = parse_command(command) if command else None

@@ -28,11 +28,11 @@ from epmstored.debounce import Batch, Debounce
 from epmstored.gauge import Gauge
 from epmstored.late import Late
 from epmstored.noisy_files import Noise
-from epmstored.outcome import Outcome, record, record_all
-from epmstored.recovery import Recovery
-from epmstored.report import Recorded, Report, folder_of
+from epmstored.outcome import RecordingOutcome, record, record_all
+from epmstored.recovery import AppRecovery
+from epmstored.report import OnRecorded, Report, folder_of
 from epmstored.rootwatch import RootWatch
-from epmstored.state import AppState, Pause, Phase
+from epmstored.state import AppState, Pause, WatchPhase
 from epmstored.systemd_jobs import Elsewhere
 from epmstored.timing import Rhythm
 from epmstored.unstable import Restless
@@ -58,9 +58,9 @@ class AppRecorder:
         watch: WatcherFactory,
         first_reason: Reason = "startup-scan",
         elsewhere: Elsewhere | None = None,
-        is_half_done: halfdone.Look = halfdone.is_half_done,
+        is_half_done: halfdone.IsHalfDone = halfdone.is_half_done,
         pause: Pause | None = None,
-        recorded: Recorded = lambda app, version: None,
+        recorded: OnRecorded = lambda app, version: None,
     ) -> None:
         """`first_reason` is what the first look is for; `elsewhere` recovers what we may not. With
         a `pause` nothing is recorded until it is resumed. `recorded` is told of each new version.
@@ -82,7 +82,7 @@ class AppRecorder:
             app, bridge=bridge, clock=clock, rhythm=rhythm, watch=watch, notify=self._notify
         )
         self._report = Report(app, recorded)
-        self._recovery = Recovery(app, bridge, self._report, elsewhere)
+        self._recovery = AppRecovery(app, bridge, self._report, elsewhere)
         self._noise = Noise()
         self._random = Random(app.uuid)
         self._known: AppHandle | None = None
@@ -284,7 +284,7 @@ class AppRecorder:
             self.ready.set()
             return
         reason: Reason = "scan" if self._started else self._first_reason
-        phase: Phase = "watching" if self._started else "starting"
+        phase: WatchPhase = "watching" if self._started else "starting"
         self._report.watched(phase, () if self._root.now is None else self._root.now.degraded)
         self._debounce.add_whole(reason, now=self._clock.monotonic() - self._rhythm.settle)
 
@@ -340,7 +340,7 @@ class AppRecorder:
         except (EpmError, OSError) as error:
             self._report.failed(error)
 
-    def _look(self, workspace: Workspace, batch: Batch) -> Outcome:
+    def _look(self, workspace: Workspace, batch: Batch) -> RecordingOutcome:
         """In the worker's thread."""
         if batch.whole is not None and self._root.now is not None:
             self._root.now.watcher.renew()
@@ -424,7 +424,7 @@ class AppRecorder:
         self._note(outcome, batch)
         self._report.reconciled(len(unexpected))
 
-    def _note(self, outcome: Outcome, batch: Batch) -> None:
+    def _note(self, outcome: RecordingOutcome, batch: Batch) -> None:
         looked = to_rfc3339(self._clock.now()) if batch.only is None else None
         self._report.recorded(outcome, batch.reason, looked=looked)
         now = self._clock.monotonic()
@@ -432,7 +432,7 @@ class AppRecorder:
 
     # The state.
 
-    def _phase(self) -> Phase:
+    def _phase(self) -> WatchPhase:
         phase = self._report.state.phase
         if phase in ("gone", "error"):
             return phase

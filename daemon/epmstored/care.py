@@ -24,7 +24,7 @@ from epmstore.reckon import DAY, GRACE
 from epmstore.workspace import Workspace
 from epmstored import room, schedule
 from epmstored.bridge import Bridge
-from epmstored.caretasks import Order, TaskProcess
+from epmstored.caretasks import CareOrder, TaskProcess
 from epmstored.clock import DaemonClock
 from epmstored.room import AMPLE, Room
 
@@ -36,7 +36,7 @@ UNDER_WAY: Final = (".journal", ".change", ".owed")
 """Ends of names in `journals/` of what must not be disturbed."""
 
 
-class Recording(Protocol):
+class RoomListener(Protocol):
     """What is told of the room there is (epmstored.supervisor)."""
 
     def set_room(self, *, why_full: str | None) -> None:
@@ -50,7 +50,7 @@ class Carer:
     def __init__(
         self,
         store: Path,
-        recording: Recording,
+        recording: RoomListener,
         open_workspace: Callable[[], Workspace],
         *,
         config: Config,
@@ -79,7 +79,7 @@ class Carer:
             self._process.stop()
             await self._bridge.close(wait=1.0)
 
-    async def step(self) -> schedule.Task | None:
+    async def step(self) -> schedule.CareTask | None:
         """What is due now; its name if there was anything. Raises nothing that care can meet."""
         # a store that is gone, or that cannot be opened, is the recorders' to say
         with contextlib.suppress(EpmError, OSError):
@@ -163,8 +163,8 @@ class Carer:
         except OSError:
             return True
 
-    async def _try(self, task: schedule.Task) -> None:
-        order = Order(
+    async def _try(self, task: schedule.CareTask) -> None:
+        order = CareOrder(
             store=str(self._store),
             task=task,
             care=self._config.care,
@@ -182,12 +182,12 @@ class Carer:
         if outcome.done:
             await self._note(task, done=True)
 
-    async def _note(self, task: schedule.Task, *, done: bool) -> None:
+    async def _note(self, task: schedule.CareTask, *, done: bool) -> None:
         now = self._clock.now()
 
         def edit(old: ledger.Ledger) -> ledger.Ledger:
-            before = old.tasks.get(task, ledger.Done())
-            new = ledger.Done(now if done else before.done, now)
+            before = old.tasks.get(task, ledger.TaskTimes())
+            new = ledger.TaskTimes(now if done else before.done, now)
             return msgspec.structs.replace(old, tasks={**old.tasks, task: new})
 
         try:

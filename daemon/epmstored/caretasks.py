@@ -23,16 +23,16 @@ from epmstore.errors import BusyError, DiskFullError, EpmError, NotFoundError
 from epmstore.workspace import Workspace
 from epmstore.workspace.actor import Actor
 from epmstore.workspace.settings import SafeStores
-from epmstored.schedule import Task
+from epmstored.schedule import CareTask
 
 ACTOR: Final[Actor] = {"via": "daemon", "command": "epmstored"}
 LINES: Final = 10
 """Findings of one kind that are said."""
 
 
-class Order(msgspec.Struct, frozen=True):
+class CareOrder(msgspec.Struct, frozen=True):
     store: str
-    task: Task
+    task: CareTask
     care: CareConfig
     retention: RetentionConfig
     parent: int
@@ -45,7 +45,7 @@ class Said(msgspec.Struct, frozen=True):
     text: str
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class CareOutcome(msgspec.Struct, frozen=True):
     """What a task said, and whether it came to its end. One that did not, because another process
     is at work, says so and is tried again.
     """
@@ -61,7 +61,7 @@ class TaskProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._is_stopped = False
 
-    def run(self, order: Order) -> Outcome:
+    def run(self, order: CareOrder) -> CareOutcome:
         """Raises OSError, EpmError if the process died."""
         command = [sys.executable, "-I", "-m", "epmstored.caretasks"]
         with subprocess.Popen(
@@ -73,7 +73,7 @@ class TaskProcess:
             answer, _ = process.communicate(msgspec.json.encode(order))
         self._process = None
         try:
-            return msgspec.json.decode(answer, type=Outcome)
+            return msgspec.json.decode(answer, type=CareOutcome)
         except msgspec.DecodeError:
             raise EpmError(f"the process ended with {process.returncode}") from None
 
@@ -84,7 +84,7 @@ class TaskProcess:
             self._process.terminate()
 
 
-def perform(workspace: Workspace, order: Order) -> Outcome:
+def perform(workspace: Workspace, order: CareOrder) -> CareOutcome:
     """Do it here. Raises nothing that care can meet."""
     said: list[Said] = []
     try:
@@ -94,11 +94,11 @@ def perform(workspace: Workspace, order: Order) -> Outcome:
     except (EpmError, OSError) as error:
         said.append(Said(logging.ERROR, f"{order.task} failed: {error}"))
     else:
-        return Outcome(said, done=True)
-    return Outcome(said)
+        return CareOutcome(said, done=True)
+    return CareOutcome(said)
 
 
-def _forget(workspace: Workspace, order: Order, said: list[Said]) -> None:
+def _forget(workspace: Workspace, order: CareOrder, said: list[Said]) -> None:
     policy = policy_of(order.retention)
     if workspace.care.reckon().doubt is not None:
         said.append(Said(logging.INFO, "nothing is forgotten while the clock is in doubt"))
@@ -111,7 +111,7 @@ def _forget(workspace: Workspace, order: Order, said: list[Said]) -> None:
             said.append(Said(logging.INFO, text))
 
 
-def _gc(workspace: Workspace, order: Order, said: list[Said]) -> None:
+def _gc(workspace: Workspace, order: CareOrder, said: list[Said]) -> None:
     found = workspace.care.gc()
     if found.held:
         text = f"what {found.held} forgotten versions hold is kept for now"
@@ -121,7 +121,7 @@ def _gc(workspace: Workspace, order: Order, said: list[Said]) -> None:
         said.append(Said(logging.INFO, text))
 
 
-def _data(workspace: Workspace, order: Order, said: list[Said]) -> None:
+def _data(workspace: Workspace, order: CareOrder, said: list[Said]) -> None:
     report = workspace.care.fsck_on(order.care.fsck_percent / 100)
     for finding in report.findings[:LINES]:
         text = f"{finding.kind}: {finding.file}: {finding.detail}"
@@ -132,7 +132,7 @@ def _data(workspace: Workspace, order: Order, said: list[Said]) -> None:
         said.append(Said(logging.ERROR, text))
 
 
-def _drill(workspace: Workspace, order: Order, said: list[Said]) -> None:
+def _drill(workspace: Workspace, order: CareOrder, said: list[Said]) -> None:
     """One application after the other; what fails for one is no reason to leave the next."""
     failed: list[Exception] = []
     for app in workspace.apps.list():
@@ -159,7 +159,7 @@ def _drill(workspace: Workspace, order: Order, said: list[Said]) -> None:
         raise failed[0]
 
 
-TASKS: Final[dict[Task, Callable[[Workspace, Order, list[Said]], None]]] = {
+TASKS: Final[dict[CareTask, Callable[[Workspace, CareOrder, list[Said]], None]]] = {
     "forget": _forget, "gc": _gc, "data": _data, "drill": _drill,
 }  # fmt: skip
 
@@ -170,7 +170,7 @@ def policy_of(config: RetentionConfig) -> Policy:
 
 
 def main() -> None:
-    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=CareOrder)
     die_with(order.parent)
     try:
         with Workspace.open(
@@ -178,7 +178,7 @@ def main() -> None:
         ) as workspace:
             outcome = perform(workspace, order)
     except (EpmError, OSError) as error:
-        outcome = Outcome([Said(logging.ERROR, f"{order.task} failed: {error}")])
+        outcome = CareOutcome([Said(logging.ERROR, f"{order.task} failed: {error}")])
     sys.stdout.buffer.write(msgspec.json.encode(outcome))
 
 

@@ -15,7 +15,7 @@ from epmstore.catalog.classes import Rules
 from epmstore.scan.writers import Writers, writers_below
 from epmstored.debounce import Batch
 
-Look: TypeAlias = Callable[[App, Batch, float], bool]
+IsHalfDone: TypeAlias = Callable[[App, Batch, float], bool]
 """Whether something of a batch is half done: what changed before a time (since 1970) is not."""
 
 

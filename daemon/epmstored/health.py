@@ -14,7 +14,7 @@ from epmstore.measures import format_duration
 from epmstored.room import Room
 from epmstored.state import AppState
 
-Kind: TypeAlias = Literal["starting", "gone", "error", "full", "damage", "clock"]
+TroubleKind: TypeAlias = Literal["starting", "gone", "error", "full", "damage", "clock"]
 LASTS: Final = 30.0
 """Seconds that something is in trouble before anybody is told: what is tried again once is over by
 then.
@@ -25,7 +25,7 @@ class Trouble(msgspec.Struct, frozen=True):
     """`app` is None for what concerns the whole store. `why` is for people; `kind` decides."""
 
     app: str | None
-    kind: Kind
+    kind: TroubleKind
     why: str
 
 
@@ -52,7 +52,7 @@ def troubles(
 def trouble_of(state: AppState) -> Trouble | None:
     """Null if the application is recorded as it should be, or is not to be now."""
     if state.phase in ("gone", "error"):
-        kind: Kind = "gone" if state.phase == "gone" else "error"
+        kind: TroubleKind = "gone" if state.phase == "gone" else "error"
         return Trouble(state.app, kind, state.error or "no reason is known")
     if state.phase == "starting":
         return Trouble(state.app, "starting", "it was not yet looked at for the first time")
@@ -70,8 +70,8 @@ class Patience:
     """Tells of each trouble once, when it has lasted; and when it is over, if it was told."""
 
     def __init__(self) -> None:
-        self._since: dict[tuple[str | None, Kind], float] = {}
-        self._told: dict[tuple[str | None, Kind], Trouble] = {}
+        self._since: dict[tuple[str | None, TroubleKind], float] = {}
+        self._told: dict[tuple[str | None, TroubleKind], Trouble] = {}
 
     def note(self, found: Sequence[Trouble], now: float) -> list[News]:
         """`now` is monotonic."""

@@ -16,22 +16,17 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Final, TypeAlias
 
-from watchdog.observers.inotify_c import (
-    InotifyConstants,
-    InotifyEvent,
-    Mask,
-    WatchDescriptor,
-)
+from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, Mask, WatchDescriptor
 
 from epmstore.errors import EpmError, LimitError, UnreadableRootError
 from epmstore.limits import is_out_of_descriptors, limit_error
 from epmstore.relpath import join
-from epmstore.scan.scope import Scope
+from epmstore.scan.scope import WalkScope
 from epmstored.clock import DaemonClock
 from epmstored.kernelqueue import SharedQueue
 from epmstored.watcher import Hints, Notify, WatchLimitError
 
-OpenScope: TypeAlias = Callable[[], AbstractContextManager[Scope]]
+OpenScope: TypeAlias = Callable[[], AbstractContextManager[WalkScope]]
 """Opens the root as it is now. Raises RootError."""
 
 _C = InotifyConstants
@@ -186,7 +181,7 @@ class InotifyWatcher:
                 self._flags |= {"root": True, "lost": True}
             self._noticed.add(self._touched, self._files, **self._flags)
 
-    def _on(self, event: InotifyEvent, scope: Scope) -> None:
+    def _on(self, event: InotifyEvent, scope: WalkScope) -> None:
         mask = event.mask
         if mask & _C.IN_Q_OVERFLOW:
             self._flags["lost"] = True
@@ -209,7 +204,7 @@ class InotifyWatcher:
         elif mask & _C.IN_ATTRIB:
             self._touched.add(folder.path)
 
-    def _on_directory(self, folder: _Folder, name: str, mask: int, scope: Scope) -> None:
+    def _on_directory(self, folder: _Folder, name: str, mask: int, scope: WalkScope) -> None:
         path = join(folder.path, name)
         if mask & _LEFT:
             if (child := folder.children.get(name)) is not None:
@@ -225,7 +220,7 @@ class InotifyWatcher:
         elif mask & _C.IN_ATTRIB and self._shut:
             self._watch_new(scope, self._shut_places(path))
 
-    def _on_file(self, folder: _Folder, name: str, mask: int, scope: Scope) -> None:
+    def _on_file(self, folder: _Folder, name: str, mask: int, scope: WalkScope) -> None:
         path = join(folder.path, name)
         path_class = scope.class_of(path, is_dir=False)
         if path_class == "ignore" or (path_class == "state" and not mask & ~_WRITTEN):
@@ -238,7 +233,7 @@ class InotifyWatcher:
 
     # The watched folders.
 
-    def _watch_new(self, scope: Scope, pending: list[_Place]) -> None:
+    def _watch_new(self, scope: WalkScope, pending: list[_Place]) -> None:
         """Watch these and all below them, and have them looked at. Raises as `_watch_one`."""
         while pending:
             self._flags["unsure"] = True
@@ -255,7 +250,7 @@ class InotifyWatcher:
         found = [(self._shut[shut], shut) for shut in self._shut_at(path)]
         return [(p, s) for p, s in found if p is not None and self._by_wd.get(p.wd) is p]
 
-    def _watch_one(self, scope: Scope, parent: _Folder | None, path: str) -> list[_Place]:
+    def _watch_one(self, scope: WalkScope, parent: _Folder | None, path: str) -> list[_Place]:
         """Watch a folder; what is to be watched below it. Nothing if it is not there (any more).
 
         Raises WatchLimitError, OSError.

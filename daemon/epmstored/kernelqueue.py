@@ -24,7 +24,7 @@ from watchdog.observers.inotify_c import (
     inotify_rm_watch,
 )
 
-Handle: TypeAlias = Callable[[list[InotifyEvent]], None]
+EventHandler: TypeAlias = Callable[[list[InotifyEvent]], None]
 PAUSE: Final = 0.01
 """Seconds between two readings, in which the kernel merges what is the same."""
 WAITING: Final = 1 << 17
@@ -37,7 +37,7 @@ class Queue(InotifyFD):
     so watchdog's own table of them stays empty.
     """
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: EventHandler) -> None:
         """Raises OSError."""
         super().__init__()
         self._handle = handle
@@ -89,7 +89,7 @@ class Queue(InotifyFD):
 class Seat:
     """What one watcher has of the queue."""
 
-    def __init__(self, shared: "SharedQueue", handle: Handle) -> None:
+    def __init__(self, shared: "SharedQueue", handle: EventHandler) -> None:
         self._shared = shared
         self._handle = handle
         self._events: list[InotifyEvent] = []
@@ -160,7 +160,7 @@ class SharedQueue:
         self._owners: dict[WatchDescriptor, set[Seat]] = {}
         """Who watches what: roots may lie in each other."""
 
-    def join(self, handle: Handle) -> Seat:
+    def join(self, handle: EventHandler) -> Seat:
         """A seat, for who starts it and ends it. Raises OSError if there can be no queue."""
         seat = Seat(self, handle)
         with self._lock:

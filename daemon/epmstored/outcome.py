@@ -10,7 +10,7 @@ from epmstore.relpath import ROOT
 from epmstore.workspace import AppHandle, Workspace
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class RecordingOutcome(msgspec.Struct, frozen=True):
     """`version` is the newest one now; `made` are the paths that came, changed or went in it if it
     is new; `written` those of them that are files of class `program` with another content.
     `unstable` did not hold still, or vanished under the look; `unread` could not be read; `covered`
@@ -41,14 +41,14 @@ def record(
     *,
     contents: bool = True,
     writing: frozenset[str] = frozenset(),
-) -> Outcome:
+) -> RecordingOutcome:
     """Raises as `record_drift`."""
     return outcome_of(
         handle.recording.record_drift(reason, only=only, contents=contents, wait=0, writing=writing)
     )
 
 
-def record_all(workspace: Workspace, app: str, shares: int, *, contents: bool) -> Outcome:
+def record_all(workspace: Workspace, app: str, shares: int, *, contents: bool) -> RecordingOutcome:
     """Look at everything; one share of all files is read whatever their stats say, each time the
     next one (0: none is).
     """
@@ -62,7 +62,7 @@ def record_all(workspace: Workspace, app: str, shares: int, *, contents: bool) -
     return outcome_of(recorded)
 
 
-def outcome_of(recorded: Recorded) -> Outcome:
+def outcome_of(recorded: Recorded) -> RecordingOutcome:
     changes = recorded.look.changes
     is_first = recorded.before is None
     made: tuple[str, ...] = ()
@@ -76,7 +76,7 @@ def outcome_of(recorded: Recorded) -> Outcome:
             for old, new in changes.modified
             if new.kind == "file" and new.path_class == "program" and new.content != old.content
         )
-    return Outcome(
+    return RecordingOutcome(
         version=recorded.version,
         is_new=recorded.is_new,
         is_first=is_first,

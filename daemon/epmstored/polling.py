@@ -1,7 +1,7 @@
 """A watcher for roots of which nobody tells: everything may have changed, again and again.
 
 Network, overlay and FUSE file systems change without this kernel knowing, and a host may not allow
-as many watches as a root has folders. The look itself is the recorder's, whose live cache makes it
+as many watches as a root has folders. The look itself is the recorder's, whose stat cache makes it
 one stat an entry.
 """
 

@@ -13,7 +13,7 @@ from epmstored.systemd_jobs import Elsewhere, Systemd
 log = logging.getLogger("epmstored")
 
 
-class Recovery:
+class AppRecovery:
     """For one application; `bridge` is where it is done. A root that this process may not change is
     left to a unit of systemd.
     """

@@ -9,13 +9,13 @@ import msgspec
 from epmstore.catalog.appcat import App
 from epmstore.catalog.model import Reason
 from epmstore.errors import EpmError
-from epmstored.outcome import Outcome
-from epmstored.state import AppState, Phase
+from epmstored.outcome import RecordingOutcome
+from epmstored.state import AppState, WatchPhase
 
 log = logging.getLogger("epmstored")
 
 
-Recorded: TypeAlias = Callable[[str, int], None]
+OnRecorded: TypeAlias = Callable[[str, int], None]
 """Gets the key of an application and a version."""
 
 
@@ -24,7 +24,7 @@ class Report:
     knows at the moment of asking (queue, lag, watches) is added there.
     """
 
-    def __init__(self, app: App, recorded: Recorded = lambda app, version: None) -> None:
+    def __init__(self, app: App, recorded: OnRecorded = lambda app, version: None) -> None:
         """`recorded` is told of each new version, but for baselines."""
         self._key = app.key
         self._recorded = recorded
@@ -34,7 +34,7 @@ class Report:
         self._covered: frozenset[str] = frozenset()
         self.state = AppState(app=app.key, uuid=app.uuid, root=app.root, noisy=app.noisy)
 
-    def watched(self, phase: Phase, degraded: tuple[str, ...]) -> None:
+    def watched(self, phase: WatchPhase, degraded: tuple[str, ...]) -> None:
         """A watcher was started."""
         if self.state.phase == "gone":
             log.info("%s: the root is there again, and watched", self._key)
@@ -42,7 +42,7 @@ class Report:
             log.warning("%s: %s", self._key, trouble)
         self._set(phase=phase, error=None)
 
-    def recorded(self, outcome: Outcome, reason: Reason, *, looked: str | None) -> None:
+    def recorded(self, outcome: RecordingOutcome, reason: Reason, *, looked: str | None) -> None:
         """`looked` is when everything was looked at, None if only some folders were."""
         version = outcome.version
         self.count(looks=1, drift_versions=int(outcome.is_new and not outcome.is_first))

@@ -12,8 +12,8 @@ import msgspec
 
 from epmstore.config import Config
 
-Task: TypeAlias = Literal["forget", "gc", "data", "drill"]
-ORDER: Final[tuple[Task, ...]] = ("forget", "gc", "data", "drill")
+CareTask: TypeAlias = Literal["forget", "gc", "data", "drill"]
+ORDER: Final[tuple[CareTask, ...]] = ("forget", "gc", "data", "drill")
 """What makes room comes first."""
 DAY: Final = 86_400.0
 JITTER: Final = 0.1
@@ -33,7 +33,7 @@ RETRY: Final = 3600.0
 """Seconds until what failed is tried again."""
 
 
-def period_of(task: Task, config: Config) -> float | None:
+def period_of(task: CareTask, config: Config) -> float | None:
     """Null: never."""
     if task == "forget":
         return DAY if config.retention.enabled else None
@@ -42,14 +42,14 @@ def period_of(task: Task, config: Config) -> float | None:
     return config.care.drill if task == "drill" else DAY
 
 
-def jitter(seed: str, task: Task) -> float:
+def jitter(seed: str, task: CareTask) -> float:
     """Between -JITTER and JITTER, always the same for a store and a task."""
     mark = hashlib.sha256(f"{seed}:{task}".encode()).digest()
     return (int.from_bytes(mark[:4]) / (1 << 32) * 2 - 1) * JITTER
 
 
 def next_time(
-    task: Task, attempts: Attempts, config: Config, *, seed: str, since: float
+    task: CareTask, attempts: Attempts, config: Config, *, seed: str, since: float
 ) -> float | None:
     """When a task is due; None: never. `since` is when this daemon was started."""
     period = period_of(task, config)
@@ -64,7 +64,7 @@ def next_time(
 
 def due(
     found: Mapping[str, Attempts], config: Config, *, now: float, seed: str, since: float
-) -> Task | None:
+) -> CareTask | None:
     """The first task that is due now. What was noted for a time to come, by a clock that was wrong,
     counts as never.
     """

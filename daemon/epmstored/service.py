@@ -17,7 +17,7 @@ from epmstore.config import Config
 from epmstore.errors import BusyError, EpmError
 from epmstore.places import DAEMON_LOCK
 from epmstore.workspace import Workspace
-from epmstored.aftermath import Aftermath
+from epmstored.aftermath import AftermathTasks
 from epmstored.alarm import Alarm
 from epmstored.appcatwatch import AppcatWatch
 from epmstored.bridge import Bridge
@@ -216,7 +216,7 @@ class Service:
         """Checkouts that nobody confirmed are undone, those that a crash left are ended."""
         bridge = Bridge("aftermath", self.open_workspace)
         try:
-            await Aftermath(self.store, bridge, self._clock, Systemd()).run()
+            await AftermathTasks(self.store, bridge, self._clock, Systemd()).run()
         finally:
             await bridge.close(wait=1.0)
 

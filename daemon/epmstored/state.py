@@ -6,7 +6,7 @@ import msgspec
 
 from epmstored.gauge import Doing
 
-Phase: TypeAlias = Literal[
+WatchPhase: TypeAlias = Literal[
     "starting",  # not yet watched, or not yet looked at
     "watching",  # told by the kernel
     "polling",  # looked at now and then: `degraded` says why, unless that is as it should be
@@ -51,7 +51,7 @@ class AppState(msgspec.Struct, frozen=True, kw_only=True):
     app: str
     uuid: str
     root: str
-    phase: Phase = "starting"
+    phase: WatchPhase = "starting"
     paused: Pause | None = None
     degraded: tuple[str, ...] = ()
     held: str | None = None

@@ -16,7 +16,7 @@ from epmstored import pauses
 from epmstored.apprecorder import AppRecorder
 from epmstored.bridge import Bridge
 from epmstored.clock import DaemonClock
-from epmstored.report import Recorded
+from epmstored.report import OnRecorded
 from epmstored.state import AppState, Pause
 from epmstored.timing import Rhythm
 from epmstored.watching import WatcherFactory
@@ -38,7 +38,7 @@ class Supervisor:
         clock: DaemonClock,
         rhythm: Rhythm,
         watch: WatcherFactory,
-        recorded: Recorded = lambda app, version: None,
+        recorded: OnRecorded = lambda app, version: None,
     ) -> None:
         """`recorded` is told of each new version, but for baselines."""
         self.store = Bridge("store", open_workspace)

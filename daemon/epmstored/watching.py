@@ -15,7 +15,7 @@ from epmstore.filestat import FileId
 from epmstore.record.root import Root, open_root
 from epmstore.relpath import parents
 from epmstore.scan.mounts import FilesystemInfo, filesystem, mounted_below
-from epmstore.scan.scope import Scope
+from epmstore.scan.scope import WalkScope
 from epmstore.store.staging import named_stages
 from epmstored.clock import DaemonClock
 from epmstored.inotify import InotifyWatcher, OpenScope
@@ -115,11 +115,11 @@ def open_scope(app: App, rules: Rules, skip: frozenset[FileId], store: Path) -> 
     classify = None if rules.is_plain else rules.classify
 
     @contextmanager
-    def opened() -> Iterator[Scope]:
+    def opened() -> Iterator[WalkScope]:
         staging = {one.name for one in named_stages(store / "journals")}
         with (
             open_root(app) as root,
-            Scope(
+            WalkScope(
                 root.fd,
                 classify=classify,
                 skip=skip,

@@ -15,12 +15,12 @@ import msgspec
 
 from epmstore.blobs import frames
 from epmstore.blobs.pack import GroupWriter, WrittenGroup
-from epmstore.blobs.records import Damage, Record, open_pack, read_record, walk
+from epmstore.blobs.records import DamagedRange, SealedRecord, open_pack, read_record, walk
 from epmstore.blobs.store import PackStore
 from epmstore.digest import BlobInfo, Sha256
 from epmstore.errors import DamagedError
-from epmstore.pack_table import NO_FRAME, BlobRow, Group
-from epmstore.seal import SIZE, Kind
+from epmstore.pack_table import NO_FRAME, BlobRow, GroupTable
+from epmstore.seal import SIZE, RecordKind
 
 
 class Sought(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ class Sought(msgspec.Struct, frozen=True):
         return frozenset(sha256[: frames.PREFIX] for sha256 in self.contents)
 
 
-class Found(msgspec.Struct, frozen=True):
+class Erasure(msgspec.Struct, frozen=True):
     """Offsets of the frames of a file that hold some of it, or lean on it; `is_sound`: every byte
     of the file could be read.
     """
@@ -43,7 +43,7 @@ class Found(msgspec.Struct, frozen=True):
     is_sound: bool
 
 
-def look(path: Path, sought: Sought, *, guess: bool = False) -> Found:
+def look(path: Path, sought: Sought, *, guess: bool = False) -> Erasure:
     """Where in a pack, a log, or a file that was one, something sought is. Deltas that are it are
     for the table to say; without one, `guess` takes every delta of its size. Raises OSError.
     """
@@ -52,19 +52,19 @@ def look(path: Path, sought: Sought, *, guess: bool = False) -> Found:
     fd = open_pack(path)
     try:
         for found in walk(fd):
-            if isinstance(found, Damage):
+            if isinstance(found, DamagedRange):
                 is_sound = False
             elif _holds(found, sought, guess):
                 hits.add(found.seal.offset)
     finally:
         os.close(fd)
-    return Found(frozenset(hits), is_sound)
+    return Erasure(frozenset(hits), is_sound)
 
 
-def _holds(record: Record, sought: Sought, guess: bool) -> bool:
+def _holds(record: SealedRecord, sought: Sought, guess: bool) -> bool:
     """Raises nothing: what cannot be taken apart is taken for a hit."""
     try:
-        if record.seal.kind is Kind.DELTA:
+        if record.seal.kind is RecordKind.DELTA:
             heads = frames.delta_heads(record.seal)
             prefixes = sought.prefixes
             return any(
@@ -91,7 +91,7 @@ def _cut(plain: memoryview, sizes: Iterable[int]) -> Iterator[memoryview]:
         offset += size
 
 
-def is_listed(groups: Iterable[Group], contents: Collection[Sha256]) -> bool:
+def is_listed(groups: Iterable[GroupTable], contents: Collection[Sha256]) -> bool:
     """Whether a table names any of it: as a content, a base or a part."""
     return any(
         row.sha256 in contents or row.base in contents or not set(row.parts).isdisjoint(contents)
@@ -103,7 +103,7 @@ def is_listed(groups: Iterable[Group], contents: Collection[Sha256]) -> bool:
 def write_without(
     packs: Path,
     file: str,
-    groups: Iterable[tuple[int, Group]],
+    groups: Iterable[tuple[int, GroupTable]],
     sought: Sought,
     tainted: Collection[int],
     blobs: PackStore,
@@ -144,13 +144,13 @@ class _Eraser:
         self._tainted = tainted
         self._blobs = blobs
 
-    def copy(self, start: int, group: Group, *, is_delta: bool) -> None:
+    def copy(self, start: int, group: GroupTable, *, is_delta: bool) -> None:
         rows: dict[int, list[BlobRow]] = {}
         for row in group.blobs:
             if row.sha256 not in self._gone:
                 rows.setdefault(row.frame, []).append(row)
         for number, frame in enumerate(group.frames):
-            if (frame.kind is Kind.DELTA) is not is_delta or number not in rows:
+            if (frame.kind is RecordKind.DELTA) is not is_delta or number not in rows:
                 continue
             record = read_record(self._fd, start + frame.offset)
             if is_delta:
@@ -162,12 +162,12 @@ class _Eraser:
                 whole = os.pread(self._fd, length, start + frame.offset)
                 self._writer.copy_frame(frame, whole, rows[number])
 
-    def copy_large(self, group: Group) -> None:
+    def copy_large(self, group: GroupTable) -> None:
         for row in group.blobs:
             if row.frame == NO_FRAME and row.sha256 not in self._gone:
                 self._writer.copy_large(row)
 
-    def _copy_deltas(self, record: Record, rows: Iterable[BlobRow]) -> None:
+    def _copy_deltas(self, record: SealedRecord, rows: Iterable[BlobRow]) -> None:
         for row in rows:
             if row.base in self._gone:
                 self._add_in_full(row)
@@ -182,7 +182,7 @@ class _Eraser:
             info = BlobInfo(row.digest, row.sha256, row.size)
             self._writer.add(info, self._blobs.read(info))
 
-    def _copy_contents(self, record: Record, rows: Iterable[BlobRow]) -> None:
+    def _copy_contents(self, record: SealedRecord, rows: Iterable[BlobRow]) -> None:
         plain = frames.plain_bytes(record.seal, record.body)
         for row in rows:
             data = plain[row.offset : row.offset + row.length]

@@ -13,8 +13,8 @@ from epmstore import codec
 from epmstore.blobs.frames import HELD, Frame
 from epmstore.digest import Digest, Sha256
 from epmstore.errors import DamagedError
-from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow, Group
-from epmstore.seal import SIZE, Kind, Seal
+from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow, GroupTable
+from epmstore.seal import SIZE, RecordKind, Seal
 
 FORMAT = 1
 LIMIT = 1 << 30
@@ -54,10 +54,10 @@ _decoder = msgspec.json.Decoder(_Table)
 def encode(frames: Sequence[FrameRow], blobs: Sequence[BlobRow]) -> Frame:
     """The frame that ends a group."""
     plain = _encoder.encode(_columns(frames, blobs))
-    return Frame(Kind.FOOTER, b"", codec.compress(plain), len(plain))
+    return Frame(RecordKind.FOOTER, b"", codec.compress(plain), len(plain))
 
 
-def decode(found: Seal, body: bytes | memoryview) -> Group:
+def decode(found: Seal, body: bytes | memoryview) -> GroupTable:
     """The table in a checked footer; its group ends with the footer's last byte.
 
     Raises DamagedError if the table contradicts itself or is of a format not known.
@@ -73,7 +73,7 @@ def decode(found: Seal, body: bytes | memoryview) -> Group:
         _check_blobs(frames, blobs)
     except (ValueError, RecursionError) as error:
         raise _malformed(found, f"cannot be read: {error}") from None
-    return Group(frames, blobs, end + SIZE + len(found.head) + found.body_length)
+    return GroupTable(frames, blobs, end + SIZE + len(found.head) + found.body_length)
 
 
 def frame_end(frame: FrameRow) -> int:
@@ -106,7 +106,7 @@ def _columns(frames: Sequence[FrameRow], blobs: Sequence[BlobRow]) -> _Table:
 
 def _frame_rows(columns: _Frames) -> tuple[FrameRow, ...]:
     rows = zip(columns.kind, columns.offset, columns.head, columns.body, columns.plain, strict=True)
-    return tuple(FrameRow(Kind(kind.encode()), *numbers) for kind, *numbers in rows)
+    return tuple(FrameRow(RecordKind(kind.encode()), *numbers) for kind, *numbers in rows)
 
 
 def _blob_rows(table: _Table) -> tuple[BlobRow, ...]:
@@ -167,7 +167,7 @@ def _check_blobs(frames: Sequence[FrameRow], blobs: Sequence[BlobRow]) -> None:
         if not 0 <= row.frame < len(frames) or row.offset < 0 or row.length < 0 or row.size < 0:
             raise ValueError("a blob lies nowhere")
         frame = frames[row.frame]
-        is_delta = frame.kind is Kind.DELTA
+        is_delta = frame.kind is RecordKind.DELTA
         room = frame.body_length if is_delta else frame.plain_size
         if row.offset + row.length > room or is_delta != (row.base is not None):
             raise ValueError("a blob does not fit its frame")

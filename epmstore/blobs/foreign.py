@@ -18,7 +18,7 @@ from epmstore.blobs.pack import PART_THRESHOLD
 from epmstore.digest import BlobInfo, Sha256, identify
 from epmstore.errors import BadPackageError, DamagedError
 from epmstore.pack_table import BlobRow, FrameRow
-from epmstore.seal import Kind, Seal
+from epmstore.seal import RecordKind, Seal
 
 
 class Foreign(msgspec.Struct, frozen=True):
@@ -72,7 +72,7 @@ def read_rows(
     that a delta was made against.
     """
     held = body
-    if found.kind is not Kind.DELTA:
+    if found.kind is not RecordKind.DELTA:
         with _foreign():
             held = memoryview(frames.plain_bytes(found, body))
     for row in rows:
@@ -105,10 +105,10 @@ def _foreign() -> Iterator[None]:
 
 def _pieces(found: Seal) -> dict[tuple[int, int], tuple[int, bytes]]:
     """(offset, length) of each piece to its plain size, and the beginning of its base's digest."""
-    if found.kind is Kind.DELTA:
+    if found.kind is RecordKind.DELTA:
         heads = frames.delta_heads(found)
         return {(one.offset, one.length): (one.size, one.base_prefix) for one in heads}
-    if found.kind is Kind.PART and found.head:
+    if found.kind is RecordKind.PART and found.head:
         raise BadPackageError("a part is one piece")
     at, pieces = 0, {}
     for size in frames.blob_sizes(found) or [found.number]:

@@ -20,7 +20,7 @@ import msgspec
 from epmstore import codec
 from epmstore.digest import Sha256
 from epmstore.errors import DamagedError
-from epmstore.seal import Kind, Seal, seal
+from epmstore.seal import RecordKind, Seal, seal
 
 FRAME_SIZE = 1 << 19
 """Plain bytes of a solid frame, about."""
@@ -32,15 +32,15 @@ LARGEST = 128 << 20
 a bomb, and is not decoded.
 """
 PREFIX = 8
-PLAIN = frozenset({Kind.SOLID, Kind.STORED, Kind.PART})
-HELD = PLAIN | {Kind.DELTA}
+PLAIN = frozenset({RecordKind.SOLID, RecordKind.STORED, RecordKind.PART})
+HELD = PLAIN | {RecordKind.DELTA}
 """Kinds of frames that hold contents."""
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
     """A frame to be written. `number` is its plain size, or an offset if it is a trailer."""
 
-    kind: Kind
+    kind: RecordKind
     head: bytes
     body: bytes
     number: int
@@ -74,12 +74,12 @@ class DeltaHead(msgspec.Struct, frozen=True, gc=False):
 def solid(blobs: Sequence[bytes]) -> Frame:
     """Contents in one zstd frame, or raw if that gains less than 3 %."""
     plain = blobs[0] if len(blobs) == 1 else b"".join(blobs)
-    return _packed(Kind.SOLID, encode_varints(map(len, blobs)), plain)
+    return _packed(RecordKind.SOLID, encode_varints(map(len, blobs)), plain)
 
 
 def part(data: bytes) -> Frame:
     """A piece of a large blob."""
-    return _packed(Kind.PART, b"", data)
+    return _packed(RecordKind.PART, b"", data)
 
 
 def deltas(found: Sequence[Delta]) -> Frame:
@@ -87,12 +87,12 @@ def deltas(found: Sequence[Delta]) -> Frame:
     for delta in found:
         head += encode_varints((len(delta.frame), delta.size)) + delta.base[:PREFIX]
     body = b"".join([delta.frame for delta in found])
-    return Frame(Kind.DELTA, bytes(head), body, sum(delta.size for delta in found))
+    return Frame(RecordKind.DELTA, bytes(head), body, sum(delta.size for delta in found))
 
 
 def trailer(footer: Seal) -> Frame:
     """The end of a pack. Repeats the digest of the footer, whose offset it names."""
-    return Frame(Kind.TRAILER, footer.sha256, b"", footer.offset)
+    return Frame(RecordKind.TRAILER, footer.sha256, b"", footer.offset)
 
 
 def plain_bytes(found: Seal, body: bytes | memoryview, wanted: int | None = None) -> bytes:
@@ -101,7 +101,7 @@ def plain_bytes(found: Seal, body: bytes | memoryview, wanted: int | None = None
     """
     if found.number > LARGEST:
         raise _malformed(found)
-    if found.kind is not Kind.STORED:
+    if found.kind is not RecordKind.STORED:
         if wanted is not None and wanted < found.number:
             return codec.decompress_head(body, found.number, wanted)
         return codec.decompress(body, found.number)
@@ -169,10 +169,10 @@ def _varint(found: Seal, at: int) -> tuple[int, int]:
     raise _malformed(found)
 
 
-def _packed(kind: Kind, head: bytes, plain: bytes) -> Frame:
+def _packed(kind: RecordKind, head: bytes, plain: bytes) -> Frame:
     body = codec.compress_contents(plain)
     if len(body) * 100 > len(plain) * 97:
-        return Frame(Kind.STORED, head, plain, len(plain))
+        return Frame(RecordKind.STORED, head, plain, len(plain))
     return Frame(kind, head, body, len(plain))
 
 

@@ -22,8 +22,8 @@ from epmstore.blobs.reader import FrameReader, place_of
 from epmstore.blobs.records import load_group, open_pack, read_at
 from epmstore.digest import BlobInfo, Sha256, check
 from epmstore.errors import DamagedError
-from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow, Group, Place
-from epmstore.seal import SIZE, Kind
+from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow, GroupTable, Place
+from epmstore.seal import SIZE, RecordKind
 
 SMALL = 16 << 20
 """Stored bytes below which a pack is merged with others."""
@@ -72,7 +72,7 @@ def is_wasteful(dead: int, size: int) -> bool:
     return WASTE * dead > size
 
 
-def reclaimable(group: Group, keep: Callable[[Sha256], bool]) -> int:
+def reclaimable(group: GroupTable, keep: Callable[[Sha256], bool]) -> int:
     """About how many stored bytes `rewrite` would save."""
     freed = 0
     rows = _rows_by_frame(group)
@@ -124,13 +124,18 @@ def _copy(
 
 
 def _copy_frames(
-    writer: GroupWriter, path: Path, group: Group, keep: Callable[[Sha256], bool], *, is_delta: bool
+    writer: GroupWriter,
+    path: Path,
+    group: GroupTable,
+    keep: Callable[[Sha256], bool],
+    *,
+    is_delta: bool,
 ) -> None:
     rows = _rows_by_frame(group)
     fd = open_pack(path)
     try:
         for number, frame in enumerate(group.frames):
-            is_wanted = (frame.kind is Kind.DELTA) is is_delta
+            is_wanted = (frame.kind is RecordKind.DELTA) is is_delta
             if not is_wanted or not any(keep(row.sha256) for row in rows[number]):
                 continue
             record = _record(fd, frame)
@@ -148,7 +153,7 @@ def _copy_frames(
 
 def _repack(writer: GroupWriter, record: bytes, rows: Sequence[BlobRow]) -> None:
     found, body = seal.read(record)
-    is_delta = found.kind is Kind.DELTA
+    is_delta = found.kind is RecordKind.DELTA
     held = body if is_delta else frames.plain_bytes(found, body)
     for row in rows:
         _add(writer, row, held[row.offset : row.offset + row.length])
@@ -170,7 +175,7 @@ def _seal(
     def comes_alone(row: BlobRow, place: Place) -> bool:
         dead = place.plain_size - live[place.seal_offset]
         is_poor = place.plain_size < COPY_FROM or is_wasteful(dead, place.plain_size)
-        return place.kind is Kind.DELTA or (row.digest is not None and is_poor)
+        return place.kind is RecordKind.DELTA or (row.digest is not None and is_poor)
 
     for sha256 in dict.fromkeys((*order, *rows)):
         if sha256 not in rows or writer.has(sha256):
@@ -226,7 +231,7 @@ def _record(fd: int, frame: FrameRow) -> bytes:
     return data
 
 
-def _rows_by_frame(group: Group) -> list[list[BlobRow]]:
+def _rows_by_frame(group: GroupTable) -> list[list[BlobRow]]:
     rows: list[list[BlobRow]] = [[] for _ in group.frames]
     for row in group.blobs:
         if row.frame != NO_FRAME:
@@ -239,4 +244,4 @@ def _live(rows: Sequence[BlobRow], keep: Callable[[Sha256], bool]) -> int:
 
 
 def _room(frame: FrameRow) -> int:
-    return frame.body_length if frame.kind is Kind.DELTA else frame.plain_size
+    return frame.body_length if frame.kind is RecordKind.DELTA else frame.plain_size

@@ -8,7 +8,7 @@ from epmstore.blobs import frames
 from epmstore.seal import Seal
 
 
-class Output:
+class SpillBuffer:
     """Bytes in memory up to a limit, then in a temporary file."""
 
     def __init__(self, packs: Path, spill: int) -> None:

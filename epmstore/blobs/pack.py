@@ -20,10 +20,10 @@ import msgspec
 
 from epmstore import atomic, codec, fsio, seal
 from epmstore.blobs import footer, frames
-from epmstore.blobs.output import Output, Temporary, discard_temporary
+from epmstore.blobs.output import SpillBuffer, Temporary, discard_temporary
 from epmstore.blobs.records import load_group
 from epmstore.digest import BlobInfo, Digest, Hasher, Sha256, identify
-from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow, Group
+from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow, GroupTable
 from epmstore.prefetch import ahead
 
 PART_THRESHOLD = 64 << 20
@@ -57,7 +57,7 @@ class WrittenGroup(msgspec.Struct, frozen=True):
     temporary: Path | None
 
     @property
-    def group(self) -> Group:
+    def group(self) -> GroupTable:
         """What is in it, read anew each time: it takes much memory. A temporary one can be asked
         until it is published. Raises OSError, DamagedError.
         """
@@ -68,7 +68,7 @@ class WrittenGroup(msgspec.Struct, frozen=True):
         return footer.decode(found, memoryview(self.memory)[found.body_offset :])
 
 
-Base: TypeAlias = tuple[Sha256, bytes]
+DeltaBase: TypeAlias = tuple[Sha256, bytes]
 """A content (or part) that is stored in full, and its bytes."""
 
 
@@ -79,7 +79,7 @@ class PartBases(Protocol):
         """Part `number` of the new content is stored already."""
         ...
 
-    def base(self, number: int) -> Base | None:
+    def base(self, number: int) -> DeltaBase | None:
         """What part `number` is likely to be alike. Raises DamagedError."""
         ...
 
@@ -95,7 +95,7 @@ class GroupWriter:
         part_size: int = frames.PART_SIZE,
         spill: int = SPILL,
     ) -> None:
-        self._output = Output(packs, spill)
+        self._output = SpillBuffer(packs, spill)
         self._frame_size = frame_size
         self._part_size = part_size
         self._frames: list[FrameRow] = []
@@ -393,7 +393,7 @@ class _Part(msgspec.Struct, frozen=True, gc=False):
     head: bytes = b""
 
 
-def _press(sha256: Sha256, data: bytes, base: Base | None) -> _Part:
+def _press(sha256: Sha256, data: bytes, base: DeltaBase | None) -> _Part:
     """All that is long work. Needs nothing of a writer: any thread may do it."""
     if base is None:
         frame = frames.part(data)

@@ -17,16 +17,16 @@ import msgspec
 from epmstore import atomic, fsio
 from epmstore.blobs import footer
 from epmstore.blobs.pack import WrittenGroup
-from epmstore.blobs.records import Damage, read_at, walk
-from epmstore.pack_table import Group
-from epmstore.seal import Kind
+from epmstore.blobs.records import DamagedRange, read_at, walk
+from epmstore.pack_table import GroupTable
+from epmstore.seal import RecordKind
 
 FOLDER = "log"
 FULL_BYTES = 32 << 20
 FULL_BLOBS = 4096
 
 
-class Position(msgspec.Struct, frozen=True, gc=False):
+class GroupPosition(msgspec.Struct, frozen=True, gc=False):
     """Where a group begins: a file below `packs/` and an offset in it."""
 
     file: str
@@ -37,7 +37,7 @@ class LogGroup(msgspec.Struct, frozen=True):
     """A group found in a log. `is_whole`: all its records hold, not only its table."""
 
     start: int
-    group: Group
+    group: GroupTable
     is_whole: bool
 
 
@@ -50,7 +50,7 @@ class LogScan(msgspec.Struct, frozen=True):
     groups: tuple[LogGroup, ...]
     end: int
     size: int
-    damage: tuple[Damage, ...]
+    damage: tuple[DamagedRange, ...]
 
 
 class PackLog:
@@ -67,7 +67,7 @@ class PackLog:
         """The log that the next append goes to, there or not."""
         return f"{FOLDER}/{self._number()}"
 
-    def append(self, groups: Sequence[WrittenGroup], *, sound: int = 0) -> list[Position]:
+    def append(self, groups: Sequence[WrittenGroup], *, sound: int = 0) -> list[GroupPosition]:
         """Make groups that are in memory durable, with one write and one sync; where each begins.
 
         `sound` is a length up to which the caller knows the log `file` to consist of whole groups
@@ -94,7 +94,7 @@ class PackLog:
 
     def _append(
         self, fd: int, number: int, start: int, groups: Sequence[WrittenGroup]
-    ) -> list[Position]:
+    ) -> list[GroupPosition]:
         name = f"{FOLDER}/{number}"
         try:
             fsio.write_at(fd, b"".join([_in_memory(group) for group in groups]), start)
@@ -104,7 +104,7 @@ class PackLog:
             raise
         positions = []
         for written in groups:
-            positions.append(Position(name, start))
+            positions.append(GroupPosition(name, start))
             start += written.length
         self._sound[name] = start
         return positions
@@ -170,13 +170,13 @@ def is_full(size: int, blobs: int) -> bool:
 def read_groups(fd: int, start: int = 0) -> LogScan:
     """Every group from `start`, which must be the beginning of one. Raises OSError."""
     groups: list[LogGroup] = []
-    damage: list[Damage] = []
+    damage: list[DamagedRange] = []
     end = start
     for found in walk(fd, start):
-        if isinstance(found, Damage):
+        if isinstance(found, DamagedRange):
             if not found.is_tail:
                 damage.append(found)
-        elif found.seal.kind is Kind.FOOTER:
+        elif found.seal.kind is RecordKind.FOOTER:
             group = footer.decode(found.seal, found.body)
             begin = found.seal.end - group.length
             if begin < end:

@@ -15,8 +15,8 @@ from epmstore import seal
 from epmstore.blobs import frames
 from epmstore.blobs.records import open_pack, read_at
 from epmstore.errors import DamagedError
-from epmstore.pack_table import NO_FRAME, BlobRow, Group, Place
-from epmstore.seal import SIZE, Kind, Seal
+from epmstore.pack_table import NO_FRAME, BlobRow, GroupTable, Place
+from epmstore.seal import SIZE, RecordKind, Seal
 
 CACHE_BYTES = 64 << 20
 OPEN_FILES = 64
@@ -26,7 +26,7 @@ class FrameReader:
     """Decoded frames by place."""
 
     def __init__(self, packs: Path, *, cache_bytes: int = CACHE_BYTES) -> None:
-        self._files = Files(packs)
+        self._files = PackFiles(packs)
         self._cache = _Cache(cache_bytes)
 
     def frame(self, place: Place, wanted: int | None = None, *, keep: bool = True) -> bytes:
@@ -40,7 +40,9 @@ class FrameReader:
         data = self._cache.get(key)
         if data is None or not _has(data, place, wanted):
             data = self._decode(place, wanted)
-            if keep and place.kind is not Kind.PART:  # a stream of parts would drive all else out
+            if (
+                keep and place.kind is not RecordKind.PART
+            ):  # a stream of parts would drive all else out
                 self._cache.put(key, data)
         return data
 
@@ -57,7 +59,7 @@ class FrameReader:
             body = record[SIZE + len(found.head) :]
             seal.check(found, body)
             _check_place(found, place)
-            if found.kind is Kind.DELTA:
+            if found.kind is RecordKind.DELTA:
                 return bytes(body)
             return frames.plain_bytes(found, body, wanted)
         except DamagedError as error:
@@ -68,7 +70,7 @@ class FrameReader:
             raise
 
 
-class Files:
+class PackFiles:
     """Descriptors of pack files by name; the least recently used are closed first."""
 
     def __init__(self, packs: Path, limit: int = OPEN_FILES) -> None:
@@ -153,7 +155,7 @@ class _Cache:
             self._size = 0
 
 
-def place_of(file: str, start: int, group: Group, row: BlobRow) -> Place:
+def place_of(file: str, start: int, group: GroupTable, row: BlobRow) -> Place:
     """Where a content lies whose group begins at `start` of `file`."""
     if row.frame == NO_FRAME:
         return Place(row.sha256, row.size, file, None, 0, 0, 0, 0, 0, 0, None, row.parts)
@@ -175,7 +177,9 @@ def place_of(file: str, start: int, group: Group, row: BlobRow) -> Place:
 
 def _has(data: bytes, place: Place, wanted: int | None) -> bool:
     """Whether what was decoded of a frame suffices."""
-    return place.kind is Kind.DELTA or len(data) >= (place.plain_size if wanted is None else wanted)
+    return place.kind is RecordKind.DELTA or len(data) >= (
+        place.plain_size if wanted is None else wanted
+    )
 
 
 def _check_place(found: Seal, place: Place) -> None:

@@ -15,22 +15,22 @@ from epmstore import seal
 from epmstore.atomic import open_regular
 from epmstore.blobs import footer
 from epmstore.errors import DamagedError, TornError
-from epmstore.pack_table import Group
-from epmstore.seal import MARK, MAX_HEAD, SIZE, Kind, Seal
+from epmstore.pack_table import GroupTable
+from epmstore.seal import MARK, MAX_HEAD, SIZE, RecordKind, Seal
 
 _MAGIC = seal.MAGIC.to_bytes(4, "little")
 _WINDOW = 1 << 20
 _TRAILER_SIZE = SIZE + 32
 
 
-class Record(msgspec.Struct, frozen=True, gc=False):
+class SealedRecord(msgspec.Struct, frozen=True, gc=False):
     """A record that holds, with its body as stored."""
 
     seal: Seal
     body: bytes
 
 
-class Damage(msgspec.Struct, frozen=True, gc=False):
+class DamagedRange(msgspec.Struct, frozen=True, gc=False):
     """Bytes `start` to `end` of a file are no record. `is_tail`: no whole record follows them."""
 
     start: int
@@ -38,7 +38,7 @@ class Damage(msgspec.Struct, frozen=True, gc=False):
     is_tail: bool
 
 
-Found: TypeAlias = Record | Damage
+RecordOrDamage: TypeAlias = SealedRecord | DamagedRange
 
 
 def open_pack(path: Path) -> int:
@@ -59,7 +59,7 @@ def read_at(fd: int, offset: int, length: int) -> bytes:
     return b"".join(pieces)
 
 
-def load_group(path: Path) -> Group:
+def load_group(path: Path) -> GroupTable:
     """The table of a pack, by way of its trailer; the frames are not read.
 
     Raises FileNotFoundError, OSError, DamagedError.
@@ -67,13 +67,13 @@ def load_group(path: Path) -> Group:
     fd = open_pack(path)
     try:
         end = read_record(fd, max(0, os.fstat(fd).st_size - _TRAILER_SIZE)).seal
-        if end.kind is not Kind.TRAILER:
+        if end.kind is not RecordKind.TRAILER:
             raise DamagedError(f"{path.name} does not end as a pack does", file=str(path))
         last = read_record(fd, end.number)
     finally:
         os.close(fd)
     group = None
-    if last.seal.kind is Kind.FOOTER and (last.seal.sha256, last.seal.end) == (
+    if last.seal.kind is RecordKind.FOOTER and (last.seal.sha256, last.seal.end) == (
         end.head,
         end.offset,
     ):
@@ -83,7 +83,7 @@ def load_group(path: Path) -> Group:
     return group
 
 
-def walk(fd: int, start: int = 0) -> Iterator[Found]:
+def walk(fd: int, start: int = 0) -> Iterator[RecordOrDamage]:
     """Everything from `start`, where a record must begin, to the end of the file, without a gap.
 
     Raises OSError.
@@ -95,21 +95,21 @@ def walk(fd: int, start: int = 0) -> Iterator[Found]:
             record = read_record(fd, at)
         except DamagedError:
             following = _next_record(fd, at, size)
-            yield Damage(at, size if following is None else following, following is None)
+            yield DamagedRange(at, size if following is None else following, following is None)
             at = size if following is None else following
         else:
             yield record
             at = record.seal.end
 
 
-def read_record(fd: int, offset: int) -> Record:
+def read_record(fd: int, offset: int) -> SealedRecord:
     """The record at `offset`, checked whole. Raises TornError, DamagedError, OSError."""
     found = read_seal(fd, offset)
     if found.end > os.fstat(fd).st_size:  # before memory is taken for what is not there
         raise TornError(f"record at byte {offset} ends early", offset=offset)
     body = read_at(fd, found.body_offset, found.body_length)
     seal.check(found, body)
-    return Record(found, body)
+    return SealedRecord(found, body)
 
 
 def read_seal(fd: int, offset: int) -> Seal:
@@ -120,7 +120,7 @@ def read_seal(fd: int, offset: int) -> Seal:
     return seal.parse(header + head, base=offset)
 
 
-def is_record(fd: int, offset: int, *kinds: Kind) -> bool:
+def is_record(fd: int, offset: int, *kinds: RecordKind) -> bool:
     """Whether a whole record begins at `offset`, of one of `kinds` if any are named."""
     try:
         found = read_record(fd, offset).seal

@@ -15,11 +15,11 @@ import msgspec
 from epmstore import codec
 from epmstore.blobs import frames
 from epmstore.blobs.frames import DeltaHead
-from epmstore.blobs.records import Damage, Record, open_pack, walk
+from epmstore.blobs.records import DamagedRange, SealedRecord, open_pack, walk
 from epmstore.digest import BlobInfo, Hasher, Sha256, identify
 from epmstore.errors import DamagedError
-from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow, Group
-from epmstore.seal import Kind, Seal
+from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow, GroupTable
+from epmstore.seal import RecordKind, Seal
 
 FindBase: TypeAlias = Callable[[bytes], Iterable[tuple[Sha256, bytes]]]
 """Stored contents whose SHA-256 begins with these bytes."""
@@ -32,12 +32,12 @@ class LostDelta(msgspec.Struct, frozen=True, gc=False):
     head: DeltaHead
 
 
-class Salvage(msgspec.Struct, frozen=True):
+class SalvagedGroup(msgspec.Struct, frozen=True):
     """`group` begins at the start of the file; its frames need not follow each other."""
 
-    group: Group
+    group: GroupTable
     lost: tuple[LostDelta, ...]
-    damage: tuple[Damage, ...]
+    damage: tuple[DamagedRange, ...]
 
 
 def scan_frames(
@@ -46,21 +46,21 @@ def scan_frames(
     start: int = 0,
     find_base: FindBase = lambda _: (),
     part_size: int = frames.PART_SIZE,
-) -> Salvage:
+) -> SalvagedGroup:
     """Everything readable from `start` on, and what is not. Raises OSError."""
     scan = _Scan(find_base, part_size)
     try:
         fd = open_pack(path)
     except DamagedError:  # no file at all
-        return Salvage(Group((), (), 0), (), ())
+        return SalvagedGroup(GroupTable((), (), 0), (), ())
     try:
         for found in walk(fd, start):
             scan.take(found)
         size = os.fstat(fd).st_size
     finally:
         os.close(fd)
-    group = Group(tuple(scan.frames), tuple(scan.blobs), size)
-    return Salvage(group, tuple(scan.lost), tuple(scan.damage))
+    group = GroupTable(tuple(scan.frames), tuple(scan.blobs), size)
+    return SalvagedGroup(group, tuple(scan.lost), tuple(scan.damage))
 
 
 class _Scan:
@@ -68,24 +68,24 @@ class _Scan:
         self.frames: list[FrameRow] = []
         self.blobs: list[BlobRow] = []
         self.lost: list[LostDelta] = []
-        self.damage: list[Damage] = []
+        self.damage: list[DamagedRange] = []
         self._find_base = find_base
         self._part_size = part_size
         self._run = Hasher()
         self._run_parts: list[Sha256] = []
 
-    def take(self, found: Record | Damage) -> None:
-        if isinstance(found, Damage):
+    def take(self, found: SealedRecord | DamagedRange) -> None:
+        if isinstance(found, DamagedRange):
             self.damage.append(found)
             self._end_run()
             return
         try:
             self._take_record(found.seal, found.body)
         except DamagedError:  # sealed so: it was written wrong
-            self.damage.append(Damage(found.seal.offset, found.seal.end, False))
+            self.damage.append(DamagedRange(found.seal.offset, found.seal.end, False))
 
     def _take_record(self, found: Seal, body: bytes) -> None:
-        if found.kind is Kind.DELTA:
+        if found.kind is RecordKind.DELTA:
             rows = self._deltas(found, body)
         elif found.kind in frames.PLAIN:
             plain = frames.plain_bytes(found, body)

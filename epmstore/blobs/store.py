@@ -14,13 +14,13 @@ from typing import Self, TypeAlias
 
 from epmstore import codec
 from epmstore.blobs.interface import BlobTable
-from epmstore.blobs.pack import PART_THRESHOLD, Base
+from epmstore.blobs.pack import PART_THRESHOLD, DeltaBase
 from epmstore.blobs.reader import FrameReader
 from epmstore.digest import BlobInfo, Sha256, check_no_collision
 from epmstore.errors import BlobNotFoundError, DamagedError, DigestMismatchError, UsageError
 from epmstore.pack_table import Place
 from epmstore.prefetch import ahead
-from epmstore.seal import Kind
+from epmstore.seal import RecordKind
 
 _Placed: TypeAlias = tuple[Place, Place | None]
 """Where a content lies, and where its base does."""
@@ -244,7 +244,7 @@ class PackStore:
         return data
 
     def _full(self, base: Place, wanted: int | None = None) -> bytes:
-        if base.kind is None or base.kind is Kind.DELTA:
+        if base.kind is None or base.kind is RecordKind.DELTA:
             raise DamagedError(
                 f"the base {base.sha256.hex()} is not stored in full",
                 hint="run `epmstore fsck`",
@@ -267,7 +267,7 @@ class OldParts:
         if sha256 in self._places:
             self._moved = number - self._places[sha256]
 
-    def base(self, number: int) -> Base | None:
+    def base(self, number: int) -> DeltaBase | None:
         if not 0 <= number - self._moved < len(self._parts):
             return None
         place = self._store.part_base(self._parts[number - self._moved])
@@ -283,7 +283,7 @@ def stored_share(place: Place) -> int:
 
 
 def _can_be_base(place: Place) -> bool:
-    is_full = place.kind is not None and place.kind is not Kind.DELTA
+    is_full = place.kind is not None and place.kind is not RecordKind.DELTA
     return is_full and 0 < place.size <= PART_THRESHOLD
 
 

@@ -13,11 +13,11 @@ import msgspec
 
 from epmstore.blobs.merge import is_wasteful, plan_merge, reclaimable
 from epmstore.blobs.store import stored_share
-from epmstore.care.tables import Copy, Tables, is_log, leans_on
+from epmstore.care.tables import StoredCopy, Tables, is_log, leans_on
 from epmstore.digest import Sha256
 
 
-class Plan(msgspec.Struct, frozen=True):
+class CollectionPlan(msgspec.Struct, frozen=True):
     """`drop` files hold nothing that is needed; `rewrite` packs are dead in good part; `seal` logs
     become packs; `merge` are packs that become one. `homes` maps each content that is kept to its
     file. `freed` is about how many bytes that comes to.
@@ -35,7 +35,7 @@ class Plan(msgspec.Struct, frozen=True):
         return self.homes.get(sha256) == file
 
 
-def make_plan(tables: Tables, needed: Iterable[Sha256], newest_log: str) -> Plan:
+def make_plan(tables: Tables, needed: Iterable[Sha256], newest_log: str) -> CollectionPlan:
     """`needed` are the roots. Of the log that is appended to, nothing is planned."""
     planner = _Planner(tables, newest_log)
     roots = set(needed)
@@ -57,7 +57,7 @@ class _Planner:
 
     def live(self, roots: set[Sha256]) -> None:
         """Everything that is kept, and where; then what becomes of each file."""
-        chosen: dict[Sha256, Copy] = {}
+        chosen: dict[Sha256, StoredCopy] = {}
         score = self._scores(roots)
         pending = list(roots)
         while pending:
@@ -82,12 +82,12 @@ class _Planner:
             if other not in self._homes and self._tables.copies(other)
         }
 
-    def plan(self) -> Plan:
+    def plan(self) -> CollectionPlan:
         by_kind: dict[str, list[str]] = {"drop": [], "rewrite": [], "seal": [], "stay": []}
         for file, kind in sorted(self._kind.items()):
             by_kind[kind].append(file)
         packs = {f: self._tables.sizes[f] for f in by_kind["stay"] if not is_log(f)}
-        return Plan(
+        return CollectionPlan(
             drop=tuple(by_kind["drop"]),
             rewrite=tuple(by_kind["rewrite"]),
             seal=tuple(by_kind["seal"]),
@@ -120,7 +120,7 @@ class _Planner:
             return "seal"
         return "rewrite" if is_wasteful(dead + self._held_back(file), size) else "stay"
 
-    def _is_home(self, copy: Copy, file: str) -> bool:
+    def _is_home(self, copy: StoredCopy, file: str) -> bool:
         return self._homes.get(copy.row.sha256) == file
 
     def _held_back(self, file: str) -> int:

@@ -33,7 +33,7 @@ from epmstore.atomic import (
 )
 from epmstore.blobs.pack import SUFFIX
 from epmstore.blobs.packlog import read_groups
-from epmstore.blobs.records import Damage, open_pack, read_at, walk
+from epmstore.blobs.records import DamagedRange, open_pack, read_at, walk
 from epmstore.care.needs import APPCAT, all_catalogs, committed
 from epmstore.care.tables import is_log, leans_on, read_tables
 from epmstore.catalog.appcat import MAX_SIZE
@@ -321,7 +321,7 @@ def _checked(source: Path, size: int) -> Iterator[bytes]:
         for found in walk(fd):
             if done >= size:
                 return
-            if isinstance(found, Damage) or found.seal.end > size:
+            if isinstance(found, DamagedRange) or found.seal.end > size:
                 break
             done = found.seal.end
             yield read_at(fd, found.seal.offset, done - found.seal.offset)

@@ -1,4 +1,4 @@
-"""Whether this host and this store are in order: one Check for each thing that can be wrong.
+"""Whether this host and this store are in order: one HealthCheck for each thing that can be wrong.
 
 Looks only. What it proposes it never applies; each check that is not `ok` has a hint.
 """
@@ -40,7 +40,7 @@ OLDEST = 1_700_000_000.0
 """A clock that shows less than this was never set."""
 
 
-class Check(msgspec.Struct, frozen=True):
+class HealthCheck(msgspec.Struct, frozen=True):
     """One thing looked at. `detail` says what was found, `hint` what to do about it."""
 
     name: str
@@ -49,7 +49,7 @@ class Check(msgspec.Struct, frozen=True):
     hint: str | None = None
 
 
-def examine(store: Store) -> list[Check]:
+def examine(store: Store) -> list[HealthCheck]:
     """Everything, the store first. Raises nothing for what it finds."""
     return [
         _sqlite(),
@@ -65,18 +65,18 @@ def examine(store: Store) -> list[Check]:
     ]
 
 
-def _leftovers(store: Store) -> Iterator[Check]:
+def _leftovers(store: Store) -> Iterator[HealthCheck]:
     """What killed commands left, what is in the quarantine, whom nobody records any more."""
     found = leftovers.find(store, reckon(store))
     stray = len(found.temporaries) + len(found.locks)
     if stray:
         first = (*found.temporaries, *(f"locks/{name}" for name in found.locks))[0]
         detail = f"{stray} files that commands left which were killed, or applications: {first}"
-        yield Check("leftovers", False, detail, "`epmstore gc` takes them")
+        yield HealthCheck("leftovers", False, detail, "`epmstore gc` takes them")
     if found.quarantined:
         detail = f"{len(found.quarantined)} files, {found.quarantined[0]} for one"
         days = f"{leftovers.KEEP / DAY:.0f} days after it saw them first"
-        yield Check(
+        yield HealthCheck(
             "quarantine", True, f"{detail}; `epmstore gc` takes them {days}, with --quarantine now"
         )
     try:
@@ -86,38 +86,38 @@ def _leftovers(store: Store) -> Iterator[Check]:
     gone = [app for app in store.recorded_apps() if app not in registered]
     if gone:
         detail = f"of {len(gone)} the history is still here: `epmstore app list --removed`"
-        yield Check("removed applications", True, detail)
+        yield HealthCheck("removed applications", True, detail)
 
 
-def _sqlite() -> Check:
+def _sqlite() -> HealthCheck:
     version = sqlite3.sqlite_version
     if sqlite3.sqlite_version_info >= SAFE_SQLITE:
-        return Check("sqlite", True, version)
+        return HealthCheck("sqlite", True, version)
     detail = f"{version}, which can lose a WAL that two connections reset; one writer at a time and"
-    return Check("sqlite", True, f"{detail} an index that can be rebuilt make that harmless")
+    return HealthCheck("sqlite", True, f"{detail} an index that can be rebuilt make that harmless")
 
 
-def _permissions(store: Store) -> Check:
+def _permissions(store: Store) -> HealthCheck:
     found = os.stat(store.path)
     mode = stat.S_IMODE(found.st_mode)
     hint = f"chmod 0700 {store.path}" if mode & 0o077 else None
     if found.st_uid != os.geteuid():
         hint = f"use it as the user {found.st_uid}, who owns it"
-    return Check("permissions", hint is None, f"mode {mode:04o}, owner {found.st_uid}", hint)
+    return HealthCheck("permissions", hint is None, f"mode {mode:04o}, owner {found.st_uid}", hint)
 
 
-def _filesystem(store: Store) -> Check:
+def _filesystem(store: Store) -> HealthCheck:
     where = filesystem(store.path)
     name = where.name or "unknown"
     if where.network:
         hint = "move the store to a local disk: locks and syncs cannot be relied on there"
-        return Check("file system", False, f"{name}, over the network", hint)
+        return HealthCheck("file system", False, f"{name}, over the network", hint)
     if where.read_only:
-        return Check("file system", False, f"{name}, read-only", "mount it writable")
-    return Check("file system", True, name)
+        return HealthCheck("file system", False, f"{name}, read-only", "mount it writable")
+    return HealthCheck("file system", True, name)
 
 
-def _space(store: Store) -> Check:
+def _space(store: Store) -> HealthCheck:
     found = os.statvfs(store.path)
     free = found.f_bavail * found.f_frsize
     detail = f"{free >> 20} MiB free"
@@ -126,28 +126,28 @@ def _space(store: Store) -> Check:
         detail += f", {found.f_favail} inodes"
     is_low = free < LOW_SPACE or few_inodes
     hint = "`epmstore forget`, then `epmstore gc`; or free some space" if is_low else None
-    return Check("space", not is_low, detail, hint)
+    return HealthCheck("space", not is_low, detail, hint)
 
 
-def _reserve(store: Store) -> Check:
+def _reserve(store: Store) -> HealthCheck:
     if has_reserve(store.path):
-        return Check("reserve", True, "kept for a full disk")
+        return HealthCheck("reserve", True, "kept for a full disk")
     hint = "`epmstore gc` makes it anew where there is room"
-    return Check("reserve", False, "there is none: a full disk would stop gc too", hint)
+    return HealthCheck("reserve", False, "there is none: a full disk would stop gc too", hint)
 
 
-def _index(store: Store) -> Check:
+def _index(store: Store) -> HealthCheck:
     try:
         behind = is_behind(store)
     except DamagedError as error:
-        return Check("index", False, error.message, error.hint)
+        return HealthCheck("index", False, error.message, error.hint)
     detail = "behind the catalogs" if behind else "up to date"
-    return Check(
+    return HealthCheck(
         "index", not behind, detail, "any command catches up with them" if behind else None
     )
 
 
-def _clock(store: Store) -> Check:
+def _clock(store: Store) -> HealthCheck:
     """That it is set, not before what is recorded, and goes on as this host does."""
     now = store.clock.now()
     newest = OLDEST
@@ -159,12 +159,14 @@ def _clock(store: Store) -> Check:
         pass
     if now < newest - 60:
         detail = f"{to_rfc3339(now)} is before {to_rfc3339(newest)}"
-        return Check("clock", False, detail, "set the clock: times of versions would be wrong")
+        return HealthCheck(
+            "clock", False, detail, "set the clock: times of versions would be wrong"
+        )
     found = reckon(store)
-    return _leap(found) if found.has_leapt else Check("clock", True, _believed(found))
+    return _leap(found) if found.has_leapt else HealthCheck("clock", True, _believed(found))
 
 
-def _leap(found: Reckoning) -> Check:
+def _leap(found: Reckoning) -> HealthCheck:
     """Of a clock that went on otherwise than the host."""
     assert found.doubt is not None, "it leapt"
     by = format_duration(round(abs(found.ahead)))
@@ -179,7 +181,7 @@ def _leap(found: Reckoning) -> Check:
         f" before), nothing needs to be done: it is believed after {left} more of uptime, and until"
         " then nothing is forgotten by its word"
     )
-    return Check("clock", False, detail, hint)
+    return HealthCheck("clock", False, detail, hint)
 
 
 def _believed(found: Reckoning) -> str:
@@ -190,34 +192,34 @@ def _believed(found: Reckoning) -> str:
     return f"{now}; what a policy forgets is freed once it was observed for {left} more"
 
 
-def _descriptors() -> Check:
+def _descriptors() -> HealthCheck:
     """That this process has room for more; the daemon tells its own in its metrics."""
     used, soft, hard = limits.descriptors()
     is_low = soft - used < limits.ENOUGH
     hint = f"raise the limit of open files (`ulimit -n`, LimitNOFILE=); {hard} is the most now"
     detail = f"{used} in use, {soft} allowed"
-    return Check("descriptors", not is_low, detail, hint if is_low else None)
+    return HealthCheck("descriptors", not is_low, detail, hint if is_low else None)
 
 
-def _appcat_and_apps(store: Store) -> Iterator[Check]:
+def _appcat_and_apps(store: Store) -> Iterator[HealthCheck]:
     try:
         apps = appcat.load(store.catalogs / APPCAT).apps
     except EpmError as error:
-        yield Check("applications", False, error.message, error.hint)
+        yield HealthCheck("applications", False, error.message, error.hint)
         return
-    yield Check("applications", True, f"{len(apps)} registered")
+    yield HealthCheck("applications", True, f"{len(apps)} registered")
     yield _watches(store, [app.uuid for app in apps])
     busy = {path.name.partition(".")[0] for path in open_journals(store)}
     for app in apps:
         yield from _app(store, app, interrupted=app.uuid in busy)
 
 
-def _watches(store: Store, apps: list[str]) -> Check:
+def _watches(store: Store, apps: list[str]) -> HealthCheck:
     """That the kernel allows a watch on every folder."""
     try:
         limit = int(WATCHES.read_text())
     except (OSError, ValueError):
-        return Check("inotify", True, "no limit is known")
+        return HealthCheck("inotify", True, "no limit is known")
     try:
         recorded = [app for app in apps if store.entries.position(app) is not None]
         folders = sum(len(store.entries.live_folders(app)) for app in recorded)
@@ -225,10 +227,10 @@ def _watches(store: Store, apps: list[str]) -> Check:
         folders = 0
     ok = limit >= 2 * folders
     hint = None if ok else f"sysctl fs.inotify.max_user_watches={max(4 * folders, 524288)}"
-    return Check("inotify", ok, f"{limit} watches allowed, {folders} folders recorded", hint)
+    return HealthCheck("inotify", ok, f"{limit} watches allowed, {folders} folders recorded", hint)
 
 
-def _app(store: Store, app: App, *, interrupted: bool) -> Iterator[Check]:
+def _app(store: Store, app: App, *, interrupted: bool) -> Iterator[HealthCheck]:
     name = f"{app.key}: root"
     try:
         with open_root(app) as root, FolderCache(root.fd) as folders:
@@ -236,17 +238,17 @@ def _app(store: Store, app: App, *, interrupted: bool) -> Iterator[Check]:
             detail = f"{app.root} ({where.name or 'unknown'})"
             if where.network:
                 hint = "other hosts may change it unseen; a checkout must be forced"
-                yield Check(name, False, f"{detail}, over the network", hint)
+                yield HealthCheck(name, False, f"{detail}, over the network", hint)
             elif where.read_only:
-                yield Check(name, False, f"{detail}, read-only", "it cannot be rolled back")
+                yield HealthCheck(name, False, f"{detail}, read-only", "it cannot be rolled back")
             else:
-                yield Check(name, True, detail)
+                yield HealthCheck(name, True, detail)
             found = propose(Recorder(store, app).walk(root), folders)
     except (EpmError, OSError) as error:
-        yield Check(name, False, str(error), getattr(error, "hint", None))
+        yield HealthCheck(name, False, str(error), getattr(error, "hint", None))
     else:
         options = " ".join(f"--{one.path_class} '{one.pattern}'" for one in found)
-        yield Check(
+        yield HealthCheck(
             f"{app.key}: classes",
             not found,
             "; ".join(f"{one.pattern}: {one.why}" for one in found) or "nothing to propose",
@@ -254,16 +256,16 @@ def _app(store: Store, app: App, *, interrupted: bool) -> Iterator[Check]:
         )
     if interrupted:
         hint = f"epmstore recover --app {app.key}"
-        yield Check(f"{app.key}: checkout", False, "one has not ended", hint)
+        yield HealthCheck(f"{app.key}: checkout", False, "one has not ended", hint)
     yield from _open_change(store, app)
 
 
-def _open_change(store: Store, app: App) -> Iterator[Check]:
+def _open_change(store: Store, app: App) -> Iterator[HealthCheck]:
     try:
         found = change.find(store, app.uuid)
     except DamagedError as error:
-        yield Check(f"{app.key}: change", False, error.message, error.hint)
+        yield HealthCheck(f"{app.key}: change", False, error.message, error.hint)
         return
     if found is not None:
         detail = f"open since {found.since}: {found.label or 'no label'}"
-        yield Check(f"{app.key}: change", True, detail)
+        yield HealthCheck(f"{app.key}: change", True, detail)

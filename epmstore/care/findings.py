@@ -4,12 +4,12 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-FindingKind: TypeAlias = Literal["damaged", "missing", "collision", "torn", "chain"]
+DamageKind: TypeAlias = Literal["damaged", "missing", "collision", "torn", "chain"]
 Hit: TypeAlias = tuple[str, int]
 """(key of an application, version)"""
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class Damage(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is wrong. `file` is the path below the store. `digest` and `sha256` (hex) name
     the content that is hit, None where it is the file as such; `versions` those that cannot be
     restored (in full) because of it. `detail` is for people.
@@ -19,7 +19,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     not have the recorded sum. collision: two contents with one SHA-1.
     """
 
-    kind: FindingKind
+    kind: DamageKind
     file: str
     detail: str
     digest: str | None = None
@@ -33,7 +33,7 @@ class FsckReport(msgspec.Struct, frozen=True, kw_only=True):
     decoded; `seed` chose them: the same seed and share choose the same again.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[Damage, ...]
     notes: tuple[str, ...] = ()
     frames: int = 0
     seed: int = 0

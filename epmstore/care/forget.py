@@ -11,7 +11,14 @@ from collections.abc import Sequence
 import msgspec
 
 from epmstore.care.gc import freed_by
-from epmstore.care.needs import Need, committed, has_between, index_state, open_journals, read_needs
+from epmstore.care.needs import (
+    CatalogNeeds,
+    committed,
+    has_between,
+    index_state,
+    open_journals,
+    read_needs,
+)
 from epmstore.catalog.model import ForgetRecord, RecordedActor, UnforgetRecord
 from epmstore.catalog.retention import DEFAULT, Policy, forgettable, points, reasons
 from epmstore.catalog.state import CatalogState
@@ -178,7 +185,7 @@ def _check_known(state: CatalogState, versions: Sequence[int]) -> None:
             )
 
 
-def _check_stored(store: Store, need: Need, versions: Sequence[int]) -> None:
+def _check_stored(store: Store, need: CatalogNeeds, versions: Sequence[int]) -> None:
     """Raises NotRestorableError for the first of these that lacks a content; each content is asked
     for once, however many have it.
     """

@@ -13,11 +13,11 @@ import msgspec
 
 from epmstore import seal
 from epmstore.atomic import read_file
-from epmstore.care.findings import Finding, FindingKind, FsckReport, Hit
-from epmstore.care.inspect import Choice, Fault, Inspector
+from epmstore.care.findings import Damage, DamageKind, FsckReport, Hit
+from epmstore.care.inspect import Choice, FileFault, Inspector
 from epmstore.care.needs import (
     APPCAT,
-    Need,
+    CatalogNeeds,
     all_catalogs,
     committed,
     index_state,
@@ -28,8 +28,8 @@ from epmstore.care.needs import (
     read_needs,
     witnesses,
 )
-from epmstore.care.tables import Copy, Tables, leans_on, read_tables
-from epmstore.catalog.model import Position
+from epmstore.care.tables import StoredCopy, Tables, leans_on, read_tables
+from epmstore.catalog.model import CatalogPosition
 from epmstore.catalog.state import CatalogState
 from epmstore.checkout.obligations import owed_file
 from epmstore.digest import BlobInfo, Sha256
@@ -72,7 +72,7 @@ class Acknowledged(msgspec.Struct, frozen=True):
     the sizes of all those files.
     """
 
-    positions: dict[str, Position] = {}
+    positions: dict[str, CatalogPosition] = {}
     files: dict[str, int] = {}
     sizes: dict[str, int] = {}
 
@@ -94,11 +94,11 @@ class _Check:
         self._store = store
         self._choice = choice
         self._progress = progress
-        self._findings: list[Finding] = []
+        self._findings: list[Damage] = []
         self._notes: list[str] = []
-        self._needs: dict[str, Need] = {}
+        self._needs: dict[str, CatalogNeeds] = {}
         self._tables = Tables()
-        self._bad: dict[Sha256, list[Fault]] = {}
+        self._bad: dict[Sha256, list[FileFault]] = {}
         self._salvaged: set[Sha256] = set()
         self._good: dict[Sha256, bool] = {}
 
@@ -128,7 +128,7 @@ class _Check:
 
     def _add(
         self,
-        kind: FindingKind,
+        kind: DamageKind,
         file: str,
         detail: str,
         *,
@@ -136,7 +136,7 @@ class _Check:
         versions: Iterable[Hit] = (),
     ) -> None:
         self._findings.append(
-            Finding(
+            Damage(
                 kind=kind,
                 file=file,
                 detail=detail,
@@ -226,7 +226,7 @@ class _Check:
         found = self._known.positions.get(app)
         return None if found is None else found.length
 
-    def _kind_of_fault(self, app: str) -> FindingKind:
+    def _kind_of_fault(self, app: str) -> DamageKind:
         """Whether single lines are damaged, or all are sound and do not follow each other."""
         try:
             for _ in self._store.catalog(app).lines(end=self._end(app)):
@@ -257,12 +257,12 @@ class _Check:
         self._progress.end()
         for file in sorted(set(self._known.files) - set(tables.sizes)):
             held = {sha256 for _, sha256, _, _ in store.contents.rows(file)}
-            self._take(Fault(file, "missing", "the file is not there", frozenset(held)))
+            self._take(FileFault(file, "missing", "the file is not there", frozenset(held)))
         self._notes += inspector.notes
         self._salvaged = inspector.salvaged
         return inspector.read
 
-    def _take(self, fault: Fault) -> None:
+    def _take(self, fault: FileFault) -> None:
         for sha256 in fault.contents:
             known = self._bad.setdefault(sha256, [])
             if all(other.file != fault.file for other in known):
@@ -323,7 +323,7 @@ class _Check:
             self._good[sha256] = known
         return known
 
-    def _why_lost(self, sha256: Sha256) -> tuple[FindingKind, str, str]:
+    def _why_lost(self, sha256: Sha256) -> tuple[DamageKind, str, str]:
         for copy in self._tables.copies(sha256):
             for other in leans_on(copy.row):
                 faults = self._bad.get(other, ())
@@ -393,7 +393,7 @@ class _Check:
         size = self._tables.sizes.get(place.file)
         return place.kind is not None and (size is None or place.seal_offset >= size)
 
-    def _index_of_app(self, need: Need) -> Iterator[str]:
+    def _index_of_app(self, need: CatalogNeeds) -> Iterator[str]:
         """In what the index differs from one catalog."""
         if need.fault is not None:
             return
@@ -412,13 +412,13 @@ class _Check:
                 yield f"its tree of {need.key} {found.version} does not have the recorded sum"
 
 
-def _index_place(copy: Copy) -> Place:
+def _index_place(copy: StoredCopy) -> Place:
     """As the index has it: a large content lies in parts, and in no file."""
     place = copy.place()
     return place if place.kind is not None else msgspec.structs.replace(place, file="")
 
 
-def _is_in_any(copies: Iterable[Copy], files: Mapping[str, int]) -> bool:
+def _is_in_any(copies: Iterable[StoredCopy], files: Mapping[str, int]) -> bool:
     """Whether a copy lies within what the index read of its file."""
     return any(copy.where.start < files.get(copy.where.file, 0) for copy in copies)
 

@@ -16,7 +16,7 @@ from epmstore.blobs.merge import is_wasteful, merge_packs, rewrite, seal_log
 from epmstore.blobs.pack import WrittenGroup, discard_written, publish_pack
 from epmstore.blobs.packlog import is_full
 from epmstore.care import leftovers
-from epmstore.care.collection import Plan, make_plan
+from epmstore.care.collection import CollectionPlan, make_plan
 from epmstore.care.marks import Marks, held_back, mark, marked_since
 from epmstore.care.needs import all_needs
 from epmstore.care.purge import finish_purges
@@ -66,7 +66,7 @@ class _StaleError(Exception):
     """What was committed since the mark cannot be judged without marking again."""
 
 
-class Survey(msgspec.Struct, frozen=True):
+class GcSurvey(msgspec.Struct, frozen=True):
     """What is needed, what is there, and what to do about it. `ends_log`: the log that is appended
     to is full or dead in good part, and is planned for as if it were an older one. `held` counts
     the forgotten versions that are kept for now.
@@ -74,7 +74,7 @@ class Survey(msgspec.Struct, frozen=True):
 
     marks: Marks
     tables: Tables
-    plan: Plan
+    plan: CollectionPlan
     ends_log: bool
     held: int = 0
 
@@ -106,7 +106,7 @@ def collect(
     return msgspec.structs.replace(result, freed=result.freed + left)
 
 
-def survey(store: Store, *, now: bool = False, progress: Progress = SILENT) -> Survey:
+def survey(store: Store, *, now: bool = False, progress: Progress = SILENT) -> GcSurvey:
     """Look at everything; `now` as in `collect`. Within `keep_packs`. Raises DamagedError,
     BusyError, OSError.
     """
@@ -136,15 +136,15 @@ def freed_by(
     return max(0, found[1].freed - found[0].freed)
 
 
-def _surveyed(marks: Marks, tables: Tables, newest: str) -> Survey:
+def _surveyed(marks: Marks, tables: Tables, newest: str) -> GcSurvey:
     _check_sound(tables)
     needed = set(marks.needed)
     if marks.journals:
         needed.update(sha256 for sha256 in tables.contents() if sha256 not in marks.named)
     plan = make_plan(tables, needed, newest)
     if _should_end(newest, tables, plan):
-        return Survey(marks, tables, make_plan(tables, needed, ""), True)
-    return Survey(marks, tables, plan, False)
+        return GcSurvey(marks, tables, make_plan(tables, needed, ""), True)
+    return GcSurvey(marks, tables, plan, False)
 
 
 class _Collector:
@@ -208,7 +208,7 @@ class _Collector:
             self._progress.advance(files=1)
         self._progress.end()
 
-    def _replace(self, found: Survey, stage: str, gone: list[str]) -> None:
+    def _replace(self, found: GcSurvey, stage: str, gone: list[str]) -> None:
         """Write what is needed of some files, and put that in their place."""
         store, tables = self._store, found.tables
         if not all(file in tables.groups for file in gone):
@@ -240,7 +240,7 @@ class _Collector:
             switch_files(store, tables, gone)
         self._counts.update({"freed": before - after, "rewritten": after, stage: len(gone)})
 
-    def _write(self, found: Survey, stage: str, files: list[str]) -> str | None:
+    def _write(self, found: GcSurvey, stage: str, files: list[str]) -> str | None:
         """The name of a pack with what is needed of some files; None if that is nothing."""
         written = _write(self._store, found, stage, files)
         if written.is_empty:
@@ -249,7 +249,7 @@ class _Collector:
         return publish_pack(self._store.packs, written)
 
 
-def _keeper(found: Survey, file: str) -> Callable[[Sha256], bool]:
+def _keeper(found: GcSurvey, file: str) -> Callable[[Sha256], bool]:
     """What of a file goes into the one in its place: what the plan keeps there, and what dead
     contents of others lean on for as long as these are there.
     """
@@ -257,7 +257,7 @@ def _keeper(found: Survey, file: str) -> Callable[[Sha256], bool]:
     return lambda sha256: sha256 in leaned or found.plan.keeps(file, sha256)
 
 
-def _may_go(store: Store, found: Survey, gone: Collection[str]) -> bool:
+def _may_go(store: Store, found: GcSurvey, gone: Collection[str]) -> bool:
     """Whether nothing is lost with these files, by what is committed now. Under both locks.
 
     Raises _StaleError, DamagedError.
@@ -287,7 +287,7 @@ def _check_sound(tables: Tables) -> None:
         )
 
 
-def _should_end(log: str, tables: Tables, plan: Plan) -> bool:
+def _should_end(log: str, tables: Tables, plan: CollectionPlan) -> bool:
     """Whether the log that is appended to is full, or dead in good part."""
     rows = [copy.row for copy in tables.rows(log)]
     if not rows:
@@ -307,7 +307,7 @@ def _path_order(store: Store) -> list[Sha256]:
     return order
 
 
-def _rehearse(store: Store, found: Survey, progress: Progress) -> GcResult:
+def _rehearse(store: Store, found: GcSurvey, progress: Progress) -> GcResult:
     """What a collection would come to. What it would write is written, measured and taken away
     again: nothing else tells how well contents lie together. Within `keep_packs`.
     """
@@ -340,7 +340,7 @@ def _rehearse(store: Store, found: Survey, progress: Progress) -> GcResult:
     )
 
 
-def _written_jobs(plan: Plan) -> list[tuple[str, list[str]]]:
+def _written_jobs(plan: CollectionPlan) -> list[tuple[str, list[str]]]:
     return [
         *(("repacked", [file]) for file in plan.rewrite),
         *(("sealed", [file]) for file in plan.seal),
@@ -348,7 +348,7 @@ def _written_jobs(plan: Plan) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _measure(store: Store, found: Survey, stage: str, files: list[str]) -> int:
+def _measure(store: Store, found: GcSurvey, stage: str, files: list[str]) -> int:
     """The size of the pack that a job writes; 0 if it writes none. Raises OSError."""
     written = _write(store, found, stage, files)
     try:
@@ -361,7 +361,7 @@ def _measure(store: Store, found: Survey, stage: str, files: list[str]) -> int:
         discard_written(written)
 
 
-def _write(store: Store, found: Survey, stage: str, files: list[str]) -> WrittenGroup:
+def _write(store: Store, found: GcSurvey, stage: str, files: list[str]) -> WrittenGroup:
     """A group with what is needed of some files."""
     packs = store.packs
     if stage == "repacked":

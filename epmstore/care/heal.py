@@ -21,7 +21,7 @@ from epmstore import fsio
 from epmstore.atomic import directory, is_something_else
 from epmstore.blobs.pack import SUFFIX, GroupWriter, WrittenGroup, discard_written, publish_pack
 from epmstore.blobs.records import open_pack, read_at
-from epmstore.care.findings import Finding, FsckReport
+from epmstore.care.findings import Damage, FsckReport
 from epmstore.care.fsck import fsck
 from epmstore.care.inspect import Choice, Inspector, salvage
 from epmstore.care.live_sources import LiveFiles
@@ -31,7 +31,7 @@ from epmstore.digest import BlobInfo, Sha256
 from epmstore.errors import DamagedError
 from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow
 from epmstore.progress import SILENT, Progress
-from epmstore.seal import SIZE, Kind
+from epmstore.seal import SIZE, RecordKind
 from epmstore.store.deposit import Deposit
 from epmstore.store.replay import rebuild
 from epmstore.store.seeking import Seeker, give_anew
@@ -81,7 +81,7 @@ class _Repair:
         self._salvaged: set[Sha256] = set()
         """What can be read from bad files whose table cannot."""
 
-    def run(self, findings: Iterable[Finding]) -> None:
+    def run(self, findings: Iterable[Damage]) -> None:
         store = self._store
         self._end_log()
         with store.keep_packs():
@@ -108,7 +108,7 @@ class _Repair:
             if path.exists() and path.stat().st_size:
                 self._store.packlog.begin_next()
 
-    def _inspect(self, tables: Tables, findings: Iterable[Finding]) -> None:
+    def _inspect(self, tables: Tables, findings: Iterable[Damage]) -> None:
         """Look at every file that was found bad, whole."""
         known = self._store.contents.files()
         inspector = Inspector(self._store, tables, Choice(1.0, 0), known, tables.sizes)
@@ -122,7 +122,7 @@ class _Repair:
                 self._bad[file] = frozenset(sha256 for _, sha256, _, _ in rows)
         self._salvaged = inspector.salvaged
 
-    def _lost(self, tables: Tables, findings: Iterable[Finding]) -> set[Sha256]:
+    def _lost(self, tables: Tables, findings: Iterable[Damage]) -> set[Sha256]:
         """The contents of which no good copy is left, and what others lean on that is nowhere."""
         missing = {Sha256(bytes.fromhex(f.sha256)) for f in findings if f.sha256 is not None}
         leaned_on = (tables.leans_on(sha256) for sha256 in tables.contents())
@@ -210,7 +210,7 @@ def _rest(store: Store, tables: Tables, file: str, without: Collection[Sha256]) 
         with GroupWriter(store.packs, spill=0) as writer:
             for is_delta in (False, True):
                 for number, frame in enumerate(group.frames):
-                    if (frame.kind is Kind.DELTA) is is_delta:
+                    if (frame.kind is RecordKind.DELTA) is is_delta:
                         rows = [row for row in group.blobs if row.frame == number]
                         kept = [row for row in rows if row.sha256 not in without]
                         _copy_frame(writer, fd, frame, kept)
@@ -224,7 +224,7 @@ def _rest(store: Store, tables: Tables, file: str, without: Collection[Sha256]) 
 
 def _copy_frame(writer: GroupWriter, fd: int, frame: FrameRow, rows: list[BlobRow]) -> None:
     record = read_at(fd, frame.offset, SIZE + frame.head_length + frame.body_length)
-    if frame.kind is not Kind.DELTA:
+    if frame.kind is not RecordKind.DELTA:
         writer.copy_frame(frame, record, rows)
         return
     body = record[SIZE + frame.head_length :]
@@ -258,7 +258,7 @@ def _judged(report: FsckReport, after: FsckReport) -> FsckReport:
     return msgspec.structs.replace(after, findings=findings)
 
 
-def _joined(report: FsckReport, more: Iterable[Finding]) -> FsckReport:
+def _joined(report: FsckReport, more: Iterable[Damage]) -> FsckReport:
     """With findings that only came to light later."""
     known = set(map(_mark, report.findings))
     contents = {finding.sha256 for finding in report.findings} - {None}
@@ -266,6 +266,6 @@ def _joined(report: FsckReport, more: Iterable[Finding]) -> FsckReport:
     return msgspec.structs.replace(report, findings=(*report.findings, *new))
 
 
-def _mark(finding: Finding) -> tuple[str, str | None, str]:
+def _mark(finding: Damage) -> tuple[str, str | None, str]:
     """What tells findings of a store apart; those about a content are about that content."""
     return finding.file, finding.sha256, "" if finding.sha256 else finding.detail

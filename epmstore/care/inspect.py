@@ -13,26 +13,26 @@ import msgspec
 
 from epmstore.blobs import frames
 from epmstore.blobs.packlog import LogScan
-from epmstore.blobs.records import Record, open_pack, read_record
-from epmstore.blobs.salvage import Salvage, scan_frames
+from epmstore.blobs.records import SealedRecord, open_pack, read_record
+from epmstore.blobs.salvage import SalvagedGroup, scan_frames
 from epmstore.blobs.store import PackStore
-from epmstore.care.findings import FindingKind
+from epmstore.care.findings import DamageKind
 from epmstore.care.tables import Located, Tables, is_log
 from epmstore.codec import decompress_delta
 from epmstore.digest import BlobInfo, Sha256, identify, identify_stream
 from epmstore.errors import BlobNotFoundError, DamagedError, TornError
 from epmstore.pack_table import NO_FRAME, BlobRow
-from epmstore.seal import Kind
+from epmstore.seal import RecordKind
 from epmstore.store.store import Store
 
 _TRAILER = 96
 
 
-class Fault(msgspec.Struct, frozen=True):
+class FileFault(msgspec.Struct, frozen=True):
     """Something wrong with a file, and the contents (and parts) that it takes away there."""
 
     file: str
-    kind: FindingKind
+    kind: DamageKind
     detail: str
     contents: frozenset[Sha256] = frozenset()
 
@@ -80,7 +80,7 @@ class Inspector:
         self.notes: list[str] = []
         self._bases_seen: set[Sha256] = set()
 
-    def inspect(self, file: str) -> list[Fault]:
+    def inspect(self, file: str) -> list[FileFault]:
         """What is wrong with one file. Raises OSError."""
         error = self._tables.faults.get(file) or self._log_fault(file) or self._name_fault(file)
         if error is not None:
@@ -120,15 +120,15 @@ class Inspector:
         stem = file.rpartition("/")[2].partition(".")[0]
         return None if head.hex() == stem else DamagedError("holds what belongs in another file")
 
-    def _broken(self, file: str, error: DamagedError) -> Fault:
+    def _broken(self, file: str, error: DamagedError) -> FileFault:
         readable = {row.sha256 for row in salvage(self._store, self._tables, file).group.blobs}
         self.salvaged |= readable
         expected = {sha256 for _, sha256, _, _ in self._store.contents.rows(file)}
         expected.update(copy.row.sha256 for copy in self._tables.rows(file))
-        kind: FindingKind = "torn" if isinstance(error, TornError) else "damaged"
-        return Fault(file, kind, error.message, frozenset(expected - readable))
+        kind: DamageKind = "torn" if isinstance(error, TornError) else "damaged"
+        return FileFault(file, kind, error.message, frozenset(expected - readable))
 
-    def _frames(self, located: Located, blobs: PackStore) -> Iterator[Fault]:
+    def _frames(self, located: Located, blobs: PackStore) -> Iterator[FileFault]:
         rows: dict[int, list[BlobRow]] = {}
         for row in located.group.blobs:
             rows.setdefault(row.frame, []).append(row)
@@ -153,7 +153,7 @@ class Inspector:
         finally:
             os.close(fd)
 
-    def _bases(self, rows: list[BlobRow], blobs: PackStore) -> Iterator[Fault]:
+    def _bases(self, rows: list[BlobRow], blobs: PackStore) -> Iterator[FileFault]:
         """Bases that are stored and cannot be read: their own frame may not have been chosen."""
         for base in {row.base for row in rows if row.base is not None} - self._bases_seen:
             self._bases_seen.add(base)
@@ -163,7 +163,7 @@ class Inspector:
                         copy.where.file, "the base of other contents is damaged", [copy.row]
                     )
 
-    def _large(self, file: str, blobs: PackStore) -> Iterator[Fault]:
+    def _large(self, file: str, blobs: PackStore) -> Iterator[FileFault]:
         for copy in self._tables.rows(file):
             if copy.row.frame != NO_FRAME or not self._choice.takes(file, copy.row.size):
                 continue
@@ -171,7 +171,7 @@ class Inspector:
                 yield _fault(file, "a large content cannot be put together", [copy.row])
 
 
-def salvage(store: Store, tables: Tables, file: str) -> Salvage:
+def salvage(store: Store, tables: Tables, file: str) -> SalvagedGroup:
     """Everything readable in a file, whatever its table says. Raises OSError."""
     with closing(PackStore(store.packs, tables)) as blobs:
         # what has no base in sight is looked for twice: it may lie in this very file
@@ -206,10 +206,10 @@ def _read(table: Tables, reader: PackStore, sha256: Sha256) -> bytes | None:
 
 
 def _bad_rows(
-    record: Record, rows: list[BlobRow], tables: Tables, blobs: PackStore
+    record: SealedRecord, rows: list[BlobRow], tables: Tables, blobs: PackStore
 ) -> list[BlobRow]:
     """Those of a frame's contents that are not what their rows say. Raises DamagedError."""
-    if record.seal.kind is Kind.DELTA:
+    if record.seal.kind is RecordKind.DELTA:
         held = record.body
     else:
         held = frames.plain_bytes(record.seal, record.body)
@@ -244,5 +244,5 @@ def _is_whole(blobs: PackStore, row: BlobRow) -> bool:
         return False
 
 
-def _fault(file: str, detail: str, rows: list[BlobRow]) -> Fault:
-    return Fault(file, "damaged", detail, frozenset(row.sha256 for row in rows))
+def _fault(file: str, detail: str, rows: list[BlobRow]) -> FileFault:
+    return FileFault(file, "damaged", detail, frozenset(row.sha256 for row in rows))

@@ -25,14 +25,14 @@ FORMAT = 1
 LIMIT = 16 << 20
 
 
-class Done(msgspec.Struct, frozen=True):
+class TaskTimes(msgspec.Struct, frozen=True):
     """When a task was done and tried last, in seconds since 1970; None: never."""
 
     done: float | None = None
     tried: float | None = None
 
 
-class Proof(msgspec.Struct, frozen=True):
+class DrillProof(msgspec.Struct, frozen=True):
     """A version of an application that was restored and compared, and when (RFC 3339)."""
 
     version: int
@@ -47,7 +47,7 @@ class Rolling(msgspec.Struct, frozen=True):
     round: int = 0
 
 
-class Damage(msgspec.Struct, frozen=True):
+class DamageNote(msgspec.Struct, frozen=True):
     """What the last check found; `files` below the store are those that it was in."""
 
     time: str
@@ -59,10 +59,10 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """The whole of it. `quarantine`: since when, in reckoned time, what is there was seen there."""
 
     format: int = FORMAT
-    tasks: dict[str, Done] = {}
-    proofs: dict[str, Proof] = {}
+    tasks: dict[str, TaskTimes] = {}
+    proofs: dict[str, DrillProof] = {}
     data: Rolling = Rolling()
-    damage: Damage | None = None
+    damage: DamageNote | None = None
     read_back: dict[str, int] = {}
     """Of each application (UUID), the number of the share of its files that is read back next."""
     quarantine: dict[str, float] = {}
@@ -86,7 +86,7 @@ def change(store: Path, edit: Callable[[Ledger], Ledger]) -> Ledger:
 
 def prove(store: Path, uuid: str, version: int, time: str) -> Ledger:
     """Remember that a version was proven restorable."""
-    proof = Proof(version, time)
+    proof = DrillProof(version, time)
     return change(
         store, lambda old: msgspec.structs.replace(old, proofs={**old.proofs, uuid: proof})
     )

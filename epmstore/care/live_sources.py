@@ -13,7 +13,7 @@ from epmstore.record.root import open_root
 from epmstore.relpath import RelPath, split
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.steady import stream_steady
-from epmstore.store.seeking import Offer, as_far_as_readable
+from epmstore.store.seeking import ContentOffer, as_far_as_readable
 from epmstore.store.store import Store
 
 
@@ -29,7 +29,7 @@ class LiveFiles:
     def __str__(self) -> str:
         return "the live roots"
 
-    def offers(self, wanted: Collection[BlobInfo]) -> Iterator[Offer]:
+    def offers(self, wanted: Collection[BlobInfo]) -> Iterator[ContentOffer]:
         for info in list(wanted):
             for app, path in self._paths(info):
                 if info not in wanted:
@@ -47,7 +47,7 @@ class LiveFiles:
         return sorted(paths)
 
 
-def _offers(info: BlobInfo, app: App, path: RelPath) -> Iterator[Offer]:
+def _offers(info: BlobInfo, app: App, path: RelPath) -> Iterator[ContentOffer]:
     """The file at a path, if it may have a content. A large one is read twice, so that only what is
     right is written.
     """
@@ -62,4 +62,4 @@ def _offers(info: BlobInfo, app: App, path: RelPath) -> Iterator[Offer]:
                 if identify_stream(stream.chunks()) != info:
                     return
         with stream_steady(parent, name, found, info.size) as stream:
-            yield Offer(info.size, as_far_as_readable(stream.chunks()))
+            yield ContentOffer(info.size, as_far_as_readable(stream.chunks()))

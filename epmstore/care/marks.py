@@ -12,14 +12,14 @@ from typing import TypeAlias
 import msgspec
 
 from epmstore.care.needs import (
-    Need,
+    CatalogNeeds,
     committed,
     named_in,
     open_journals,
     purged_contents,
     witnesses,
 )
-from epmstore.catalog.model import Position, UnforgetRecord, VersionPart
+from epmstore.catalog.model import CatalogPosition, UnforgetRecord, VersionPart
 from epmstore.catalog.retention import may_go
 from epmstore.digest import Sha256
 from epmstore.reckon import Reckoning
@@ -33,16 +33,16 @@ class Marks(msgspec.Struct, frozen=True):
 
     needed: frozenset[Sha256]
     named: frozenset[Sha256]
-    positions: dict[str, Position]
+    positions: dict[str, CatalogPosition]
     journals: frozenset[str]
 
 
-Versions: TypeAlias = Mapping[str, frozenset[int]]
+VersionsByCatalog: TypeAlias = Mapping[str, frozenset[int]]
 """Numbers of versions, by the name of the catalog."""
 _NONE: frozenset[int] = frozenset()
 
 
-def held_back(needs: Mapping[str, Need], now: Reckoning) -> dict[str, frozenset[int]]:
+def held_back(needs: Mapping[str, CatalogNeeds], now: Reckoning) -> dict[str, frozenset[int]]:
     """The forgotten versions whose contents are not to go yet."""
     found = {
         app: frozenset(
@@ -57,10 +57,10 @@ def held_back(needs: Mapping[str, Need], now: Reckoning) -> dict[str, frozenset[
 
 def mark(
     store: Store,
-    needs: Mapping[str, Need],
+    needs: Mapping[str, CatalogNeeds],
     *,
-    without: Versions | None = None,
-    held: Versions | None = None,
+    without: VersionsByCatalog | None = None,
+    held: VersionsByCatalog | None = None,
 ) -> Marks:
     """The marks of what all catalogs say (`all_needs`). `without`: versions that are looked at as
     if they were forgotten; `held`: forgotten ones that are looked at as if they were not.

@@ -17,7 +17,7 @@ from epmstore.catalog import appcat
 from epmstore.catalog.appcat import App
 from epmstore.catalog.format import decode_line
 from epmstore.catalog.history import Read
-from epmstore.catalog.model import START, GapRecord, Position, VersionPart, VersionRecord
+from epmstore.catalog.model import START, CatalogPosition, GapRecord, VersionPart, VersionRecord
 from epmstore.catalog.state import CatalogState, reduce
 from epmstore.digest import BlobInfo, Purges, Sha256, read_purges
 from epmstore.errors import DamagedError
@@ -33,7 +33,7 @@ LAST = 1 << 62
 _WITNESS = re.compile(rb'"([0-9a-f]{64})"')
 
 
-class Need(msgspec.Struct, frozen=True):
+class CatalogNeeds(msgspec.Struct, frozen=True):
     """What one catalog says, up to `position`. `spans` maps each content that can be stored to the
     versions that have it: from the first until before the second number. `wrong` are versions whose
     tree does not have the recorded sum (only if sums were asked for), `partial` those of which that
@@ -42,7 +42,7 @@ class Need(msgspec.Struct, frozen=True):
 
     app: str
     key: str
-    position: Position
+    position: CatalogPosition
     state: CatalogState
     spans: dict[BlobInfo, list[tuple[int, int]]]
     wrong: tuple[int, ...] = ()
@@ -76,7 +76,9 @@ class Need(msgspec.Struct, frozen=True):
         }
 
 
-def read_needs(store: Store, app: str, end: int | None = None, *, sums: bool = False) -> Need:
+def read_needs(
+    store: Store, app: str, end: int | None = None, *, sums: bool = False
+) -> CatalogNeeds:
     """Of one app, up to the committed length `end`. Raises nothing for damage: see `fault`."""
     reading = _Reading(sums)
     fault = None
@@ -95,7 +97,7 @@ def all_catalogs(store: Store) -> list[str]:
     return sorted({*store.all_catalogs(), *store.entries.catalogs()})
 
 
-def all_needs(store: Store, progress: Progress = SILENT) -> dict[str, Need]:
+def all_needs(store: Store, progress: Progress = SILENT) -> dict[str, CatalogNeeds]:
     """Of every catalog, as committed. One that cannot be read whole may need every content that
     there is, and hinders nobody else. Raises DamagedError (of the index).
     """
@@ -116,22 +118,22 @@ def all_needs(store: Store, progress: Progress = SILENT) -> dict[str, Need]:
     return needs
 
 
-def purges(needs: Iterable[Need]) -> Purges:
+def purges(needs: Iterable[CatalogNeeds]) -> Purges:
     """What was purged, by whichever catalog."""
     said = (record for need in needs for record in need.state.purged)
     return read_purges((record.digest, record.sha256) for record in said)
 
 
-def purged_contents(needs: Collection[Need]) -> set[BlobInfo]:
+def purged_contents(needs: Collection[CatalogNeeds]) -> set[BlobInfo]:
     """The contents that some catalog names and that were purged: nobody needs them any more."""
     purged = purges(needs)
     return {info for need in needs for info in need.spans if info in purged}
 
 
-def committed(store: Store, app: str) -> Position:
+def committed(store: Store, app: str) -> CatalogPosition:
     """How far the catalog is known to be acknowledged."""
     found = store.entries.position(app)
-    return START if found is None else Position(*found)
+    return START if found is None else CatalogPosition(*found)
 
 
 def index_state(store: Store, app: str) -> CatalogState:
@@ -200,7 +202,7 @@ class _Reading:
         self._headers.append(read)
         self._position = read.after
 
-    def need(self, store: Store, app: str, fault: DamagedError | None) -> Need:
+    def need(self, store: Store, app: str, fault: DamagedError | None) -> CatalogNeeds:
         for path in list(self._tree):
             self._close(path, LAST)
         key = _key(store, app)
@@ -208,7 +210,7 @@ class _Reading:
             key = app if self._last is None else _named(app, self._last.key)
         state = reduce(read.record for read in self._headers)
         wrong, partial = tuple(self._wrong), tuple(self._partial)
-        return Need(app, key, self._position, state, self._spans, wrong, partial, fault)
+        return CatalogNeeds(app, key, self._position, state, self._spans, wrong, partial, fault)
 
     def _apply(self, part: VersionPart) -> None:
         version = part.header.version

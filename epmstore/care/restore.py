@@ -34,7 +34,7 @@ from epmstore.progress import SILENT, Progress
 from epmstore.store import identity
 from epmstore.store.mending import Rebuilt
 from epmstore.store.replay import rebuild
-from epmstore.store.seeking import Offer, as_far_as_readable
+from epmstore.store.seeking import ContentOffer, as_far_as_readable
 from epmstore.store.store import TRUST, Store, prepare
 
 
@@ -138,14 +138,14 @@ class CopiedContents:
     def __str__(self) -> str:
         return str(self._copied.path)
 
-    def offers(self, wanted: Collection[BlobInfo]) -> Iterator[Offer]:
+    def offers(self, wanted: Collection[BlobInfo]) -> Iterator[ContentOffer]:
         """A large content is read twice, so that only what is right is written."""
         for info in list(wanted):
             if not self._tables.copies(info.sha256):
                 continue
             if info.size > PART_THRESHOLD and identify_stream(self._pieces(info)) != info:
                 continue
-            yield Offer(info.size, self._pieces(info))
+            yield ContentOffer(info.size, self._pieces(info))
 
     def _pieces(self, info: BlobInfo) -> Iterator[bytes]:
         return as_far_as_readable(self._blobs.stream(info))

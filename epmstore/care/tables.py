@@ -14,7 +14,7 @@ from epmstore.blobs.reader import place_of
 from epmstore.blobs.records import load_group, open_pack
 from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.errors import DamagedError
-from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow, Group, Place
+from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow, GroupTable, Place
 from epmstore.store.replay import pack_files
 from epmstore.store.store import Store
 
@@ -24,10 +24,10 @@ class Located(msgspec.Struct, frozen=True):
 
     file: str
     start: int
-    group: Group
+    group: GroupTable
 
 
-class Copy(msgspec.Struct, frozen=True, gc=False):
+class StoredCopy(msgspec.Struct, frozen=True, gc=False):
     """One of the places of a content."""
 
     where: Located
@@ -56,14 +56,14 @@ class Tables:
         self.faults: dict[str, DamagedError] = {}
         self.logs: dict[str, LogScan] = {}
         self.sizes: dict[str, int] = {}
-        self._copies: dict[Sha256, list[Copy]] = {}
+        self._copies: dict[Sha256, list[StoredCopy]] = {}
 
     def add(self, file: str, groups: Iterable[Located]) -> None:
         found = self.groups.setdefault(file, [])
         for located in groups:
             found.append(located)
             for row in located.group.blobs:
-                self._copies.setdefault(row.sha256, []).append(Copy(located, row))
+                self._copies.setdefault(row.sha256, []).append(StoredCopy(located, row))
 
     def drop(self, file: str) -> None:
         """The file is not there any more."""
@@ -77,13 +77,13 @@ class Tables:
         for known in (self.groups, self.faults, self.logs, self.sizes):
             known.pop(file, None)
 
-    def rows(self, file: str) -> Iterator[Copy]:
+    def rows(self, file: str) -> Iterator[StoredCopy]:
         """Everything that a file holds."""
         for located in self.groups.get(file, ()):
             for row in located.group.blobs:
-                yield Copy(located, row)
+                yield StoredCopy(located, row)
 
-    def copies(self, sha256: Sha256) -> Sequence[Copy]:
+    def copies(self, sha256: Sha256) -> Sequence[StoredCopy]:
         """Every place of a content, full ones first."""
         return sorted(self._copies.get(sha256, ()), key=lambda copy: not copy.is_full)
 

@@ -13,7 +13,7 @@ from epmstore.catalog.model import Counts, Tally
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.tree import Entry, Field, Tree, changed_fields, is_disclosed
 
-Kind: TypeAlias = Literal["added", "modified", "removed"]
+ChangeKind: TypeAlias = Literal["added", "modified", "removed"]
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -22,13 +22,13 @@ class Change(msgspec.Struct, frozen=True):
     """
 
     path: RelPath
-    change: Kind
+    change: ChangeKind
     fields: tuple[Field, ...]
     old: Entry | None
     new: Entry | None
 
 
-Delta: TypeAlias = Mapping[RelPath, Change]
+ChangesByPath: TypeAlias = Mapping[RelPath, Change]
 
 
 def compare(old: Tree, new: Tree) -> dict[RelPath, Change]:
@@ -63,7 +63,7 @@ def change(path: RelPath, old: Entry | None, new: Entry | None) -> Change | None
     return Change(path, "modified", tuple(fields), old, new) if fields else None
 
 
-def merge(first: Delta, second: Delta) -> dict[RelPath, Change]:
+def merge(first: ChangesByPath, second: ChangesByPath) -> dict[RelPath, Change]:
     """The delta that does what `first` and then `second` do; what came and went is not in it."""
     merged = dict(first)
     for path, later in second.items():
@@ -76,7 +76,7 @@ def merge(first: Delta, second: Delta) -> dict[RelPath, Change]:
     return {path: merged[path] for path in sort_paths(merged)}
 
 
-def reverse(delta: Delta) -> dict[RelPath, Change]:
+def reverse(delta: ChangesByPath) -> dict[RelPath, Change]:
     """The delta that leads back."""
     swapped = ((path, change(path, found.new, found.old)) for path, found in delta.items())
     return {path: found for path, found in swapped if found is not None}

@@ -22,6 +22,7 @@ from epmstore.catalog.model import (
     NO_PACKAGE,
     AboutRecord,
     AcceptRecord,
+    CatalogPosition,
     Decoded,
     Envelope,
     Fact,
@@ -30,7 +31,6 @@ from epmstore.catalog.model import (
     HoldRecord,
     LabelRecord,
     PinRecord,
-    Position,
     PurgeRecord,
     Record,
     RelabelRecord,
@@ -65,7 +65,7 @@ from epmstore.relpath import (
     to_bytes,
     to_json,
 )
-from epmstore.seal import Kind as SealKind
+from epmstore.seal import RecordKind as SealKind
 from epmstore.seal import Seal, seal
 
 PART_ENTRIES = 4096
@@ -112,7 +112,9 @@ _Said: TypeAlias = tuple[bytes, str, Any]
 # Writing.
 
 
-def encode(records: Iterable[Written], after: Position) -> Iterator[tuple[bytes, Position]]:
+def encode(
+    records: Iterable[Written], after: CatalogPosition
+) -> Iterator[tuple[bytes, CatalogPosition]]:
     """Each line as it is stored, and the position behind it, for records that follow `after`.
 
     A version may be given whole: it becomes as many lines as it takes. Raises as `encode_line`.
@@ -125,7 +127,7 @@ def encode(records: Iterable[Written], after: Position) -> Iterator[tuple[bytes,
             yield stored, position
 
 
-def plain_lines(record: Written, after: Position) -> Iterator[bytes]:
+def plain_lines(record: Written, after: CatalogPosition) -> Iterator[bytes]:
     """The plain lines of one record: of a version given whole as many as it takes. Raises as
     `encode_line`.
     """
@@ -136,7 +138,7 @@ def plain_lines(record: Written, after: Position) -> Iterator[bytes]:
         yield plain
 
 
-def moved_line(plain: bytes, after: Position) -> bytes:
+def moved_line(plain: bytes, after: CatalogPosition) -> bytes:
     """A sound line as it is written at another place of a chain; whatever else it says stays, known
     or not.
     """
@@ -152,13 +154,13 @@ def seal_line(plain: bytes) -> bytes:
     return seal(SealKind.LINE, body, number=len(plain)) + body
 
 
-def position_behind(before: Position, plain: bytes, stored_length: int) -> Position:
+def position_behind(before: CatalogPosition, plain: bytes, stored_length: int) -> CatalogPosition:
     """The position behind a line that stands at `before`."""
     head = hashlib.sha256(plain).hexdigest()
-    return Position(before.length + stored_length, head, before.seq + 1)
+    return CatalogPosition(before.length + stored_length, head, before.seq + 1)
 
 
-def encode_line(record: Written, after: Position) -> bytes:
+def encode_line(record: Written, after: CatalogPosition) -> bytes:
     """One plain line. A version is written as the part that its header says it is.
 
     Whatever it is for, it was decoded once more when it comes out: a line that `decode_line` would
@@ -198,7 +200,7 @@ def _check_readable(plain: bytes, record_type: str) -> None:
         raise UnreadableError(f"a line of type {record_type!r}", str(error)) from None
 
 
-def without_entries(plain: bytes, record: Decoded, before: Position) -> bytes:
+def without_entries(plain: bytes, record: Decoded, before: CatalogPosition) -> bytes:
     """A line as the index keeps it: whole, but for what a version says of its paths. What is not
     known in it stays, for a later release that knows it. Raises DamagedError: nobody has read a key
     that is not known before.

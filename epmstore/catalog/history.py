@@ -35,10 +35,10 @@ from epmstore.catalog.format import (
 )
 from epmstore.catalog.model import (
     START,
+    CatalogPosition,
     Decoded,
     Envelope,
     GapRecord,
-    Position,
     VersionPart,
     VersionRecord,
     Written,
@@ -50,19 +50,19 @@ _BUFFER = 1 << 18
 _SEAL_BEGINS = struct.pack("<I", seal.MAGIC)
 
 
-class Line(msgspec.Struct, frozen=True):
+class CatalogLine(msgspec.Struct, frozen=True):
     """One line as read: plain bytes with their newline, and the positions around it."""
 
-    before: Position
-    after: Position
+    before: CatalogPosition
+    after: CatalogPosition
     plain: bytes
 
 
 class Read(msgspec.Struct, frozen=True):
     """One record as read, and the positions around it. `kept` is its line without entries."""
 
-    before: Position
-    after: Position
+    before: CatalogPosition
+    after: CatalogPosition
     envelope: Envelope
     record: Decoded
     kept: bytes
@@ -74,8 +74,8 @@ class Tail(msgspec.Struct, frozen=True):
     Both lengths are in bytes.
     """
 
-    committed: Position
-    valid: Position
+    committed: CatalogPosition
+    valid: CatalogPosition
     size: int
 
     @property
@@ -96,8 +96,8 @@ class CatalogFile:
         self.path = path
 
     def append(
-        self, records: Iterable[Written], after: Position, quarantine: Path | None = None
-    ) -> Position:
+        self, records: Iterable[Written], after: CatalogPosition, quarantine: Path | None = None
+    ) -> CatalogPosition:
         """The position behind the records, which are durable when it returns.
 
         `after` is where the file must end; with START it is made. One sync, whatever the number of
@@ -111,10 +111,10 @@ class CatalogFile:
 
     def append_lines(
         self,
-        lines: Iterable[tuple[bytes, Position]],
-        after: Position,
+        lines: Iterable[tuple[bytes, CatalogPosition]],
+        after: CatalogPosition,
         quarantine: Path | None = None,
-    ) -> Position:
+    ) -> CatalogPosition:
         """As `append`, for lines that are sealed: each with the position behind it."""
         left = iter(lines)
         first = next(left, None)  # what cannot be said leaves no file
@@ -138,7 +138,7 @@ class CatalogFile:
                 raise
         return end
 
-    def read(self, start: Position = START, end: int | None = None) -> Iterator[Read]:
+    def read(self, start: CatalogPosition = START, end: int | None = None) -> Iterator[Read]:
         """Records from `start` to the committed length `end`, in order.
 
         Checked are seals, the chain from `start` on, running numbers, that versions count up and
@@ -160,7 +160,9 @@ class CatalogFile:
         if sequence.missing:
             raise self._fault(TornError(sequence.missing), behind.length, end)
 
-    def lines(self, start: Position = START, end: int | None = None) -> Iterator[Line]:
+    def lines(
+        self, start: CatalogPosition = START, end: int | None = None
+    ) -> Iterator[CatalogLine]:
         """Plain lines, checked against their seals alone. Raises as `read` does."""
         size = self._length()
         stop = size if end is None else end
@@ -177,11 +179,11 @@ class CatalogFile:
                     plain, length = _read_line(file, position.length, stop)
                 except DamagedError as error:
                     raise self._fault(error, position.length, end) from None
-                line = Line(position, position_behind(position, plain, length), plain)
+                line = CatalogLine(position, position_behind(position, plain, length), plain)
                 position = line.after
                 yield line
 
-    def tail(self, committed: Position = START, *, many: bool = False) -> Tail:
+    def tail(self, committed: CatalogPosition = START, *, many: bool = False) -> Tail:
         """What lies beyond `committed`; START if no committed length is known.
 
         Raises DamagedError if the file ends before `committed`, and when something follows what
@@ -204,7 +206,7 @@ class CatalogFile:
                 raise DamagedError(error.message, hint=error.hint, **error.data) from None
         return Tail(committed, valid, self._length())
 
-    def check(self, position: Position) -> None:
+    def check(self, position: CatalogPosition) -> None:
         """Raises DamagedError unless the whole file up to `position` is right and ends in it."""
         last = START
         for found in self.read(START, position.length):
@@ -212,7 +214,7 @@ class CatalogFile:
         if last != position:
             raise self._fault(DamagedError("another history than the index's"), last.length, 0)
 
-    def check_chain(self, position: Position) -> None:
+    def check_chain(self, position: CatalogPosition) -> None:
         """As `check`, without what the records say: seals, numbers and chain, in a tenth of the
         time.
         """
@@ -228,7 +230,7 @@ class CatalogFile:
         if last != position:
             raise self._fault(DamagedError("another history than the index's"), last.length, 0)
 
-    def _cut(self, after: Position, quarantine: Path | None) -> None:
+    def _cut(self, after: CatalogPosition, quarantine: Path | None) -> None:
         """The file ends with `after`, or an error says why it cannot."""
         size = self._length()
         if size == after.length:
@@ -321,7 +323,7 @@ class _Sequence:
             return None
         return f"version {run.version} has {run.part} of {run.parts} parts"
 
-    def check(self, envelope: Envelope, record: Decoded, before: Position) -> None:
+    def check(self, envelope: Envelope, record: Decoded, before: CatalogPosition) -> None:
         """Raises DamagedError if the record does not follow the ones before it."""
         if envelope.seq != before.seq:
             raise DamagedError(f"record {envelope.seq} where {before.seq} is due")

@@ -16,9 +16,9 @@ from epmstore.catalog.appcat import App
 from epmstore.errors import DamagedError, UsageError
 from epmstore.measures import parse_duration
 
-Command: TypeAlias = tuple[str, ...]
+HookCommand: TypeAlias = tuple[str, ...]
 HookName: TypeAlias = Literal["stop", "start", "health"]
-Outcome: TypeAlias = Literal["ok", "failed", "timeout", "missing"]
+HookOutcome: TypeAlias = Literal["ok", "failed", "timeout", "missing"]
 HOOKS: Final[tuple[HookName, ...]] = ("stop", "start", "health")
 OPTION: Final = "hooks"
 """The name of the hooks among an application's options."""
@@ -36,18 +36,18 @@ class Hooks(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     to become healthy; both in seconds, None: as configured for the store.
     """
 
-    stop: Command | None = None
-    start: Command | None = None
-    health: Command | None = None
+    stop: HookCommand | None = None
+    start: HookCommand | None = None
+    health: HookCommand | None = None
     timeout: float | None = None
     health_timeout: float | None = None
 
-    def command(self, name: HookName) -> Command | None:
-        found: Command | None = getattr(self, name)
+    def command(self, name: HookName) -> HookCommand | None:
+        found: HookCommand | None = getattr(self, name)
         return found
 
     @property
-    def commands(self) -> dict[HookName, Command]:
+    def commands(self) -> dict[HookName, HookCommand]:
         """Those that are set, in the order in which they run."""
         return {name: found for name in HOOKS if (found := self.command(name)) is not None}
 
@@ -66,8 +66,8 @@ class HookRun(msgspec.Struct, frozen=True, kw_only=True):
 
     hook: HookName
     phase: Literal["checkout", "undo", "recover"]
-    command: Command
-    outcome: Outcome
+    command: HookCommand
+    outcome: HookOutcome
     status: int | None = None
     attempts: int = 1
     seconds: float = 0.0
@@ -93,7 +93,7 @@ class HookRun(msgspec.Struct, frozen=True, kw_only=True):
                 return f"exit status {self.status}{tried}"
 
 
-def parse_command(text: str) -> Command:
+def parse_command(text: str) -> HookCommand:
     """Raises UsageError."""
     try:
         words = tuple(shlex.split(text))
@@ -111,7 +111,7 @@ def parse_limit(text: str) -> float:
     return seconds
 
 
-def check_command(words: Command, text: str | None = None) -> None:
+def check_command(words: HookCommand, text: str | None = None) -> None:
     """Raises UsageError for no words, NULs, or what only a shell would understand; `text` is how it
     was written.
     """
@@ -127,7 +127,7 @@ def check_command(words: Command, text: str | None = None) -> None:
         )
 
 
-def show_command(words: Command) -> str:
+def show_command(words: HookCommand) -> str:
     return shlex.join(words)
 
 

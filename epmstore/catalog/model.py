@@ -47,7 +47,7 @@ RecordedActor: TypeAlias = dict[str, object]
 """Who asked, as far as it is known: `{"uid": 0, "user": "root", "via": "cli"}`."""
 
 
-class Position(msgspec.Struct, frozen=True, gc=False):
+class CatalogPosition(msgspec.Struct, frozen=True, gc=False):
     """A place between two records: where a catalog ended once, and what it ended with.
 
     `length` in bytes; `head` is the SHA-256 of the last line before it, as hex; `seq` is the number
@@ -59,7 +59,7 @@ class Position(msgspec.Struct, frozen=True, gc=False):
     seq: int
 
 
-START = Position(0, NO_HEAD, 0)
+START = CatalogPosition(0, NO_HEAD, 0)
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False, kw_only=True):

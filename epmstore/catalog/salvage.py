@@ -18,7 +18,7 @@ import msgspec
 from epmstore import atomic, seal
 from epmstore.catalog.format import decode_line, open_line, without_entries
 from epmstore.catalog.history import Read
-from epmstore.catalog.model import NO_HEAD, Position, VersionPart, next_part
+from epmstore.catalog.model import NO_HEAD, CatalogPosition, VersionPart, next_part
 from epmstore.errors import DamagedError
 
 _SEAL_BEGINS = struct.pack("<I", seal.MAGIC)
@@ -35,7 +35,7 @@ class Gap(msgspec.Struct, frozen=True):
     why: str
 
 
-class Salvage:
+class CatalogSalvage:
     """Everything that can be read of the file at `path` from the byte `start` on."""
 
     def __init__(self, path: Path, start: int = 0) -> None:
@@ -56,7 +56,7 @@ class Salvage:
         for offset, end, plain in lines:
             try:
                 envelope, record = decode_line(plain)
-                before = Position(offset, envelope.prev, envelope.seq)
+                before = CatalogPosition(offset, envelope.prev, envelope.seq)
                 kept = without_entries(plain, record, before)
             except DamagedError as error:
                 self._why = error.message
@@ -64,7 +64,7 @@ class Salvage:
             if envelope.seq <= seq:
                 continue
             seq = envelope.seq
-            after = Position(end, hashlib.sha256(plain).hexdigest(), seq + 1)
+            after = CatalogPosition(end, hashlib.sha256(plain).hexdigest(), seq + 1)
             yield Read(before, after, envelope, record, kept)
 
     def _compare(self, size: int, start: int) -> None:

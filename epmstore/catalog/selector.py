@@ -17,9 +17,9 @@ import msgspec
 from epmstore.clock import from_rfc3339
 from epmstore.errors import UsageError, VersionNotFoundError
 
-Base: TypeAlias = Literal["version", "latest", "now", "time", "release", "tag"]
+SelectorBase: TypeAlias = Literal["version", "latest", "now", "time", "release", "tag"]
 Resolved: TypeAlias = int | Literal["now"]
-_BASES: Final[tuple[Base, ...]] = ("version", "latest", "now", "time", "release", "tag")
+_BASES: Final[tuple[SelectorBase, ...]] = ("version", "latest", "now", "time", "release", "tag")
 RESERVED: Final = frozenset({"latest", "now", "release"})
 
 _SELECTOR = re.compile(
@@ -45,12 +45,12 @@ class Selector(msgspec.Struct, frozen=True, kw_only=True):
     """One version, as it was asked for; `value` is its number, time or tag, `back` the `~N`."""
 
     text: str
-    base: Base
+    base: SelectorBase
     value: str
     back: int = 0
 
 
-class Versions(Protocol):
+class VersionLookup(Protocol):
     """What resolving needs to know of a history."""
 
     def span(self) -> tuple[int, int] | None:
@@ -99,7 +99,7 @@ def check_tag(name: str) -> None:
         )
 
 
-def resolve(selector: Selector, versions: Versions) -> Resolved:
+def resolve(selector: Selector, versions: VersionLookup) -> Resolved:
     """The version meant, which exists, or "now". Raises VersionNotFoundError."""
     if selector.base == "now":
         return "now"
@@ -120,7 +120,7 @@ def resolve(selector: Selector, versions: Versions) -> Resolved:
     return version
 
 
-def _base(selector: Selector, versions: Versions, first: int, last: int) -> int:
+def _base(selector: Selector, versions: VersionLookup, first: int, last: int) -> int:
     if selector.base == "version":
         return int(selector.value)
     if selector.base == "latest":

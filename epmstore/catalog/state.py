@@ -36,7 +36,9 @@ from epmstore.catalog.model import (
 )
 from epmstore.clock import from_rfc3339
 
-What: TypeAlias = Literal["label", "change", "tag", "untag", "pin", "unpin", "forget", "unforget"]
+RemarkKind: TypeAlias = Literal[
+    "label", "change", "tag", "untag", "pin", "unpin", "forget", "unforget"
+]
 
 
 class Remark(msgspec.Struct, frozen=True):
@@ -45,7 +47,7 @@ class Remark(msgspec.Struct, frozen=True):
     `change`: drift was declared to be a change. `untag`: the tag was dropped, or moved on.
     """
 
-    what: What
+    what: RemarkKind
     text: str | None
     time: str
     actor: RecordedActor | None
@@ -224,10 +226,12 @@ class _Facts:
 
     def _label(self, record: LabelRecord) -> None:
         self._kinds[record.version] = record.kind
-        what: What = "change" if record.label is None else "label"
+        what: RemarkKind = "change" if record.label is None else "label"
         self._remark(record, what, record.version, text=record.label)
 
-    def _remark(self, said: Record, what: What, *versions: int, text: str | None = None) -> None:
+    def _remark(
+        self, said: Record, what: RemarkKind, *versions: int, text: str | None = None
+    ) -> None:
         remark = Remark(what, text, said.time, said.actor)
         for version in versions:
             self._remarks.setdefault(version, []).append(remark)

@@ -16,9 +16,9 @@ import msgspec
 from epmstore import fsio
 from epmstore.catalog.model import VersionRecord
 from epmstore.checkout.anew import Caller, intruders, with_copies
-from epmstore.checkout.draft import Outcome, done_version, found_version
+from epmstore.checkout.draft import EntriesBeforeAndAfter, done_version, found_version
 from epmstore.checkout.found import (
-    Checked,
+    CheckedPaths,
     as_tree,
     check,
     folders_above,
@@ -64,7 +64,7 @@ from epmstore.scan.walk import Listing
 from epmstore.store.commit import commit_hold, commit_version, read_version
 from epmstore.store.deposit import Deposit
 from epmstore.store.reserve import storing, with_reserve
-from epmstore.store.staging import Proof
+from epmstore.store.staging import StageProof
 from epmstore.tree import Entry, PathClass
 
 RESCUE, RESCUE_BELOW, FOUND = OF_OTHERS = ("rescue", "rescue-below", "found")
@@ -175,7 +175,7 @@ class Applier:
             found = one.stat(follow_symlinks=False)
             if marked_by(self._root.fd, one.name, found) != self._store.identity.uuid:
                 continue
-            stage_fd = open_stage(self._root.fd, one.name, Proof.of(found))
+            stage_fd = open_stage(self._root.fd, one.name, StageProof.of(found))
             if stage_fd is None:
                 continue
             try:
@@ -196,10 +196,10 @@ class Applier:
 
     def _stage(
         self, header: Header, steps: Sequence[Step], copies: Collection[int]
-    ) -> tuple[Staged, Proof]:
+    ) -> tuple[Staged, StageProof]:
         stage_fd = make_stage(self._root.fd, header.stage)
         try:
-            proof = Proof.of(os.fstat(stage_fd))
+            proof = StageProof.of(os.fstat(stage_fd))
             self._in_journal(
                 lambda: self._journal.name_stage(proof)
             )  # before anything is in it that could be missed
@@ -341,7 +341,7 @@ class Applier:
         self,
         header: Header,
         steps: Sequence[Step],
-        checked: Checked,
+        checked: CheckedPaths,
         rescued: dict[RelPath, Entry],
     ) -> tuple[VersionRecord, Collection[RelPath]]:
         """(the version of what was done, paths of which something else is there). What else was
@@ -362,7 +362,7 @@ class Applier:
         made = checked.done
         if checked.wrong:
             made = as_tree(made, base, planned, self._live_below)
-        outcome: Outcome = {path: (base.get(path), now) for path, now in made.items()}
+        outcome: EntriesBeforeAndAfter = {path: (base.get(path), now) for path, now in made.items()}
         version = commit_version(
             self._store,
             app,
@@ -386,7 +386,9 @@ class Applier:
         if not found and self._store.entries.version_of_txid(app, txid) is None:
             return
         found = as_tree(found, base, planned, self._live_below)
-        pairs: Outcome = {path: (base.get(path), entry) for path, entry in found.items()}
+        pairs: EntriesBeforeAndAfter = {
+            path: (base.get(path), entry) for path, entry in found.items()
+        }
         commit_version(
             self._store,
             app,
@@ -417,7 +419,7 @@ class Applier:
         return list(steps_for(names, self._store.entries.live_at(app, names)))
 
     def _strange(
-        self, steps: Sequence[Step], checked: Checked, base: Mapping[RelPath, Entry | None]
+        self, steps: Sequence[Step], checked: CheckedPaths, base: Mapping[RelPath, Entry | None]
     ) -> dict[RelPath, Entry | None]:
         """What is at paths that are not as planned, as far as history does not know it. What cannot
         be read stays as history has it, for the next look to name.
@@ -480,7 +482,7 @@ class Applier:
         made: Collection[RelPath],
         settled_ns: int,
     ) -> None:
-        """Bring the live cache from the version that the plan began with to the new one, if it is
+        """Bring the stat cache from the version that the plan began with to the new one, if it is
         of that version.
         """
         app, after = self._recorder.app.uuid, self._recorder.live_state(version, self._root)
@@ -522,7 +524,7 @@ def _lost_journal(stage: str) -> DamagedError:
 
 
 def _sorted_out(
-    steps: Iterable[Step], checked: Checked
+    steps: Iterable[Step], checked: CheckedPaths
 ) -> tuple[dict[RelPath, str], dict[RelPath, str]]:
     """(what was to go and is there, what is not as wanted), each with why."""
     kept: dict[RelPath, str] = {}

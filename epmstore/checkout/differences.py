@@ -17,19 +17,17 @@ from epmstore.catalog.classes import Class, Rules, stronger
 from epmstore.catalog.fold import check_whole, fold
 from epmstore.catalog.model import Decoded, GapRecord, VersionKind, VersionRecord
 from epmstore.catalog.rootfacts import root_change, root_of
-from epmstore.checkout.plan import Difference, Safety, Seen
+from epmstore.checkout.plan import PathDifference, Safety, Seen
 from epmstore.digest import BlobInfo
 from epmstore.index.entries import Entries, Span
 from epmstore.record.changes import Changes
 from epmstore.relpath import ROOT, RelPath, join, sort_paths, split, to_bytes
-from epmstore.scan.compare import RACY, Row, unpack_stats
+from epmstore.scan.compare import RACY, StatRow, unpack_stats
 from epmstore.scan.databases import COMPANIONS
 from epmstore.scan.folders import FolderCache
 from epmstore.store.store import Store
-from epmstore.tree import Entry, path_of, shifted_sum
+from epmstore.tree import Entry, Pair, path_of, shifted_sum
 
-Pair: TypeAlias = tuple[Entry | None, Entry | None]
-"""(found, wanted) of one path."""
 Keeps: TypeAlias = Callable[[Collection[BlobInfo]], Mapping[BlobInfo, Safety]]
 """How these contents are safe; those that are not are left out."""
 
@@ -114,7 +112,7 @@ class Judge:
         fresh: Collection[RelPath] = (),
         keeps: Keeps,
     ) -> None:
-        """`kinds` of all versions; `rows` of the live cache as they hold for the newest; `fresh`
+        """`kinds` of all versions; `rows` of the stat cache as they hold for the newest; `fresh`
         are paths that the newest version does not have as they are now; `keeps` says of contents
         which may go.
         """
@@ -126,25 +124,25 @@ class Judge:
         self._rows = rows or {}
         self._fresh = set(fresh)
         self._keeps = keeps
-        self._row: tuple[str, dict[str, Row]] = ("", {})
+        self._row: tuple[str, dict[str, StatRow]] = ("", {})
 
-    def differences(self, pairs: dict[RelPath, Pair]) -> list[Difference]:
+    def differences(self, pairs: dict[RelPath, Pair]) -> list[PathDifference]:
         found = [one.content for one, _ in pairs.values() if one is not None]
         safe = self._keeps([content for content in found if content is not None])
         return [self._difference(path, pairs, safe) for path in sort_paths(pairs)]
 
     def _difference(
         self, path: RelPath, pairs: dict[RelPath, Pair], safe: Mapping[BlobInfo, Safety]
-    ) -> Difference:
+    ) -> PathDifference:
         found, wanted = pairs[path]
         if path == ROOT:  # no rule is about it
             seen = self._seen(path)
-            return Difference(path=path, found=found, wanted=wanted, seen=seen, by_change=True)
+            return PathDifference(path=path, found=found, wanted=wanted, seen=seen, by_change=True)
         path_class = self._class_of(path, found, wanted)
         by_change, edited_by = True, None
         if found is not None and (wanted is None or path_class == "config"):
             by_change, edited_by = self._life(path)
-        return Difference(
+        return PathDifference(
             path=path,
             found=found,
             wanted=self._of_its_own(wanted),

@@ -13,14 +13,16 @@ from epmstore.catalog.rootfacts import facts_of
 from epmstore.checkout.journal import Header
 from epmstore.record.changes import paths_of
 from epmstore.relpath import ROOT, RelPath
-from epmstore.store.commit import Head
+from epmstore.store.commit import HistoryHead
 from epmstore.tree import Entry, shifted_sum
 
-Outcome: TypeAlias = Mapping[RelPath, tuple[Entry | None, Entry | None]]
+EntriesBeforeAndAfter: TypeAlias = Mapping[RelPath, tuple[Entry | None, Entry | None]]
 """Path to (entry before, entry now). Those that are as they were are no part of a version."""
 
 
-def done_version(header: Header, head: Head, outcome: Outcome, now: str) -> VersionPart:
+def done_version(
+    header: Header, head: HistoryHead, outcome: EntriesBeforeAndAfter, now: str
+) -> VersionPart:
     """Of what was done."""
     part = found_version(header, head, outcome, now, txid=header.txid)
     record = replace(
@@ -37,7 +39,7 @@ def done_version(header: Header, head: Head, outcome: Outcome, now: str) -> Vers
 
 
 def found_version(
-    header: Header, head: Head, outcome: Outcome, now: str, *, txid: str
+    header: Header, head: HistoryHead, outcome: EntriesBeforeAndAfter, now: str, *, txid: str
 ) -> VersionPart:
     """Of what was found meanwhile, with a transaction id of its own."""
     assert head.version is not None, "a checkout follows a version"

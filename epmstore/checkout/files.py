@@ -30,7 +30,7 @@ from epmstore.relpath import RelPath, split
 from epmstore.scan.apply import NewFiles
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.holes import write_sparse
-from epmstore.store.source import Source
+from epmstore.store.source import StoreSource
 from epmstore.store.store import Store
 from epmstore.tree import Entry
 
@@ -111,7 +111,7 @@ class _Setting(msgspec.Struct, frozen=True):
 
     folder_fd: int
     privileged: bool
-    source: Source
+    source: StoreSource
 
 
 class _Service:

@@ -21,7 +21,7 @@ from epmstore.record.changes import with_link
 from epmstore.record.observe import Candidate
 from epmstore.relpath import RelPath, join, parents, sort_paths, split
 from epmstore.scan.folders import FolderCache
-from epmstore.scan.metadata import Owners, Rest, group_links, read_attributes, settable_of
+from epmstore.scan.metadata import OwnerNames, Rest, group_links, read_attributes, settable_of
 from epmstore.scan.walk import Listing
 from epmstore.scan.xattrs import link_path, missing_xattrs
 from epmstore.tree import SETTABLE, Entry
@@ -32,7 +32,7 @@ CHANGED = "somebody changed it meanwhile"
 CAME = "something took its name meanwhile"
 
 
-class Checked(msgspec.Struct, frozen=True):
+class CheckedPaths(msgspec.Struct, frozen=True):
     """`stats` of every path of the plan. `done` maps each path at which is what was put there, or
     nothing as planned, to what it is: the wanted entry, but for metadata that could not be had.
     `wrong` maps all others to why.
@@ -42,7 +42,7 @@ class Checked(msgspec.Struct, frozen=True):
     done: dict[RelPath, Entry | None]
     wrong: dict[RelPath, str]
 
-    def add(self, more: "Checked") -> None:
+    def add(self, more: "CheckedPaths") -> None:
         self.stats.update(more.stats)
         self.done.update(more.done)
         self.wrong.update(more.wrong)
@@ -54,13 +54,13 @@ def check(
     inodes: Mapping[int, int],
     left: Mapping[RelPath, str],
     refused: Iterable[Refused],
-) -> Checked:
+) -> CheckedPaths:
     """Look at every path again. `left` are paths that are known to have been left alone, and why;
     of those in `refused` not all metadata could be had.
     """
     missed = {one.path: one.what for one in refused}
-    checked = Checked({}, {}, {})
-    owners = Owners()
+    checked = CheckedPaths({}, {}, {})
+    owners = OwnerNames()
     with FolderCache(root_fd) as folders:
         for number, step in enumerate(steps):
             path = step.path
@@ -127,7 +127,7 @@ def is_any_done(root_fd: int, steps: Sequence[Step], inodes: Mapping[int, int]) 
     return False
 
 
-def _judge_absent(checked: Checked, step: Step, left: Mapping[RelPath, str]) -> None:
+def _judge_absent(checked: CheckedPaths, step: Step, left: Mapping[RelPath, str]) -> None:
     if step.new is None:
         checked.done[step.path] = None
     else:
@@ -169,7 +169,7 @@ def _is_described(found: os.stat_result, rest: Rest, new: Entry) -> bool:
     return all(now[name] == getattr(new, name) for name in SETTABLE if name not in free)
 
 
-def _as_found(new: Entry, found: os.stat_result, rest: Rest, owners: Owners) -> Entry:
+def _as_found(new: Entry, found: os.stat_result, rest: Rest, owners: OwnerNames) -> Entry:
     """An entry with the metadata that is there."""
     is_owned = (found.st_uid, found.st_gid) == (new.uid, new.gid)
     now = settable_of(found, rest)
@@ -233,7 +233,7 @@ def as_tree(
     return whole
 
 
-def made_folders(steps: Iterable[Step], checked: Checked) -> set[RelPath]:
+def made_folders(steps: Iterable[Step], checked: CheckedPaths) -> set[RelPath]:
     """Folders that are there because the plan made them."""
     return {
         step.path
@@ -252,7 +252,7 @@ Walk = Callable[[RelPath], Iterable[Listing]]
 """A folder and all below it, as a look at the root sees them."""
 
 
-def strangers(checked: Checked, steps: Sequence[Step], walk: Walk) -> Iterator[Candidate]:
+def strangers(checked: CheckedPaths, steps: Sequence[Step], walk: Walk) -> Iterator[Candidate]:
     """What has to be looked at of paths that are not as planned: files and links that nobody here
     made, and all that is in folders where none was.
     """
@@ -279,7 +279,7 @@ def _inside(top: RelPath, planned: Collection[RelPath], walk: Walk) -> Iterator[
 
 
 def linked(
-    entries: Iterable[Entry], candidates: Iterable[Candidate], checked: Checked
+    entries: Iterable[Entry], candidates: Iterable[Candidate], checked: CheckedPaths
 ) -> dict[RelPath, Entry]:
     """Entries by path, each with the first name of its file, as far as that is among these."""
     candidates = list(candidates)

@@ -9,16 +9,14 @@ Format 1 knows versions and releases, as `of` and `release`, one of which is nul
 `edits`, and no `of`, which every reader of format 1 looks for: it refuses them.
 """
 
-from typing import Any, ClassVar, Final, TypeAlias, get_args
+from typing import ClassVar, Final, TypeAlias, get_args
 
 import msgspec
 
 from epmstore.catalog.model import VersionRecord
-from epmstore.entryform import entry_from_form, entry_to_form
+from epmstore.entryform import Form, entry_from_form, entry_to_form
 from epmstore.relpath import RelPath, from_json, to_json
 from epmstore.tree import Entry, Kind
-
-Form: TypeAlias = dict[str, Any]
 
 
 class VersionGoal(msgspec.Struct, frozen=True):

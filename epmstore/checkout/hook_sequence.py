@@ -9,16 +9,16 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from epmstore.catalog.appcat import App
-from epmstore.catalog.hooks import Command, HookName, HookRun, Hooks
+from epmstore.catalog.hooks import HookCommand, HookName, HookRun, Hooks
 from epmstore.checkout.goal import Goal
-from epmstore.checkout.hooks import Ran, Runner
+from epmstore.checkout.hooks import CommandRunner, Ran
 from epmstore.progress import SILENT, Progress
 
 HEALTH_PAUSE: Final = 0.5
 """Seconds between two tries of a health check."""
 DEFAULT_TIMEOUT: Final = 60.0
 DEFAULT_HEALTH: Final = 30.0
-Phase: TypeAlias = Literal["checkout", "undo", "recover"]
+HookPhase: TypeAlias = Literal["checkout", "undo", "recover"]
 SAID: Final[dict[HookName, str]] = {
     "stop": "stopping",
     "start": "starting",
@@ -32,10 +32,10 @@ class Series:
 
     def __init__(
         self,
-        runner: Runner,
+        runner: CommandRunner,
         app: App,
         hooks: Hooks,
-        phase: Phase,
+        phase: HookPhase,
         *,
         from_: Goal | int,
         to: Goal | int,
@@ -45,7 +45,7 @@ class Series:
         self._runner = runner
         self._progress = progress
         self._hooks = hooks
-        self._phase: Phase = phase
+        self._phase: HookPhase = phase
         self._environment = {
             "EPMSTORE_APP": app.key,
             "EPMSTORE_ROOT": app.root,
@@ -106,7 +106,7 @@ class Series:
                 return self._keep("health", command, ran, begun, attempts)
             self._runner.wait(min(HEALTH_PAUSE, left))
 
-    def _run(self, name: HookName, command: Command, limit: float) -> Ran | None:
+    def _run(self, name: HookName, command: HookCommand, limit: float) -> Ran | None:
         """Null if it cannot be started."""
         try:
             return self._runner.run(command, {**self._environment, "EPMSTORE_HOOK": name}, limit)
@@ -114,7 +114,7 @@ class Series:
             return None
 
     def _keep(
-        self, name: HookName, command: Command, ran: Ran | None, begun: float, attempts: int
+        self, name: HookName, command: HookCommand, ran: Ran | None, begun: float, attempts: int
     ) -> HookRun:
         run = HookRun(
             hook=name,

@@ -20,7 +20,7 @@ from typing import Final, Protocol
 import msgspec
 
 from epmstore import limits
-from epmstore.catalog.hooks import Command
+from epmstore.catalog.hooks import HookCommand
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 KEPT_OUTPUT: Final = 8192
@@ -39,14 +39,14 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
     held: bool = False
 
 
-class Runner(Protocol):
+class CommandRunner(Protocol):
     """What runs commands; with its own time, so that a test need not wait."""
 
     def find(self, program: str) -> bool:
         """Whether there is such a program."""
         ...
 
-    def run(self, command: Command, environment: Mapping[str, str], limit: float) -> Ran:
+    def run(self, command: HookCommand, environment: Mapping[str, str], limit: float) -> Ran:
         """Run it to its end, or for `limit` seconds. Raises OSError if it cannot be started."""
         ...
 
@@ -66,7 +66,7 @@ class Commands:
         names = [program] if "/" in program else [f"{top}/{program}" for top in PATH.split(":")]
         return any(os.path.isfile(name) and os.access(name, os.X_OK) for name in names)
 
-    def run(self, command: Command, environment: Mapping[str, str], limit: float) -> Ran:
+    def run(self, command: HookCommand, environment: Mapping[str, str], limit: float) -> Ran:
         with _interrupts_noted() as interrupts:  # or a process would be left that nobody knows
             process = subprocess.Popen(
                 command,

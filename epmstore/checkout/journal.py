@@ -33,7 +33,7 @@ from epmstore.catalog.format import named
 from epmstore.catalog.model import Installed, Reason, RecordedActor
 from epmstore.checkout.goal import FORMATS, Goal, goal_from_form
 from epmstore.checkout.ops import Op
-from epmstore.checkout.plan import Named, Plan, Seen, Step
+from epmstore.checkout.plan import NamedPath, Plan, Seen, Step
 from epmstore.checkout.stage import Refused
 from epmstore.entryform import entry_from_form, entry_to_form
 from epmstore.errors import DamagedError, EpmError, UnreadableError
@@ -48,9 +48,9 @@ from epmstore.relpath import (
     to_json,
 )
 from epmstore.scan.mark import stage_name
-from epmstore.store.staging import NO_SENSE, Proof, proof_from_form, proof_to_form
+from epmstore.store.staging import NO_SENSE, StageProof, proof_from_form, proof_to_form
 
-State: TypeAlias = Literal["PLANNED", "STAGED", "SWITCHED", "COMMITTED"]
+JournalState: TypeAlias = Literal["PLANNED", "STAGED", "SWITCHED", "COMMITTED"]
 BATCH = 4096
 _LEFT_OUT: Final = ("kept", "not_restored")
 _NAMING: Final = ("left", "refused", *_LEFT_OUT)
@@ -96,8 +96,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 class LeftOut(msgspec.Struct, frozen=True):
     """What a plan has no steps for, and says so: what stays, and what is not as wanted."""
 
-    kept: tuple[Named, ...] = ()
-    not_restored: tuple[Named, ...] = ()
+    kept: tuple[NamedPath, ...] = ()
+    not_restored: tuple[NamedPath, ...] = ()
 
     @classmethod
     def of(cls, plan: Plan) -> Self:
@@ -115,11 +115,11 @@ class Loaded(msgspec.Struct, frozen=True):
 
     header: Header
     steps: tuple[Step, ...]
-    state: State | None
+    state: JournalState | None
     inodes: dict[int, int] = {}
     left: dict[RelPath, str] = {}
     refused: list[Refused] = []
-    stage: Proof | None = None
+    stage: StageProof | None = None
     left_out: LeftOut = NOTHING
 
 
@@ -157,7 +157,7 @@ class Journal:
 
     def reach(
         self,
-        state: State,
+        state: JournalState,
         *,
         inodes: Mapping[int, int] | None = None,
         left: Mapping[RelPath, str] | None = None,
@@ -173,7 +173,7 @@ class Journal:
             line["refused"] = [(to_json(one.path), one.what) for one in refused]
         self._append(line)
 
-    def name_stage(self, stage: Proof) -> None:
+    def name_stage(self, stage: StageProof) -> None:
         """Say which directory the staging folder is. Durable when it returns. Raises OSError."""
         self._append({"stage": proof_to_form(stage)})
 
@@ -229,13 +229,13 @@ class Journal:
 
 
 def _loaded(lines: Sequence[dict[str, Any]]) -> Loaded:
-    state: State | None = None
+    state: JournalState | None = None
     inodes: dict[int, int] = {}
     left: dict[RelPath, str] = {}
     refused: list[Refused] = []
     steps: list[Step] = []
-    stage: Proof | None = None
-    left_out: dict[str, list[Named]] = {name: [] for name in _LEFT_OUT}
+    stage: StageProof | None = None
+    left_out: dict[str, list[NamedPath]] = {name: [] for name in _LEFT_OUT}
     header = _header_from_form(lines[0]["header"])
     for line in lines[1:]:
         steps += [step_from_form(form) for form in line.get("steps", ())]
@@ -258,7 +258,7 @@ def _check_known(lines: Sequence[dict[str, Any]]) -> None:
         state = line.get("state")
         if line is lines[0] and line.get("format", 1) not in FORMATS:
             raise _newer(f"is of format {line['format']}, this release reads {FORMATS[-1]}")
-        if state is not None and state not in get_args(State):
+        if state is not None and state not in get_args(JournalState):
             raise _newer(f"says {state!r}, which this release does not know")
         if line.keys().isdisjoint(KNOWN):
             raise _newer(f"has a line that this release does not know: {', '.join(sorted(line))}")
@@ -277,7 +277,7 @@ def _sealed(line: dict[str, Any]) -> bytes:
     except UnicodeEncodeError:  # a name that is no text, such as that of an attribute
         plain = json.dumps(line).encode() + b"\n"
     body = codec.compress(plain)
-    return seal.seal(seal.Kind.LINE, body, number=len(plain)) + body
+    return seal.seal(seal.RecordKind.LINE, body, number=len(plain)) + body
 
 
 def _written(line: dict[str, Any]) -> bytes:

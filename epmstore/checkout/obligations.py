@@ -36,7 +36,7 @@ _SENSELESS: Final = (
     *(ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError),
     InvalidNameError,
 )
-Phase: TypeAlias = Literal["STOPPING", "STARTING", "CONFIRMING", "UNDOING"]
+OwedPhase: TypeAlias = Literal["STOPPING", "STARTING", "CONFIRMING", "UNDOING"]
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +52,7 @@ class _Owed(msgspec.Struct, frozen=True, kw_only=True):
 
     app: str
     key: str
-    phase: Phase
+    phase: OwedPhase
     action: str
     txid: str
     from_: int = msgspec.field(name="from")
@@ -107,7 +107,7 @@ class OwedFile:
     def _check_known(self, document: dict[str, Any]) -> None:
         """Raises DamagedError for what another release wrote: it knows what is to be done."""
         said, phase = document.pop("format"), document["owed"]["phase"]
-        if said in FORMATS and phase in get_args(Phase):
+        if said in FORMATS and phase in get_args(OwedPhase):
             return
         what = f"format {said}" if said not in FORMATS else f"the phase {phase!r}"
         raise DamagedError(

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from epmstore.checkout.run import Done
+from epmstore.checkout.run import CompletedCheckout
 
 DPKG: Final = Path("/var/lib/dpkg/info")
 RPM: Final = ("/usr/lib/sysimage/rpm", "/var/lib/rpm")
@@ -20,7 +20,7 @@ _MERGED: Final = (b"/bin/", b"/sbin/", b"/lib/", b"/lib32/", b"/lib64/", b"/libx
 _ALL_FILES: Final = ("rpm", "-qa", "--qf", "[%{=NAME}\\t%{FILENAMES}\\n]")
 
 
-def owners(root: str, done: Done) -> tuple[str, ...]:
+def owners(root: str, done: CompletedCheckout) -> tuple[str, ...]:
     """The names of packages that own files which a checkout put, changed or removed, in order."""
     if done.applied is None:
         return ()

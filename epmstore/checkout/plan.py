@@ -35,7 +35,7 @@ from epmstore.checkout.units import paths_of_units, state_patterns
 from epmstore.digest import BlobInfo, Purges
 from epmstore.errors import ConflictError
 from epmstore.relpath import RelPath, is_within, parents, sort_paths, split
-from epmstore.scan.databases import Database
+from epmstore.scan.databases import DatabaseUnit
 from epmstore.tree import Entry
 
 ConfigPolicy: TypeAlias = Literal["keep", "restore"]
@@ -43,7 +43,7 @@ Safety: TypeAlias = Literal["stored", "purged"]
 """Why what a file holds may go: it is in a version that can be restored, or somebody had it
 destroyed everywhere.
 """
-Named: TypeAlias = tuple[RelPath, str]
+NamedPath: TypeAlias = tuple[RelPath, str]
 """A path, and why it is named."""
 
 
@@ -58,7 +58,7 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     links: int = 1
 
 
-class Difference(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class PathDifference(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One path that is not as wanted; None means that it is not there.
 
     `by_change`: a change or a release recorded the path in its present life. `edited_by`: whether
@@ -101,7 +101,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     ignored: Collection[RelPath] = frozenset()
     special: Mapping[RelPath, str] = {}
     purged: Container[BlobInfo] = Purges()
-    databases: tuple[Database, ...] = ()
+    databases: tuple[DatabaseUnit, ...] = ()
     sight: Sight = CLEAR
     looked: Collection[RelPath] = frozenset()
 
@@ -143,9 +143,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     goal: Goal | None = None
     options: Options = Options()
     steps: tuple[Step, ...] = ()
-    kept: tuple[Named, ...] = ()
-    refused: tuple[Named, ...] = ()
-    not_restored: tuple[Named, ...] = ()
+    kept: tuple[NamedPath, ...] = ()
+    refused: tuple[NamedPath, ...] = ()
+    not_restored: tuple[NamedPath, ...] = ()
     databases: tuple[RelPath, ...] = ()
     unstored: tuple[RelPath, ...] = ()
     names: tuple[RelPath, ...] = ()
@@ -171,7 +171,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_plan(
-    differences: Iterable[Difference],
+    differences: Iterable[PathDifference],
     options: Options = Options(),  # noqa: B008 - a frozen value
     around: Surroundings = Surroundings(),  # noqa: B008 - a frozen value
     *,
@@ -205,7 +205,7 @@ def plan_from_empty(entries: Iterable[Entry]) -> Plan:
     """
     by_path = {entry.path: entry for entry in entries}
     steps: list[Step] = []
-    secret: list[Named] = []
+    secret: list[NamedPath] = []
     leaders: dict[RelPath, RelPath] = {}
     for path in sort_paths(by_path):
         entry = by_path[path]
@@ -255,7 +255,7 @@ class _Planner:
     """Decides about one path after the other, a folder before what is in it."""
 
     def __init__(
-        self, differences: dict[RelPath, Difference], options: Options, around: Surroundings
+        self, differences: dict[RelPath, PathDifference], options: Options, around: Surroundings
     ) -> None:
         self._differences = {path: differences[path] for path in sort_paths(differences)}
         self._options = options
@@ -280,7 +280,7 @@ class _Planner:
             if self._verdicts[path] in ("mkdir", "put", "retype", "set"):
                 yield self._step(path)
 
-    def named(self, verdict: _Verdict) -> tuple[Named, ...]:
+    def named(self, verdict: _Verdict) -> tuple[NamedPath, ...]:
         return tuple(
             (path, self._whys[path]) for path, given in self._verdicts.items() if given == verdict
         )
@@ -321,7 +321,7 @@ class _Planner:
         self._protect_other_names()
         self._keep_folders()
 
-    def _judge(self, d: Difference, wanted: Entry | None) -> _Verdict:
+    def _judge(self, d: PathDifference, wanted: Entry | None) -> _Verdict:
         is_needed = d.path in self._needed and d.found is None
         if not is_needed and self._scope and not self._is_named(d.path):
             return "untouched"
@@ -340,7 +340,7 @@ class _Planner:
         return self._judge_put(d, wanted, op, path_class)
 
     def _judge_unseen(
-        self, d: Difference, wanted: Entry | None, path_class: Class
+        self, d: PathDifference, wanted: Entry | None, path_class: Class
     ) -> _Verdict | None:
         """About a path at which something is that nobody looked at, or that is no entry."""
         if path_class == "ignore" or is_within(d.path, self._around.ignored):
@@ -353,7 +353,7 @@ class _Planner:
         return None
 
     def _judge_class(
-        self, d: Difference, path_class: Class, *, forced: bool, is_needed: bool
+        self, d: PathDifference, path_class: Class, *, forced: bool, is_needed: bool
     ) -> _Verdict | None:
         """What is left alone for what it is, unless it is named."""
         is_state = path_class == "state" or d.below_state
@@ -365,7 +365,7 @@ class _Planner:
             return self._give("kept", d.path, EDITED)
         return None
 
-    def _judge_put(self, d: Difference, wanted: Entry, op: Op, path_class: Class) -> _Verdict:
+    def _judge_put(self, d: PathDifference, wanted: Entry, op: Op, path_class: Class) -> _Verdict:
         if not self._has_folder(d.path):
             return self._give("refused", d.path, "its folder is not there, or is no folder")
         if op in ("put", "retype") and wanted.kind == "file":
@@ -377,20 +377,22 @@ class _Planner:
                 return self._give("not restored", d.path, PURGED)
         return self._unless_lost(d, op, path_class)
 
-    def _unless_lost(self, d: Difference, op: Op, path_class: Class) -> _Verdict:
+    def _unless_lost(self, d: PathDifference, op: Op, path_class: Class) -> _Verdict:
         """What is to be done with a path, unless what it holds now would be lost for good."""
         if not displaces(op, d.found) or d.safe is not None:
             return op
         is_secret = path_class == "secret"
         return self._give("not restored", d.path, _SECRET_NOW if is_secret else _UNSTORED)
 
-    def _judge_ignored(self, d: Difference, wanted: Entry | None) -> _Verdict:
+    def _judge_ignored(self, d: PathDifference, wanted: Entry | None) -> _Verdict:
         """Nobody looked at what is there; who names it is told that it does not come back."""
         if wanted is None or d.path not in self._scope:
             return "untouched"
         return self._give("not restored", d.path, _IGNORED)
 
-    def _judge_removal(self, d: Difference, op: Op, path_class: Class, *, forced: bool) -> _Verdict:
+    def _judge_removal(
+        self, d: PathDifference, op: Op, path_class: Class, *, forced: bool
+    ) -> _Verdict:
         if path_class == "secret" and not forced:
             return self._give("kept", d.path, "secret: it could not be brought back")
         is_purged = d.found is not None and self._is_purged(d.found)
@@ -403,7 +405,7 @@ class _Planner:
             return self._unless_lost(d, op, path_class)
         return self._give("kept", d.path, _NOBODYS)
 
-    def _as_possible(self, d: Difference) -> Entry | None:
+    def _as_possible(self, d: PathDifference) -> Entry | None:
         """The wanted entry, as a name of a file that will be there: the first of its links may stay
         as it is, or never come.
         """
@@ -493,14 +495,14 @@ class _Planner:
         self._whys[path] = why
         return verdict
 
-    def _why_unseen(self, d: Difference) -> str | None:
+    def _why_unseen(self, d: PathDifference) -> str | None:
         is_dir = d.found is not None and d.found.kind == "directory"
         return self._around.sight.why_unseen(d.path, is_dir)
 
     def _is_purged(self, entry: Entry) -> bool:
         return entry.content is not None and entry.content in self._around.purged
 
-    def _is_edited(self, d: Difference) -> bool:
+    def _is_edited(self, d: PathDifference) -> bool:
         return self._options.config == "keep" and d.edited_by == "drift"
 
     def _has_folder(self, path: RelPath) -> bool:
@@ -529,7 +531,7 @@ class _Planner:
         inside = filter(self._is_named, coming)
         return frozenset(folder for path in inside for folder in parents(path))
 
-    def _names_database(self, db: Database) -> bool:
+    def _names_database(self, db: DatabaseUnit) -> bool:
         """Whether the scope has this very database, or something in it."""
         if db.kind == "postgresql":
             return any(db.covers(top) for top in self._scope)
@@ -542,7 +544,7 @@ class _Planner:
         return bool(self._units) and is_within(path, self._units)
 
 
-def _as_today(wanted: Entry, d: Difference) -> Entry:
+def _as_today(wanted: Entry, d: PathDifference) -> Entry:
     """What the version that comes of it says. What was a secret is recorded by the rules of today.
     A file of which only metadata was recorded keeps the content that it has, and what goes with
     that.
@@ -563,7 +565,7 @@ def _as_today(wanted: Entry, d: Difference) -> Entry:
 
 
 def _cannot_retype(
-    path: RelPath, d: Difference, holding: list[RelPath], *, exact_helps: bool
+    path: RelPath, d: PathDifference, holding: list[RelPath], *, exact_helps: bool
 ) -> ConflictError:
     kind = d.wanted.kind if d.wanted is not None else "file"
     names = ", ".join(map(repr, holding[:10]))

@@ -13,7 +13,7 @@ import msgspec
 
 from epmstore.checkout.goal import FORMATS, goal_from_form
 from epmstore.checkout.journal import step_from_form, step_to_form
-from epmstore.checkout.plan import ConfigPolicy, Named, Options, Plan
+from epmstore.checkout.plan import ConfigPolicy, NamedPath, Options, Plan
 from epmstore.checkout.request import CheckoutAction, Prepared, Request
 from epmstore.errors import DamagedError, UsageError
 from epmstore.relpath import from_json, from_json_or_root, to_json
@@ -66,7 +66,7 @@ def _problems(found: Iterable[Problem]) -> list[dict[str, str]]:
     return [{"path": to_json(one.path), "kind": one.kind, "why": one.why} for one in found]
 
 
-def not_to_be_had(prepared: Prepared) -> tuple[Named, ...]:
+def not_to_be_had(prepared: Prepared) -> tuple[NamedPath, ...]:
     """What will not be as it was asked for, and why."""
     return (*prepared.plan.refused, *prepared.plan.not_restored, *prepared.forbidden)
 

@@ -6,7 +6,7 @@ import msgspec
 
 from epmstore.catalog.model import Installed, Reason
 from epmstore.checkout.goal import Goal
-from epmstore.checkout.plan import ConfigPolicy, Named, Plan
+from epmstore.checkout.plan import ConfigPolicy, NamedPath, Plan
 from epmstore.digest import BlobInfo
 from epmstore.record.unseen import Unseen
 from epmstore.relpath import RelPath
@@ -60,8 +60,8 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     request: Request
     plan: Plan
     about: frozenset[BlobInfo] = frozenset()
-    forbidden: tuple[Named, ...] = ()
-    left: tuple[Named, ...] = ()
+    forbidden: tuple[NamedPath, ...] = ()
+    left: tuple[NamedPath, ...] = ()
     installed: tuple[Installed, ...] | None = None
     unseen: Unseen = Unseen()
     """What the look that it was made from did not see."""

@@ -23,7 +23,7 @@ from epmstore.checkout.goal import EditsGoal, Goal, ReleaseGoal, VersionGoal
 from epmstore.checkout.journal import Header, LeftOut
 from epmstore.checkout.names import left_names
 from epmstore.checkout.plan import (
-    Named,
+    NamedPath,
     Safety,
     Step,
     Surroundings,
@@ -32,7 +32,7 @@ from epmstore.checkout.plan import (
 )
 from epmstore.checkout.preflight import Terms, preflight
 from epmstore.checkout.request import REASONS, Prepared, Request
-from epmstore.checkout.wanted import EditsWishes, Found, VersionWishes, Wanted, Wishes
+from epmstore.checkout.wanted import EditsWishes, FoundRoot, VersionWishes, Wanted, Wishes
 from epmstore.clock import to_rfc3339
 from epmstore.digest import BlobInfo
 from epmstore.errors import ChangedError, VersionNotFoundError
@@ -43,7 +43,7 @@ from epmstore.record.recorder import SAFETY, Look, Recorded, Recorder, unobserve
 from epmstore.record.root import Root
 from epmstore.record.unseen import unseen
 from epmstore.relpath import RelPath, parents, sort_paths, to_bytes
-from epmstore.scan.databases import PG_MARK, Database, databases, may_hold_databases
+from epmstore.scan.databases import PG_MARK, DatabaseUnit, databases, may_hold_databases
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.privilege import Privilege
 from epmstore.scan.walk import Listing
@@ -54,7 +54,7 @@ LOOKS = 3
 """What a plan is about may hold more that it is about, as a data directory does; then no more."""
 
 
-class Done(msgspec.Struct, frozen=True, kw_only=True):
+class CompletedCheckout(msgspec.Struct, frozen=True, kw_only=True):
     """A request carried out. `applied` is None if nothing was to do. `hooks` ran around it;
     `confirm_by` is when it is undone unless somebody confirms it.
     """
@@ -68,7 +68,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     confirm_by: str | None = None
 
 
-class Checkout:
+class CheckoutEngine:
     """Plans and carries out requests for one open root."""
 
     def __init__(
@@ -78,7 +78,7 @@ class Checkout:
         state: CatalogState,
         progress: Progress,
         released: Callable[[], Wishes] | None = None,
-        approve: Callable[[Prepared, Found], None] = lambda prepared, found: None,
+        approve: Callable[[Prepared, FoundRoot], None] = lambda prepared, found: None,
     ) -> None:
         """`state` is the history as it is before anything is done; `released` gives what
         knows a vendor's releases, for goals of that kind; `approve` raises what else keeps a plan
@@ -102,11 +102,11 @@ class Checkout:
         """
         check_sound(self._store, self._app.uuid)
 
-        def observe(keep: Collection[RelPath]) -> Found:
+        def observe(keep: Collection[RelPath]) -> FoundRoot:
             if look is not None and not keep:
-                return Found(look, _newest(look))
+                return FoundRoot(look, _newest(look))
             seen = self._recorder.status(self._root, kept=keep)
-            return Found(seen, _newest(seen))
+            return FoundRoot(seen, _newest(seen))
 
         return self._decide(request, observe, expected)[0]
 
@@ -135,7 +135,7 @@ class Checkout:
         expected: Prepared | None = None,
         *,
         txid: str | None = None,
-    ) -> Done:
+    ) -> CompletedCheckout:
         """Carry it out. With `expected`, only if what is to do is still that plan. `txid` is the
         one of the version that it makes.
 
@@ -143,9 +143,9 @@ class Checkout:
         """
         made: list[Recorded] = []
 
-        def observe(keep: Collection[RelPath]) -> Found:
+        def observe(keep: Collection[RelPath]) -> FoundRoot:
             made.append(self._recorder.snapshot(self._root, SAFETY, kept=keep))
-            return Found(made[-1].look, made[-1].version, is_recorded=True)
+            return FoundRoot(made[-1].look, made[-1].version, is_recorded=True)
 
         prepared, found = self._decide(request, observe, expected)
         check_databases(prepared.plan)
@@ -159,7 +159,7 @@ class Checkout:
                 prepared.plan.steps,
                 LeftOut.of(prepared.plan),
             )
-        return Done(
+        return CompletedCheckout(
             prepared=prepared,
             before=made[0].before,
             safety=safety,
@@ -170,9 +170,9 @@ class Checkout:
     def _decide(
         self,
         request: Request,
-        observe: Callable[[Collection[RelPath]], Found],
+        observe: Callable[[Collection[RelPath]], FoundRoot],
         expected: Prepared | None,
-    ) -> tuple[Prepared, Found]:
+    ) -> tuple[Prepared, FoundRoot]:
         """The plan, and the look that it was made from. What `observe` gets is kept: a snapshot
         stores it. What the plan would touch and nobody stored is looked at once more.
         """
@@ -218,7 +218,7 @@ class Checkout:
         return found
 
     def _plan(
-        self, request: Request, wanted: Wanted, found: Found, keep: Collection[RelPath]
+        self, request: Request, wanted: Wanted, found: FoundRoot, keep: Collection[RelPath]
     ) -> Prepared:
         newest = found.newest
         rows = self._rows(newest) or {}
@@ -298,11 +298,11 @@ class Checkout:
             looked=frozenset(keep),
         )
 
-    def _is_state(self, db: Database) -> bool:
+    def _is_state(self, db: DatabaseUnit) -> bool:
         is_folder = db.kind == "postgresql"
         return self._recorder.rules.classify(db.path, is_folder) == "state"
 
-    def _safe(self, contents: Collection[BlobInfo], found: Found) -> dict[BlobInfo, Safety]:
+    def _safe(self, contents: Collection[BlobInfo], found: FoundRoot) -> dict[BlobInfo, Safety]:
         """How contents that are in the root are safe, or will be when the look is recorded."""
         missing = set(self._store.blobs.missing(contents))
         if missing:
@@ -316,7 +316,7 @@ class Checkout:
                 safe[content] = "stored"
         return safe
 
-    def _coming(self, found: Found) -> Iterator[BlobInfo]:
+    def _coming(self, found: FoundRoot) -> Iterator[BlobInfo]:
         """Contents that a record of the look would store."""
         if found.is_recorded:
             return
@@ -340,7 +340,9 @@ class Checkout:
             self._store.live(self._app.uuid), self._store.entries, self._app.uuid, now
         )
 
-    def _header(self, prepared: Prepared, found: Found, safety: int | None, txid: str) -> Header:
+    def _header(
+        self, prepared: Prepared, found: FoundRoot, safety: int | None, txid: str
+    ) -> Header:
         request, newest = prepared.request, found.newest
         return Header(
             txid=txid,
@@ -365,7 +367,7 @@ class Checkout:
         )
 
 
-def _forbidden(steps: Iterable[Step]) -> Iterator[Named]:
+def _forbidden(steps: Iterable[Step]) -> Iterator[NamedPath]:
     """What will not be had of what is written or set; another name of a file has what that has."""
     ours = Privilege.ours()
     for step in steps:

@@ -31,7 +31,7 @@ from epmstore.scan.folders import FolderCache
 from epmstore.scan.mark import MARK
 from epmstore.scan.problem import UnreadError
 from epmstore.scan.steady import SteadyStream
-from epmstore.store.staging import Proof
+from epmstore.store.staging import StageProof
 from epmstore.store.store import Store
 from epmstore.tree import Entry
 
@@ -86,7 +86,7 @@ def make_stage(root_fd: int, name: str) -> int:
     return fd
 
 
-def open_stage(root_fd: int, name: str, proof: Proof | None) -> int | None:
+def open_stage(root_fd: int, name: str, proof: StageProof | None) -> int | None:
     """A descriptor of a staging folder; None if it is not there: nothing, or what is not the
     directory that was made. Without a proof, as in journals of older releases, it is a private
     folder of ours with nothing in it that a checkout does not put there. Raises OSError.
@@ -103,7 +103,7 @@ def open_stage(root_fd: int, name: str, proof: Proof | None) -> int | None:
     return None
 
 
-def _is_ours(fd: int, proof: Proof | None) -> bool:
+def _is_ours(fd: int, proof: StageProof | None) -> bool:
     found = os.fstat(fd)
     if proof is not None:
         return proof.fits(found)
@@ -336,7 +336,7 @@ def _written(path: RelPath) -> ChangedError:
     )
 
 
-def remove_stage(root_fd: int, name: str, proof: Proof | None) -> None:
+def remove_stage(root_fd: int, name: str, proof: StageProof | None) -> None:
     """Take a staging folder and all that we put into it away; nothing happens if it is not there
     (see `open_stage`). Raises OSError, BusyError, ChangedError if it holds anything else.
     """

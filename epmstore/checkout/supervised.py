@@ -17,17 +17,17 @@ from epmstore.catalog.format import decode_line
 from epmstore.catalog.hooks import HookRun, Hooks
 from epmstore.catalog.model import RecordedActor, VersionPart
 from epmstore.checkout.goal import Goal, VersionGoal
-from epmstore.checkout.hook_sequence import Phase, Series
-from epmstore.checkout.hooks import Runner
+from epmstore.checkout.hook_sequence import HookPhase, Series
+from epmstore.checkout.hooks import CommandRunner
 from epmstore.checkout.journal import Journal
 from epmstore.checkout.obligations import Moment, Owed, moment, owed_file, seconds_left
 from epmstore.checkout.preflight import Terms
 from epmstore.checkout.report import hook_error, hook_shapes, report
 from epmstore.checkout.request import Prepared, Request
-from epmstore.checkout.run import Checkout, Done, new_txid
+from epmstore.checkout.run import CheckoutEngine, CompletedCheckout, new_txid
 from epmstore.clock import to_rfc3339
 from epmstore.errors import ConflictError, EpmError, HookError
-from epmstore.index.entries import Record
+from epmstore.index.entries import IndexedRecord
 from epmstore.places import DAEMON_LOCK
 from epmstore.progress import SILENT, Progress
 from epmstore.store.commit import commit_hold
@@ -37,16 +37,16 @@ NO_HOOKS_HINT: Final = "`epmstore app set` changes hooks; --no-hooks goes withou
 
 
 class Around:
-    """What is around the checkouts of one application. `make` gives a Checkout of its root that
-    knows the history as it is at the time.
+    """What is around the checkouts of one application. `make` gives a CheckoutEngine of its root
+    that knows the history as it is at the time.
     """
 
     def __init__(
         self,
         store: Store,
         app: App,
-        runner: Runner,
-        make: Callable[[], Checkout],
+        runner: CommandRunner,
+        make: Callable[[], CheckoutEngine],
         actor: RecordedActor | None,
         progress: Progress = SILENT,
     ) -> None:
@@ -76,8 +76,8 @@ class Around:
 
     def run(
         self, request: Request, terms: Terms, hooks: Hooks, expected: Prepared | None = None
-    ) -> Done:
-        """Carry out a request; `hooks` have their limits. Raises as Checkout.run, with the
+    ) -> CompletedCheckout:
+        """Carry out a request; `hooks` have their limits. Raises as CheckoutEngine.run, with the
         application running as before; HookError, whose hint says what state everything is in.
         """
         if terms.confirm is not None:
@@ -104,7 +104,7 @@ class Around:
             raise
         return self._after(owed, done, series)
 
-    def _after(self, owed: Owed, done: Done, series: Series) -> Done:
+    def _after(self, owed: Owed, done: CompletedCheckout, series: Series) -> CompletedCheckout:
         """The tree is as it is to be: start, check, and wait for a confirmation."""
         if done.applied is None:  # what was to do is not to be done any more
             series.start()
@@ -157,7 +157,9 @@ class Around:
 
     # Back.
 
-    def take_back(self, owed: Owed, why: str, *, hooks: bool = True) -> tuple[Done, Series]:
+    def take_back(
+        self, owed: Owed, why: str, *, hooks: bool = True
+    ) -> tuple[CompletedCheckout, Series]:
         """Undo a checkout, whatever became of its paths since. Raises EpmError, OSError; then it is
         still owed.
         """
@@ -166,7 +168,7 @@ class Around:
         self._file.save(owed)
         return self._take_back(owed, hooks=hooks)
 
-    def _take_back(self, owed: Owed, *, hooks: bool) -> tuple[Done, Series]:
+    def _take_back(self, owed: Owed, *, hooks: bool) -> tuple[CompletedCheckout, Series]:
         assert owed.version is not None, "it has made a version"
         known = owed.hooks if hooks else Hooks()
         series = self._series(known, "undo", owed.version, owed.from_)
@@ -247,7 +249,7 @@ class Around:
             case "CONFIRMING":
                 return self.take_back(owed, "not confirmed in time", hooks=hooks)[1]
 
-    def _completed(self, owed: Owed, done: Record) -> Owed:
+    def _completed(self, owed: Owed, done: IndexedRecord) -> Owed:
         """With what the version says that the checkout has made."""
         _, part = decode_line(done.form)
         assert isinstance(part, VersionPart) and part.header.from_ is not None, "a checkout made it"
@@ -297,7 +299,7 @@ class Around:
     def _journal(self) -> Journal:
         return Journal(self._store.journal(self._app.uuid))
 
-    def _series(self, hooks: Hooks, phase: Phase, from_: Goal | int, to: Goal | int) -> Series:
+    def _series(self, hooks: Hooks, phase: HookPhase, from_: Goal | int, to: Goal | int) -> Series:
         return Series(
             self._runner, self._app, hooks, phase, from_=from_, to=to, progress=self._progress
         )

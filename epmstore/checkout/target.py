@@ -41,7 +41,7 @@ NAMED = 10
 """Paths that an error names, at most; `data` has all."""
 
 
-class Exported(msgspec.Struct, frozen=True):
+class ExportedTree(msgspec.Struct, frozen=True):
     """`kept` are entries that have no stored content (classes state and secret), with why; of those
     in `refused` something could not be restored, or their content was purged.
     """
@@ -59,7 +59,7 @@ def export(
     purged: Container[BlobInfo] = Purges(),
     *,
     dry_run: bool = False,
-) -> Exported:
+) -> ExportedTree:
     """`purged` are contents that were destroyed: named, not written. A `dry_run` writes nothing.
 
     Raises ConflictError if `target` is there and not an empty folder, OSError, DamagedError, which
@@ -189,15 +189,15 @@ class _Exporter:
             return False
         return True
 
-    def outlook(self) -> Exported:
+    def outlook(self) -> ExportedTree:
         """What a run would come to. Writes nothing."""
         files = [entry for entry in self._entries if entry.kind == "file" and entry.same_as is None]
         ours = Privilege.ours()
         for entry in self._entries:
             self._note(entry, list(ours.forbids(entry, None)) if entry.same_as is None else [])
-        return Exported(len(files), self.kept, self.refused)
+        return ExportedTree(len(files), self.kept, self.refused)
 
-    def run(self) -> Exported:
+    def run(self) -> ExportedTree:
         files = [entry for entry in self._entries if entry.kind == "file" and entry.same_as is None]
         sizes = (entry.content.size for entry in files if entry.content is not None)
         self._progress.begin("writing files", files=len(files), size=sum(sizes))
@@ -212,7 +212,7 @@ class _Exporter:
                     self._link(folders, entry, entry.same_as, leaders)
             self._finish_folders(folders)
         self._progress.end()
-        return Exported(len(files), self.kept, self.refused)
+        return ExportedTree(len(files), self.kept, self.refused)
 
     def _folders(self) -> None:
         """Every folder, private until its content is there; also those above the entries of a

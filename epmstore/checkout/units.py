@@ -5,11 +5,11 @@ Pure.
 from collections.abc import Collection, Iterable, Iterator
 
 from epmstore.relpath import RelPath, parents
-from epmstore.scan.databases import COMPANIONS, Database
+from epmstore.scan.databases import COMPANIONS, DatabaseUnit
 from epmstore.scan.detect import literal_pattern
 
 
-def paths_of_units(databases: Iterable[Database]) -> Iterator[str]:
+def paths_of_units(databases: Iterable[DatabaseUnit]) -> Iterator[str]:
     """All that belongs to databases, now or in another version."""
     for db in databases:
         if db.kind == "postgresql":

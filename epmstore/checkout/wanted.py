@@ -12,29 +12,23 @@ from msgspec.structs import replace
 
 from epmstore.catalog.model import VersionRecord
 from epmstore.catalog.state import CatalogState
-from epmstore.checkout.differences import Pair, overlay, recorded_pairs, root_pair
+from epmstore.checkout.differences import overlay, recorded_pairs, root_pair
 from epmstore.checkout.goal import EditsGoal, VersionGoal
-from epmstore.checkout.plan import Named, Options
+from epmstore.checkout.plan import NamedPath, Options
 from epmstore.checkout.request import Request
 from epmstore.checkout.sight import CLEAR, Sight, sight_of
 from epmstore.checkout.units import unit_paths
-from epmstore.compact import PackedEntries
-from epmstore.errors import (
-    ChangedError,
-    ConflictError,
-    DamagedError,
-    PathNotFoundError,
-    UsageError,
-)
+from epmstore.compact import CompactEntries
+from epmstore.errors import ChangedError, ConflictError, DamagedError, PathNotFoundError, UsageError
 from epmstore.index.entries import Entries
 from epmstore.record.changes import Changes
 from epmstore.record.recorder import Look, Recorder
 from epmstore.relpath import RelPath, is_within, parents, sort_paths, split
-from epmstore.scan.metadata import Owners
-from epmstore.tree import Entry, path_of
+from epmstore.scan.metadata import OwnerNames
+from epmstore.tree import Entry, Pair, path_of
 
 
-class Found(msgspec.Struct, frozen=True):
+class FoundRoot(msgspec.Struct, frozen=True):
     """One look at the root, and the newest version beside it: the one before the look, or, if it
     `is_recorded`, the one that has all that was seen.
     """
@@ -49,7 +43,7 @@ class Found(msgspec.Struct, frozen=True):
         if not self.is_recorded:
             return self.look
         seen, head = self.look.changes, replace(self.look.head, version=self.newest)
-        changes = Changes(PackedEntries(), [], [], [], seen.problems, seen.root)
+        changes = Changes(CompactEntries(), [], [], [], seen.problems, seen.root)
         return replace(self.look, head=head, changes=changes)
 
     @property
@@ -68,7 +62,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     options: Options
     fresh: Collection[RelPath] = ()
     sight: Sight = CLEAR
-    left: Sequence[Named] = ()
+    left: Sequence[NamedPath] = ()
 
 
 class Wishes(Protocol):
@@ -79,7 +73,7 @@ class Wishes(Protocol):
         with what belongs to them: what is there is to be stored, whatever class it has.
         """
 
-    def wanted(self, request: Request, found: Found) -> Wanted:
+    def wanted(self, request: Request, found: FoundRoot) -> Wanted:
         """Raises PathNotFoundError, ConflictError and its kin, DamagedError."""
 
 
@@ -122,12 +116,12 @@ class EditsWishes:
         self._entries = recorder.store.entries
         self._app = recorder.app
         self._rules = recorder.rules
-        self._owners = Owners()
+        self._owners = OwnerNames()
 
     def named_state(self, request: Request) -> set[RelPath]:
         return set()
 
-    def wanted(self, request: Request, found: Found) -> Wanted:
+    def wanted(self, request: Request, found: FoundRoot) -> Wanted:
         assert isinstance(request.goal, EditsGoal), "it is asked for goals of its kind"
         present = Present(found.now, self._entries, self._app.uuid)
         edits = dict(request.goal.edits)
@@ -190,7 +184,7 @@ class VersionWishes:
                 keep.update(unit_paths(path))
         return keep
 
-    def wanted(self, request: Request, found: Found) -> Wanted:
+    def wanted(self, request: Request, found: FoundRoot) -> Wanted:
         now, wanted = found.now, self._version(_number(request))
         pairs = recorded_pairs(self._store, self._app.uuid, found.newest, wanted)
         pairs = {**root_pair(now.changes.root, found.newest, wanted), **pairs}
@@ -212,7 +206,7 @@ class VersionWishes:
         self,
         pairs: dict[RelPath, Pair],
         within: tuple[int, int],
-        found: Found,
+        found: FoundRoot,
         *,
         overwrite: bool,
     ) -> dict[RelPath, Pair]:
@@ -237,7 +231,7 @@ class VersionWishes:
             )
         return {path: pair for path, pair in pairs.items() if path in paths}
 
-    def _check_scope(self, scope: Sequence[RelPath], found: Found) -> None:
+    def _check_scope(self, scope: Sequence[RelPath], found: FoundRoot) -> None:
         """Raises PathNotFoundError for a named path that no version ever had, nor will have once
         the look is recorded.
         """

@@ -13,14 +13,12 @@ import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from epmstore import __version__
 from epmstore.errorform import error_from_form
 from epmstore.errors import ConflictError, EpmError
 from epmstore.places import DAEMON_LOCK, socket_path
-
-Shape: TypeAlias = dict[str, Any]
+from epmstore.workspace.shapes import Shape
 
 PROTOCOL = "1"
 CONNECT_SECONDS = 2.0

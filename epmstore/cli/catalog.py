@@ -15,21 +15,21 @@ from epmstore.cli.session import Session
 from epmstore.errors import ConflictError, NotFoundError, UsageError
 from epmstore.refcat.interchange import SUFFIX, Incoming
 from epmstore.refcat.releases import NO_REASON
-from epmstore.refcat.signature import LIMIT, Key
+from epmstore.refcat.signature import LIMIT, PublicKey
 from epmstore.workspace import shapes
 from epmstore.workspace.catalogs import Imported
 
 PUBLIC = 0o644
 
 
-def signer_text(key: Key | None) -> str:
+def signer_text(key: PublicKey | None) -> str:
     if key is None:
         return "not signed"
     who = f" ({name(key.names[0])})" if key.names else ""
     return f"signed by {key.fingerprint}{who}"
 
 
-def key_shape(key: Key, now: float) -> shapes.Shape:
+def key_shape(key: PublicKey, now: float) -> shapes.Shape:
     return {
         "type": "key",
         "app": None,
@@ -392,11 +392,11 @@ def trust(session: Session, file: str | None, remove: str | None, only: tuple[st
     session.out.outcome(shape, f"{changed.fingerprint}{who} {word}")
 
 
-def _key_line(key: Key, now: float) -> str:
+def _key_line(key: PublicKey, now: float) -> str:
     why = key.why_not(now)
     names = ", ".join(map(name, key.names))
     return f"{key.fingerprint}  {names}{_alone(key)}{f'  [{why}]' if why else ''}"
 
 
-def _alone(key: Key) -> str:
+def _alone(key: PublicKey) -> str:
     return f" for {', '.join(map(name, key.only))} alone" if key.only else ""

@@ -86,7 +86,7 @@ def app_option() -> click.Option:
     )
 
 
-class Command(click.Command):
+class CliCommand(click.Command):
     """A click command with the common options, and examples at the end of its help."""
 
     def __init__(
@@ -137,12 +137,12 @@ def command(
     examples: Sequence[Example],
     lenient: bool = False,
     **settings: Any,
-) -> Callable[[Callback], Command]:
+) -> Callable[[Callback], CliCommand]:
     """Declare a command: `app` gives it --app, `changes` --dry-run, `asks` --yes. One that is
     `lenient` runs whatever the settings are.
     """
 
-    def declare(function: Callback) -> Command:
+    def declare(function: Callback) -> CliCommand:
         def callback(**params: Any) -> int | None:
             session = click.get_current_context().find_object(Session)
             if session is not None and not lenient:
@@ -157,8 +157,8 @@ def command(
             function, "__click_params__", []
         )
         name = function.__name__.replace("_", "-")
-        made: Command = click.command(
-            name, cls=Command, app=app, changes=changes, asks=asks, examples=examples, **settings
+        made: CliCommand = click.command(
+            name, cls=CliCommand, app=app, changes=changes, asks=asks, examples=examples, **settings
         )(callback)
         return made
 
@@ -179,7 +179,7 @@ def _say_intent(session: Session) -> None:
         out.shape(shape)
 
 
-class Group(click.Group):
+class CliGroup(click.Group):
     """The commands of the table that begin with `prefix`, loaded when they are asked for."""
 
     def __init__(self, prefix: str = "", **settings: Any) -> None:
@@ -193,13 +193,13 @@ class Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         words = f"{self.prefix} {cmd_name}".lstrip()
         if words in GROUPS:
-            return Group(words, name=cmd_name, help=GROUPS[words])
+            return CliGroup(words, name=cmd_name, help=GROUPS[words])
         row = COMMANDS.get(words)
         if row is None:
             return None
         module = importlib.import_module(f"epmstore.cli.{row.module}")
         found = getattr(module, row.attribute)
-        assert isinstance(found, Command)
+        assert isinstance(found, CliCommand)
         found.name = cmd_name
         return found
 
@@ -241,7 +241,7 @@ def _elsewhere(word: str) -> list[str]:
     return [words for words in COMMANDS if word in words.split(" ")]
 
 
-def program() -> Group:
+def program() -> CliGroup:
     """The whole program."""
     version = click.Option(
         ("--version",),
@@ -251,7 +251,7 @@ def program() -> Group:
         callback=_show_version,
         help="Print the version of epmstore.",
     )
-    group = Group(name="epmstore", help=textwrap.dedent(_HELP), epilog=_EPILOG)
+    group = CliGroup(name="epmstore", help=textwrap.dedent(_HELP), epilog=_EPILOG)
     group.params.append(version)
     return group
 

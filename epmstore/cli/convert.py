@@ -12,7 +12,7 @@ from epmstore.cli.session import Session
 from epmstore.cli.summary import titled
 from epmstore.errors import DamagedError, NotFoundError, UsageError
 from epmstore.refcat.converting import unresolved
-from epmstore.refcat.founding import Founding, Version, read_founding
+from epmstore.refcat.founding import Founding, FoundingVersion, read_founding
 from epmstore.refcat.rehearsal import rehearse
 from epmstore.relpath import to_json
 from epmstore.workspace import shapes
@@ -82,7 +82,7 @@ def _check_there(paths: list[Path]) -> None:
             raise NotFoundError(f"{name(str(path))} is not there")
 
 
-def _plain(version: Version) -> shapes.Shape:
+def _plain(version: FoundingVersion) -> shapes.Shape:
     components = {d: [to_json(path) for path in paths] for d, paths in version.components.items()}
     return {"version": version.version, "components": components}
 

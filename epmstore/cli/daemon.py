@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from epmstore.cli.asking import KNOWN_SECONDS, Daemon, Shape, error_of
+from epmstore.cli.asking import KNOWN_SECONDS, Daemon, error_of
 from epmstore.cli.command import command
 from epmstore.cli.feed import Feed, row
 from epmstore.cli.moments import local
@@ -12,6 +12,7 @@ from epmstore.cli.output import counted, name, safe_text
 from epmstore.cli.session import Session
 from epmstore.errors import NotFoundError, UsageError
 from epmstore.measures import format_duration
+from epmstore.workspace.shapes import Shape
 
 TROUBLED = ("gone", "error")
 

@@ -5,16 +5,16 @@ the thousands of contents that may lie in it.
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from epmstore.care.findings import Finding
+from epmstore.care.findings import Damage
 from epmstore.cli.output import Output, name, number, safe_text
 
 FEW = 3
 """So many findings of one kind in one file are shown one by one."""
 
 
-def print_damage(out: Output, findings: Sequence[Finding]) -> None:
+def print_damage(out: Output, findings: Sequence[Damage]) -> None:
     """All of it if everything is to be printed."""
-    groups: dict[tuple[str, str], list[Finding]] = {}
+    groups: dict[tuple[str, str], list[Damage]] = {}
     for one in findings:
         groups.setdefault((_state(one), one.file), []).append(one)
     for group in groups.values():
@@ -25,17 +25,17 @@ def print_damage(out: Output, findings: Sequence[Finding]) -> None:
             _print_many(out, group)
 
 
-def _state(one: Finding) -> str:
+def _state(one: Damage) -> str:
     return "repaired" if one.repaired else one.kind
 
 
-def _print_one(out: Output, one: Finding) -> None:
+def _print_one(out: Output, one: Damage) -> None:
     what = f", content {one.digest}" if one.digest else ""
     out.line(f"{_state(one)}: {name(one.file)}{what}: {safe_text(one.detail)}")
     _print_hits(out, one.versions)
 
 
-def _print_many(out: Output, group: Sequence[Finding]) -> None:
+def _print_many(out: Output, group: Sequence[Damage]) -> None:
     first = group[0]
     what = "contents" if all(one.digest for one in group) else "findings"
     out.line(

@@ -12,7 +12,7 @@ import click
 from click.exceptions import Abort, NoArgsIsHelpError, NoSuchOption
 
 from epmstore.cli.output import encode, one_line, safe_text
-from epmstore.errorform import error_to_form, from_system
+from epmstore.errorform import UnexpectedError, error_to_form, from_system
 from epmstore.errors import EpmError, NotFoundError, UsageError
 
 DEBUG = "EPMSTORE_DEBUG"
@@ -38,10 +38,6 @@ EXIT_CODES = {
 class Interrupted(EpmError):
     exit_code = INTERRUPTED
     code = "interrupted"
-
-
-class UnexpectedError(EpmError):
-    code = "unexpected"
 
 
 class DeclinedError(EpmError):

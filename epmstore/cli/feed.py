@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from epmstore.cli.asking import Daemon, Shape
+from epmstore.cli.asking import Daemon
 from epmstore.cli.moments import local
 from epmstore.cli.output import counted, name
 from epmstore.relpath import text_from_json
+from epmstore.workspace.shapes import Shape
 
 if TYPE_CHECKING:
     from rich.table import Table

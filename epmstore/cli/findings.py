@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from epmstore.cli.facts import unexpected
 from epmstore.cli.output import counted, name, number
 from epmstore.cli.session import Session
-from epmstore.refcat.classify import OF_RELEASES, WHATS, Finding
+from epmstore.refcat.classify import OF_RELEASES, WHATS, Deviation
 from epmstore.refcat.releases import Release
 from epmstore.refcat.verify import Verified, in_order
 
@@ -57,7 +57,7 @@ def print_verified(
         out.warn("\n".join(["not looked at:", *out.some([f"{p.path} ({p.why})" for p in unseen])]))
 
 
-def _how_many(group: Sequence[Finding]) -> str:
+def _how_many(group: Sequence[Deviation]) -> str:
     """`12`, or `11 files, 1 folder`: the headline counts files."""
     entries = [one.found or one.expected for one in group]
     folders = sum(entry is not None and entry.kind == "directory" for entry in entries)
@@ -100,7 +100,7 @@ def withdrawn(reason: str) -> str:
     return f"withdrawn by its vendor: {name(reason)}"
 
 
-def describe(one: Finding, handle: "AppHandle") -> str:
+def describe(one: Deviation, handle: "AppHandle") -> str:
     """A finding in one line."""
     more: list[str] = []
     if one.path_class != "program":

@@ -49,7 +49,7 @@ SAID = {
     "unforget": "taken back from forgetting",
 }
 MANY_LABELS = 4
-Row: TypeAlias = tuple[str, ...]
+LogRow: TypeAlias = tuple[str, ...]
 TYPES = {"file": stat.S_IFREG, "directory": stat.S_IFDIR, "symlink": stat.S_IFLNK}
 
 
@@ -142,9 +142,9 @@ def _print_shapes(
 
 
 def _print_rows(
-    out: Output, rows: Iterable[tuple[Row, VersionInfo | None]], *, remarks: bool
+    out: Output, rows: Iterable[tuple[LogRow, VersionInfo | None]], *, remarks: bool
 ) -> None:
-    shown: list[Row] = []
+    shown: list[LogRow] = []
     for row, version in rows:
         shown.append(row)
         if version is not None and remarks:
@@ -152,7 +152,7 @@ def _print_rows(
     out.table(shown, right=(0,))
 
 
-def _details(version: VersionInfo) -> Iterator[Row]:
+def _details(version: VersionInfo) -> Iterator[LogRow]:
     """Who recorded a version, what was run, and all that was said of it, in order."""
     record = version.record
     yield ("", "", "", f"    recorded{_by(record.actor)}")
@@ -193,7 +193,7 @@ def _rows(
     titles: Titles,
     *,
     everything: bool,
-) -> Iterator[tuple[Row, VersionInfo | None]]:
+) -> Iterator[tuple[LogRow, VersionInfo | None]]:
     """What is shown of each version; drift that is folded is none."""
     folded = groupby(versions, key=lambda v: v.kind == "drift" and not everything)
     for is_drift, group in folded:
@@ -205,7 +205,7 @@ def _rows(
             yield from ((_row(version, reasons, titles), version) for version in found)
 
 
-def _row(version: VersionInfo, reasons: Mapping[int, Explanation], titles: Titles) -> Row:
+def _row(version: VersionInfo, reasons: Mapping[int, Explanation], titles: Titles) -> LogRow:
     record = version.record
     done = what_was_done(record)
     text = _labels(version.labels) or REASONS.get(done, done)
@@ -240,7 +240,7 @@ def _labels(labels: Sequence[str]) -> str:
 
 def _folded(
     drift: Sequence[VersionInfo], reasons: Mapping[int, Explanation], titles: Titles
-) -> Row:
+) -> LogRow:
     newest, oldest = drift[0].version, drift[-1].version
     text = f"drift: version {newest}"
     if newest != oldest:

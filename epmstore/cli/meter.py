@@ -15,7 +15,7 @@ PATIENCE = 0.5
 """Seconds that a phase may last unseen."""
 
 
-class Meter:
+class ProgressBar:
     """An epmstore.progress.Progress. May be advanced from many threads."""
 
     def __init__(self, stream: TextIO, patience: float = PATIENCE) -> None:

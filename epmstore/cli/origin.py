@@ -23,13 +23,13 @@ from epmstore.refcat.naming import title
 from epmstore.refcat.releases import Release
 from epmstore.relpath import ROOT, RelPath, text_to_json
 from epmstore.workspace import shapes, vendorshapes
-from epmstore.workspace.deviations import Deviation, Standing
+from epmstore.workspace.deviations import DatedDeviation, Standing
 
 PIECE = 1 << 20
 BATCH = 2000
 SHOWN = 3
 """Paths that changed together with one, as far as they are named."""
-Named = tuple[str | None, BlobInfo]
+NamedContent = tuple[str | None, BlobInfo]
 
 
 @command(
@@ -118,7 +118,7 @@ class _Shipped:
         ]
 
 
-def _contents(known: Identifier, what: str) -> Iterator[Named]:
+def _contents(known: Identifier, what: str) -> Iterator[NamedContent]:
     """(file, content) of everything that is asked about. Raises NotFoundError, OSError."""
     if len(what) == 40 and set(what) <= set(string.hexdigits):
         found = known.with_digest(parse_digest(what.lower()))
@@ -145,8 +145,8 @@ def _content(path: str) -> BlobInfo:
         return identify_stream(iter(lambda: file.read(PIECE), b""))
 
 
-def _batches(contents: Iterator[Named]) -> Iterator[list[Named]]:
-    batch: list[Named] = []
+def _batches(contents: Iterator[NamedContent]) -> Iterator[list[NamedContent]]:
+    batch: list[NamedContent] = []
     for one in contents:
         batch.append(one)
         if len(batch) == BATCH:
@@ -221,7 +221,7 @@ def blame(session: Session, path: str) -> None:
     session.out.line(f"now: {_now(standing, below, now)}")
 
 
-def _now(standing: Standing, path: RelPath, now: Deviation | None) -> str:
+def _now(standing: Standing, path: RelPath, now: DatedDeviation | None) -> str:
     """Whether a path is as it should be, and since when not."""
     baseline = "the newest version"
     if standing.baseline == "release":

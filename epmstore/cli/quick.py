@@ -10,13 +10,14 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
-from epmstore.cli.asking import CONNECT_SECONDS, Daemon, NoDaemonError, Shape
+from epmstore.cli.asking import CONNECT_SECONDS, Daemon, NoDaemonError
 from epmstore.cli.output import Output
 from epmstore.cli.status import show_status
 from epmstore.cli.streams import BROKEN_PIPE, COMPLETE, prepare_streams
 from epmstore.cli.where import find_store, working_directory
 from epmstore.errors import EpmError, UsageError
 from epmstore.relpath import text_from_json
+from epmstore.workspace.shapes import Shape
 
 FLAGS = {
     "--json": "json",

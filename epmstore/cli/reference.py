@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from epmstore.atomic import replace_file
-from epmstore.cli.command import Command, common_options, program
+from epmstore.cli.command import CliCommand, common_options, program
 from epmstore.cli.table import GROUPS, SECTIONS
 
 HEAD = """\
@@ -19,7 +19,7 @@ hold for all of them are in [cli.md](cli.md).
 """
 
 
-def load(words: str) -> tuple[Command, click.Context]:
+def load(words: str) -> tuple[CliCommand, click.Context]:
     """A command of the table, and a context in which it can be described."""
     group: click.Command = program()
     context = click.Context(group, info_name="epmstore")
@@ -28,7 +28,7 @@ def load(words: str) -> tuple[Command, click.Context]:
         found = group.get_command(context, word)
         assert found is not None
         group, context = found, click.Context(found, info_name=word, parent=context)
-    assert isinstance(group, Command)
+    assert isinstance(group, CliCommand)
     return group, context
 
 

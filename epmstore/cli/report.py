@@ -3,7 +3,6 @@
 import os
 import platform
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -15,6 +14,7 @@ from epmstore.cli.moments import local
 from epmstore.cli.output import Output, counted, encode, name, number, size
 from epmstore.cli.reportpage import page
 from epmstore.cli.session import Session
+from epmstore.entryform import Form
 from epmstore.errors import UsageError
 from epmstore.refcat.classify import OF_RELEASES
 from epmstore.refcat.naming import title
@@ -24,7 +24,6 @@ from epmstore.refcat.report import PRIVATE, read_written
 LIMIT = 4 << 30
 FORMATS = {".json": "json", ".html": "html", ".htm": "html", ".txt": "text"}
 MODE = 0o600
-Form = dict[str, Any]
 
 
 @command(

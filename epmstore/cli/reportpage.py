@@ -6,15 +6,13 @@ names are data of the users who made the files.
 
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
-from typing import Any
 
 from epmstore.cli.findings import MEANING, withdrawn
 from epmstore.cli.moments import local
 from epmstore.cli.output import counted, name, number
+from epmstore.entryform import Form
 from epmstore.refcat.classify import OF_RELEASES
 from epmstore.refcat.naming import title
-
-Form = dict[str, Any]
 
 STYLE = """
 :root { color-scheme: light dark; --line: #d5d9e0; --soft: #f4f6f9; --ink: #1c2430; --dim: #5c6675;

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from epmstore.cli.failure import DeclinedError
-from epmstore.cli.meter import Meter
+from epmstore.cli.meter import ProgressBar
 from epmstore.cli.output import Output, Told
 from epmstore.cli.where import STORE, find_store, working_directory
 from epmstore.errors import ForeignError, NoStoreError, UsageError
@@ -103,7 +103,7 @@ class Session:
         """
         if self.json or self.quiet or not sys.stderr.isatty():
             return SILENT
-        meter = Meter(sys.stderr)
+        meter = ProgressBar(sys.stderr)
         click.get_current_context().call_on_close(meter.end)
         return meter
 

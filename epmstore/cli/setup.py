@@ -7,7 +7,7 @@ from functools import partial
 
 import click
 
-from epmstore.care.doctor import Check
+from epmstore.care.doctor import HealthCheck
 from epmstore.cli.command import command
 from epmstore.cli.moments import in_local_time
 from epmstore.cli.output import name, paint
@@ -70,7 +70,7 @@ def doctor(session: Session) -> int:
     return 0 if all(check.ok for check in checks) else FAILED
 
 
-def _settings(session: Session) -> Iterator[Check]:
+def _settings(session: Session) -> Iterator[HealthCheck]:
     """Whether what other commands would refuse is right: settings, declarations, safe stores."""
     store = session.store_path
     asked: list[tuple[str, Callable[[], object]]] = [
@@ -81,7 +81,7 @@ def _settings(session: Session) -> Iterator[Check]:
     try:
         keys = declarations.declared()
     except OSError as error:
-        yield Check("declarations", False, str(error), f"see to {declarations.folder}")
+        yield HealthCheck("declarations", False, str(error), f"see to {declarations.folder}")
         keys = []
     asked += [(f"{key}: declaration", partial(declarations.read, key)) for key in keys]
     for what, ask in asked:
@@ -89,9 +89,9 @@ def _settings(session: Session) -> Iterator[Check]:
             ask()
         except (EpmError, OSError) as error:
             hint = getattr(error, "hint", None) or "epmstore config show --origin"
-            yield Check(what, False, str(error), hint)
+            yield HealthCheck(what, False, str(error), hint)
         else:
-            yield Check(what, True, "sound")
+            yield HealthCheck(what, True, "sound")
 
 
 @command(

@@ -5,16 +5,16 @@ Imports next to nothing: an answer of the daemon is printed by it before anythin
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from epmstore.cli.moments import local
 from epmstore.cli.output import Output, counted, name, number
 from epmstore.measures import format_duration
 from epmstore.refcat.naming import title
 from epmstore.relpath import text_from_json
+from epmstore.workspace.shapes import Shape
 
-Shape: TypeAlias = dict[str, Any]
-Row: TypeAlias = tuple[str, ...]
+StatusRow: TypeAlias = tuple[str, ...]
 """Application, version, what has changed, baseline, daemon, root."""
 
 CLEAN = 0
@@ -23,7 +23,7 @@ INCOMPLETE = 3
 
 
 def show_status(
-    out: Output, found: Sequence[Shape], *, table: bool = False, unknown: Sequence[Row] = ()
+    out: Output, found: Sequence[Shape], *, table: bool = False, unknown: Sequence[StatusRow] = ()
 ) -> int:
     """Print each status, or one row for each, and rows of what nothing is known of; the exit code:
     3 if something could not be seen, 1 if any differs.
@@ -48,12 +48,12 @@ def exit_code(shape: Shape) -> int:
     return CLEAN if shape["clean"] and not shape["deviations"] else DIFFERENT
 
 
-def unknown_row(key: str, root: str, why: str) -> Row:
+def unknown_row(key: str, root: str, why: str) -> StatusRow:
     """Of an application that cannot be looked at."""
     return (key, "-", name(why), "-", "-", name(root))
 
 
-def _row(shape: Shape) -> Row:
+def _row(shape: Shape) -> StatusRow:
     version = "-" if shape["version"] is None else str(shape["version"])
     return (
         shape["app"],

@@ -45,7 +45,7 @@ def policy_options(function: Callback) -> Callback:
     return function
 
 
-class Share(click.ParamType[float]):
+class ShareType(click.ParamType[float]):
     """`10%`, `0.1`, or `all`: how much of the data to read."""
 
     name = "share"
@@ -74,7 +74,7 @@ class Share(click.ParamType[float]):
 )
 @click.option(
     "--read-data",
-    type=Share(),
+    type=ShareType(),
     is_flag=False,
     flag_value="all",
     default="0",

@@ -14,20 +14,19 @@ import msgspec
 
 from epmstore.index.database import Database
 from epmstore.index.entries import app_number
-from epmstore.index.entryrows import Reader, row_path
+from epmstore.index.entryrows import EntryReader, row_path
 from epmstore.relpath import RelPath, to_bytes
-from epmstore.tree import Entry
+from epmstore.tree import Entry, Pair
 
-Interval: TypeAlias = tuple[int, int | None, int]
+CountedSpan: TypeAlias = tuple[int, int | None, int]
 """(since, until, files): so many from version `since` until before `until` (None: still)."""
 Side: TypeAlias = tuple[int | None, int, int | None]
 """(content, meta, mtime) of a path in one of the two."""
-Pair: TypeAlias = tuple[Entry | None, Entry | None]
 
 _SAME_PATH = "folder = h.folder AND {0}.name = h.name"
 
 
-class Row(msgspec.Struct, frozen=True, gc=False):
+class ComparedRow(msgspec.Struct, frozen=True, gc=False):
     """One path: folder and name, and what it is in the newest version of the one catalog and in the
     version of the other.
     """
@@ -44,8 +43,8 @@ class Rows(msgspec.Struct, frozen=True):
     """
 
     equal: Counter[int]
-    alike: dict[tuple[int, int], list[Row]]
-    unlike: list[Row]
+    alike: dict[tuple[int, int], list[ComparedRow]]
+    unlike: list[ComparedRow]
 
 
 class Comparison:
@@ -56,7 +55,7 @@ class Comparison:
         self._one = one
         self._two = two
 
-    def matches(self) -> list[Interval]:
+    def matches(self) -> list[CountedSpan]:
         """How many files of the newest version are as the other catalog has them in versions."""
         query = (
             "SELECT w.since, {0}, count(*) FROM live h CROSS JOIN {1} w ON w.app = :two"
@@ -66,7 +65,7 @@ class Comparison:
         with self._database.read() as db:
             return _intervals(db, query, self._numbers(db))
 
-    def sizes(self) -> list[Interval]:
+    def sizes(self) -> list[CountedSpan]:
         """How many files the other catalog has in which versions."""
         query = (
             "SELECT w.since, {0}, count(*) FROM {1} w WHERE w.app = :two"
@@ -91,9 +90,9 @@ class Comparison:
     def meta(self, number: int) -> Entry:
         """What a meta says, as an entry of no path."""
         with self._database.read() as db:
-            return Reader(db).unchecked(RelPath(""), (None, None, None), number, None)
+            return EntryReader(db).unchecked(RelPath(""), (None, None, None), number, None)
 
-    def pairs(self, rows: Iterable[Row]) -> list[Pair]:
+    def pairs(self, rows: Iterable[ComparedRow]) -> list[Pair]:
         """The entries of some rows."""
         with self._database.read() as db:
             makers = _Maker(db)
@@ -109,19 +108,19 @@ class Comparison:
             ).fetchone()
         return bool(row[0])
 
-    def _both(self, db: sqlite3.Connection, version: int) -> Iterator[Row]:
+    def _both(self, db: sqlite3.Connection, version: int) -> Iterator[ComparedRow]:
         numbers = self._numbers(db)
         for row in db.execute(_LEFT, {**numbers, "at": version}):
             two: Side | None = None if row[6] is None else (row[5], row[6], row[7])
-            yield Row(row[0], row[1], (row[2], row[3], row[4]), two)
+            yield ComparedRow(row[0], row[1], (row[2], row[3], row[4]), two)
         for row in db.execute(_RIGHT, {**numbers, "at": version}):
-            yield Row(row[0], row[1], None, (row[2], row[3], row[4]))
+            yield ComparedRow(row[0], row[1], None, (row[2], row[3], row[4]))
 
     def _numbers(self, db: sqlite3.Connection) -> dict[str, int]:
         return {"one": app_number(db, self._one), "two": app_number(db, self._two)}
 
 
-def _intervals(db: sqlite3.Connection, query: str, numbers: dict[str, int]) -> list[Interval]:
+def _intervals(db: sqlite3.Connection, query: str, numbers: dict[str, int]) -> list[CountedSpan]:
     both = (query.format("NULL", "live"), query.format("w.until", "past"))
     return [row for one in both for row in db.execute(one, numbers)]
 
@@ -146,11 +145,11 @@ class _Maker:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        self._reader = Reader(db)
+        self._reader = EntryReader(db)
         self._folders: dict[int, bytes] = {}
         self._contents: dict[int | None, Sequence[object]] = {None: (None, None, None)}
 
-    def entry(self, row: Row, side: Side | None) -> Entry | None:
+    def entry(self, row: ComparedRow, side: Side | None) -> Entry | None:
         if side is None:
             return None
         content, meta, mtime = side

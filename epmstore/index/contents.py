@@ -11,8 +11,8 @@ from epmstore.digest import BlobInfo, Digest, Purges, Sha256, read_purges
 from epmstore.errors import UsageError
 from epmstore.index.database import CONTENT_INDEXES, Database, Interned, damaged_index
 from epmstore.index.rowsum import content_sum
-from epmstore.pack_table import NO_FRAME, BlobRow, Group, Place
-from epmstore.seal import Kind
+from epmstore.pack_table import NO_FRAME, BlobRow, GroupTable, Place
+from epmstore.seal import RecordKind
 
 PREFIX = 4
 """Bytes of a digest that are indexed; the rest is compared."""
@@ -22,7 +22,7 @@ BATCH = 500
 ROWS = 4096
 """Contents that are made rows of at a time."""
 
-_KINDS = {kind.value.decode(): kind for kind in Kind}
+_KINDS = {kind.value.decode(): kind for kind in RecordKind}
 
 
 class _Purge(msgspec.Struct, frozen=True):
@@ -208,7 +208,7 @@ class Contents:
             ).fetchone()
         return int(row[0]), int(row[1])
 
-    def add_group(self, file: str, start: int, group: Group) -> None:
+    def add_group(self, file: str, start: int, group: GroupTable) -> None:
         """Enter a durable group that begins at `start` of `file`. A content known before keeps its
         place, unless that is a delta and here it is in full: deltas may be made against it.
         """

@@ -32,7 +32,7 @@ from epmstore.errors import (
     EpmError,
     OutdatedIndexError,
 )
-from epmstore.index.numbers import Numbers
+from epmstore.index.content_map import ContentMap
 from epmstore.sqlitecopy import signature
 
 SCHEMA_VERSION = 5
@@ -114,7 +114,7 @@ class Interned:
     """
 
     def __init__(self) -> None:
-        self.rows = Numbers()
+        self.rows = ContentMap()
         self.half: dict[bytes, int] = {}
         self.has_all: bool | None = None
 

@@ -22,8 +22,8 @@ from epmstore.index.entryrows import (
     BATCH,
     COLUMNS,
     CONTENT_JOIN,
-    Reader,
-    Writer,
+    EntryReader,
+    EntryWriter,
     row_path,
 )
 from epmstore.index.lookup import live_contents, rows_with_content, shipped_rows
@@ -31,13 +31,13 @@ from epmstore.index.rowsum import SUM_WITH_CONTENT, is_sound_record, record_sum
 from epmstore.relpath import RelPath, is_utf8, join, split, to_bytes
 from epmstore.tree import Entry
 
-Position: TypeAlias = tuple[int, str, int]
+IndexedPosition: TypeAlias = tuple[int, str, int]
 """How far a catalog has been entered: its length in bytes, the hash of its last line (hex), and the
 number of records up to there.
 """
 
 
-class Record(msgspec.Struct, frozen=True):
+class IndexedRecord(msgspec.Struct, frozen=True):
     """One record of a catalog as it was given: `form` is its JSON without the entries."""
 
     seq: int
@@ -54,7 +54,7 @@ class Span(msgspec.Struct, frozen=True):
     until: int | None
 
 
-class Shipped(msgspec.Struct, frozen=True, gc=False):
+class ShippedRow(msgspec.Struct, frozen=True, gc=False):
     """A path of a vendor's catalog that had a content in the versions from `since` until before
     `until` (None: still).
     """
@@ -73,10 +73,10 @@ class Entries:
 
     # Catalog positions and records.
 
-    def position(self, app: str) -> Position | None:
+    def position(self, app: str) -> IndexedPosition | None:
         """How far the catalog of an app (UUID) has been entered; None if nothing of it has."""
         with self.database.read() as db:
-            row: Position | None = db.execute(
+            row: IndexedPosition | None = db.execute(
                 "SELECT length, head, seq FROM apps WHERE uuid = ?", (app,)
             ).fetchone()
         return row
@@ -86,7 +86,7 @@ class Entries:
         with self.database.read() as db:
             return [name for (name,) in db.execute("SELECT uuid FROM apps WHERE length > 0")]
 
-    def records(self, app: str) -> list[Record]:
+    def records(self, app: str) -> list[IndexedRecord]:
         """All records of an app in order."""
         with self.database.read() as db:
             rows = db.execute(
@@ -96,11 +96,11 @@ class Entries:
             ).fetchall()
         return [_record(row) for row in rows]
 
-    def last_version(self, app: str) -> Record | None:
+    def last_version(self, app: str) -> IndexedRecord | None:
         """The record of the newest version (of its first line, if it has several)."""
         return self._one_record(app, "type = 'version' ORDER BY version DESC, r.seq LIMIT 1", ())
 
-    def version_of_txid(self, app: str, txid: str) -> Record | None:
+    def version_of_txid(self, app: str, txid: str) -> IndexedRecord | None:
         """The record of the version that a transaction made. Looks at the newest ones only."""
         return self._one_record(
             app,
@@ -115,7 +115,9 @@ class Entries:
         where = "type = 'version' AND instr(form, ?) AND instr(form, ?) ORDER BY r.seq DESC LIMIT 1"
         return self._one_record(app, where, (ignored, rules)) is not None
 
-    def _one_record(self, app: str, where: str, arguments: tuple[object, ...]) -> Record | None:
+    def _one_record(
+        self, app: str, where: str, arguments: tuple[object, ...]
+    ) -> IndexedRecord | None:
         with self.database.read() as db:
             row = db.execute(
                 "SELECT r.seq, type, version, form, sum FROM records r JOIN apps a ON a.id = r.app"
@@ -124,7 +126,9 @@ class Entries:
             ).fetchone()
         return None if row is None else _record(row)
 
-    def add_records(self, app: str, records: Iterable[Record], position: Position) -> None:
+    def add_records(
+        self, app: str, records: Iterable[IndexedRecord], position: IndexedPosition
+    ) -> None:
         """Enter records that are durable in the catalog, up to `position`."""
         with self.database.write() as db:
             number = app_number(db, app, create=True)
@@ -156,7 +160,7 @@ class Entries:
         """
         with self.database.write() as db:
             number = app_number(db, app, create=True)
-            writer = Writer(db, self.database.interned)
+            writer = EntryWriter(db, self.database.interned)
             if _has_none(db, number):
                 insert = (
                     f"INSERT OR REPLACE INTO live VALUES ({number}, ?, ?, {version}, ?, ?, ?, ?)"
@@ -181,7 +185,7 @@ class Entries:
         """
         found: dict[RelPath, Entry] = {}
         with self.database.read() as db:
-            reader = Reader(db)
+            reader = EntryReader(db)
             number = app_number(db, app)
             for folder, inside in groupby(paths, lambda path: split(path)[0]):
                 wanted = {to_bytes(split(path)[1]): path for path in inside}
@@ -194,7 +198,7 @@ class Entries:
     def live_folder(self, app: str, folder: str) -> dict[str, Entry]:
         """Name to entry of one folder in the newest version."""
         with self.database.read() as db:
-            reader = Reader(db)
+            reader = EntryReader(db)
             rows = db.execute(
                 f"SELECT e.name, {COLUMNS} FROM live e {CONTENT_JOIN} WHERE app = ? AND folder = ?",
                 (app_number(db, app), _folder_number(db, folder)),
@@ -218,7 +222,7 @@ class Entries:
         prefix = to_bytes(folder)
         with self.database.read() as db:
             return list(
-                Reader(db).entries(
+                EntryReader(db).entries(
                     f"SELECT f.path, e.name, {COLUMNS} FROM folders f JOIN live e"
                     f" ON e.folder = f.id AND e.app = ? {CONTENT_JOIN}"
                     " WHERE f.path = ? OR (f.path > ? AND f.path < ?)",
@@ -230,12 +234,12 @@ class Entries:
         """Every entry of a version, folder by folder, in no promised order. Streams."""
         with self.database.read() as db:
             number = app_number(db, app)
-            yield from Reader(db).entries(
+            yield from EntryReader(db).entries(
                 f"SELECT f.path, e.name, {COLUMNS} FROM live e JOIN folders f ON f.id = e.folder"
                 f" {CONTENT_JOIN} WHERE app = ? AND since <= ?",
                 (number, version),
             )
-            yield from Reader(db).entries(
+            yield from EntryReader(db).entries(
                 f"SELECT f.path, e.name, {COLUMNS} FROM past e JOIN folders f ON f.id = e.folder"
                 f" {CONTENT_JOIN} WHERE app = ? AND until > ? AND since <= ?",
                 (number, version, version),
@@ -249,7 +253,7 @@ class Entries:
         folder = to_bytes(path)
         inside = (folder, folder + b"/", folder + b"0")
         with self.database.read() as db:
-            number, reader = app_number(db, app), Reader(db)
+            number, reader = app_number(db, app), EntryReader(db)
             found = [] if entry is None else [entry]
             for table, alive in (("live", ""), ("past", f"AND e.until > {version}")):
                 found += reader.entries(
@@ -272,7 +276,7 @@ class Entries:
         folder, name = split(path)
         key = (to_bytes(folder), to_bytes(name))
         with self.database.read() as db:
-            number, reader = app_number(db, app), Reader(db)
+            number, reader = app_number(db, app), EntryReader(db)
             where = "app = ? AND folder = (SELECT id FROM folders WHERE path = ?) AND name = ?"
             rows = db.execute(
                 f"SELECT since, until, {COLUMNS} FROM past e {CONTENT_JOIN} WHERE {where}"
@@ -319,7 +323,7 @@ class Entries:
                 for query in (_WENT, _CAME)
             )
             first, second = (old, new) if one <= two else (new, old)
-            reader = Reader(db)
+            reader = EntryReader(db)
             return [
                 (reader.entry_of(key, first.get(key)), reader.entry_of(key, second.get(key)))
                 for key in old.keys() | new.keys()
@@ -377,7 +381,7 @@ class Entries:
         which takes about 0.1 microseconds an entry and saves an index over all of it.
         """
         with self.database.read() as db:
-            reader = Reader(db)
+            reader = EntryReader(db)
             found = [
                 (row[0], Span(reader.entry(row_path(row[1], row[2]), row[5:]), row[3], row[4]))
                 for row in rows_with_content(db, digest)
@@ -391,11 +395,11 @@ class Entries:
         with self.database.read() as db:
             return live_contents(db, digests)
 
-    def shipped(self, wanted: Iterable[Sha256]) -> dict[Sha256, list[Shipped]]:
+    def shipped(self, wanted: Iterable[Sha256]) -> dict[Sha256, list[ShippedRow]]:
         """Where the catalogs of vendors have these contents, in order of catalog, path and version;
         a content that none has is left out. Indexed: the cost is that of what is found.
         """
-        found: dict[Sha256, list[Shipped]] = {}
+        found: dict[Sha256, list[ShippedRow]] = {}
         left = iter(dict.fromkeys(wanted))
         with self.database.read() as db:
             if not _has_vendors(db):
@@ -414,16 +418,16 @@ class Entries:
             db.execute("DELETE FROM apps WHERE uuid = ?", (app,))
 
 
-def _record_row(record: Record) -> tuple[int, str, int | None, bytes, int]:
+def _record_row(record: IndexedRecord) -> tuple[int, str, int | None, bytes, int]:
     total = record_sum(record.type, record.version, record.form)
     return record.seq, record.type, record.version, record.form, total
 
 
-def _record(row: Sequence[Any]) -> Record:
+def _record(row: Sequence[Any]) -> IndexedRecord:
     *fields, total = row
     if not is_sound_record(fields[1:], total):
         raise damaged_index()
-    return Record(*fields)
+    return IndexedRecord(*fields)
 
 
 def _without_content(entry: Entry) -> Entry:
@@ -532,10 +536,10 @@ def _has_vendors(db: sqlite3.Connection) -> bool:
     return bool(found[0])
 
 
-def _add_shipped(known: list[Shipped], row: tuple[Any, ...]) -> None:
+def _add_shipped(known: list[ShippedRow], row: tuple[Any, ...]) -> None:
     """One more span; one that only goes on with other metadata is joined."""
     _, catalog, folder, name, since, until = row
-    span = Shipped(catalog, row_path(folder, name), since, until)
+    span = ShippedRow(catalog, row_path(folder, name), since, until)
     last = known[-1] if known else None
     if last is not None and (last.catalog, last.path, last.until) == (catalog, span.path, since):
         known[-1] = msgspec.structs.replace(last, until=until)

@@ -21,7 +21,7 @@ from epmstore.tree import FIELDS, Entry
 BATCH = 4096
 """Entries that are made rows of at a time."""
 CONTENT_JOIN = "LEFT JOIN contents c ON c.id = e.content"
-Key: TypeAlias = tuple[bytes, bytes]
+RowKey: TypeAlias = tuple[bytes, bytes]
 """(folder, name)"""
 EntryRow: TypeAlias = tuple[object, ...]
 """What COLUMNS selects; equal rows are equal entries, because what they share is interned."""
@@ -46,7 +46,11 @@ _BYTES: dict[str, tuple[Any, Callable[[Any], Any], Callable[[Any], Any]]] = {
 _Meta = msgspec.defstruct(
     "_Meta",
     [
-        (field.name, _BYTES[field.name][0] if field.name in _BYTES else field.type)
+        (
+            field.name,
+            _BYTES[field.name][0] if field.name in _BYTES else field.type,
+            msgspec.field(default=field.default),
+        )
         for field in msgspec.structs.fields(Entry)
         if field.name not in _OWN
     ],
@@ -73,7 +77,7 @@ _FAR = b"\x92"
 _NEAR = range(-(1 << 63), 1 << 63)
 
 
-class Writer:
+class EntryWriter:
     """Interns what entries share, within one transaction."""
 
     def __init__(self, db: sqlite3.Connection, interned: Interned) -> None:
@@ -136,7 +140,7 @@ class Writer:
         return row
 
 
-class Reader:
+class EntryReader:
     """Makes entries of rows, keeping what they share for as long as one query runs.
 
     Raises DamagedError for a row that no longer says what it said when it was written.
@@ -170,7 +174,7 @@ class Reader:
         values = (path, *fields[:_HEAD], time, info, *fields[_HEAD:])
         return Entry(*values)
 
-    def entry_of(self, key: Key, row: EntryRow | None) -> Entry | None:
+    def entry_of(self, key: RowKey, row: EntryRow | None) -> Entry | None:
         return None if row is None else self.entry(row_path(*key), row)
 
     def _shared(self, number: object) -> tuple[tuple[Any, ...], int | None, int]:

@@ -33,7 +33,7 @@ class Stamp(msgspec.Struct, frozen=True):
         return cls(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
+class CatalogFault(msgspec.Struct, frozen=True, kw_only=True):
     """Why a catalog cannot be read whole. `stamp` is the state of the file that is meant (None: it
     was not there); `offset` the first byte that is wrong. `lost` are pairs of the first and the
     last of versions of which nothing is known. `is_salvaged`: the index has what can be read of the
@@ -47,7 +47,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     is_salvaged: bool = False
 
 
-_Note = TypeVar("_Note", Stamp, Fault, int)
+_Note = TypeVar("_Note", Stamp, CatalogFault, int)
 
 
 class Notes:
@@ -56,11 +56,11 @@ class Notes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def fault(self, app: str) -> Fault | None:
+    def fault(self, app: str) -> CatalogFault | None:
         """What was found to be wrong with a catalog, in whatever state it was then."""
-        return self._get("fault", app, Fault)
+        return self._get("fault", app, CatalogFault)
 
-    def remember(self, app: str, fault: Fault) -> None:
+    def remember(self, app: str, fault: CatalogFault) -> None:
         self._put("fault", app, fault)
 
     def forget(self, app: str) -> None:
@@ -94,7 +94,7 @@ class Notes:
         except (ValueError, TypeError, RecursionError):
             return None
 
-    def _put(self, kind: str, app: str, note: Stamp | Fault | int) -> None:
+    def _put(self, kind: str, app: str, note: Stamp | CatalogFault | int) -> None:
         with self._database.write() as db:
             row = (f"{kind}:{app}", msgspec.json.encode(note))
             db.execute("INSERT OR REPLACE INTO store VALUES (?, ?)", row)

@@ -28,16 +28,16 @@ from epmstore.package.messages import (
     Held,
     Lacking,
     Large,
-    Lines,
+    LineBytes,
     Order,
     Piece,
     Sealed,
     Sound,
 )
 from epmstore.package.schema import HOST, TABLES
-from epmstore.package.tables import Release
+from epmstore.package.tables import PackagedRelease
 from epmstore.refcat import packaging
-from epmstore.refcat.checker import Checker, Known
+from epmstore.refcat.checker import CheckedCatalog, Checker
 from epmstore.refcat.signature import check_signature
 from epmstore.refcat.strict import MAX_LINE
 
@@ -142,12 +142,12 @@ class _Package:
             _, last = checker.add(plain)
             pending += plain
             while len(pending) >= CHUNK:
-                yield Lines(bytes(memoryview(pending)[:CHUNK]))
+                yield LineBytes(bytes(memoryview(pending)[:CHUNK]))
                 del pending[:CHUNK]
         if checker.finish().app != begun.product:
             raise BadPackageError("its lines are of another product than it says")
         if pending:
-            yield Lines(bytes(pending))
+            yield LineBytes(bytes(pending))
         del pending
         if not isinstance(last, VersionPart):
             raise BadPackageError("it does not end with the release that it is of")
@@ -177,7 +177,7 @@ class _Package:
         if begun.first == 0:
             return Checker(others)
         with open(self._order.known, "rb") as pipe:
-            known = msgspec.msgpack.decode(pipe.read(), type=Known)
+            known = msgspec.msgpack.decode(pipe.read(), type=CheckedCatalog)
         return Checker.resume(known, others)
 
     def _lines(self, begun: Begun) -> Iterator[bytes]:
@@ -244,7 +244,7 @@ class _Package:
 
     def _compare(self, checker: Checker, last: VersionPart) -> None:
         """What people read against what hosts read."""
-        release = Release(
+        release = PackagedRelease(
             about=checker.finish(),
             record=last.header,
             package=packaging.read(checker.package),

@@ -8,10 +8,10 @@ from itertools import zip_longest
 
 from epmstore.errors import BadPackageError
 from epmstore.package.schema import DERIVED
-from epmstore.package.tables import Release, Row, rows_of
+from epmstore.package.tables import PackagedRelease, PackageRow, rows_of
 
 
-def compare(db: sqlite3.Connection, release: Release) -> None:
+def compare(db: sqlite3.Connection, release: PackagedRelease) -> None:
     """Raises BadPackageError with the first table, and row, that says something else."""
     tags = [row[2] for row in db.execute("SELECT * FROM tags ORDER BY tag") if row[1] == ""]
     wanted = rows_of(release, tags)
@@ -25,7 +25,7 @@ def compare(db: sqlite3.Connection, release: Release) -> None:
                 raise BadPackageError(f"table {table} speaks of {path!a}, no path of it")
 
 
-def _compare(table: str, wanted: Sequence[Row], found: Sequence[Row]) -> None:
+def _compare(table: str, wanted: Sequence[PackageRow], found: Sequence[PackageRow]) -> None:
     in_order = sorted(found, key=repr), sorted(wanted, key=repr)
     for there, here in zip_longest(*in_order):
         if there != here:

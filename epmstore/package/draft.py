@@ -34,7 +34,7 @@ from epmstore.package.workshop import workshop
 from epmstore.progress import SILENT, Progress
 from epmstore.refcat import packaging
 from epmstore.refcat.gather import Gathered, Gatherer
-from epmstore.refcat.publish import Draft as Said
+from epmstore.refcat.publish import ReleaseDraft as Said
 from epmstore.refcat.publish import publish, say
 from epmstore.relpath import RelPath, parse_relpath
 from epmstore.store.deposit import Deposit

@@ -11,13 +11,13 @@ import msgspec
 
 from epmstore.blobs.foreign import Foreign, check_rows, open_frame, read_rows
 from epmstore.catalog.model import VersionPart
-from epmstore.checkout.target import Exported, export
+from epmstore.checkout.target import ExportedTree, export
 from epmstore.clock import Clock
 from epmstore.digest import Hasher, Sha256
 from epmstore.errors import BadPackageError
-from epmstore.package.reading import Asking, LargeOne, Reading, open_package
+from epmstore.package.reading import Asking, LargeOne, PackageReading, open_package
 from epmstore.package.schema import NOBODY
-from epmstore.package.tables import PartsOf, Release
+from epmstore.package.tables import PackagedRelease, PartsOf
 from epmstore.package.workshop import workshop
 from epmstore.progress import Progress
 from epmstore.refcat import packaging
@@ -32,7 +32,7 @@ from epmstore.tree import Entry
 class Looked(msgspec.Struct, frozen=True, kw_only=True):
     """A package: its release; lines in it; contents and their plain bytes, if those were read."""
 
-    release: Release
+    release: PackagedRelease
     lines: int
     size: int
     contents: int = 0
@@ -68,7 +68,7 @@ def verify_package(path: Path, scratch: Path, progress: Progress) -> Looked:
 
 def unpack(
     path: Path, target: Path, scratch: Path, clock: Clock, progress: Progress, part: str | None
-) -> Exported:
+) -> ExportedTree:
     """Write the files of a package into a new folder, all or those of a part. Raises as `look`,
     ConflictError if something is there.
     """
@@ -90,14 +90,14 @@ def unpack(
             return export(target, map(mask, wanted), store, progress)
 
 
-def _wanted(release: Release, part: str | None) -> Iterator[Entry]:
+def _wanted(release: PackagedRelease, part: str | None) -> Iterator[Entry]:
     parts = PartsOf(release.package)
     for entry in release.entries:
         if part is None or entry.kind == "directory" or parts.of(entry.path) == part:
             yield entry
 
 
-def looked(reading: Reading, path: Path) -> Looked:
+def looked(reading: PackageReading, path: Path) -> Looked:
     """What the lines of a package say. Raises as `look`."""
     data, sound = reading.lines()
     checker = Checker()
@@ -107,7 +107,7 @@ def looked(reading: Reading, path: Path) -> Looked:
         last = record if isinstance(record, VersionPart) else last
     assert last is not None, "who read it saw a release"
     entries = {entry.path: entry for entry in checker.tree()}
-    release = Release(
+    release = PackagedRelease(
         about=checker.finish(),
         record=last.header,
         package=packaging.read(checker.package),
@@ -123,7 +123,7 @@ class _Checking:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
-    def check(self, reading: Reading) -> tuple[int, int]:
+    def check(self, reading: PackageReading) -> tuple[int, int]:
         """(contents, plain bytes). Raises BadPackageError."""
         contents = plain = 0
         for one in reading.contents():

@@ -6,8 +6,8 @@ from typing import Final, TypeAlias
 import msgspec
 
 from epmstore.catalog.model import Requirement
-from epmstore.refcat.checker import Checked
-from epmstore.refcat.signature import Fingerprint, Key
+from epmstore.refcat.checker import CheckedRelease
+from epmstore.refcat.signature import Fingerprint, PublicKey
 
 MODULE: Final = "epmstore.package.child"
 
@@ -24,7 +24,7 @@ class Order(msgspec.Struct, frozen=True):
     size: int
     most: int
     signature: bytes | None
-    keys: Sequence[Key]
+    keys: Sequence[PublicKey]
     now: float
     needs: Mapping[str, Sequence[Requirement]]
     known: int
@@ -39,7 +39,7 @@ class Begun(msgspec.Struct, frozen=True, tag="begun"):
     prev: str
 
 
-class Lines(msgspec.Struct, frozen=True, tag="lines"):
+class LineBytes(msgspec.Struct, frozen=True, tag="lines"):
     """The next plain bytes of the lines."""
 
     data: bytes
@@ -52,7 +52,7 @@ class Sound(msgspec.Struct, frozen=True, tag="sound"):
 
     lines: int
     head: str
-    releases: Sequence[Checked]
+    releases: Sequence[CheckedRelease]
     signer: Fingerprint | None
     bases: Sequence[bytes]
 
@@ -100,4 +100,4 @@ class Held(msgspec.Struct, frozen=True, tag="held"):
     sha256: bytes
 
 
-Message: TypeAlias = Begun | Lines | Sound | Lacking | Sealed | Piece | Large | Held
+Message: TypeAlias = Begun | LineBytes | Sound | Lacking | Sealed | Piece | Large | Held

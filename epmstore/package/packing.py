@@ -21,26 +21,26 @@ from epmstore.catalog.model import VersionPart
 from epmstore.digest import BlobInfo, Sha256
 from epmstore.errors import BlobNotFoundError, DamagedError, UsageError
 from epmstore.pack_table import NO_FRAME, BlobRow, Place
-from epmstore.package.tables import Release, Row, rows_of
+from epmstore.package.tables import PackagedRelease, PackageRow, rows_of
 from epmstore.package.writing import PackageWriter
 from epmstore.progress import Progress
 from epmstore.refcat import packaging
 from epmstore.refcat.interchange import export_lines
 from epmstore.refcat.releases import Releases
-from epmstore.seal import SIZE, Kind
+from epmstore.seal import SIZE, RecordKind
 from epmstore.store.store import Store
 
 
 class Packed(msgspec.Struct, frozen=True):
     """A package that was written: what is in it, and its bytes."""
 
-    release: Release
+    release: PackagedRelease
     contents: int
     plain: int
     size: int
 
 
-def read_release(releases: Releases, number: int) -> Release:
+def read_release(releases: Releases, number: int) -> PackagedRelease:
     """A release as a package holds it. Raises VersionNotFoundError, DamagedError, UsageError for
     one that does not say how it is a package.
     """
@@ -50,7 +50,7 @@ def read_release(releases: Releases, number: int) -> Release:
             f"release {releases.get(number).title} does not say how it is a package",
             hint="its vendor publishes what was built as a package",
         )
-    return Release(
+    return PackagedRelease(
         about=about,
         record=releases.record(number),
         package=packaging.read(said),
@@ -59,7 +59,7 @@ def read_release(releases: Releases, number: int) -> Release:
     )
 
 
-def contents_of(release: Release) -> list[BlobInfo]:
+def contents_of(release: PackagedRelease) -> list[BlobInfo]:
     """The contents that a package of the release has, each once, in the order of its paths."""
     held = (e.content for e in release.entries if e.content and e.path_class != "secret")
     return list(dict.fromkeys(held))
@@ -73,7 +73,7 @@ def write_package(
     progress: Progress,
     *,
     tags: Iterable[str] = (),
-    more: dict[str, Sequence[Row]] | None = None,
+    more: dict[str, Sequence[PackageRow]] | None = None,
 ) -> Packed:
     """The full package of a release, durable at `path`. `more` are rows of further tables. Raises
     as `read_release`, BlobNotFoundError for contents that are not stored, OSError.
@@ -140,7 +140,7 @@ class _Packer:
 
     def _pack_part(self, place: Place) -> None:
         self._done.add(place.sha256)
-        if place.kind in (Kind.PART, Kind.STORED) and place.length == place.plain_size:
+        if place.kind in (RecordKind.PART, RecordKind.STORED) and place.length == place.plain_size:
             record = self._records.read(place)
         else:
             ((_, data),) = self._store.blobs.read_places([place])
@@ -157,7 +157,7 @@ class _Packer:
             beside = list(group)
             first = beside[0]
             is_whole = sum(place.length for place in beside) == first.plain_size
-            if first.kind is Kind.DELTA or not is_whole:
+            if first.kind is RecordKind.DELTA or not is_whole:
                 anew += beside
                 continue
             rows = [_row(place, wanted[place.sha256]) for place in beside]

@@ -22,14 +22,21 @@ from epmstore.clock import to_rfc3339
 from epmstore.errors import AppNotFoundError, BadCatalogError, ConflictError, UsageError
 from epmstore.package.looking import Looked, looked
 from epmstore.package.packing import read_release, write_package
-from epmstore.package.reading import Asking, LargeOne, Reading, open_package
+from epmstore.package.reading import Asking, LargeOne, PackageReading, open_package
 from epmstore.package.schema import SUFFIX
 from epmstore.package.taking import SCRATCH
 from epmstore.progress import Progress
 from epmstore.refcat import packaging
 from epmstore.refcat.catalogs import find_refcat
 from epmstore.refcat.gather import Gatherer
-from epmstore.refcat.publish import Delta, Draft, check_delta, make_delta, publish_delta, say
+from epmstore.refcat.publish import (
+    ReleaseDelta,
+    ReleaseDraft,
+    check_delta,
+    make_delta,
+    publish_delta,
+    say,
+)
 from epmstore.refcat.releases import Release, Releases
 from epmstore.refcat.signature import sign_file
 from epmstore.relpath import RelPath
@@ -50,7 +57,7 @@ class Numbered(msgspec.Struct, frozen=True, kw_only=True):
     release: Release | None
     label: str
     changed: bool
-    delta: Delta
+    delta: ReleaseDelta
     files: int
 
 
@@ -87,7 +94,7 @@ def publish_candidate(
 
 def _number(
     deposit: Deposit,
-    reading: Reading,
+    reading: PackageReading,
     found: Looked,
     releases: Releases,
     progress: Progress,
@@ -104,7 +111,7 @@ def _number(
     delta = make_delta(old, entries)
     follows = None if after is None else releases.resolve(after)
     label = f"{package.version}-{package.build}"
-    draft = Draft(
+    draft = ReleaseDraft(
         label=label,
         package=package,
         after=None if latest is not None and follows == latest.version else follows,
@@ -139,7 +146,7 @@ def _check(package: Package, app: str) -> None:
         raise UsageError(f"it cannot be published: {error.message}") from None
 
 
-def _take(deposit: Deposit, reading: Reading, progress: Progress) -> None:
+def _take(deposit: Deposit, reading: PackageReading, progress: Progress) -> None:
     adopter = Adopter(deposit)
     progress.begin("taking contents")
     for one in reading.contents():

@@ -23,7 +23,7 @@ from epmstore.blobs.foreign import Foreign
 from epmstore.catalog.model import Requirement
 from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.errors import BadPackageError, NoStoreError
-from epmstore.limited import MEMORY, SECONDS, Limits, Reader
+from epmstore.limited import MEMORY, SECONDS, LimitedReader, ReadLimits
 from epmstore.pack_table import NO_FRAME, BlobRow
 from epmstore.package.messages import (
     MODULE,
@@ -32,7 +32,7 @@ from epmstore.package.messages import (
     Held,
     Lacking,
     Large,
-    Lines,
+    LineBytes,
     Message,
     Order,
     Piece,
@@ -41,9 +41,9 @@ from epmstore.package.messages import (
 )
 from epmstore.package.schema import APPLICATION_ID, SUFFIX, USER_VERSION
 from epmstore.progress import SILENT, Progress
-from epmstore.refcat.checker import Known
-from epmstore.refcat.signature import Key
-from epmstore.store.adopt import Part
+from epmstore.refcat.checker import CheckedCatalog
+from epmstore.refcat.signature import PublicKey
+from epmstore.store.adopt import AdoptedPart
 
 MAX_FILE: Final = 8 << 30
 """Bytes of a package as it comes."""
@@ -67,10 +67,10 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     signature: bytes | None = None
-    keys: Sequence[Key] = ()
+    keys: Sequence[PublicKey] = ()
     now: float = 0.0
     needs: Mapping[str, Sequence[Requirement]] = {}
-    known: Callable[[str, int, str], Known] | None = None
+    known: Callable[[str, int, str], CheckedCatalog] | None = None
     whole: bool = False
     progress: Progress = SILENT
 
@@ -79,10 +79,10 @@ class LargeOne(msgspec.Struct, frozen=True):
     """A content that lies in parts, which have to be taken before the next one is asked for."""
 
     info: BlobInfo
-    parts: Iterator[Part]
+    parts: Iterator[AdoptedPart]
 
 
-class Reading:
+class PackageReading:
     """A package that is being read: first `lines`, then `contents`."""
 
     def __init__(
@@ -101,7 +101,7 @@ class Reading:
         self._opened = opened
         self._ahead: Message | None = None
         self.product = ""
-        self.known: Known | None = None
+        self.known: CheckedCatalog | None = None
         self.lacking: list[BlobInfo] = []
         """Contents of the newest release that are not in it: a patch has what is new."""
 
@@ -121,7 +121,7 @@ class Reading:
             fsio.write(self._answer.fd, msgspec.msgpack.encode(self.known))
         self._answer.close()
         data = bytearray()
-        while isinstance(message := self._next(), Lines):
+        while isinstance(message := self._next(), LineBytes):
             data += message.data
             self._asking.progress.advance(size=len(message.data))
         if not isinstance(message, Sound):
@@ -142,7 +142,7 @@ class Reading:
             else:
                 raise _odd()
 
-    def _parts(self, count: int) -> Iterator[Part]:
+    def _parts(self, count: int) -> Iterator[AdoptedPart]:
         for _ in range(count):
             message = self._next()
             if isinstance(message, Held):
@@ -169,7 +169,7 @@ class Reading:
 
 
 @contextlib.contextmanager
-def open_package(path: Path, scratch: Path, asking: Asking) -> Iterator[Reading]:
+def open_package(path: Path, scratch: Path, asking: Asking) -> Iterator[PackageReading]:
     """Raises BadPackageError with the reason; NoStoreError for a newer format, TrustError and its
     kin for the signature, OSError. `scratch` is a folder of ours: a copy lies there meanwhile.
     """
@@ -185,13 +185,13 @@ def open_package(path: Path, scratch: Path, asking: Asking) -> Iterator[Reading]
             known=theirs,
             whole=asking.whole,
         )
-        limits = Limits(
+        limits = ReadLimits(
             memory=MEMORY + _MEMORY_SHARE * size, seconds=SECONDS + size // FOR_A_SECOND
         )
         try:
-            with Reader(MODULE, order, (theirs,), limits, what=f"{path.name}") as reader:
+            with LimitedReader(MODULE, order, (theirs,), limits, what=f"{path.name}") as reader:
                 messages = (msgspec.msgpack.decode(m, type=Message) for m in reader.messages())
-                yield Reading(messages, asking, answer, opened)
+                yield PackageReading(messages, asking, answer, opened)
         except BadPackageError as error:
             raise _named(path, error) from None
 

@@ -65,7 +65,7 @@ class Files(_Strict, frozen=True, kw_only=True, rename={"from_": "from"}):
     mode: Annotated[str, msgspec.Meta(pattern="^[0-7]{3,4}$")] | None = None
 
 
-class Needs(_Strict, frozen=True, kw_only=True):
+class SpecNeeds(_Strict, frozen=True, kw_only=True):
     """Needs as they are written in short."""
 
     products: tuple[str, ...] = ()
@@ -149,9 +149,9 @@ class Spec(_Strict, frozen=True, kw_only=True):
     files: tuple[Files, ...] = ()
     parts: tuple[_Part, ...] = ()
     classes: _Classes = _Classes()
-    requires: Needs = Needs()
-    conflicts: Needs = Needs()
-    provides: Needs = Needs()
+    requires: SpecNeeds = SpecNeeds()
+    conflicts: SpecNeeds = SpecNeeds()
+    provides: SpecNeeds = SpecNeeds()
     needs: tuple[_Need, ...] = ()
     offers: tuple[_Offer, ...] = ()
     scripts: dict[Word, ScriptFile] = {}
@@ -234,7 +234,7 @@ def _script(one: ScriptFile, path: str) -> Script:
     )
 
 
-def _needs(needs: Needs) -> Iterator[Need]:
+def _needs(needs: SpecNeeds) -> Iterator[Need]:
     for text in needs.products:
         name, bounds, optional = _parsed(text)
         product, _, part = name.partition(":")
@@ -246,7 +246,7 @@ def _needs(needs: Needs) -> Iterator[Need]:
         yield Need(soname=text.removesuffix("?"), optional=text.endswith("?"))
 
 
-def _offers(offers: Needs) -> Iterator[Offer]:
+def _offers(offers: SpecNeeds) -> Iterator[Offer]:
     if offers.products:
         raise UsageError("provides: products are not offered", hint="capabilities and sonames are")
     for text in offers.capabilities:

@@ -15,11 +15,11 @@ from epmstore.package.schema import NOBODY
 from epmstore.relpath import RelPath, text_to_json, to_json
 from epmstore.tree import Entry
 
-Row: TypeAlias = tuple[str | int | bytes | None, ...]
-Tables: TypeAlias = Mapping[str, Sequence[Row]]
+PackageRow: TypeAlias = tuple[str | int | bytes | None, ...]
+PackageTables: TypeAlias = Mapping[str, Sequence[PackageRow]]
 
 
-class Release(msgspec.Struct, frozen=True, kw_only=True):
+class PackagedRelease(msgspec.Struct, frozen=True, kw_only=True):
     """One release as a package holds it: whose it is, what is said of it, its tree, its digest."""
 
     about: AboutRecord
@@ -29,11 +29,11 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
 
 
-def rows_of(release: Release, tags: Iterable[str] = ()) -> Tables:
+def rows_of(release: PackagedRelease, tags: Iterable[str] = ()) -> PackageTables:
     """The rows of every table that follows from the lines; `tags` are of the package."""
     package, key = release.package, release.about.key
     parts = PartsOf(package)
-    found: dict[str, list[Row]] = {
+    found: dict[str, list[PackageRow]] = {
         "packages": [_package_row(release)],
         "paths": [_path_row(entry) for entry in release.entries],
         "packagefiles": [
@@ -73,7 +73,7 @@ class PartsOf:
         return next(found, None)
 
 
-def _package_row(release: Release) -> Row:
+def _package_row(release: PackagedRelease) -> PackageRow:
     about, record, package = release.about, release.record, release.package
     is_candidate = about.app == NOBODY
     return (
@@ -98,7 +98,7 @@ def _package_row(release: Release) -> Row:
     )
 
 
-def _path_row(entry: Entry) -> Row:
+def _path_row(entry: Entry) -> PackageRow:
     info = entry.content
     xattrs = {text_to_json(name): value.hex() for name, value in entry.xattrs}
     return (
@@ -117,7 +117,7 @@ def _path_row(entry: Entry) -> Row:
     )
 
 
-def _parameter_row(key: str, one: Parameter) -> Row:
+def _parameter_row(key: str, one: Parameter) -> PackageRow:
     return (
         key,
         one.name,
@@ -135,10 +135,10 @@ def _parameter_row(key: str, one: Parameter) -> Row:
     )
 
 
-def _relations(key: str, package: Package) -> dict[str, list[Row]]:
+def _relations(key: str, package: Package) -> dict[str, list[PackageRow]]:
     """Needs of products and parts are packagedeps, those of labels are requires."""
-    deps: list[Row] = []
-    labels: list[Row] = []
+    deps: list[PackageRow] = []
+    labels: list[PackageRow] = []
     for kind, needs in (("requires", package.requires), ("conflicts", package.conflicts)):
         for one in needs:
             if one.product is not None or one.part is not None:
@@ -151,7 +151,7 @@ def _relations(key: str, package: Package) -> dict[str, list[Row]]:
     for tied in package.tied:
         at = (None, None, tied.release, tied.release, bytes.fromhex(tied.digest))
         deps.append((key, None, "tied", tied.product, None, *at, False))
-    offers: list[Row] = [
+    offers: list[PackageRow] = [
         (key, one.of, "soname" if one.soname else "capability", one.soname or one.capability,
          one.version)
         for one in package.provides
@@ -163,7 +163,7 @@ def _relations(key: str, package: Package) -> dict[str, list[Row]]:
     }
 
 
-def _dep(key: str, kind: str, one: Need) -> Row:
+def _dep(key: str, kind: str, one: Need) -> PackageRow:
     bounds = (one.min, one.max, one.first, one.last)
     return (key, one.of, kind, one.product, one.part, *bounds, None, one.optional)
 
@@ -174,13 +174,13 @@ def _label(one: Need) -> tuple[str, str]:
     return "capability", one.capability or ""
 
 
-def _counted(rows: Sequence[Row]) -> list[Row]:
+def _counted(rows: Sequence[PackageRow]) -> list[PackageRow]:
     return [(number, *row) for number, row in enumerate(rows, 1)]
 
 
-def _plain(rows: Iterable[Row], table: str) -> list[Row]:
+def _plain(rows: Iterable[PackageRow], table: str) -> list[PackageRow]:
     """As SQLite has them, in the order of its keys."""
-    found: list[Row] = [
+    found: list[PackageRow] = [
         tuple(int(value) if isinstance(value, bool) else value for value in row) for row in rows
     ]
     if table in ("packagedeps", "provides", "requires"):

@@ -15,12 +15,12 @@ import msgspec
 
 from epmstore.digest import Sha256
 from epmstore.errors import BlobNotFoundError, UsageError, VersionNotFoundError
-from epmstore.package.reading import Asking, LargeOne, Reading, open_package
+from epmstore.package.reading import Asking, LargeOne, PackageReading, open_package
 from epmstore.package.schema import NOBODY
 from epmstore.progress import Progress
-from epmstore.refcat.catalogchild import Order, Verdict
+from epmstore.refcat.catalogchild import CatalogOrder, Verdict
 from epmstore.refcat.catalogs import needs_of_others
-from epmstore.refcat.checker import Checked, Known
+from epmstore.refcat.checker import CheckedCatalog, CheckedRelease
 from epmstore.refcat.interchange import (
     Incoming,
     check_catalog,
@@ -52,7 +52,7 @@ class Arrived(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     incoming: Incoming
-    release: Checked
+    release: CheckedRelease
     contents: int
     size: int
 
@@ -100,7 +100,7 @@ def _arrive(
 
 def _lines(
     store: Store,
-    reading: Reading,
+    reading: PackageReading,
     signature: bytes | None,
     consent: Consent,
     progress: Progress,
@@ -117,7 +117,7 @@ def _lines(
         data = b"".join(_lines_here(store, reading.known)) + data
     verdict = Verdict(sound.lines, sound.head, sound.releases, sound.signer)
 
-    def examined(_: bytes, order: Order) -> Iterator[Verdict]:
+    def examined(_: bytes, order: CatalogOrder) -> Iterator[Verdict]:
         yield verdict
 
     incoming = check_catalog(
@@ -133,7 +133,7 @@ def _lines(
 
 
 def _contents(
-    deposit: Deposit, reading: Reading, bases: list[Sha256], progress: Progress
+    deposit: Deposit, reading: PackageReading, bases: list[Sha256], progress: Progress
 ) -> tuple[int, int]:
     adopter = Adopter(deposit, bases)
     contents = size = 0
@@ -155,7 +155,7 @@ def _contents(
     return contents, size
 
 
-def _check_complete(store: Store, reading: Reading) -> None:
+def _check_complete(store: Store, reading: PackageReading) -> None:
     """What a patch does not have must be here, or it could not be installed."""
     purged = store.contents.purged()
     lost = [one for one in store.blobs.missing(reading.lacking) if one not in purged]
@@ -163,7 +163,7 @@ def _check_complete(store: Store, reading: Reading) -> None:
         raise _needs_more(f"{len(lost):,} contents are neither in it nor here")
 
 
-def _known(store: Store, product: str, first: int, prev: str) -> Known:
+def _known(store: Store, product: str, first: int, prev: str) -> CheckedCatalog:
     """The catalog that the lines of a package go on from, up to there. Raises
     VersionNotFoundError.
     """
@@ -179,7 +179,7 @@ def _known(store: Store, product: str, first: int, prev: str) -> Known:
     return msgspec.structs.replace(known, lines=first, head=prev, releases=before, tree=tree)
 
 
-def _lines_here(store: Store, known: Known) -> Iterator[bytes]:
+def _lines_here(store: Store, known: CheckedCatalog) -> Iterator[bytes]:
     return islice(export_lines(store, Releases(store, known.about.app)), known.lines)
 
 

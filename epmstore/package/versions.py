@@ -23,7 +23,7 @@ from typing import Final, Protocol, TypeAlias
 from epmstore.catalog.package import MAX_NUMBER, ORDERS, Need
 from epmstore.refcat.lines import Lines
 
-Key: TypeAlias = tuple[tuple[int, str | int], ...]
+VersionKey: TypeAlias = tuple[tuple[int, str | int], ...]
 """What versions are compared by; only keys of one order are compared."""
 
 _PIECE: Final = re.compile(r"~|\^|[0-9]+|[A-Za-z]+")
@@ -52,7 +52,7 @@ class Versioned(Protocol):
 
 
 @lru_cache(maxsize=65_536)
-def version_key(version: str, order: str) -> Key:
+def version_key(version: str, order: str) -> VersionKey:
     """What a version, without its build, is compared by. Versions with equal keys are the same."""
     early = _EARLY if order == "apm" else {}
     pieces = (_piece(text, early) for text in _PIECE.findall(version))
@@ -100,7 +100,7 @@ class Ordering:
         """The word for an order that this release of epmstore does not know; None: it does."""
         self.order = word if self.unknown is None else "release"
 
-    def key(self, one: Versioned) -> tuple[Key, int, int]:
+    def key(self, one: Versioned) -> tuple[VersionKey, int, int]:
         """What releases are sorted by: the oldest first."""
         if self.order == "release" or one.version is None:
             return ((), 0, _number(one))

@@ -20,7 +20,7 @@ from epmstore.digest import Sha256
 from epmstore.errors import BadPackageError, EpmError
 from epmstore.pack_table import BlobRow
 from epmstore.package.schema import APPLICATION_ID, TABLES, USER_VERSION
-from epmstore.package.tables import Tables
+from epmstore.package.tables import PackageTables
 
 MODE: Final = 0o644
 """It goes to everybody."""
@@ -84,7 +84,7 @@ class PackageWriter:
         self._blobs.append((row.sha256, row.digest, row.size, None, 0, 0, None))
         self._parts += [(row.sha256, n, part) for n, part in enumerate(row.parts)]
 
-    def finish(self, tables: Tables) -> None:
+    def finish(self, tables: PackageTables) -> None:
         """It has its name, durably; what had it before is replaced. Raises OSError."""
         for name, rows in tables.items():
             if rows:

@@ -12,7 +12,7 @@ import msgspec
 from epmstore.catalog.diff import tally
 from epmstore.catalog.model import Counts, Tally
 from epmstore.catalog.rootfacts import root_change
-from epmstore.compact import PackedEntries
+from epmstore.compact import CompactEntries
 from epmstore.relpath import ROOT, RelPath, sort_paths
 from epmstore.scan.problem import Problem
 from epmstore.tree import SUM_MODULUS, Entry, changed_fields, is_disclosed, shifted_sum
@@ -29,7 +29,7 @@ class Changes(msgspec.Struct, frozen=True):
     keep the entries they had.
     """
 
-    added: PackedEntries
+    added: CompactEntries
     modified: list[tuple[Entry, Entry]]
     removed: list[Entry]
     left: list[Entry]

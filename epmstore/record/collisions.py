@@ -12,7 +12,7 @@ _SHARES = 32
 """They are looked at a share at a time."""
 
 
-class Identities:
+class CollisionFilter:
     """Contents that were met: of each the beginning of its address, and of its witness."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from epmstore.record.changes import Changes
-from epmstore.record.observe import Candidate, Feed
+from epmstore.record.observe import Candidate, CandidateSink
 from epmstore.relpath import RelPath, split, to_bytes
 from epmstore.scan.compare import RACY, Settled, doubt_share, unpack_stats
 from epmstore.scan.mapped import Outstanding, read_mapped
@@ -25,7 +25,7 @@ class Share(msgspec.Struct, frozen=True):
     of: int
 
     def doubt(self, rows: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-        """Rows of the live cache that do not tell of these files."""
+        """Rows of the stat cache that do not tell of these files."""
         return {folder: doubt_share(row, self.number, self.of) for folder, row in rows.items()}
 
 
@@ -36,7 +36,7 @@ MANY_FILES = 200
 MANY_BYTES = 32 << 20
 
 
-class Doubt:
+class MappedDoubt:
     """Of one look."""
 
     def __init__(self, outstanding: Outstanding, read: ReadMapped = read_mapped) -> None:
@@ -46,7 +46,7 @@ class Doubt:
         self._is_asked = False
         self._files = self._bytes = 0
 
-    def watching(self, feed: Feed) -> Feed:
+    def watching(self, feed: CandidateSink) -> CandidateSink:
         """The same feed; what is mapped is known before anything of it is read."""
 
         def watched(candidates: Iterable[Candidate]) -> None:
@@ -81,7 +81,7 @@ class Doubt:
 def unshown(
     changes: Changes, before: Mapping[bytes, bytes], now: Mapping[str, bytes]
 ) -> list[RelPath]:
-    """Files with another content whose stat is the one that the live cache had of the content that
+    """Files with another content whose stat is the one that the stat cache had of the content that
     is recorded: `before` are its rows, `now` the stats that were found.
     """
     found: list[RelPath] = []

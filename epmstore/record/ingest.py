@@ -22,15 +22,15 @@ import msgspec
 
 from epmstore.blobs.pack import WrittenGroup, discard_written
 from epmstore.child import Child, cores
-from epmstore.compact import PackedEntries
+from epmstore.compact import CompactEntries
 from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.progress import SILENT, Progress
-from epmstore.record.collisions import Identities
+from epmstore.record.collisions import CollisionFilter
 from epmstore.record.observe import Candidate
-from epmstore.record.reading import Reader, Seen, Task
-from epmstore.record.worker import Finished, Service, start
+from epmstore.record.reading import FileReader, ReadPath, ReadTask
+from epmstore.record.worker import Finished, ReadService, start
 from epmstore.relpath import RelPath, to_bytes
-from epmstore.scan.metadata import Owners, make_entry
+from epmstore.scan.metadata import OwnerNames, make_entry
 from epmstore.scan.problem import Problem
 from epmstore.store.dedup import SharedClaims, Shelf
 from epmstore.tree import Entry
@@ -65,7 +65,7 @@ class Ingested(msgspec.Struct, frozen=True):
     published yet. `collided` are paths whose content has the address of another content.
     """
 
-    fresh: PackedEntries
+    fresh: CompactEntries
     others: list[Examined]
     groups: list[WrittenGroup]
     collided: list[RelPath]
@@ -105,7 +105,7 @@ class _Slice(msgspec.Struct, frozen=True):
     candidates: list[Candidate]
     size: int
 
-    def tasks(self) -> list[Task]:
+    def tasks(self) -> list[ReadTask]:
         return list(map(_task, self.candidates))
 
 
@@ -129,7 +129,7 @@ class Ingestion:
         self._progress = progress
         self._count = cores(workers)
         self._lock = threading.Lock()
-        self._owners = Owners()
+        self._owners = OwnerNames()
         self._waiting: list[Candidate] = []
         self._waiting_size = 0
         self._slices: SimpleQueue[_Slice | None] = SimpleQueue()
@@ -138,9 +138,9 @@ class Ingestion:
         self._stack = ExitStack()
         self._workers: list[Child] = []
         self._futures: list[Future[None]] = []
-        self._fresh = PackedEntries()
+        self._fresh = CompactEntries()
         self._others: list[Examined] = []
-        self._identities = Identities()
+        self._identities = CollisionFilter()
         self._groups: list[WrittenGroup] = []
         self._collided: list[RelPath] = []
         self._is_finished = False
@@ -239,10 +239,10 @@ class Ingestion:
             self._take(part, self._here.do(part.tasks()))
 
     @cached_property
-    def _here(self) -> Service:
+    def _here(self) -> ReadService:
         """What reads without a process."""
-        reader = Reader(self._root_fd, self._shelf)
-        return Service(self._stack.enter_context(reader), self._shelf)
+        reader = FileReader(self._root_fd, self._shelf)
+        return ReadService(self._stack.enter_context(reader), self._shelf)
 
     def _parts(self) -> Iterator[_Slice]:
         while (part := self._slices.get()) is not None:
@@ -253,7 +253,7 @@ class Ingestion:
             self._collided += finished.collided
             self._groups += finished.groups
 
-    def _take(self, part: _Slice, seen: Sequence[Seen]) -> None:
+    def _take(self, part: _Slice, seen: Sequence[ReadPath]) -> None:
         """Make entries of what was read."""
         fresh: list[Entry] = []
         others: list[Examined] = []
@@ -271,7 +271,7 @@ class Ingestion:
             self._done_size += part.size
         self._progress.advance(files=len(seen), size=part.size)
 
-    def _entry(self, candidate: Candidate, seen: Seen) -> Entry:
+    def _entry(self, candidate: Candidate, seen: ReadPath) -> Entry:
         return make_entry(
             candidate.path,
             candidate.stat if seen.stat is None else seen.stat,
@@ -290,8 +290,8 @@ def _is_plainly_new(candidate: Candidate) -> bool:
     return candidate.recorded is None and not (found.st_nlink > 1 and stat.S_ISREG(found.st_mode))
 
 
-def _task(candidate: Candidate) -> Task:
-    return Task(candidate.path, candidate.path_class, _stored(candidate), candidate.stat)
+def _task(candidate: Candidate) -> ReadTask:
+    return ReadTask(candidate.path, candidate.path_class, _stored(candidate), candidate.stat)
 
 
 def _stored(candidate: Candidate) -> BlobInfo | None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from epmstore import fsio
-from epmstore.record.observe import Candidate, Feed, Observation
+from epmstore.record.observe import Candidate, CandidateSink, Observation
 from epmstore.relpath import RelPath, parents, sort_paths, split
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.problem import Problem
@@ -22,7 +22,7 @@ from epmstore.scan.walk import Classify
 from epmstore.tree import Entry
 
 
-class History(NamedTuple):
+class NewestEntries(NamedTuple):
     """What the newest version has: of these paths, and below one."""
 
     at: Callable[[Iterable[RelPath]], Mapping[RelPath, Entry]]
@@ -43,7 +43,7 @@ class Keeping:
         self._special: list[Problem] = []
         self._gone: dict[RelPath, Entry] = {}
 
-    def feed(self, feed: Feed) -> Feed:
+    def feed(self, feed: CandidateSink) -> CandidateSink:
         """The same, but candidates of these paths are such whose content is stored."""
         return feed if not self._left else lambda found: feed(self._turned(found))
 
@@ -57,7 +57,7 @@ class Keeping:
                 self._above.discard(one.path)
                 yield one
 
-    def rest(self, root_fd: int, seen: Observation, history: History) -> Iterator[Candidate]:
+    def rest(self, root_fd: int, seen: Observation, history: NewestEntries) -> Iterator[Candidate]:
         """Those that no look came to, though it might have seen them; what is no file, link or
         folder is named by `complete`, and what is gone.
         """
@@ -93,7 +93,7 @@ class Keeping:
             one = Candidate(path, found, path_class, recorded)
             yield _kept(one) if path in self._left else one
 
-    def _note_gone(self, entry: Entry | None, history: History) -> None:
+    def _note_gone(self, entry: Entry | None, history: NewestEntries) -> None:
         """With all that was in it."""
         if entry is not None and self._classify(entry.path, entry.kind == "directory") != "ignore":
             self._gone[entry.path] = entry

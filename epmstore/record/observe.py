@@ -1,4 +1,4 @@
-"""What of a root has to be looked at: the walk, joined with the live cache and the newest version.
+"""What of a root has to be looked at: the walk, joined with the stat cache and the newest version.
 
 No contents are read here and nothing is written. `status`, `snapshot` and the tree that a checkout
 finds all begin with this. Rules:
@@ -22,7 +22,7 @@ import msgspec
 from epmstore.filestat import AnyStat, FileId, FileStat
 from epmstore.index.entries import Entries
 from epmstore.index.links import live_links
-from epmstore.index.live import LiveCache, LiveState
+from epmstore.index.stat_cache import StatCache, StatCacheState
 from epmstore.relpath import RelPath, from_bytes, join, parents, split, to_bytes
 from epmstore.scan.compare import compare_stats, names_in, pack_stats
 from epmstore.scan.metadata import group_links
@@ -50,7 +50,7 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     afresh: bool = False
 
 
-Feed: TypeAlias = Callable[[Iterable[Candidate]], None]
+CandidateSink: TypeAlias = Callable[[Iterable[Candidate]], None]
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -103,7 +103,7 @@ class Observer:
         *,
         recorded: bool,
         only: Collection[str] | None = None,
-        feed: Feed | None = None,
+        feed: CandidateSink | None = None,
     ) -> Observation:
         """`cached` are the rows that are valid for the newest version (None: none are); `recorded`
         says whether there is a newest version. `only` limits the look to these folders, for which
@@ -248,7 +248,7 @@ class _Found:
     def __init__(
         self,
         judge: "Callable[[Mapping[RelPath, _Wanted]], list[Candidate]]",
-        feed: Feed | None,
+        feed: CandidateSink | None,
     ) -> None:
         self.candidates: list[Candidate] = []
         self.replaced_folders: list[RelPath] = []
@@ -446,17 +446,17 @@ def _replaced_folders(candidates: Iterable[Candidate]) -> list[RelPath]:
 
 
 class KnownRows(msgspec.Struct, frozen=True):
-    """Of the live cache: rows that are `valid` for a version, and folders whose rows are not."""
+    """Of the stat cache: rows that are `valid` for a version, and folders whose rows are not."""
 
     valid: dict[bytes, bytes]
     stale: frozenset[bytes]
 
 
 def known_rows(
-    cache: LiveCache,
+    cache: StatCache,
     entries: Entries,
     app: str,
-    now: LiveState,
+    now: StatCacheState,
     only: Collection[str] | None = None,
 ) -> KnownRows | None:
     """The cached rows that hold for the newest version `now`, or those of them for the folders in
@@ -489,7 +489,7 @@ def with_parents(folders: Iterable[str]) -> set[str]:
 
 
 def valid_rows(
-    cache: LiveCache, entries: Entries, app: str, now: LiveState
+    cache: StatCache, entries: Entries, app: str, now: StatCacheState
 ) -> dict[bytes, bytes] | None:
     """As `known_rows`, where what is stale is not written again."""
     known = known_rows(cache, entries, app, now)

@@ -30,7 +30,7 @@ FILE_LIMIT = 1 << 50
 _TYPE = 0o170000
 
 
-class Task(msgspec.Struct, frozen=True, gc=False):
+class ReadTask(msgspec.Struct, frozen=True, gc=False):
     """A path to read, with the content that is recorded of it, and the stat it was listed with."""
 
     path: RelPath
@@ -39,7 +39,7 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     stat: AnyStat
 
 
-class Seen(msgspec.Struct, frozen=True, gc=False):
+class ReadPath(msgspec.Struct, frozen=True, gc=False):
     """What reading a path gave. `stat` is None if it is the one it was listed with."""
 
     content: BlobInfo | None = None
@@ -48,10 +48,10 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     problem: Problem | None = None
 
 
-_NOTHING_MORE = Seen()
+_NOTHING_MORE = ReadPath()
 
 
-class Reader:
+class FileReader:
     """Reads tasks of one root; a context manager. Without a shelf nothing is stored."""
 
     def __init__(self, root_fd: int, shelf: Shelf | None) -> None:
@@ -76,7 +76,7 @@ class Reader:
         for group in self._groups:
             discard_written(group)
 
-    def read(self, tasks: Iterable[Task]) -> list[Seen]:
+    def read(self, tasks: Iterable[ReadTask]) -> list[ReadPath]:
         """Parallel to `tasks`. Raises OSError (of the store, or for want of descriptors)."""
         if self._shelving is None:
             return [self._look(task) for task in tasks]
@@ -95,27 +95,27 @@ class Reader:
         groups, self._groups = self._groups, []
         return groups
 
-    def _look(self, task: Task) -> Seen:
+    def _look(self, task: ReadTask) -> ReadPath:
         try:
             name = self._enter(task.path)
             if task.stat.st_mode & _TYPE != stat.S_IFREG or task.path_class == "state":
                 rest = read_rest(self._parent, name, task.stat.st_mode)
-                return _NOTHING_MORE if rest is NOTHING_MORE else Seen(rest=rest)
+                return _NOTHING_MORE if rest is NOTHING_MORE else ReadPath(rest=rest)
             if task.stat.st_size <= PART_THRESHOLD:
                 data, rest, changed = self._read(name, task)
             else:
                 rest = read_rest(self._parent, name, task.stat.st_mode)
         except UnreadError as error:
-            return Seen(problem=error.problem(task.path))
+            return ReadPath(problem=error.problem(task.path))
         except OSError as error:
-            return Seen(problem=Problem(task.path, *judge(error)))
+            return ReadPath(problem=Problem(task.path, *judge(error)))
         # From here on an OSError is one of the store.
         if task.stat.st_size > PART_THRESHOLD:
             return self._read_large(name, rest, task)
         info = identify_again(data, task.before)
         if info != task.before and self._shelving is not None and task.path_class != "secret":
             self._shelving.add(Fresh(task.path, info, data, task.before))
-        return Seen(info, rest, changed)
+        return ReadPath(info, rest, changed)
 
     def _enter(self, path: str) -> str:
         """The name of a path, whose folder is then open as `_parent`."""
@@ -126,14 +126,14 @@ class Reader:
             self._folder = folder
         return name
 
-    def _read(self, name: str, task: Task) -> tuple[bytes, Rest, os.stat_result | None]:
+    def _read(self, name: str, task: ReadTask) -> tuple[bytes, Rest, os.stat_result | None]:
         found = read_as_listed(self._parent, name, task.stat)
         if found is not None:
             return *found, None
         steady = read_steady(self._parent, name, task.stat, PART_THRESHOLD)
         return steady.data, read_rest(self._parent, name, task.stat.st_mode), steady.stat
 
-    def _read_large(self, name: str, rest: Rest, task: Task) -> Seen:
+    def _read_large(self, name: str, rest: Rest, task: ReadTask) -> ReadPath:
         try:
             with stream_steady(self._parent, name, task.stat, FILE_LIMIT) as stream:
                 if self._shelving is None or task.path_class == "secret":
@@ -144,6 +144,6 @@ class Reader:
                     chunks = stream.chunks(PART_SIZE)
                     writer = self._shelving.writer
                     info = writer.add_large(chunks, lambda sha: not shelf.claim_part(sha), bases)
-                return Seen(info, rest, stream.stat)
+                return ReadPath(info, rest, stream.stat)
         except UnreadError as error:
-            return Seen(problem=error.problem(task.path))
+            return ReadPath(problem=error.problem(task.path))

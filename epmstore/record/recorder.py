@@ -34,29 +34,24 @@ from epmstore.clock import to_rfc3339
 from epmstore.digest import BlobInfo
 from epmstore.errors import BusyError
 from epmstore.index.links import live_links
-from epmstore.index.live import LiveState
+from epmstore.index.stat_cache import StatCacheState
 from epmstore.progress import SILENT, Progress
 from epmstore.record import change
 from epmstore.record.change import StartedRun
 from epmstore.record.changes import Changes, judge_changes, paths_of
-from epmstore.record.doubt import Doubt, Share, unshown
+from epmstore.record.doubt import MappedDoubt, Share, unshown
 from epmstore.record.ingest import Ingested, Ingestion
-from epmstore.record.keeping import History, Keeping
-from epmstore.record.observe import Candidate, Feed, Observation, Observer, known_rows
+from epmstore.record.keeping import Keeping, NewestEntries
+from epmstore.record.observe import Candidate, CandidateSink, Observation, Observer, known_rows
 from epmstore.record.root import Root
 from epmstore.record.rows import fresh_rows
 from epmstore.relpath import ROOT, RelPath, is_relpath
 from epmstore.scan.fsclock import FilesystemClock, probe_clock, watch_clock
 from epmstore.scan.mapped import outstanding
-from epmstore.scan.metadata import Owners, describe
+from epmstore.scan.metadata import OwnerNames, describe
 from epmstore.scan.problem import UnreadError, judge
 from epmstore.scan.walk import Classify, Listing, walk
-from epmstore.store.commit import (
-    Head,
-    commit_fact,
-    head_to_follow,
-    read_head,
-)
+from epmstore.store.commit import HistoryHead, commit_fact, head_to_follow, read_head
 from epmstore.store.deposit import Deposit
 from epmstore.store.reckoned import keep
 from epmstore.store.reserve import storing
@@ -93,7 +88,7 @@ class Look(msgspec.Struct, frozen=True):
     contents that are stored with the look whether or not anything differs.
     """
 
-    head: Head
+    head: HistoryHead
     found: Observation
     changes: Changes
     stored: frozenset[BlobInfo] = frozenset()
@@ -118,7 +113,7 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 class _Seen(msgspec.Struct, frozen=True):
-    """What there is to look at; the live cache's rows that hold, and folders whose rows do not."""
+    """What there is to look at; the stat cache's rows that hold, and folders whose rows do not."""
 
     found: Observation
     rows: dict[bytes, bytes] | None
@@ -164,13 +159,15 @@ class Recorder:
         return Look(head, seen.found, changes, _stored(ingested, kept))
 
     @property
-    def _history(self) -> History:
+    def _history(self) -> NewestEntries:
         entries, app = self.store.entries, self.app.uuid
         if entries.position(app) is None:
-            return History(lambda paths: {}, lambda path: ())
-        return History(partial(entries.live_at, app), partial(entries.live_below, app))
+            return NewestEntries(lambda paths: {}, lambda path: ())
+        return NewestEntries(partial(entries.live_at, app), partial(entries.live_below, app))
 
-    def _note_rows(self, root: Root, head: Head, seen: _Seen, rows: dict[bytes, bytes]) -> None:
+    def _note_rows(
+        self, root: Root, head: HistoryHead, seen: _Seen, rows: dict[bytes, bytes]
+    ) -> None:
         """Rows of what is as the newest version says; if nobody else is at work, and we may."""
         if head.version is None:
             return
@@ -299,23 +296,23 @@ class Recorder:
             below=below,
         )
 
-    def _doubt(self, clock: FilesystemClock) -> Doubt:
-        return Doubt(outstanding(clock, one_filesystem=not self.app.cross_mounts))
+    def _doubt(self, clock: FilesystemClock) -> MappedDoubt:
+        return MappedDoubt(outstanding(clock, one_filesystem=not self.app.cross_mounts))
 
     @property
     def _classify(self) -> Classify | None:
         return None if self.rules.is_plain else self.rules.classify
 
-    def live_state(self, version: VersionRecord, root: Root) -> LiveState:
-        """What the live cache is valid for when `version` is the newest."""
-        return LiveState(version.version, version.txid, self.rules.digest(), root.stat.st_ino)
+    def live_state(self, version: VersionRecord, root: Root) -> StatCacheState:
+        """What the stat cache is valid for when `version` is the newest."""
+        return StatCacheState(version.version, version.txid, self.rules.digest(), root.stat.st_ino)
 
     def _observe(
         self,
         root: Root,
-        head: Head,
+        head: HistoryHead,
         only: Collection[str] | None,
-        feed: Feed,
+        feed: CandidateSink,
         again: Share | None = None,
     ) -> _Seen:
         store, app = self.store, self.app
@@ -393,7 +390,7 @@ class Recorder:
         facts = (decode_line(record.form)[1] for record in records if record.type == "label")
         return any(isinstance(f, LabelRecord) and f.version == newest.version for f in facts)
 
-    def _draft(self, head: Head, look: Look, intent: Intent, txid: str) -> VersionPart:
+    def _draft(self, head: HistoryHead, look: Look, intent: Intent, txid: str) -> VersionPart:
         changes, before, run = look.changes, head.version, intent.run
         since = None if before is None else before.time
         if run is not None and run.since is not None:
@@ -454,7 +451,7 @@ class Recorder:
         *,
         is_new: bool,
     ) -> None:
-        """Bring the live cache up to the version that was just recorded or confirmed."""
+        """Bring the stat cache up to the version that was just recorded or confirmed."""
         cache, state = self.store.live(self.app.uuid), self.live_state(version, root)
         vanished, stale = seen.found.vanished_folders, seen.stale
         if seen.found.cold:
@@ -481,7 +478,7 @@ def _facts(root: Entry | None, before: VersionRecord | None) -> RootFacts | None
     return None if before is None else before.root
 
 
-def _recorded_root(head: Head) -> Entry | None:
+def _recorded_root(head: HistoryHead) -> Entry | None:
     return None if head.version is None else root_of(head.version)
 
 
@@ -489,7 +486,7 @@ def _describe_root(root: Root) -> Entry | None:
     """The root directory itself; None if its attributes cannot be read."""
     found = os.fstat(root.fd)
     try:
-        return describe(root.fd, ".", ROOT, found, fd=root.fd, owners=Owners())
+        return describe(root.fd, ".", ROOT, found, fd=root.fd, owners=OwnerNames())
     except UnreadError:
         return None
     except OSError as error:
@@ -538,9 +535,9 @@ def _without_content(entry: Entry) -> Entry:
     return msgspec.structs.replace(entry, content=None)
 
 
-def _sparing(feed: Feed, spared: set[RelPath]) -> Feed:
+def _sparing(feed: CandidateSink, spared: set[RelPath]) -> CandidateSink:
     """Files whose content may be new become such of which no content is stored, and are named: the
-    live cache must not know them, or nobody would look at them when there is room again.
+    stat cache must not know them, or nobody would look at them when there is room again.
     """
 
     def spare(one: Candidate) -> Candidate:

@@ -1,4 +1,4 @@
-"""The rows that the live cache is to hold after a look, or after a root was changed by us. Pure but
+"""The rows that the stat cache is to hold after a look, or after a root was changed by us. Pure but
 for the stat of folders.
 """
 

@@ -10,10 +10,10 @@ import msgspec
 
 from epmstore.blobs.pack import WrittenGroup, discard_written
 from epmstore.child import Child, serve
-from epmstore.record.reading import Reader, Seen, Task
+from epmstore.record.reading import FileReader, ReadPath, ReadTask
 from epmstore.relpath import RelPath
 from epmstore.store.dedup import SharedClaims, Shelf
-from epmstore.store.source import Source
+from epmstore.store.source import StoreSource
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -26,12 +26,12 @@ class Setting(msgspec.Struct, frozen=True):
 class Target(msgspec.Struct, frozen=True):
     """What makes a Shelf."""
 
-    source: Source
+    source: StoreSource
     claims_fd: int
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """What a worker leaves; see Reader and Shelf."""
+    """What a worker leaves; see FileReader and Shelf."""
 
     groups: list[WrittenGroup]
     collided: list[RelPath]
@@ -42,19 +42,21 @@ class Finished(msgspec.Struct, frozen=True):
 
 
 def start(root_fd: int, shelf: Shelf | None, claims: SharedClaims) -> Child:
-    """A process that answers each Task with what was Seen, and leaves a Finished."""
-    target = None if shelf is None else Target(Source.of(shelf.packs, shelf.contents), claims.fd)
+    """A process that answers each ReadTask with a ReadPath, and leaves a Finished."""
+    target = (
+        None if shelf is None else Target(StoreSource.of(shelf.packs, shelf.contents), claims.fd)
+    )
     return Child(__name__, Setting(root_fd, target), (root_fd, claims.fd), Finished.discard)
 
 
-class Service:
+class ReadService:
     """What a worker does, in whatever process."""
 
-    def __init__(self, reader: Reader, shelf: Shelf | None) -> None:
+    def __init__(self, reader: FileReader, shelf: Shelf | None) -> None:
         self._reader = reader
         self._shelf = shelf
 
-    def do(self, tasks: list[Task]) -> list[Seen]:
+    def do(self, tasks: list[ReadTask]) -> list[ReadPath]:
         return self._reader.read(tasks)
 
     def finish(self) -> Finished:
@@ -63,10 +65,10 @@ class Service:
 
 
 @contextmanager
-def _begin(setting: Setting) -> Iterator[Service]:
+def _begin(setting: Setting) -> Iterator[ReadService]:
     shelf = None if setting.target is None else _shelf(setting.target)
-    with Reader(setting.root_fd, shelf) as reader:
-        yield Service(reader, shelf)
+    with FileReader(setting.root_fd, shelf) as reader:
+        yield ReadService(reader, shelf)
 
 
 def _shelf(target: Target) -> Shelf:

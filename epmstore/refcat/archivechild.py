@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import msgspec
 
 from epmstore.limited import serve
-from epmstore.refcat.archives import Archive, Member, MemberKind
+from epmstore.refcat.archives import Archive, ArchiveMember, MemberKind
 
 BATCH = 1 << 20
 PIECES = 1000
 
 
-class Order(msgspec.Struct, frozen=True):
+class ArchiveOrder(msgspec.Struct, frozen=True):
     """The descriptor of the archive, its name for messages, and whether only what a deb says of
     itself is asked for.
     """
@@ -23,7 +23,7 @@ class Order(msgspec.Struct, frozen=True):
     control: bool = False
 
 
-class Piece(msgspec.Struct, frozen=True, array_like=True):
+class ArchivePiece(msgspec.Struct, frozen=True, array_like=True):
     """A member, or the next bytes of its content. Names are bytes, as not all of them are text."""
 
     name: bytes | None
@@ -38,7 +38,7 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
 
 
 def read(setting: bytes) -> Iterator[object]:
-    order = msgspec.msgpack.decode(setting, type=Order)
+    order = msgspec.msgpack.decode(setting, type=ArchiveOrder)
     with open(order.fd, "rb") as file:
         archive = Archive(file, order.name)
         if order.control:
@@ -47,14 +47,14 @@ def read(setting: bytes) -> Iterator[object]:
             yield from _pieces(archive)
 
 
-def _pieces(archive: Archive) -> Iterator[list[Piece]]:
-    batch: list[Piece] = []
+def _pieces(archive: Archive) -> Iterator[list[ArchivePiece]]:
+    batch: list[ArchivePiece] = []
     size = 0
     for member, content in archive.members():
         batch.append(_piece(member))
         if content is not None:
             for data in archive.read(content, member):
-                batch.append(Piece(None, data=data))
+                batch.append(ArchivePiece(None, data=data))
                 size += len(data)
                 if size >= BATCH:
                     yield batch
@@ -65,8 +65,8 @@ def _pieces(archive: Archive) -> Iterator[list[Piece]]:
     yield batch
 
 
-def _piece(member: Member) -> Piece:
-    return Piece(
+def _piece(member: ArchiveMember) -> ArchivePiece:
+    return ArchivePiece(
         name=_raw(member.name),
         kind=member.kind,
         mode=member.mode,

@@ -56,7 +56,7 @@ _BROKEN = (
 )
 
 
-class Member(msgspec.Struct, frozen=True):
+class ArchiveMember(msgspec.Struct, frozen=True):
     """One path of an archive. `name` is as the archive has it; `target` is that of a symlink, or
     the name of the member whose file a `link` is.
     """
@@ -71,7 +71,7 @@ class Member(msgspec.Struct, frozen=True):
     target: str | None = None
 
 
-class Control(msgspec.Struct, frozen=True, array_like=True):
+class DebControl(msgspec.Struct, frozen=True, array_like=True):
     """What a deb says of itself: its name, its version, and the paths (of any bytes, as seen from
     the root) that are configuration of the host that it is installed on.
     """
@@ -87,9 +87,9 @@ class Content(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
-Members: TypeAlias = Iterator[tuple[Member, Content | None]]
+Members: TypeAlias = Iterator[tuple[ArchiveMember, Content | None]]
 """Each with its content, if it is a file: to be read before the next one is asked for."""
-_Raw: TypeAlias = Iterator[tuple[Member, IO[bytes] | None]]
+_Raw: TypeAlias = Iterator[tuple[ArchiveMember, IO[bytes] | None]]
 
 
 class TooMuchError(EpmError):
@@ -143,7 +143,7 @@ class Archive:
                     raise self._too_much(what)
                 yield member, content
 
-    def control(self) -> Control | None:
+    def control(self) -> DebControl | None:
         """What a deb says of itself; None for any other file. Raises EpmError, OSError."""
         if self._kind() != "deb":
             return None
@@ -153,7 +153,7 @@ class Archive:
                     return self._control(part)
         raise EpmError(f"{self._name} has no control part")
 
-    def read(self, content: IO[bytes], member: Member) -> Iterator[bytes]:
+    def read(self, content: IO[bytes], member: ArchiveMember) -> Iterator[bytes]:
         """The content of a member, in pieces. Raises as `members`."""
         left = member.size
         with self._told():
@@ -235,7 +235,7 @@ class Archive:
             at += AR_HEADER + int(size) + int(size) % 2
             file.seek(at)
 
-    def _control(self, part: IO[bytes]) -> Control:
+    def _control(self, part: IO[bytes]) -> DebControl:
         found: dict[str, list[bytes]] = {}
         for member, content in _tar_members(self.plain(part)):
             name = member.name.removeprefix("./")
@@ -247,7 +247,7 @@ class Archive:
         fields = dict(line.split(": ", 1) for line in lines if ": " in line)
         # a line is a path, with a flag and a space before it where it is to be removed on upgrades
         conffiles = (line[line.find(b"/") + 1 :] for line in found.get("conffiles", ()))
-        return Control(
+        return DebControl(
             fields.get("Package", ""), fields.get("Version", ""), tuple(filter(None, conffiles))
         )
 
@@ -316,7 +316,7 @@ def _tar_members(file: _Counted) -> _Raw:
             yield _tar_member(info), tar.extractfile(info) if info.isreg() else None
 
 
-def _tar_member(info: tarfile.TarInfo) -> Member:
+def _tar_member(info: tarfile.TarInfo) -> ArchiveMember:
     kind: MemberKind = "special"
     if info.isreg():
         kind = "file"
@@ -326,7 +326,7 @@ def _tar_member(info: tarfile.TarInfo) -> Member:
         kind = "symlink"
     elif info.islnk():
         kind = "link"
-    return Member(
+    return ArchiveMember(
         name=info.name,
         kind=kind,
         mode=info.mode & 0o7777,
@@ -361,7 +361,7 @@ def _zip_members(file: IO[bytes]) -> _Raw:
                 yield member, None
 
 
-def _zip_member(info: zipfile.ZipInfo) -> Member:
+def _zip_member(info: zipfile.ZipInfo) -> ArchiveMember:
     unix = info.external_attr >> 16 if info.create_system == 3 else 0
     kind: MemberKind = "directory" if info.is_dir() else "file"
     if stat.S_ISLNK(unix):
@@ -369,7 +369,7 @@ def _zip_member(info: zipfile.ZipInfo) -> Member:
     elif stat.S_IFMT(unix) not in (0, stat.S_IFREG, stat.S_IFDIR):
         kind = "special"
     mode = stat.S_IMODE(unix) or (0o755 if kind == "directory" else 0o644)
-    return Member(
+    return ArchiveMember(
         name=info.filename.rstrip("/"),
         kind=kind,
         mode=mode,

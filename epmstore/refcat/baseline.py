@@ -12,7 +12,7 @@ from epmstore.index.entries import Span
 from epmstore.relpath import RelPath, parents
 from epmstore.tree import Entry, changed_fields
 
-Right = Callable[[Entry | None], bool]
+IsRight = Callable[[Entry | None], bool]
 """Whether a state of a path (None: it is not there) is as it should be."""
 
 
@@ -56,7 +56,7 @@ def is_same(one: Entry | None, two: Entry | None) -> bool:
 
 
 def deviates_since(
-    spans: Sequence[Span], newest: int, is_right: Right, first: int = 0
+    spans: Sequence[Span], newest: int, is_right: IsRight, first: int = 0
 ) -> int | None:
     """The version from which on a path has been wrong up to `newest`; None if it is right there.
 

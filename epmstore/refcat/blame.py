@@ -10,11 +10,11 @@ import msgspec
 from epmstore.catalog.state import VersionInfo
 from epmstore.index.entries import Span
 from epmstore.refcat.classify import same_state
-from epmstore.refcat.explain import Explanation, Interval
+from epmstore.refcat.explain import Explanation, ReleaseSpan
 from epmstore.relpath import ROOT, RelPath
 from epmstore.tree import Entry, changed_fields
 
-What: TypeAlias = Literal["added", "modified", "metadata", "removed"]
+BlamedChange: TypeAlias = Literal["added", "modified", "metadata", "removed"]
 FEW = 5000
 """Changed paths of a version up to which the others are named, and not only counted."""
 NAMED = 10
@@ -26,9 +26,9 @@ class Blamed(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     info: VersionInfo
-    what: What
+    what: BlamedChange
     entry: Entry | None
-    releases: tuple[Interval, ...] = ()
+    releases: tuple[ReleaseSpan, ...] = ()
     explanation: Explanation | None = None
     others: int = 0
     with_: tuple[RelPath, ...] = ()
@@ -70,9 +70,9 @@ def blame(
     return found[::-1]
 
 
-def _events(spans: Sequence[Span]) -> list[tuple[What, int, Entry | None]]:
+def _events(spans: Sequence[Span]) -> list[tuple[BlamedChange, int, Entry | None]]:
     """(what, version, what it became) of each change, oldest first."""
-    events: list[tuple[What, int, Entry | None]] = []
+    events: list[tuple[BlamedChange, int, Entry | None]] = []
     for n, span in enumerate(spans):
         before = spans[n - 1] if n else None
         if before is None or before.until != span.since:
@@ -85,6 +85,6 @@ def _events(spans: Sequence[Span]) -> list[tuple[What, int, Entry | None]]:
     return events
 
 
-def _what(old: Entry, new: Entry) -> What:
+def _what(old: Entry, new: Entry) -> BlamedChange:
     is_content = set(changed_fields(old, new)) & {"content", "kind", "target"}
     return "modified" if is_content else "metadata"

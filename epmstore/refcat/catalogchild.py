@@ -13,8 +13,8 @@ from epmstore.catalog.format import decode_line
 from epmstore.catalog.model import AboutRecord, Requirement
 from epmstore.errors import BadCatalogError, DamagedError, EpmError
 from epmstore.limited import serve
-from epmstore.refcat.checker import Checked, Checker
-from epmstore.refcat.signature import Fingerprint, Key, check_signature
+from epmstore.refcat.checker import CheckedRelease, Checker
+from epmstore.refcat.signature import Fingerprint, PublicKey, check_signature
 from epmstore.refcat.strict import MAX_LINE
 
 FREE = 128 << 20
@@ -26,7 +26,7 @@ _FRAME, _SKIPPABLE = b"\x28\xb5\x2f\xfd", b"\x2a\x4d\x18"
 """How zstd's frames begin, and those that it skips (after a first byte): seals are such."""
 
 
-class Order(msgspec.Struct, frozen=True):
+class CatalogOrder(msgspec.Struct, frozen=True):
     """The descriptor of the catalog and its length; its signature, with the keys that count and the
     time; and what the newest releases of all applications need (for circles).
     """
@@ -34,7 +34,7 @@ class Order(msgspec.Struct, frozen=True):
     fd: int
     size: int
     signature: bytes | None
-    keys: Sequence[Key]
+    keys: Sequence[PublicKey]
     now: float
     needs: Mapping[str, Sequence[Requirement]]
 
@@ -44,7 +44,7 @@ class Verdict(msgspec.Struct, frozen=True, tag="verdict"):
 
     lines: int
     head: str
-    releases: Sequence[Checked]
+    releases: Sequence[CheckedRelease]
     signer: Fingerprint | None
 
 
@@ -54,7 +54,7 @@ class SoFar(msgspec.Struct, frozen=True, tag="sofar"):
     size: int
 
 
-def examine(data: bytes, order: Order) -> Iterator[SoFar | Verdict]:
+def examine(data: bytes, order: CatalogOrder) -> Iterator[SoFar | Verdict]:
     """What is to be said of a catalog, the verdict last. Raises BadCatalogError, TrustError and its
     kin, NoStoreError for a newer format.
     """
@@ -115,7 +115,7 @@ def _others(
 
 
 def _read(setting: bytes) -> Iterator[object]:
-    order = msgspec.msgpack.decode(setting, type=Order)
+    order = msgspec.msgpack.decode(setting, type=CatalogOrder)
     with open(order.fd, "rb") as file:
         file.seek(0)
         data = file.read(order.size)

@@ -38,7 +38,7 @@ from epmstore.relpath import RelPath, parents, to_json
 from epmstore.tree import SUM_MODULUS, Entry, changed_fields, entry_sum
 
 
-class Checked(msgspec.Struct, frozen=True):
+class CheckedRelease(msgspec.Struct, frozen=True):
     """One release that was checked; `lines` are those up to its end, `digest` that of the last."""
 
     version: int
@@ -47,7 +47,7 @@ class Checked(msgspec.Struct, frozen=True):
     lines: int
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True):
+class CheckedCatalog(msgspec.Struct, frozen=True, kw_only=True):
     """A catalog that was checked, up to the end of a record: `lines` of them, with the `head` of
     the last; the `tree` of its newest release, and all `contents` that any release has.
     """
@@ -55,7 +55,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     about: AboutRecord
     lines: int
     head: str
-    releases: Sequence[Checked]
+    releases: Sequence[CheckedRelease]
     tree: Sequence[Entry]
     contents: Sequence[BlobInfo]
 
@@ -75,7 +75,7 @@ class Checker:
         self.lines = 0
         self.head = NO_HEAD
         self.about: AboutRecord | None = None
-        self.releases: list[Checked] = []
+        self.releases: list[CheckedRelease] = []
         self._others = dict(others or {})
         self._tree: dict[RelPath, _Held] = {}
         self._below: dict[str, int] = {}
@@ -89,7 +89,7 @@ class Checker:
 
     @classmethod
     def resume(
-        cls, known: Known, others: Mapping[str, Sequence[Requirement]] | None = None
+        cls, known: CheckedCatalog, others: Mapping[str, Sequence[Requirement]] | None = None
     ) -> "Checker":
         """One that has taken the lines of `known` already. The next one must follow their head, so
         what is another catalog is refused with its first line.
@@ -122,7 +122,9 @@ class Checker:
         self.head = hashlib.sha256(plain).hexdigest()
         if isinstance(record, VersionPart) and self._run is None:
             header = record.header
-            self.releases.append(Checked(header.version, header.label, self.head, self.lines))
+            self.releases.append(
+                CheckedRelease(header.version, header.label, self.head, self.lines)
+            )
         return envelope, record
 
     def finish(self) -> AboutRecord:

@@ -22,39 +22,33 @@ from epmstore.catalog.classes import Class
 from epmstore.digest import BlobInfo
 from epmstore.index.entries import Span
 from epmstore.refcat.lines import Lines
-from epmstore.refcat.owners import Owners
+from epmstore.refcat.owners import OwnerMapping
 from epmstore.relpath import RelPath, parents, sort_paths, split
-from epmstore.tree import Entry, Field, PathClass
+from epmstore.tree import Entry, Field, Pair, PathClass
 
-What: TypeAlias = Literal[
+DeviationKind: TypeAlias = Literal[
     "known", "stale", "ahead", "parallel", "foreign", "moved", "meta", "local", "unknown", "missing"
 ]
-WHATS: tuple[What, ...] = (
+WHATS: tuple[DeviationKind, ...] = (
     "known", "stale", "ahead", "parallel", "foreign", "moved", "meta", "local", "unknown", "missing"
 )  # fmt: skip
-OF_RELEASES: tuple[What, ...] = ("stale", "ahead", "parallel")
+OF_RELEASES: tuple[DeviationKind, ...] = ("stale", "ahead", "parallel")
 """What some release has at this very path, and not the one that the root is compared with."""
-Pair: TypeAlias = tuple[Entry | None, Entry | None]
-"""(found, as released) of one path."""
 TINY = 64
 """Bytes below which a content is too common to tell where it comes from."""
 PRIVILEGE = "security.capability"
 """The attribute that gives rights: one that the release does not have is a deviation, too."""
 
 
-class Shipped(Protocol):
-    """A path of an application (UUID) that had a content from release `since` until before `until`
-    (None: it still has).
+class Shipped(msgspec.Struct, frozen=True):
+    """A path of an application (UUID) that had a content in releases `since` until before `until`
+    (None: still).
     """
 
-    @property
-    def app(self) -> str: ...
-    @property
-    def path(self) -> RelPath: ...
-    @property
-    def since(self) -> int: ...
-    @property
-    def until(self) -> int | None: ...
+    app: str
+    path: RelPath
+    since: int
+    until: int | None
 
 
 class Vendor(Protocol):
@@ -69,13 +63,13 @@ class Vendor(Protocol):
         ...
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class Deviation(msgspec.Struct, frozen=True, kw_only=True):
     """One path that is not as released. `release` is where what was found comes from, `other` the
     (application, path) it belongs to, where that is another one.
     """
 
     path: RelPath
-    what: What
+    what: DeviationKind
     path_class: PathClass
     release: int | None = None
     expected: Entry | None = None
@@ -92,13 +86,13 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
 
     app: str
     release: int
-    owners: Owners
+    owners: OwnerMapping
     lines: Lines
     classify: Callable[[str, bool], Class]
     holds: Callable[[RelPath], bool]
 
 
-def classify(pairs: Iterable[Pair], situation: Situation, vendor: Vendor) -> list[Finding]:
+def classify(pairs: Iterable[Pair], situation: Situation, vendor: Vendor) -> list[Deviation]:
     """The findings, in byte order of paths. Pairs of equal entries may be left out."""
     return _Classifier(pairs, situation, vendor).findings()
 
@@ -110,7 +104,7 @@ def same_state(one: Entry | None, two: Entry | None) -> bool:
     return (one.kind, one.content, one.target) == (two.kind, two.content, two.target)
 
 
-def deviating_fields(found: Entry, wanted: Entry, owners: Owners) -> tuple[Field, ...]:
+def deviating_fields(found: Entry, wanted: Entry, owners: OwnerMapping) -> tuple[Field, ...]:
     """In which metadata a path is not as released; times and the hosts' own attributes may differ.
 
     Empty for entries of unlike kinds.
@@ -129,7 +123,7 @@ def deviating_fields(found: Entry, wanted: Entry, owners: Owners) -> tuple[Field
     return tuple(fields)
 
 
-def nearest_release(spans: Iterable[Span], now: int, lines: Lines) -> tuple[What, int]:
+def nearest_release(spans: Iterable[Span], now: int, lines: Lines) -> tuple[DeviationKind, int]:
     """(what a state is beside release `now`, of which release) for one that was released in these
     spans, none of which has `now`.
     """
@@ -184,13 +178,13 @@ class _Classifier:
                 lacking[content].append(path)
         return lacking
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[Deviation]:
         found = {path: self._present(path) for path in sort_paths(self._pairs)}
         missing = (self._absent(path) for path in found if found[path] is None)
         found.update({one.path: one for one in missing if one is not None})
         return [one for one in found.values() if one is not None]
 
-    def _absent(self, path: RelPath) -> Finding | None:
+    def _absent(self, path: RelPath) -> Deviation | None:
         found, wanted = self._pairs[path]
         if found is not None or wanted is None or path in self._moved_from:
             return None
@@ -198,7 +192,7 @@ class _Classifier:
             return None
         return self._finding(path, "missing")
 
-    def _present(self, path: RelPath) -> Finding | None:
+    def _present(self, path: RelPath) -> Deviation | None:
         found, wanted = self._pairs[path]
         if found is None:
             return None
@@ -219,7 +213,7 @@ class _Classifier:
         """Whether a folder holds what has findings of its own, or would."""
         return self._situation.holds(path) or path in self._above_gone
 
-    def _here(self, path: RelPath, found: Entry, fields: tuple[Field, ...]) -> Finding | None:
+    def _here(self, path: RelPath, found: Entry, fields: tuple[Field, ...]) -> Deviation | None:
         """What another release shipped at this very path: an older one before a newer one, and that
         before one of another line; of each the nearest.
         """
@@ -229,7 +223,9 @@ class _Classifier:
         what, release = nearest_release(spans, self._situation.release, self._situation.lines)
         return self._finding(path, what, release=release, fields=fields)
 
-    def _elsewhere(self, path: RelPath, found: Entry, fields: tuple[Field, ...]) -> Finding | None:
+    def _elsewhere(
+        self, path: RelPath, found: Entry, fields: tuple[Field, ...]
+    ) -> Deviation | None:
         """What belongs to another path: moved if that path lacks it, else foreign."""
         if found.content is None or found.content.size < TINY:
             return None
@@ -249,7 +245,7 @@ class _Classifier:
         other = (best.app, best.path)
         return self._finding(path, "foreign", release=release, fields=fields, other=other)
 
-    def _ours(self, path: RelPath, wanted: Entry | None, fields: tuple[Field, ...]) -> Finding:
+    def _ours(self, path: RelPath, wanted: Entry | None, fields: tuple[Field, ...]) -> Deviation:
         """Nothing that a vendor shipped, on a path that a vendor did or did not."""
         is_vendors = wanted is not None or bool(self._vendor.states(path))
         return self._finding(path, "local" if is_vendors else "unknown", fields=fields)
@@ -257,14 +253,14 @@ class _Classifier:
     def _finding(
         self,
         path: RelPath,
-        what: What,
+        what: DeviationKind,
         *,
         release: int | None = None,
         fields: tuple[Field, ...] = (),
         other: tuple[str, RelPath] | None = None,
-    ) -> Finding:
+    ) -> Deviation:
         found, wanted = self._pairs[path]
-        return Finding(
+        return Deviation(
             path=path,
             what=what,
             path_class=self._classes[path],

@@ -18,9 +18,9 @@ from epmstore.catalog.model import AboutRecord
 from epmstore.digest import BlobInfo
 from epmstore.errors import NotFoundError
 from epmstore.progress import Progress
-from epmstore.refcat.founding import Version
+from epmstore.refcat.founding import FoundingVersion
 from epmstore.refcat.gather import Gatherer
-from epmstore.refcat.publish import Draft, publish
+from epmstore.refcat.publish import ReleaseDraft, publish
 from epmstore.refcat.releases import Releases
 from epmstore.relpath import RelPath
 from epmstore.store.deposit import Deposit
@@ -39,7 +39,7 @@ class Unresolved(msgspec.Struct, frozen=True):
     why: str
 
 
-def unresolved(versions: Sequence[Version]) -> list[Unresolved]:
+def unresolved(versions: Sequence[FoundingVersion]) -> list[Unresolved]:
     """What cannot be a SHA-1, whatever is at hand."""
     names = dict.fromkeys(name for version in versions for name in version.components)
     return [Unresolved(n, why) for n in names if (why := _why_none(n)) is not None]
@@ -48,7 +48,7 @@ def unresolved(versions: Sequence[Version]) -> list[Unresolved]:
 def publish_founding(
     store: Store,
     about: AboutRecord,
-    versions: Sequence[Version],
+    versions: Sequence[FoundingVersion],
     sources: Sequence[Path],
     progress: Progress,
 ) -> list[int]:
@@ -65,7 +65,7 @@ def publish_founding(
         for version in versions:
             tree.update(_entries(version, contents, Rules(about.patterns)))
             order = sorted(tree.values(), key=lambda entry: os.fsencode(entry.path))
-            done = publish(deposit, about, order, Draft(label=str(version.version)))
+            done = publish(deposit, about, order, ReleaseDraft(label=str(version.version)))
             if done is not None:
                 published.append(done.version)
     return published
@@ -82,7 +82,7 @@ def _gather(gatherer: Gatherer, sources: Sequence[Path]) -> Collection[BlobInfo]
 
 
 def _resolve(
-    store: Store, versions: Sequence[Version], known: Collection[BlobInfo]
+    store: Store, versions: Sequence[FoundingVersion], known: Collection[BlobInfo]
 ) -> dict[str, BlobInfo]:
     found: dict[str, BlobInfo] = {}
     lost: list[Unresolved] = []
@@ -114,7 +114,7 @@ def _why_none(name: str) -> str | None:
 
 
 def _entries(
-    version: Version, contents: Mapping[str, BlobInfo], rules: Rules
+    version: FoundingVersion, contents: Mapping[str, BlobInfo], rules: Rules
 ) -> Iterable[tuple[RelPath, Entry]]:
     for digest, paths in version.components.items():
         for path in paths:

@@ -18,15 +18,15 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from epmstore.refcat.classify import Pair, same_state
-from epmstore.refcat.lines import Lines, Order
+from epmstore.refcat.classify import same_state
+from epmstore.refcat.lines import Lines, ReleaseOrder
 from epmstore.relpath import RelPath
-from epmstore.tree import Entry, changed_fields
+from epmstore.tree import Entry, Pair, changed_fields
 
-Kind: TypeAlias = Literal[
+ExplanationKind: TypeAlias = Literal[
     "install", "upgrade", "downgrade", "switch", "restored", "rollback", "repair", "drift"
 ]
-Interval: TypeAlias = tuple[int, int | None]
+ReleaseSpan: TypeAlias = tuple[int, int | None]
 """Releases `since` until before `until` (None: still)."""
 LISTED = 10_000
 """Unexplained paths that are named; all are counted."""
@@ -41,7 +41,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     paths became what release `to` has. `unexplained` are the first LISTED of `rest` paths.
     """
 
-    kind: Kind
+    kind: ExplanationKind
     from_: int | None = None
     to: int | None = None
     done: int = 0
@@ -58,7 +58,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         return self.done + self.left_over < self.total
 
 
-class Step(msgspec.Struct, frozen=True):
+class ReleaseStep(msgspec.Struct, frozen=True):
     """From one release to another; `one` is None if nothing was there before."""
 
     one: int | None
@@ -66,26 +66,26 @@ class Step(msgspec.Struct, frozen=True):
 
 
 def choose_step(
-    old: Iterable[Interval], new: Iterable[Interval], lines: Lines, before: int | None
-) -> Step | None:
+    old: Iterable[ReleaseSpan], new: Iterable[ReleaseSpan], lines: Lines, before: int | None
+) -> ReleaseStep | None:
     """The step that most changed paths agree on. `before` is the release that explained the root
     until now; it stays the one where paths only went, and None is the answer if there is none.
     """
     targets = _most(new, lines.count - 1)
     if not targets:
-        return None if before is None else Step(before, before)
+        return None if before is None else ReleaseStep(before, before)
     origins = _most(old, lines.count - 1)
     if before is not None and (not origins or before in origins):
         origins = [before]
     if not origins:
-        return Step(None, targets[-1])
+        return ReleaseStep(None, targets[-1])
     pairs = ((one, two) for one in origins for two in (lines.nearest(targets, one),))
 
     def length(pair: tuple[int, int]) -> tuple[bool, bool, int]:
         one, two = pair
         return one == two, lines.order(one, two) == "other line", abs(one - two)
 
-    return Step(*min(pairs, key=length))
+    return ReleaseStep(*min(pairs, key=length))
 
 
 def is_touched_only(pair: Pair) -> bool:
@@ -114,7 +114,7 @@ def is_explained(pair: Pair, wanted: Entry | None, *, is_vendors: bool) -> bool:
 
 def explain(
     pairs: Mapping[RelPath, Pair],
-    step: Step | None,
+    step: ReleaseStep | None,
     delta: Mapping[RelPath, Pair],
     wanted: Callable[[RelPath], Entry | None],
     now: Callable[[RelPath], Entry | None],
@@ -144,8 +144,8 @@ def explain(
 
 
 def _counted(
-    kind: Kind,
-    step: Step,
+    kind: ExplanationKind,
+    step: ReleaseStep,
     delta: Mapping[RelPath, Pair],
     explained: set[RelPath],
     rest: Sequence[RelPath],
@@ -180,7 +180,7 @@ def _nothing(pairs: Mapping[RelPath, Pair]) -> Explanation:
     return Explanation(kind="drift", rest=len(rest), unexplained=rest[:LISTED])
 
 
-def _drift(step: Step, explained: Sequence[RelPath], rest: Sequence[RelPath]) -> Explanation:
+def _drift(step: ReleaseStep, explained: Sequence[RelPath], rest: Sequence[RelPath]) -> Explanation:
     return Explanation(
         kind="drift",
         to=step.two,
@@ -190,11 +190,11 @@ def _drift(step: Step, explained: Sequence[RelPath], rest: Sequence[RelPath]) ->
     )
 
 
-def _kind(step: Step, lines: Lines) -> Kind:
+def _kind(step: ReleaseStep, lines: Lines) -> ExplanationKind:
     """From one line to another is neither up nor down."""
     if step.one is None:
         return "install"
-    kinds: dict[Order, Kind] = {
+    kinds: dict[ReleaseOrder, ExplanationKind] = {
         "same": "restored",
         "older": "upgrade",
         "newer": "downgrade",
@@ -203,7 +203,7 @@ def _kind(step: Step, lines: Lines) -> Kind:
     return kinds[lines.order(step.one, step.two)]
 
 
-def _most(intervals: Iterable[Interval], last: int) -> list[int]:
+def _most(intervals: Iterable[ReleaseSpan], last: int) -> list[int]:
     """The releases that are in the most intervals, in order; none if there is no interval."""
     steps: Counter[int] = Counter()
     for since, until in intervals:

@@ -19,12 +19,12 @@ from epmstore.catalog.state import CatalogState, VersionInfo
 from epmstore.checkout.goal import ReleaseGoal, VersionGoal, goal_of, version_of
 from epmstore.digest import Sha256
 from epmstore.errors import DamagedError, UnreadableError
-from epmstore.refcat.classify import Pair, same_state
+from epmstore.refcat.classify import same_state
 from epmstore.refcat.explain import (
     Explanation,
-    Interval,
-    Kind,
-    Step,
+    ExplanationKind,
+    ReleaseSpan,
+    ReleaseStep,
     choose_step,
     explain,
     is_touched_only,
@@ -33,12 +33,12 @@ from epmstore.refcat.knowledge import Knowledge
 from epmstore.refcat.releases import Releases
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.store.store import Store
-from epmstore.tree import Entry
+from epmstore.tree import Entry, Pair
 
 CACHE_LIMIT = 256 << 20
 RULES = 3
 """Counts the ways in which this program explained versions: what an older one kept is not taken."""
-OWN: dict[str, Kind] = {"checkout": "rollback", "undo": "rollback", "repair": "repair"}
+OWN: dict[str, ExplanationKind] = {"checkout": "rollback", "undo": "rollback", "repair": "repair"}
 """Reasons of versions that this program made, and what explains them."""
 
 
@@ -152,7 +152,7 @@ class Explainer:
         is_state = any(one is not None and one.path_class == "state" for one in pair)
         return not is_state and self._classify(entry.path, False) not in ("state", "ignore")
 
-    def _step(self, pairs: Mapping[RelPath, Pair], before: int | None) -> Step | None:
+    def _step(self, pairs: Mapping[RelPath, Pair], before: int | None) -> ReleaseStep | None:
         old = self._intervals(one for one, _ in pairs.values())
         new = self._intervals(two for _, two in pairs.values())
         return choose_step(old, new, self._lines, before)
@@ -161,7 +161,7 @@ class Explainer:
         states = Knowledge(self._releases).states(entry.path)
         return any(same_state(span.entry, entry) for span in states)
 
-    def _intervals(self, entries: Iterable[Entry | None]) -> list[Interval]:
+    def _intervals(self, entries: Iterable[Entry | None]) -> list[ReleaseSpan]:
         """The releases that had these contents at these paths."""
         wanted: set[tuple[RelPath, Sha256]] = {
             (entry.path, entry.content.sha256)
@@ -176,7 +176,7 @@ class Explainer:
             if one.app == self._releases.app and (one.path, sha256) in wanted
         ]
 
-    def _delta(self, step: Step, changed: Mapping[RelPath, Pair]) -> dict[RelPath, Pair]:
+    def _delta(self, step: ReleaseStep, changed: Mapping[RelPath, Pair]) -> dict[RelPath, Pair]:
         """What the step changes and what counts. Configuration counts only where it was changed:
         a host that keeps an edited file has not stopped half-way.
         """

@@ -36,14 +36,14 @@ _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 
 
-class Repair(msgspec.Struct, frozen=True):
+class FoundingRepair(msgspec.Struct, frozen=True):
     """A liberty that was taken: on which line (from 1), and what."""
 
     line: int
     what: str
 
 
-class Version(msgspec.Struct, frozen=True):
+class FoundingVersion(msgspec.Struct, frozen=True):
     """One version: digests as they are written, each with its paths in order."""
 
     version: int
@@ -53,8 +53,8 @@ class Version(msgspec.Struct, frozen=True):
 class Founding(msgspec.Struct, frozen=True):
     """What a document came to."""
 
-    versions: list[Version]
-    repairs: list[Repair]
+    versions: list[FoundingVersion]
+    repairs: list[FoundingRepair]
 
 
 class _Token(msgspec.Struct, frozen=True):
@@ -75,14 +75,14 @@ def read_founding(text: str) -> Founding:
     return Founding(reader.versions, sorted(reader.repairs, key=lambda repair: repair.line))
 
 
-def _tokens(text: str, repairs: list[Repair]) -> Iterator[_Token]:
+def _tokens(text: str, repairs: list[FoundingRepair]) -> Iterator[_Token]:
     line = 1
     for found in _TOKEN.finditer(text):
         kind = found.lastgroup
         if kind in ("text", "place", "mark", "number", "word"):
             yield _Token(kind, found[0], line)  # type: ignore[arg-type]
         elif kind == "junk":
-            repairs.append(Repair(line, f"{found[0]!r} is left out"))
+            repairs.append(FoundingRepair(line, f"{found[0]!r} is left out"))
         line += found[0].count("\n")
     yield _Token("end", "", line)
 
@@ -91,14 +91,14 @@ class _Reader:
     """Reads one document, object by object."""
 
     def __init__(self, text: str) -> None:
-        self.repairs: list[Repair] = []
-        self.versions: list[Version] = []
+        self.repairs: list[FoundingRepair] = []
+        self.versions: list[FoundingVersion] = []
         self._number: int | None = None
         self._ended = False
         plain = _PROMPT.sub("", text)
         if plain != text:
             first = text[: next(_PROMPT.finditer(text)).start()].count("\n") + 1
-            self.repairs.append(Repair(first, "Python's prompts are left out"))
+            self.repairs.append(FoundingRepair(first, "Python's prompts are left out"))
         self._tokens = list(_tokens(plain, self.repairs))
         self._at = 0
 
@@ -150,7 +150,7 @@ class _Reader:
             raise UsageError(
                 f"line {key.line}: version {number} comes where {expected} is due", line=key.line
             )
-        self.versions.append(Version(number, components))
+        self.versions.append(FoundingVersion(number, components))
         self._number = None
 
     def _version(self) -> int:
@@ -293,7 +293,7 @@ class _Reader:
         return self._now.kind == "mark" and self._now.text == mark
 
     def _say(self, line: int, what: str) -> None:
-        self.repairs.append(Repair(line, what))
+        self.repairs.append(FoundingRepair(line, what))
 
 
 def _unquoted(token: _Token) -> str:

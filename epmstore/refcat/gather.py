@@ -26,7 +26,7 @@ from epmstore.progress import Progress
 from epmstore.record.deltas import Fresh, Shelving
 from epmstore.record.ingest import Ingested, ingest
 from epmstore.record.observe import Candidate, Observation, Observer
-from epmstore.refcat.archives import Content, Member
+from epmstore.refcat.archives import ArchiveMember, Content
 from epmstore.refcat.hygiene import check_folders, check_name
 from epmstore.refcat.strict import is_owner
 from epmstore.refcat.unpacked import read_archive
@@ -157,7 +157,7 @@ class Gatherer:
             raise _collision(self._shelf.collided[0])
 
     def _add_member(
-        self, shelving: Shelving, path: RelPath, member: Member, content: Content | None
+        self, shelving: Shelving, path: RelPath, member: ArchiveMember, content: Content | None
     ) -> None:
         found = self._classify(path, member.kind == "directory")
         if member.kind == "special":

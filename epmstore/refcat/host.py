@@ -8,7 +8,7 @@ from epmstore.digest import parse_digest
 from epmstore.index.comparison import Comparison
 from epmstore.refcat.catalogs import APPCAT
 from epmstore.refcat.fit import best_fit
-from epmstore.refcat.lines import Order
+from epmstore.refcat.lines import ReleaseOrder
 from epmstore.refcat.releases import Releases, refcat_of
 from epmstore.store.store import Store, is_refcat
 
@@ -32,7 +32,7 @@ class StoreHost:
         fit = best_fit(comparison.matches(), comparison.sizes(), numbers)
         return None if fit is None else fit.release
 
-    def order(self, app: str, one: int, two: int) -> Order:
+    def order(self, app: str, one: int, two: int) -> ReleaseOrder:
         return Releases(self._store, app).lines().order(one, two)
 
     def title(self, app: str, release: int) -> str:

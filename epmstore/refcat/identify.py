@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from epmstore.digest import BlobInfo, Digest
-from epmstore.refcat.releases import Release, Releases, Shipped
+from epmstore.refcat.classify import Shipped
+from epmstore.refcat.releases import Release, Releases
 from epmstore.relpath import RelPath
 from epmstore.store.store import Store
 

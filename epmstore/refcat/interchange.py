@@ -26,9 +26,9 @@ from epmstore.catalog.history import Read
 from epmstore.catalog.model import (
     START,
     AboutRecord,
+    CatalogPosition,
     Decoded,
     Envelope,
-    Position,
     VersionPart,
 )
 from epmstore.clock import to_rfc3339
@@ -43,14 +43,14 @@ from epmstore.errors import (
     UntrustedError,
     VersionNotFoundError,
 )
-from epmstore.limited import MEMORY, SECONDS, Limits, Reader
+from epmstore.limited import MEMORY, SECONDS, LimitedReader, ReadLimits
 from epmstore.progress import Progress
-from epmstore.refcat.catalogchild import Order, SoFar, Verdict, plain_lines
+from epmstore.refcat.catalogchild import CatalogOrder, SoFar, Verdict, plain_lines
 from epmstore.refcat.catalogs import all_refcats, needs_of_others
-from epmstore.refcat.checker import Checked, Known
+from epmstore.refcat.checker import CheckedCatalog, CheckedRelease
 from epmstore.refcat.releases import Releases
-from epmstore.refcat.signature import LIMIT, Key
-from epmstore.refcat.trust import Import, Standing, Trust
+from epmstore.refcat.signature import LIMIT, PublicKey
+from epmstore.refcat.trust import Import, Trust, TrustStanding
 from epmstore.relpath import to_json
 from epmstore.store.replay import catch_up, enter_records
 from epmstore.store.store import Store, refcat
@@ -63,7 +63,7 @@ STEP = 4 << 20
 HELD = 1_000_000
 """Entries that are held in memory from the check on; what is beyond is read again."""
 SUFFIX = ".asc"
-Examine: TypeAlias = Callable[[bytes, Order], Iterator[SoFar | Verdict]]
+Examine: TypeAlias = Callable[[bytes, CatalogOrder], Iterator[SoFar | Verdict]]
 MODULE = "epmstore.refcat.catalogchild"
 FOR_EACH_BYTE = 32
 """Bytes of memory that examining a catalog may take for each of its own."""
@@ -77,18 +77,18 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     about: AboutRecord
-    releases: Sequence[Checked]
+    releases: Sequence[CheckedRelease]
     head: str
-    lines: Sequence[tuple[bytes, Position]]
+    lines: Sequence[tuple[bytes, CatalogPosition]]
     read: Sequence[tuple[Envelope, Decoded]] = ()
     """What is in the first of these lines: as many as may be held in memory."""
     new: int
     known: int
     """Releases that are here already."""
-    signer: Key | None = None
+    signer: PublicKey | None = None
 
 
-class Exported(msgspec.Struct, frozen=True, kw_only=True):
+class ExportedCatalog(msgspec.Struct, frozen=True, kw_only=True):
     """What was written: up to which release, how many lines and plain bytes."""
 
     about: AboutRecord
@@ -108,7 +108,7 @@ def export_lines(store: Store, releases: Releases) -> Iterator[bytes]:
         yield line.plain
 
 
-def known_here(store: Store, app: str) -> Known:
+def known_here(store: Store, app: str) -> CheckedCatalog:
     """The catalog of an application (UUID) that is here, for who checks what follows it.
 
     Raises VersionNotFoundError if there is none, DamagedError.
@@ -119,12 +119,14 @@ def known_here(store: Store, app: str) -> Known:
         raise VersionNotFoundError(f"there is no catalog of {app} here", hint="import it first")
     ends = {head: seq + 1 for seq, head in releases.heads()}
     numbers = releases.numbers()
-    return Known(
+    return CheckedCatalog(
         about=about,
         lines=position[2],
         head=position[1],
         releases=[
-            Checked(one.version, releases.record(one.version).label, one.digest, ends[one.digest])
+            CheckedRelease(
+                one.version, releases.record(one.version).label, one.digest, ends[one.digest]
+            )
             for one in numbers
         ],
         tree=list(releases.tree(numbers[-1].version)) if numbers else [],
@@ -175,7 +177,7 @@ def check_catalog(
     Changes nothing. Raises BadCatalogError, TrustError and its kin, ForkError, ConflictError.
     """
     trust = Trust(store.path)
-    order = Order(
+    order = CatalogOrder(
         fd=-1,
         size=len(data),
         signature=signature,
@@ -208,8 +210,8 @@ def check_catalog(
 
 def _check_signer(
     about: AboutRecord,
-    key: Key | None,
-    standing: Standing,
+    key: PublicKey | None,
+    standing: TrustStanding,
     wanted: str | None,
     *,
     allow_unsigned: bool,
@@ -250,15 +252,15 @@ def _check_signer(
         )
 
 
-def _elsewhere(data: bytes, order: Order) -> Iterator[SoFar | Verdict]:
+def _elsewhere(data: bytes, order: CatalogOrder) -> Iterator[SoFar | Verdict]:
     fd = os.memfd_create("catalog", os.MFD_CLOEXEC)
     try:
         fsio.write(fd, data)
         whole = msgspec.structs.replace(order, fd=fd)
-        limits = Limits(
+        limits = ReadLimits(
             memory=MEMORY + len(data) * FOR_EACH_BYTE, seconds=SECONDS + len(data) // FOR_A_SECOND
         )
-        with Reader(MODULE, whole, (fd,), limits, what="the catalog") as reader:
+        with LimitedReader(MODULE, whole, (fd,), limits, what="the catalog") as reader:
             for message in reader.messages():
                 yield msgspec.msgpack.decode(message, type=SoFar | Verdict)
     finally:
@@ -276,7 +278,7 @@ def _verdict(said: Iterator[SoFar | Verdict], progress: Progress) -> Verdict:
 def _take_lines(
     data: bytes,
 ) -> tuple[
-    list[tuple[bytes, Position]],
+    list[tuple[bytes, CatalogPosition]],
     list[tuple[Envelope, Decoded]],
     AboutRecord | None,
     Sequence[BlobInfo],
@@ -284,7 +286,7 @@ def _take_lines(
     """Every line of a catalog that was examined, sealed; what is in the first of them; what it is
     about; and every content that it names.
     """
-    lines: list[tuple[bytes, Position]] = []
+    lines: list[tuple[bytes, CatalogPosition]] = []
     read: list[tuple[Envelope, Decoded]] = []
     about: AboutRecord | None = None
     contents: dict[Digest, BlobInfo] = {}
@@ -335,7 +337,7 @@ def _append(store: Store, name: str, incoming: Incoming, start: int, end: int) -
     with store.lock_write():
         catch_up(store)
         found = store.entries.position(name)
-        here = START if found is None else Position(*found)
+        here = START if found is None else CatalogPosition(*found)
         if (here.seq, here.head) != (before.seq, before.head):
             raise ChangedError("the catalog changed meanwhile", hint="import it again")
         # it may have been compressed otherwise here: the same lines, of another length
@@ -352,8 +354,8 @@ def _append(store: Store, name: str, incoming: Incoming, start: int, end: int) -
 
 
 def _reads(
-    before: Position,
-    lines: Sequence[tuple[bytes, Position]],
+    before: CatalogPosition,
+    lines: Sequence[tuple[bytes, CatalogPosition]],
     read: Sequence[tuple[Envelope, Decoded]],
 ) -> Iterator[Read]:
     """What the catalog would be read as."""

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from epmstore.digest import BlobInfo, Sha256
 from epmstore.errors import PathNotFoundError
 from epmstore.index.entries import Span
-from epmstore.refcat.releases import Releases, Shipped
+from epmstore.refcat.classify import Shipped
+from epmstore.refcat.releases import Releases
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 

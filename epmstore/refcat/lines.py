@@ -9,7 +9,7 @@ steps; else they are of different lines, and neither is older.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, TypeAlias
 
-Order: TypeAlias = Literal["same", "older", "newer", "other line"]
+ReleaseOrder: TypeAlias = Literal["same", "older", "newer", "other line"]
 
 
 class Lines:
@@ -24,7 +24,7 @@ class Lines:
         found = self._before[release] if release < len(self._before) else release - 1
         return found if found >= 0 else None
 
-    def order(self, one: int, two: int) -> Order:
+    def order(self, one: int, two: int) -> ReleaseOrder:
         """What `one` is to `two`."""
         if one == two:
             return "same"
@@ -45,7 +45,7 @@ class Lines:
         """How many releases there are."""
         return len(self._before)
 
-    def nearest_of(self, order: Order, to: int, since: int, until: int) -> int | None:
+    def nearest_of(self, order: ReleaseOrder, to: int, since: int, until: int) -> int | None:
         """The release from `since` until before `until` that is `order` to another one, and whose
         number is the nearest; None if there is none.
         """

@@ -1,4 +1,4 @@
-"""What the last survey of an app came to, kept beside its live cache: comparing a hundred thousand
+"""What the last survey of an app came to, kept beside its stat cache: comparing a hundred thousand
 recorded paths with a release takes longer than looking at them all.
 
 It holds for one newest version, one state of the refcat and one release, says so, and carries a
@@ -14,8 +14,8 @@ import msgspec
 
 from epmstore.atomic import read_file, replace_read
 from epmstore.errors import DamagedError, UnreadableError
-from epmstore.refcat.classify import Pair
 from epmstore.refcat.owners import Owner
+from epmstore.tree import Pair
 
 LIMIT = 64 << 20
 FEW = 20_000

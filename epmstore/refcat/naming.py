@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"[0-9]{1,15}")
 _HINT = "a release is written as 7, latest, latest~1 or by its label: `epmstore release list`"
 
 
-class Named(Protocol):
+class NamedRelease(Protocol):
     """What a release is called."""
 
     @property
@@ -36,7 +36,7 @@ def title(version: int, label: str | None) -> str:
     return f"{label} ({version})" if label else str(version)
 
 
-def resolve(releases: Sequence[Named], text: str) -> int:
+def resolve(releases: Sequence[NamedRelease], text: str) -> int:
     """The number of the release that `text` names. `releases` are all of them, by number.
 
     Raises VersionNotFoundError, and UsageError for a word that names more than one.
@@ -59,7 +59,7 @@ def resolve(releases: Sequence[Named], text: str) -> int:
     return _one_of(wanted, meant)
 
 
-def check_label(releases: Sequence[Named], label: str, *, of: int | None = None) -> None:
+def check_label(releases: Sequence[NamedRelease], label: str, *, of: int | None = None) -> None:
     """Raises UsageError unless a release (`of`; None: a new one) may take a label: each names one
     release, and none is a word that means something else.
     """
@@ -77,11 +77,11 @@ def check_label(releases: Sequence[Named], label: str, *, of: int | None = None)
         )
 
 
-def _by_label(releases: Sequence[Named], label: str) -> dict[int, Named]:
+def _by_label(releases: Sequence[NamedRelease], label: str) -> dict[int, NamedRelease]:
     return {one.version: one for one in releases if one.label == label}
 
 
-def by_number(releases: Sequence[Named], number: int) -> int:
+def by_number(releases: Sequence[NamedRelease], number: int) -> int:
     """A number that is one of a release. Raises VersionNotFoundError."""
     if not 0 <= number < len(releases):
         there = f"there are 0 to {len(releases) - 1}" if releases else "there is none at all"
@@ -91,7 +91,7 @@ def by_number(releases: Sequence[Named], number: int) -> int:
     return number
 
 
-def _one_of(text: str, meant: dict[int, Named]) -> int:
+def _one_of(text: str, meant: dict[int, NamedRelease]) -> int:
     if not meant:
         raise VersionNotFoundError(f"no release {text!r}", hint=_HINT)
     if len(meant) > 1:

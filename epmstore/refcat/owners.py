@@ -33,7 +33,7 @@ def same_owner(one: Owner, two: Owner) -> bool:
     )
 
 
-class Owners:
+class OwnerMapping:
     """What was learned from a whole root: how often an owner of the release has become which."""
 
     def __init__(self, pairs: Mapping[tuple[Owner, Owner], int]) -> None:

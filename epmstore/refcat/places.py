@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epmstore.digest import BlobInfo
-from epmstore.store.seeking import Offer, Seeker
+from epmstore.store.seeking import ContentOffer, Seeker
 
 if TYPE_CHECKING:  # start-up
     from epmstore.refcat.archives import Content
@@ -17,7 +17,7 @@ CHUNK = 1 << 20
 
 def seeker_at(place: Path) -> Seeker:
     """What seeks in a folder, or in an archive."""
-    return Folder(place) if place.is_dir() else Archive(place)
+    return Folder(place) if place.is_dir() else ArchiveFiles(place)
 
 
 class Folder:
@@ -29,7 +29,7 @@ class Folder:
     def __str__(self) -> str:
         return str(self._path)
 
-    def offers(self, wanted: Collection[BlobInfo]) -> Iterator[Offer]:
+    def offers(self, wanted: Collection[BlobInfo]) -> Iterator[ContentOffer]:
         sizes = {info.size for info in wanted}
         for folder, _, names in os.walk(self._path):
             for name in sorted(names):
@@ -37,10 +37,10 @@ class Folder:
                 found = os.lstat(path)
                 if stat.S_ISREG(found.st_mode) and found.st_size in sizes:
                     with open(path, "rb") as file:
-                        yield Offer(found.st_size, _pieces(file))
+                        yield ContentOffer(found.st_size, _pieces(file))
 
 
-class Archive:
+class ArchiveFiles:
     """The files in an archive. Raises UsageError for what is none, EpmError for one that is damaged
     or comes to too much, OSError.
     """
@@ -51,13 +51,13 @@ class Archive:
     def __str__(self) -> str:
         return str(self._path)
 
-    def offers(self, wanted: Collection[BlobInfo]) -> Iterator[Offer]:
+    def offers(self, wanted: Collection[BlobInfo]) -> Iterator[ContentOffer]:
         from epmstore.refcat.unpacked import read_archive  # noqa: PLC0415 - start-up: seldom needed
 
         sizes = {info.size for info in wanted}
         for member, content in read_archive(self._path):
             if content is not None and member.size in sizes:
-                yield Offer(member.size, _pieces(content))
+                yield ContentOffer(member.size, _pieces(content))
 
 
 def _pieces(file: "Content") -> Iterator[bytes]:

@@ -30,13 +30,13 @@ from epmstore.refcat.naming import check_label
 from epmstore.refcat.releases import Releases
 from epmstore.refcat.strict import check_record
 from epmstore.relpath import RelPath, sort_paths
-from epmstore.store.commit import Head, commit_fact
+from epmstore.store.commit import HistoryHead, commit_fact
 from epmstore.store.deposit import Deposit
 from epmstore.store.store import Store
 from epmstore.tree import Entry, changed_fields, shifted_sum
 
 
-class Delta(msgspec.Struct, frozen=True):
+class ReleaseDelta(msgspec.Struct, frozen=True):
     """What a release changes: complete entries, pairs of old and new, and entries that go."""
 
     added: list[Entry]
@@ -52,7 +52,7 @@ class Delta(msgspec.Struct, frozen=True):
         return Counts(len(self.added), len(self.modified), len(self.removed))
 
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
+class ReleaseDraft(msgspec.Struct, frozen=True, kw_only=True):
     """A release to be: what is said of it beside its entries. `after`: which release it follows, if
     that is not the newest one.
     """
@@ -63,7 +63,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     package: Package | None = None
 
 
-def make_delta(old: Mapping[RelPath, Entry], new: Iterable[Entry]) -> Delta:
+def make_delta(old: Mapping[RelPath, Entry], new: Iterable[Entry]) -> ReleaseDelta:
     """What leads from one release to a tree. Pure."""
     added, modified, seen = [], [], set()
     for entry in new:
@@ -73,11 +73,11 @@ def make_delta(old: Mapping[RelPath, Entry], new: Iterable[Entry]) -> Delta:
             added.append(entry)
         elif _is_new(before, settled := _settled(before, entry)):
             modified.append((before, settled))
-    return Delta(added, modified, [entry for path, entry in old.items() if path not in seen])
+    return ReleaseDelta(added, modified, [entry for path, entry in old.items() if path not in seen])
 
 
 def publish(
-    deposit: Deposit, about: AboutRecord, tree: Sequence[Entry], draft: Draft
+    deposit: Deposit, about: AboutRecord, tree: Sequence[Entry], draft: ReleaseDraft
 ) -> VersionRecord | None:
     """Append a release of a whole tree; None if nothing differs from the newest one. As
     `publish_delta`.
@@ -92,7 +92,7 @@ def publish(
 
 
 def publish_delta(
-    deposit: Deposit, about: AboutRecord, delta: Delta, draft: Draft
+    deposit: Deposit, about: AboutRecord, delta: ReleaseDelta, draft: ReleaseDraft
 ) -> VersionRecord:
     """Append a release that differs by `delta` from the newest one, with its contents in `deposit`.
     Under the app's lock. Raises UsageError, DamagedError, ChangedError, OSError.
@@ -103,7 +103,7 @@ def publish_delta(
     latest = releases.latest()
     before = None if latest is None else releases.record(latest.version)
 
-    def make(head: Head) -> VersionPart:
+    def make(head: HistoryHead) -> VersionPart:
         if (None if head.version is None else head.version.txid) != (before and before.txid):
             raise ChangedError("another release was published meanwhile", hint="try again")
         return _checked(store, _part(store, about, delta, before, draft, txid), before, draft)
@@ -112,7 +112,7 @@ def publish_delta(
     return deposit.commit_version(releases.catalog, make, txid=txid)
 
 
-def check_delta(store: Store, about: AboutRecord, delta: Delta, draft: Draft) -> None:
+def check_delta(store: Store, about: AboutRecord, delta: ReleaseDelta, draft: ReleaseDraft) -> None:
     """What `publish_delta` would refuse of a release itself. Raises UsageError."""
     releases = Releases(store, about.app)
     _check_label(releases, draft)
@@ -122,7 +122,7 @@ def check_delta(store: Store, about: AboutRecord, delta: Delta, draft: Draft) ->
     _checked(store, part, before, draft)
 
 
-def _check_label(releases: Releases, draft: Draft) -> None:
+def _check_label(releases: Releases, draft: ReleaseDraft) -> None:
     if draft.label is not None:
         check_label(releases.numbers(), draft.label)
 
@@ -145,7 +145,7 @@ def _check(record: VersionPart | AboutRecord | RevokeRecord | RelabelRecord) -> 
 
 
 def _checked(
-    store: Store, part: VersionPart, before: VersionRecord | None, draft: Draft
+    store: Store, part: VersionPart, before: VersionRecord | None, draft: ReleaseDraft
 ) -> VersionPart:
     """The same. Raises UsageError."""
     _check(part)
@@ -171,9 +171,9 @@ def _checked(
 def _part(
     store: Store,
     about: AboutRecord,
-    delta: Delta,
+    delta: ReleaseDelta,
     before: VersionRecord | None,
-    draft: Draft,
+    draft: ReleaseDraft,
     txid: str,
 ) -> VersionPart:
     gone = [*delta.removed, *(old for old, _ in delta.modified)]

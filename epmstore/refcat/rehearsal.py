@@ -10,7 +10,7 @@ import msgspec
 
 from epmstore import fsio
 from epmstore.errors import UsageError
-from epmstore.limited import MEMORY, SECONDS, Limits, Reader, serve
+from epmstore.limited import MEMORY, SECONDS, LimitedReader, ReadLimits, serve
 from epmstore.refcat.founding import read_founding
 from epmstore.refcat.signature import read_key
 
@@ -19,28 +19,30 @@ FOR_EACH_BYTE: Final = 8
 """Bytes of memory that a document may take for each of its own, beside what anything may."""
 FOR_A_SECOND: Final = 1 << 20
 """Bytes of a document for which reading it may take a second longer."""
-Kind: TypeAlias = Literal["report", "founding", "key"]
+DocumentKind: TypeAlias = Literal["report", "founding", "key"]
 
 
-class Order(msgspec.Struct, frozen=True):
+class DocumentOrder(msgspec.Struct, frozen=True):
     """The descriptor of a document, its length, and what it should be."""
 
     fd: int
     size: int
-    kind: Kind
+    kind: DocumentKind
 
 
-def rehearse(kind: Kind, data: bytes, what: str) -> None:
+def rehearse(kind: DocumentKind, data: bytes, what: str) -> None:
     """Raises EpmError, naming `what`, if reading a document takes more than one of its size may;
     UsageError if it cannot be read.
     """
     fd = os.memfd_create(kind, os.MFD_CLOEXEC)
     try:
         fsio.write(fd, data)
-        limits = Limits(
+        limits = ReadLimits(
             memory=MEMORY + FOR_EACH_BYTE * len(data), seconds=SECONDS + len(data) // FOR_A_SECOND
         )
-        with Reader(MODULE, Order(fd, len(data), kind), (fd,), limits, what=what) as reader:
+        with LimitedReader(
+            MODULE, DocumentOrder(fd, len(data), kind), (fd,), limits, what=what
+        ) as reader:
             for _ in reader.messages():
                 pass
     finally:
@@ -65,7 +67,7 @@ def _text(data: bytes) -> str:
         raise UsageError("it is not UTF-8") from None
 
 
-_KINDS: Final[dict[Kind, Callable[[bytes], object]]] = {
+_KINDS: Final[dict[DocumentKind, Callable[[bytes], object]]] = {
     "report": _report,
     "founding": _founding,
     "key": read_key,
@@ -73,7 +75,7 @@ _KINDS: Final[dict[Kind, Callable[[bytes], object]]] = {
 
 
 def _read(setting: bytes) -> Iterator[object]:
-    order = msgspec.msgpack.decode(setting, type=Order)
+    order = msgspec.msgpack.decode(setting, type=DocumentOrder)
     with open(order.fd, "rb") as file:
         file.seek(0)
         data = file.read(order.size)

@@ -28,8 +28,9 @@ from epmstore.catalog.model import (
 from epmstore.catalog.state import CatalogState, reduce
 from epmstore.digest import Digest, Sha256
 from epmstore.errors import DamagedError, PathNotFoundError
-from epmstore.index.entries import Position, Span
+from epmstore.index.entries import IndexedPosition, Span
 from epmstore.refcat import naming
+from epmstore.refcat.classify import Shipped
 from epmstore.refcat.lines import Lines
 from epmstore.relpath import RelPath
 from epmstore.store.store import Store, app_of, refcat
@@ -66,17 +67,6 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
         return naming.title(self.version, self.label)
 
 
-class Shipped(msgspec.Struct, frozen=True):
-    """A path of an application (UUID) that had a content in releases `since` until before `until`
-    (None: still).
-    """
-
-    app: str
-    path: RelPath
-    since: int
-    until: int | None
-
-
 class Releases:
     """The refcat of one application (UUID). One that has none has no releases."""
 
@@ -84,7 +74,7 @@ class Releases:
         self._store = store
         self.app = app
         self.catalog = refcat(app)
-        self._known: tuple[Position, CatalogState, list[Release]] | None = None
+        self._known: tuple[IndexedPosition, CatalogState, list[Release]] | None = None
 
     @classmethod
     def of(cls, store: Store, app: App) -> "Releases":
@@ -222,7 +212,7 @@ class Releases:
     def _state(self) -> CatalogState:
         return self._read()[1]
 
-    def _read(self) -> tuple[Position, CatalogState, list[Release]]:
+    def _read(self) -> tuple[IndexedPosition, CatalogState, list[Release]]:
         position = self._store.entries.position(self.catalog)
         if position is None:
             return (0, "", 0), CatalogState(), []

@@ -16,17 +16,17 @@ import msgspec
 from msgspec.structs import replace
 
 from epmstore.checkout.plan import ConfigPolicy
-from epmstore.refcat.classify import OF_RELEASES, PRIVILEGE, Finding, Pair
+from epmstore.refcat.classify import OF_RELEASES, PRIVILEGE, Deviation
 from epmstore.refcat.hygiene import leads_outside
 from epmstore.refcat.verify import Verified
 from epmstore.relpath import RelPath, is_within, parents, sort_paths
-from epmstore.tree import Entry
+from epmstore.tree import Entry, Pair
 
 RIGHTS = 0o7022
 """Setuid, setgid, sticky; writing by group and by others."""
 
 
-class Surroundings(Protocol):
+class RepairContext(Protocol):
     """What deciding needs to know beside the findings. `now_ns` is the time (since 1970) for files
     of which the release has none: always the same one, or a plan would be outdated as soon as it is
     made.
@@ -57,7 +57,7 @@ class Repair(msgspec.Struct, frozen=True):
 
 def plan_repair(
     verified: Verified,
-    around: Surroundings,
+    around: RepairContext,
     *,
     scope: Sequence[RelPath] = (),
     config: ConfigPolicy = "keep",
@@ -76,7 +76,7 @@ class _Repair:
     def __init__(
         self,
         verified: Verified,
-        around: Surroundings,
+        around: RepairContext,
         scope: frozenset[RelPath],
         *,
         config: ConfigPolicy,
@@ -90,7 +90,7 @@ class _Repair:
         self.pairs: dict[RelPath, Pair] = {}
         self.left: list[tuple[RelPath, str]] = []
 
-    def take(self, finding: Finding) -> None:
+    def take(self, finding: Deviation) -> None:
         if finding.what == "moved":
             self._bring_home(finding)
         if not self._in_scope(finding.path):
@@ -104,7 +104,7 @@ class _Repair:
         wanted = self._around.released(finding.path)
         self.pairs[finding.path] = (found, None if wanted is None else self._here(wanted, found))
 
-    def _bring_home(self, finding: Finding) -> None:
+    def _bring_home(self, finding: Deviation) -> None:
         """What was moved away is missing where it belongs, and has no finding there."""
         assert finding.other is not None, "what is moved belongs somewhere"
         home = finding.other[1]
@@ -112,7 +112,7 @@ class _Repair:
         if wanted is not None and self._in_scope(home) and self._around.found(home) is None:
             self.pairs[home] = (None, self._here(wanted, None))
 
-    def _why_left(self, finding: Finding) -> str | None:
+    def _why_left(self, finding: Deviation) -> str | None:
         path = finding.path
         if self._leads_away(path):
             return "the link that was released leads out of the root"

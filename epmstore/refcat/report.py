@@ -13,8 +13,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from epmstore.entryform import Form
 from epmstore.errors import ConflictError, InvalidNameError, UsageError, VersionNotFoundError
-from epmstore.refcat.classify import Finding
+from epmstore.refcat.classify import Deviation
 from epmstore.refcat.releases import Release, Releases
 from epmstore.relpath import RelPath, from_json, to_json
 from epmstore.tree import Entry
@@ -22,8 +23,7 @@ from epmstore.tree import Entry
 FORMAT = 1
 PRIVATE = ("local", "unknown", "moved", "foreign", "state", "ignore")
 """What files are whose names or bytes are this host's own business."""
-Form: TypeAlias = dict[str, Any]
-Line: TypeAlias = tuple[Entry, str, int | None]
+ReportLine: TypeAlias = tuple[Entry, str, int | None]
 """A file of the root, what it is, and the first release that had it there."""
 
 
@@ -53,8 +53,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 def make_report(
     facts: Facts,
-    lines: Iterable[Line],
-    deviations: Sequence[tuple[Finding, Form]],
+    lines: Iterable[ReportLine],
+    deviations: Sequence[tuple[Deviation, Form]],
     versions: Sequence[Form],
     *,
     redact: Callable[[str], str] | None = None,
@@ -255,7 +255,7 @@ class _Read(msgspec.Struct, frozen=True):
     withdrawn: list[_Withdrawn] = []
 
 
-def _file(line: Line, path: str, is_redacted: bool) -> Form:
+def _file(line: ReportLine, path: str, is_redacted: bool) -> Form:
     entry, what, first = line
     hidden = is_redacted and what in PRIVATE
     content = entry.content
@@ -272,7 +272,7 @@ def _file(line: Line, path: str, is_redacted: bool) -> Form:
 
 
 def _deviation(
-    one: Finding, more: Form, shown: Callable[[str, str], str], is_redacted: bool
+    one: Deviation, more: Form, shown: Callable[[str, str], str], is_redacted: bool
 ) -> Form:
     hidden = is_redacted and one.what in ("local", "unknown")
     found, other = one.found, one.other

@@ -20,7 +20,7 @@ import msgspec
 
 from epmstore.catalog.model import Requirement
 from epmstore.errors import ConflictError, UsageError
-from epmstore.refcat.lines import Order
+from epmstore.refcat.lines import ReleaseOrder
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry, Tree
 
@@ -30,7 +30,7 @@ _BOUND = re.compile(r"(>=|<=|=)([^,<>=]+)")
 _HINT = "as in 'server>=40,<=42', 'bin/x.pdb -> bin/x.exe' or a SHA-1; `?` at the end: optional"
 
 
-class Vendors(Protocol):
+class VendorLookup(Protocol):
     """What is known of other applications when a requirement is written."""
 
     def app(self, key: str) -> str:
@@ -53,7 +53,7 @@ class Host(Protocol):
         """The release that explains an installed application best; None if none does."""
         ...
 
-    def order(self, app: str, one: int, two: int) -> Order:
+    def order(self, app: str, one: int, two: int) -> ReleaseOrder:
         """What one release of an application is to another one."""
         ...
 
@@ -73,7 +73,7 @@ class Unmet(msgspec.Struct, frozen=True):
     why: str
 
 
-def parse_requirement(text: str, tree: Tree, vendors: Vendors) -> Requirement:
+def parse_requirement(text: str, tree: Tree, vendors: VendorLookup) -> Requirement:
     """`tree` is that of the release. Raises UsageError, AppNotFoundError, VersionNotFoundError."""
     wanted = text.strip()
     optional = wanted.endswith("?")

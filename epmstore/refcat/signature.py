@@ -24,7 +24,7 @@ Fingerprint: TypeAlias = str
 _SECRET = b"PRIVATE KEY BLOCK"
 
 
-class Key(msgspec.Struct, frozen=True):
+class PublicKey(msgspec.Struct, frozen=True):
     """A public key: its fingerprint, who it says that it is, and whether it still counts.
     `expires` in seconds since 1970. `only` are the catalogs (keys or UUIDs of applications) that it
     may vouch for; none means all.
@@ -50,7 +50,7 @@ class Key(msgspec.Struct, frozen=True):
         return None
 
 
-def read_key(data: bytes) -> Key:
+def read_key(data: bytes) -> PublicKey:
     """A public key, armored or not. Raises UsageError for anything else, and for a secret one."""
     if _SECRET in data:
         raise UsageError(
@@ -60,7 +60,7 @@ def read_key(data: bytes) -> Key:
     try:
         cert = Cert.from_bytes(data)
         expires = cert.expiration  # raises if nothing binds the key to who it says that it is
-        return Key(
+        return PublicKey(
             fingerprint=cert.fingerprint.lower(),
             names=tuple(str(user) for user in cert.user_ids),
             data=data,
@@ -73,7 +73,9 @@ def read_key(data: bytes) -> Key:
         ) from None
 
 
-def check_signature(data: bytes | Path, signature: bytes, keys: Sequence[Key], now: float) -> Key:
+def check_signature(
+    data: bytes | Path, signature: bytes, keys: Sequence[PublicKey], now: float
+) -> PublicKey:
     """The key that vouches for `data`, or for what is in a file. Raises BadSignatureError,
     UntrustedError.
     """
@@ -141,8 +143,8 @@ _ASK = "nothing was changed; ask its vendor for the catalog and its signature ag
 
 
 def _verified(
-    data: bytes | Path, signature: Sig, keys: Sequence[Key]
-) -> tuple[Key, Fingerprint] | None:
+    data: bytes | Path, signature: Sig, keys: Sequence[PublicKey]
+) -> tuple[PublicKey, Fingerprint] | None:
     """The one of these keys that made the signature, over these bytes, and which of its subkeys."""
     if not keys:
         return None
@@ -158,7 +160,7 @@ def _verified(
     return next(((k, signers[k.fingerprint]) for k in keys if k.fingerprint in signers), None)
 
 
-def _why_not_subkey(key: Key, subkey: Fingerprint, now: float) -> str | None:
+def _why_not_subkey(key: PublicKey, subkey: Fingerprint, now: float) -> str | None:
     """Why a subkey vouches for nothing any more. The library asks whether it did when the signature
     says that it was made, and the owner of an old key can say what he likes.
     """
@@ -175,10 +177,10 @@ def _why_not_subkey(key: Key, subkey: Fingerprint, now: float) -> str | None:
             if said >= bound:
                 valid = packet.key_validity_period
                 bound, expires = said, created + valid.total_seconds() if valid else 0.0
-    return Key(subkey, (), b"", expires=expires or None).why_not(now)
+    return PublicKey(subkey, (), b"", expires=expires or None).why_not(now)
 
 
-def _may_be(key: Key, issuer: str) -> bool:
+def _may_be(key: PublicKey, issuer: str) -> bool:
     """Whether the issuer that a signature names is a key, or a subkey of it."""
     packets = PacketPile.from_bytes(bytes(Cert.from_bytes(key.data)))
     found = {packet.fingerprint for packet in packets} | {packet.key_id for packet in packets}

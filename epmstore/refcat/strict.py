@@ -21,9 +21,9 @@ from epmstore.catalog.format import decode_line, encode_line
 from epmstore.catalog.model import (
     NO_PACKAGE,
     AboutRecord,
+    CatalogPosition,
     Decoded,
     Envelope,
-    Position,
     Record,
     RelabelRecord,
     Requirement,
@@ -126,7 +126,7 @@ def _is_as_written(envelope: Envelope, record: Decoded, plain: bytes) -> bool:
     if isinstance(record, UnknownRecord):
         return False
     try:
-        if encode_line(record, Position(0, envelope.prev, envelope.seq)) != plain:
+        if encode_line(record, CatalogPosition(0, envelope.prev, envelope.seq)) != plain:
             return False
         said = record.header.package if isinstance(record, VersionPart) else NO_PACKAGE
         return not said or packaging.write(packaging.read(said)) == said

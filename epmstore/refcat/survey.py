@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from epmstore.index.comparison import Comparison, Row, Rows
+from epmstore.index.comparison import ComparedRow, Comparison, Rows
 from epmstore.record.changes import Changes
-from epmstore.refcat.classify import Pair, deviating_fields, same_state
-from epmstore.refcat.owners import Owner, Owners, owner_of
+from epmstore.refcat.classify import deviating_fields, same_state
+from epmstore.refcat.owners import Owner, OwnerMapping, owner_of
 from epmstore.relpath import RelPath, parents
-from epmstore.tree import Entry, path_of
+from epmstore.tree import Entry, Pair, path_of
 
 MANY = 500
 """Paths from which on a whole release is read instead of each path for itself."""
@@ -30,7 +30,7 @@ class Survey(msgspec.Struct, frozen=True):
     release: int
     pairs: dict[RelPath, Pair]
     same: int
-    owners: Owners
+    owners: OwnerMapping
     below: frozenset[RelPath]
 
 
@@ -38,7 +38,7 @@ def survey_recorded(comparison: Comparison, release: int) -> Survey:
     """The newest version beside a release. Within one `Database.read()`."""
     rows = comparison.rows(release)
     metas = _Metas(comparison)
-    owners = Owners(_owner_pairs(rows, metas))
+    owners = OwnerMapping(_owner_pairs(rows, metas))
     harmless, rest = _sift(rows, metas, owners)
     pairs = comparison.pairs([*rows.unlike, *rest])
     same = sum(count for meta, count in (rows.equal + harmless).items() if metas.counts(meta))
@@ -52,7 +52,7 @@ def survey_nothing(release: int, wanted: Iterable[Entry], found: Iterable[Entry]
     pairs.update({entry.path: (there.get(entry.path), entry) for entry in wanted})
     counts = Counter((owner_of(one), owner_of(two)) for one, two in pairs.values() if one and two)
     below = frozenset(RelPath(above) for path in there for above in parents(path))
-    return Survey(release, pairs, 0, Owners(counts), below)
+    return Survey(release, pairs, 0, OwnerMapping(counts), below)
 
 
 def lay_over(
@@ -112,10 +112,12 @@ def _owner_pairs(rows: Rows, metas: _Metas) -> Mapping[tuple[Owner, Owner], int]
     return pairs
 
 
-def _sift(rows: Rows, metas: _Metas, owners: Owners) -> tuple[Counter[int], list[Row]]:
+def _sift(
+    rows: Rows, metas: _Metas, owners: OwnerMapping
+) -> tuple[Counter[int], list[ComparedRow]]:
     """(how many are as released although not all metadata is the same, those that are not)."""
     harmless: Counter[int] = Counter()
-    rest: list[Row] = []
+    rest: list[ComparedRow] = []
     for (one, two), alike in rows.alike.items():
         found, wanted = metas[one], metas[two]
         if same_state(found, wanted) and not deviating_fields(found, wanted, owners):

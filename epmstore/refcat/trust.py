@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from epmstore.atomic import make_directories, read_file, remove_file, replace_read
 from epmstore.errors import DamagedError, NotFoundError, UsageError
 from epmstore.refcat.rehearsal import rehearse
-from epmstore.refcat.signature import LIMIT, Fingerprint, Key, read_key
+from epmstore.refcat.signature import LIMIT, Fingerprint, PublicKey, read_key
 from epmstore.store.store import TRUST
 
 ONLY = ".only"
@@ -40,7 +40,7 @@ class Import(msgspec.Struct, frozen=True):
     signer: Fingerprint | None = None
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class TrustStanding(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of one refcat beside its lines. `signed` asks every update for a signature."""
 
     sha256: str = _ZEROS
@@ -53,7 +53,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         """Whose signature counted last."""
         return next((one.signer for one in reversed(self.imports) if one.signer), None)
 
-    def after(self, one: Import) -> "Standing":
+    def after(self, one: Import) -> "TrustStanding":
         """With one more import. The last that was signed is never forgotten."""
         imports = (*self.imports, one)[-KEPT:]
         signed = [old for old in self.imports if old.signer is not None][-1:]
@@ -68,13 +68,13 @@ class Trust:
     def __init__(self, store: Path) -> None:
         self.folder = store / TRUST
 
-    def keys(self) -> list[Key]:
+    def keys(self) -> list[PublicKey]:
         """All of them. Raises DamagedError, OSError: of a key that cannot be read nobody knows what
         it vouched for.
         """
         return [self._key(path) for path in sorted([*self._files(".asc"), *self._files(ONLY)])]
 
-    def add(self, data: bytes, only: Sequence[str] = ()) -> Key:
+    def add(self, data: bytes, only: Sequence[str] = ()) -> PublicKey:
         """Trust a public key; one that is there is replaced by its newer form. With `only`, for the
         catalogs of these applications (keys or UUIDs), beside those that it was trusted for before;
         else for all. Raises UsageError, EpmError if reading it takes more than it may, OSError.
@@ -97,7 +97,7 @@ class Trust:
         remove_file(whole)
         return key
 
-    def remove(self, fingerprint: str) -> Key:
+    def remove(self, fingerprint: str) -> PublicKey:
         """Raises NotFoundError unless it is (the end of) the fingerprint of one key."""
         wanted = fingerprint.replace(" ", "").lower()
         found = [key for key in self.keys() if wanted and key.fingerprint.endswith(wanted)]
@@ -110,17 +110,17 @@ class Trust:
             remove_file(self.folder / f"{found[0].fingerprint}{end}")
         return found[0]
 
-    def standing(self, app: str) -> Standing:
+    def standing(self, app: str) -> TrustStanding:
         """Of a refcat (UUID). Raises DamagedError."""
         path = self.folder / f"{app}.json"
         try:
             return _parse(read_file(path, LIMIT))
         except FileNotFoundError:
-            return Standing()
+            return TrustStanding()
         except (ValueError, RecursionError, DamagedError):
             raise _damaged(path) from None
 
-    def remember(self, app: str, standing: Standing) -> None:
+    def remember(self, app: str, standing: TrustStanding) -> None:
         """Raises OSError."""
         make_directories(self.folder)
         whole = replace(standing, sha256=_digest(standing))
@@ -142,7 +142,7 @@ class Trust:
             return []
         return [path for path in self.folder.iterdir() if path.suffix == suffix]
 
-    def _key(self, path: Path) -> Key:
+    def _key(self, path: Path) -> PublicKey:
         try:
             data = read_file(path, 2 * LIMIT)
             limited = _limited(data) if path.suffix == ONLY else _Limited(key=data)
@@ -158,9 +158,9 @@ class Trust:
         return key
 
 
-def _parse(data: bytes) -> Standing:
+def _parse(data: bytes) -> TrustStanding:
     """Raises ValueError for anything but what was written."""
-    found = msgspec.json.decode(data, type=Standing)
+    found = msgspec.json.decode(data, type=TrustStanding)
     if found.sha256 != _digest(found):
         raise ValueError("it has another digest")
     return found
@@ -188,7 +188,7 @@ def _sum_of(limited: _Limited) -> str:
     return hashlib.sha256(msgspec.json.encode(replace(limited, sha256=_ZEROS))).hexdigest()
 
 
-def _digest(standing: Standing) -> str:
+def _digest(standing: TrustStanding) -> str:
     plain = msgspec.json.encode(replace(standing, sha256=_ZEROS))
     return hashlib.sha256(plain).hexdigest()
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 
 from epmstore.errors import UsageError
-from epmstore.limited import Reader
-from epmstore.refcat.archivechild import Order, Piece
-from epmstore.refcat.archives import AR_MAGIC, Control, Member, Members
+from epmstore.limited import LimitedReader
+from epmstore.refcat.archivechild import ArchiveOrder, ArchivePiece
+from epmstore.refcat.archives import AR_MAGIC, ArchiveMember, DebControl, Members
 
 MODULE = "epmstore.refcat.archivechild"
 
@@ -32,14 +32,14 @@ def read_archive(path: Path) -> Members:
             yield member, _Content(pieces) if member.kind == "file" else None
 
 
-def deb_control(path: Path) -> Control | None:
+def deb_control(path: Path) -> DebControl | None:
     """What a deb says of itself; None for any other file. Raises EpmError, OSError."""
     with path.open("rb") as file:  # most are none, and no process is needed to say so
         if file.read(len(AR_MAGIC)) != AR_MAGIC:
             return None
     with _reading(path, control=True) as messages:
         for message in messages:
-            return msgspec.msgpack.decode(message, type=Control | None)
+            return msgspec.msgpack.decode(message, type=DebControl | None)
     return None
 
 
@@ -50,7 +50,7 @@ def _reading(path: Path, *, control: bool) -> Iterator[Iterator[bytes]]:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise UsageError(f"{path} is neither a folder nor a file")
         name = os.fsencode(path).decode(errors="backslashreplace")
-        with Reader(MODULE, Order(fd, name, control), (fd,), what=name) as reader:
+        with LimitedReader(MODULE, ArchiveOrder(fd, name, control), (fd,), what=name) as reader:
             yield reader.messages()
     finally:
         os.close(fd)
@@ -61,9 +61,9 @@ class _Pieces:
 
     def __init__(self, messages: Iterator[bytes]) -> None:
         self._pieces = _flat(messages)
-        self._next: Piece | None = None
+        self._next: ArchivePiece | None = None
 
-    def next_member(self) -> Piece | None:
+    def next_member(self) -> ArchivePiece | None:
         """The next member; what was not read of the one before it is passed over."""
         while (piece := self._take()) is not None:
             if piece.name is not None:
@@ -78,7 +78,7 @@ class _Pieces:
             return b""
         return piece.data
 
-    def _take(self) -> Piece | None:
+    def _take(self) -> ArchivePiece | None:
         piece = self._next or next(self._pieces, None)
         self._next = None
         return piece
@@ -103,14 +103,14 @@ class _Content:
         return found
 
 
-def _flat(messages: Iterator[bytes]) -> Iterator[Piece]:
+def _flat(messages: Iterator[bytes]) -> Iterator[ArchivePiece]:
     for message in messages:
-        yield from msgspec.msgpack.decode(message, type=list[Piece])
+        yield from msgspec.msgpack.decode(message, type=list[ArchivePiece])
 
 
-def _member(piece: Piece) -> Member:
+def _member(piece: ArchivePiece) -> ArchiveMember:
     assert piece.name is not None
-    return Member(
+    return ArchiveMember(
         name=os.fsdecode(piece.name),
         kind=piece.kind,
         mode=piece.mode,

@@ -20,7 +20,7 @@ from epmstore.record.recorder import Look, Recorder
 from epmstore.refcat.baseline import Accepted, is_same
 from epmstore.refcat.classify import (
     WHATS,
-    Finding,
+    Deviation,
     Situation,
     classify,
     deviating_fields,
@@ -29,7 +29,7 @@ from epmstore.refcat.classify import (
 from epmstore.refcat.fit import Fit, Interval, best_of, running
 from epmstore.refcat.knowledge import Knowledge
 from epmstore.refcat.memory import Counted, Memory, Remembered, digest_of
-from epmstore.refcat.owners import Owner, Owners
+from epmstore.refcat.owners import Owner, OwnerMapping
 from epmstore.refcat.releases import Release, Releases
 from epmstore.refcat.survey import MANY, Survey, lay_over, survey_nothing, survey_recorded
 from epmstore.relpath import RelPath, is_within, split
@@ -51,21 +51,21 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     release: Release
     was_given: bool
     is_only: bool
-    findings: tuple[Finding, ...]
+    findings: tuple[Deviation, ...]
     accepted: frozenset[RelPath]
     known: int
-    owners: Owners
+    owners: OwnerMapping
     unseen: tuple[Problem, ...]
     withdrawn: tuple[tuple[RelPath, str], ...] = ()
     is_guess: bool = False
 
     @property
-    def deviations(self) -> list[Finding]:
+    def deviations(self) -> list[Deviation]:
         """The findings that nobody accepted."""
         return [one for one in self.findings if one.path not in self.accepted]
 
     @property
-    def strangers(self) -> list[Finding]:
+    def strangers(self) -> list[Deviation]:
         """What no release has at its path."""
         return [one for one in self.findings if one.what in STRANGERS]
 
@@ -100,7 +100,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     def stand_ins(self) -> Sequence[tuple[Owner, Owner]]:
         return self.owners.stand_ins()
 
-    def is_right(self, finding: Finding) -> Callable[[Entry | None], bool]:
+    def is_right(self, finding: Deviation) -> Callable[[Entry | None], bool]:
         """Says of a state of the path of a finding whether it is as released."""
 
         def judge(entry: Entry | None) -> bool:
@@ -246,7 +246,7 @@ class Verifier:
         """The newest version beside a release."""
         known = self._memory.load(self._key(look))
         if known is not None and known.release == release:
-            owners = Owners({(one, two): count for one, two, count in known.owners})
+            owners = OwnerMapping({(one, two): count for one, two, count in known.owners})
             pairs = {path_of(pair): pair for pair in known.pairs}
             return Survey(release, pairs, known.same, owners, frozenset())
         survey = survey_recorded(self._comparison(), release)
@@ -296,7 +296,7 @@ class Verifier:
         tree: Mapping[RelPath, Entry] = {e.path: e for e in self._releases.tree(release)}
         return tree.get
 
-    def _known(self, survey: Survey, findings: Sequence[Finding]) -> int:
+    def _known(self, survey: Survey, findings: Sequence[Deviation]) -> int:
         """Files and links that are as released: those that were never in doubt, and the others that
         have no finding.
         """
@@ -310,7 +310,7 @@ class Verifier:
             for path, (found, wanted) in survey.pairs.items()
         )
 
-    def _is_accepted(self, finding: Finding) -> bool:
+    def _is_accepted(self, finding: Deviation) -> bool:
         record = self._accepted.record(finding.path)
         if record is None:
             return False
@@ -359,6 +359,6 @@ def merged_rules(own: Rules, vendors: Rules) -> Callable[[str, bool], Class]:
     return classify_path
 
 
-def in_order(findings: Sequence[Finding]) -> list[Finding]:
+def in_order(findings: Sequence[Deviation]) -> list[Deviation]:
     """By what they are, then by the bytes of their paths."""
     return sorted(findings, key=lambda one: (WHATS.index(one.what), os.fsencode(one.path)))

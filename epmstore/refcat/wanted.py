@@ -6,7 +6,7 @@ from epmstore.checkout.goal import ReleaseGoal
 from epmstore.checkout.plan import Options
 from epmstore.checkout.request import Request
 from epmstore.checkout.sight import Sight
-from epmstore.checkout.wanted import Found, Present, Wanted
+from epmstore.checkout.wanted import FoundRoot, Present, Wanted
 from epmstore.clock import from_rfc3339
 from epmstore.record.recorder import Look, Recorder
 from epmstore.refcat.releases import Releases
@@ -30,7 +30,7 @@ class ReleaseWishes:
     def named_state(self, request: Request) -> set[RelPath]:
         return set()
 
-    def wanted(self, request: Request, found: Found) -> Wanted:
+    def wanted(self, request: Request, found: FoundRoot) -> Wanted:
         assert isinstance(request.goal, ReleaseGoal), "it is asked for goals of its kind"
         release, now, scope = request.goal.release, found.now, request.scope or ()
         repair = plan_repair(

@@ -1,4 +1,4 @@
-"""The stats of one folder as bytes: what the live cache keeps, and how it tells what to look at.
+"""The stats of one folder as bytes: what the stat cache keeps, and how it tells what to look at.
 
 Pure. A folder whose bytes are equal to the cached ones has not changed since: one comparison
 instead of one an entry.
@@ -26,7 +26,7 @@ import msgspec
 
 from epmstore.filestat import AnyStat, FileStat
 
-Row: TypeAlias = tuple[int, int, int, int]
+StatRow: TypeAlias = tuple[int, int, int, int]
 """As the module says; numbers beyond 64 bits are reduced to them."""
 
 RACY = -1
@@ -43,10 +43,10 @@ _INODE = (1 << 64) - 1
 _LAST = (1 << 63) - 1
 _COUNT = struct.Struct("<I")
 _ROW_BYTES = 32
-_NO_ROW: Row = (0, 0, 0, 0)
+_NO_ROW: StatRow = (0, 0, 0, 0)
 
 
-class Difference(msgspec.Struct, frozen=True):
+class FolderDifference(msgspec.Struct, frozen=True):
     """What to look at in one folder. `own`: the folder's own metadata may have changed."""
 
     own: bool
@@ -113,7 +113,7 @@ def repack_stats(
     return _pack_rows(first, rows)
 
 
-def _pack_rows(own: Row, rows: Mapping[str, Row]) -> bytes:
+def _pack_rows(own: StatRow, rows: Mapping[str, StatRow]) -> bytes:
     names = sorted(rows, key=fsencode)
     numbers = [*own, *(number for name in names for number in rows[name])]
     return _COUNT.pack(len(names)) + _to_bytes(numbers) + fsencode("\0".join(names))
@@ -189,18 +189,18 @@ def names_in(packed: bytes) -> list[str]:
     return fsdecode(packed[end:]).split("\0") if count else []
 
 
-def _row(found: AnyStat) -> Row:
+def _row(found: AnyStat) -> StatRow:
     if found.st_mode & _TYPE == stat.S_IFDIR:
         owner = found.st_uid << 32 | found.st_gid
         return found.st_ino, -1 - found.st_mode, owner, 0
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _settled(row: Row, settled_ns: int) -> Row:
+def _settled(row: StatRow, settled_ns: int) -> StatRow:
     return (*row[:3], RACY) if row[3] > settled_ns else row
 
 
-def unpack_stats(packed: bytes) -> dict[str, Row]:
+def unpack_stats(packed: bytes) -> dict[str, StatRow]:
     """The rows by name; the folder's own has the empty name."""
     (count,) = _COUNT.unpack_from(packed)
     numbers = array("q", packed[_COUNT.size : _COUNT.size + (count + 1) * _ROW_BYTES])
@@ -215,14 +215,14 @@ def newest_ns(packed: bytes) -> int:
     return max(numbers[3::4])
 
 
-def compare_stats(old: bytes | None, new: bytes) -> Difference:
+def compare_stats(old: bytes | None, new: bytes) -> FolderDifference:
     """What two packed listings of one folder differ in; without an old one, everything came."""
     if old == new:
-        return Difference(own=False, come=(), changed=(), gone=())
+        return FolderDifference(own=False, come=(), changed=(), gone=())
     before = {"": _NO_ROW} if old is None else unpack_stats(old)
     after = unpack_stats(new)
     own = before.pop("") != after.pop("")
-    return Difference(
+    return FolderDifference(
         own=own or old is None,
         come=tuple(name for name in after if name not in before),
         changed=tuple(name for name, row in after.items() if before.get(name, row) != row),

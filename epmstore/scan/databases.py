@@ -35,7 +35,7 @@ _NAMES = re.compile(
 _ANY_SIZE = 1 << 62
 
 
-class Database(msgspec.Struct, frozen=True, gc=False):
+class DatabaseUnit(msgspec.Struct, frozen=True, gc=False):
     """One unit: all of it is replaced, or nothing. `path` is a folder for PostgreSQL ('' if that
     is the root), the main file for SQLite. `members` are the paths that belong to it now; what is
     below a member belongs to it too.
@@ -56,7 +56,7 @@ def may_hold_databases(packed: bytes) -> bool:
     return _NAMES.search(packed) is not None
 
 
-def databases(listings: Iterable[Listing], folders: FolderCache) -> Iterator[Database]:
+def databases(listings: Iterable[Listing], folders: FolderCache) -> Iterator[DatabaseUnit]:
     """The databases in listings that come as a walk gives them: a folder before what is below.
 
     Those of every class are found; who has given them one knows about them. Raises OSError
@@ -70,12 +70,12 @@ def databases(listings: Iterable[Listing], folders: FolderCache) -> Iterator[Dat
         if PG_MARK in listing.names:
             inside.add(folder)
             path_class = _class_of(listing, listing.names.index(PG_MARK))
-            yield Database(RelPath(folder), "postgresql", (RelPath(folder),), path_class)
+            yield DatabaseUnit(RelPath(folder), "postgresql", (RelPath(folder),), path_class)
         else:
             yield from _sqlite(listing, folders)
 
 
-def _sqlite(listing: Listing, folders: FolderCache) -> Iterator[Database]:
+def _sqlite(listing: Listing, folders: FolderCache) -> Iterator[DatabaseUnit]:
     companions: dict[str, set[str]] = {}
     for name in listing.names:
         if name.endswith(COMPANIONS):
@@ -88,7 +88,7 @@ def _sqlite(listing: Listing, folders: FolderCache) -> Iterator[Database]:
         if beside >= {"-wal", "-shm"} or _is_sqlite(listing, n, folders):
             names = [name, *(name + suffix for suffix in sorted(beside))]
             members = tuple(join(listing.folder, member) for member in names)
-            yield Database(members[0], "sqlite", members, _class_of(listing, n))
+            yield DatabaseUnit(members[0], "sqlite", members, _class_of(listing, n))
 
 
 def _is_sqlite(listing: Listing, n: int, folders: FolderCache) -> bool:

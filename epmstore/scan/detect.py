@@ -12,7 +12,7 @@ import msgspec
 
 from epmstore.filestat import FileId
 from epmstore.relpath import RelPath, join, split
-from epmstore.scan.databases import Database, databases
+from epmstore.scan.databases import DatabaseUnit, databases
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.holders import holders
 from epmstore.scan.walk import Listing
@@ -70,7 +70,7 @@ class _Survey:
     """Looks at listings as they pass, and keeps what the proposals are made of."""
 
     def __init__(self) -> None:
-        self.databases: list[Database] = []
+        self.databases: list[DatabaseUnit] = []
         self._log_folders: dict[str, RelPath] = {}
         self._by_pattern: dict[str, list[RelPath]] = {}
         self._sockets: list[RelPath] = []
@@ -141,7 +141,7 @@ class _Survey:
         return any(database.covers(path) for database in self.databases)
 
 
-def _of_database(database: Database) -> Iterator[Proposal]:
+def _of_database(database: DatabaseUnit) -> Iterator[Proposal]:
     if database.kind == "postgresql":
         pattern = f"{literal_pattern(database.path)}/" if database.path else "*"
         yield Proposal(pattern, "state", "a PostgreSQL data directory (it has a PG_VERSION)")

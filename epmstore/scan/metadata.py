@@ -38,7 +38,7 @@ class Rest(msgspec.Struct, frozen=True, gc=False):
 NOTHING_MORE = Rest()
 
 
-class Owners:
+class OwnerNames:
     """The names of user and group ids on this host, each asked for once."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ def describe(
     *,
     fd: int | None = None,
     path_class: PathClass = "program",
-    owners: Owners,
+    owners: OwnerNames,
 ) -> Entry:
     """The entry of `name`, below `dir_fd`, whose stat is `found`; without content and `same_as`.
 
@@ -124,7 +124,7 @@ def make_entry(
     found: AnyStat,
     *,
     path_class: PathClass,
-    owners: Owners,
+    owners: OwnerNames,
     content: BlobInfo | None = None,
     rest: Rest = NOTHING_MORE,
 ) -> Entry:

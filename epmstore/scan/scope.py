@@ -16,7 +16,7 @@ from epmstore.scan.walk import Classify
 from epmstore.tree import PathClass
 
 
-class Scope:
+class WalkScope:
     """A context manager; for one thread at a time."""
 
     def __init__(

@@ -16,10 +16,10 @@ from epmstore.blobs.merge import is_wasteful
 from epmstore.digest import BlobInfo, Hasher, Sha256
 from epmstore.errors import BadPackageError, BlobNotFoundError
 from epmstore.pack_table import NO_FRAME, BlobRow
-from epmstore.seal import Kind
+from epmstore.seal import RecordKind
 from epmstore.store.deposit import Deposit
 
-Part: TypeAlias = Foreign | Sha256
+AdoptedPart: TypeAlias = Foreign | Sha256
 """A part of a large content: sealed, or one that is stored here."""
 MOST_BASES = 64 << 20
 """Plain bytes of contents that are kept at hand, because deltas on them are going to follow."""
@@ -45,7 +45,7 @@ class Adopter:
         """
         self._take(foreign)
 
-    def adopt_large(self, info: BlobInfo, parts: Iterable[Part]) -> None:
+    def adopt_large(self, info: BlobInfo, parts: Iterable[AdoptedPart]) -> None:
         """A content that lies in parts, in order. Raises as `adopt`."""
         self._deposit.check(info)
         whole, names = Hasher(), []
@@ -75,7 +75,7 @@ class Adopter:
                 self._hold(row.sha256, data)
         self._deposit.check(*(info for row in foreign.rows if (info := _info(row)) is not None))
         fresh = self._fresh(foreign.rows)
-        if found.kind is Kind.DELTA:
+        if found.kind is RecordKind.DELTA:
             for row in fresh:
                 self._take_delta(row, bytes(body[row.offset : row.offset + row.length]), read)
         elif self._is_better_anew(found.number, foreign.rows, fresh):
@@ -133,7 +133,7 @@ class Adopter:
         if sha256 in self._full:
             return True
         place = self._deposit.store.contents.places([sha256]).get(sha256)
-        return place is not None and place.kind not in (None, Kind.DELTA)
+        return place is not None and place.kind not in (None, RecordKind.DELTA)
 
     def _hold(self, sha256: Sha256, data: bytes) -> None:
         if sha256 in self._bases:

@@ -17,18 +17,13 @@ import msgspec
 from epmstore.background import beside
 from epmstore.blobs.pack import WrittenGroup, publish_pack
 from epmstore.blobs.records import load_group
-from epmstore.catalog.format import (
-    decode_envelope,
-    decode_line,
-    encode_line,
-    position_behind,
-)
+from epmstore.catalog.format import decode_envelope, decode_line, encode_line, position_behind
 from epmstore.catalog.model import (
     START,
+    CatalogPosition,
     Fact,
     GapRecord,
     HoldRecord,
-    Position,
     RecordedActor,
     VersionPart,
     VersionRecord,
@@ -36,7 +31,7 @@ from epmstore.catalog.model import (
 )
 from epmstore.clock import to_rfc3339
 from epmstore.index.database import Interned
-from epmstore.index.entries import Record
+from epmstore.index.entries import IndexedRecord
 from epmstore.reckon import Reckoning
 from epmstore.store.reckoned import keep
 from epmstore.store.replay import begin_part, catch_up
@@ -50,10 +45,10 @@ LOG_LIMIT = 8 << 20
 """Groups of together less than this many bytes go to the pack log."""
 
 
-class Head(msgspec.Struct, frozen=True):
+class HistoryHead(msgspec.Struct, frozen=True):
     """Where an app's history stands: the newest version's record, None before the first."""
 
-    position: Position
+    position: CatalogPosition
     version: VersionRecord | None
 
     @property
@@ -61,16 +56,16 @@ class Head(msgspec.Struct, frozen=True):
         return None if self.version is None else self.version.version
 
 
-def read_head(store: Store, app: str) -> Head:
+def read_head(store: Store, app: str) -> HistoryHead:
     """As the index has it. Raises DamagedError."""
     found = store.entries.position(app)
     if found is None:
-        return Head(START, None)
+        return HistoryHead(START, None)
     record = store.entries.last_version(app)
-    return Head(Position(*found), None if record is None else read_version(record))
+    return HistoryHead(CatalogPosition(*found), None if record is None else read_version(record))
 
 
-def head_to_follow(store: Store, app: str) -> Head:
+def head_to_follow(store: Store, app: str) -> HistoryHead:
     """The same, of a catalog that can be appended to: before what is to be recorded is done. Raises
     DamagedError, BusyError.
     """
@@ -78,7 +73,7 @@ def head_to_follow(store: Store, app: str) -> Head:
     return read_head(store, app)
 
 
-def read_version(record: Record) -> VersionRecord:
+def read_version(record: IndexedRecord) -> VersionRecord:
     """The header that an index record keeps. Raises DamagedError."""
     _, decoded = decode_line(record.form)
     assert isinstance(decoded, VersionPart), "the index keeps versions under their type"
@@ -95,7 +90,7 @@ def store_groups(store: Store, groups: Sequence[WrittenGroup]) -> None:
 def commit_version(
     store: Store,
     app: str,
-    make: Callable[[Head], VersionPart],
+    make: Callable[[HistoryHead], VersionPart],
     groups: Sequence[WrittenGroup] = (),
     *,
     txid: str,
@@ -119,7 +114,7 @@ def commit_version(
         # Contents are durable before the line that names them: a crash in between leaves contents
         # that nobody names, which a collection takes, and never a version without its contents.
         placed = _place(store, [group for group in groups if not group.is_empty])
-        position: Position | None = None
+        position: CatalogPosition | None = None
 
         def enter() -> None:
             nonlocal position
@@ -149,7 +144,7 @@ def _reckoned(version: VersionPart, reckoning: Reckoning) -> VersionPart:
 
 
 def _numbered(
-    store: Store, app: str, head: Head, version: VersionPart
+    store: Store, app: str, head: HistoryHead, version: VersionPart
 ) -> tuple[VersionPart, GapRecord | None]:
     """The version, with a number that none ever had, and what to say first where the history is
     shorter than it was once.
@@ -233,14 +228,20 @@ def commit_judged(store: Store, app: str, make: Callable[[], Fact | None]) -> No
         with_reserve(store.path, enter)
 
 
-def _append(store: Store, app: str, records: Sequence[Written], after: Position) -> Position:
+def _append(
+    store: Store, app: str, records: Sequence[Written], after: CatalogPosition
+) -> CatalogPosition:
     """Make records durable; on a full disk the reserve is there for it."""
     catalog = store.catalog(app)
     return with_reserve(store.path, lambda: catalog.append(records, after, store.quarantine))
 
 
 def _enter_records(
-    store: Store, app: str, records: Sequence[Written], before: Position, behind: Position
+    store: Store,
+    app: str,
+    records: Sequence[Written],
+    before: CatalogPosition,
+    behind: CatalogPosition,
 ) -> None:
     """The index has records that are durable between two positions, the last of them perhaps in
     several lines.
@@ -251,7 +252,7 @@ def _enter_records(
         if isinstance(record, VersionPart):
             number, record = record.header.version, VersionPart(record.header)
         form = encode_line(record, after)
-        entered.append(Record(after.seq, decode_envelope(form).type, number, form))
+        entered.append(IndexedRecord(after.seq, decode_envelope(form).type, number, form))
         after = position_behind(after, form, 0)
     at = (behind.length, behind.head, behind.seq)
     store.entries.add_records(app, entered, at)

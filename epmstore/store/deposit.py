@@ -15,7 +15,7 @@ from typing import Self
 from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup, discard_written
 from epmstore.catalog.model import VersionPart, VersionRecord
 from epmstore.digest import BlobInfo, Digest, check_no_collision, identify
-from epmstore.store.commit import Head, commit_version, store_groups
+from epmstore.store.commit import HistoryHead, commit_version, store_groups
 from epmstore.store.dedup import Shelf
 from epmstore.store.replay import catch_up
 from epmstore.store.store import Store
@@ -96,7 +96,7 @@ class Deposit:
         self._groups = []
 
     def commit_version(
-        self, app: str, make: Callable[[Head], VersionPart], *, txid: str
+        self, app: str, make: Callable[[HistoryHead], VersionPart], *, txid: str
     ) -> VersionRecord:
         """The same with the version that refers to it. Raises as `commit_version`."""
         version = commit_version(self.store, app, make, self._finish(), txid=txid)

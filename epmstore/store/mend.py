@@ -22,33 +22,27 @@ import msgspec
 from epmstore import fsio
 from epmstore.atomic import directory, is_something_else, replace_file, retire
 from epmstore.catalog.diff import is_metadata_only
-from epmstore.catalog.format import (
-    decode_line,
-    moved_line,
-    plain_lines,
-    position_behind,
-    seal_line,
-)
+from epmstore.catalog.format import decode_line, moved_line, plain_lines, position_behind, seal_line
 from epmstore.catalog.history import Read
 from epmstore.catalog.model import (
     START,
+    CatalogPosition,
     GapRecord,
-    Position,
     VersionPart,
     VersionRecord,
     Written,
     highest_number,
 )
-from epmstore.catalog.salvage import Salvage, sound_lines
+from epmstore.catalog.salvage import CatalogSalvage, sound_lines
 from epmstore.errors import EpmError
 from epmstore.index.entries import Entries
-from epmstore.index.entries import Record as Kept
+from epmstore.index.entries import IndexedRecord as Kept
 from epmstore.relpath import RelPath
 from epmstore.store.store import Store
 from epmstore.tree import Entry, tree_sum
 
 
-class Piece(msgspec.Struct, frozen=True):
+class ReadableLine(msgspec.Struct, frozen=True):
     """A line that can be read, and where it says that it stands."""
 
     seq: int
@@ -78,14 +72,14 @@ def assemble(
     path: Path,
     index: "IndexLines | None",
     copies: Sequence[Path] = (),
-    known: Position = START,
+    known: CatalogPosition = START,
     top: int = -1,
 ) -> Chain:
     """The longest chain that is proven by all sources. `known` is how far the index knows it, `top`
     the highest number that a version is known to have had.
     """
     own = list(_pieces(path))
-    pieces: dict[int, list[Piece]] = {}
+    pieces: dict[int, list[ReadableLine]] = {}
     for piece in [*own, *(p for copy in copies for p in _pieces(copy))]:
         pieces.setdefault(piece.seq, []).append(piece)
     lines = _follow(pieces, index, known)
@@ -100,7 +94,7 @@ def assemble(
 
 
 def _follow(
-    pieces: dict[int, list[Piece]], index: "IndexLines | None", known: Position
+    pieces: dict[int, list[ReadableLine]], index: "IndexLines | None", known: CatalogPosition
 ) -> list[bytes]:
     lines: list[bytes] = []
     head = START.head
@@ -122,7 +116,7 @@ def _highest(lines: Sequence[bytes]) -> int:
     return next((number for number in found if number >= 0), -1)
 
 
-def _reaches(lines: Sequence[bytes], known: Position) -> bool:
+def _reaches(lines: Sequence[bytes], known: CatalogPosition) -> bool:
     """Whether they go on from what the index knows."""
     if not known.seq:
         return True
@@ -130,7 +124,10 @@ def _reaches(lines: Sequence[bytes], known: Position) -> bool:
 
 
 def _bridge(
-    lines: list[bytes], index: "IndexLines", pieces: dict[int, list[Piece]], known: Position
+    lines: list[bytes],
+    index: "IndexLines",
+    pieces: dict[int, list[ReadableLine]],
+    known: CatalogPosition,
 ) -> list[bytes] | None:
     """The lines, and behind them what the index makes until something proves it; None if nothing
     does. A version that is there in part is made anew.
@@ -163,7 +160,7 @@ class IndexLines:
 
     def lines(self, start: int, head: str) -> Iterator[list[bytes]]:
         """The lines of one record after the other, from that which begins at `start`."""
-        position = Position(0, head, start)
+        position = CatalogPosition(0, head, start)
         for kept in self._kept:
             if kept.seq < start:
                 continue
@@ -177,7 +174,7 @@ class IndexLines:
                 position = position_behind(position, plain, 0)
             yield run
 
-    def _run(self, kept: Kept, position: Position) -> Iterator[bytes]:
+    def _run(self, kept: Kept, position: CatalogPosition) -> Iterator[bytes]:
         _, record = decode_line(kept.form)
         if not isinstance(record, VersionPart):
             yield kept.form
@@ -227,7 +224,7 @@ def begin_again(path: Path, chain: Chain, *, top: int, time: str, why: str) -> l
     for plain in _without_open_version(chain.lines):
         new.take(plain)
     due = chain.seq
-    rest = [read for read in Salvage(path).reads if read.envelope.seq >= chain.seq]
+    rest = [read for read in CatalogSalvage(path).reads if read.envelope.seq >= chain.seq]
     lines = {offset: plain for offset, _, plain in sound_lines(path)}
     for at, read in enumerate(rest):
         if not at or read.envelope.seq != due:
@@ -334,11 +331,11 @@ def _version_of(read: Read) -> int | None:
     return read.record.header.version if isinstance(read.record, VersionPart) else None
 
 
-def _pieces(path: Path) -> Iterator[Piece]:
+def _pieces(path: Path) -> Iterator[ReadableLine]:
     for _, _, plain in sound_lines(path):
         with contextlib.suppress(EpmError):
             envelope, _ = decode_line(plain)
-            yield Piece(envelope.seq, envelope.prev, _hash(plain), plain)
+            yield ReadableLine(envelope.seq, envelope.prev, _hash(plain), plain)
 
 
 def _head(lines: Sequence[bytes]) -> str:

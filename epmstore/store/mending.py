@@ -14,8 +14,8 @@ import msgspec
 from epmstore.atomic import retire
 from epmstore.catalog import appcat
 from epmstore.catalog.format import decode_line
-from epmstore.catalog.model import START, Position, VersionPart
-from epmstore.catalog.salvage import Salvage
+from epmstore.catalog.model import START, CatalogPosition, VersionPart
+from epmstore.catalog.salvage import CatalogSalvage
 from epmstore.clock import to_rfc3339
 from epmstore.errors import DamagedError, EpmError
 from epmstore.store.mend import Chain, IndexLines, assemble, begin_again, write_chain
@@ -33,31 +33,31 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     gone: tuple[str, ...] = ()
 
 
-class Known(msgspec.Struct, frozen=True):
+class IndexedCatalog(msgspec.Struct, frozen=True):
     """What an index has of one catalog: how far, and which versions, by number with their
     transaction ids. `top` is the highest number that any had; `key` is what people call it.
     """
 
-    position: Position = START
+    position: CatalogPosition = START
     versions: frozenset[tuple[int, str]] = frozenset()
     top: int = -1
     key: str = ""
 
 
-def known_of(store: Store, app: str) -> Known:
+def known_of(store: Store, app: str) -> IndexedCatalog:
     """Nothing if the index cannot be read."""
     if not store.database.exists():
-        return Known()
+        return IndexedCatalog()
     try:
         found = store.entries.position(app)
         records = store.entries.records(app)
         top = store.notes.top(app)
     except DamagedError:
-        return Known()
+        return IndexedCatalog()
     said = [decode_line(one.form)[1] for one in records if one.version is not None]
     headers = [record.header for record in said if isinstance(record, VersionPart)]
-    return Known(
-        START if found is None else Position(*found),
+    return IndexedCatalog(
+        START if found is None else CatalogPosition(*found),
         frozenset((header.version, header.txid) for header in headers),
         max([top, *(header.version for header in headers)]),
         headers[-1].key if headers else "",
@@ -135,7 +135,7 @@ def carry_tops(old: Store, fresh: Store) -> None:
             fresh.notes.raise_top(app, known_of(old, app).top)
 
 
-def _is_whole(store: Store, app: str, position: Position) -> bool:
+def _is_whole(store: Store, app: str, position: CatalogPosition) -> bool:
     """Whether the file has all that the index has of it, and nothing wrong behind that."""
     catalog = store.catalog(app)
     try:
@@ -148,7 +148,7 @@ def _is_whole(store: Store, app: str, position: Position) -> bool:
     return True
 
 
-def _assemble(store: Store, app: str, known: Known, copies: Sequence[Path]) -> Chain:
+def _assemble(store: Store, app: str, known: IndexedCatalog, copies: Sequence[Path]) -> Chain:
     index = None
     if known.position != START:
         index = IndexLines(store.entries, app)
@@ -158,20 +158,20 @@ def _assemble(store: Store, app: str, known: Known, copies: Sequence[Path]) -> C
     )
 
 
-def _witnessed(store: Store, app: str, known: Known) -> int:
+def _witnessed(store: Store, app: str, known: IndexedCatalog) -> int:
     """The highest number that a version had, as far as anybody knows but the catalog."""
     seen = None if is_refcat(app) else store.live(app).state()
     return known.top if seen is None else max(known.top, seen.version)
 
 
-def _begin_again(store: Store, app: str, known: Known, chain: Chain) -> str:
+def _begin_again(store: Store, app: str, known: IndexedCatalog, chain: Chain) -> str:
     """Go on without what nobody knows; what that is."""
     path = store.catalog(app).path
     if is_refcat(app):
         if path.exists():
             retire(path, store.quarantine)
         return f"{_named(app, known)}: its catalog went to the quarantine; import it again"
-    salvaged = Salvage(path)
+    salvaged = CatalogSalvage(path)
     there = {
         read.record.header.version
         for read in salvaged.reads
@@ -187,7 +187,7 @@ def _begin_again(store: Store, app: str, known: Known, chain: Chain) -> str:
     return f"{_named(app, known)}: {what}; the history goes on behind a gap"
 
 
-def _named(app: str, known: Known) -> str:
+def _named(app: str, known: IndexedCatalog) -> str:
     return f"{known.key or app}{' (reference catalog)' if is_refcat(app) else ''}"
 
 

@@ -18,7 +18,7 @@ from epmstore.catalog.format import decode_line
 from epmstore.catalog.model import VersionPart
 from epmstore.clock import Clock, SystemClock, from_rfc3339
 from epmstore.errors import DamagedError
-from epmstore.reckon import OFF, Doubt, Reading, Reckoning, begin, carry_on, is_due
+from epmstore.reckon import OFF, ClockDoubt, ClockReading, Reckoning, begin, carry_on, is_due
 from epmstore.scan.fsclock import boot_id
 from epmstore.store.store import Store
 
@@ -33,7 +33,7 @@ class _Noted(msgspec.Struct, frozen=True):
     wall: float
     boot: str
     uptime: float
-    doubt: Doubt | None = None
+    doubt: ClockDoubt | None = None
 
 
 def reckon(store: Store) -> Reckoning:
@@ -51,10 +51,10 @@ def keep(store: Store) -> Reckoning:
     return new
 
 
-def read(clock: Clock) -> Reading:
+def read(clock: Clock) -> ClockReading:
     boot = getattr(clock, "boot", boot_id)
     uptime = getattr(clock, "uptime", SystemClock().uptime)
-    return Reading(clock.now(), boot(), uptime())
+    return ClockReading(clock.now(), boot(), uptime())
 
 
 def _carried(store: Store, old: Reckoning | None) -> Reckoning:
@@ -84,7 +84,7 @@ def _load(store: Path) -> Reckoning | None:
         return None
     if noted.format != FORMAT:
         return None
-    return Reckoning(noted.time, Reading(noted.wall, noted.boot, noted.uptime), noted.doubt)
+    return Reckoning(noted.time, ClockReading(noted.wall, noted.boot, noted.uptime), noted.doubt)
 
 
 def _save(store: Path, found: Reckoning) -> None:

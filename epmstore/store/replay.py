@@ -16,11 +16,11 @@ from epmstore.atomic import directory, remove_file, retire
 from epmstore.blobs.packlog import read_groups
 from epmstore.blobs.records import load_group, open_pack
 from epmstore.catalog.history import Read
-from epmstore.catalog.model import START, Position, VersionPart, highest_number
-from epmstore.catalog.salvage import Salvage
+from epmstore.catalog.model import START, CatalogPosition, VersionPart, highest_number
+from epmstore.catalog.salvage import CatalogSalvage
 from epmstore.errors import DamagedError, NoStoreError
-from epmstore.index.entries import Record
-from epmstore.index.notes import Fault, Stamp
+from epmstore.index.entries import IndexedRecord
+from epmstore.index.notes import CatalogFault, Stamp
 from epmstore.progress import SILENT, Progress
 from epmstore.store.mending import Rebuilt, carry_tops, check_nothing_lost, mend_catalogs
 from epmstore.store.soundness import check_sound, read_tail, remember
@@ -101,7 +101,7 @@ def _catch_up(store: Store, app: str, progress: Progress) -> None:
         _cut_torn(store, app, _committed(store, app))
 
 
-def _look_again(store: Store, app: str, fault: Fault, committed: Position) -> None:
+def _look_again(store: Store, app: str, fault: CatalogFault, committed: CatalogPosition) -> None:
     """A catalog that was damaged has been changed. What only the index knows is never let go
     of; if it knows no more than the damaged file said, it begins anew.
     """
@@ -116,13 +116,13 @@ def _look_again(store: Store, app: str, fault: Fault, committed: Position) -> No
                 remember(store, app, error)
 
 
-def _salvage(store: Store, app: str, committed: Position, error: DamagedError) -> None:
+def _salvage(store: Store, app: str, committed: CatalogPosition, error: DamagedError) -> None:
     """Enter what can be read behind damage, if the index does not know better, and remember it."""
     if error.data["offset"] < committed.length:
         remember(store, app, error)
         return
     enter_packs(store)
-    found = Salvage(store.catalog(app).path, committed.length)
+    found = CatalogSalvage(store.catalog(app).path, committed.length)
     with store.database.write():
         enter_records(store, app, iter(found.reads))
         remember(store, app, error, lost=found.lost, is_salvaged=not committed.length)
@@ -141,7 +141,7 @@ def raise_tops(store: Store) -> None:
                 store.notes.raise_top(app, state.version)
 
 
-def _cut_torn(store: Store, app: str, committed: Position) -> None:
+def _cut_torn(store: Store, app: str, committed: CatalogPosition) -> None:
     """What a crash left of an append goes to the quarantine now: else every command would
     take the lock to look at it, until the next append. It stays if that cannot be.
     """
@@ -281,18 +281,18 @@ def begin_part(store: Store, app: str, part: VersionPart) -> Callable[[], None]:
     )
 
 
-def index_record(read: Read) -> Record:
+def index_record(read: Read) -> IndexedRecord:
     """What the index keeps of a record: the line without its entries."""
     record = read.record
     number = record.header.version if isinstance(record, VersionPart) else None
-    return Record(read.before.seq, read.envelope.type, number, read.kept)
+    return IndexedRecord(read.before.seq, read.envelope.type, number, read.kept)
 
 
-def _committed(store: Store, app: str) -> Position:
+def _committed(store: Store, app: str) -> CatalogPosition:
     if not store.database.exists():
         return START
     found = store.entries.position(app)
-    return START if found is None else Position(*found)
+    return START if found is None else CatalogPosition(*found)
 
 
 def _length(store: Store, app: str) -> int:

@@ -17,7 +17,7 @@ from epmstore.store.deposit import Deposit
 from epmstore.store.store import Store
 
 
-class Offer(NamedTuple):
+class ContentOffer(NamedTuple):
     """What may be a content that is sought: `size` bytes, in pieces that are read once, before the
     next offer is asked for.
     """
@@ -29,7 +29,7 @@ class Offer(NamedTuple):
 class Seeker(Protocol):
     """A place where contents may be. As a text it is what messages call it."""
 
-    def offers(self, wanted: Collection[BlobInfo]) -> Iterator[Offer]:
+    def offers(self, wanted: Collection[BlobInfo]) -> Iterator[ContentOffer]:
         """Whatever may be one of these. What is found is taken out of `wanted` meanwhile. A place
         that cannot be looked into at all is an error of its own; one that may not be there, or is
         damaged in part, just offers less.
@@ -96,7 +96,7 @@ def as_far_as_readable(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield from pieces
 
 
-def _offers(seeker: Seeker, left: set[BlobInfo]) -> Generator[Offer, None, None]:
+def _offers(seeker: Seeker, left: set[BlobInfo]) -> Generator[ContentOffer, None, None]:
     """As long as anything is wanted."""
     if left:
         for offer in seeker.offers(left):
@@ -105,7 +105,9 @@ def _offers(seeker: Seeker, left: set[BlobInfo]) -> Generator[Offer, None, None]
                 return
 
 
-def _take_small(left: set[BlobInfo], offer: Offer, add: Callable[[BlobInfo, bytes], None]) -> None:
+def _take_small(
+    left: set[BlobInfo], offer: ContentOffer, add: Callable[[BlobInfo, bytes], None]
+) -> None:
     data = b"".join(offer.pieces)
     info = identify(data)
     if info in left:
@@ -113,7 +115,7 @@ def _take_small(left: set[BlobInfo], offer: Offer, add: Callable[[BlobInfo, byte
         left.remove(info)
 
 
-def _take_large(deposit: Deposit, left: set[BlobInfo], offer: Offer) -> None:
+def _take_large(deposit: Deposit, left: set[BlobInfo], offer: ContentOffer) -> None:
     """Written before it is known what it is, as it can be read only once; then kept, if it was
     sought.
     """

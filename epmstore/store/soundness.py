@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from epmstore.catalog.history import Tail
-from epmstore.catalog.model import START, Position, highest_number
+from epmstore.catalog.model import START, CatalogPosition, highest_number
 from epmstore.errors import DamagedError
-from epmstore.index.notes import Fault, Stamp
+from epmstore.index.notes import CatalogFault, Stamp
 from epmstore.store.store import Store, is_refcat
 
 REMEDY: Final = (
@@ -31,7 +31,7 @@ def remedy(app: str) -> str:
     return VENDORS_REMEDY if is_refcat(app) else REMEDY
 
 
-def known_fault(store: Store, app: str) -> Fault | None:
+def known_fault(store: Store, app: str) -> CatalogFault | None:
     """What is known to be wrong with a catalog as it is now. Raises DamagedError (of the index)."""
     fault = store.notes.fault(app)
     if fault is None or fault.stamp != Stamp.of(store.catalog(app).path):
@@ -39,7 +39,7 @@ def known_fault(store: Store, app: str) -> Fault | None:
     return fault
 
 
-def fault_error(store: Store, app: str, fault: Fault) -> DamagedError:
+def fault_error(store: Store, app: str, fault: CatalogFault) -> DamagedError:
     lost = ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in fault.lost)
     return DamagedError(
         f"{fault.message}; lost with it: {lost}" if lost else fault.message,
@@ -56,7 +56,7 @@ def check_sound(store: Store, app: str) -> None:
         raise fault_error(store, app, fault)
 
 
-def check_appendable(store: Store, app: str, head: Position) -> None:
+def check_appendable(store: Store, app: str, head: CatalogPosition) -> None:
     """Raises DamagedError unless the catalog is whole up to `head`, as far as that can be known
     without reading what nobody has touched. Under the `write` lock.
     """
@@ -87,10 +87,10 @@ def check_recordable(store: Store, app: str) -> None:
     with store.lock_write():
         found = store.entries.position(app)
         if found is not None and found[0] == stamp.size:  # else it is caught up with first
-            check_appendable(store, app, Position(*found))
+            check_appendable(store, app, CatalogPosition(*found))
 
 
-def read_tail(store: Store, app: str, committed: Position) -> Tail:
+def read_tail(store: Store, app: str, committed: CatalogPosition) -> Tail:
     """What lies beyond `committed`. What is torn at the end of a catalog of which no index knows
     how long it was is damage, too, if a version was seen once that is not in front of it.
     Raises DamagedError.
@@ -121,7 +121,7 @@ def remember(
     is_salvaged: bool = False,
 ) -> DamagedError:
     """Note what is wrong with a catalog; the error that says so. Under the `write` lock."""
-    fault = Fault(
+    fault = CatalogFault(
         stamp=Stamp.of(store.catalog(app).path),
         offset=int(error.data.get("offset", 0)),
         message=error.message,

@@ -10,7 +10,7 @@ from epmstore.index.contents import Contents
 from epmstore.index.database import Database
 
 
-class Source(msgspec.Struct, frozen=True):
+class StoreSource(msgspec.Struct, frozen=True):
     """Paths of `packs/` and of the index, and whose index that must be."""
 
     packs: Path

@@ -35,31 +35,31 @@ _SMALL = 1 << 16
 """Bytes of a line that says more than steps; the first line may be longer."""
 
 
-class Proof(msgspec.Struct, frozen=True, gc=False):
+class StageProof(msgspec.Struct, frozen=True, gc=False):
     """Which directory a checkout made for staging: its inode, and the user that made it."""
 
     inode: int
     uid: int
 
     @staticmethod
-    def of(found: os.stat_result) -> "Proof":
-        return Proof(found.st_ino, found.st_uid)
+    def of(found: os.stat_result) -> "StageProof":
+        return StageProof(found.st_ino, found.st_uid)
 
     def fits(self, found: os.stat_result) -> bool:
-        return stat.S_ISDIR(found.st_mode) and Proof.of(found) == self
+        return stat.S_ISDIR(found.st_mode) and StageProof.of(found) == self
 
 
-class Named(msgspec.Struct, frozen=True):
+class NamedStage(msgspec.Struct, frozen=True):
     """A staging folder as a journal names it. `proof` is None as long as the journal does not say
     which directory it is.
     """
 
     root: str
     name: str
-    proof: Proof | None
+    proof: StageProof | None
 
 
-def named_stages(journals: Path) -> Iterator[Named]:
+def named_stages(journals: Path) -> Iterator[NamedStage]:
     """What the journals in a folder name. What cannot be read names nothing."""
     try:
         found = sorted(name for name in os.listdir(journals) if name.endswith(ENDING))
@@ -75,7 +75,7 @@ def named_stages(journals: Path) -> Iterator[Named]:
             continue
         if not proofs and not header.get("marked"):  # of a release that did not say which it is
             proofs = _of_old(f"{root}/{folder}", journals / name)
-        yield Named(root, folder, proofs[0] if proofs else None)
+        yield NamedStage(root, folder, proofs[0] if proofs else None)
 
 
 def own_identities(journals: Path) -> Iterator[FileId]:
@@ -89,22 +89,22 @@ def own_identities(journals: Path) -> Iterator[FileId]:
             yield found.st_dev, found.st_ino
 
 
-def proof_to_form(proof: Proof) -> dict[str, int]:
+def proof_to_form(proof: StageProof) -> dict[str, int]:
     return msgspec.structs.asdict(proof)
 
 
-def proof_from_form(form: dict[str, Any]) -> Proof:
-    return Proof(int(form["inode"]), int(form["uid"]))
+def proof_from_form(form: dict[str, Any]) -> StageProof:
+    return StageProof(int(form["inode"]), int(form["uid"]))
 
 
-def _of_old(folder: str, journal: Path) -> list[Proof]:
+def _of_old(folder: str, journal: Path) -> list[StageProof]:
     """What the journal of an older release can have meant: its writer made the folder."""
     try:
         found, writer = os.lstat(folder), os.stat(journal).st_uid
     except OSError:
         return []
     is_private = found.st_mode & 0o777 == fsio.PRIVATE
-    return [Proof.of(found)] if is_private and found.st_uid == writer else []
+    return [StageProof.of(found)] if is_private and found.st_uid == writer else []
 
 
 def _lines(data: bytes) -> Iterator[dict[str, Any]]:

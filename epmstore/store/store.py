@@ -26,19 +26,19 @@ from epmstore.errors import BusyError, DamagedError, EpmError
 from epmstore.index.contents import Contents
 from epmstore.index.database import VENDOR, Database
 from epmstore.index.entries import Entries
-from epmstore.index.live import LiveCache
 from epmstore.index.notes import Notes
+from epmstore.index.stat_cache import StatCache
 from epmstore.scan.compare import newest_ns
 from epmstore.scan.fsclock import boot_id
 from epmstore.store.identity import Identity
-from epmstore.store.source import Source
+from epmstore.store.source import StoreSource
 from epmstore.store.staging import own_identities
 
 FOLDERS = ("packs", "packs/log", "catalogs", "journals", "quarantine", "locks", "live")
 INDEX = "index.sqlite"
 QUARANTINE = "quarantine"
 DERIVED = ("survey", "explained")
-"""Endings of files beside a live cache (epmstore/refcat), which may be lost like it."""
+"""Endings of files beside a stat cache (epmstore/refcat), which may be lost like it."""
 TRUST = "trust"
 """Keys that vouch for catalogs from elsewhere, and what is known of those; made when needed."""
 SYSCAT = ".syscat.zst"
@@ -68,9 +68,9 @@ class Store:
         self._owner = owner
 
     @property
-    def source(self) -> Source:
+    def source(self) -> StoreSource:
         """How another process of ours comes to the contents."""
-        return Source.of(self.packs, self.contents)
+        return StoreSource.of(self.packs, self.contents)
 
     def close(self) -> None:
         self.blobs.close()
@@ -105,11 +105,11 @@ class Store:
         """Names of all catalogs, of both kinds."""
         return [*self.recorded_apps(), *self.vendor_catalogs()]
 
-    def live(self, app: str) -> LiveCache:
-        return LiveCache(self.path / "live" / f"{app}.sqlite", boot_id(), newest_ns)
+    def live(self, app: str) -> StatCache:
+        return StatCache(self.path / "live" / f"{app}.sqlite", boot_id(), newest_ns)
 
     def drop_live(self, app: str) -> None:
-        """Nothing that is kept of an app beside its history is known any more: the live cache, and
+        """Nothing that is kept of an app beside its history is known any more: the stat cache, and
         what was derived from the history and a refcat. Raises OSError.
         """
         self.live(app).drop()

@@ -15,12 +15,17 @@ from epmstore.errors import BlobNotFoundError, CollisionError, ConflictError, Us
 from epmstore.given import AnyPath, a_place
 from epmstore.pack_table import Place
 from epmstore.scan.steady import SteadyStream, stream_steady
-from epmstore.seal import Kind
+from epmstore.seal import RecordKind
 from epmstore.store.deposit import Deposit
 from epmstore.store.store import Store
 
 LIMIT = 1 << 50
-KINDS = {Kind.SOLID: "solid", Kind.STORED: "stored", Kind.PART: "part", Kind.DELTA: "delta"}
+KINDS = {
+    RecordKind.SOLID: "solid",
+    RecordKind.STORED: "stored",
+    RecordKind.PART: "part",
+    RecordKind.DELTA: "delta",
+}
 
 
 class BlobStat(msgspec.Struct, frozen=True):
@@ -113,7 +118,7 @@ class Blobs:
         """Raises BlobNotFoundError, CollisionError."""
         info = self._find(digest)
         place = self._store.contents.places([info.sha256])[info.sha256]
-        if place.kind is Kind.DELTA:
+        if place.kind is RecordKind.DELTA:
             size, kind = place.length, "delta"
         elif place.kind is None:
             parts = self._store.contents.places(place.parts)

@@ -9,9 +9,9 @@ from msgspec import structs
 from epmstore import given
 from epmstore.care import ledger
 from epmstore.care.copy import CopyResult, copy_store
-from epmstore.care.doctor import Check, examine
+from epmstore.care.doctor import HealthCheck, examine
 from epmstore.care.drill import Drill, drill
-from epmstore.care.findings import Finding, FsckReport
+from epmstore.care.findings import Damage, FsckReport
 from epmstore.care.forget import Forgotten, forget, unforget
 from epmstore.care.fsck import fsck
 from epmstore.care.gc import GcResult, collect
@@ -84,7 +84,7 @@ class Care:
     def _remember(self, report: FsckReport, data: ledger.Rolling | None = None) -> None:
         """What is damaged, for whoever asks and for the next look; how far a rolling one came."""
         left = [finding.file for finding in report.findings if not finding.repaired]
-        damage = ledger.Damage(self._now(), len(left), tuple(sorted({*left}))) if left else None
+        damage = ledger.DamageNote(self._now(), len(left), tuple(sorted({*left}))) if left else None
         before = ledger.load(self._store.path)
         if data is not None or damage is not None or before.damage is not None:
             ledger.change(
@@ -115,7 +115,7 @@ class Care:
     def _with_trust(self, report: FsckReport) -> FsckReport:
         """Whom the store believes is checked, too, and never repaired: trust is not made up."""
         found = tuple(
-            Finding(
+            Damage(
                 kind="damaged",
                 file=str(Path(error.data["file"]).relative_to(self._store.path)),
                 detail=f"{error.message}: {error.hint}",
@@ -237,7 +237,7 @@ class Care:
         place = given.a_place(target).absolute()
         return copy_store(self._store, place, progress=self._progress, safe=self._safe)
 
-    def doctor(self) -> list[Check]:
+    def doctor(self) -> list[HealthCheck]:
         """Whether this host and this store are in order. Changes nothing."""
         return examine(self._store)
 

@@ -25,8 +25,8 @@ from epmstore.refcat.interchange import (
     read_source,
 )
 from epmstore.refcat.releases import Release, Releases, refcat_of
-from epmstore.refcat.signature import Key, make_signature
-from epmstore.refcat.trust import Standing, Trust
+from epmstore.refcat.signature import PublicKey, make_signature
+from epmstore.refcat.trust import Trust, TrustStanding
 from epmstore.store.replay import is_behind
 from epmstore.store.store import Store
 from epmstore.workspace.apps import Apps
@@ -44,7 +44,7 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     before: int | None
     latest: Release | None
     lines: int
-    signer: Key | None
+    signer: PublicKey | None
     bound: tuple[str, ...] = ()
     revoked: tuple[Release, ...] = ()
     withdrawn: tuple[tuple[str, str], ...] = ()
@@ -157,21 +157,21 @@ class Catalogs:
         """An armored detached signature. Raises UsageError."""
         return make_signature(data, secret)
 
-    def trusted(self) -> list[Key]:
+    def trusted(self) -> list[PublicKey]:
         """The public keys that vouch for catalogs. Raises DamagedError."""
         return self._trust.keys()
 
-    def trust(self, key: bytes, *, only: Sequence[str] = ()) -> Key:
+    def trust(self, key: bytes, *, only: Sequence[str] = ()) -> PublicKey:
         """Let a public key vouch for catalogs: for all, or `only` those of some applications (keys
         or UUIDs). Raises UsageError, OSError.
         """
         return self._trust.add(key, given.texts(only, "applications"))
 
-    def distrust(self, fingerprint: str) -> Key:
+    def distrust(self, fingerprint: str) -> PublicKey:
         """It vouches for nothing any more. Raises NotFoundError."""
         return self._trust.remove(fingerprint)
 
-    def standing(self, key: str) -> Standing:
+    def standing(self, key: str) -> TrustStanding:
         """What is known of a catalog beside its lines: who signed it, when it was imported."""
         return self._trust.standing(find_refcat(self._store, key).app)
 

@@ -21,7 +21,7 @@ from epmstore.catalog.appcat import App, check_key
 from epmstore.catalog.classes import LISTS, Patterns, Rules
 from epmstore.catalog.hooks import (
     HOOKS,
-    Command,
+    HookCommand,
     Hooks,
     check_command,
     hooks_of,
@@ -124,7 +124,7 @@ def _hooks(section: dict[str, Any], origin: str) -> Hooks:
     return Hooks(**found)
 
 
-def _command(name: str, found: object) -> Command:
+def _command(name: str, found: object) -> HookCommand:
     """Text, or a list of words."""
     if isinstance(found, str):
         return parse_command(found)

@@ -12,7 +12,7 @@ import msgspec
 
 from epmstore.catalog.state import CatalogState
 from epmstore.record.status import Status
-from epmstore.refcat.classify import What
+from epmstore.refcat.classify import DeviationKind
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry, PathClass, changed_fields
 
@@ -28,14 +28,14 @@ class Since(msgspec.Struct, frozen=True):
     window: tuple[str, str] | None
 
 
-class Deviation(msgspec.Struct, frozen=True, kw_only=True):
+class DatedDeviation(msgspec.Struct, frozen=True, kw_only=True):
     """One path that is not as it should be. `what` is a finding where a release is the baseline,
     else what became of the path. `label` is that of `release`. `since` is None
     for what no version has recorded yet.
     """
 
     path: RelPath
-    what: What | Changed
+    what: DeviationKind | Changed
     path_class: PathClass
     release: int | None = None
     label: str | None = None
@@ -57,7 +57,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     revoked: str | None = None
     withdrawn: tuple[tuple[RelPath, str], ...] = ()
     accepted: int | None = None
-    deviations: tuple[Deviation, ...] = ()
+    deviations: tuple[DatedDeviation, ...] = ()
     excused: tuple[RelPath, ...] = ()
 
     @property

@@ -27,10 +27,10 @@ from epmstore.relpath import text_to_json, to_json
 from epmstore.scan.problem import Problem
 from epmstore.tree import Entry
 from epmstore.workspace.app.owing import Aftermath
-from epmstore.workspace.deviations import Deviation, Standing
+from epmstore.workspace.deviations import DatedDeviation, Standing
 
 if TYPE_CHECKING:  # start-up
-    from epmstore.care.findings import Finding, FsckReport
+    from epmstore.care.findings import Damage, FsckReport
     from epmstore.care.gc import GcResult
 
 Shape: TypeAlias = dict[str, Any]
@@ -176,7 +176,7 @@ def clock(value: Reckoning) -> Shape:
     }
 
 
-def deviation(value: Deviation) -> Shape:
+def deviation(value: DatedDeviation) -> Shape:
     since = value.since
     return {
         "path": to_json(value.path),
@@ -270,7 +270,7 @@ def change(app: str, value: Change) -> Shape:
     }
 
 
-def finding(value: "Finding") -> Shape:
+def finding(value: "Damage") -> Shape:
     return {
         "type": "finding",
         "app": None,

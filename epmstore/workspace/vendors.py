@@ -29,7 +29,7 @@ from epmstore.package.publishing import (
     sign_package,
 )
 from epmstore.progress import Progress
-from epmstore.refcat.archives import Control
+from epmstore.refcat.archives import DebControl
 from epmstore.refcat.catalogs import (
     KnownVendors,
     all_refcats,
@@ -38,10 +38,17 @@ from epmstore.refcat.catalogs import (
     registered,
 )
 from epmstore.refcat.converting import publish_founding
-from epmstore.refcat.founding import Version
+from epmstore.refcat.founding import FoundingVersion
 from epmstore.refcat.gather import Gathered, Gatherer
 from epmstore.refcat.naming import check_label
-from epmstore.refcat.publish import Delta, Draft, check_delta, make_delta, publish_delta, say
+from epmstore.refcat.publish import (
+    ReleaseDelta,
+    ReleaseDraft,
+    check_delta,
+    make_delta,
+    publish_delta,
+    say,
+)
 from epmstore.refcat.releases import Release, Releases
 from epmstore.refcat.requires import check_one_way, parse_requirement
 from epmstore.refcat.template import application_template, patch_template
@@ -214,7 +221,7 @@ class Vendors:
         return replace(made, signed=True)
 
     def convert(
-        self, key: str, versions: Sequence[Version], sources: Sequence[AnyPath]
+        self, key: str, versions: Sequence[FoundingVersion], sources: Sequence[AnyPath]
     ) -> list[int]:
         """Publish the versions of a founding catalog; the contents are stored here already, or are
         in the folders and archives `sources`. Raises NotFoundError if one is not; then nothing is
@@ -328,8 +335,8 @@ class Vendors:
         deposit: Deposit,
         about: AboutRecord,
         config: Sequence[str],
-        delta: Delta,
-        draft: Draft,
+        delta: ReleaseDelta,
+        draft: ReleaseDraft,
     ) -> None:
         if config:  # first: the entries are of the classes that this says
             say(self._store, about.app, about)
@@ -342,14 +349,14 @@ class Vendors:
         label: str | None,
         after: int | None,
         requires: Sequence[str],
-    ) -> Draft:
+    ) -> ReleaseDraft:
         tree = {entry.path: entry for entry in gathered.entries}
         vendors = KnownVendors(self._store)
         needs = tuple(
             parse_requirement(text, tree, vendors) for text in given.texts(requires, "needs")
         )
         check_one_way(app, needs, needs_of_others(self._store, app))
-        return Draft(label=label, requires=needs, after=after)
+        return ReleaseDraft(label=label, requires=needs, after=after)
 
     def _now(self) -> str:
         return to_rfc3339(self._store.clock.now())
@@ -378,17 +385,17 @@ def _below(source: Source) -> RelPath | None:
     return None if below == ROOT else below
 
 
-def _control_of(path: Path) -> Control | None:
+def _control_of(path: Path) -> DebControl | None:
     return None if path.is_dir() else deb_control(path)
 
 
-def _label_of(controls: Sequence[Control]) -> str | None:
+def _label_of(controls: Sequence[DebControl]) -> str | None:
     """What a package says of itself: the version of the first deb."""
     return controls[0].version or None if controls else None
 
 
 def _with_conffiles(
-    about: AboutRecord, controls: Sequence[Control], below: RelPath | None
+    about: AboutRecord, controls: Sequence[DebControl], below: RelPath | None
 ) -> tuple[AboutRecord, tuple[str, ...]]:
     """What a catalog says once the files that packages name as configuration are that, and the
     patterns that it takes.

@@ -2,7 +2,7 @@
 
 from epmstore.digest import BlobInfo
 from epmstore.refcat.blame import Blamed
-from epmstore.refcat.classify import Finding
+from epmstore.refcat.classify import Deviation
 from epmstore.refcat.identify import Origin
 from epmstore.refcat.verify import Verified
 from epmstore.relpath import RelPath, text_to_json, to_json
@@ -10,7 +10,7 @@ from epmstore.tree import Entry
 from epmstore.workspace.shapes import Shape, explanation, maybe_entry
 
 
-def finding(app: str, value: Finding, *, accepted: bool) -> Shape:
+def finding(app: str, value: Deviation, *, accepted: bool) -> Shape:
     other = value.other
     return {
         "type": "finding",

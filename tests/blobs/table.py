@@ -8,7 +8,7 @@ from epmstore.blobs.pack import GroupWriter, WrittenGroup, publish_pack
 from epmstore.blobs.reader import place_of
 from epmstore.blobs.store import PackStore
 from epmstore.digest import BlobInfo, Digest, Sha256, identify
-from epmstore.pack_table import Group, Place
+from epmstore.pack_table import GroupTable, Place
 
 
 class MemoryTable:
@@ -21,7 +21,7 @@ class MemoryTable:
         self.infos: dict[Digest, list[BlobInfo]] = {}
         self.lookups = 0
 
-    def add_group(self, file: str, start: int, group: Group) -> None:
+    def add_group(self, file: str, start: int, group: GroupTable) -> None:
         for row in group.blobs:
             known_place = self.found.get(row.sha256)
             if known_place is None or (known_place.base and not row.base):

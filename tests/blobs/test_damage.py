@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from epmstore.blobs.packlog import PackLog, read_groups
-from epmstore.blobs.records import Damage, Record, load_group, open_pack, walk
+from epmstore.blobs.records import DamagedRange, SealedRecord, load_group, open_pack, walk
 from epmstore.blobs.salvage import scan_frames
 from epmstore.blobs.store import PackStore
 from epmstore.digest import Sha256, identify
 from epmstore.errors import DamagedError, NotFoundError
-from epmstore.seal import Kind
+from epmstore.seal import RecordKind
 from tests.blobs.table import MemoryTable, Shelf, group_of, noise, text
 
 BASE = text(60)
@@ -37,7 +37,7 @@ def fill(shelf: Shelf) -> Path:
         writer.add_large([CONTENTS[5]])
         written = writer.finish()
     kinds = {frame.kind for frame in written.group.frames}
-    assert kinds == {Kind.SOLID, Kind.STORED, Kind.DELTA, Kind.PART}
+    assert kinds == {RecordKind.SOLID, RecordKind.STORED, RecordKind.DELTA, RecordKind.PART}
     return shelf.packs / shelf.publish(written)
 
 
@@ -63,7 +63,7 @@ def right_or_nothing(packs: Path, table: MemoryTable) -> int:
     return right
 
 
-def found_by(path: Path) -> list[Record | Damage]:
+def found_by(path: Path) -> list[SealedRecord | DamagedRange]:
     fd = open_pack(path)
     try:
         return list(walk(fd))
@@ -81,7 +81,7 @@ def test_every_flipped_byte_is_found(shelf: Shelf, fill: Callable[[Shelf], Path]
     for at in range(len(good)):
         path.write_bytes(good[:at] + bytes([good[at] ^ 0xFF]) + good[at + 1 :])
         right_or_nothing(shelf.packs, shelf.table)
-        damage = [found for found in found_by(path) if isinstance(found, Damage)]
+        damage = [found for found in found_by(path) if isinstance(found, DamagedRange)]
         assert len(damage) == 1 and damage[0].start <= at < damage[0].end
         assert len(found_by(path)) == len(whole), "only the record with the byte is lost"
     path.write_bytes(good)
@@ -93,11 +93,11 @@ def test_every_flipped_byte_is_found(shelf: Shelf, fill: Callable[[Shelf], Path]
 def test_every_cut_is_found(shelf: Shelf, fill: Callable[[Shelf], Path]) -> None:
     path = fill(shelf)
     good = path.read_bytes()
-    ends = {found.seal.end for found in found_by(path) if isinstance(found, Record)}
+    ends = {found.seal.end for found in found_by(path) if isinstance(found, SealedRecord)}
     for size in range(len(good)):
         path.write_bytes(good[:size])
         right_or_nothing(shelf.packs, shelf.table)
-        damage = [found for found in found_by(path) if isinstance(found, Damage)]
+        damage = [found for found in found_by(path) if isinstance(found, DamagedRange)]
         assert [(found.end, found.is_tail) for found in damage] == (
             [] if size in ends | {0} else [(size, True)]
         )
@@ -150,7 +150,7 @@ def test_a_pack_without_its_table_is_scanned(shelf: Shelf) -> None:
     ]
     (lost,) = found.lost
     assert lost.head.base_prefix == identify(BASE).sha256[:8]
-    assert found.group.frames[lost.frame].kind is Kind.DELTA
+    assert found.group.frames[lost.frame].kind is RecordKind.DELTA
 
 
 def test_a_base_whose_digest_only_begins_alike_is_passed_over(shelf: Shelf) -> None:
@@ -176,7 +176,7 @@ def test_a_wrong_length_is_walked_over(shelf: Shelf) -> None:
     good[16 + 5] = 0xFF  # the body's length, in the first seal
     path.write_bytes(good)
     hurt = found_by(path)
-    assert isinstance(hurt[0], Damage) and not hurt[0].is_tail
+    assert isinstance(hurt[0], DamagedRange) and not hurt[0].is_tail
     assert hurt[1:] == whole[1:]
 
 
@@ -184,12 +184,12 @@ def test_a_pack_stored_in_a_damaged_frame_is_not_taken_for_ours(shelf: Shelf) ->
     inner = fill(shelf).read_bytes() + noise(50_000)
     path = shelf.packs / shelf.keep(inner)
     whole = found_by(path)
-    assert isinstance(whole[0], Record) and whole[0].seal.kind is Kind.STORED
+    assert isinstance(whole[0], SealedRecord) and whole[0].seal.kind is RecordKind.STORED
     hurt = bytearray(path.read_bytes())
     hurt[-2000] ^= 1
     path.write_bytes(hurt)
     first, *others = found_by(path)
-    assert isinstance(first, Damage)
+    assert isinstance(first, DamagedRange)
     assert others == whole[1:]
 
 

@@ -10,7 +10,7 @@ from epmstore.blobs import footer, frames
 from epmstore.digest import Sha256, identify
 from epmstore.errors import DamagedError
 from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow
-from epmstore.seal import SIZE, Kind, Seal
+from epmstore.seal import SIZE, RecordKind, Seal
 from tests.blobs.table import noise, text
 
 
@@ -27,10 +27,10 @@ def test_solid_frames_come_apart_without_a_table(blobs: list[bytes]) -> None:
 
 
 def test_incompressible_contents_are_stored_plain() -> None:
-    assert frames.solid([noise(4000)]).kind is Kind.STORED
-    assert frames.solid([text(100), text(100)]).kind is Kind.SOLID
-    assert frames.part(noise(4000)).kind is Kind.STORED
-    assert frames.part(text(100)).kind is Kind.PART
+    assert frames.solid([noise(4000)]).kind is RecordKind.STORED
+    assert frames.solid([text(100), text(100)]).kind is RecordKind.SOLID
+    assert frames.part(noise(4000)).kind is RecordKind.STORED
+    assert frames.part(text(100)).kind is RecordKind.PART
 
 
 def test_a_stored_part_differs_from_a_stored_blob() -> None:
@@ -57,13 +57,13 @@ def test_delta_heads(made: list[tuple[bytes, int]]) -> None:
 @given(st.lists(st.integers(0, (1 << 63) - 1)))
 def test_varints(numbers: list[int]) -> None:
     head = frames.encode_varints(numbers)
-    found, _ = seal.read(seal.seal(Kind.SOLID, b"", number=0, head=head))
+    found, _ = seal.read(seal.seal(RecordKind.SOLID, b"", number=0, head=head))
     assert frames.decode_varints(found) == numbers
 
 
 @pytest.mark.parametrize("head", [b"\x80", b"\xff" * 12, b"\x05\x80"])
 def test_heads_that_end_early_are_refused(head: bytes) -> None:
-    found, _ = seal.read(seal.seal(Kind.SOLID, b"", number=0, head=head))
+    found, _ = seal.read(seal.seal(RecordKind.SOLID, b"", number=0, head=head))
     with pytest.raises(DamagedError):
         frames.blob_sizes(found)
     with pytest.raises(DamagedError):
@@ -72,7 +72,7 @@ def test_heads_that_end_early_are_refused(head: bytes) -> None:
 
 def test_sizes_that_do_not_add_up_are_refused() -> None:
     head = frames.encode_varints([1, 2])
-    found, body = seal.read(seal.seal(Kind.STORED, b"four", number=4, head=head) + b"four")
+    found, body = seal.read(seal.seal(RecordKind.STORED, b"four", number=4, head=head) + b"four")
     assert frames.plain_bytes(found, body) == b"four"
     with pytest.raises(DamagedError):
         frames.blob_sizes(found)
@@ -88,9 +88,9 @@ def table() -> tuple[list[FrameRow], list[BlobRow]]:
     second = SIZE + 2 + 50
     third = second + SIZE + 10 + 20
     return [
-        FrameRow(Kind.SOLID, 0, 2, 50, 100),
-        FrameRow(Kind.DELTA, second, 10, 20, 99),
-        FrameRow(Kind.PART, third, 0, 30, 77),
+        FrameRow(RecordKind.SOLID, 0, 2, 50, 100),
+        FrameRow(RecordKind.DELTA, second, 10, 20, 99),
+        FrameRow(RecordKind.PART, third, 0, 30, 77),
     ], [
         BlobRow(digest, shas[0], 60, 0, 0, 60),
         BlobRow(digest, shas[1], 40, 0, 60, 40),
@@ -123,7 +123,7 @@ def test_the_table_is_json() -> None:
 def test_a_large_table_costs_little_more_than_its_digests() -> None:
     infos = [identify(b"%d" % n) for n in range(5000)]
     blobs = [BlobRow(info.digest, info.sha256, 1, 0, n, 1) for n, info in enumerate(infos)]
-    frame = footer.encode([FrameRow(Kind.SOLID, 0, 5000, 5000, 5000)], blobs)
+    frame = footer.encode([FrameRow(RecordKind.SOLID, 0, 5000, 5000, 5000)], blobs)
     assert len(frame.body) < 5000 * 57
 
 
@@ -137,7 +137,7 @@ def refuse(change: tuple[str, str, object]) -> None:
         document[section] = value
     plain = json.dumps(document).encode()
     body = codec.compress(plain)
-    record = seal.seal(Kind.FOOTER, body, number=len(plain)) + body
+    record = seal.seal(RecordKind.FOOTER, body, number=len(plain)) + body
     with pytest.raises(DamagedError):
         footer.decode(*seal.read(record))
 
@@ -179,5 +179,5 @@ def test_unknown_keys_of_a_table_are_left_alone() -> None:
     document["blobs"]["colour"] = ["red"]
     plain = json.dumps(document).encode()
     body = codec.compress(plain)
-    record = seal.seal(Kind.FOOTER, body, number=len(plain)) + body
+    record = seal.seal(RecordKind.FOOTER, body, number=len(plain)) + body
     assert list(footer.decode(*seal.read(record)).blobs) == blobs

@@ -7,21 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epmstore import atomic
-from epmstore.blobs.merge import (
-    SMALL,
-    merge_packs,
-    plan_merge,
-    reclaimable,
-    rewrite,
-    seal_log,
-)
+from epmstore.blobs.merge import SMALL, merge_packs, plan_merge, reclaimable, rewrite, seal_log
 from epmstore.blobs.pack import WrittenGroup
 from epmstore.blobs.packlog import PackLog
 from epmstore.blobs.records import load_group, open_pack, read_at
 from epmstore.digest import BlobInfo, Sha256, identify
 from epmstore.errors import DamagedError
 from epmstore.pack_table import NO_FRAME
-from epmstore.seal import SIZE, Kind
+from epmstore.seal import SIZE, RecordKind
 from tests.blobs.table import Shelf, group_of, noise, text
 
 
@@ -249,12 +242,12 @@ def test_a_log_becomes_a_solid_pack_in_the_order_given(shelf: Shelf) -> None:
     pack = written.group
     (first,) = {row.frame for row in pack.blobs if row.sha256 in order}
     assert [row.sha256 for row in pack.blobs if row.frame == first] == order
-    assert [frame.kind for frame in pack.frames].count(Kind.SOLID) == 1
+    assert [frame.kind for frame in pack.frames].count(RecordKind.SOLID) == 1
     replace(shelf, ["log/0"], written)
     assert {info: shelf.store.read(info) for info in known} == known
     assert shelf.store.read(large) == noise(1000, 1)
     assert [row.sha256 for row in pack.blobs if row.frame == NO_FRAME] == [large.sha256]
-    assert shelf.table.found[identify(base + b"1").sha256].kind is Kind.DELTA
+    assert shelf.table.found[identify(base + b"1").sha256].kind is RecordKind.DELTA
 
 
 @pytest.mark.parametrize(("live", "is_packed_again"), [(5, False), (4, True)])

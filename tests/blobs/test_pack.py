@@ -13,7 +13,7 @@ from epmstore.blobs.records import load_group, open_pack, walk
 from epmstore.digest import BlobInfo, Sha256, identify
 from epmstore.errors import DamagedError
 from epmstore.pack_table import NO_FRAME
-from epmstore.seal import Kind
+from epmstore.seal import RecordKind
 from tests.blobs.table import Shelf, group_of, noise, text
 
 
@@ -77,7 +77,7 @@ def test_a_pack_has_the_name_of_its_table(shelf: Shelf, spill: int) -> None:
     assert load_group(shelf.packs / file) == group
     fd = open_pack(shelf.packs / file)
     *_, last, end = [found.seal for found in walk(fd)]  # type: ignore[union-attr]
-    assert (last.kind, end.kind) == (Kind.FOOTER, Kind.TRAILER)
+    assert (last.kind, end.kind) == (RecordKind.FOOTER, RecordKind.TRAILER)
     assert (end.head.hex(), end.number) == (written.id, last.offset)
     assert group.length == written.length == last.end
 

@@ -6,7 +6,14 @@ import pytest
 
 from epmstore import fsio
 from epmstore.blobs.pack import WrittenGroup
-from epmstore.blobs.packlog import LogScan, PackLog, Position, is_full, log_numbers, read_groups
+from epmstore.blobs.packlog import (
+    GroupPosition,
+    LogScan,
+    PackLog,
+    is_full,
+    log_numbers,
+    read_groups,
+)
 from epmstore.blobs.records import open_pack
 from epmstore.digest import identify
 from epmstore.errors import TornError
@@ -52,7 +59,7 @@ def starts(groups: list[WrittenGroup], start: int = 0) -> list[int]:
 def test_groups_follow_each_other(shelf: Shelf, log: PackLog) -> None:
     groups = some(shelf)
     assert log.file == "log/0"
-    assert log.append(groups[:1]) == [Position("log/0", 0)]
+    assert log.append(groups[:1]) == [GroupPosition("log/0", 0)]
     assert [at.start for at in log.append(groups[1:])] == starts(groups)[1:]
     found = scan(shelf.packs / "log/0")
     assert [(at.start, at.group) for at in found.groups] == [
@@ -69,7 +76,7 @@ def test_another_process_goes_on_where_the_last_ended(shelf: Shelf, log: PackLog
     assert [at.start for at in scan(shelf.packs / "log/0").groups] == starts(groups)
     end = sum(written.group.length for written in groups)
     assert log.append(groups, sound=starts(groups)[1]) == [
-        Position("log/0", start) for start in starts(groups, end)
+        GroupPosition("log/0", start) for start in starts(groups, end)
     ]
 
 
@@ -95,7 +102,7 @@ def test_a_torn_tail_of_any_length_is_put_aside(shelf: Shelf) -> None:
         found = scan(path)
         assert (found.end, found.damage) == (first.group.length, ())
         at = PackLog(shelf.packs, shelf.quarantine).append([second])
-        assert at == [Position("log/0", first.group.length)]
+        assert at == [GroupPosition("log/0", first.group.length)]
         assert path.stat().st_size == first.group.length + second.group.length
         kept = shelf.quarantine / f"log-0-{first.group.length}-{first.group.length + size}"
         assert kept.read_bytes() == third.memory[:size]
@@ -144,7 +151,7 @@ def test_a_damaged_log_with_records_after_its_last_group_is_not_cut(shelf: Shelf
     whole = first.memory + hurt + third.memory[:-1]
     path.write_bytes(whole)
     log = PackLog(shelf.packs, shelf.quarantine)
-    assert log.append([second]) == [Position("log/1", 0)]
+    assert log.append([second]) == [GroupPosition("log/1", 0)]
     assert path.read_bytes() == whole
     assert log.file == "log/1"
     # the index knows how far it goes: what is beyond is torn all the same, and kept all the same
@@ -159,14 +166,14 @@ def test_damage_within_the_known_length_does_not_end_a_log(shelf: Shelf, log: Pa
     hurt[100] ^= 1
     path.write_bytes(hurt)
     at = PackLog(shelf.packs, shelf.quarantine).append(groups[:1], sound=len(hurt))
-    assert at == [Position("log/0", len(hurt))]
+    assert at == [GroupPosition("log/0", len(hurt))]
 
 
 def test_a_log_shorter_than_known_is_not_appended_to(shelf: Shelf, log: PackLog) -> None:
     groups = some(shelf)
     log.append(groups)
     at = PackLog(shelf.packs, shelf.quarantine).append(groups[:1], sound=1 << 20)
-    assert at == [Position("log/1", 0)]
+    assert at == [GroupPosition("log/1", 0)]
 
 
 @pytest.mark.parametrize("call", ["write", "fdatasync"])
@@ -188,7 +195,7 @@ def test_after_an_error_another_log_is_begun(shelf: Shelf, log: PackLog, call: s
     assert (shelf.packs / "log/0").read_bytes() == before
     assert log.file == "log/1"
     assert PackLog(shelf.packs, shelf.quarantine).file == "log/1"
-    assert log.append(groups[:1]) == [Position("log/1", 0)]
+    assert log.append(groups[:1]) == [GroupPosition("log/1", 0)]
 
 
 def test_the_next_log(shelf: Shelf, log: PackLog) -> None:
@@ -198,7 +205,7 @@ def test_the_next_log(shelf: Shelf, log: PackLog) -> None:
     assert log_numbers(shelf.packs) == [0, 1]
     (shelf.packs / "log/0").unlink()
     # the number of a log that was sealed and removed does not come again
-    assert PackLog(shelf.packs, shelf.quarantine).append(groups[:1]) == [Position("log/1", 0)]
+    assert PackLog(shelf.packs, shelf.quarantine).append(groups[:1]) == [GroupPosition("log/1", 0)]
 
 
 def test_contents_of_a_log_are_read(shelf: Shelf, log: PackLog) -> None:

@@ -10,7 +10,7 @@ from epmstore.blobs import frames
 from epmstore.blobs.interface import BlobReader
 from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, publish_pack
 from epmstore.blobs.packlog import PackLog
-from epmstore.blobs.reader import Files, FrameReader
+from epmstore.blobs.reader import FrameReader, PackFiles
 from epmstore.blobs.store import PackStore, stored_share
 from epmstore.digest import BlobInfo, Digest, Sha256, identify
 from epmstore.errors import (
@@ -21,7 +21,7 @@ from epmstore.errors import (
     UsageError,
 )
 from epmstore.pack_table import Place
-from epmstore.seal import SIZE, Kind, Seal
+from epmstore.seal import SIZE, RecordKind, Seal
 from tests.blobs.contract import BlobReaderContract
 from tests.blobs.table import MemoryTable, Shelf, group_of, noise, text
 
@@ -92,7 +92,7 @@ def test_a_delta_comes_back(shelf: Shelf) -> None:
     shelf.keep(text(900), text(900, 1))
     with_delta(shelf, text(900), text(900) + b"more\n")
     new = identify(text(900) + b"more\n")
-    assert shelf.table.found[new.sha256].kind is Kind.DELTA
+    assert shelf.table.found[new.sha256].kind is RecordKind.DELTA
     assert shelf.store.read(new) == text(900) + b"more\n"
 
 
@@ -131,7 +131,7 @@ def test_empty_large_and_delta_contents_are_no_base(shelf: Shelf) -> None:
     assert shelf.store.base_for(identify(b"never stored")) is None
     data = text(5)
     place = Place(
-        identify(data).sha256, PART_THRESHOLD + 1, "aa/x.pack", Kind.STORED, 0, 0, 9, 9, 0, 9
+        identify(data).sha256, PART_THRESHOLD + 1, "aa/x.pack", RecordKind.STORED, 0, 0, 9, 9, 0, 9
     )
     shelf.table.found[place.sha256] = place
     assert shelf.store.base_for(identify(data)) is None
@@ -347,7 +347,7 @@ def test_a_wrong_place_gives_no_bytes(shelf: Shelf) -> None:
         Place(one.sha256, one.size, *_rest(three)),
         Place(one.sha256, one.size, one.file, one.kind, one.seal_offset + 1, *_rest(one)[3:]),
         Place(one.sha256, one.size, one.file, one.kind, 1 << 40, *_rest(one)[3:]),
-        Place(one.sha256, one.size, one.file, Kind.DELTA, *_rest(one)[2:]),
+        Place(one.sha256, one.size, one.file, RecordKind.DELTA, *_rest(one)[2:]),
         Place(one.sha256, one.size, *_rest(one)[:-1], one.length - 1),
     ]
     for place in wrong:
@@ -357,7 +357,7 @@ def test_a_wrong_place_gives_no_bytes(shelf: Shelf) -> None:
             shelf.store.read(identify(text(50)))
 
 
-def _rest(place: Place) -> tuple[str, Kind | None, int, int, int, int, int, int]:
+def _rest(place: Place) -> tuple[str, RecordKind | None, int, int, int, int, int, int]:
     return (
         place.file,
         place.kind,
@@ -429,7 +429,7 @@ def test_descriptors_are_bounded(tmp_path: Path) -> None:
     for n in range(5):
         atomic.replace_file(tmp_path / str(n), b"%d" % n)
     before = len(os.listdir("/proc/self/fd"))
-    files = Files(tmp_path, limit=2)
+    files = PackFiles(tmp_path, limit=2)
     with files.open("0") as held:
         for n in range(1, 5):
             with files.open(str(n)) as fd:
@@ -443,7 +443,7 @@ def test_descriptors_are_bounded(tmp_path: Path) -> None:
 def test_a_name_that_stands_for_another_file_is_opened_again(tmp_path: Path) -> None:
     atomic.replace_file(tmp_path / "log", b"old")
     before = len(os.listdir("/proc/self/fd"))
-    files = Files(tmp_path)
+    files = PackFiles(tmp_path)
     with files.open("log") as old:
         atomic.replace_file(tmp_path / "log", b"new")
         with files.open("log") as new:

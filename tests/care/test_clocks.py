@@ -15,7 +15,7 @@ from epmstore.errors import NotRestorableError
 from epmstore.reckon import GRACE, HOUR
 from epmstore.store.commit import commit_fact
 from epmstore.store.reckoned import FILE
-from epmstored.caretasks import Order, perform
+from epmstored.caretasks import CareOrder, perform
 from tests.care.stores import DAY, Host
 
 YEARS = 3 * 365 * DAY
@@ -205,7 +205,7 @@ def test_versions_of_a_doubtful_clock_say_both_times(host: Host) -> None:
 
 
 def test_the_daemon_forgets_nothing_by_a_doubtful_clock(host: Host) -> None:
-    order = Order(
+    order = CareOrder(
         store=str(host.path),
         task="forget",
         care=CareConfig(),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from epmstore import fsio
-from epmstore.care.doctor import Check
+from epmstore.care.doctor import HealthCheck
 from epmstore.errors import DiskFullError
 from epmstore.store import reserve
 from epmstore.store.reserve import give_up_reserve, has_reserve, make_reserve, with_reserve
@@ -21,7 +21,7 @@ def host(tmp_path: Path) -> Host:
     return host
 
 
-def doctor(host: Host) -> dict[str, Check]:
+def doctor(host: Host) -> dict[str, HealthCheck]:
     with Workspace.open(host.path, clock=host.clock, recover=False) as ws:
         return {check.name: check for check in ws.care.doctor()}
 

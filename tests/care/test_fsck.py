@@ -9,8 +9,8 @@ import pytest
 
 from epmstore import locks
 from epmstore.care import fsck
-from epmstore.care.findings import Finding, FsckReport
-from epmstore.care.needs import Need
+from epmstore.care.findings import Damage, FsckReport
+from epmstore.care.needs import CatalogNeeds
 from epmstore.digest import BlobInfo
 from epmstore.errors import EpmError
 from epmstore.places import DAEMON_LOCK
@@ -75,13 +75,13 @@ def test_the_versions_of_what_is_sound_are_not_counted(
 ) -> None:
     """Of every content of a long history they would take gigabytes."""
     asked: list[BlobInfo] = []
-    count = Need.versions
+    count = CatalogNeeds.versions
 
-    def versions(need: Need, info: BlobInfo) -> list[int]:
+    def versions(need: CatalogNeeds, info: BlobInfo) -> list[int]:
         asked.append(info)
         return count(need, info)
 
-    monkeypatch.setattr(Need, "versions", versions)
+    monkeypatch.setattr(CatalogNeeds, "versions", versions)
     assert check(host).clean and asked == []
     flip(the_pack(host), 90)
     findings = check(host).findings
@@ -329,7 +329,7 @@ def test_whatever_is_flipped_a_repair_invents_nothing(host: Host, tmp_path: Path
 
 
 def digests(findings: "object") -> set[str | None]:
-    return {f.digest for f in findings if isinstance(f, Finding)}  # type: ignore[attr-defined]
+    return {f.digest for f in findings if isinstance(f, Damage)}  # type: ignore[attr-defined]
 
 
 def test_a_missing_pack_is_repaired_as_far_as_files_live(host: Host) -> None:

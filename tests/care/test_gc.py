@@ -41,7 +41,7 @@ class Death:
 
 
 @contextmanager
-def fault(hook: fsio.Fault) -> Iterator[None]:
+def fault(hook: fsio.FaultHook) -> Iterator[None]:
     fsio.install_fault(hook)
     try:
         yield

@@ -15,12 +15,12 @@ from epmstore.blobs.erase import Sought, look
 from epmstore.blobs.frames import PLAIN, DeltaHead, blob_sizes, delta_heads, plain_bytes
 from epmstore.blobs.merge import merge_packs
 from epmstore.blobs.pack import GroupWriter, publish_pack
-from epmstore.blobs.records import Record, load_group, walk
+from epmstore.blobs.records import SealedRecord, load_group, walk
 from epmstore.codec import decompress_delta
 from epmstore.digest import Digest, identify
 from epmstore.errors import BlobNotFoundError, ConflictError, PathNotFoundError
 from epmstore.relpath import RelPath
-from epmstore.seal import Kind
+from epmstore.seal import RecordKind
 from epmstore.store import commit
 from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Source
@@ -55,9 +55,9 @@ def traces(store: Path, needle: bytes = NEEDLE) -> list[str]:
     return sorted(str(path.relative_to(store)) for path in found)
 
 
-def records(path: Path) -> list[Record]:
+def records(path: Path) -> list[SealedRecord]:
     with path.open("rb") as file:
-        return [one for one in walk(file.fileno()) if isinstance(one, Record)]
+        return [one for one in walk(file.fileno()) if isinstance(one, SealedRecord)]
 
 
 def contents(path: Path) -> Iterator[bytes]:
@@ -70,7 +70,7 @@ def contents(path: Path) -> Iterator[bytes]:
 
 def deltas(path: Path) -> Iterator[tuple[DeltaHead, bytes]]:
     for record in records(path):
-        if record.seal.kind is Kind.DELTA:
+        if record.seal.kind is RecordKind.DELTA:
             for head in delta_heads(record.seal):
                 yield head, record.body[head.offset : head.offset + head.length]
 
@@ -377,7 +377,7 @@ def count(tmp_path: Path, found: Leak) -> int:
     return len(calls)
 
 
-def killer(last: int) -> fsio.Fault:
+def killer(last: int) -> fsio.FaultHook:
     made = 0
 
     def fault(call: str, arguments: tuple[object, ...]) -> None:

@@ -3,7 +3,7 @@
 import msgspec
 from hypothesis import given
 
-from epmstore.catalog.diff import Change, Delta, compare, count, merge, reverse
+from epmstore.catalog.diff import Change, ChangesByPath, compare, count, merge, reverse
 from epmstore.catalog.model import Counts
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.tree import Entry
@@ -12,7 +12,7 @@ from tests.catalog.trees import file, folder, trees
 Found = dict[RelPath, Entry]
 
 
-def led_by(delta: Delta, tree: Found) -> Found:
+def led_by(delta: ChangesByPath, tree: Found) -> Found:
     """The tree that a delta leads to."""
     result = dict(tree)
     for path, change in delta.items():

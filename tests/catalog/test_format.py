@@ -274,14 +274,14 @@ def test_foreign_json_is_damage(line: bytes) -> None:
 @pytest.mark.parametrize(
     ("plain", "kind", "head"),
     [
-        (b"{}\n", seal.Kind.FOOTER, b""),
-        (b"{}\n", seal.Kind.LINE, b"head"),
-        (b"{}", seal.Kind.LINE, b""),
-        (b"{}\n{}\n", seal.Kind.LINE, b""),
+        (b"{}\n", seal.RecordKind.FOOTER, b""),
+        (b"{}\n", seal.RecordKind.LINE, b"head"),
+        (b"{}", seal.RecordKind.LINE, b""),
+        (b"{}\n{}\n", seal.RecordKind.LINE, b""),
     ],
 )
 def test_a_sealed_record_that_is_no_line_is_damage(
-    plain: bytes, kind: seal.Kind, head: bytes
+    plain: bytes, kind: seal.RecordKind, head: bytes
 ) -> None:
     body = codec.compress(plain)
     stored = seal.seal(kind, body, number=len(plain), head=head) + body

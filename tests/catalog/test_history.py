@@ -18,8 +18,8 @@ from epmstore.catalog.format import PART_ENTRIES
 from epmstore.catalog.history import CatalogFile
 from epmstore.catalog.model import (
     START,
+    CatalogPosition,
     PinRecord,
-    Position,
     TagRecord,
     VersionPart,
     Written,
@@ -49,11 +49,13 @@ def faults() -> Iterator[None]:
     fsio.install_fault(None)
 
 
-def positions(catalog: CatalogFile) -> list[Position]:
+def positions(catalog: CatalogFile) -> list[CatalogPosition]:
     return [START, *(found.after for found in catalog.read())]
 
 
-def records(catalog: CatalogFile, start: Position = START, end: int | None = None) -> list[Written]:
+def records(
+    catalog: CatalogFile, start: CatalogPosition = START, end: int | None = None
+) -> list[Written]:
     return [found.record for found in catalog.read(start, end)]  # type: ignore[misc]
 
 
@@ -239,7 +241,10 @@ def test_a_torn_tail_is_moved_to_the_quarantine(
 def test_a_stale_index_does_not_cut_a_good_history(catalog: CatalogFile, tmp_path: Path) -> None:
     catalog.append(RECORDS, START)
     data = catalog.path.read_bytes()
-    for stale in (Position(97, "0" * 64, 1), Position(positions(catalog)[2].length, "1" * 64, 2)):
+    for stale in (
+        CatalogPosition(97, "0" * 64, 1),
+        CatalogPosition(positions(catalog)[2].length, "1" * 64, 2),
+    ):
         with pytest.raises(DamagedError):
             catalog.append([PIN], stale, tmp_path)
         assert catalog.path.read_bytes() == data
@@ -258,7 +263,7 @@ def rewrite(catalog: CatalogFile, lines: list[bytes]) -> None:
     with catalog.path.open("wb") as stream:
         for line in lines:
             body = codec.compress(line)
-            stream.write(seal.seal(seal.Kind.LINE, body, number=len(line)) + body)
+            stream.write(seal.seal(seal.RecordKind.LINE, body, number=len(line)) + body)
 
 
 def edited(line: bytes, **changes: object) -> bytes:
@@ -301,7 +306,7 @@ def test_an_edit_of_the_last_line_is_seen_by_its_head(catalog: CatalogFile) -> N
     lines = [line.plain for line in catalog.lines()]
     position = positions(catalog)[-1]
     rewrite(catalog, [*lines[:-1], edited(lines[-1], label="x")])
-    altered = Position(catalog.path.stat().st_size, position.head, position.seq)
+    altered = CatalogPosition(catalog.path.stat().st_size, position.head, position.seq)
     with pytest.raises(DamagedError, match="another history"):
         catalog.check(altered)
 

@@ -34,7 +34,7 @@ def catalog(lines: list[bytes], tmp_path: Path) -> CatalogFile:
     with found.path.open("wb") as stream:
         for line in lines:
             body = codec.compress(line)
-            stream.write(seal.seal(seal.Kind.LINE, body, number=len(line)) + body)
+            stream.write(seal.seal(seal.RecordKind.LINE, body, number=len(line)) + body)
     return found
 
 

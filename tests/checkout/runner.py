@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from epmstore.catalog.hooks import Command
+from epmstore.catalog.hooks import HookCommand
 from epmstore.checkout.hooks import Ran
 
 STOP = ("crm", "stop")
@@ -28,7 +28,7 @@ class Application:
     def find(self, program: str) -> bool:
         return program in self.programs
 
-    def run(self, command: Command, environment: Mapping[str, str], limit: float) -> Ran:
+    def run(self, command: HookCommand, environment: Mapping[str, str], limit: float) -> Ran:
         word = command[1]
         self.calls.append(word)
         self.environments.append(dict(environment))

@@ -19,7 +19,7 @@ from epmstore.child import Child
 from epmstore.errors import DamagedError, EpmError
 from epmstore.progress import SILENT
 from epmstore.relpath import RelPath
-from epmstore.store.staging import Proof
+from epmstore.store.staging import StageProof
 from epmstore.workspace import Workspace
 from tests.checkout.bench import Bench, File, Link, Nodes, Same, picture
 
@@ -146,7 +146,7 @@ def test_a_staging_folder_goes_when_its_writers_are_gone(tmp_path: Path) -> None
     """Their parent is dead, and its lock of the application is free."""
     root = os.open(tmp_path, os.O_RDONLY)
     stage = make_stage(root, ".epm-x")
-    proof = Proof.of(os.fstat(stage))
+    proof = StageProof.of(os.fstat(stage))
     assert files._lock(stage)
     orphan = subprocess.Popen(
         [sys.executable, "-c", "input(); open('.epm-x/7', 'w')"],

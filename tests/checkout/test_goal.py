@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from epmstore import codec, seal
 from epmstore.catalog.format import decode_line, encode_line
 from epmstore.catalog.hooks import Hooks
-from epmstore.catalog.model import START, Position, VersionPart, VersionRecord
-from epmstore.checkout.draft import Outcome, done_version
+from epmstore.catalog.model import START, CatalogPosition, VersionPart, VersionRecord
+from epmstore.checkout.draft import EntriesBeforeAndAfter, done_version
 from epmstore.checkout.goal import (
     EditsGoal,
     Goal,
@@ -30,7 +30,7 @@ from epmstore.checkout.planfile import decode_plan, encode_plan
 from epmstore.checkout.request import Prepared, Request
 from epmstore.errors import DamagedError, EpmError, UsageError
 from epmstore.relpath import RelPath
-from epmstore.store.commit import Head
+from epmstore.store.commit import HistoryHead
 from tests.checkout.test_journal import ENTRY, HEADER, STEPS
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "fixtures" / "goals.json").read_text("utf-8"))
@@ -110,10 +110,10 @@ def owed_of(goal: Goal, place: Path) -> str:
 
 
 def line_of(goal: Goal) -> str:
-    outcome: Outcome = {ENTRY.path: (None, replace(ENTRY, same_as=None))}
-    head, now = Head(START, NEWEST), "2026-10-03T14:02:04.000Z"
+    outcome: EntriesBeforeAndAfter = {ENTRY.path: (None, replace(ENTRY, same_as=None))}
+    head, now = HistoryHead(START, NEWEST), "2026-10-03T14:02:04.000Z"
     part = done_version(header(goal), head, outcome, now)
-    return encode_line(part, Position(0, "0" * 64, 5)).decode()
+    return encode_line(part, CatalogPosition(0, "0" * 64, 5)).decode()
 
 
 @pytest.mark.parametrize("name", ["version", "release"])

@@ -10,7 +10,7 @@ from epmstore.catalog.model import Installed
 from epmstore.checkout.goal import EditsGoal, VersionGoal
 from epmstore.checkout.preflight import Terms
 from epmstore.checkout.request import Request
-from epmstore.checkout.run import Checkout, Done
+from epmstore.checkout.run import CheckoutEngine, CompletedCheckout
 from epmstore.progress import SILENT
 from epmstore.record.root import open_root
 from epmstore.relpath import RelPath
@@ -30,9 +30,9 @@ def bench(tmp_path: Path) -> Bench:
     return found
 
 
-def run(bench: Bench, request: Request) -> Done:
+def run(bench: Bench, request: Request) -> CompletedCheckout:
     with bench.store.lock_app(APP), open_root(bench.app) as root:
-        checkout = Checkout(bench.recorder, root, bench.live.reading.state(), SILENT)
+        checkout = CheckoutEngine(bench.recorder, root, bench.live.reading.state(), SILENT)
         return checkout.run(request, Terms())
 
 

@@ -23,7 +23,7 @@ from epmstore.checkout.stage import Refused
 from epmstore.digest import identify
 from epmstore.errors import DamagedError, UnreadableError, UsageError
 from epmstore.relpath import ROOT, RelPath
-from epmstore.store.staging import Proof
+from epmstore.store.staging import StageProof
 from epmstore.tree import Entry
 
 HEADER = Header(
@@ -143,7 +143,7 @@ def test_wherever_it_is_cut_a_state_was_reached_or_not(journal: Journal) -> None
 def test_a_torn_line_is_replaced_by_the_next(journal: Journal) -> None:
     journal.begin(HEADER, STEPS)
     with journal.path.open("ab") as file:
-        file.write(seal.seal(seal.Kind.LINE, b"x" * 500, number=9)[:50])
+        file.write(seal.seal(seal.RecordKind.LINE, b"x" * 500, number=9)[:50])
     journal.reach("STAGED", inodes={1: 5})
     found = journal.load()
     assert found is not None and (found.state, found.inodes) == ("STAGED", {1: 5})
@@ -207,14 +207,14 @@ def test_keys_that_are_not_known_are_no_reason(journal: Journal) -> None:
 
 def test_retreat_makes_a_journal_that_never_staged(journal: Journal) -> None:
     journal.begin(HEADER, STEPS)
-    journal.name_stage(Proof(7, 0))
+    journal.name_stage(StageProof(7, 0))
     before = journal.path.read_bytes()
     journal.reach("STAGED", inodes={1: 77})
     journal.retreat()
     assert journal.path.read_bytes() == before
     loaded = journal.load()
     assert loaded is not None
-    assert (loaded.state, loaded.stage) == ("PLANNED", Proof(7, 0))
+    assert (loaded.state, loaded.stage) == ("PLANNED", StageProof(7, 0))
 
 
 @pytest.mark.parametrize("change", [{"format": 3}, {"phase": "MERGING"}])

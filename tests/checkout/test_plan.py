@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from epmstore.catalog.classes import Patterns
 from epmstore.checkout.plan import (
-    Difference,
     Options,
+    PathDifference,
     Plan,
     Seen,
     Surroundings,
@@ -23,7 +23,7 @@ from epmstore.checkout.sight import Sight
 from epmstore.digest import identify
 from epmstore.errors import ConflictError
 from epmstore.relpath import RelPath, parents
-from epmstore.scan.databases import Database
+from epmstore.scan.databases import DatabaseUnit
 from epmstore.tree import Entry
 
 ONE, TWO = identify(b"one"), identify(b"two")
@@ -42,18 +42,20 @@ def link(path: str, target: str) -> Entry:
     return Entry(path=RelPath(path), kind="symlink", mode=0o777, target=target)
 
 
-def come(wanted: Entry, **facts: Any) -> Difference:
-    return Difference(path=wanted.path, wanted=wanted, **facts)
+def come(wanted: Entry, **facts: Any) -> PathDifference:
+    return PathDifference(path=wanted.path, wanted=wanted, **facts)
 
 
-def go(found: Entry, **facts: Any) -> Difference:
-    return Difference(
+def go(found: Entry, **facts: Any) -> PathDifference:
+    return PathDifference(
         path=found.path, found=found, **{"by_change": True, "safe": "stored", **facts}
     )
 
 
-def turn(found: Entry, wanted: Entry, **facts: Any) -> Difference:
-    return Difference(path=found.path, found=found, wanted=wanted, **{"safe": "stored", **facts})
+def turn(found: Entry, wanted: Entry, **facts: Any) -> PathDifference:
+    return PathDifference(
+        path=found.path, found=found, wanted=wanted, **{"safe": "stored", **facts}
+    )
 
 
 def steps(plan: Plan) -> list[tuple[str, str]]:
@@ -164,7 +166,7 @@ class TestUnobserved:
         "difference",
         [go(file("a")), come(file("a/x")), turn(file("a/x"), file("a/x", TWO)), go(file("a/b/c"))],
     )
-    def test_steps_are_refused_by_name(self, difference: Difference) -> None:
+    def test_steps_are_refused_by_name(self, difference: PathDifference) -> None:
         plan = make_plan([difference], Options(exact=True), self.AROUND)
         assert (steps(plan), names(plan.refused)) == ([], [difference.path])
 
@@ -205,7 +207,7 @@ class TestState:
             turn(file("data"), file("data", TWO), path_class="state"),
         ],
     )
-    def test_it_is_left_alone_without_a_word(self, difference: Difference) -> None:
+    def test_it_is_left_alone_without_a_word(self, difference: PathDifference) -> None:
         plan = make_plan([difference], Options(exact=True, config="restore"))
         assert (plan.steps, plan.kept, plan.refused, plan.not_restored) == ((), (), (), ())
 
@@ -272,7 +274,7 @@ class TestScope:
 
 
 class TestDatabases:
-    DB = Database(RelPath("db"), "sqlite", (RelPath("db"), RelPath("db-wal")), "program")
+    DB = DatabaseUnit(RelPath("db"), "sqlite", (RelPath("db"), RelPath("db-wal")), "program")
     FOUND = (turn(file("db"), file("db", TWO)), go(file("db-wal"), by_change=False))
 
     def test_nobody_decided(self) -> None:
@@ -378,10 +380,12 @@ def trees(draw: st.DrawFn) -> dict[RelPath, Entry]:
     return tree
 
 
-def differences(found: dict[RelPath, Entry], wanted: dict[RelPath, Entry]) -> list[Difference]:
+def differences(found: dict[RelPath, Entry], wanted: dict[RelPath, Entry]) -> list[PathDifference]:
     paths = {p for p in {*found, *wanted} if found.get(p) != wanted.get(p)}
     return [
-        Difference(path=p, found=found.get(p), wanted=wanted.get(p), by_change=True, safe="stored")
+        PathDifference(
+            path=p, found=found.get(p), wanted=wanted.get(p), by_change=True, safe="stored"
+        )
         for p in paths
     ]
 

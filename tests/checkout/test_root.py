@@ -20,7 +20,7 @@ from epmstore import fsio
 from epmstore.catalog.model import VersionRecord
 from epmstore.catalog.rootfacts import facts_of, root_of
 from epmstore.relpath import ROOT
-from epmstore.scan.metadata import Owners, describe
+from epmstore.scan.metadata import OwnerNames, describe
 from tests.acceptance.test_metadata import ACL
 from tests.record.place import Place
 from tests.scan.conftest import NOBODY, unprivileged
@@ -191,7 +191,7 @@ def test_without_root_it_stays_writable_for_us(
 def test_facts_are_read_as_they_were_written(place: Place) -> None:
     fd = os.open(place.root, os.O_RDONLY)
     set_xattr(place.root, "user.\udcff", b"\0")
-    entry = describe(fd, ".", ROOT, os.fstat(fd), fd=fd, owners=Owners())
+    entry = describe(fd, ".", ROOT, os.fstat(fd), fd=fd, owners=OwnerNames())
     os.close(fd)
     data = msgspec.json.encode(facts_of(entry))
     facts = msgspec.json.decode(data, type=type(facts_of(entry)))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from epmstore.checkout.journal import Journal
-from epmstore.index.live import LiveCache
+from epmstore.index.stat_cache import StatCache
 from epmstore.record.result import Result
 from epmstore.record.root import open_root
 from epmstore.relpath import RelPath
@@ -381,7 +381,7 @@ def of_another_boot(bench: Bench) -> None:
     cache = bench.store.live(bench.app.uuid)
     state, rows = cache.load()
     assert state is not None and rows
-    LiveCache(cache.path, "of another boot", newest_ns).replace(state, rows)
+    StatCache(cache.path, "of another boot", newest_ns).replace(state, rows)
 
 
 @pytest.mark.parametrize("happens", [of_no_version, of_another_boot])

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from epmstore.cli import man, reference
-from epmstore.cli.command import Command, program
+from epmstore.cli.command import CliCommand, program
 from epmstore.cli.failure import EXIT_CODES
 from epmstore.cli.main import main
 from epmstore.cli.reference import load
@@ -183,4 +183,4 @@ def test_completion_script_is_valid_bash(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_commands_are_declared_one_way() -> None:
-    assert all(isinstance(load(words)[0], Command) for words in COMMANDS)
+    assert all(isinstance(load(words)[0], CliCommand) for words in COMMANDS)

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from epmstore.care.findings import Finding
+from epmstore.care.findings import Damage
 from epmstore.cli.damage import print_damage, ranges
 from epmstore.cli.facts import differing, unexpected
 from epmstore.cli.output import Output
@@ -15,7 +15,7 @@ from epmstore.relpath import RelPath
 from epmstore.tree import Entry, changed_fields
 
 LOST = [
-    Finding(
+    Damage(
         kind="missing",
         file="packs/aa/x.pack",
         digest=f"{n:040x}",
@@ -33,7 +33,7 @@ def out(*, verbose: bool = False) -> Output:
 def test_a_byte_that_hits_many_contents_is_one_finding_for_people(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    torn = Finding(kind="torn", file="packs/bb/y.pack", detail="it ends early")
+    torn = Damage(kind="torn", file="packs/bb/y.pack", detail="it ends early")
     print_damage(out(), [*LOST, torn])
     assert capsys.readouterr().out.splitlines() == [
         f"missing: packs/aa/x.pack: 1,488 contents, the first {0:040x}: byte 64 is not what was"

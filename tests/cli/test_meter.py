@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import click
 import pytest
 
-from epmstore.cli.meter import Meter
+from epmstore.cli.meter import ProgressBar
 from epmstore.cli.session import Session
 
 
@@ -29,7 +29,7 @@ class Terminal(io.StringIO):
 
 def test_short_work_is_not_shown() -> None:
     terminal = Terminal()
-    meter = Meter(terminal, patience=1e9)
+    meter = ProgressBar(terminal, patience=1e9)
     meter.begin("reading", files=10)
     for _ in range(10):
         meter.advance(files=1)
@@ -39,7 +39,7 @@ def test_short_work_is_not_shown() -> None:
 
 def test_long_work_is_shown_from_any_thread() -> None:
     terminal = Terminal()
-    meter = Meter(terminal, patience=0)
+    meter = ProgressBar(terminal, patience=0)
     meter.begin("reading", files=100, size=1_000_000)
     assert terminal.is_used.wait(60)
     with ThreadPoolExecutor(4) as pool:
@@ -53,7 +53,7 @@ def test_long_work_is_shown_from_any_thread() -> None:
 def test_meter_shows_commands_that_say_nothing() -> None:
     """Somebody else's command, which may take a minute."""
     terminal = Terminal()
-    meter = Meter(terminal, patience=0)
+    meter = ProgressBar(terminal, patience=0)
     meter.begin("waiting for health")
     assert terminal.is_used.wait(60)
     meter.end()
@@ -63,7 +63,7 @@ def test_meter_shows_commands_that_say_nothing() -> None:
 
 def test_a_phase_that_is_over_is_not_shown_late() -> None:
     terminal = Terminal()
-    meter = Meter(terminal, patience=1e6)
+    meter = ProgressBar(terminal, patience=1e6)
     before = {*threading.enumerate()}
     meter.begin("switching")
     [timer] = {*threading.enumerate()} - before
@@ -74,9 +74,9 @@ def test_a_phase_that_is_over_is_not_shown_late() -> None:
 
 def test_it_is_gone_before_an_error_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever ends a command in the middle of a phase."""
-    ended: list[Meter] = []
+    ended: list[ProgressBar] = []
     monkeypatch.setattr("sys.stderr", Terminal())
-    monkeypatch.setattr(Meter, "end", lambda meter: ended.append(meter))
+    monkeypatch.setattr(ProgressBar, "end", lambda meter: ended.append(meter))
     with pytest.raises(KeyboardInterrupt), click.Context(click.Command("snapshot")):
         meter = Session().progress()
         raise KeyboardInterrupt
@@ -84,7 +84,7 @@ def test_it_is_gone_before_an_error_is_told(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_end_without_a_beginning_is_harmless() -> None:
-    meter = Meter(Terminal(), patience=0)
+    meter = ProgressBar(Terminal(), patience=0)
     meter.end()
     meter.advance(files=1)
     meter.end()

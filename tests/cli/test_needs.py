@@ -8,7 +8,7 @@ import pytest
 from epmstore.catalog.model import AboutRecord, Requirement
 from epmstore.clock import to_rfc3339
 from epmstore.digest import identify
-from epmstore.refcat.publish import Draft, publish, say
+from epmstore.refcat.publish import ReleaseDraft, publish, say
 from epmstore.relpath import RelPath
 from epmstore.store.deposit import Deposit
 from epmstore.tree import Entry
@@ -48,7 +48,7 @@ def root(cli: "Cli", tmp_path: Path) -> Path:
             ]
             need = Requirement(digest=sha1(number, "bin/x.exe"), of=sha1(number, "bin/x.pdb"))
             with Deposit(store) as deposit:
-                publish(deposit, about, tree, Draft(label=f"1.{number}", requires=(need,)))
+                publish(deposit, about, tree, ReleaseDraft(label=f"1.{number}", requires=(need,)))
     cli.ok("snapshot", "-m", "as delivered")
     write(tmp_path / "r1", RELEASES[1])
     for path in RELEASES[1]:

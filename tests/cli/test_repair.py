@@ -13,7 +13,7 @@ from epmstore.catalog.classes import Patterns
 from epmstore.catalog.model import AboutRecord
 from epmstore.clock import to_rfc3339
 from epmstore.digest import identify
-from epmstore.refcat.publish import Draft, publish, say
+from epmstore.refcat.publish import ReleaseDraft, publish, say
 from epmstore.refcat.releases import Releases
 from epmstore.relpath import RelPath
 from epmstore.store import seeking
@@ -218,7 +218,7 @@ def test_repair_keeps_paths_the_release_ignored(cli: "Cli", root: Path, tmp_path
             for path, data in slim.items()
         ]
         with Deposit(ws._store) as deposit:
-            publish(deposit, about, files, Draft(label="1.3"))
+            publish(deposit, about, files, ReleaseDraft(label="1.3"))
         say(ws._store, about.app, replace(about, patterns=Patterns()))
     for exact in ((), ("--exact",)):
         found = cli("checkout", "release:3", *exact)
@@ -237,7 +237,7 @@ def test_a_catalog_alone_gives_nobody_rights(cli: "Cli", root: Path) -> None:
             tree[RelPath(path)] = link
         about = AboutRecord(time=to_rfc3339(ws._store.clock.now()), app=app, key="crm")
         with Deposit(ws._store) as deposit:
-            publish(deposit, about, [*tree.values()], Draft(label="evil"))
+            publish(deposit, about, [*tree.values()], ReleaseDraft(label="evil"))
     found = cli("repair", "--release", "3", "--yes")
     assert found.code == 1
     assert os.readlink(root / "in") == "bin/crmd"

@@ -14,7 +14,7 @@ from epmstore.catalog.classes import Patterns
 from epmstore.catalog.model import AboutRecord, RevokeRecord
 from epmstore.clock import to_rfc3339
 from epmstore.digest import identify
-from epmstore.refcat.publish import Draft, publish, say
+from epmstore.refcat.publish import ReleaseDraft, publish, say
 from epmstore.refcat.releases import Releases
 from epmstore.relpath import RelPath
 from epmstore.store.commit import commit_fact
@@ -58,7 +58,7 @@ def publish_all(store: Store, app: str, releases: list[dict[str, bytes]]) -> Non
         with store.keep_packs():
             label = f"1.{number}" if len(releases) > 1 and first == 0 else None
             with Deposit(store) as deposit:
-                publish(deposit, about, tree, Draft(label=label))
+                publish(deposit, about, tree, ReleaseDraft(label=label))
 
 
 def write(root: Path, files: dict[str, bytes]) -> None:

@@ -15,7 +15,7 @@ from epmstore.clock import FixedClock
 from epmstore.errors import EpmError
 from epmstore.places import DAEMON_LOCK
 from epmstore.workspace import Workspace
-from epmstored.aftermath import AGAIN, Aftermath
+from epmstored.aftermath import AGAIN, AftermathTasks
 from epmstored.bridge import Bridge
 from epmstored.clock import FakeDaemonClock
 from tests.daemon.process import running
@@ -58,10 +58,10 @@ class Place:
         with locks.hold(self.store / "locks", DAEMON_LOCK), self.open() as workspace:
             workspace.app("crm").checkout("0", confirm=confirm)
 
-    def aftermath(self, elsewhere: NoSystemd | None = None) -> Aftermath:
+    def aftermath(self, elsewhere: NoSystemd | None = None) -> AftermathTasks:
         self.clock = FakeDaemonClock()
         bridge = Bridge("unused", self.open)
-        return Aftermath(self.store, bridge, self.clock, elsewhere or NoSystemd())
+        return AftermathTasks(self.store, bridge, self.clock, elsewhere or NoSystemd())
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ async def test_it_goes_on_by_itself_until_it_is_cancelled(place: Place) -> None:
     place.checkout(confirm=60)
     place.wall.advance(60)
     bridge = Bridge("aftermath", place.open)
-    aftermath = Aftermath(place.store, bridge, FakeDaemonClock(), NoSystemd())
+    aftermath = AftermathTasks(place.store, bridge, FakeDaemonClock(), NoSystemd())
     task = asyncio.create_task(aftermath.run())
     await asyncio.sleep(0)  # it has begun
     await bridge.run(lambda workspace: None)  # and what it began is done

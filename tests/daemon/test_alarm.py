@@ -10,7 +10,7 @@ from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Source
 from epmstored.alarm import WAITING, Alarm
 from epmstored.bridge import Bridge
-from epmstored.health import LASTS, Kind, News, Patience, Trouble
+from epmstored.health import LASTS, News, Patience, Trouble, TroubleKind
 from tests.daemon.process import running
 
 
@@ -123,7 +123,7 @@ def test_alarm_refuses_commands_that_are_none(place: Place, command: str) -> Non
         Alarm(command, place.open)
 
 
-def trouble(app: str | None = "crm", kind: Kind = "gone", why: str = "no root") -> Trouble:
+def trouble(app: str | None = "crm", kind: TroubleKind = "gone", why: str = "no root") -> Trouble:
     return Trouble(app, kind, why)
 
 

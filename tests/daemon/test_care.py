@@ -18,7 +18,7 @@ from epmstore.relpath import RelPath
 from epmstore.workspace import Workspace
 from epmstored import priority
 from epmstored.care import Carer
-from epmstored.caretasks import Order, TaskProcess, perform
+from epmstored.caretasks import CareOrder, TaskProcess, perform
 from epmstored.clock import FakeDaemonClock
 from epmstored.health import troubles
 from epmstored.schedule import DAY, FIRST
@@ -136,8 +136,8 @@ async def test_the_check_reads_everything_in_shares(place: Place) -> None:
     assert (rolling.round, rolling.seed) == (1, 1)
 
 
-def order(place: Place, parent: int) -> Order:
-    return Order(str(place.store), "drill", CareConfig(), RetentionConfig(), parent)
+def order(place: Place, parent: int) -> CareOrder:
+    return CareOrder(str(place.store), "drill", CareConfig(), RetentionConfig(), parent)
 
 
 async def test_a_task_is_a_process_that_ends_when_nobody_waits(place: Place) -> None:

@@ -88,7 +88,7 @@ async def test_contents_that_rotted_are_found_by_the_looks_at_everything(
 
 
 def _rot(host: Host, names: list[str]) -> None:
-    """Other bytes, and a live cache that has their stats as if nothing had happened."""
+    """Other bytes, and a stat cache that has their stats as if nothing had happened."""
     stats = {name: os.lstat(host.root / name) for name in sorted(names)}
     for name, found in stats.items():
         (host.root / name).write_bytes(b"rot! " + name.encode())

@@ -16,7 +16,7 @@ from epmstore.catalog.appcat import App
 from epmstore.catalog.classes import Patterns, Rules
 from epmstore.checkout.journal import Journal
 from epmstore.errors import LimitError
-from epmstore.scan.scope import Scope
+from epmstore.scan.scope import WalkScope
 from epmstored import inotify, kernelqueue
 from epmstored.clock import FakeDaemonClock
 from epmstored.inotify import InotifyWatcher
@@ -132,16 +132,16 @@ def test_folders_that_come_at_once_are_watched(bench: Bench) -> None:
 @pytest.fixture
 def stranger(events: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """To whom folders are open as far as they are to everybody. Whoever runs this may be root."""
-    opened = Scope.open
+    opened = WalkScope.open
 
-    def open_as_a_stranger(scope: Scope, folder: str) -> int | None:
+    def open_as_a_stranger(scope: WalkScope, folder: str) -> int | None:
         parts = folder.split("/") if folder else []
         for count in range(1, len(parts) + 1):
             if os.stat(events.root.joinpath(*parts[:count])).st_mode & 0o005 != 0o005:
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
         return opened(scope, folder)
 
-    monkeypatch.setattr(Scope, "open", open_as_a_stranger)
+    monkeypatch.setattr(WalkScope, "open", open_as_a_stranger)
     return events
 
 

@@ -25,7 +25,7 @@ from typing import NamedTuple
 from epmstore.blobs.records import open_pack, walk
 from epmstore.catalog import appcat
 from epmstore.catalog.history import CatalogFile
-from epmstore.catalog.model import Position
+from epmstore.catalog.model import CatalogPosition
 from epmstore.digest import BlobInfo
 from epmstore.errors import EpmError
 from epmstore.store import commit, identity, reserve
@@ -85,7 +85,7 @@ class Patient:
             handle = workspace.app(KEY)
             position = handle._context.store.entries.position(handle.app.uuid)
             assert position is not None
-            self._position = Position(*position)
+            self._position = CatalogPosition(*position)
 
     def _make_versions(self) -> None:
         rng, limit = self._rng, commit.LOG_LIMIT

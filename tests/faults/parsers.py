@@ -28,7 +28,7 @@ from epmstore.catalog.format import decode_line, encode_line, position_behind
 from epmstore.catalog.history import CatalogFile
 from epmstore.catalog.hooks import hooks_of, unit_of
 from epmstore.catalog.model import START, VersionPart
-from epmstore.catalog.salvage import Salvage
+from epmstore.catalog.salvage import CatalogSalvage
 from epmstore.catalog.selector import parse_selector
 from epmstore.checkout.journal import Journal
 from epmstore.checkout.obligations import OwedFile, moment, seconds_left
@@ -41,7 +41,7 @@ from epmstore.config import file_layer, format_value, merge, safe_stores_of
 from epmstore.digest import parse_address
 from epmstore.errorform import error_from_form, error_to_form
 from epmstore.errors import BusyError, EpmError
-from epmstore.index.live import LiveCache
+from epmstore.index.stat_cache import StatCache
 from epmstore.measures import parse_duration, parse_percent, parse_size
 from epmstore.record import change
 from epmstore.refcat import explaining, packaging, strict
@@ -152,7 +152,7 @@ class Table:
                 list(catalog.read())
             with contextlib.suppress(EpmError):
                 catalog.tail()
-            Salvage(catalog.path)
+            CatalogSalvage(catalog.path)
 
         def rescued() -> None:
             self._rescue("log", "crm")
@@ -218,7 +218,8 @@ class Table:
             table = next(
                 found
                 for found in records.walk(fd)
-                if isinstance(found, records.Record) and found.seal.kind is seal.Kind.FOOTER
+                if isinstance(found, records.SealedRecord)
+                and found.seal.kind is seal.RecordKind.FOOTER
             )
         finally:
             os.close(fd)
@@ -240,7 +241,7 @@ class Table:
 
         def with_table(data: bytes) -> bytes:
             body = codec.compress(data)
-            sealed = seal.seal(seal.Kind.FOOTER, body, number=len(data)) + body
+            sealed = seal.seal(seal.RecordKind.FOOTER, body, number=len(data)) + body
             return whole[: table.seal.offset] + sealed
 
         said = codec.decompress(table.body, table.seal.number)
@@ -294,15 +295,15 @@ class Table:
         with contextlib.closing(sqlite3.connect(store / live)) as db:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             db.execute("PRAGMA journal_mode=DELETE")
-        cache = LiveCache(store / live, "boot", newest_ns)
+        cache = StatCache(store / live, "boot", newest_ns)
 
         def look() -> None:
             cache.load()
             cache.load([b"", b"bin"])
 
         return {
-            "live cache": Parser(self._bytes(live), self._file(live, look)),
-            "live cache, said": Parser(_saved(store / live), self._said(store / live, look)),
+            "stat cache": Parser(self._bytes(live), self._file(live, look)),
+            "stat cache, said": Parser(_saved(store / live), self._said(store / live, look)),
             "survey": Parser(
                 self.world.survey,
                 self._file(
@@ -466,7 +467,9 @@ def _plan(data: bytes) -> None:
 
 def _table(data: bytes) -> None:
     body = codec.compress(data)
-    footer.decode(seal.parse(seal.seal(seal.Kind.FOOTER, body, number=len(data)) + body), body)
+    footer.decode(
+        seal.parse(seal.seal(seal.RecordKind.FOOTER, body, number=len(data)) + body), body
+    )
 
 
 def _query(data: bytes) -> None:
@@ -485,7 +488,7 @@ def _refused(data: bytes) -> None:
 
 
 def _saved(path: Path) -> bytes:
-    """What a live cache says it is valid for."""
+    """What a stat cache says it is valid for."""
     with contextlib.closing(sqlite3.connect(path)) as db:
         return bytes(db.execute("SELECT form FROM state").fetchone()[0])
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from epmstore import sqlite
-from epmstore.checkout.target import Exported
+from epmstore.checkout.target import ExportedTree
 from epmstore.digest import Digest, identify
 from epmstore.record.result import Result
 from epmstore.relpath import RelPath
@@ -263,7 +263,7 @@ def acknowledged(found: object) -> Ack:
         missed = [text.rsplit(": ", 1)[0] for text in found.not_restored]
         named = frozenset(map(os.fsencode, [*kept, *missed]))
         return Ack(found.version, named, frozenset(map(os.fsencode, missed)))
-    if isinstance(found, Exported):
+    if isinstance(found, ExportedTree):
         return Ack(None, frozenset(os.fsencode(one.path) for one in found.refused))
     return Ack()
 
@@ -296,7 +296,7 @@ def _open(stage: Stage) -> Ack:
     return Ack()
 
 
-def _export(workspace: Workspace, stage: Stage) -> Exported:
+def _export(workspace: Workspace, stage: Stage) -> ExportedTree:
     return handle(workspace).export("0", stage.place / "exported")
 
 

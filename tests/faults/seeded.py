@@ -87,7 +87,7 @@ def errors_of_syncs_ignored() -> None:
 def nothing_said_before_the_switch() -> None:
     reach = journal.Journal.reach
 
-    def bad(self: journal.Journal, state: journal.State, **said: Any) -> None:
+    def bad(self: journal.Journal, state: journal.JournalState, **said: Any) -> None:
         if state != "STAGED":
             reach(self, state, **said)
 
@@ -217,7 +217,7 @@ def links_synced_with_their_folder() -> None:
 def journal_not_synced() -> None:
     reach = journal.Journal.reach
 
-    def bad(self: journal.Journal, state: journal.State, **said: Any) -> None:
+    def bad(self: journal.Journal, state: journal.JournalState, **said: Any) -> None:
         sync, fsio.sync_data = fsio.sync_data, lambda fd: None
         try:
             reach(self, state, **said)

@@ -18,7 +18,7 @@ from epmstore import codec, rescue, seal
 from epmstore.blobs import footer, frames
 from epmstore.catalog.format import open_line
 from epmstore.errors import DamagedError
-from epmstore.seal import Kind, Seal
+from epmstore.seal import RecordKind, Seal
 
 TOP = Path(__file__).parents[2]
 ROOM = 400 << 20
@@ -106,12 +106,15 @@ def attempts() -> Iterator[tuple[str, Callable[[bytes, int], object]]]:
     yield "delta", lambda frame, size: codec.decompress_delta(frame, b"base" * 10, size)
     yield "rescue", lambda frame, size: rescue.unzip(frame, size)
     yield "rescue, delta", lambda frame, size: rescue.unzip(frame, size, b"base" * 10)
-    yield "frame", lambda frame, size: frames.plain_bytes(sealed(Kind.SOLID, frame, size), frame)
-    yield "line", lambda frame, size: open_line(sealed(Kind.LINE, frame, size), frame)
-    yield "table", lambda frame, size: footer.decode(sealed(Kind.FOOTER, frame, size), frame)
+    yield (
+        "frame",
+        lambda frame, size: frames.plain_bytes(sealed(RecordKind.SOLID, frame, size), frame),
+    )
+    yield "line", lambda frame, size: open_line(sealed(RecordKind.LINE, frame, size), frame)
+    yield "table", lambda frame, size: footer.decode(sealed(RecordKind.FOOTER, frame, size), frame)
 
 
-def sealed(kind: Kind, body: bytes, number: int) -> Seal:
+def sealed(kind: RecordKind, body: bytes, number: int) -> Seal:
     return seal.parse(seal.seal(kind, body, number=number) + body)
 
 
@@ -158,11 +161,11 @@ def test_sound_frames_are_accepted() -> None:
     assert rescue.unzip(delta, 37, b"base" * 10) == b"base" * 9 + b"!"
 
 
-@pytest.mark.parametrize("kind", [Kind.SOLID, Kind.PART, Kind.STORED])
-def test_frames_have_a_largest_size(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [RecordKind.SOLID, RecordKind.PART, RecordKind.STORED])
+def test_frames_have_a_largest_size(kind: RecordKind) -> None:
     """A frame that says the truth, and would fill the memory all the same."""
     size = TOO_LARGE
-    body = bytes(size) if kind is Kind.STORED else compressed(bytes(size))
+    body = bytes(size) if kind is RecordKind.STORED else compressed(bytes(size))
     with pytest.raises(DamagedError):
         frames.plain_bytes(sealed(kind, body, size), body)
     with pytest.raises(DamagedError):

@@ -23,7 +23,7 @@ from epmstore.catalog.model import VersionPart
 from epmstore.digest import identify
 from epmstore.errors import DamagedError, EpmError, InvalidNameError
 from epmstore.relpath import from_json, parse_relpath, to_json
-from epmstore.seal import Kind
+from epmstore.seal import RecordKind
 from epmstore.tree import tree_sum
 from epmstore.workspace import Workspace
 from tests.acceptance.host import amount, picture
@@ -157,7 +157,7 @@ class Planted:
         assert isinstance(part, VersionPart)
         plain = encoded({**said, "tree": f"{tree_sum(part.entries):064x}"})
         body = codec.compress(plain)
-        self.catalog.write_bytes(seal.seal(Kind.LINE, body, number=len(plain)) + body)
+        self.catalog.write_bytes(seal.seal(RecordKind.LINE, body, number=len(plain)) + body)
 
     def attempt(self) -> list[str]:
         """What got out, of everything that writes."""

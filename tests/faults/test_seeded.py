@@ -8,7 +8,7 @@ import pytest
 from epmstore import codec, relpath
 from epmstore.blobs import frames
 from epmstore.errors import DamagedError
-from epmstore.seal import Kind
+from epmstore.seal import RecordKind
 from epmstore.store import reserve
 from tests.acceptance.host import SEED
 from tests.faults import test_bombs, test_hostile_names
@@ -51,6 +51,6 @@ def test_limits_left_out_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(frames, "LARGEST", 1 << 60)
     with pytest.raises(pytest.fail.Exception):
-        test_bombs.test_frames_have_a_largest_size(Kind.STORED)
+        test_bombs.test_frames_have_a_largest_size(RecordKind.STORED)
     with pytest.raises(DamagedError):
         codec.decompress(frame, size)

@@ -130,7 +130,7 @@ def _arm(machine: Machine, doom: Doom, pipe: Pipe) -> "itertools.count[int]":
     return calls
 
 
-def _watch_sqlite(fault: fsio.Fault) -> None:
+def _watch_sqlite(fault: fsio.FaultHook) -> None:
     """SQLite writes by itself: between its statements the power may go as well."""
     connect = sqlite.open_writer
 

@@ -24,7 +24,7 @@ from epmstore.cli.output import encode
 from epmstore.clock import FixedClock
 from epmstore.refcat import trust
 from epmstore.refcat.signature import make_signature
-from epmstore.refcat.trust import Standing, Trust
+from epmstore.refcat.trust import Trust, TrustStanding
 from epmstore.store import identity
 from epmstore.tree import tree_sum
 from epmstore.workspace import Workspace
@@ -137,7 +137,7 @@ def sealed_lines(data: bytes) -> bytes:
     found = b""
     for line in data.splitlines(keepends=True):
         body = codec.compress(line)
-        found += seal.seal(seal.Kind.LINE, body, number=len(line)) + body
+        found += seal.seal(seal.RecordKind.LINE, body, number=len(line)) + body
     return found
 
 
@@ -201,7 +201,7 @@ def owed(data: bytes) -> bytes:
 def standing(data: bytes) -> bytes:
     """What is known of a refcat: a digest over the whole, with zeros in its place."""
     with contextlib.suppress(ValueError, RecursionError):
-        found = msgspec.json.decode(data, type=Standing)
+        found = msgspec.json.decode(data, type=TrustStanding)
         return msgspec.json.encode(msgspec.structs.replace(found, sha256=trust._digest(found)))
     return data
 

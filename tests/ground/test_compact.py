@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from epmstore import compact
-from epmstore.compact import PackedEntries, in_order
+from epmstore.compact import CompactEntries, in_order
 from epmstore.relpath import to_bytes
 from epmstore.tree import Entry, tree_sum
 from tests.catalog.trees import ENTRIES, file
@@ -21,7 +21,7 @@ def test_compact_entries_return_what_was_added(
     monkeypatch: pytest.MonkeyPatch, entries: list[Entry], run: int, plain: int
 ) -> None:
     monkeypatch.setattr(compact, "PLAIN", plain)
-    held = PackedEntries()
+    held = CompactEntries()
     for start in range(0, len(entries), run):
         held.add(entries[start : start + run])
     expected = sorted(((to_bytes(entry.path), entry) for entry in entries), key=lambda one: one[0])
@@ -35,7 +35,7 @@ def test_compact_entries_return_what_was_added(
 
 
 def test_joining_leaves_both_as_they_are() -> None:
-    held = PackedEntries()
+    held = CompactEntries()
     held.add([file("b"), file("a")])
     both = held.joined([file("aa")])
     assert [entry.path for _, entry in both.in_order()] == ["a", "aa", "b"]
@@ -46,7 +46,7 @@ def test_joining_leaves_both_as_they_are() -> None:
 def test_many_take_less_than_100_bytes_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rest is digests, which nothing makes smaller."""
     monkeypatch.setattr(compact, "PLAIN", 0)
-    held = PackedEntries()
+    held = CompactEntries()
     for number in range(50):
         names = (f"some/folder{number}/a file of the usual length {n}.txt" for n in range(400))
         held.add([file(name, name.encode()) for name in names])

@@ -10,7 +10,7 @@ import pytest
 
 from epmstore import limited
 from epmstore.errors import BadCatalogError, EpmError
-from epmstore.limited import Limits, Reader
+from epmstore.limited import LimitedReader, ReadLimits
 
 MODULE = "tests.ground.test_limited"
 MIB = 1 << 20
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def said(what: str, **limits: int) -> list[str]:
-    with Reader(MODULE, what, limits=Limits(**limits), what="the thing") as reader:
+    with LimitedReader(MODULE, what, limits=ReadLimits(**limits), what="the thing") as reader:
         return [msgspec.msgpack.decode(message) for message in reader.messages()]
 
 

@@ -13,8 +13,8 @@ from epmstore.reckon import (
     HOUR,
     OFF,
     SLACK,
-    Doubt,
-    Reading,
+    ClockDoubt,
+    ClockReading,
     Reckoning,
     begin,
     carry_on,
@@ -33,8 +33,8 @@ class Machine:
         self.noted = begin(self.read(), newest)
         self.found = self.noted
 
-    def read(self) -> Reading:
-        return Reading(self.true + self.error, f"start {self.starts}", self.uptime)
+    def read(self) -> ClockReading:
+        return ClockReading(self.true + self.error, f"start {self.starts}", self.uptime)
 
     def run(self, seconds: float) -> Reckoning:
         self.true += seconds
@@ -154,7 +154,7 @@ def test_where_nothing_is_known_the_clock_is_observed_first() -> None:
     old = Machine(newest=START - 300 * DAY)
     assert old.found.sure == START - 300 * DAY and old.found.has_leapt
     young = Machine(newest=START - HOUR)
-    assert young.found.doubt == Doubt(START) and not young.found.has_leapt
+    assert young.found.doubt == ClockDoubt(START) and not young.found.has_leapt
     assert young.run_for(GRACE - HOUR).doubt is not None
     assert young.run_for(2 * HOUR).doubt is None
     assert Machine().found.doubt is None  # nothing is recorded: nothing can be lost

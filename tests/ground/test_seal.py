@@ -8,14 +8,16 @@ from hypothesis import strategies as st
 
 from epmstore import codec, seal
 from epmstore.errors import DamagedError, TornError
-from epmstore.seal import SIZE, Kind
+from epmstore.seal import SIZE, RecordKind
 
-kinds = st.sampled_from(list(Kind))
+kinds = st.sampled_from(list(RecordKind))
 numbers = st.integers(0, (1 << 64) - 1)
 
 
 @given(kinds, st.binary(), st.binary(max_size=300), numbers, st.binary(max_size=20))
-def test_records_come_back(kind: Kind, body: bytes, head: bytes, number: int, lead: bytes) -> None:
+def test_records_come_back(
+    kind: RecordKind, body: bytes, head: bytes, number: int, lead: bytes
+) -> None:
     data = lead + seal.seal(kind, body, number=number, head=head) + body + b"more"
     found, read = seal.read(data, len(lead), base=0)
     assert (found.kind, found.head, found.number, read) == (kind, head, number, body)
@@ -25,21 +27,21 @@ def test_records_come_back(kind: Kind, body: bytes, head: bytes, number: int, le
 
 
 def test_as_drawn() -> None:
-    header = seal.seal(Kind.LINE, b"body", number=7, head=b"xyz")
+    header = seal.seal(RecordKind.LINE, b"body", number=7, head=b"xyz")
     fixed = struct.pack("<II4scxxxQQ", 0x184D2A5E, 59, b"EPM1", b"L", 4, 7)
     assert header == fixed + hashlib.sha256(fixed + b"xyzbody").digest() + b"xyz"
     assert len(header) == SIZE + 3
 
 
 def test_a_window_of_a_file() -> None:
-    record = seal.seal(Kind.SOLID, b"body", number=4) + b"body"
+    record = seal.seal(RecordKind.SOLID, b"body", number=4) + b"body"
     found, body = seal.read(memoryview(record), base=1000)
     assert (found.offset, found.end, body) == (1000, 1000 + len(record), b"body")
     assert isinstance(body, bytes)
 
 
 def test_every_flipped_bit_is_found() -> None:
-    record = seal.seal(Kind.SOLID, b"the body", number=8, head=b"head") + b"the body"
+    record = seal.seal(RecordKind.SOLID, b"the body", number=8, head=b"head") + b"the body"
     for at in range(len(record) * 8):
         hurt = bytearray(record)
         hurt[at // 8] ^= 1 << at % 8
@@ -48,7 +50,7 @@ def test_every_flipped_bit_is_found() -> None:
 
 
 def test_every_cut_is_torn() -> None:
-    record = seal.seal(Kind.SOLID, b"the body", number=8, head=b"head") + b"the body"
+    record = seal.seal(RecordKind.SOLID, b"the body", number=8, head=b"head") + b"the body"
     for size in range(len(record)):
         with pytest.raises(TornError) as caught:
             seal.read(record[:size], base=50)
@@ -56,7 +58,7 @@ def test_every_cut_is_torn() -> None:
 
 
 def test_damage_is_not_torn() -> None:
-    record = bytearray(seal.seal(Kind.SOLID, b"body", number=4) + b"body")
+    record = bytearray(seal.seal(RecordKind.SOLID, b"body", number=4) + b"body")
     record[-1] ^= 1
     with pytest.raises(DamagedError) as caught:
         seal.read(bytes(record))
@@ -81,6 +83,6 @@ def test_zstd_skips_seals() -> None:
     data = b""
     for line in (b"one\n", b"two\n"):
         body = codec.compress(line)
-        data += seal.seal(Kind.LINE, body, number=len(line), head=b"head") + body
+        data += seal.seal(RecordKind.LINE, body, number=len(line), head=b"head") + body
     with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as reader:
         assert reader.read() == b"one\ntwo\n"

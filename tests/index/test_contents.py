@@ -9,8 +9,8 @@ from epmstore.digest import BlobInfo, identify
 from epmstore.errors import DamagedError
 from epmstore.index.contents import Contents
 from epmstore.index.database import Database
-from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow, Group
-from epmstore.seal import Kind
+from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow, GroupTable
+from epmstore.seal import RecordKind
 
 ONE, TWO, PART = (identify(text) for text in (b"one", b"two", b"part"))
 LARGE = identify(b"large")
@@ -22,8 +22,8 @@ def row(info: BlobInfo, frame: int, length: int, *, base: BlobInfo | None = None
     )
 
 
-FULL = Group((FrameRow(Kind.SOLID, 0, 2, 30, 3),), (row(ONE, 0, 3),), 100)
-DELTA = Group((FrameRow(Kind.DELTA, 0, 9, 20, 3),), (row(TWO, 0, 20, base=ONE),), 90)
+FULL = GroupTable((FrameRow(RecordKind.SOLID, 0, 2, 30, 3),), (row(ONE, 0, 3),), 100)
+DELTA = GroupTable((FrameRow(RecordKind.DELTA, 0, 9, 20, 3),), (row(TWO, 0, 20, base=ONE),), 90)
 
 
 @pytest.fixture
@@ -57,12 +57,12 @@ def test_a_content_keeps_its_first_place(contents: Contents) -> None:
 
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]])
 def test_a_full_copy_comes_before_a_delta(contents: Contents, order: list[int]) -> None:
-    full = Group((FrameRow(Kind.SOLID, 0, 2, 30, 3),), (row(TWO, 0, 3),), 100)
+    full = GroupTable((FrameRow(RecordKind.SOLID, 0, 2, 30, 3),), (row(TWO, 0, 3),), 100)
     groups = [("aa/full.pack", 0, full), ("log/1", 1000, DELTA)]
     for n in order:
         contents.add_group(*groups[n])
     place = contents.places([TWO.sha256])[TWO.sha256]
-    assert (place.file, place.kind, place.base) == ("aa/full.pack", Kind.SOLID, None)
+    assert (place.file, place.kind, place.base) == ("aa/full.pack", RecordKind.SOLID, None)
     assert contents.delta_bytes(ONE.sha256) == 0
 
 
@@ -71,13 +71,15 @@ def test_large_contents_lie_in_parts(contents: Contents) -> None:
     large = BlobRow(
         LARGE.digest, LARGE.sha256, LARGE.size, NO_FRAME, 0, 0, parts=(PART.sha256, PART.sha256)
     )
-    group = Group((FrameRow(Kind.PART, 0, 1, 9, 4),), (part, large), 80)
+    group = GroupTable((FrameRow(RecordKind.PART, 0, 1, 9, 4),), (part, large), 80)
     contents.add_group("cc/large.pack", 0, group)
     place = contents.places([LARGE.sha256])[LARGE.sha256]
     assert (place.kind, place.parts) == (None, (PART.sha256, PART.sha256))
     assert contents.with_digest(LARGE.digest) == [LARGE]
     named = BlobRow(PART.digest, PART.sha256, PART.size, 0, 0, PART.size)
-    contents.add_group("dd/x.pack", 0, Group((FrameRow(Kind.SOLID, 0, 1, 9, 4),), (named,), 80))
+    contents.add_group(
+        "dd/x.pack", 0, GroupTable((FrameRow(RecordKind.SOLID, 0, 1, 9, 4),), (named,), 80)
+    )
     assert contents.with_digest(PART.digest) == [PART]
     contents.forget_large(LARGE.sha256)
     assert contents.places([LARGE.sha256]) == {}
@@ -86,7 +88,7 @@ def test_large_contents_lie_in_parts(contents: Contents) -> None:
 def test_two_contents_with_one_address_are_both_known(contents: Contents) -> None:
     twin = BlobInfo(ONE.digest, TWO.sha256, 3)
     contents.add_group("aa/full.pack", 0, FULL)
-    contents.add_group("bb/twin.pack", 0, Group(FULL.frames, (row(twin, 0, 3),), 100))
+    contents.add_group("bb/twin.pack", 0, GroupTable(FULL.frames, (row(twin, 0, 3),), 100))
     assert sorted(i.sha256 for i in contents.with_digest(ONE.digest)) == sorted(
         [ONE.sha256, TWO.sha256]
     )
@@ -124,15 +126,15 @@ def test_a_replaced_index_is_opened_anew(tmp_path: Path) -> None:
     assert one.totals() == (2, 6)
 
 
-PARTED = Group(
-    (FrameRow(Kind.PART, 0, 1, 9, 4),),
+PARTED = GroupTable(
+    (FrameRow(RecordKind.PART, 0, 1, 9, 4),),
     (
         BlobRow(None, PART.sha256, PART.size, 0, 0, PART.size),
         BlobRow(LARGE.digest, LARGE.sha256, LARGE.size, NO_FRAME, 0, 0, parts=(PART.sha256,)),
     ),
     80,
 )
-NAMED = Group((FrameRow(Kind.SOLID, 0, 1, 9, 4),), (row(PART, 0, PART.size),), 80)
+NAMED = GroupTable((FrameRow(RecordKind.SOLID, 0, 1, 9, 4),), (row(PART, 0, PART.size),), 80)
 GROUPS = [
     ("aa/full.pack", 0, FULL),
     ("log/1", 1000, DELTA),

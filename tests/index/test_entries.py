@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from epmstore.digest import identify
 from epmstore.index.database import Database
-from epmstore.index.entries import Entries, Record
+from epmstore.index.entries import Entries, IndexedRecord
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry, Tree
 from tests.index.versions import enter
@@ -142,7 +142,7 @@ def test_patterns_cross_folders(tmp_path: Path) -> None:
 
 def test_records_keep_their_bytes_and_the_position(tmp_path: Path) -> None:
     entries = Entries(Database(tmp_path / "index.sqlite", "store"))
-    kept = [Record(0, "version", 0, b"{}"), Record(1, "tag", 0, b"[]")]
+    kept = [IndexedRecord(0, "version", 0, b"{}"), IndexedRecord(1, "tag", 0, b"[]")]
     entries.add_records(APP, kept, (10, "ab", 2))
     assert entries.records(APP) == kept
     assert entries.position(APP) == (10, "ab", 2)

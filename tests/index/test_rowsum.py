@@ -10,7 +10,7 @@ import pytest
 from epmstore.digest import identify
 from epmstore.errors import DamagedError
 from epmstore.index.database import SCHEMA_VERSION, Database
-from epmstore.index.entries import Entries, Record
+from epmstore.index.entries import Entries, IndexedRecord
 from epmstore.index.entryrows import read_meta, row_path
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
@@ -61,7 +61,7 @@ def test_a_row_that_reads_otherwise_is_damage(tmp_path: Path, change: str, table
 @pytest.mark.parametrize("change", ["type = 'pin'", "version = 7", "form = x'31'", "sum = 1"])
 def test_a_record_that_reads_otherwise_is_damage(tmp_path: Path, change: str) -> None:
     entries = Entries(Database(tmp_path / "index.sqlite", "store"))
-    given = Record(0, "version", 0, b"{}")
+    given = IndexedRecord(0, "version", 0, b"{}")
     entries.add_records(APP, [given], (2, "head", 1))
     assert entries.records(APP) == [given]
     with sqlite3.connect(tmp_path / "index.sqlite") as db:

@@ -26,7 +26,7 @@ from epmstore.errors import DamagedError, EpmError
 from epmstore.package.schema import HOST, PEOPLE
 from epmstore.package.taking import Consent, check_package
 from epmstore.progress import SILENT
-from epmstore.seal import Kind
+from epmstore.seal import RecordKind
 from epmstore.store.deposit import Deposit
 from epmstore.tree import tree_sum
 from tests.package.makers import FILES, everything, pack, release
@@ -179,7 +179,7 @@ def framed(make: Callable[[bytes], bytes], number: int = 1) -> Change:
 
 
 def sealed(
-    kind: Kind | None = None, *, head: bytes | None = None, body: bytes | None = None,
+    kind: RecordKind | None = None, *, head: bytes | None = None, body: bytes | None = None,
     number: int | None = None,
 ) -> Change:  # fmt: skip
     """A frame with a right seal over something else."""
@@ -484,7 +484,7 @@ def _of_frames() -> Iterator[tuple[str, Change]]:
         sealed(body=zeros, number=64 << 20, head=frames.encode_varints([64 << 20])),
     )
     yield "a frame of all numbers", sealed(number=(1 << 64) - 1)
-    for kind in set(Kind) - {Kind.SOLID}:
+    for kind in set(RecordKind) - {RecordKind.SOLID}:
         yield f"a frame of kind {kind.name}", sealed(kind)
     for name, head in (
         ("empty", b""), ("zeros", bytes(40)), ("endless", b"\xff" * 40), ("one", b"\1"),

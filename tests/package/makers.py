@@ -7,7 +7,7 @@ from epmstore.catalog.package import Package
 from epmstore.digest import identify
 from epmstore.package.packing import Packed, write_package
 from epmstore.progress import SILENT
-from epmstore.refcat.publish import Draft, publish
+from epmstore.refcat.publish import ReleaseDraft, publish
 from epmstore.store.deposit import Deposit
 from tests.refcat.vendors import CRM, Host, Vendor, file
 
@@ -28,7 +28,7 @@ def release(vendor: Vendor, files: Mapping[str, bytes], package: Package) -> Non
             deposit.add(identify(data), data)
         tree = [file(path, data) for path, data in sorted(files.items())]
         label = f"{package.version}-{package.build}"
-        assert publish(deposit, vendor.about, tree, Draft(label=label, package=package))
+        assert publish(deposit, vendor.about, tree, ReleaseDraft(label=label, package=package))
 
 
 def pack(vendor: Vendor, path: Path, number: int = 0) -> Packed:

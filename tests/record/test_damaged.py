@@ -262,7 +262,7 @@ def test_a_copy_brings_everything_back(ruin: Ruin, kind: str, index: str) -> Non
 
 @pytest.mark.slow
 def test_numbers_of_an_older_catalog_are_not_given_again(ruin: Ruin) -> None:
-    """Neither where the index knows of more, nor where only the live cache does."""
+    """Neither where the index knows of more, nor where only the stat cache does."""
     ruin.write("more")
     assert ruin.snapshot() == VERSIONS
     ruin.catalog.write_bytes(ruin.whole)

@@ -146,7 +146,7 @@ def test_only_what_changed_is_everything_that_changed(
 
 
 def check(workspace: Workspace, app: AppHandle) -> None:
-    """The newest version is the root: as the live cache has it, and as it is."""
+    """The newest version is the root: as the stat cache has it, and as it is."""
     looks = [app.status()]
     live = next((workspace.path / "live").glob("*.sqlite"))
     kept = live.read_bytes()

@@ -1,4 +1,4 @@
-"""What the live cache holds after we changed a root ourselves."""
+"""What the stat cache holds after we changed a root ourselves."""
 
 import os
 import time

@@ -4,22 +4,14 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 
-import msgspec
-
 from epmstore.digest import BlobInfo, identify
 from epmstore.index.entries import Span
+from epmstore.refcat.classify import Shipped
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
 
 APP = "0123456789abcdef0123456789abcdef"
 OTHER_APP = "fedcba9876543210fedcba9876543210"
-
-
-class Shipped(msgspec.Struct, frozen=True):
-    app: str
-    path: RelPath
-    since: int
-    until: int | None
 
 
 def content(text: str, size: int = 1000) -> BlobInfo:

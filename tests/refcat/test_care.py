@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from epmstore.digest import identify
-from epmstore.refcat.trust import Standing
+from epmstore.refcat.trust import TrustStanding
 from tests.refcat.vendors import CRM, Vendor, releases
 
 
@@ -66,7 +66,7 @@ def test_a_copy_has_the_releases(vendor: Vendor, tmp_path: Path) -> None:
     vendor.path = tmp_path / "copy"
     with vendor.open() as ws:
         assert len(releases(ws._store).numbers()) == 2
-        assert ws.catalogs.standing("crm") == known != Standing()
+        assert ws.catalogs.standing("crm") == known != TrustStanding()
         assert ws.care.fsck(read_data=1.0).clean
 
 

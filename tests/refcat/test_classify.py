@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from epmstore.catalog.classes import Patterns, Rules
-from epmstore.refcat.classify import WHATS, Finding, Pair, Situation, classify, same_state
+from epmstore.refcat.classify import WHATS, Deviation, Situation, classify, same_state
 from epmstore.refcat.lines import Lines
-from epmstore.refcat.owners import Owner, Owners, owner_of
+from epmstore.refcat.owners import Owner, OwnerMapping, owner_of
 from epmstore.relpath import RelPath
-from epmstore.tree import Entry
+from epmstore.tree import Entry, Pair
 from tests.refcat.fake import APP, OTHER_APP, FakeVendor, file, folder, link
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "verify.md"
@@ -32,13 +32,16 @@ def table() -> list[tuple[str, ...]]:
 
 
 def situation(
-    *, owners: Owners | None = None, rules: Rules | None = None, holds: frozenset[str] = frozenset()
+    *,
+    owners: OwnerMapping | None = None,
+    rules: Rules | None = None,
+    holds: frozenset[str] = frozenset(),
 ) -> Situation:
     return Situation(
         lines=Lines([None] * 10),
         app=APP,
         release=RELEASE,
-        owners=owners or Owners({(ROOT, ROOT): 10}),
+        owners=owners or OwnerMapping({(ROOT, ROOT): 10}),
         classify=(rules or Rules(Patterns())).classify,
         holds=lambda path: path in holds,
     )
@@ -99,7 +102,7 @@ class Row:
             assert said.startswith("by another application in ")
             self.vendor.ship(away, *span(said), app=OTHER_APP)
 
-    def finding(self) -> Finding | None:
+    def finding(self) -> Deviation | None:
         found = classify(self.pairs, situation(holds=self.holds), self.vendor)
         return next((one for one in found if one.path == P), None)
 
@@ -167,13 +170,13 @@ def test_state_and_ignored_paths_are_no_findings_and_config_has_its_class() -> N
     assert (finding.path, finding.what, finding.path_class) == ("etc/crm.conf", "local", "config")
 
 
-def owners_of(pairs: list[Pair]) -> Owners:
+def owners_of(pairs: list[Pair]) -> OwnerMapping:
     counts: dict[tuple[Owner, Owner], int] = {}
     for found, wanted in pairs:
         if found is not None and wanted is not None:
             key = (owner_of(found), owner_of(wanted))
             counts[key] = counts.get(key, 0) + 1
-    return Owners(counts)
+    return OwnerMapping(counts)
 
 
 def test_a_root_that_somebody_else_installed_is_not_all_findings() -> None:
@@ -213,7 +216,7 @@ def test_every_path_has_one_finding_or_is_known_or_was_moved_away(
         lines=Lines([None] * 10),
         app=APP,
         release=number,
-        owners=Owners({}),
+        owners=OwnerMapping({}),
         classify=Rules(Patterns()).classify,
         holds=lambda path: True,
     )

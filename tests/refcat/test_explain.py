@@ -7,11 +7,10 @@ from hypothesis import strategies as st
 from epmstore.catalog.model import AcceptRecord
 from epmstore.index.entries import Span
 from epmstore.refcat.baseline import Accepted, deviates_since, is_same
-from epmstore.refcat.classify import Pair
-from epmstore.refcat.explain import Interval, Step, choose_step, explain, is_touched_only
+from epmstore.refcat.explain import ReleaseSpan, ReleaseStep, choose_step, explain, is_touched_only
 from epmstore.refcat.lines import Lines
 from epmstore.relpath import RelPath
-from epmstore.tree import Entry
+from epmstore.tree import Entry, Pair
 from tests.refcat.fake import file, folder
 
 LAST = 9
@@ -20,22 +19,27 @@ LAST = 9
 @pytest.mark.parametrize(
     ("old", "new", "before", "step"),
     [
-        ([(0, 5)], [(5, None)], 4, Step(4, 5)),
-        ([(0, 5)], [(5, None)], None, Step(4, 5)),  # the shortest one
-        ([(0, 4), (0, 5)], [(4, None), (5, None)], 3, Step(3, 5)),
-        ([(5, None)], [(0, 5)], 7, Step(7, 4)),
-        ([(5, None)], [(0, 5)], None, Step(5, 4)),
-        ([], [(3, None)], None, Step(None, 9)),
-        ([], [(3, 6)], None, Step(None, 5)),
-        ([], [(3, None)], 4, Step(4, 4)),  # what belongs there came back
-        ([(0, 3)], [], 2, Step(2, 2)),  # paths only went: perhaps what the release has no more
+        ([(0, 5)], [(5, None)], 4, ReleaseStep(4, 5)),
+        ([(0, 5)], [(5, None)], None, ReleaseStep(4, 5)),  # the shortest one
+        ([(0, 4), (0, 5)], [(4, None), (5, None)], 3, ReleaseStep(3, 5)),
+        ([(5, None)], [(0, 5)], 7, ReleaseStep(7, 4)),
+        ([(5, None)], [(0, 5)], None, ReleaseStep(5, 4)),
+        ([], [(3, None)], None, ReleaseStep(None, 9)),
+        ([], [(3, 6)], None, ReleaseStep(None, 5)),
+        ([], [(3, None)], 4, ReleaseStep(4, 4)),  # what belongs there came back
+        (
+            [(0, 3)],
+            [],
+            2,
+            ReleaseStep(2, 2),
+        ),  # paths only went: perhaps what the release has no more
         ([(0, 3)], [], None, None),
         # most of the changed paths are of one step, a stray one is of another
-        ([(0, 5), (0, 5), (7, 8)], [(5, 9), (5, 9), (0, 2)], 4, Step(4, 5)),
+        ([(0, 5), (0, 5), (7, 8)], [(5, 9), (5, 9), (0, 2)], 4, ReleaseStep(4, 5)),
     ],
 )
 def test_the_step_that_most_paths_agree_on(
-    old: list[Interval], new: list[Interval], before: int | None, step: Step | None
+    old: list[ReleaseSpan], new: list[ReleaseSpan], before: int | None, step: ReleaseStep | None
 ) -> None:
     assert choose_step(old, new, Lines([None] * (LAST + 1)), before) == step
 
@@ -64,11 +68,13 @@ def test_explain_leaves_unexplained_paths_as_rest() -> None:
         b: (file("b", "old"), None),
         RelPath("c"): (file("c", "old"), file("c", "new")),
     }
-    found = explain(pairs, Step(1, 2), delta, nothing, nothing, shipped)
+    found = explain(pairs, ReleaseStep(1, 2), delta, nothing, nothing, shipped)
     assert (found.kind, found.from_, found.to) == ("upgrade", 1, 2)
     assert (found.done, found.total, found.before) == (2, 3, 0)
     assert (found.explained, found.rest, found.unexplained) == (2, 1, (mine,))
-    already = explain(pairs, Step(1, 2), delta, nothing, lambda path: file(path, "new"), shipped)
+    already = explain(
+        pairs, ReleaseStep(1, 2), delta, nothing, lambda path: file(path, "new"), shipped
+    )
     assert (already.done, already.before, already.is_partial) == (3, 1, False)
 
 
@@ -76,23 +82,25 @@ def test_explain_allows_leftovers_of_the_first_release() -> None:
     a, b = RelPath("a"), RelPath("b")
     pairs: dict[RelPath, Pair] = {a: (file("a", "old"), file("a", "new"))}
     delta: dict[RelPath, Pair] = {**pairs, b: (file("b", "old"), None)}
-    found = explain(pairs, Step(1, 2), delta, nothing, lambda path: file(path, "old"), never)
+    found = explain(pairs, ReleaseStep(1, 2), delta, nothing, lambda path: file(path, "old"), never)
     assert (found.done, found.total, found.left_over, found.is_partial) == (1, 2, 1, False)
     assert (found.kind, found.rest, found.release) == ("upgrade", 0, 2)
     # other bytes there are not what was left over: the upgrade did not get that far, or never will
-    edited = explain(pairs, Step(1, 2), delta, nothing, lambda path: file(path, "odd"), never)
+    edited = explain(
+        pairs, ReleaseStep(1, 2), delta, nothing, lambda path: file(path, "odd"), never
+    )
     assert (edited.left_over, edited.is_partial) == (0, True)
     # a file that is to come and is not there is none either
     delta[b] = (None, file("b", "new"))
-    assert explain(pairs, Step(1, 2), delta, nothing, nothing, never).is_partial
+    assert explain(pairs, ReleaseStep(1, 2), delta, nothing, nothing, never).is_partial
 
 
 def test_explain_covers_removal_of_vendor_files() -> None:
     pairs: dict[RelPath, Pair] = {RelPath("a"): (file("a", "old"), None)}
-    found = explain(pairs, Step(2, 2), {}, nothing, nothing, shipped)
+    found = explain(pairs, ReleaseStep(2, 2), {}, nothing, nothing, shipped)
     assert (found.kind, found.to, found.explained, found.rest) == ("restored", 2, 1, 0)
-    assert explain(pairs, Step(2, 2), {}, nothing, nothing, never).rest == 1
-    kept = explain(pairs, Step(2, 2), {}, lambda path: file(path, "old"), nothing, shipped)
+    assert explain(pairs, ReleaseStep(2, 2), {}, nothing, nothing, never).rest == 1
+    kept = explain(pairs, ReleaseStep(2, 2), {}, lambda path: file(path, "old"), nothing, shipped)
     assert (kept.kind, kept.rest) == ("drift", 1)  # the release has it still
 
 
@@ -101,11 +109,11 @@ def test_a_step_that_explains_the_lesser_part_is_none() -> None:
         RelPath(name): (None, file(name, name)) for name in ("a", "b", "c")
     }
     delta: dict[RelPath, Pair] = {RelPath(name): (None, file(name, name)) for name in ("a", "z")}
-    found = explain(pairs, Step(1, 2), delta, nothing, nothing, shipped)
+    found = explain(pairs, ReleaseStep(1, 2), delta, nothing, nothing, shipped)
     assert (found.kind, found.rest, found.unexplained) == ("drift", 2, ("b", "c"))
     assert (found.explained, found.to) == (1, 2)
     del delta[RelPath("z")]  # then nothing is missing of the step, and the rest was added to it
-    found = explain(pairs, Step(1, 2), delta, nothing, nothing, shipped)
+    found = explain(pairs, ReleaseStep(1, 2), delta, nothing, nothing, shipped)
     assert (found.kind, found.is_partial, found.rest) == ("upgrade", False, 2)
 
 
@@ -113,7 +121,9 @@ def test_other_bytes_or_another_mode_are_not_explained() -> None:
     a = RelPath("a")
     delta: dict[RelPath, Pair] = {a: (file("a", "old"), file("a", "new"))}
     for odd in (file("a", "odd"), file("a", "new", mode=0o4755)):
-        found = explain({a: (file("a", "old"), odd)}, Step(1, 2), delta, nothing, nothing, never)
+        found = explain(
+            {a: (file("a", "old"), odd)}, ReleaseStep(1, 2), delta, nothing, nothing, never
+        )
         assert found.kind == "drift"
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epmstore.refcat.lines import Lines, Order
+from epmstore.refcat.lines import Lines, ReleaseOrder
 
 # 4.2.15, 5.0, 4.2.16, 5.0.1, 4.2.17, 5.1
 DJANGO = Lines([None, None, 0, 1, 2, 3])
@@ -24,7 +24,7 @@ DJANGO = Lines([None, None, 0, 1, 2, 3])
         (4, 5, "other line"),
     ],
 )
-def test_order_of_releases_in_lines(one: int, two: int, order: Order) -> None:
+def test_order_of_releases_in_lines(one: int, two: int, order: ReleaseOrder) -> None:
     assert DJANGO.order(one, two) == order
 
 
@@ -57,7 +57,7 @@ def test_order_is_what_the_chain_of_releases_says(
         return set() if before < 0 else {before, *above(before)}
 
     one, two = (data.draw(st.integers(0, len(after) - 1)) for _ in range(2))
-    wanted: Order = "other line"
+    wanted: ReleaseOrder = "other line"
     if one == two:
         wanted = "same"
     elif one in above(two):

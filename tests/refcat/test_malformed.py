@@ -23,7 +23,7 @@ from epmstore.errors import BadCatalogError, EpmError
 from epmstore.progress import SILENT
 from epmstore.refcat.catalogchild import examine
 from epmstore.refcat.interchange import check_catalog, export_lines, import_catalog
-from epmstore.refcat.publish import Draft, publish
+from epmstore.refcat.publish import ReleaseDraft, publish
 from epmstore.refcat.releases import Releases
 from epmstore.relpath import RelPath
 from epmstore.store.deposit import Deposit
@@ -68,7 +68,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> list[Doc]:
     with vendor.open() as ws, Deposit(ws._store) as deposit:
         for number, tree in enumerate(TREES):
             needs = (Requirement(digest=A0.digest.hex(), of=PDB.digest.hex()),)
-            draft = Draft(label=f"1.{number}", requires=needs)
+            draft = ReleaseDraft(label=f"1.{number}", requires=needs)
             publish(deposit, vendor.about, tree, draft)
         ws.vendors.revoke("crm", release=0, reason="old")
         return [json.loads(line) for line in export_lines(ws._store, Releases(ws._store, CRM))]

@@ -23,7 +23,7 @@ from epmstore.progress import SILENT
 from epmstore.refcat import packaging
 from epmstore.refcat.catalogchild import examine
 from epmstore.refcat.interchange import check_catalog, export_lines, import_catalog
-from epmstore.refcat.publish import Draft, publish
+from epmstore.refcat.publish import ReleaseDraft, publish
 from epmstore.refcat.releases import Releases
 from epmstore.store.deposit import Deposit
 from epmstore.store.mend import IndexLines
@@ -82,7 +82,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> list[Doc]:
     tree = [entry("bin"), entry("bin/l", "symlink", target="a"), entry("etc"), entry("lib")]
     tree += [file(path, path.encode()) for path in VECTORS["files"]]
     with vendor.open() as ws, Deposit(ws._store) as deposit:
-        publish(deposit, vendor.about, tree, Draft(label="4.1.0"))
+        publish(deposit, vendor.about, tree, ReleaseDraft(label="4.1.0"))
         return [json.loads(line) for line in export_lines(ws._store, Releases(ws._store, CRM))]
 
 
@@ -232,7 +232,7 @@ def publish_package(
 ) -> None:
     tree = [file(path, path.encode()) for path in sorted(paths)]
     with vendor.open() as ws, Deposit(ws._store) as deposit:
-        publish(deposit, vendor.about, tree, Draft(label=label, package=package))
+        publish(deposit, vendor.about, tree, ReleaseDraft(label=label, package=package))
 
 
 def test_a_release_of_several_lines_says_it_in_the_first(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from epmstore.clock import to_rfc3339
 from epmstore.digest import identify
 from epmstore.errors import VersionNotFoundError
 from epmstore.index.lookup import shipped_rows
-from epmstore.refcat.releases import Releases, Shipped
+from epmstore.refcat.classify import Shipped
+from epmstore.refcat.releases import Releases
 from epmstore.relpath import RelPath
 from epmstore.store.commit import commit_fact
 from epmstore.store.store import refcat

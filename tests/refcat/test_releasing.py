@@ -21,7 +21,7 @@ from epmstore.errors import (
     UsageError,
     VersionNotFoundError,
 )
-from epmstore.refcat.publish import Draft, publish
+from epmstore.refcat.publish import ReleaseDraft, publish
 from epmstore.relpath import RelPath
 from epmstore.store.deposit import Deposit
 from epmstore.tree import Entry
@@ -156,7 +156,7 @@ def release(host: Host, tree: list[Entry], *, requires: tuple[Requirement, ...] 
     """One more release, as an honest vendor would not publish it."""
     with host.open() as ws, Deposit(ws._store) as deposit:
         deposit.add(identify(b"suid"), b"suid")
-        publish(deposit, host.vendor.about, tree, Draft(requires=requires))
+        publish(deposit, host.vendor.about, tree, ReleaseDraft(requires=requires))
 
 
 def test_release_checkout_writes_no_owners_or_privileges(host: Host, tmp_path: Path) -> None:

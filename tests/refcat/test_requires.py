@@ -6,7 +6,7 @@ import pytest
 from epmstore.catalog.model import Requirement
 from epmstore.digest import identify
 from epmstore.errors import ConflictError, UsageError, VersionNotFoundError
-from epmstore.refcat.lines import Lines, Order
+from epmstore.refcat.lines import Lines, ReleaseOrder
 from epmstore.refcat.requires import check_one_way, describe, parse_requirement, unmet
 from epmstore.relpath import RelPath
 from tests.refcat.vendors import Vendor, file
@@ -78,7 +78,7 @@ class Host:
     def release_of(self, app: str) -> int | None:
         return {"forty": 40}.get(app)
 
-    def order(self, app: str, one: int, two: int) -> Order:
+    def order(self, app: str, one: int, two: int) -> ReleaseOrder:
         return Lines([]).order(one, two)
 
     def title(self, app: str, release: int) -> str:

@@ -1,4 +1,4 @@
-"""Verifying through the index and the live cache comes to what the decision table says of the trees
+"""Verifying through the index and the stat cache comes to what the decision table says of the trees
 themselves, whatever was recorded and whatever was not.
 """
 
@@ -17,8 +17,8 @@ from epmstore.index.comparison import Comparison
 from epmstore.refcat.classify import Situation, classify
 from epmstore.refcat.fit import best_fit
 from epmstore.refcat.lines import Lines
-from epmstore.refcat.owners import Owners
-from epmstore.refcat.publish import Draft, publish, say
+from epmstore.refcat.owners import OwnerMapping
+from epmstore.refcat.publish import ReleaseDraft, publish, say
 from epmstore.relpath import RelPath, parents
 from epmstore.store.deposit import Deposit
 from epmstore.store.store import Store
@@ -52,7 +52,7 @@ def publish_trees(store: Store, app: str, releases: list[dict[str, str]]) -> lis
     for tree in releases:
         with Deposit(store) as deposit:
             entries = [entry(path, text) for path, text in tree.items()]
-            if publish(deposit, about, entries, Draft()) is not None:
+            if publish(deposit, about, entries, ReleaseDraft()) is not None:
                 made.append(tree)
     return made
 
@@ -77,7 +77,7 @@ def expected(releases: list[dict[str, str]], root: Root, number: int) -> list[tu
         lines=Lines([None] * 10),
         app="0123456789abcdef0123456789abcdef",
         release=number,
-        owners=Owners({}),
+        owners=OwnerMapping({}),
         classify=Rules(Patterns()).classify,
         holds={above for path in root for above in parents(path)}.__contains__,
     )

@@ -7,7 +7,7 @@ from epmstore.catalog.classes import Patterns
 from epmstore.catalog.model import AboutRecord, Requirement, VersionRecord
 from epmstore.clock import FixedClock, to_rfc3339
 from epmstore.digest import identify
-from epmstore.refcat.publish import Draft, publish, say
+from epmstore.refcat.publish import ReleaseDraft, publish, say
 from epmstore.refcat.releases import Releases
 from epmstore.relpath import RelPath
 from epmstore.store.deposit import Deposit
@@ -54,7 +54,7 @@ class Vendor:
             for data in files.values() if stored else ():
                 deposit.add(identify(data), data)
             tree = [file(path, data) for path, data in sorted(files.items())]
-            draft = Draft(label=label, requires=requires)
+            draft = ReleaseDraft(label=label, requires=requires)
             return publish(deposit, self.about, tree, draft)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from epmstore.filestat import FileStat
 from epmstore.scan.compare import (
     RACY,
-    Difference,
+    FolderDifference,
     Settled,
     compare_stats,
     pack_stats,
@@ -19,7 +19,7 @@ from epmstore.scan.compare import (
 )
 from epmstore.scan.walk import Listing, walk
 
-NOTHING = Difference(own=False, come=(), changed=(), gone=())
+NOTHING = FolderDifference(own=False, come=(), changed=(), gone=())
 
 
 def made(mode: int = 0o100644, **numbers: int) -> FileStat:
@@ -165,17 +165,17 @@ def test_folder_ctime_shows_in_its_own_row(root: Path, root_fd: int) -> None:
     os.utime(root / "sub", ns=(1, 1))
     listing = find(root_fd, "sub")
     after = pack_stats(listing.names, listing.stats, listing.own)
-    assert compare_stats(before, after) == Difference(own=True, come=(), changed=(), gone=())
+    assert compare_stats(before, after) == FolderDifference(own=True, come=(), changed=(), gone=())
 
 
 def test_differences() -> None:
     old = pack_stats(["a", "b", "c"], [made(), made(), made()])
     new = pack_stats(["b", "c", "d"], [made(), made(size=4), made()])
     assert compare_stats(old, old) == NOTHING
-    assert compare_stats(old, new) == Difference(
+    assert compare_stats(old, new) == FolderDifference(
         own=False, come=("d",), changed=("c",), gone=("a",)
     )
-    assert compare_stats(None, old) == Difference(
+    assert compare_stats(None, old) == FolderDifference(
         own=True, come=("a", "b", "c"), changed=(), gone=()
     )
     assert compare_stats(None, pack_stats([], [])).own
@@ -213,4 +213,4 @@ def test_folders_are_never_racy_and_their_own_row_is() -> None:
     folder = made(0o040755, ctime_ns=2000)
     stored = pack_stats(["d"], [folder], folder, settled_ns=1000)
     found = pack_stats(["d"], [folder], folder)
-    assert compare_stats(stored, found) == Difference(own=True, come=(), changed=(), gone=())
+    assert compare_stats(stored, found) == FolderDifference(own=True, come=(), changed=(), gone=())

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from epmstore.scan.compare import pack_stats
-from epmstore.scan.databases import Database, databases, may_hold_databases
+from epmstore.scan.databases import DatabaseUnit, databases, may_hold_databases
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.walk import Classify, walk
 
 
-def find(root_fd: int, classify: Classify | None = None) -> list[Database]:
+def find(root_fd: int, classify: Classify | None = None) -> list[DatabaseUnit]:
     with FolderCache(root_fd) as folders:
         return list(databases(walk(root_fd, classify=classify), folders))
 
@@ -54,7 +54,7 @@ def test_sqlite_at_rest(root: Path, root_fd: int) -> None:
     (root / "var/empty.db").write_text("")
     make_sqlite(root / "var/unsuspected")
     (only,) = find(root_fd)
-    assert only == Database("var/app.db", "sqlite", ("var/app.db",), "program")  # type: ignore[arg-type]
+    assert only == DatabaseUnit("var/app.db", "sqlite", ("var/app.db",), "program")  # type: ignore[arg-type]
 
 
 def test_sqlite_in_use_is_one_unit(root: Path, root_fd: int) -> None:

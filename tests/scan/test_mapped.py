@@ -7,17 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from epmstore.record.doubt import Doubt, Share
+from epmstore.record.doubt import MappedDoubt, Share
 from epmstore.record.observe import Candidate
 from epmstore.relpath import RelPath
-from epmstore.scan.compare import (
-    ANY_AGE_NS,
-    RACY,
-    Settled,
-    pack_stats,
-    settle_stats,
-    unpack_stats,
-)
+from epmstore.scan.compare import ANY_AGE_NS, RACY, Settled, pack_stats, settle_stats, unpack_stats
 from epmstore.scan.fsclock import FilesystemClock
 from epmstore.scan.mapped import PATIENCE, USUAL_NS, dirty_ns, outstanding, read_mapped
 from tests.scan.test_compare import made
@@ -148,7 +141,7 @@ class Order:
 def test_who_maps_what_is_asked_before_it_is_read(root: Path) -> None:
     """What a mapping that ends between reading and asking had stored would not be seen."""
     order = Order(frozenset({7}))
-    doubt = Doubt(outstanding(clock()), order.read)
+    doubt = MappedDoubt(outstanding(clock()), order.read)
     feed = doubt.watching(order.feed)
     feed(iter([candidate(root, NOW - 3 * PATIENCE * USUAL_NS, "old")]))
     assert order.done == ["old"], "nobody is asked for what is old"
@@ -160,11 +153,11 @@ def test_who_maps_what_is_asked_before_it_is_read(root: Path) -> None:
 
 def test_in_memory_it_is_asked_afterwards_too(root: Path) -> None:
     order = Order(frozenset({7}), frozenset({8}))
-    doubt = Doubt(outstanding(clock("tmpfs")), order.read)
+    doubt = MappedDoubt(outstanding(clock("tmpfs")), order.read)
     doubt.watching(order.feed)([candidate(root, OLD, "old")])
     assert doubt.settled().mapped == frozenset({7, 8})
     order = Order(frozenset({7}), None)
-    doubt = Doubt(outstanding(clock("ext4"), one_filesystem=False), order.read)
+    doubt = MappedDoubt(outstanding(clock("ext4"), one_filesystem=False), order.read)
     doubt.watching(order.feed)([candidate(root, OLD, "old")])
     assert doubt.settled().mapped is None
 

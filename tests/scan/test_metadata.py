@@ -12,7 +12,7 @@ import pytest
 from epmstore.errors import UsageError
 from epmstore.relpath import RelPath
 from epmstore.scan.apply import apply_link_metadata, apply_metadata
-from epmstore.scan.metadata import Owners, describe, group_links, kind_of
+from epmstore.scan.metadata import OwnerNames, describe, group_links, kind_of
 from epmstore.tree import Entry, PathClass, Xattrs, changed_fields
 
 # Read for everybody, write for the owner, read and write for user 12; the mask lets both through.
@@ -31,11 +31,11 @@ OLD = 1_000_000_000_123_456_789
 
 
 @pytest.fixture(scope="module")
-def owners() -> Owners:
-    return Owners()
+def owners() -> OwnerNames:
+    return OwnerNames()
 
 
-def look(root_fd: int, name: str, owners: Owners, path_class: PathClass = "program") -> Entry:
+def look(root_fd: int, name: str, owners: OwnerNames, path_class: PathClass = "program") -> Entry:
     found = os.lstat(name, dir_fd=root_fd)
     path = RelPath(name)
     return describe(root_fd, name, path, found, path_class=path_class, owners=owners)
@@ -48,7 +48,7 @@ def set_xattr(path: Path, name: str, value: bytes) -> None:
         pytest.skip(f"no {name} here: {error.strerror}")
 
 
-def test_a_file(root: Path, root_fd: int, owners: Owners) -> None:
+def test_a_file(root: Path, root_fd: int, owners: OwnerNames) -> None:
     path = root / "file"
     path.write_text("hello")
     path.chmod(0o4751)
@@ -66,7 +66,7 @@ def test_a_file(root: Path, root_fd: int, owners: Owners) -> None:
     )
 
 
-def test_a_directory_has_no_time(root: Path, root_fd: int, owners: Owners) -> None:
+def test_a_directory_has_no_time(root: Path, root_fd: int, owners: OwnerNames) -> None:
     (root / "sub").mkdir()
     (root / "sub").chmod(0o3770)
     entry = look(root_fd, "sub", owners)
@@ -74,7 +74,7 @@ def test_a_directory_has_no_time(root: Path, root_fd: int, owners: Owners) -> No
 
 
 @pytest.mark.parametrize("target", [b"/", b"missing", b"new\nline", b"\xff\xfe", b"x" * 4000])
-def test_a_symlink(root: Path, root_fd: int, owners: Owners, target: bytes) -> None:
+def test_a_symlink(root: Path, root_fd: int, owners: OwnerNames, target: bytes) -> None:
     os.symlink(target, os.fsencode(root / "link"))
     os.utime(root / "link", ns=(OLD, OLD), follow_symlinks=False)
     entry = look(root_fd, "link", owners)
@@ -89,7 +89,7 @@ def test_special_files_have_no_kind(root: Path) -> None:
         kind_of(os.lstat(root / "fifo"))
 
 
-def test_holes(root: Path, root_fd: int, owners: Owners) -> None:
+def test_holes(root: Path, root_fd: int, owners: OwnerNames) -> None:
     with (root / "holes").open("wb") as file:
         file.truncate(1 << 20)
     (root / "full").write_bytes(b"x" * (1 << 20))
@@ -100,7 +100,7 @@ def test_holes(root: Path, root_fd: int, owners: Owners) -> None:
         assert look(root_fd, name, owners).sparse == (name == "holes")
 
 
-def test_a_state_file_says_little(root: Path, root_fd: int, owners: Owners) -> None:
+def test_a_state_file_says_little(root: Path, root_fd: int, owners: OwnerNames) -> None:
     with (root / "log").open("wb") as file:
         file.truncate(1 << 20)
     entry = look(root_fd, "log", owners, "state")
@@ -108,7 +108,7 @@ def test_a_state_file_says_little(root: Path, root_fd: int, owners: Owners) -> N
     assert entry.mode == stat.S_IMODE((root / "log").stat().st_mode)
 
 
-def test_attributes_in_name_order(root: Path, root_fd: int, owners: Owners) -> None:
+def test_attributes_in_name_order(root: Path, root_fd: int, owners: OwnerNames) -> None:
     path = root / "file"
     path.write_text("")
     wanted: Xattrs = (("user.a", b""), ("user.b", b"\0\xff"), ("user.c", b"x" * 200))
@@ -124,7 +124,7 @@ def test_attributes_in_name_order(root: Path, root_fd: int, owners: Owners) -> N
 
 @pytest.mark.root
 @pytest.mark.parametrize("kind", ["file", "directory", "symlink"])
-def test_attributes_of_root(root: Path, root_fd: int, owners: Owners, kind: str) -> None:
+def test_attributes_of_root(root: Path, root_fd: int, owners: OwnerNames, kind: str) -> None:
     path = root / "it"
     make(path, kind)
     set_xattr(path, "trusted.epm", b"value")
@@ -132,7 +132,7 @@ def test_attributes_of_root(root: Path, root_fd: int, owners: Owners, kind: str)
 
 
 def test_a_symlink_is_not_followed_to_attributes(
-    root: Path, root_fd: int, tmp_path: Path, owners: Owners
+    root: Path, root_fd: int, tmp_path: Path, owners: OwnerNames
 ) -> None:
     (tmp_path / "outside").write_text("")
     set_xattr(tmp_path / "outside", "user.secret", b"x")
@@ -140,7 +140,7 @@ def test_a_symlink_is_not_followed_to_attributes(
     assert look(root_fd, "link", owners).xattrs == ()
 
 
-def test_ids_without_names(owners: Owners) -> None:
+def test_ids_without_names(owners: OwnerNames) -> None:
     assert owners.user(4_000_000_001) is None
     assert owners.group(4_000_000_001) is None
     assert owners.user(0) == owners.user(0) == "root"
@@ -191,7 +191,7 @@ WITH_ACL: Xattrs = (("system.posix_acl_access", ACL), ("user.note", b"hi"))
 def test_metadata_comes_back(
     root: Path,
     root_fd: int,
-    owners: Owners,
+    owners: OwnerNames,
     kind: str,
     mode: int,
     xattrs: Xattrs,
@@ -219,7 +219,7 @@ def test_metadata_comes_back(
 
 @pytest.mark.root
 def test_capabilities_come_back_after_a_change_of_owner(
-    root: Path, root_fd: int, owners: Owners
+    root: Path, root_fd: int, owners: OwnerNames
 ) -> None:
     make(root / "tool", "file")
     set_xattr(root / "tool", "security.capability", CAPABILITY)
@@ -232,7 +232,7 @@ def test_capabilities_come_back_after_a_change_of_owner(
 
 
 @pytest.mark.root
-def test_default_acls_of_directories(root: Path, root_fd: int, owners: Owners) -> None:
+def test_default_acls_of_directories(root: Path, root_fd: int, owners: OwnerNames) -> None:
     make(root / "one", "directory")
     set_xattr(root / "one", "system.posix_acl_default", ACL)
     entry = look(root_fd, "one", owners)
@@ -243,7 +243,7 @@ def test_default_acls_of_directories(root: Path, root_fd: int, owners: Owners) -
 
 
 @pytest.mark.root
-def test_an_inherited_acl_goes(root: Path, root_fd: int, owners: Owners) -> None:
+def test_an_inherited_acl_goes(root: Path, root_fd: int, owners: OwnerNames) -> None:
     make(root / "file", "file")
     plain = look(root_fd, "file", owners)
     make(root / "sub", "directory")
@@ -255,7 +255,9 @@ def test_an_inherited_acl_goes(root: Path, root_fd: int, owners: Owners) -> None
     assert stat.S_IMODE((root / "sub/file").stat().st_mode) == plain.mode
 
 
-def test_nothing_is_written_that_is_already_so(root: Path, root_fd: int, owners: Owners) -> None:
+def test_nothing_is_written_that_is_already_so(
+    root: Path, root_fd: int, owners: OwnerNames
+) -> None:
     make(root / "file", "file")
     before = (root / "file").stat()
     assert apply(root, "file", look(root_fd, "file", owners)) == []
@@ -263,7 +265,7 @@ def test_nothing_is_written_that_is_already_so(root: Path, root_fd: int, owners:
 
 
 @pytest.mark.root
-def test_a_symlinks_metadata_comes_back(root: Path, root_fd: int, owners: Owners) -> None:
+def test_a_symlinks_metadata_comes_back(root: Path, root_fd: int, owners: OwnerNames) -> None:
     make(root / "target", "file")
     make(root / "link", "symlink")
     before = (root / "target").stat()
@@ -327,7 +329,7 @@ def test_files_of_others_are_refused_altogether(
 def test_a_read_only_file_gets_its_attributes(
     root: Path,
     root_fd: int,
-    owners: Owners,
+    owners: OwnerNames,
     unprivileged: Callable[[], AbstractContextManager[None]],
 ) -> None:
     make(root / "file", "file")

@@ -13,7 +13,7 @@ from epmstore.digest import BlobInfo, identify
 from epmstore.errors import EpmError, UsageError
 from epmstore.progress import SILENT
 from epmstore.refcat.places import seeker_at
-from epmstore.store.seeking import Offer, Seeker, fetch_contents, find_contents
+from epmstore.store.seeking import ContentOffer, Seeker, fetch_contents, find_contents
 from epmstore.store.store import Store
 from epmstore.workspace import Workspace
 from tests.store.seekers import HAD, LARGE, SeekerContract, named
@@ -44,11 +44,11 @@ class Remembered:
     def __str__(self) -> str:
         return "memory"
 
-    def offers(self, wanted: Collection[BlobInfo]) -> Iterator[Offer]:
+    def offers(self, wanted: Collection[BlobInfo]) -> Iterator[ContentOffer]:
         sizes = {info.size for info in wanted}
         for data in self._contents:
             if len(data) in sizes:
-                yield Offer(len(data), self._pieces(data))
+                yield ContentOffer(len(data), self._pieces(data))
 
     def _pieces(self, data: bytes) -> Iterator[bytes]:
         yield data[:2]

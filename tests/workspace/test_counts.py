@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from epmstore.catalog.diff import tally
 from epmstore.catalog.model import Counts
-from epmstore.compact import PackedEntries
+from epmstore.compact import CompactEntries
 from epmstore.record.result import Result
 from epmstore.tree import Entry
 from epmstore.workspace import AppHandle, Workspace
@@ -62,7 +62,7 @@ def test_snapshot_and_checkout_count_alike(crm: AppHandle, tmp_path: Path) -> No
 
 @given(st.lists(ENTRIES, unique_by=lambda entry: entry.path, max_size=12))
 def test_folders_are_counted_however_entries_are_held(entries: list[Entry]) -> None:
-    packed = PackedEntries()
+    packed = CompactEntries()
     packed.add(entries)
     folders = sum(entry.kind == "directory" for entry in entries)
     assert packed.folders == packed.joined([]).folders == folders

@@ -4,7 +4,7 @@ import os
 import secrets
 from collections.abc import Iterable, Sequence, Set
 from io import FileIO
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -14,12 +14,11 @@ from epmstore.errors import EpmError, UsageError
 from epmstore.relpath import RelPath, from_json, to_bytes
 from epmstore.store.store import SYSCAT
 from epmstore.workspace import Workspace, shapes, vendorshapes
+from epmstore.workspace.shapes import Shape
 from epmstored.api.core import Proofs, scratch_folder
 from epmstored.api.forms import DiffQuery, VerifyQuery, VersionsQuery
 from epmstored.health import trouble_of
 from epmstored.state import AppState
-
-Shape: TypeAlias = dict[str, Any]
 
 
 def status(workspace: Workspace, app: str) -> Shape:
@@ -28,7 +27,7 @@ def status(workspace: Workspace, app: str) -> Shape:
     return shapes.status(standing.status, standing=standing)
 
 
-class Recorded(msgspec.Struct, frozen=True):
+class RecordedState(msgspec.Struct, frozen=True):
     """What may change without the root changing. `token` differs after every record of an
     application and after every change of rules or releases; `after` is part of its status.
     """
@@ -37,7 +36,7 @@ class Recorded(msgspec.Struct, frozen=True):
     after: Shape
 
 
-def recorded(workspace: Workspace, app: str) -> Recorded:
+def recorded(workspace: Workspace, app: str) -> RecordedState:
     handle = workspace.app(app)
     found = []
     for entry in os.scandir(workspace.path / "catalogs"):
@@ -47,7 +46,7 @@ def recorded(workspace: Workspace, app: str) -> Recorded:
             facts = entry.stat()
             found.append((entry.name, facts.st_ino, facts.st_size, facts.st_mtime_ns))
     token = (sorted(found), handle.owing.is_interrupted)
-    return Recorded(token, shapes.aftermath(handle.owing.aftermath()))
+    return RecordedState(token, shapes.aftermath(handle.owing.aftermath()))
 
 
 def apps(workspace: Workspace) -> Set[tuple[str, str, str]]:

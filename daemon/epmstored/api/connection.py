@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from epmstore.errorform import error_to_form
+from epmstore.errorform import UnexpectedError, error_to_form
 from epmstore.errors import BusyError, EpmError
-from epmstored.api.peers import Access, Peer, Right, peer_of
+from epmstored.api.peers import Access, AccessRight, Peer, peer_of
 from epmstored.api.refusals import (
     PROTOCOL,
     PROTOCOL_HEADER,
@@ -23,7 +23,6 @@ from epmstored.api.refusals import (
     MethodError,
     Refusal,
     SlowError,
-    UnexpectedError,
     status_of,
 )
 
@@ -34,7 +33,7 @@ LINGERING = 32
 END_OF_HEAD = b"\r\n\r\n"
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
     """`head`, `body`, `request`: seconds until the head has arrived, until the body has, and until
     an answer that is no stream must be ready. `stall`: how long a reader of a stream may not read.
     `connections` of everybody, of which those without all rights have at most half.
@@ -51,7 +50,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Guests:
     """All connections there are."""
 
-    def __init__(self, access: Access, limits: Limits) -> None:
+    def __init__(self, access: Access, limits: ConnectionLimits) -> None:
         self.access = access
         self.limits = limits
         self.open: dict[Connection, None] = {}
@@ -67,8 +66,8 @@ class Guests:
                 hint="be root, the owner of the store, or a member of its group",
                 uid=connection.peer.uid,
             )
-        if Right.ACT not in connection.rights:
-            lesser = [one for one in self.open if Right.ACT not in one.rights]
+        if AccessRight.ACT not in connection.rights:
+            lesser = [one for one in self.open if AccessRight.ACT not in one.rights]
             self._make_room(lesser, self.limits.connections // 2)
         self._make_room(list(self.open), self.limits.connections)
         self.open[connection] = None
@@ -98,7 +97,7 @@ class Connection(web.RequestHandler):
         self._lingers = False
         self.is_arriving = True
         self.peer = Peer(0, -1, -1, frozenset())
-        self.rights: Set[Right] = frozenset()
+        self.rights: Set[AccessRight] = frozenset()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)

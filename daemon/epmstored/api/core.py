@@ -40,7 +40,7 @@ class Core(Protocol):
         ...
 
 
-class Runner(Protocol):
+class WorkspaceThread(Protocol):
     """A thread with a workspace (epmstored.bridge.Bridge)."""
 
     async def run(self, call: Callable[[Workspace], T]) -> T:

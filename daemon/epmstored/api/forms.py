@@ -9,10 +9,10 @@ from epmstore.errors import UsageError
 
 T = TypeVar("T")
 
-Key: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
-Selector: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
-Path: TypeAlias = Annotated[str, Meta(min_length=1, max_length=16_384)]
-Label: TypeAlias = Annotated[str, Meta(max_length=10_000)]
+AppKey: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
+SelectorText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
+PathText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=16_384)]
+LabelText: TypeAlias = Annotated[str, Meta(max_length=10_000)]
 PAGE = 1000
 SHORTEST_CONFIRM, LONGEST_CONFIRM = 10, 366 * 86_400
 """Seconds."""
@@ -39,10 +39,10 @@ class VersionsQuery(Query, frozen=True, kw_only=True):
 class DiffQuery(Query, frozen=True, kw_only=True):
     """At most `limit` paths behind the path `after`, in byte order."""
 
-    from_: Selector = msgspec.field(default="latest", name="from")
-    to: Selector = "now"
+    from_: SelectorText = msgspec.field(default="latest", name="from")
+    to: SelectorText = "now"
     limit: Annotated[int, Meta(ge=1, le=PAGE)] = PAGE
-    after: Path | None = None
+    after: PathText | None = None
 
 
 class VerifyQuery(Query, frozen=True, kw_only=True):
@@ -52,36 +52,36 @@ class VerifyQuery(Query, frozen=True, kw_only=True):
 
     release: Annotated[int, Meta(ge=0)] | None = None
     limit: Annotated[int, Meta(ge=1, le=PAGE)] = PAGE
-    after: Path | None = None
+    after: PathText | None = None
 
 
 class Scope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An application, or all of them."""
 
-    app: Key | None = None
+    app: AppKey | None = None
 
 
-class Spec(
+class JobForm(
     Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag=str.lower
 ):
     """One job. The keyword `kind` says which."""
 
 
-class Snapshot(Spec, frozen=True, kw_only=True):
+class Snapshot(JobForm, frozen=True, kw_only=True):
     """Record an application as a deliberate change."""
 
-    app: Key
-    label: Label | None = None
+    app: AppKey
+    label: LabelText | None = None
 
 
-class Checkout(Spec, frozen=True, kw_only=True):
+class Checkout(JobForm, frozen=True, kw_only=True):
     """Bring a root, or some paths of it, to a version. `no_hooks`: without stopping, starting or
     checking the application; `confirm`: undone after so many seconds unless it is confirmed.
     """
 
-    app: Key
-    version: Selector
-    paths: Annotated[tuple[Path, ...], Meta(max_length=PAGE)] = ()
+    app: AppKey
+    version: SelectorText
+    paths: Annotated[tuple[PathText, ...], Meta(max_length=PAGE)] = ()
     exact: bool = False
     config: Annotated[str, Meta(pattern="^(keep|restore)$")] = "keep"
     live: bool = False
@@ -89,13 +89,13 @@ class Checkout(Spec, frozen=True, kw_only=True):
     confirm: Annotated[float, Meta(ge=SHORTEST_CONFIRM, le=LONGEST_CONFIRM)] | None = None
 
 
-class Fsck(Spec, frozen=True, kw_only=True):
+class Fsck(JobForm, frozen=True, kw_only=True):
     """Check the store; `read_data` is the share of contents to read, 0 to 1."""
 
     read_data: Annotated[float, Meta(ge=0, le=1)] = 0.0
 
 
-class Gc(Spec, frozen=True, kw_only=True):
+class Gc(JobForm, frozen=True, kw_only=True):
     """Free the space of what no version needs."""
 
     dry_run: bool = False

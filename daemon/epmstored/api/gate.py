@@ -28,7 +28,7 @@ TARGET = 4096
 """Bytes of the longest path with its query."""
 
 
-class Head(msgspec.Struct, frozen=True):
+class RequestHead(msgspec.Struct, frozen=True):
     """A request without its body. Names of headers in any case."""
 
     method: str
@@ -40,7 +40,7 @@ class Head(msgspec.Struct, frozen=True):
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
 
-def check(head: Head) -> None:
+def check(head: RequestHead) -> None:
     """Raises a Refusal that says why."""
     _check_line(head)
     _check_host(head)
@@ -49,7 +49,7 @@ def check(head: Head) -> None:
     _check_body(head)
 
 
-def _check_line(head: Head) -> None:
+def _check_line(head: RequestHead) -> None:
     if head.method not in METHODS:
         raise MethodError(
             f"the method {head.method[:20]!r} is not known here",
@@ -66,7 +66,7 @@ def _check_line(head: Head) -> None:
         raise Refusal("the path has bytes that must be percent-encoded")
 
 
-def _check_host(head: Head) -> None:
+def _check_host(head: RequestHead) -> None:
     hosts = head.all("Host")
     if len(hosts) != 1:
         raise Refusal("there must be one Host header", hint="Host: localhost")
@@ -77,7 +77,7 @@ def _check_host(head: Head) -> None:
         )
 
 
-def _check_no_browser(head: Head) -> None:
+def _check_no_browser(head: RequestHead) -> None:
     for name in ("Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Referer"):
         if head.all(name):
             raise ForbiddenError(f"requests with {name} come from web pages: none is served here")
@@ -85,7 +85,7 @@ def _check_no_browser(head: Head) -> None:
         raise Refusal("there is no other protocol to upgrade to")
 
 
-def _check_protocol(head: Head) -> None:
+def _check_protocol(head: RequestHead) -> None:
     found = head.all(PROTOCOL_HEADER)
     if len(found) > 1 or (found and found[0] != str(PROTOCOL)):
         raise ProtocolError(
@@ -99,7 +99,7 @@ def _check_protocol(head: Head) -> None:
         )
 
 
-def _check_body(head: Head) -> None:
+def _check_body(head: RequestHead) -> None:
     for name in ("Content-Length", "Content-Type", "Transfer-Encoding", "Expect"):
         if len(head.all(name)) > 1:
             raise Refusal(f"the header {name} is given more than once")

@@ -16,8 +16,9 @@ from epmstore import __version__
 from epmstore.clock import Clock, from_rfc3339, to_rfc3339
 from epmstore.errors import AppNotFoundError
 from epmstore.relpath import from_json, split
+from epmstore.workspace.shapes import Shape
 from epmstored.api import answers, metrics
-from epmstored.api.connection import Limits
+from epmstored.api.connection import ConnectionLimits
 from epmstored.api.core import Core, Proofs
 from epmstored.api.forms import (
     Checkout,
@@ -29,10 +30,10 @@ from epmstored.api.forms import (
     VerifyQuery,
     VersionsQuery,
 )
-from epmstored.api.hub import Event, Hub, Shape
+from epmstored.api.hub import Event, Hub
 from epmstored.api.jobs import Job, Jobs
 from epmstored.api.openapi import document
-from epmstored.api.peers import Peer, Right, actor_of, name_of
+from epmstored.api.peers import AccessRight, Peer, actor_of, name_of
 from epmstored.api.readers import Readers
 from epmstored.api.refusals import PROTOCOL, UnknownPathError
 from epmstored.api.streams import EventStream, send_file
@@ -51,7 +52,7 @@ class Call(msgspec.Struct, frozen=True):
 
     request: web.Request
     peer: Peer
-    rights: Set[Right]
+    rights: Set[AccessRight]
     names: dict[str, str]
     query: Any
     body: Any
@@ -68,7 +69,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     hub: Hub
     proofs: Proofs
     clock: Clock
-    limits: Limits
+    limits: ConnectionLimits
     with_metrics: bool
     requests: Counter[tuple[str, int]]
 
@@ -84,12 +85,12 @@ class Everything:
         rows = answers.rows(self._parts.core.states(), self._parts.proofs)
         found = [row for row in rows if self._told.get(row["app"]) != row]
         self._told = {row["app"]: row for row in rows}
-        return [Event("state", row, Right.LOOK) for row in found]
+        return [Event("state", row, AccessRight.LOOK) for row in found]
 
     def jobs(self) -> list[Event]:
         """Those that run or wait now."""
         running = [job for job in self._parts.jobs.list() if not job.has_ended]
-        return [Event("job", job.shape(), Right.ACT, job.id) for job in running]
+        return [Event("job", job.shape(), AccessRight.ACT, job.id) for job in running]
 
     def wants(self, event: Event) -> bool:
         return True
@@ -242,7 +243,7 @@ class Handlers:
         stream = EventStream(call.request, call.rights, stall=self._parts.limits.stall)
         with self._parts.hub.subscribe() as subscription:
             response = await stream.begin()
-            await stream.send(Event("job", job.shape(), Right.ACT, job.id))
+            await stream.send(Event("job", job.shape(), AccessRight.ACT, job.id))
             if not job.has_ended:
                 await stream.forward(subscription, OneJob(job))
         return response

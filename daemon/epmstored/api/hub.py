@@ -6,14 +6,13 @@ Only from the event loop.
 import asyncio
 import contextlib
 from collections.abc import Iterator
-from typing import Any, TypeAlias
 
 import msgspec
 
 from epmstore.errors import BusyError
-from epmstored.api.peers import Right
+from epmstore.workspace.shapes import Shape
+from epmstored.api.peers import AccessRight
 
-Shape: TypeAlias = dict[str, Any]
 QUEUE = 256
 LISTENERS = 32
 
@@ -23,7 +22,7 @@ class Event(msgspec.Struct, frozen=True):
 
     name: str
     data: Shape
-    right: Right
+    right: AccessRight
     job: str | None = None
 
 

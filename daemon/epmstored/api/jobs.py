@@ -13,18 +13,18 @@ from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
 from epmstore.clock import Clock, to_rfc3339
-from epmstore.errorform import error_to_form, from_system
+from epmstore.errorform import UnexpectedError, error_to_form, from_system
 from epmstore.errors import BusyError, ConflictError, EpmError, NotFoundError
 from epmstore.progress import Progress
 from epmstore.workspace import Workspace
 from epmstore.workspace.actor import Actor
-from epmstored.api.core import Runner
+from epmstore.workspace.shapes import Shape
+from epmstored.api.core import WorkspaceThread
 from epmstored.api.forms import Checkout, JobSpec, Snapshot
-from epmstored.api.hub import Event, Hub, Shape
-from epmstored.api.peers import Right
-from epmstored.api.refusals import UnexpectedError
+from epmstored.api.hub import Event, Hub
+from epmstored.api.peers import AccessRight
 
-State: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
+JobState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
 Perform: TypeAlias = Callable[[JobSpec, Workspace], Shape]
 WAITING = 64
 REMEMBERED = 200
@@ -49,13 +49,13 @@ class JobNotFoundError(NotFoundError):
 class Job:
     """One job, as it is now. Changed by Jobs alone."""
 
-    def __init__(self, spec: JobSpec, actor: Actor, created: str, meter: "Meter") -> None:
+    def __init__(self, spec: JobSpec, actor: Actor, created: str, meter: "JobProgress") -> None:
         self.id = secrets.token_hex(8)
         self.spec = spec
         self.actor = actor
         self.created = created
         self.meter = meter
-        self.state: State = "queued"
+        self.state: JobState = "queued"
         self.started: str | None = None
         self.ended: str | None = None
         self.result: Shape | None = None
@@ -95,7 +95,7 @@ class Job:
         }
 
 
-class Meter(Progress):
+class JobProgress(Progress):
     """Progress that can be asked for, and that stops the work if it may be stopped. Any thread."""
 
     def __init__(self, notify: Callable[[], None], *, stoppable: bool) -> None:
@@ -166,7 +166,7 @@ class Jobs:
         except KeyError:
             raise JobNotFoundError(f"no job {id!r}", hint="see: epmstore daemon jobs") from None
 
-    def count(self, state: State) -> int:
+    def count(self, state: JobState) -> int:
         return sum(job.state == state for job in self._all.values())
 
     async def submit(self, spec: JobSpec, actor: Actor) -> Job:
@@ -175,7 +175,7 @@ class Jobs:
             raise StoppingError("the daemon is being stopped", hint="try again when it is back")
         if self.count("queued") >= WAITING:
             raise BusyError(f"{WAITING} jobs wait already", hint="try again later")
-        meter = Meter(lambda: self._tell_later(job), stoppable=not isinstance(spec, Checkout))
+        meter = JobProgress(lambda: self._tell_later(job), stoppable=not isinstance(spec, Checkout))
         job = Job(spec, actor, self._now(), meter)
         self._all[job.id] = job
         self._forget_old()
@@ -199,7 +199,7 @@ class Jobs:
             job.meter.stop.set()
         return job
 
-    async def work(self, runner: Runner) -> None:
+    async def work(self, runner: WorkspaceThread) -> None:
         """Do jobs until `stop`."""
         while (job := await self._next()) is not None:
             job.state, job.started = "running", self._now()
@@ -230,7 +230,7 @@ class Jobs:
                 await self._changed.wait()
         return None
 
-    async def _do(self, job: Job, runner: Runner) -> None:
+    async def _do(self, job: Job, runner: WorkspaceThread) -> None:
         def call(workspace: Workspace) -> Shape:
             own = workspace.for_actor({**job.actor, "job": job.id}, job.meter)
             return self._perform(job.spec, own)
@@ -269,7 +269,7 @@ class Jobs:
             return
 
     def _tell(self, job: Job) -> None:
-        self._hub.publish(Event("job", job.shape(), Right.ACT, job.id))
+        self._hub.publish(Event("job", job.shape(), AccessRight.ACT, job.id))
 
     def _now(self) -> str:
         return to_rfc3339(self._clock.now())

@@ -17,7 +17,7 @@ from epmstore import __version__
 from epmstore.clock import from_rfc3339
 from epmstore.limits import descriptors
 from epmstored.health import trouble_of
-from epmstored.state import AppState, Phase
+from epmstored.state import AppState, WatchPhase
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -100,7 +100,7 @@ def _phases(states: Sequence[AppState]) -> Family:
     samples = [
         Sample({"app": s.app, "phase": phase}, float(s.phase == phase))
         for s in states
-        for phase in get_args(Phase)
+        for phase in get_args(WatchPhase)
     ]
     return Family("epmstored_app_phase", "gauge", "1 for the phase that it is in.", samples)
 

@@ -27,7 +27,7 @@ MANY_GROUPS = 256
 _CREDENTIALS = struct.Struct("=iII")
 
 
-class Right(enum.Enum):
+class AccessRight(enum.Enum):
     LOOK = "look"
     CONTENT = "content"
     ACT = "act"
@@ -48,12 +48,12 @@ class Access(msgspec.Struct, frozen=True):
     owner: int
     group: int | None = None
 
-    def rights(self, peer: Peer) -> Set[Right]:
+    def rights(self, peer: Peer) -> Set[AccessRight]:
         """Empty for everybody else."""
         if peer.uid in (0, self.owner):
-            return frozenset(Right)
+            return frozenset(AccessRight)
         if self.group is not None and self.group in peer.groups:
-            return frozenset({Right.LOOK})
+            return frozenset({AccessRight.LOOK})
         return frozenset()
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from epmstore.errors import BusyError
 from epmstore.workspace import Workspace
-from epmstored.api.core import Runner
+from epmstored.api.core import WorkspaceThread
 
 T = TypeVar("T")
 WAITING = 64
@@ -18,8 +18,8 @@ WAITING = 64
 class Readers:
     """A pool of runners. Only from the event loop."""
 
-    def __init__(self, runners: Sequence[Runner]) -> None:
-        self._free: asyncio.Queue[Runner] = asyncio.Queue()
+    def __init__(self, runners: Sequence[WorkspaceThread]) -> None:
+        self._free: asyncio.Queue[WorkspaceThread] = asyncio.Queue()
         for runner in runners:
             self._free.put_nowait(runner)
         self._waiting = 0
@@ -41,7 +41,7 @@ class Readers:
         task.add_done_callback(lambda done: self._done(done, runner))
         return await asyncio.shield(task)
 
-    def _done(self, task: "asyncio.Task[object]", runner: Runner) -> None:
+    def _done(self, task: "asyncio.Task[object]", runner: WorkspaceThread) -> None:
         self._running.discard(task)
         self._free.put_nowait(runner)
         if not task.cancelled():

@@ -75,10 +75,6 @@ class ProtocolError(Refusal):
     code = "protocol"
 
 
-class UnexpectedError(EpmError):
-    code = "unexpected"
-
-
 _STATUS: tuple[tuple[type[EpmError], int], ...] = (
     (UsageError, HTTPStatus.BAD_REQUEST),
     (NotFoundError, HTTPStatus.NOT_FOUND),

@@ -16,7 +16,7 @@ from epmstored.api.forms import (
     VerifyQuery,
     VersionsQuery,
 )
-from epmstored.api.peers import Right
+from epmstored.api.peers import AccessRight
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     path: str
     name: str
-    right: Right
+    right: AccessRight
     summary: str
     answer: str
     query: type[Any] = Query
@@ -37,7 +37,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool = False
 
 
-def _get(path: str, name: str, right: Right, summary: str, answer: str, **more: Any) -> Route:
+def _get(path: str, name: str, right: AccessRight, summary: str, answer: str, **more: Any) -> Route:
     return Route(
         method="GET", path=path, name=name, right=right, summary=summary, answer=answer, **more
     )
@@ -45,11 +45,17 @@ def _get(path: str, name: str, right: Right, summary: str, answer: str, **more: 
 
 def _post(path: str, name: str, summary: str, answer: str, **more: Any) -> Route:
     return Route(
-        method="POST", path=path, name=name, right=Right.ACT, summary=summary, answer=answer, **more
+        method="POST",
+        path=path,
+        name=name,
+        right=AccessRight.ACT,
+        summary=summary,
+        answer=answer,
+        **more,
     )
 
 
-LOOK, CONTENT, ACT = Right.LOOK, Right.CONTENT, Right.ACT
+LOOK, CONTENT, ACT = AccessRight.LOOK, AccessRight.CONTENT, AccessRight.ACT
 EVENTS = "text/event-stream"
 BYTES = "application/octet-stream"
 TEXT = "text/plain"

@@ -25,12 +25,12 @@ from aiohttp import web
 from epmstore import __version__, fsio
 from epmstore.atomic import directory
 from epmstore.clock import Clock, SystemClock
-from epmstore.errorform import from_system
+from epmstore.errorform import UnexpectedError, from_system
 from epmstore.errors import EpmError
 from epmstore.places import socket_path
 from epmstored.api import gate, listening
-from epmstored.api.connection import Connection, Guests, Limits, error_response
-from epmstored.api.core import Core, NoProofs, Proofs, Runner, scratch_folder
+from epmstored.api.connection import Connection, ConnectionLimits, Guests, error_response
+from epmstored.api.core import Core, NoProofs, Proofs, WorkspaceThread, scratch_folder
 from epmstored.api.forms import read_body, read_query
 from epmstored.api.handlers import Call, Handlers, Parts
 from epmstored.api.hub import Hub
@@ -44,7 +44,6 @@ from epmstored.api.refusals import (
     MethodError,
     SlowError,
     TooLargeError,
-    UnexpectedError,
     UnknownPathError,
 )
 from epmstored.api.routes import ROUTES, Route
@@ -61,15 +60,15 @@ BEGUN = web.RequestKey("begun", bool)
 """Set once bytes of an answer may have been sent."""
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Handle: TypeAlias = Callable[[Call], Awaitable[web.StreamResponse]]
+CallHandler: TypeAlias = Callable[[Call], Awaitable[web.StreamResponse]]
 
 
 class Runners(msgspec.Struct, frozen=True, kw_only=True):
     """Threads: `readers` for what is quick, `lookers` for live roots, `workers` for jobs."""
 
-    readers: Sequence[Runner]
-    lookers: Sequence[Runner]
-    workers: Sequence[Runner]
+    readers: Sequence[WorkspaceThread]
+    lookers: Sequence[WorkspaceThread]
+    workers: Sequence[WorkspaceThread]
 
 
 class ControlApi:
@@ -84,7 +83,7 @@ class ControlApi:
         group: str | None = None,
         with_metrics: bool = True,
         proofs: Proofs | None = None,
-        limits: Limits = Limits(),  # noqa: B008 - frozen
+        limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008 - frozen
         clock: Clock | None = None,
         perform: Perform | None = None,
     ) -> None:
@@ -199,7 +198,7 @@ class ControlApi:
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             gate.check(
-                gate.Head(
+                gate.RequestHead(
                     request.method, request.raw_path, list(request.headers.items()),
                     (request.version.major, request.version.minor),
                 )
@@ -230,7 +229,7 @@ class ControlApi:
             raise ConnectionResetError(error.message)
         return error_response(error)
 
-    def _endpoint(self, route: Route, handle: Handle) -> Handler:
+    def _endpoint(self, route: Route, handle: CallHandler) -> Handler:
         limits = self._guests.limits
 
         async def endpoint(request: web.Request) -> web.StreamResponse:

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from epmstored.api.hub import Event, Subscription
-from epmstored.api.peers import Right
+from epmstored.api.peers import AccessRight
 
 PIECE = 1 << 20
 BEAT_SECONDS = 15.0
@@ -20,7 +20,7 @@ BEAT_SECONDS = 15.0
 POLL_SECONDS = 0.25
 
 
-class Source(Protocol):
+class EventSource(Protocol):
     """What one client is told of."""
 
     def news(self) -> list[Event]:
@@ -57,7 +57,7 @@ async def send_file(request: web.Request, copy: FileIO, *, stall: float) -> web.
 class EventStream:
     """Server-sent events to one client."""
 
-    def __init__(self, request: web.Request, rights: Set[Right], *, stall: float) -> None:
+    def __init__(self, request: web.Request, rights: Set[AccessRight], *, stall: float) -> None:
         self._request = request
         self._rights = rights
         self._stall = stall
@@ -75,7 +75,7 @@ class EventStream:
             data = msgspec.json.encode(event.data).decode()
             await self._write(f"event: {event.name}\ndata: {data}\n\n")
 
-    async def forward(self, subscription: Subscription, source: Source) -> None:
+    async def forward(self, subscription: Subscription, source: EventSource) -> None:
         """Send what the subscription brings and what `source` finds each time it is asked, until
         it says that this is the end, or until events were lost.
         """

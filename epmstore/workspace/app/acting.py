@@ -16,9 +16,9 @@ from epmstore.checkout.obligations import owed_file
 from epmstore.checkout.packages import owners
 from epmstore.checkout.preflight import Terms
 from epmstore.checkout.request import CheckoutAction, Prepared, Request
-from epmstore.checkout.run import Checkout, Done
+from epmstore.checkout.run import CheckoutEngine, CompletedCheckout
 from epmstore.checkout.supervised import Around, with_limits
-from epmstore.checkout.wanted import Found, Wishes
+from epmstore.checkout.wanted import FoundRoot, Wishes
 from epmstore.errors import ConflictError, UsageError
 from epmstore.record.recorder import Look
 from epmstore.record.result import Result
@@ -135,10 +135,10 @@ class Acting:
             context.progress,
         )
 
-    def checkout(self, root: Root) -> Checkout:
+    def checkout(self, root: Root) -> CheckoutEngine:
         """Of an open root, with the history as it is now."""
         context = self._context
-        return Checkout(
+        return CheckoutEngine(
             context.recorder, root, context.state(), context.progress, self._released, self._approve
         )
 
@@ -150,7 +150,7 @@ class Acting:
         context = self._context
         return ReleaseWishes(context.recorder, context.releases, lambda: verifier_of(context))
 
-    def _approve(self, prepared: Prepared, found: Found) -> None:
+    def _approve(self, prepared: Prepared, found: FoundRoot) -> None:
         """Raises NeedsError."""
         if self._context.releases.exists() and prepared.request.within is None:
             self._needs.approve(prepared, found)
@@ -202,7 +202,7 @@ class Acting:
             hint=f"`epmstore confirm --app {self._app.key}`, or `epmstore undo` takes it back",
         )
 
-    def _hold_after(self, request: Request, done: Done) -> bool:
+    def _hold_after(self, request: Request, done: CompletedCheckout) -> bool:
         """Whether it holds the application, as a rollback does; an undo of that ends it."""
         if done.applied is None:
             return False

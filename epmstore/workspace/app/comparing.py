@@ -5,7 +5,6 @@ Trees of one kind are compared by the index, which knows what differs; any other
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
 
 from msgspec.structs import replace
 
@@ -15,11 +14,9 @@ from epmstore.checkout.differences import recorded_pairs
 from epmstore.errors import PathNotFoundError
 from epmstore.relpath import RelPath, is_within
 from epmstore.store.store import Store
-from epmstore.tree import HOSTS_OWN, Entry, path_of
+from epmstore.tree import HOSTS_OWN, Entry, Pair, path_of
 from epmstore.workspace.trees import TreeSource
 from epmstore.workspace.treesources import LiveTree, RecordedTree, ReleaseTree
-
-Pair: TypeAlias = tuple[Entry | None, Entry | None]
 
 
 class Comparer:

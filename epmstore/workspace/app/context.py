@@ -11,7 +11,7 @@ from epmstore.catalog.model import Fact, RecordedActor
 from epmstore.catalog.state import CatalogState, reduce
 from epmstore.clock import to_rfc3339
 from epmstore.errors import BusyError, ConflictError
-from epmstore.index.entries import Position
+from epmstore.index.entries import IndexedPosition
 from epmstore.locks import WAIT_SECONDS
 from epmstore.progress import SILENT, Progress
 from epmstore.record.root import Root, open_root
@@ -20,7 +20,7 @@ from epmstore.store.store import Store
 from epmstore.workspace.trees import Trees
 
 if TYPE_CHECKING:  # start-up
-    from epmstore.checkout.hooks import Runner
+    from epmstore.checkout.hooks import CommandRunner
     from epmstore.record.recorder import Look, Recorder
     from epmstore.refcat.releases import Releases
 
@@ -37,7 +37,7 @@ class AppContext:
         *,
         actor: RecordedActor | None = None,
         progress: Progress = SILENT,
-        runner: "Runner | None" = None,
+        runner: "CommandRunner | None" = None,
     ) -> None:
         """`runner` runs hooks, if they are to be run in another way."""
         self.store = store
@@ -45,7 +45,7 @@ class AppContext:
         self.actor = actor
         self.progress = progress
         self._runner = runner
-        self._known: tuple[Position, CatalogState] | None = None
+        self._known: tuple[IndexedPosition, CatalogState] | None = None
 
     @cached_property
     def recorder(self) -> "Recorder":
@@ -62,7 +62,7 @@ class AppContext:
         return Releases.of(self.store, self.app)
 
     @cached_property
-    def runner(self) -> "Runner":
+    def runner(self) -> "CommandRunner":
         """What runs hooks."""
         from epmstore.checkout.hooks import Commands  # noqa: PLC0415 - start-up
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from epmstore.checkout.target import Exported, export
+from epmstore.checkout.target import ExportedTree, export
 from epmstore.errors import NotRestorableError
 from epmstore.progress import Progress
 from epmstore.record.changes import in_order
@@ -27,7 +27,7 @@ def export_tree(
     progress: Progress,
     *,
     dry_run: bool,
-) -> Exported:
+) -> ExportedTree:
     """Write what is in `scope` (empty: all) of a tree. What a foreign one says is masked: it gives
     nobody rights here, and its links stay within it. Raises PathNotFoundError, NotRestorableError,
     ConflictError, DamagedError, OSError.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # a facet is imported when it is first asked for: start-up
     from epmstore.catalog.state import VersionInfo
     from epmstore.checkout.plan import ConfigPolicy
     from epmstore.checkout.request import Prepared
-    from epmstore.checkout.target import Exported
+    from epmstore.checkout.target import ExportedTree
     from epmstore.index.entries import Span
     from epmstore.record.result import Result
     from epmstore.record.status import Status
@@ -240,7 +240,7 @@ class AppHandle:
         paths: Sequence[AnyPath] = (),
         *,
         dry_run: bool = False,
-    ) -> "Exported":
+    ) -> "ExportedTree":
         """A version or a release, or some paths of it, as a folder of its own."""
         return self.restoring.export(selector, target, paths, dry_run=dry_run)
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 
 from epmstore.checkout.goal import ReleaseGoal
 from epmstore.checkout.request import Prepared
-from epmstore.checkout.wanted import Found
+from epmstore.checkout.wanted import FoundRoot
 from epmstore.digest import parse_digest
 from epmstore.errors import NeedsError
 from epmstore.refcat.host import StoreHost
@@ -42,7 +42,7 @@ class Needs:
                 unmet=[one.why for one in found],
             )
 
-    def approve(self, prepared: Prepared, found: Found) -> None:
+    def approve(self, prepared: Prepared, found: FoundRoot) -> None:
         """Raises NeedsError. Needs decide about everything that writes components of one's choice:
         a release, and paths. A plan that brings a whole state of this host back is not asked: it
         was there before.
@@ -64,7 +64,7 @@ class Needs:
         if lacking:
             raise self._error(release, lacking)
 
-    def _there(self, digests: Collection[str], prepared: Prepared, found: Found) -> set[str]:
+    def _there(self, digests: Collection[str], prepared: Prepared, found: FoundRoot) -> set[str]:
         """Those of these SHA-1 that a file of this host has once a plan is carried out."""
         changes = found.look.changes
         changed = {step.path for step in prepared.plan.steps}

@@ -7,12 +7,13 @@ from functools import cached_property
 from epmstore import __version__
 from epmstore.catalog.classes import Class, Rules
 from epmstore.digest import Sha256
+from epmstore.entryform import Form
 from epmstore.given import AnyVersion
 from epmstore.record.recorder import Look
 from epmstore.refcat.classify import same_state
 from epmstore.refcat.knowledge import Knowledge
 from epmstore.refcat.releases import Releases, key_of
-from epmstore.refcat.report import Facts, Form, Line, make_report, redactor
+from epmstore.refcat.report import Facts, ReportLine, make_report, redactor
 from epmstore.refcat.verify import Verified, merged_rules
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.tree import Entry
@@ -83,7 +84,9 @@ class Reporter:
             withdrawn=verified.withdrawn,
         )
 
-    def _report_lines(self, look: Look, verified: Verified, releases: Releases) -> Iterator[Line]:
+    def _report_lines(
+        self, look: Look, verified: Verified, releases: Releases
+    ) -> Iterator[ReportLine]:
         """Every file and link of the live root, in byte order."""
         found: dict[RelPath, Entry] = {}
         if look.head.number is not None:

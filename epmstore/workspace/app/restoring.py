@@ -8,7 +8,7 @@ from epmstore.checkout.goal import EditsGoal, VersionGoal
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.preflight import Terms
 from epmstore.checkout.request import CheckoutAction, Prepared, Request
-from epmstore.checkout.target import Exported
+from epmstore.checkout.target import ExportedTree
 from epmstore.checkout.undo import (
     Reversal,
     content_of,
@@ -154,7 +154,7 @@ class Restoring:
         paths: Sequence[AnyPath] = (),
         *,
         dry_run: bool = False,
-    ) -> Exported:
+    ) -> ExportedTree:
         """A version or a release, or some paths of it, as a folder of its own. Never looks at the
         live root. A `dry_run` says what would come of it, and writes nothing. Raises as `ls`,
         NotRestorableError, ConflictError, DamagedError, OSError.

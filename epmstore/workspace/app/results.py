@@ -7,9 +7,9 @@ from epmstore.catalog.model import Counts, Tally
 from epmstore.checkout.apply import Applied
 from epmstore.checkout.found import ABSENT, CHANGED
 from epmstore.checkout.goal import goal_of, version_of
-from epmstore.checkout.plan import EDITED, Named
+from epmstore.checkout.plan import EDITED, NamedPath
 from epmstore.checkout.request import CheckoutAction
-from epmstore.checkout.run import Done
+from epmstore.checkout.run import CompletedCheckout
 from epmstore.record.recorder import Look
 from epmstore.record.result import Result
 from epmstore.record.unseen import unseen
@@ -19,7 +19,12 @@ CAME = "it came while the checkout was interrupted"
 
 
 def done_result(
-    key: str, action: CheckoutAction, done: Done, packages: Sequence[str] = (), *, held: bool
+    key: str,
+    action: CheckoutAction,
+    done: CompletedCheckout,
+    packages: Sequence[str] = (),
+    *,
+    held: bool,
 ) -> Result:
     """Of a request that was carried out."""
     plan, applied, gaps = done.prepared.plan, done.applied, unseen(done.look)
@@ -102,7 +107,7 @@ def recovered_result(
 
 def _since(
     applied: Applied, look: Look, told: Container[RelPath]
-) -> tuple[list[Named], list[Named]]:
+) -> tuple[list[NamedPath], list[NamedPath]]:
     """(what came, or was edited as configuration is; what is not any more as it was recorded), of
     what the version of a checkout says nothing of, though a content is said to be brought back;
     without what is told already.
@@ -115,7 +120,7 @@ def _since(
     changed = [(old.path, CHANGED) for old, _ in pairs if old.path not in edited]
     changed += [(entry.path, ABSENT) for entry in changes.removed]
 
-    def news(named: list[Named]) -> list[Named]:
+    def news(named: list[NamedPath]) -> list[NamedPath]:
         asked = [one for one in named if scope is None or is_within(one[0], scope)]
         return [one for one in asked if one[0] not in told]
 

@@ -9,14 +9,20 @@ from epmstore.catalog.model import AcceptRecord
 from epmstore.errors import NotFoundError, PathNotFoundError
 from epmstore.given import AnyPath, AnyVersion
 from epmstore.record.recorder import Look
-from epmstore.refcat.baseline import Accepted, Right, deviates_since, is_same
+from epmstore.refcat.baseline import Accepted, IsRight, deviates_since, is_same
 from epmstore.refcat.releases import key_of
 from epmstore.refcat.verify import Verified, Verifier
 from epmstore.relpath import ROOT, RelPath, is_within, sort_paths
 from epmstore.tree import Entry, PathClass, path_of
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.recording import status_of
-from epmstore.workspace.deviations import Deviation, Standing, of_changes, since_of, what_became
+from epmstore.workspace.deviations import (
+    DatedDeviation,
+    Standing,
+    of_changes,
+    since_of,
+    what_became,
+)
 
 
 class Verifying:
@@ -77,7 +83,7 @@ class Verifying:
             return Standing(status=status, baseline=None)
         if accepted.baseline is None:
             found = (
-                Deviation(path=path, what=what, path_class=self._class(path))
+                DatedDeviation(path=path, what=what, path_class=self._class(path))
                 for path, what in of_changes(status)
             )
             return Standing(status=status, baseline="version", deviations=tuple(found))
@@ -93,7 +99,7 @@ class Verifying:
         state = self._context.state()
         labels = {one.version: one.label for one in self._context.releases.numbers()}
         deviations = tuple(
-            Deviation(
+            DatedDeviation(
                 path=one.path,
                 what=one.what,
                 path_class=one.path_class,
@@ -116,7 +122,7 @@ class Verifying:
             excused=tuple(one.path for one in verified.findings if one.path in verified.accepted),
         )
 
-    def _against_accepted(self, look: Look, accepted: Accepted) -> list[Deviation]:
+    def _against_accepted(self, look: Look, accepted: Accepted) -> list[DatedDeviation]:
         state, found = self._context.state(), []
         for path, (wanted, entry) in self._accepted_pairs(look, accepted).items():
             by_name = accepted.by_path(path)
@@ -126,7 +132,7 @@ class Verifying:
                 continue
             since = since_in(self._context, look, path, partial(is_same, wanted))
             found.append(
-                Deviation(
+                DatedDeviation(
                     path=path,
                     what=what_became(wanted, entry),
                     path_class=self._class(path),
@@ -194,7 +200,7 @@ def verifier_of(context: AppContext) -> Verifier:
     return Verifier(context.recorder, context.releases, Accepted(context.state().accepts))
 
 
-def since_in(context: AppContext, look: Look, path: RelPath, is_right: Right) -> int | None:
+def since_in(context: AppContext, look: Look, path: RelPath, is_right: IsRight) -> int | None:
     """The version that first recorded a deviation that is still there."""
     if look.head.number is None:
         return None

@@ -14,7 +14,7 @@ import pytest
 from epmstore.atomic import directory
 from epmstore.errors import AppNotFoundError
 from epmstore.workspace import Workspace
-from epmstored.api.connection import Limits
+from epmstored.api.connection import ConnectionLimits
 from epmstored.api.server import ControlApi, Runners
 from epmstored.bridge import Bridge
 from epmstored.state import AppState, Pause
@@ -210,5 +210,5 @@ def start(recorded: tuple[Path, Path]) -> Start:
 
 @pytest.fixture
 async def server(start: Start) -> AsyncIterator[Server]:
-    async with start(limits=Limits()) as running:
+    async with start(limits=ConnectionLimits()) as running:
         yield running

@@ -16,10 +16,10 @@ from epmstore.cli.main import main
 from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Source
 from epmstored.api import answers
-from epmstored.api.connection import Limits
+from epmstored.api.connection import ConnectionLimits
 from epmstored.api.core import NoProofs
 from epmstored.gauge import Doing
-from epmstored.state import Phase
+from epmstored.state import WatchPhase
 
 if TYPE_CHECKING:
     from tests.daemon.api.conftest import Server, Start
@@ -34,8 +34,8 @@ async def test_health(server: "Server") -> None:
     assert (app["app"], app["ok"], app["reason"]) == ("crm", True, None)
 
 
-@pytest.mark.parametrize("phase", get_args(Phase))
-async def test_health_is_one_answer_in_every_place(server: "Server", phase: Phase) -> None:
+@pytest.mark.parametrize("phase", get_args(WatchPhase))
+async def test_health_is_one_answer_in_every_place(server: "Server", phase: WatchPhase) -> None:
     """The status of HTTP, what the body says, the reasons and the metrics: for `curl -f`, for a
     person and for Prometheus.
     """
@@ -54,7 +54,7 @@ async def test_health_is_one_answer_in_every_place(server: "Server", phase: Phas
     assert f"epmstored_healthy {int(is_well)}" in lines
     assert f'epmstored_app_healthy{{app="crm"}} {int(is_well)}' in lines
     phases = [line for line in lines if line.startswith("epmstored_app_phase{")]
-    assert len(phases) == len(get_args(Phase))
+    assert len(phases) == len(get_args(WatchPhase))
     assert [line for line in phases if line.endswith(" 1")] == [
         f'epmstored_app_phase{{app="crm",phase="{phase}"}} 1'
     ]
@@ -249,7 +249,7 @@ async def test_a_content_that_comes_too_late_leaves_nothing(
             fetched.set()
 
     monkeypatch.setattr(answers, "fetch_blob", slowly)
-    async with start(limits=Limits(request=0.05)) as server:
+    async with start(limits=ConnectionLimits(request=0.05)) as server:
         data = (server.root / "bin" / "crmd").read_bytes()
         found = await server.get(f"/v1/blobs/{hashlib.sha1(data).hexdigest()}")
         assert found.shape["error"] == "timeout"

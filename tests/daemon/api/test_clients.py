@@ -18,8 +18,8 @@ from epmstore.errors import ConflictError
 from epmstore.places import DAEMON_LOCK
 from epmstored.api import listening, peers
 from epmstored.api import server as api_server
-from epmstored.api.connection import Limits
-from epmstored.api.peers import Access, Peer, Right
+from epmstored.api.connection import ConnectionLimits
+from epmstored.api.peers import Access, AccessRight, Peer
 from tests.daemon.api.conftest import parse, request
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ SLOW = 64
 
 async def test_slow_clients_do_not_hold_up_good_ones(start: "Start") -> None:
     """64 clients that send a byte now and then; those that ask properly are answered meanwhile."""
-    async with start(limits=Limits(head=600.0, connections=SLOW * 2)) as server:
+    async with start(limits=ConnectionLimits(head=600.0, connections=SLOW * 2)) as server:
         slow = [await server.connect() for _ in range(SLOW)]
 
         async def drip() -> None:
@@ -52,7 +52,7 @@ async def test_slow_clients_do_not_hold_up_good_ones(start: "Start") -> None:
 
 
 async def test_those_who_send_slowly_make_room_when_it_is_full(start: "Start") -> None:
-    async with start(limits=Limits(head=600.0, connections=8)) as server:
+    async with start(limits=ConnectionLimits(head=600.0, connections=8)) as server:
         slow = [await server.connect() for _ in range(8)]
         for _, writer in slow:
             writer.write(b"GET /v1/health HTTP/1.1\r\n")
@@ -64,7 +64,7 @@ async def test_those_who_send_slowly_make_room_when_it_is_full(start: "Start") -
 
 
 async def test_a_head_that_does_not_come_is_not_waited_for(start: "Start") -> None:
-    async with start(limits=Limits(head=0.05)) as server:
+    async with start(limits=ConnectionLimits(head=0.05)) as server:
         reader, writer = await server.connect()
         writer.write(b"GET /v1/health HTTP/1.1\r\nHost: loc")
         found = parse(await reader.read())
@@ -73,7 +73,7 @@ async def test_a_head_that_does_not_come_is_not_waited_for(start: "Start") -> No
 
 
 async def test_nor_one_that_comes_byte_by_byte(start: "Start") -> None:
-    async with start(limits=Limits(head=0.2)) as server:
+    async with start(limits=ConnectionLimits(head=0.2)) as server:
         reader, writer = await server.connect()
 
         async def drip() -> None:
@@ -89,7 +89,7 @@ async def test_nor_one_that_comes_byte_by_byte(start: "Start") -> None:
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(start: "Start") -> None:
-    async with start(limits=Limits(body=0.05)) as server:
+    async with start(limits=ConnectionLimits(body=0.05)) as server:
         reader, writer = await server.connect()
         writer.write(request("POST", "/v1/pause", {"Content-Length": "50"}, b'{"app":'))
         found = parse(await reader.read())
@@ -99,7 +99,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(start: "Start") -> No
 
 
 async def test_too_many_are_told_so(start: "Start") -> None:
-    async with start(limits=Limits(connections=3)) as server:
+    async with start(limits=ConnectionLimits(connections=3)) as server:
         held = [await server.connect() for _ in range(3)]
         for reader, writer in held:
             writer.write(request("GET", "/v1/events"))
@@ -141,16 +141,16 @@ TABLE = Access(owner=OWNER, group=GROUP)
 @pytest.mark.parametrize(
     ("peer", "rights"),
     [
-        (Peer(1, 0, 0, frozenset({0})), set(Right)),
-        (Peer(1, OWNER, 5, frozenset({5})), set(Right)),
-        (Peer(1, MEMBER, 5, frozenset({5, GROUP})), {Right.LOOK}),
-        (Peer(1, MEMBER, GROUP, frozenset({GROUP})), {Right.LOOK}),
+        (Peer(1, 0, 0, frozenset({0})), set(AccessRight)),
+        (Peer(1, OWNER, 5, frozenset({5})), set(AccessRight)),
+        (Peer(1, MEMBER, 5, frozenset({5, GROUP})), {AccessRight.LOOK}),
+        (Peer(1, MEMBER, GROUP, frozenset({GROUP})), {AccessRight.LOOK}),
         (Peer(1, OTHER, 5, frozenset({5})), set()),
         (Peer(1, OTHER, OWNER, frozenset({OWNER})), set()),
         (Peer(1, 65534, 65534, frozenset({65534})), set()),
     ],
 )
-def test_the_table_of_rights(peer: Peer, rights: set[Right]) -> None:
+def test_the_table_of_rights(peer: Peer, rights: set[AccessRight]) -> None:
     assert TABLE.rights(peer) == rights
 
 
@@ -207,22 +207,22 @@ def open_paths(tmp_path: Path) -> None:
 
 
 ASKED = [
-    ("GET", "/v1/health", Right.LOOK),
-    ("GET", "/v1/openapi.json", Right.LOOK),
-    ("GET", "/v1/status", Right.LOOK),
-    ("GET", "/v1/apps/crm/status", Right.LOOK),
-    ("GET", "/v1/apps/crm/versions", Right.LOOK),
-    ("GET", "/metrics", Right.LOOK),
-    ("GET", "/v1/apps/crm/verify", Right.LOOK),
-    ("GET", "/v1/apps/crm/diff", Right.CONTENT),
-    ("GET", f"/v1/blobs/{'0' * 40}", Right.CONTENT),
-    ("GET", "/v1/jobs", Right.ACT),
-    ("GET", "/v1/jobs/x", Right.ACT),
-    ("GET", "/v1/jobs/x/events", Right.ACT),
-    ("POST", "/v1/jobs", Right.ACT),
-    ("POST", "/v1/jobs/x/cancel", Right.ACT),
-    ("POST", "/v1/pause", Right.ACT),
-    ("POST", "/v1/resume", Right.ACT),
+    ("GET", "/v1/health", AccessRight.LOOK),
+    ("GET", "/v1/openapi.json", AccessRight.LOOK),
+    ("GET", "/v1/status", AccessRight.LOOK),
+    ("GET", "/v1/apps/crm/status", AccessRight.LOOK),
+    ("GET", "/v1/apps/crm/versions", AccessRight.LOOK),
+    ("GET", "/metrics", AccessRight.LOOK),
+    ("GET", "/v1/apps/crm/verify", AccessRight.LOOK),
+    ("GET", "/v1/apps/crm/diff", AccessRight.CONTENT),
+    ("GET", f"/v1/blobs/{'0' * 40}", AccessRight.CONTENT),
+    ("GET", "/v1/jobs", AccessRight.ACT),
+    ("GET", "/v1/jobs/x", AccessRight.ACT),
+    ("GET", "/v1/jobs/x/events", AccessRight.ACT),
+    ("POST", "/v1/jobs", AccessRight.ACT),
+    ("POST", "/v1/jobs/x/cancel", AccessRight.ACT),
+    ("POST", "/v1/pause", AccessRight.ACT),
+    ("POST", "/v1/resume", AccessRight.ACT),
 ]
 
 
@@ -230,7 +230,7 @@ ASKED = [
 @pytest.mark.usefixtures("recorded", "open_paths")
 @pytest.mark.parametrize(("method", "path", "right"), ASKED)
 async def test_others_are_refused_whatever_they_ask(
-    start: "Start", method: str, path: str, right: Right
+    start: "Start", method: str, path: str, right: AccessRight
 ) -> None:
     body = b"{}" if method == "POST" else None
     async with start() as server:
@@ -245,7 +245,7 @@ async def test_others_are_refused_whatever_they_ask(
 @pytest.mark.usefixtures("recorded", "open_paths")
 @pytest.mark.parametrize(("method", "path", "right"), ASKED)
 async def test_the_group_may_look_and_no_more(
-    start: "Start", method: str, path: str, right: Right
+    start: "Start", method: str, path: str, right: AccessRight
 ) -> None:
     body = b"{}" if method == "POST" else None
     async with start(group="nogroup") as server:
@@ -254,7 +254,7 @@ async def test_the_group_may_look_and_no_more(
         assert gid is not None
         found = await asyncio.to_thread(ask_as, server, data, uid=4711, gid=4711, groups=[gid])
         allowed = 404 if path.endswith("/verify") else 200  # there is no release
-        assert parse(found).status == (allowed if right is Right.LOOK else 403)
+        assert parse(found).status == (allowed if right is AccessRight.LOOK else 403)
         assert server.core.apps["crm"].phase == "watching"
 
 
@@ -309,7 +309,7 @@ def test_a_path_longer_than_an_address_can_be(tmp_path: Path) -> None:
 
 
 async def test_errors_are_json_also_without_a_request(start: "Start") -> None:
-    async with start(limits=Limits(connections=0)) as server:
+    async with start(limits=ConnectionLimits(connections=0)) as server:
         found = await server.get("/v1/health")
         assert json.loads(found.body)["error"] == "busy"
         assert found.headers["content-length"] == str(len(found.body))

@@ -11,7 +11,7 @@ _NUMBER = 6
 _RECORD = _WITNESS + _NUMBER
 
 
-class Numbers:
+class ContentMap:
     """A number of each content, by witness; only grows."""
 
     def __init__(self) -> None:

@@ -5,8 +5,8 @@ import hashlib
 import pytest
 
 from epmstore.digest import Sha256
-from epmstore.index import numbers
-from epmstore.index.numbers import Numbers
+from epmstore.index import content_map
+from epmstore.index.content_map import ContentMap
 
 
 def witness(text: str) -> Sha256:
@@ -15,13 +15,13 @@ def witness(text: str) -> Sha256:
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numbers, "PLAIN", 100)
-    monkeypatch.setattr(numbers, "STEP", 7)
+    monkeypatch.setattr(content_map, "PLAIN", 100)
+    monkeypatch.setattr(content_map, "STEP", 7)
 
 
 @pytest.mark.parametrize("count", [0, 1, 100, 101, 108, 1000])
 def test_map_finds_exactly_what_was_added(count: int) -> None:
-    rows = Numbers()
+    rows = ContentMap()
     expected = {witness(f"content {n}"): n * n + 1 for n in range(count)}
     for one, number in expected.items():
         rows.add(one, number)
@@ -31,7 +31,7 @@ def test_map_finds_exactly_what_was_added(count: int) -> None:
 
 
 def test_a_large_number_comes_back() -> None:
-    rows = Numbers()
+    rows = ContentMap()
     for n in range(200):
         rows.add(witness(str(n)), (1 << 48) - 1 - n)
     assert rows.get(witness("0")) == (1 << 48) - 1
@@ -42,7 +42,7 @@ def test_bytes_that_lie_across_two_witnesses_are_none_of_them() -> None:
     first = Sha256(b"ab" + bytes(8) + b"ab" + bytes(range(20)))
     second = Sha256(b"ab" + b"\xff" * 30)
     across = Sha256(first[10:] + (5).to_bytes(6, "little") + second[:4])
-    rows = Numbers()
+    rows = ContentMap()
     rows.add(first, 5)
     rows.add(second, 6)
     for n in range(200):

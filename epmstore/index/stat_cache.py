@@ -1,4 +1,4 @@
-"""The live cache: what `stat` said of a root when it was last known to equal a version.
+"""The stat cache: what `stat` said of a root when it was last known to equal a version.
 
 One row a folder: the packed stats that epmstore/scan/compare.py makes of its listing. "The stats of
 a file are those in the cache" means "the file is what the newest version says". A file of its own
@@ -35,7 +35,7 @@ CREATE TABLE folders (path BLOB PRIMARY KEY, stats BLOB NOT NULL, digest BLOB NO
 DIGEST_SIZE = 8
 
 
-class LiveState(msgspec.Struct, frozen=True):
+class StatCacheState(msgspec.Struct, frozen=True):
     """What the rows are valid for: a version (`txid` tells it from another of that number), the
     rules in force (digest) and the root directory (device-independent: inode).
     """
@@ -49,13 +49,13 @@ class LiveState(msgspec.Struct, frozen=True):
 class _Saved(msgspec.Struct, frozen=True):
     """`boot` and `time_ns` (since 1970): when the state was entered."""
 
-    state: LiveState
+    state: StatCacheState
     boot: str
     time_ns: int
 
 
-class LiveCache:
-    """The live cache of one app. Every method treats an unusable file as an empty one.
+class StatCache:
+    """The stat cache of one app. Every method treats an unusable file as an empty one.
 
     `boot` names the time since the host was started, `newest_ns` says when the latest of the
     changes was made that a row speaks of.
@@ -70,7 +70,7 @@ class LiveCache:
 
     def load(
         self, only: Collection[bytes] | None = None
-    ) -> tuple[LiveState | None, dict[bytes, bytes]]:
+    ) -> tuple[StatCacheState | None, dict[bytes, bytes]]:
         """(state, folder to packed stats); (None, {}) if there is nothing usable. `only` asks for
         the rows of these folders.
         """
@@ -95,12 +95,12 @@ class LiveCache:
             if _is_sound(path, stats, digest) and path not in lost
         }
 
-    def state(self) -> LiveState | None:
+    def state(self) -> StatCacheState | None:
         """What the rows are valid for; None if there is nothing usable."""
         return self.load(())[0]
 
     def update(
-        self, state: LiveState, rows: Mapping[bytes, bytes], gone: Iterable[bytes] = ()
+        self, state: StatCacheState, rows: Mapping[bytes, bytes], gone: Iterable[bytes] = ()
     ) -> None:
         """Enter rows, drop others, and say what the whole is valid for, in one transaction."""
         try:
@@ -108,7 +108,7 @@ class LiveCache:
         except (*sqlite.ERRORS, DamagedError):
             self.drop()
 
-    def replace(self, state: LiveState, rows: Mapping[bytes, bytes]) -> None:
+    def replace(self, state: StatCacheState, rows: Mapping[bytes, bytes]) -> None:
         """These rows and no others."""
         self.drop()
         self.update(state, rows)
@@ -126,7 +126,9 @@ class LiveCache:
             with contextlib.suppress(OSError):
                 remove_file(self.path.with_name(self.path.name + suffix))
 
-    def _update(self, state: LiveState, rows: Mapping[bytes, bytes], gone: Iterable[bytes]) -> None:
+    def _update(
+        self, state: StatCacheState, rows: Mapping[bytes, bytes], gone: Iterable[bytes]
+    ) -> None:
         with contextlib.closing(sqlite.open_writer(self.path)) as db:
             if db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0:
                 db.executescript(SCHEMA)
@@ -151,7 +153,7 @@ class LiveCache:
         try:
             saved = msgspec.json.decode(found[0], type=_Saved)
         except (ValueError, TypeError, RecursionError):
-            raise DamagedError("the live cache makes no sense") from None
+            raise DamagedError("the stat cache makes no sense") from None
         if saved.boot == self._boot:
             return set()
         return self._lost(saved, db.execute("SELECT path, stats, digest FROM folders").fetchall())

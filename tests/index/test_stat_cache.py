@@ -1,4 +1,4 @@
-"""The live cache: what goes in comes out, and whatever is wrong with the file reads as nothing."""
+"""The stat cache: what goes in comes out, and whatever is wrong with the file reads as nothing."""
 
 import contextlib
 import sqlite3
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from epmstore.index.live import LiveCache, LiveState
+from epmstore.index.stat_cache import StatCache, StatCacheState
 
-STATE = LiveState(3, "aa", "rules", 77)
+STATE = StatCacheState(3, "aa", "rules", 77)
 ROWS = {b"": b"one", b"bin/\xff": b"two" * 50}
 
 
 def test_rows_come_back(tmp_path: Path) -> None:
-    cache = LiveCache(tmp_path / "live.sqlite")
+    cache = StatCache(tmp_path / "live.sqlite")
     assert cache.load() == (None, {})
     cache.update(STATE, ROWS)
     assert cache.load() == (STATE, ROWS)
@@ -28,7 +28,7 @@ def test_rows_come_back(tmp_path: Path) -> None:
 def test_an_unusable_file_is_an_empty_cache(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "live.sqlite"
     path.write_bytes(damage)
-    cache = LiveCache(path)
+    cache = StatCache(path)
     assert cache.load() == (None, {})
     cache.update(STATE, ROWS)
     cache.update(STATE, ROWS)  # the first may have had to drop the file
@@ -37,11 +37,11 @@ def test_an_unusable_file_is_an_empty_cache(tmp_path: Path, damage: bytes) -> No
 
 def test_no_flipped_byte_changes_a_row(tmp_path: Path) -> None:
     path = tmp_path / "live.sqlite"
-    LiveCache(path).update(STATE, ROWS)
+    StatCache(path).update(STATE, ROWS)
     good = path.read_bytes()
     for at in range(0, len(good), 7):
         path.write_bytes(good[:at] + bytes([good[at] ^ 0x10]) + good[at + 1 :])
-        _, rows = LiveCache(path).load()
+        _, rows = StatCache(path).load()
         assert rows.items() <= ROWS.items()
 
 
@@ -51,18 +51,18 @@ def test_unsynced_rows_do_not_count_after_the_next_boot(
     changed = {b"old": 0, b"new": time.time_ns()}
     rows = {b"": b"old", b"bin": b"new"}
     path = tmp_path / "live.sqlite"
-    first = LiveCache(path, "first boot", changed.__getitem__)
+    first = StatCache(path, "first boot", changed.__getitem__)
     first.update(STATE, rows)
     assert first.load() == (STATE, rows)
-    second = LiveCache(path, "second boot", changed.__getitem__)
+    second = StatCache(path, "second boot", changed.__getitem__)
     assert second.load() == (STATE, {b"": b"old"})
     second.update(STATE, {b"lib": b"new"})
     assert second.load() == (STATE, {b"": b"old", b"lib": b"new"}), "nor is it taken over"
 
 
 def test_rows_that_are_no_bytes_any_more_are_left_out(tmp_path: Path) -> None:
-    cache = LiveCache(tmp_path / "live.sqlite")
-    state = LiveState(1, "t", "r", 2)
+    cache = StatCache(tmp_path / "live.sqlite")
+    state = StatCacheState(1, "t", "r", 2)
     cache.replace(state, {b"a": b"stats", b"b": b"stats"})
     with contextlib.closing(sqlite3.connect(tmp_path / "live.sqlite")) as db:
         db.execute("CREATE TABLE other (path, stats, digest)")
