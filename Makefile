@@ -10,7 +10,7 @@ ARGS ?=
 PYTHON ?= $(shell for p in python3 python3.15 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help setup check test faults storms lock dist demo bench clean
+.PHONY: help setup check test faults storms machine lock dist demo bench clean
 
 help:
 	@echo "make setup   prepare .venv (the others do it by themselves)"
@@ -18,6 +18,7 @@ help:
 	@echo "make test    the tests            (make test ARGS='tests/blobs -x' for some of them)"
 	@echo "make faults  kills, errors, flips, races, a soak and power cuts (root), in full figures: hours"
 	@echo "make storms  the daemon under storms and kills (root) in full figures: half an hour"
+	@echo "make machine the .deb in an emulated machine with systemd (root, qemu, debootstrap): an hour"
 	@echo "make check   format, lint and types"
 	@echo "make bench   measure against other tools on real trees: half an hour, gigabytes"
 	@echo "make dist    what is given to hosts, in dist/: wheel, source archive, .deb for Debian 12 (amd64)"
@@ -87,6 +88,12 @@ storms: export EPM_STORM_RATE = 20000
 storms: export TMPDIR := $(if $(wildcard /dev/shm/.),/dev/shm,$(TMPDIR))
 storms: $(STAMP)
 	@$(BIN)/python -m pytest -q -rP --timeout 3600 tests/daemon/test_storms.py $(ARGS)
+
+# The newest .deb of dist/ is what is tried; python -m tests.machine.plug pulls its plug.
+machine: export EPM_TEST_MACHINE = 1
+machine: $(STAMP)
+	@ls dist/epmstore_*_amd64.deb >/dev/null 2>&1 || $(MAKE) --no-print-directory dist
+	@$(BIN)/python -m pytest -q -rs --timeout 7200 tests/machine $(ARGS)
 
 # Pins everything anew; from which index, the settings of uv and pip say.
 lock:

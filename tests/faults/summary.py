@@ -51,7 +51,12 @@ def is_point(line: Line) -> bool:
 
 
 def is_cut(line: Line) -> bool:
-    return "life" in line
+    return "life" in line and not is_pull(line)
+
+
+def is_pull(line: Line) -> bool:
+    """The plug of a whole machine (tests.machine.plug)."""
+    return "clock" in line
 
 
 def is_state(line: Line) -> bool:
@@ -72,6 +77,7 @@ def is_damage(line: Line) -> bool:
 
 POINT = ("scenario", "how", "at", "error", "sticky", "recovery", "seed")
 CRASH = ("scenario", "at", "number", "seed")
+PULL = ("kind", "seed", "life", "point")
 DAMAGE = ("level", "file", "kind", "at", "more")
 
 
@@ -223,6 +229,32 @@ def damages_table(lines: Sequence[Line]) -> list[str]:
     return ["| level | damage | tried | files | wrong |", "|---|---|---|---|---|", *rows]
 
 
+def pulls_table(lines: Sequence[Line]) -> list[str]:
+    """One row for each file system and task."""
+    groups = grouped(latest(lines, PULL), lambda line: (line["kind"], line["task"]))
+    rows = [(f"{kind}, {task}", groups[kind, task]) for kind, task in sorted(groups)]
+    head = "| file system, task | points | cuts | of them while it started again | in the middle "
+    return [
+        f"{head}| the clock at 2000 | blocks lost | wrong |",
+        "|---|---|---|---|---|---|---|---|",
+        *(pulls_row(name, points) for name, points in rows),
+        pulls_row("all", [point for _, points in rows for point in points]),
+    ]
+
+
+def pulls_row(name: str, points: Sequence[Line]) -> str:
+    return cells(
+        name,
+        len(points),
+        sum(point["cuts"] for point in points),
+        sum(len(point["again"]) for point in points),
+        sum(not point["done"] for point in points),
+        sum(point["clock"] is not None for point in points),
+        sum(lost for point in points for _, lost in point["lost"]),
+        wrong(points),
+    )
+
+
 def overview_table(lines: Sequence[Line]) -> list[str]:
     """What was asked for, and what was reached: a row for each group that writes lines."""
     points = latest([line for line in lines if is_point(line)])
@@ -272,6 +304,7 @@ TABLES: dict[str, tuple[Callable[[Line], bool], Callable[[Sequence[Line]], list[
     "rooms": (is_room, rooms_table),
     "crashes": (is_crash, crashes_table),
     "damages": (is_damage, damages_table),
+    "pulls": (is_pull, pulls_table),
     "overview": (lambda line: True, overview_table),
 }
 

@@ -46,3 +46,11 @@ def test_damages_that_changed_nothing_do_not_count() -> None:
     damage = {"level": "read", "file": "FORMAT", "kind": "cut", "at": 1, "more": 0}
     lines = [{**damage, "verdict": "ok"}, {**damage, "at": 2, "verdict": "nothing changed"}]
     assert "| read | cut off | 1 | 1 | 0 |" in renewed(MARKS, lines)
+
+
+def test_pulled_plugs_are_no_power_cuts_of_file_systems() -> None:
+    pull = {"kind": "ext4", "seed": 1, "life": 1, "point": 0, "task": "upgrade", "cuts": 2}
+    pull |= {"again": [3.5], "done": False, "clock": None, "lost": [[9, 4], [1, 0]]}
+    page = renewed(MARKS, [{**pull, "verdict": "ok"}])
+    assert "| ext4, upgrade | 1 | 2 | 1 | 1 | 0 | 4 | 0 |" in page
+    assert "old cuts" in page
