@@ -25,6 +25,10 @@ from deb.wheels import fetch, unpack
 HERE: Final = Path(__file__).resolve().parent
 TOP: Final = HERE.parents[1]
 PREFIX: Final = "/opt/epmstore"
+CURRENT: Final = f"{PREFIX}/current"
+"""The link to the release that is run. It is not in the package: its scripts set it."""
+NEWEST: Final = f"{PREFIX}/newest"
+"""Names the release that was unpacked last."""
 SITE: Final = "lib/python3.11/site-packages"
 INTERPRETER: Final = "/usr/bin/python3.11"
 SCRIPTS: Final = ("postinst", "prerm", "postrm")
@@ -84,10 +88,12 @@ def deb_package(out: Path, project: dict[str, Any]) -> Path:
         wheels = fetch(runtime((TOP / "requirements.lock").read_text()), work / "wheels")
         own = out / f"{project['name']}-{project['version']}-py3-none-any.whl"
         tree = work / "tree"
-        unpack([*wheels, own], tree / PREFIX[1:] / SITE)
-        add_programs(tree, project["scripts"])
+        unpack([*wheels, own], work / "site")
+        release = f"{version}-{identity(work / 'site')}"
+        home = add_programs(tree, project["scripts"], release)
+        shutil.move(work / "site", tree / home[1:] / SITE)
         add_units(tree)
-        add_papers(tree, version)
+        add_papers(tree, version, tree / home[1:] / SITE)
         shutil.copytree(HERE / "etc", tree / "etc/epmstore")
         (tree / "etc/epmstore/apps.d").mkdir()
         add_control(tree, version)
@@ -97,14 +103,26 @@ def deb_package(out: Path, project: dict[str, Any]) -> Path:
     return target
 
 
-def add_programs(tree: Path, scripts: dict[str, str]) -> None:
+def identity(site: Path) -> str:
+    """Tells the files of two builds apart, also those of one version."""
+    found = hashlib.sha256()
+    for path in files(site):
+        found.update(f"{path.relative_to(site)}\0{path.stat().st_size}\0".encode())
+        found.update(path.read_bytes())
+    return found.hexdigest()[:12]
+
+
+def add_programs(tree: Path, scripts: dict[str, str], release: str) -> str:
     """An environment as `venv` makes it, without what it says of the place where it is made; the
-    programs in it, and links to them.
+    programs in it, and links to them. Where it will be: each release has a place of its own.
 
     -I: neither variables nor a user's own packages change what root runs.
     """
-    programs = tree / PREFIX[1:] / "bin"
-    programs.mkdir(parents=True)
+    home = f"{PREFIX}/releases/{release}"
+    (tree / home[1:] / "lib/python3.11").mkdir(parents=True)
+    (tree / NEWEST[1:]).write_text(f"{release}\n")
+    programs = tree / home[1:] / "bin"
+    programs.mkdir()
     (programs / "python3").symlink_to(INTERPRETER)
     settings = f"home = {Path(INTERPRETER).parent}\ninclude-system-site-packages = false\n"
     (programs.parent / "pyvenv.cfg").write_text(f"{settings}version = 3.11\n")
@@ -113,9 +131,10 @@ def add_programs(tree: Path, scripts: dict[str, str]) -> None:
     for name, where in scripts.items():
         module, _, function = where.partition(":")
         program = f"import sys\n\nfrom {module} import {function}\n\nsys.exit({function}())\n"
-        (programs / name).write_text(f"#!{PREFIX}/bin/python3 -I\n{program}")
+        (programs / name).write_text(f"#!{home}/bin/python3 -I\n{program}")
         (programs / name).chmod(0o755)
-        (links / name).symlink_to(f"{PREFIX}/bin/{name}")
+        (links / name).symlink_to(f"{CURRENT}/bin/{name}")
+    return home
 
 
 def add_units(tree: Path) -> None:
@@ -125,14 +144,14 @@ def add_units(tree: Path) -> None:
     units.mkdir(parents=True)
     for unit in (systemd / "system").iterdir():
         text = unit.read_text().replace(
-            "\nExecStart=epmstore", f"\nExecStart={PREFIX}/bin/epmstore"
+            "\nExecStart=epmstore", f"\nExecStart={CURRENT}/bin/epmstore"
         )
         (units / unit.name).write_text(text)
     for kind in ("sysusers.d", "tmpfiles.d"):
         shutil.copytree(systemd / kind, tree / "usr/lib" / kind)
 
 
-def add_papers(tree: Path, version: str) -> None:
+def add_papers(tree: Path, version: str, site: Path) -> None:
     """Manual pages, completions, documents, and what lintian is to know."""
     pages = tree / "usr/share/man/man1"
     run("epmstore.cli.man", str(pages))
@@ -149,7 +168,6 @@ def add_papers(tree: Path, version: str) -> None:
         shutil.copyfile(TOP / name, documents / name)
     compress(documents / "CHANGELOG.md", (TOP / "CHANGELOG.md").read_bytes())
     compress(documents / "changelog", changelog(version, epoch()).encode())
-    site = tree / PREFIX[1:] / SITE
     others = [
         (path.parent.name, email.message_from_string(path.read_text()))
         for path in sorted(site.glob("*.dist-info/METADATA"))

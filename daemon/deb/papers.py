@@ -70,8 +70,8 @@ def copyright_of(packages: Iterable[tuple[str, Message]]) -> str:
         "/usr/share/common-licenses/Apache-2.0. Copyright 2026 the epmstore authors.",
         "",
         "/opt/epmstore has these packages of others in it, unchanged. The full texts of their",
-        "licenses and copyrights are below /opt/epmstore/lib/python3.11/site-packages, in the",
-        "folders that are named.",
+        "licenses and copyrights are below /opt/epmstore/current/lib/python3.11/site-packages, in",
+        "the folders that are named.",
     ]
     for folder, metadata in packages:
         license_name = metadata["License-Expression"] or _classified(metadata)

@@ -112,15 +112,16 @@ def test_control_and_changelog_are_as_dpkg_has_them(tmp_path: Path) -> None:
 
 
 def test_nothing_installed_names_where_it_was_built(tmp_path: Path) -> None:
-    add_programs(tmp_path, PROJECT["scripts"])
+    home = add_programs(tmp_path, PROJECT["scripts"], "1.2-abc")
     add_units(tmp_path)
+    assert home == "/opt/epmstore/releases/1.2-abc"
     for name in PROJECT["scripts"]:
-        text = (tmp_path / "opt/epmstore/bin" / name).read_text()
-        assert text.startswith("#!/opt/epmstore/bin/python3 -I\n")
-        assert os.readlink(tmp_path / "usr/bin" / name) == f"/opt/epmstore/bin/{name}"
-        assert os.access(tmp_path / "opt/epmstore/bin" / name, os.X_OK)
+        program = tmp_path / home[1:] / "bin" / name
+        assert program.read_text().startswith(f"#!{home}/bin/python3 -I\n")
+        assert os.readlink(tmp_path / "usr/bin" / name) == f"/opt/epmstore/current/bin/{name}"
+        assert os.access(program, os.X_OK)
     for unit in (tmp_path / "lib/systemd/system").iterdir():
-        assert "\nExecStart=/opt/epmstore/bin/epmstore" in unit.read_text()
+        assert "\nExecStart=/opt/epmstore/current/bin/epmstore" in unit.read_text()
 
 
 def test_the_settings_of_the_package_are_the_defaults() -> None:
@@ -148,18 +149,25 @@ class Host:
         self.units = root / "etc/systemd/system"
         self.wants = self.units / "multi-user.target.wants"
         add_units(root)
-        programs = root / "opt/epmstore/bin"
-        programs.mkdir(parents=True)
-        (programs / "python3").symlink_to(sys.executable)
-        (programs / "epmstore").write_text(f'#!/bin/sh\nexec {sys.executable} -m epmstore "$@"\n')
-        (programs / "epmstore").chmod(0o755)
-        (root / "opt/epmstore/lib").mkdir()
-        (root / "opt/epmstore/lib/a.py").write_text("A = 1\n")
+        self.place = root / "opt/epmstore"
+        self.lib = self.unpack("1.0-a") / "lib"
         for folder in ("etc/systemd/system", "etc/epmstore/apps.d", "var/lib"):
             (root / folder).mkdir(parents=True)
 
     def boot(self) -> None:
         (self.root / "run/systemd/system").mkdir(parents=True)
+
+    def unpack(self, release: str) -> Path:
+        """What dpkg unpacks of a release, and where."""
+        programs = self.place / "releases" / release / "bin"
+        programs.mkdir(parents=True)
+        (programs / "python3").symlink_to(sys.executable)
+        (programs / "epmstore").write_text(f'#!/bin/sh\nexec {sys.executable} -m epmstore "$@"\n')
+        (programs / "epmstore").chmod(0o755)
+        (programs.parent / "lib").mkdir()
+        (programs.parent / "lib/a.py").write_text("A = 1\n")
+        (self.place / "newest").write_text(f"{release}\n")
+        return programs.parent
 
     def dpkg(self, script: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Runs a script as dpkg does."""
@@ -195,7 +203,7 @@ def test_an_upgrade_leaves_the_store_and_what_is_enabled(debian: Host) -> None:
     debian.configure()
     assert "epmstore:" in (debian.root / "etc/group").read_text()
     assert [path.name for path in debian.wants.iterdir()] == ["epmstore-recover.service"]
-    assert list((debian.root / "opt/epmstore/lib/__pycache__").iterdir())
+    assert list((debian.lib / "__pycache__").iterdir())
     made = (debian.store / "FORMAT").read_bytes()
     debian.configure("0.0.1")
     assert (debian.store / "FORMAT").read_bytes() == made
@@ -246,11 +254,45 @@ def test_unfinished_journals_hold_up_removal(host: Host, name: str) -> None:
 
 
 def test_removal_takes_compiled_files_along(host: Host) -> None:
-    compiled = host.root / "opt/epmstore/lib/__pycache__"
+    (host.place / "current").symlink_to("releases/1.0-a")
+    compiled = host.lib / "__pycache__"
     compiled.mkdir()
     (compiled / "a.cpython-311.pyc").write_text("")
     assert host.dpkg("prerm", "remove").returncode == 0
     assert [path.name for path in compiled.parent.iterdir()] == ["a.py"]
+    assert not (host.place / "current").is_symlink()
+
+
+def test_an_upgrade_that_is_cut_off_runs_one_release_or_the_other(host: Host) -> None:
+    """dpkg unpacks, asks postrm of the old one, removes what is the old one's, asks postinst."""
+    current = host.place / "current"
+    current.symlink_to("releases/1.0-a")
+    assert host.dpkg("prerm", "upgrade", "1.1").returncode == 0
+    new = host.unpack("1.1-b")
+    shutil.rmtree(new / "bin")  # which dpkg had not come to
+    assert host.dpkg("postrm", "upgrade", "1.1").returncode == 0
+    assert os.readlink(current) == "releases/1.0-a"
+    shutil.rmtree(new)
+    host.unpack("1.1-b")
+    assert os.readlink(current) == "releases/1.0-a"
+    assert host.dpkg("postrm", "upgrade", "1.1").returncode == 0
+    assert os.readlink(current) == "releases/1.1-b"
+    assert {path.name for path in host.place.iterdir()} == {"current", "newest", "releases"}
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_an_upgrade_leaves_nothing_of_the_release_before(debian: Host) -> None:
+    debian.configure()
+    assert os.readlink(debian.place / "current") == "releases/1.0-a"
+    shutil.rmtree(debian.lib.parent / "bin")
+    (debian.lib / "a.py").unlink()
+    debian.unpack("1.1-b")
+    assert debian.dpkg("postrm", "upgrade", "1.1").returncode == 0
+    debian.configure("1.0")
+    assert [path.name for path in (debian.place / "releases").iterdir()] == ["1.1-b"]
+    assert debian.dpkg("prerm", "remove").returncode == 0
+    assert {path.name for path in debian.place.iterdir()} == {"newest", "releases"}
 
 
 def test_a_purge_keeps_the_store_and_says_so(host: Host) -> None:
@@ -309,7 +351,8 @@ def test_two_builds_are_the_same_bytes_and_run(
     for path in (path for path in tree.rglob("*") if path.is_file() and not path.is_symlink()):
         assert str(TOP).encode() not in path.read_bytes(), path
     if Path("/usr/bin/python3.11").exists():
-        programs = tree / "opt/epmstore/bin"
+        release = (tree / "opt/epmstore/newest").read_text().strip()
+        programs = tree / "opt/epmstore/releases" / release / "bin"
         command = [f"{programs}/python3", "-I", f"{programs}/epmstore", "--version"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         assert done.stdout == f"epmstore {PROJECT['version']}\n"

@@ -126,7 +126,7 @@ def total(vm: Vm) -> str:
 
 def starts(console: str) -> list[tuple[str, str]]:
     """The units that were started, and what each found: `301 one` if all is of one release."""
-    return re.findall(r"^crm-start: ([\w-]+): ([\w ]+?)\r?$", console, re.MULTILINE)
+    return re.findall(r"crm-start: ([\w-]+): ([\w ]+?)\r?$", console, re.MULTILINE)
 
 
 def is_whole(found: str) -> bool:

@@ -1,8 +1,9 @@
 """What is installed in the machine: the .deb of `make dist`, and one that stands for the release
-before it: every file of ours is another one, and does the same.
+before it: it does the same, and its files do not go with ours, as a function has another name.
 """
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.machine.image import cache
 
 DIST: Final = Path(__file__).parents[2] / "dist"
 OWN: Final = ("epmstore", "epmstored")
+RENAMED: Final = r"\bsync_directory\b", "sync_the_directory"
 EARLIER: Final = "0.0.1"
 INSTALL: Final = "cp /mnt/$1.deb /tmp/epmstore_$1.deb && apt-get install -y /tmp/epmstore_$1.deb"
 
@@ -62,10 +64,16 @@ def _age(tree: Path) -> None:
     control.write_text("\n".join(kept) + "\n")
     sums = tree / "DEBIAN/md5sums"
     sums.unlink(missing_ok=True)
-    for site in tree.glob("opt/epmstore/lib/python*/site-packages"):
+    [home] = tree.glob("opt/epmstore/releases/*")
+    release = f"{EARLIER}-earlier"
+    (tree / "opt/epmstore/newest").write_text(f"{release}\n")
+    for program in (home / "bin").glob("epm*"):
+        program.write_text(program.read_text().replace(home.name, release))
+    for site in home.glob("lib/python*/site-packages"):
         for name in OWN:
             for path in (site / name).rglob("*.py"):
-                path.write_text(path.read_text() + f"\n# of {EARLIER}\n")
+                path.write_text(re.sub(*RENAMED, path.read_text()))
+    home.rename(home.with_name(release))
 
 
 def _disk(folder: Path, debs: dict[str, Path]) -> None:

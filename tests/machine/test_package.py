@@ -1,8 +1,11 @@
 """The life of the .deb on a machine: upgraded while its daemon runs, kept, removed and purged."""
 
+import random
+
 import pytest
 
 from tests.machine import verdict
+from tests.machine.states import State
 from tests.machine.vm import Vm
 
 pytestmark = [pytest.mark.slow, pytest.mark.root, pytest.mark.timeout(3600)]
@@ -26,6 +29,22 @@ def test_an_upgrade_leaves_the_daemon_running_the_new_one(vm: Vm) -> None:
     assert vm.show("epmstored.service", "MainPID")["MainPID"] != before
     vm.run("dpkg", "--verify", "epmstore")
     assert verdict.versions(vm) == known
+    assert verdict.services(vm) == []
+
+
+def test_an_upgrade_that_is_cut_off_leaves_a_release_that_is_whole(vm: Vm, state: State) -> None:
+    """Files are replaced one by one: `newest` is one of the first."""
+    known = verdict.Known(state.sums, {"two"}, verdict.versions(vm))
+    before = vm.sh("cat /opt/epmstore/newest")
+    vm.sh("mountpoint -q /mnt || mount -o ro /dev/vdb /mnt")
+    vm.ask("dpkg", "-i", "/mnt/earlier.deb")
+    vm.until("sh", "-c", 'test "$(cat /opt/epmstore/newest)" != "$1"', "sh", before.strip())
+    vm.cut(random.Random(1))
+    vm.start()
+    vm.run("systemctl", "is-system-running", "--wait", check=False)
+    assert verdict.judge(vm, known).problems == []
+    install(vm, "newer")
+    assert vm.sh(VERSION) == f"install ok installed {vm.sh('epmstore --version').split()[1]}"
     assert verdict.services(vm) == []
 
 
