@@ -10,6 +10,9 @@ from tests.machine.vm import Vm
 
 pytestmark = [pytest.mark.slow, pytest.mark.root, pytest.mark.timeout(3600)]
 
+UNFLUSHED = "while :; do dd if=/dev/urandom of=/var/tmp/direct bs=64k count=64 oflag=direct; done"
+"""Somebody writes past the kernel's cache, and so into that of the disk."""
+
 
 def settled(vm: Vm) -> None:
     vm.run("systemctl", "is-system-running", "--wait", check=False)
@@ -37,7 +40,9 @@ def test_a_reboot_in_the_middle_of_a_checkout(vm: Vm, state: State, way: str) ->
     if way == "polite":
         vm.reboot()
     else:
-        vm.cut(random.Random(4))
+        vm.ask("sh", "-c", UNFLUSHED)
+        vm.until("test", "-s", "/var/tmp/direct")
+        assert vm.cut(random.Random(4)).cached
         vm.start()
     settled(vm)
     assert verdict.judge(vm, known).problems == []

@@ -22,7 +22,7 @@ PATIENCE: Final = float(os.environ.get("EPM_MACHINE_PATIENCE", "600"))
 """Seconds after which a boot or a command is hung."""
 MEMORY: Final = 768
 CORES: Final = int(os.environ.get("EPM_MACHINE_CORES", "2"))
-KERNEL: Final = "console=ttyS0 quiet mitigations=off systemd.show_status=0"
+KERNEL: Final = "console=ttyS0 quiet no_timer_check mitigations=off systemd.show_status=0"
 
 
 class Done(NamedTuple):
@@ -173,7 +173,7 @@ class Vm:
             *("-serial", f"unix:{line},server=on,wait=off"),
             *("-kernel", str(image.kernel), "-initrd", str(image.initrd)),
             *("-append", KERNEL),
-            *("-blockdev", disk, "-device", f"virtio-blk-pci,drive=disk,{sizes}"),
+            *("-blockdev", disk, "-device", f"virtio-blk-pci,drive=disk,write-cache=on,{sizes}"),
             *("-blockdev", f"driver=file,node-name=load,read-only=on,filename={self._payload}"),
             *("-device", f"virtio-blk-pci,drive=load,{sizes}"),
             *("-object", "rng-random,id=rng,filename=/dev/urandom"),
