@@ -28,7 +28,7 @@ from epmstore.reckon import DAY, Reckoning
 from epmstore.store.store import Store, app_of
 
 KEEP: Final = 90 * DAY
-FOLDERS: Final = ("", "catalogs", "journals", "trust", "live", "packs/log", "apps.d")
+FOLDERS: Final = ("", "catalogs", "journals", "trust", "live", "packs/log", "apps.d", "scratch")
 """Where files of a store are replaced; that of packs is cleared under a lock of its own."""
 LOCK: Final = "app-"
 

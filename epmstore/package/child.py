@@ -6,6 +6,7 @@ database; its pages; the lines, each as strict as those of a catalog; what is sa
 then the frames. Nothing here is decoded but lines. The first fault ends it.
 """
 
+import re
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -59,6 +60,7 @@ _LIMITS: Final = (
     (sqlite3.SQLITE_LIMIT_COMPOUND_SELECT, 3),
     (sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH, 1),
 )
+_UUID: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HARDEN: Final = (
     "trusted_schema=OFF", "query_only=ON", "cell_size_check=ON", "mmap_size=0",
     "temp_store=MEMORY", "cache_size=-8192",
@@ -167,10 +169,12 @@ class _Package:
             what = "it has no lines" if not rows else "it is of several products"
             raise BadPackageError(what)
         product = rows[0][0]
+        if not isinstance(product, str) or not _UUID.fullmatch(product):
+            raise BadPackageError("it is of no product")
         first = self._db.execute("SELECT seq, line FROM catalog ORDER BY seq LIMIT 1").fetchone()
         plain = self._plain(first[1])
         said = msgspec.json.decode(plain, type=_Begins)
-        return Begun(str(product), int(first[0]), said.prev)
+        return Begun(product, int(first[0]), said.prev)
 
     def _checker(self, begun: Begun) -> Checker:
         others = {app: needs for app, needs in self._order.needs.items() if app != begun.product}

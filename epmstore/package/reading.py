@@ -241,12 +241,13 @@ def _private_copy(path: Path, scratch: Path) -> Iterator[tuple[Path, int, Callab
     with directory(scratch) as folder:
         source = _open(path)
         try:
+            # open until it has no name: what a process has open, nobody takes for left over
             target = fsio.create(name, folder)
             try:
                 size = _copy(path, source, target)
+                yield scratch / name, size, partial(discard, name, folder)
             finally:
                 os.close(target)
-            yield scratch / name, size, partial(discard, name, folder)
         finally:
             os.close(source)
             discard(name, folder)

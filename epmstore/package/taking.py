@@ -15,6 +15,7 @@ import msgspec
 
 from epmstore.digest import Sha256
 from epmstore.errors import BlobNotFoundError, UsageError, VersionNotFoundError
+from epmstore.package.messages import Sound
 from epmstore.package.reading import Asking, LargeOne, PackageReading, open_package
 from epmstore.package.schema import NOBODY
 from epmstore.progress import Progress
@@ -87,15 +88,16 @@ def _arrive(
     )
     progress.begin(f"checking {path.name}", size=path.stat().st_size)
     with open_package(path, store.path / SCRATCH, asking) as reading:
-        incoming, bases = _lines(store, reading, signature, consent, progress)
+        incoming, sound = _lines(store, reading, signature, consent, progress)
         with Deposit(store) as deposit:
+            bases = list(map(Sha256, sound.bases))
             contents, size = _contents(deposit, reading, bases, progress)
             _check_complete(store, reading)
             if keep:
                 deposit.commit()
     if keep:
         import_catalog(store, incoming, str(path), progress)
-    return Arrived(incoming=incoming, release=incoming.releases[-1], contents=contents, size=size)
+    return Arrived(incoming=incoming, release=sound.releases[-1], contents=contents, size=size)
 
 
 def _lines(
@@ -104,7 +106,7 @@ def _lines(
     signature: bytes | None,
     consent: Consent,
     progress: Progress,
-) -> tuple[Incoming, list[Sha256]]:
+) -> tuple[Incoming, Sound]:
     """What its lines come to beside what is here."""
     data, sound = reading.lines()
     progress.end()
@@ -115,7 +117,8 @@ def _lines(
         )
     if reading.known is not None:
         data = b"".join(_lines_here(store, reading.known)) + data
-    verdict = Verdict(sound.lines, sound.head, sound.releases, sound.signer)
+    more, verdict = _of_a_later_catalog(store, reading.product, sound)
+    data += more
 
     def examined(_: bytes, order: CatalogOrder) -> Iterator[Verdict]:
         yield verdict
@@ -129,7 +132,20 @@ def _lines(
         signer=consent.signer,
         examine=examined,
     )
-    return incoming, list(map(Sha256, sound.bases))
+    return incoming, sound
+
+
+def _of_a_later_catalog(store: Store, product: str, sound: Sound) -> tuple[bytes, Verdict]:
+    """Where the catalog that is here goes on from the lines of a package, the rest of it, and what
+    both come to: a package of an older release brings its contents. Nothing, where it does not.
+    """
+    releases = Releases(store, product)
+    verdict = Verdict(sound.lines, sound.head, sound.releases, sound.signer)
+    if (sound.lines - 1, sound.head) not in releases.heads()[:-1]:
+        return b"", verdict
+    known = known_here(store, product)
+    more = b"".join(islice(export_lines(store, releases), sound.lines, None))
+    return more, Verdict(known.lines, known.head, known.releases, sound.signer)
 
 
 def _contents(

@@ -170,6 +170,35 @@ def test_a_package_of_later_lines_goes_on_from_what_is_here(tmp_path: Path) -> N
     assert host.latest() == 1
 
 
+def test_a_package_of_an_older_release_brings_its_contents(tmp_path: Path) -> None:
+    """The catalog that is here goes on from its lines: nothing is appended, nothing goes back."""
+    vendor, host = Vendor(tmp_path), Host(tmp_path)
+    release(vendor, {"a": b"1"}, V1)
+    release(vendor, {"a": b"2"}, V2)
+    old, new = tmp_path / "old.epkg", tmp_path / "new.epkg"
+    pack(vendor, old, 0)
+    pack(vendor, new, 1)
+    take(host, new)
+    with host.open() as ws:
+        releases = Releases(ws._store, CRM)
+        assert len(releases.missing(releases.tree(0))) == 1
+    arrived = take(host, old)
+    assert (arrived.release.version, arrived.contents) == (0, 1)
+    assert host.latest() == 1
+    assert contents(host, 0) == {"a": b"1"}
+    assert contents(host, 1) == {"a": b"2"}
+
+
+def test_the_copy_of_a_killed_import_is_collected(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    (host.path / "scratch").mkdir(mode=0o700)
+    left = host.path / "scratch" / ".tmp-0123456789abcdef"
+    left.write_bytes(b"x")
+    with host.open() as ws:
+        ws.care.gc()
+    assert not left.exists()
+
+
 def test_a_newer_format_is_said_to_be_one(tmp_path: Path) -> None:
     path, host = packed(tmp_path), Host(tmp_path)
     with closing(sqlite3.connect(path)) as db:
