@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from epmstore.store import identity
-from tests.acceptance.host import (
+from tests.acceptance.trees import make_new, make_old
+from tests.kit.program import (
     PROGRAM,
     SEED,
     Host,
@@ -22,7 +23,6 @@ from tests.acceptance.host import (
     differences,
     strike,
 )
-from tests.acceptance.trees import make_new, make_old
 
 POINTS = amount("EPM_TEST_INTERRUPTS", 8)
 STEP = amount("EPM_TEST_STEP", 1024)

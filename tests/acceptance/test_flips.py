@@ -15,8 +15,8 @@ import pytest
 
 from epmstore.errors import DamagedError, NotFoundError
 from epmstore.workspace import AppHandle, Workspace
-from tests.acceptance.host import SEED, Host, Picture, amount, differences, picture
 from tests.acceptance.trees import make_new, make_old, write
+from tests.kit.program import SEED, Host, Picture, amount, differences, picture
 
 FLIPS = amount("EPM_TEST_FLIPS", 16)
 KINDS = ("pack", "log", "syscat.zst", "appcat.json", "FORMAT")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.host import SEED, Host, amount, strike
+from tests.kit.program import SEED, Host, amount, strike
 
 POINTS = amount("EPM_TEST_POINTS", 3)
 SERVER = f"""\

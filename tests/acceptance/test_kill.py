@@ -17,8 +17,8 @@ import pytest
 
 from epmstore.checkout.journal import Journal
 from epmstore.workspace import Workspace
-from tests.acceptance.host import SEED, Host, Picture, amount, differences, picture, strike
 from tests.acceptance.trees import MTIME, make_new, make_old, replace, text, write
+from tests.kit.program import SEED, Host, Picture, amount, differences, picture, strike
 
 POINTS = amount("EPM_TEST_POINTS", 12)
 STATES = ("PLANNED", "STAGED", "SWITCHED", "COMMITTED")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from epmstore.workspace import Workspace
-from tests.acceptance.host import PROGRAM, Host, Picture, differences, picture
+from tests.kit.program import PROGRAM, Host, Picture, differences, picture
 
 IS_ROOT = os.geteuid() == 0
 HOLE = 50 << 20

@@ -12,8 +12,8 @@ import pytest
 
 from benchmarks.series import Host, Program, Release, examine, fetch, publish
 from benchmarks.trees import SOURCES, MissingTreeError
-from tests.acceptance.host import amount
-from tests.daemon.process import running
+from tests.kit.daemon import running
+from tests.kit.program import amount
 
 pytestmark = [
     pytest.mark.slow,

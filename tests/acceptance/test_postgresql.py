@@ -21,8 +21,8 @@ from typing import TypeAlias
 
 import pytest
 
-from tests.acceptance.host import Host, differences, picture
-from tests.daemon.process import running
+from tests.kit.daemon import running
+from tests.kit.program import Host, differences, picture
 
 INSTALLED = Path("/usr/lib/postgresql/15")
 SHARED = Path("/usr/share/postgresql/15")

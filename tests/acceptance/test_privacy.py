@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.host import PROGRAM, Host
+from tests.kit.program import PROGRAM, Host
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=["open", "usual", "strict"])

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.host import amount
-from tests.daemon.process import Daemon
+from tests.kit.daemon import Daemon
+from tests.kit.program import amount
 
 pytestmark = [
     pytest.mark.slow,

@@ -16,7 +16,7 @@ from epmstore.reckon import GRACE, HOUR
 from epmstore.store.commit import commit_fact
 from epmstore.store.reckoned import FILE
 from epmstored.caretasks import CareOrder, perform
-from tests.care.stores import DAY, Host
+from tests.kit.worn import DAY, Host
 
 YEARS = 3 * 365 * DAY
 SHORT = Policy(

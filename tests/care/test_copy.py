@@ -12,7 +12,7 @@ from epmstore.index.notes import Stamp
 from epmstore.relpath import RelPath
 from epmstore.store import identity
 from epmstore.workspace import Workspace
-from tests.care.stores import DAY, Host, flip, pack_files
+from tests.kit.worn import DAY, Host, flip, pack_files
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from epmstore.errors import DiskFullError
 from epmstore.store import reserve
 from epmstore.store.reserve import give_up_reserve, has_reserve, make_reserve, with_reserve
 from epmstore.workspace import Workspace
-from tests.care.stores import DAY, Host
+from tests.kit.worn import DAY, Host
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from epmstore.pack_table import Place
 from epmstore.places import DAEMON_LOCK
 from epmstore.store.commit import commit_fact
 from epmstore.workspace import apps
-from tests.care.stores import DAY, Host
+from tests.kit.worn import DAY, Host
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from epmstore.errors import EpmError
 from epmstore.places import DAEMON_LOCK
 from epmstore.store.store import Store
 from epmstore.workspace import Workspace
-from tests.care.stores import DAY, Host, flip, pack_files, tree
+from tests.kit.worn import DAY, Host, flip, pack_files, tree
 
 
 @pytest.fixture(scope="module")

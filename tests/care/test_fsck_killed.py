@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from epmstore.workspace import Workspace
-from tests.checkout.bench import Calls, Killed, faults
 from tests.cli.test_verify import RELEASES, publish_all, write
+from tests.kit.bench import Calls, Killed, faults
 
 
 def made(place: Path) -> tuple[Path, Path]:

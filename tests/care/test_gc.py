@@ -17,7 +17,7 @@ from epmstore.care import gc
 from epmstore.care.gc import GcResult
 from epmstore.errors import DamagedError, DiskFullError
 from epmstore.store.reserve import has_reserve
-from tests.care.stores import DAY, Host, flip, is_free, pack_files
+from tests.kit.worn import DAY, Host, flip, is_free, pack_files
 
 
 class Died(BaseException):

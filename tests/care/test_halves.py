@@ -12,7 +12,7 @@ from epmstore.errors import DamagedError
 from epmstore.store import commit
 from epmstore.store.store import FOLDERS
 from epmstore.workspace import Workspace
-from tests.care.stores import Host, flip, pack_files
+from tests.kit.worn import Host, flip, pack_files
 
 
 @pytest.fixture(scope="module")

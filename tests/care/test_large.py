@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.care.stores import Host, pack_files, tree
+from tests.kit.worn import Host, pack_files, tree
 
 PART = 4 << 20
 

@@ -13,7 +13,7 @@ from epmstore.catalog import appcat
 from epmstore.errors import AppNotFoundError, ConflictError, RootError, UsageError
 from epmstore.reckon import DAY
 from epmstore.workspace import Workspace
-from tests.care.stores import Host
+from tests.kit.worn import Host
 
 FOLDERS = ["", "catalogs", "journals", "packs/log", "live"]
 

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from epmstore.errors import ConflictError, NotRestorableError
 from epmstore.workspace import Workspace
-from tests.care.stores import DAY, Host
+from tests.kit.worn import DAY, Host
 
 NAMES = st.sampled_from([f"bin/f{n}" for n in range(6)])
 PICK = st.integers(0, 1000)

@@ -24,8 +24,8 @@ from epmstore.seal import RecordKind
 from epmstore.store import commit
 from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Source
-from tests.acceptance.host import SEED, amount
-from tests.care.stores import Host
+from tests.kit.program import SEED, amount
+from tests.kit.worn import Host
 
 POINTS = amount("EPM_TEST_POINTS", 20)
 SECRET = b"-----BEGIN PRIVATE KEY-----\n" + random.Random(7).randbytes(2000).hex().encode()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from epmstore import fsio, sqlite
-from tests.care.stores import Host
+from tests.kit.worn import Host
 
 
 def test_a_reader_sees_a_whole_history_all_the_time(

@@ -14,7 +14,7 @@ from epmstore.errors import (
     DamagedError,
     UsageError,
 )
-from tests.care.stores import Host, flip, pack_files
+from tests.kit.worn import Host, flip, pack_files
 
 COLLISIONS = Path(__file__).resolve().parents[3] / "shared/fixtures/sha1-collisions"
 

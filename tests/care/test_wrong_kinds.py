@@ -10,7 +10,7 @@ from epmstore.atomic import read_named
 from epmstore.errors import DamagedError, UsageError
 from epmstore.workspace import Workspace
 from epmstore.workspace.settings import read_trusted
-from tests.care.stores import Host
+from tests.kit.worn import Host
 
 KINDS: dict[str, Callable[[Path], None]] = {
     "fifo": os.mkfifo,

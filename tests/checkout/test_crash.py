@@ -13,8 +13,7 @@ import pytest
 
 from epmstore.checkout import files
 from epmstore.errors import DamagedError, EpmError, RootError
-from tests.acceptance.host import amount
-from tests.checkout.bench import (
+from tests.kit.bench import (
     MTIME,
     Bench,
     Calls,
@@ -29,6 +28,7 @@ from tests.checkout.bench import (
     faults,
     full,
 )
+from tests.kit.program import amount
 
 OLD: Nodes = {
     "bin/tool": File(b"old tool", 0o755),

@@ -18,8 +18,8 @@ from epmstore.tree import Entry
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.handle import AppHandle
 from epmstore.workspace.blobs import Blobs
-from tests.acceptance.host import amount
-from tests.checkout.bench import (
+from tests.kit.application import START, STOP, Application
+from tests.kit.bench import (
     MTIME,
     Bench,
     Calls,
@@ -32,7 +32,7 @@ from tests.checkout.bench import (
     copy_bench,
     faults,
 )
-from tests.checkout.runner import START, STOP, Application
+from tests.kit.program import amount
 
 TREE: dict[str, Node] = {
     "bin/tool": File(b"tool", 0o755),

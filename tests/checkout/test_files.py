@@ -21,7 +21,7 @@ from epmstore.progress import SILENT
 from epmstore.relpath import RelPath
 from epmstore.store.staging import StageProof
 from epmstore.workspace import Workspace
-from tests.checkout.bench import Bench, File, Link, Nodes, Same, picture
+from tests.kit.bench import Bench, File, Link, Nodes, Same, picture
 
 COUNT = 400
 

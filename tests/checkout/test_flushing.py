@@ -10,7 +10,7 @@ import pytest
 from epmstore import fsio
 from epmstore.checkout import files
 from epmstore.workspace import Workspace
-from tests.record.place import Place
+from tests.kit.place import Place
 
 Calls = list[tuple[int, int]]
 """(descriptor, inode) of each sync."""

@@ -14,8 +14,8 @@ from epmstore.checkout.run import CheckoutEngine, CompletedCheckout
 from epmstore.progress import SILENT
 from epmstore.record.root import open_root
 from epmstore.relpath import RelPath
-from tests.acceptance.host import amount
-from tests.checkout.bench import APP, Bench, Calls, File, Killed, Node, faults
+from tests.kit.bench import APP, Bench, Calls, File, Killed, Node, faults
+from tests.kit.program import amount
 
 TREE: dict[str, Node] = {"bin/tool": File(b"tool", 0o755), "etc/port": File(b"1")}
 CRM = Installed(product="crm", release=14, digest="1" * 64)

@@ -23,7 +23,7 @@ from epmstore.relpath import RelPath
 from epmstore.store.staging import own_identities
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.handle import AppHandle
-from tests.checkout.bench import (
+from tests.kit.bench import (
     APP,
     CHANGE,
     Bench,

@@ -22,7 +22,7 @@ from epmstore.catalog.rootfacts import facts_of, root_of
 from epmstore.relpath import ROOT
 from epmstore.scan.metadata import OwnerNames, describe
 from tests.acceptance.test_metadata import ACL
-from tests.record.place import Place
+from tests.kit.place import Place
 from tests.scan.conftest import NOBODY, unprivileged
 
 __all__ = ["unprivileged"]  # a fixture

@@ -10,8 +10,8 @@ import pytest
 
 from epmstore.errors import ChangedError, ConflictError, NotFoundError, PathNotFoundError
 from epmstore.relpath import RelPath
-from tests.checkout.bench import DRIFT, MTIME, Bench, Dir, File, Killed, Link, Same, build, faults
 from tests.checkout.test_truth import dying
+from tests.kit.bench import DRIFT, MTIME, Bench, Dir, File, Killed, Link, Same, build, faults
 
 
 def read(bench: Bench, path: str) -> bytes:

@@ -15,7 +15,7 @@ from epmstore.checkout.sight import Sight, sight_of
 from epmstore.errors import ConflictError
 from epmstore.record.recorder import Recorder
 from epmstore.relpath import RelPath
-from tests.checkout.bench import Bench, File, build, clear
+from tests.kit.bench import Bench, File, build, clear
 
 P = RelPath
 IGNORED = Patterns(ignore=("cache/",))

@@ -20,8 +20,8 @@ from epmstore.record.result import Result
 from epmstore.scan import fsclock
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.handle import AppHandle
-from tests.checkout.bench import Bench, Calls, Dir, File, Killed, faults
-from tests.checkout.runner import HEALTH, START, STOP, Application
+from tests.kit.application import HEALTH, START, STOP, Application
+from tests.kit.bench import Bench, Calls, Dir, File, Killed, faults
 
 HOOKS = Hooks(stop=STOP, start=START, health=HEALTH)
 OLD = {"a": File(b"old"), "gone": File(b"was here")}

@@ -9,7 +9,7 @@ import pytest
 
 from epmstore.errors import ConflictError, UsageError
 from epmstore.relpath import RelPath
-from tests.checkout.bench import Bench, Calls, Dir, File, Killed, Link, Nodes, Same, faults, picture
+from tests.kit.bench import Bench, Calls, Dir, File, Killed, Link, Nodes, Same, faults, picture
 
 TREE: Nodes = {
     "bin/tool": File(b"tool", 0o4755),

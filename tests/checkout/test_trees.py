@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.checkout.bench import MTIME, Bench, Dir, File, Link, Node, Same, build, clear, picture
+from tests.kit.bench import MTIME, Bench, Dir, File, Link, Node, Same, build, clear, picture
 
 NAMES = ("a", "b", "c")
 paths = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map("/".join)

@@ -18,7 +18,7 @@ from epmstore.record.result import Result
 from epmstore.record.root import open_root
 from epmstore.relpath import RelPath
 from epmstore.scan.compare import newest_ns
-from tests.checkout.bench import (
+from tests.kit.bench import (
     APP,
     MTIME,
     Bench,
@@ -31,7 +31,7 @@ from tests.checkout.bench import (
     clear,
     faults,
 )
-from tests.mounts import tmpfs
+from tests.kit.mounts import tmpfs
 
 OLD: Nodes = {
     "a": File(b"1"),

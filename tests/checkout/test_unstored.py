@@ -17,8 +17,8 @@ from epmstore.errors import ConflictError, DiskFullError, NotFoundError
 from epmstore.record import observe
 from epmstore.record.ingest import Ingestion
 from epmstore.relpath import RelPath
-from tests.checkout.bench import APP, DRIFT, Bench, Dir, File, Link, Node, Same
-from tests.mounts import tmpfs
+from tests.kit.bench import APP, DRIFT, Bench, Dir, File, Link, Node, Same
+from tests.kit.mounts import tmpfs
 
 P = RelPath
 SQLITE = b"SQLite format 3\0" + bytes(1008)

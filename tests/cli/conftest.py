@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from epmstore.cli.main import main
-from tests.acceptance.host import Outcome
+from tests.kit.program import Outcome
 
 
 class Cli:

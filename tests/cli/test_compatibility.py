@@ -28,8 +28,8 @@ from epmstore.checkout import obligations as owed_file
 from epmstore.scan.fsclock import boot_id
 from epmstore.store import identity
 from epmstore.workspace import Workspace
-from tests.acceptance.host import Outcome
 from tests.cli.conftest import Cli
+from tests.kit.program import Outcome
 
 TESTS = Path(__file__).parents[1]
 LATER = json.loads((TESTS / "fixtures" / "later.json").read_text("utf-8"))

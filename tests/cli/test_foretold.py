@@ -15,10 +15,10 @@ import pytest
 
 from epmstore.digest import identify
 from epmstore.workspace import Workspace
-from tests.acceptance.host import Outcome
-from tests.checkout.bench import Bench, File
 from tests.cli.test_repair import put
 from tests.cli.test_verify import RELEASES, root, write
+from tests.kit.bench import Bench, File
+from tests.kit.program import Outcome
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli

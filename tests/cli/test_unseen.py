@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.test_json import check
 from tests.cli.test_odd_facts import OddKernel
-from tests.mounts import tmpfs
+from tests.kit.mounts import tmpfs
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli

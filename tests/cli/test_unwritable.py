@@ -13,9 +13,9 @@ import pytest
 
 from epmstore import sqlite
 from epmstore.store import reserve
-from tests.acceptance.host import Outcome
 from tests.cli.conftest import Cli
-from tests.mounts import tmpfs
+from tests.kit.mounts import tmpfs
+from tests.kit.program import Outcome
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 

@@ -18,7 +18,7 @@ from epmstore.workspace import Workspace
 from epmstored.aftermath import AGAIN, AftermathTasks
 from epmstored.bridge import Bridge
 from epmstored.clock import FakeDaemonClock
-from tests.daemon.process import running
+from tests.kit.daemon import running
 
 
 class NoSystemd:

@@ -11,7 +11,7 @@ from epmstore.workspace.vendors import Source
 from epmstored.alarm import WAITING, Alarm
 from epmstored.bridge import Bridge
 from epmstored.health import LASTS, News, Patience, Trouble, TroubleKind
-from tests.daemon.process import running
+from tests.kit.daemon import running
 
 
 class Place:

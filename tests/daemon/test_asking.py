@@ -19,7 +19,7 @@ from epmstore.cli.asking import Daemon, DaemonError
 from epmstore.cli.main import main
 from epmstore.errors import ConflictError
 from epmstore.workspace import Workspace
-from tests.daemon.process import running
+from tests.kit.daemon import running
 
 Shape = dict[str, Any]
 Cli = Callable[..., tuple[int, str, str]]

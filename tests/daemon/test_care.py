@@ -22,7 +22,7 @@ from epmstored.caretasks import CareOrder, TaskProcess, perform
 from epmstored.clock import FakeDaemonClock
 from epmstored.health import troubles
 from epmstored.schedule import DAY, FIRST
-from tests.daemon.fakes import Host
+from tests.kit.recorder import Host
 
 
 class Told:

@@ -10,8 +10,8 @@ import pytest
 
 from epmstore.cli.asking import Daemon
 from epmstore.workspace import Workspace
-from tests.daemon.process import Daemon as Process
-from tests.daemon.process import running
+from tests.kit.daemon import Daemon as Process
+from tests.kit.daemon import running
 
 pytestmark = pytest.mark.slow
 KEYS = ("crm", "erp")

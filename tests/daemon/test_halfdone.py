@@ -20,8 +20,8 @@ from epmstore.workspace import Workspace
 from epmstored import halfdone
 from epmstored.debounce import Batch
 from epmstored.halfdone import is_half_done, look_at_writers, needs_a_look
-from tests.daemon.fakes import RHYTHM, Host
-from tests.daemon.process import running
+from tests.kit.daemon import running
+from tests.kit.recorder import RHYTHM, Host
 
 pytestmark = pytest.mark.slow
 WRITER = """

@@ -14,7 +14,7 @@ from epmstore.scan.fsclock import probe_clock
 from epmstore.workspace import Workspace
 from epmstored.late import Late
 from epmstored.timing import Rhythm
-from tests.daemon.fakes import Host
+from tests.kit.recorder import Host
 
 
 def test_folders_wait_until_pages_are_written() -> None:

@@ -28,7 +28,7 @@ from epmstored.report import Report
 from epmstored.state import Pause
 from epmstored.watcher import Notify
 from epmstored.watching import Watched, Watching, identity_of
-from tests.daemon.fakes import RHYTHM, Host
+from tests.kit.recorder import RHYTHM, Host
 
 pytestmark = pytest.mark.slow
 

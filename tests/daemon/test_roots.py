@@ -13,7 +13,7 @@ import pytest
 from epmstore import fsio
 from epmstore.workspace import Workspace
 from epmstored.watching import chooser
-from tests.daemon.fakes import RHYTHM, Host
+from tests.kit.recorder import RHYTHM, Host
 
 pytestmark = pytest.mark.slow
 

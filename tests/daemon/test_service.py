@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from epmstore.workspace import Workspace
-from tests.daemon.process import STARTS, running
+from tests.kit.daemon import STARTS, running
 
 pytestmark = pytest.mark.slow
 

@@ -20,7 +20,7 @@ import pytest
 from epmstore.tree import Entry
 from epmstore.workspace import Workspace
 from tests.daemon import storm
-from tests.daemon.process import Daemon, running
+from tests.kit.daemon import Daemon, running
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import pytest
 from epmstore.workspace import Workspace
 from epmstored import supervisor as module
 from epmstored.supervisor import Supervisor
-from tests.daemon.fakes import RHYTHM, Host
+from tests.kit.recorder import RHYTHM, Host
 
 pytestmark = pytest.mark.slow
 

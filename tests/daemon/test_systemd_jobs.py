@@ -10,8 +10,8 @@ from epmstore.errors import EpmError
 from epmstore.places import SYSTEM_STORE
 from epmstore.workspace import Workspace
 from epmstored.systemd_jobs import APPLY, PLANS, ElsewhereError, Systemd, apply_elsewhere
-from tests.acceptance.host import PROGRAM
 from tests.daemon.test_units import FOLDER, read
+from tests.kit.program import PROGRAM
 
 pytestmark = pytest.mark.slow
 

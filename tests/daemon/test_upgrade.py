@@ -14,7 +14,7 @@ import epmstore
 import epmstored
 from epmstore.cli import asking
 from epmstore.workspace import Workspace
-from tests.daemon.process import Daemon
+from tests.kit.daemon import Daemon
 
 PACKAGES = [Path(package.__path__[0]) for package in (epmstore, epmstored)]
 NAMED = "import sys; print(m.__file__, file=sys.stderr)"

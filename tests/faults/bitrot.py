@@ -30,8 +30,8 @@ from epmstore.digest import BlobInfo
 from epmstore.errors import EpmError
 from epmstore.store import commit, identity, reserve
 from epmstore.workspace import Workspace
-from tests.acceptance.host import Picture, differences, picture
 from tests.faults.lines import Lines
+from tests.kit.program import Picture, differences, picture
 
 KEY = "crm"
 BLOCK = 4096

@@ -27,9 +27,9 @@ from epmstore.places import DAEMON_LOCK, SYSTEM_STORE
 from epmstore.scan import fsclock
 from epmstore.store import reserve
 from epmstore.workspace import Workspace
-from tests.acceptance.host import Picture, differences, picture
 from tests.acceptance.trees import make_new, make_old
 from tests.faults.disk import KINDS, Machine, cut, hide_mounts
+from tests.kit.program import Picture, differences, picture
 
 UNIT = Path(__file__).parents[2] / "daemon" / "systemd" / "system" / "epmstore-boot@.service"
 FILES = 40

@@ -24,7 +24,6 @@ from typing import Any
 from epmstore.digest import Digest, identify
 from epmstore.scan import fsclock
 from epmstore.store import reserve
-from tests.acceptance.host import Picture, picture
 from tests.acceptance.trees import make_new, make_old, replace, text, write
 from tests.faults import sizes
 from tests.faults.disk import KINDS, Machine, cut, hide_mounts
@@ -32,7 +31,8 @@ from tests.faults.lines import Lines
 from tests.faults.oracle import Ledger, Oracle, Verdict
 from tests.faults.points import preload, without_packages
 from tests.faults.workload import KEY, Doom, Pipe, Task, messages, work
-from tests.refcat.vendors import Vendor
+from tests.kit.program import Picture, picture
+from tests.kit.vendors import Vendor
 
 LIFE = 24
 """Points until the disks are made anew. A life follows from the seed and its number alone, up to

@@ -7,7 +7,6 @@ import subprocess
 
 from epmstore.digest import identify
 from epmstore.workspace import Workspace
-from tests.acceptance.host import picture
 from tests.acceptance.trees import make_new, make_old
 from tests.faults import sizes
 from tests.faults.scenarios import (
@@ -20,7 +19,8 @@ from tests.faults.scenarios import (
     with_workspace,
 )
 from tests.fixtures.make_store import HERE
-from tests.refcat.vendors import Vendor
+from tests.kit.program import picture
+from tests.kit.vendors import Vendor
 
 MANY = 200
 LARGE = 300_000

@@ -12,9 +12,9 @@ from pathlib import Path
 from epmstore import fsio
 from epmstore.catalog.state import VersionInfo
 from epmstore.workspace import AppHandle, Workspace
-from tests.acceptance.host import Picture, differences, picture
 from tests.faults.disk import Machine
 from tests.faults.workload import KEY, leftovers
+from tests.kit.program import Picture, differences, picture
 
 NEWEST = 2
 OTHERS = 1

@@ -26,8 +26,8 @@ from epmstore.package.looking import look
 from epmstore.progress import SILENT
 from epmstore.store import reserve
 from tests.faults.lines import Lines
+from tests.kit.vendors import Host
 from tests.package.hostile import change_at_random, found_wrong, sound
-from tests.refcat.vendors import Host
 
 COUNT = 20_000
 SECONDS = 20

@@ -73,9 +73,9 @@ from tests.faults.written import (
     standing,
     summed,
 )
+from tests.kit.vendors import CRM
 from tests.refcat.test_founding import SKETCH, SPREAD
 from tests.refcat.test_packaging import EVERYTHING
-from tests.refcat.vendors import CRM
 
 Read = Callable[[bytes], object]
 

@@ -22,12 +22,12 @@ from epmstore.errors import EpmError
 from epmstore.scan import fsclock
 from epmstore.store import reserve
 from epmstore.workspace import Workspace
-from tests.acceptance.host import Picture, differences, picture
 from tests.acceptance.trees import make_old, replace, text, write
-from tests.daemon.process import Daemon
 from tests.faults.disk import KINDS, Machine, cut, hide_mounts
 from tests.faults.lines import Lines
 from tests.faults.verdict import as_recorded, recorded
+from tests.kit.daemon import Daemon
+from tests.kit.program import Picture, differences, picture
 
 KEY = "crm"
 FILES = 40

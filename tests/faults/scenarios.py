@@ -25,8 +25,8 @@ from epmstore.store.store import INDEX
 from epmstore.workspace import AppHandle, Workspace
 from epmstore.workspace.app.asked import RepairOptions
 from epmstore.workspace.vendors import Source
-from tests.acceptance.host import Picture, picture
 from tests.acceptance.trees import make_new, make_old
+from tests.kit.program import Picture, picture
 
 KEY = "crm"
 FILES = 24

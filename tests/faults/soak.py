@@ -25,8 +25,8 @@ from epmstore import locks
 from epmstore.errors import BusyError, ConflictError, EpmError, NotRestorableError
 from epmstore.store import reserve
 from epmstore.workspace import AppHandle, Workspace
-from tests.acceptance.host import picture
 from tests.acceptance.trees import make_old, text
+from tests.kit.program import picture
 
 WORKERS = 3
 FILES = 20

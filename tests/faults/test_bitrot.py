@@ -12,8 +12,8 @@ import pytest
 from epmstore import seal
 from epmstore.store import reserve
 from epmstore.workspace import Workspace
-from tests.acceptance.host import SEED, amount
 from tests.faults.bitrot import Damage, Patient, attempt
+from tests.kit.program import SEED, amount
 
 EVERY = amount("EPM_TEST_ROT", 60)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.host import SEED, amount
 from tests.faults.disk import missing, missing_for
+from tests.kit.program import SEED, amount
 
 CUTS = amount("EPM_TEST_BOOT_CUTS", 12)
 TOP = Path(__file__).parents[2]

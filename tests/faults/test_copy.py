@@ -11,11 +11,11 @@ from epmstore.store import commit, reserve
 from epmstore.store.replay import pack_files
 from epmstore.store.store import Store
 from epmstore.workspace import Workspace
-from tests.acceptance.host import SEED
 from tests.faults import sizes
 from tests.faults.further import LARGE, changed
 from tests.faults.points import Answer, in_process
 from tests.faults.shim import Fault, Shim
+from tests.kit.program import SEED
 
 
 def interrupted(place: Path) -> Answer:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from epmstore.store import reserve
-from tests.acceptance.host import SEED, amount, differences, picture
 from tests.faults import scenarios
 from tests.faults.crashes import EACH, FILES, Model, make
 from tests.faults.oplog import choices
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.seeded import BUGS, CUT
+from tests.kit.program import SEED, amount, differences, picture
 
 EVERY = amount("EPM_TEST_CRASHES", 90)
 CALLS = max(1, EVERY // 5)

@@ -30,7 +30,7 @@ from epmstore.refcat.rehearsal import rehearse
 from epmstore.store.seeking import fetch_contents
 from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Source
-from tests.acceptance.host import amount
+from tests.kit.program import amount
 
 ALL_OF_THEM = amount("EPM_TEST_BOMBS", 0)
 LONG = {"zip_that_swells", "very_many", "lines", "gz", "words-founding", "lists-founding",

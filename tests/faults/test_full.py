@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.host import SEED, amount
 from tests.faults import disk
 from tests.faults.full import STEPS, TASKS, Room, Step, What, missing, steps
 from tests.faults.points import ALL, in_process
+from tests.kit.program import SEED, amount
 
 ALL_OF_THEM = amount("EPM_TEST_ROOM", 0)
 FEW = ("snapshot", "checkout, parts")

@@ -21,9 +21,9 @@ from epmstore.errors import DamagedError, EpmError
 from epmstore.tree import tree_sum
 from epmstore.workspace import Workspace
 from epmstore.workspace.app.asked import RepairOptions
-from tests.acceptance.host import SEED, amount, picture
 from tests.faults.test_hostile_names import INFO, Planted
-from tests.refcat.vendors import CRM
+from tests.kit.program import SEED, amount, picture
+from tests.kit.vendors import CRM
 
 EXAMPLES = amount("EPM_TEST_CATALOGS", 40)
 WORDS = ("a", "d", "l", "own", "x", "e", "a", "d", "..", ".", "", "%2e%2e", "CON", "é", "a\n", "-")

@@ -26,7 +26,7 @@ from epmstore.relpath import from_json, parse_relpath, to_json
 from epmstore.seal import RecordKind
 from epmstore.tree import tree_sum
 from epmstore.workspace import Workspace
-from tests.acceptance.host import amount, picture
+from tests.kit.program import amount, picture
 
 LISTS = Path("/var/lib/dpkg/info")
 EXAMPLES = amount("EPM_TEST_NAMES", 100)

@@ -18,11 +18,11 @@ import pytest
 
 from epmstore.cli.failure import EXIT_CODES
 from epmstore.errors import EpmError
-from tests.acceptance.host import SEED, amount
 from tests.cli.conftest import Cli
 from tests.faults.mutants import mutants
 from tests.faults.parsers import Parser, Table
 from tests.faults.written import COMMANDS, Planted, World, planted
+from tests.kit.program import SEED, amount
 
 COUNT = amount("EPM_TEST_PARSES", 60)
 ROOM = 256 << 20

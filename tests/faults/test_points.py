@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from epmstore.store import reserve
-from tests.acceptance.host import SEED, amount
 from tests.faults.points import ALL, Point, Runner, in_process, points
 from tests.faults.scenarios import SCENARIOS
+from tests.kit.program import SEED, amount
 
 EVERY = amount("EPM_TEST_EVERY", 320)
 HOWS = {

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.host import SEED, amount
 from tests.faults.disk import KINDS, missing, missing_for
+from tests.kit.program import SEED, amount
 
 CUTS = amount("EPM_TEST_CUTS", 10)
 TOP = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ from epmstore import fsio
 from epmstore.digest import identify
 from epmstore.errors import BlobNotFoundError, EpmError
 from epmstore.workspace import AppHandle, Workspace
-from tests.acceptance.host import Picture, amount, picture
+from tests.kit.program import Picture, amount, picture
 
 SECONDS = amount("EPM_TEST_RACE", 1)
 RACER = str(Path(__file__).with_name("racer.py"))

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.host import SEED, amount
 from tests.faults import disk
 from tests.faults.blockdev import Write
 from tests.faults.points import in_process
 from tests.faults.replay import KINDS, Recording, apply, missing, replay_one
 from tests.faults.scenarios import Ack
+from tests.kit.program import SEED, amount
 
 STATES = amount("EPM_TEST_STATES", 12)
 TASKS = ("checkout, parts", "snapshot")

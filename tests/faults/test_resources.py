@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.host import PROGRAM, SEED, Host, Outcome, amount, differences
 from tests.acceptance.trees import make_new, make_old
+from tests.kit.program import PROGRAM, SEED, Host, Outcome, amount, differences
 
 ENTRIES = amount("EPM_TEST_ENTRIES", 3000)
 CGROUPS = Path("/sys/fs/cgroup/memory")

@@ -10,11 +10,11 @@ from epmstore.blobs import frames
 from epmstore.errors import DamagedError
 from epmstore.seal import RecordKind
 from epmstore.store import reserve
-from tests.acceptance.host import SEED
 from tests.faults import test_bombs, test_hostile_names
 from tests.faults.points import Point, Runner, points
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.seeded import BUGS, CUT
+from tests.kit.program import SEED
 
 
 @pytest.mark.slow

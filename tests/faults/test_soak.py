@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.host import SEED, amount
+from tests.kit.program import SEED, amount
 
 SECONDS = amount("EPM_TEST_SOAK", 10)
 TOP = Path(__file__).parents[2]

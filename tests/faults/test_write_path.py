@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.host import SEED, Host
 from tests.acceptance.trees import make_new, make_old
 from tests.faults.syscalls import ANNOUNCED, MARKED, Change, changes, missing, trace
+from tests.kit.program import SEED, Host
 
 SQLITE = re.compile(r"\.sqlite(\.new|\.rebuilt)*(-wal|-shm|-journal)?[\">]")
 """What SQLite writes by itself: the index and the live caches, which may be lost."""

@@ -17,8 +17,8 @@ from epmstore.catalog.state import VersionInfo
 from epmstore.digest import identify
 from epmstore.errors import EpmError
 from epmstore.workspace import AppHandle, Workspace
-from tests.acceptance.host import Picture, differences, picture
 from tests.faults.scenarios import KEY, Ack, Scenario, Stage, acknowledged
+from tests.kit.program import Picture, differences, picture
 
 
 def judge(

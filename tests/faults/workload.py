@@ -22,8 +22,8 @@ from epmstore.errors import ConflictError, EpmError
 from epmstore.store import commit
 from epmstore.store.store import INDEX
 from epmstore.workspace import AppHandle, Workspace
-from tests.acceptance.host import picture
 from tests.faults.disk import Machine, cut
+from tests.kit.program import picture
 
 KEY = "crm"
 

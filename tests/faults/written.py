@@ -31,8 +31,8 @@ from epmstore.workspace import Workspace
 from epmstore.workspace.declared import declare, render_declared
 from epmstored import pauses
 from epmstored.state import Pause
+from tests.kit.vendors import CRM, Vendor
 from tests.refcat.test_founding import SKETCH
-from tests.refcat.vendors import CRM, Vendor
 
 CONFIG: Final = b"""\
 [daemon]

@@ -9,7 +9,7 @@ import pytest
 from epmstore.errors import DamagedError, DiskFullError, EpmError
 from epmstore.index.database import Database
 from epmstore.index.entries import Entries
-from tests.mounts import tmpfs
+from tests.kit.mounts import tmpfs
 
 pytestmark = pytest.mark.root
 

@@ -29,8 +29,8 @@ from epmstore.progress import SILENT
 from epmstore.seal import RecordKind
 from epmstore.store.deposit import Deposit
 from epmstore.tree import tree_sum
+from tests.kit.vendors import Host, Vendor
 from tests.package.makers import FILES, everything, pack, release
-from tests.refcat.vendors import Host, Vendor
 
 Change = Callable[[Path], None]
 CHANGES: dict[str, Change] = {}

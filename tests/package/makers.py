@@ -9,7 +9,7 @@ from epmstore.package.packing import Packed, write_package
 from epmstore.progress import SILENT
 from epmstore.refcat.publish import ReleaseDraft, publish
 from epmstore.store.deposit import Deposit
-from tests.refcat.vendors import CRM, Host, Vendor, file
+from tests.kit.vendors import CRM, Host, Vendor, file
 
 FILES: Mapping[str, bytes] = {
     "bin/crmd": b"\x7fELF program\n" * 300,

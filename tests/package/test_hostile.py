@@ -21,10 +21,10 @@ from epmstore.package import child, reading
 from epmstore.package.looking import look
 from epmstore.package.taking import Consent, take_package
 from epmstore.progress import SILENT
-from tests.acceptance.host import amount
+from tests.kit.program import amount
+from tests.kit.vendors import Host
 from tests.package.hostile import CHANGES, HARMLESS, change_at_random, found_wrong, sound
 from tests.package.makers import FILES
-from tests.refcat.vendors import Host
 
 AT_RANDOM = amount("EPM_TEST_HOSTILE", 40)
 REAL = ("an endless view", "a bomb of a GiB that says so", "frames swapped")

@@ -9,9 +9,9 @@ from epmstore.errors import AppNotFoundError, ConflictError, UsageError
 from epmstore.package.looking import verify_package
 from epmstore.progress import SILENT
 from epmstore.relpath import RelPath
+from tests.kit.vendors import CRM, Host, Vendor
 from tests.package.test_building import SPEC, built
 from tests.package.test_taking import contents, take
-from tests.refcat.vendors import CRM, Host, Vendor
 
 
 def test_a_candidate_becomes_the_next_release_and_a_package(tmp_path: Path) -> None:

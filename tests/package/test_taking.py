@@ -25,8 +25,8 @@ from epmstore.progress import SILENT
 from epmstore.refcat.releases import Releases
 from epmstore.refcat.signature import sign_file
 from epmstore.store.deposit import Deposit
+from tests.kit.vendors import CRM, Host, Vendor
 from tests.package.makers import FILES, everything, pack, packed, release
-from tests.refcat.vendors import CRM, Host, Vendor
 
 V1 = Package(version="4.1.0", build=1)
 V2 = Package(version="4.2.0", build=1)

@@ -17,7 +17,7 @@ from epmstore.relpath import join
 from epmstore.scan import walk
 from epmstore.scan.problem import Problem
 from epmstore.workspace import AppHandle
-from tests.record.place import Node, Nodes, Place
+from tests.kit.place import Node, Nodes, Place
 
 BASE: Nodes = {
     "f": b"f",

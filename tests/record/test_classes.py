@@ -8,7 +8,7 @@ import pytest
 from epmstore.errors import EpmError
 from epmstore.relpath import RelPath
 from epmstore.workspace import Workspace
-from tests.record.place import Place
+from tests.kit.place import Place
 
 SECRET = b"-----BEGIN PRIVATE KEY-----"
 

@@ -16,7 +16,7 @@ from epmstore.catalog.salvage import sound_lines
 from epmstore.clock import FixedClock
 from epmstore.errors import DamagedError, EpmError
 from epmstore.workspace import AppHandle, Workspace
-from tests.record.place import Node, Place, recorded
+from tests.kit.place import Node, Place, recorded
 
 VERSIONS = 5
 

@@ -12,7 +12,7 @@ import pytest
 
 from epmstore.record import doubt
 from epmstore.scan.mounts import filesystem
-from tests.record.place import Place
+from tests.kit.place import Place
 
 SIZE = 3 * 4096
 STORING = """

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from epmstore.errors import PathNotFoundError
 from epmstore.relpath import RelPath
 from epmstore.workspace import AppHandle
-from tests.record.place import Node, Place, recorded
+from tests.kit.place import Node, Place, recorded
 
 NAMES = ("a", "b", "\udcff", "new\nline")
 paths = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map("/".join)

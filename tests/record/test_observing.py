@@ -15,7 +15,7 @@ import pytest
 from epmstore import fsio
 from epmstore.errors import RootError
 from epmstore.workspace import Workspace
-from tests.record.place import Place
+from tests.kit.place import Place
 
 PROGRAM = str(Path(sys.executable).with_name("epmstore"))
 

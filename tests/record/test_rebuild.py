@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from epmstore.workspace import AppHandle, Workspace
-from tests.record.place import Place
+from tests.kit.place import Place
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from epmstore.digest import identify
 from epmstore.refcat.trust import TrustStanding
-from tests.refcat.vendors import CRM, Vendor, releases
+from tests.kit.vendors import CRM, Vendor, releases
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from epmstore.refcat.lines import Lines
 from epmstore.refcat.owners import Owner, OwnerMapping, owner_of
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry, Pair
-from tests.refcat.fake import APP, OTHER_APP, FakeVendor, file, folder, link
+from tests.kit.fakevendor import APP, OTHER_APP, FakeVendor, file, folder, link
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "verify.md"
 P, Q = "lib/p", "lib/q"

@@ -11,7 +11,7 @@ from epmstore.refcat.explain import ReleaseSpan, ReleaseStep, choose_step, expla
 from epmstore.refcat.lines import Lines
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry, Pair
-from tests.refcat.fake import file, folder
+from tests.kit.fakevendor import file, folder
 
 LAST = 9
 

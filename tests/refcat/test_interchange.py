@@ -20,7 +20,7 @@ from epmstore.index.database import VENDOR
 from epmstore.refcat import interchange
 from epmstore.refcat.releases import Releases
 from epmstore.store import replay
-from tests.refcat.vendors import CRM, R0, R1, SERVER, Host, Vendor, export
+from tests.kit.vendors import CRM, R0, R1, SERVER, Host, Vendor, export
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from epmstore.store.deposit import Deposit
 from epmstore.store.store import Store
 from epmstore.tree import Entry
 from epmstore.workspace import Workspace
-from tests.refcat.vendors import CRM, SERVER, Vendor, file
+from tests.kit.vendors import CRM, SERVER, Vendor, file
 
 Doc = dict[str, Any]
 A0, A1 = identify(b"a0"), identify(b"a1")

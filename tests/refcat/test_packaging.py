@@ -28,8 +28,8 @@ from epmstore.refcat.releases import Releases
 from epmstore.store.deposit import Deposit
 from epmstore.store.mend import IndexLines
 from epmstore.workspace import Workspace
+from tests.kit.vendors import CRM, Vendor, file
 from tests.refcat.test_malformed import Doc, chained, dump, entry
-from tests.refcat.vendors import CRM, Vendor, file
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = json.loads((ROOT / "tests/fixtures/packages.json").read_text("utf-8"))

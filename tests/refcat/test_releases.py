@@ -13,7 +13,7 @@ from epmstore.relpath import RelPath
 from epmstore.store.commit import commit_fact
 from epmstore.store.store import refcat
 from epmstore.workspace import Workspace
-from tests.refcat.vendors import CRM, SERVER, Vendor, releases
+from tests.kit.vendors import CRM, SERVER, Vendor, releases
 
 R0 = {"bin/a": b"a0", "bin/b": b"same", "etc/c": b"c"}
 R1 = {"bin/a": b"a1", "bin/b": b"same", "lib/d": b"same"}

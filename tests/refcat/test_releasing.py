@@ -28,7 +28,7 @@ from epmstore.tree import Entry
 from epmstore.workspace import AppHandle, Workspace
 from epmstore.workspace.app.asked import RepairOptions
 from epmstore.workspace.vendors import Source
-from tests.refcat.vendors import CRM, SERVER, Vendor, file
+from tests.kit.vendors import CRM, SERVER, Vendor, file
 
 R0 = {"bin/a": b"a0\n", "etc/c": b"c\n"}
 R1 = {"bin/a": b"a1\n", "etc/c": b"c\n", "lib/new": b"new\n"}

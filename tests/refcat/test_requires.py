@@ -9,7 +9,7 @@ from epmstore.errors import ConflictError, UsageError, VersionNotFoundError
 from epmstore.refcat.lines import Lines, ReleaseOrder
 from epmstore.refcat.requires import check_one_way, describe, parse_requirement, unmet
 from epmstore.relpath import RelPath
-from tests.refcat.vendors import Vendor, file
+from tests.kit.vendors import Vendor, file
 
 EXE, PDB = identify(b"exe").digest.hex(), identify(b"pdb").digest.hex()
 TREE = {RelPath(p): file(p, d) for p, d in (("bin/x.exe", b"exe"), ("bin/x.pdb", b"pdb"))}

@@ -14,8 +14,8 @@ from epmstore.refcat.checker import Checker
 from epmstore.refcat.interchange import check_catalog, export_lines, import_catalog, known_here
 from epmstore.refcat.releases import Releases
 from epmstore.workspace import Workspace
+from tests.kit.vendors import CRM, Vendor
 from tests.refcat.test_malformed import CASES, Doc, chained, sound
-from tests.refcat.vendors import CRM, Vendor
 
 __all__ = ["sound"]
 

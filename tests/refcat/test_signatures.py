@@ -16,7 +16,7 @@ from epmstore.errors import (
     UsageError,
 )
 from epmstore.refcat.signature import check_signature, read_key
-from tests.refcat.vendors import CRM, R0, R1, Host, Vendor, export
+from tests.kit.vendors import CRM, R0, R1, Host, Vendor, export
 
 GPG = shutil.which("gpg")
 needs_gpg = pytest.mark.skipif(GPG is None, reason="gpg is not installed")

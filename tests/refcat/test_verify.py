@@ -24,7 +24,7 @@ from epmstore.store.deposit import Deposit
 from epmstore.store.store import Store
 from epmstore.tree import Entry
 from epmstore.workspace import Workspace
-from tests.refcat.fake import FakeVendor
+from tests.kit.fakevendor import FakeVendor
 from tests.refcat.test_classify import spans
 
 TEXTS = st.sampled_from(["A", "B", "C", "tiny"])

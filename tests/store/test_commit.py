@@ -13,8 +13,8 @@ from epmstore.index.entries import Entries
 from epmstore.store import commit
 from epmstore.store.reserve import make_reserve
 from epmstore.store.store import SYSCAT
-from tests.checkout.bench import Calls, faults
-from tests.record.place import Place
+from tests.kit.bench import Calls, faults
+from tests.kit.place import Place
 
 
 @pytest.fixture(params=[0, 1 << 30], ids=["beside", "before"])

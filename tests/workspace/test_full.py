@@ -7,8 +7,8 @@ import pytest
 
 from epmstore.errors import DiskFullError
 from epmstore.store.reserve import has_reserve, make_reserve
-from tests.care.stores import Host
-from tests.mounts import tmpfs
+from tests.kit.mounts import tmpfs
+from tests.kit.worn import Host
 
 pytestmark = pytest.mark.root
 

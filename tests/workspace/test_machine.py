@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from epmstore.errors import ConflictError, NotFoundError
 from epmstore.workspace import Workspace
-from tests.checkout.bench import Picture, picture
+from tests.kit.bench import Picture, picture
 
 FAST = "/dev/shm" if os.path.isdir("/dev/shm") else None
 """Nothing here depends on the disk, and hundreds of syncs a second do."""

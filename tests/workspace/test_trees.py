@@ -10,7 +10,7 @@ from epmstore.digest import identify
 from epmstore.errors import BlobNotFoundError, PathNotFoundError, UsageError
 from epmstore.relpath import ROOT, RelPath
 from epmstore.workspace.trees import TreeSource
-from tests.refcat.vendors import Vendor
+from tests.kit.vendors import Vendor
 
 FILES = {
     "bin/a": b"a\n",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.host import SEED, amount
+from tests.kit.program import SEED, amount
 from tests.worlds import campaign
 from tests.worlds.acts import as_script
 from tests.worlds.known import is_known
