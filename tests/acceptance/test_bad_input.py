@@ -17,8 +17,8 @@ from tests.acceptance.trees import make_new, make_old
 from tests.kit.program import (
     PROGRAM,
     SEED,
-    Host,
     Picture,
+    ProgramHost,
     amount,
     differences,
     strike,
@@ -30,9 +30,9 @@ STEP = amount("EPM_TEST_STEP", 1024)
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
+def host(tmp_path: Path) -> ProgramHost:
     """With an empty store, and a root of three files that is not recorded yet."""
-    found = Host(tmp_path)
+    found = ProgramHost(tmp_path)
     for name in ("bin/crmd", "lib/lib.so", "etc.conf"):
         (found.root / name).parent.mkdir(exist_ok=True)
         (found.root / name).write_bytes(name.encode() * 100)
@@ -41,7 +41,7 @@ def host(tmp_path: Path) -> Host:
 
 
 @pytest.fixture
-def two(host: Host) -> Host:
+def two(host: ProgramHost) -> ProgramHost:
     """With the versions 0 and 1."""
     host.snapshot("-m", "one")
     (host.root / "bin/crmd").write_bytes(b"the second")
@@ -50,7 +50,7 @@ def two(host: Host) -> Host:
     return host
 
 
-def catalog(host: Host) -> Path:
+def catalog(host: ProgramHost) -> Path:
     (found,) = (host.store / "catalogs").glob("*.syscat.zst")
     return found
 
@@ -59,17 +59,17 @@ def catalog(host: Host) -> Path:
 
 
 def test_no_store(tmp_path: Path) -> None:
-    host = Host(tmp_path)
+    host = ProgramHost(tmp_path)
     assert host.fails(10, "log", hint="epmstore init")["error"] == "no_store"
 
 
-def test_a_store_of_an_unknown_format(two: Host) -> None:
+def test_a_store_of_an_unknown_format(two: ProgramHost) -> None:
     document = {"format": 99, "uuid": "0" * 32, "machine": "0" * 32}
     identity._write(two.store, document)
     two.fails(10, "status", hint="newer", says="format 99")
 
 
-def test_a_cloned_machine(two: Host) -> None:
+def test_a_cloned_machine(two: ProgramHost) -> None:
     before = two.log()
     identity.adopt(two.store, "of another machine", new_store=False)
     two.fails(7, "snapshot", hint="store adopt")
@@ -79,7 +79,7 @@ def test_a_cloned_machine(two: Host) -> None:
 
 
 def test_a_store_inside_a_root_is_not_recorded(tmp_path: Path) -> None:
-    host = Host(tmp_path)
+    host = ProgramHost(tmp_path)
     host.store = host.root / "var/store"
     (host.root / "file").write_bytes(b"a file")
     (host.root / "var").mkdir()
@@ -92,7 +92,7 @@ def test_a_store_inside_a_root_is_not_recorded(tmp_path: Path) -> None:
     assert host.log()
 
 
-def test_a_root_inside_the_store(host: Host) -> None:
+def test_a_root_inside_the_store(host: ProgramHost) -> None:
     host.fails(7, "app", "add", "own", str(host.store / "packs"), hint="another root")
     host.fails(7, "app", "add", "own", str(host.store), hint="another root")
 
@@ -100,7 +100,7 @@ def test_a_root_inside_the_store(host: Host) -> None:
 # Applications, versions, paths.
 
 
-def test_two_applications_with_one_root_or_nested_ones(host: Host) -> None:
+def test_two_applications_with_one_root_or_nested_ones(host: ProgramHost) -> None:
     host.fails(7, "app", "add", "other", str(host.root), hint="")
     error = host.fails(7, "app", "add", "inner", str(host.root / "bin"))
     assert "--ignore" in error["hint"]
@@ -110,7 +110,7 @@ def test_two_applications_with_one_root_or_nested_ones(host: Host) -> None:
     assert [app["app"] for app in host.json("app", "list")] == ["crm", "inner"]
 
 
-def test_names_that_are_not_there(two: Host) -> None:
+def test_names_that_are_not_there(two: ProgramHost) -> None:
     two.fails(5, "log", "--app", "cmr", says="cmr")
     two.fails(5, "checkout", "7", says="7", hint="there are 0 to 1")
     two.fails(5, "checkout", "no-such-tag")
@@ -120,14 +120,14 @@ def test_names_that_are_not_there(two: Host) -> None:
     two.fails(2, "checkout", "-5")
 
 
-def test_an_ambiguous_application(two: Host) -> None:
+def test_an_ambiguous_application(two: ProgramHost) -> None:
     (two.place / "second").mkdir()
     two.ok("app", "add", "second", str(two.place / "second"))
     error = two.fails(2, "checkout", "0", hint="--app")
     assert error["data"]["apps"] == ["crm", "second"]
 
 
-def test_a_version_that_was_forgotten(two: Host) -> None:
+def test_a_version_that_was_forgotten(two: ProgramHost) -> None:
     two.ok("forget", "0")
     before = two.picture()
     two.fails(5, "checkout", "0", hint="unforget")
@@ -139,7 +139,7 @@ def test_a_version_that_was_forgotten(two: Host) -> None:
 # Catalogs, packs, index.
 
 
-def test_a_torn_tail_of_a_catalog_is_put_aside(two: Host) -> None:
+def test_a_torn_tail_of_a_catalog_is_put_aside(two: ProgramHost) -> None:
     before, torn = two.log(), b"half of a line that a power cut left"
     with catalog(two).open("ab") as file:
         file.write(torn)
@@ -153,7 +153,7 @@ def test_a_torn_tail_of_a_catalog_is_put_aside(two: Host) -> None:
 
 
 @pytest.mark.parametrize("how", ["truncated", "edited", "reordered", "emptied"])
-def test_a_damaged_catalog(two: Host, how: str) -> None:
+def test_a_damaged_catalog(two: ProgramHost, how: str) -> None:
     path, before = catalog(two), two.picture()
     data = path.read_bytes()
     cut = data.index(b"\x28\xb5\x2f\xfd", 200)
@@ -184,7 +184,7 @@ def test_a_damaged_catalog(two: Host, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["truncated", "missing", "emptied"])
-def test_damaged_contents(two: Host, how: str) -> None:
+def test_damaged_contents(two: ProgramHost, how: str) -> None:
     (two.root / "bin/crmd").write_bytes(b"not recorded yet")
     (two.root / "added").unlink()
     (log,) = (path for path in (two.store / "packs/log").iterdir() if path.stat().st_size)
@@ -203,7 +203,7 @@ def test_damaged_contents(two: Host, how: str) -> None:
     two.ok("cat", "latest:new")
 
 
-def test_no_index(two: Host) -> None:
+def test_no_index(two: ProgramHost) -> None:
     before = two.log()
     for path in two.store.glob("index.sqlite*"):
         path.unlink()
@@ -212,7 +212,7 @@ def test_no_index(two: Host) -> None:
 
 
 @pytest.mark.parametrize("how", ["junk", "empty", "half"])
-def test_a_corrupt_index(two: Host, how: str) -> None:
+def test_a_corrupt_index(two: ProgramHost, how: str) -> None:
     before, index = two.log(), two.store / "index.sqlite"
     for path in two.store.glob("index.sqlite-*"):
         path.unlink()
@@ -228,7 +228,7 @@ def test_a_corrupt_index(two: Host, how: str) -> None:
     two.ok("checkout", "0")
 
 
-def test_a_stale_index(two: Host) -> None:
+def test_a_stale_index(two: ProgramHost) -> None:
     saved = two.place / "saved"
     saved.mkdir()
     for path in two.store.glob("index.sqlite*"):
@@ -246,9 +246,9 @@ def test_a_stale_index(two: Host) -> None:
     assert not (two.root / "third").exists()
 
 
-def test_the_index_of_another_store(two: Host, tmp_path: Path) -> None:
+def test_the_index_of_another_store(two: ProgramHost, tmp_path: Path) -> None:
     before = two.log()
-    other = Host(tmp_path / "other")
+    other = ProgramHost(tmp_path / "other")
     other.set_up()
     other.snapshot()
     for path in two.store.glob("index.sqlite*"):
@@ -263,7 +263,7 @@ def test_the_index_of_another_store(two: Host, tmp_path: Path) -> None:
 # Roots.
 
 
-def test_a_root_that_vanished(two: Host) -> None:
+def test_a_root_that_vanished(two: ProgramHost) -> None:
     two.root.rename(two.place / "elsewhere")
     two.fails(7, "snapshot", hint="app move")
     two.fails(7, "checkout", "0", hint="app move")
@@ -271,7 +271,7 @@ def test_a_root_that_vanished(two: Host) -> None:
     assert two.is_clean()
 
 
-def test_a_root_that_was_replaced(two: Host) -> None:
+def test_a_root_that_was_replaced(two: ProgramHost) -> None:
     two.root.rename(two.place / "elsewhere")
     two.root.mkdir()
     two.fails(7, "snapshot", hint="app move", says="replaced")
@@ -282,7 +282,7 @@ def test_a_root_that_was_replaced(two: Host) -> None:
     assert two.is_clean()
 
 
-def test_a_root_that_was_emptied_is_believed(two: Host) -> None:
+def test_a_root_that_was_emptied_is_believed(two: ProgramHost) -> None:
     before = two.picture()
     for path in two.root.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -310,7 +310,7 @@ def remount(place: Path, options: str) -> None:
 
 @pytest.mark.root
 def test_a_read_only_root(tmpfs: Path, tmp_path: Path) -> None:
-    host = Host(tmp_path)
+    host = ProgramHost(tmp_path)
     host.root = tmpfs / "root"
     host.root.mkdir()
     (host.root / "file").write_bytes(b"one")
@@ -328,7 +328,7 @@ def test_a_read_only_root(tmpfs: Path, tmp_path: Path) -> None:
 
 @pytest.mark.root
 def test_a_root_that_was_unmounted(tmpfs: Path, tmp_path: Path) -> None:
-    host = Host(tmp_path)
+    host = ProgramHost(tmp_path)
     host.root = tmpfs
     (tmpfs / "file").write_bytes(b"one")
     host.set_up()
@@ -343,7 +343,7 @@ def test_a_root_that_was_unmounted(tmpfs: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-def test_no_permission(two: Host) -> None:
+def test_no_permission(two: ProgramHost) -> None:
     plain = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", PROGRAM)
     (two.root / "etc.conf").write_bytes(b"only somebody else can read this")
     shutil.chown(two.root / "etc.conf", "nobody")
@@ -366,7 +366,7 @@ def test_no_permission(two: Host) -> None:
 
 
 @pytest.mark.slow
-def test_the_second_of_two_commands_waits_and_then_says_for_whom(two: Host) -> None:
+def test_the_second_of_two_commands_waits_and_then_says_for_whom(two: ProgramHost) -> None:
     ready, go = two.place / "ready", two.place / "go"
     script = f"touch {ready}; while ! test -e {go}; do sleep 0.1; done"
     first = two.start("run", "--", "sh", "-c", script)
@@ -389,7 +389,7 @@ def wait_for(path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(120 + 10 * POINTS)
 def test_interrupted_at_any_moment(tmp_path: Path) -> None:
-    rng, host = random.Random(SEED), Host(tmp_path)
+    rng, host = random.Random(SEED), ProgramHost(tmp_path)
     make_old(host.root, 30, rng)
     host.set_up()
     host.snapshot()
@@ -422,7 +422,7 @@ def judge(found: Picture, pictures: list[Picture], what: str) -> int:
     raise AssertionError(f"{what}: {[differences(found, one) for one in pictures]}")
 
 
-def test_ctrl_c_while_a_patch_runs(two: Host) -> None:
+def test_ctrl_c_while_a_patch_runs(two: ProgramHost) -> None:
     ready = two.place / "ready"
     process = two.start("run", "--", "sh", "-c", f"echo x >half; touch {ready}; sleep 60")
     wait_for(ready)
@@ -433,7 +433,7 @@ def test_ctrl_c_while_a_patch_runs(two: Host) -> None:
     assert two.is_clean()
 
 
-def test_a_broken_pipe(two: Host) -> None:
+def test_a_broken_pipe(two: ProgramHost) -> None:
     for number in range(3000):
         (two.root / f"a-rather-long-name-{number}").touch()
     two.snapshot()
@@ -453,7 +453,7 @@ def test_a_broken_pipe(two: Host) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(180 + 60_000 // STEP)
 def test_the_disk_of_the_store_is_full(tmpfs: Path, tmp_path: Path) -> None:
-    rng, host = random.Random(SEED), Host(tmp_path)
+    rng, host = random.Random(SEED), ProgramHost(tmp_path)
     make_old(host.root, 120, rng)
     (host.root / "large").write_bytes(rng.randbytes(1 << 20))
     expected, codes = host.picture(), set()
@@ -479,7 +479,7 @@ def test_the_disk_of_the_store_is_full(tmpfs: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(180 + 60_000 // STEP)
 def test_the_disk_of_the_root_is_full(tmpfs: Path, tmp_path: Path) -> None:
-    rng, host = random.Random(SEED), Host(tmp_path)
+    rng, host = random.Random(SEED), ProgramHost(tmp_path)
     host.root = tmpfs / "root"
     host.root.mkdir()
     make_old(host.root, 60, rng)

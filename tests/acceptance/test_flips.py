@@ -16,7 +16,7 @@ import pytest
 from epmstore.errors import DamagedError, NotFoundError
 from epmstore.workspace import AppHandle, Workspace
 from tests.acceptance.trees import make_new, make_old, write
-from tests.kit.program import SEED, Host, Picture, amount, differences, picture
+from tests.kit.program import SEED, Picture, ProgramHost, amount, differences, picture
 
 FLIPS = amount("EPM_TEST_FLIPS", 16)
 KINDS = ("pack", "log", "syscat.zst", "appcat.json", "FORMAT")
@@ -32,7 +32,7 @@ class Damaged:
     """
 
     def __init__(self, place: Path) -> None:
-        self.host = Host(place)
+        self.host = ProgramHost(place)
         self.rng = random.Random(SEED)
         self.pictures: list[Picture] = []
         host, root, rng = self.host, self.host.root, self.rng
@@ -109,7 +109,7 @@ def test_a_flip_is_found_and_does_no_harm(damaged: Damaged, kind: str) -> None:
         check_harmless(damaged, hits, what)
 
 
-def find(host: Host, what: str, kind: str) -> Hits:
+def find(host: ProgramHost, what: str, kind: str) -> Hits:
     """The versions that a check says are hit."""
     found = host("--json", "fsck", "--read-data")
     assert found.code == 6, (what, found)
@@ -148,7 +148,7 @@ def check_harmless(damaged: Damaged, hits: Hits, what: str) -> None:
 
 
 def check_export(
-    host: Host, handle: AppHandle, version: int, expected: Picture, is_hit: bool, what: str
+    host: ProgramHost, handle: AppHandle, version: int, expected: Picture, is_hit: bool, what: str
 ) -> None:
     target = host.place / "exported"
     shutil.rmtree(target, ignore_errors=True)
@@ -208,7 +208,7 @@ index has of them is checked by fsck.
 """
 
 
-def answers(host: Host) -> list[tuple[int, str]]:
+def answers(host: ProgramHost) -> list[tuple[int, str]]:
     return [(found.code, found.out) for words in CHECKED for found in [host("--json", *words)]]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.program import SEED, Host, amount, strike
+from tests.kit.program import SEED, ProgramHost, amount, strike
 
 POINTS = amount("EPM_TEST_POINTS", 3)
 SERVER = f"""\
@@ -52,7 +52,7 @@ if verb == "health" and not running():
 pytestmark = pytest.mark.slow
 
 
-class Service(Host):
+class Service(ProgramHost):
     """`bin/server` in versions 0 (one), 1 (two) and 2 (sick); two is live and runs."""
 
     def __init__(self, place: Path) -> None:

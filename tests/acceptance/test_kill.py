@@ -18,13 +18,13 @@ import pytest
 from epmstore.checkout.journal import Journal
 from epmstore.workspace import Workspace
 from tests.acceptance.trees import MTIME, make_new, make_old, replace, text, write
-from tests.kit.program import SEED, Host, Picture, amount, differences, picture, strike
+from tests.kit.program import SEED, Picture, ProgramHost, amount, differences, picture, strike
 
 POINTS = amount("EPM_TEST_POINTS", 12)
 STATES = ("PLANNED", "STAGED", "SWITCHED", "COMMITTED")
 
 
-class Doomed(Host):
+class Doomed(ProgramHost):
     """A host whose commands can be killed."""
 
     def kill(self, last: int, *args: str) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from epmstore.workspace import Workspace
-from tests.kit.program import PROGRAM, Host, Picture, differences, picture
+from tests.kit.program import PROGRAM, Picture, ProgramHost, differences, picture
 
 IS_ROOT = os.geteuid() == 0
 HOLE = 50 << 20
@@ -49,8 +49,8 @@ CAPABILITY = struct.pack("<IIIII", 0x0200_0001, 1 << 10, 0, 0, 0)  # cap_net_bin
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    found = Host(tmp_path)
+def host(tmp_path: Path) -> ProgramHost:
+    found = ProgramHost(tmp_path)
     found.set_up()
     return found
 
@@ -182,7 +182,7 @@ def check_holes(root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_everything_survives(host: Host, tmp_path: Path) -> None:
+def test_everything_survives(host: ProgramHost, tmp_path: Path) -> None:
     build(host.root)
     recorded = host.picture()
     host.ok("snapshot")
@@ -204,7 +204,7 @@ def test_everything_survives(host: Host, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_deleted_index_changes_nothing(host: Host) -> None:
+def test_a_deleted_index_changes_nothing(host: ProgramHost) -> None:
     build(host.root)
     recorded = host.picture()
     host.ok("snapshot")
@@ -235,7 +235,7 @@ def edits(root: Path) -> Iterator[tuple[str, Callable[[], None]]]:
 
 
 @pytest.mark.slow
-def test_each_attribute_alone_is_seen_and_restored(host: Host) -> None:
+def test_each_attribute_alone_is_seen_and_restored(host: ProgramHost) -> None:
     build(host.root)
     recorded: Picture = host.picture()
     host.ok("snapshot")
@@ -250,7 +250,7 @@ def test_each_attribute_alone_is_seen_and_restored(host: Host) -> None:
             assert differences(host.picture(), recorded) == []
 
 
-def test_snapshot_names_and_skips_special_files(host: Host) -> None:
+def test_snapshot_names_and_skips_special_files(host: ProgramHost) -> None:
     root = host.root
     (root / "file").write_bytes(b"a file")
     os.mkfifo(root / "fifo")
@@ -274,7 +274,7 @@ def test_snapshot_names_and_skips_special_files(host: Host) -> None:
     assert (root / "fifo").exists()
 
 
-def test_names_and_attributes_can_be_asked_for(host: Host) -> None:
+def test_names_and_attributes_can_be_asked_for(host: ProgramHost) -> None:
     build(host.root)
     host.ok("snapshot")
     found = {entry["path"]: entry for entry in host.json("ls", "0")}

@@ -22,7 +22,7 @@ from typing import TypeAlias
 import pytest
 
 from tests.kit.daemon import running
-from tests.kit.program import Host, differences, picture
+from tests.kit.program import ProgramHost, differences, picture
 
 INSTALLED = Path("/usr/lib/postgresql/15")
 SHARED = Path("/usr/share/postgresql/15")
@@ -201,7 +201,7 @@ def stamps(*folders: Path) -> Stamps:
 def test_a_bad_patch_of_a_live_database_is_rolled_back_without_losing_a_row(
     server: Server,
 ) -> None:
-    host = Host(server.root.parent)
+    host = ProgramHost(server.root.parent)
     host.ok("init")
     accept_proposals(host, server)
     host.ok("snapshot", "-m", "as delivered")
@@ -243,7 +243,7 @@ def test_a_bad_patch_of_a_live_database_is_rolled_back_without_losing_a_row(
 @pytest.mark.parametrize("recorded_by", ["a snapshot", "the daemon"])
 def test_a_patch_by_hand_while_the_daemon_records(server: Server, recorded_by: str) -> None:
     """Nobody announces it; what the server itself writes all the time makes no versions."""
-    host = Host(server.root.parent)
+    host = ProgramHost(server.root.parent)
     host.ok("init")
     accept_proposals(host, server)
     if recorded_by == "a snapshot":
@@ -281,7 +281,7 @@ def test_a_patch_by_hand_while_the_daemon_records(server: Server, recorded_by: s
 
 
 def test_programs_that_run_are_not_replaced_unasked(server: Server) -> None:
-    host = Host(server.root.parent)
+    host = ProgramHost(server.root.parent)
     host.ok("init")
     accept_proposals(host, server)
     host.ok("snapshot", "-m", "as delivered")
@@ -301,7 +301,7 @@ def test_programs_that_run_are_not_replaced_unasked(server: Server) -> None:
     assert server.sql("select count(*) > 0 from pgbench_accounts") == "t"
 
 
-def accept_proposals(host: Host, server: Server) -> None:
+def accept_proposals(host: ProgramHost, server: Server) -> None:
     """`app add`, and then the very command that it advises: all that lives is `state` then."""
     found = host.ok("app", "add", "pg", str(server.root))
     (advice,) = [line for line in found.err.splitlines() if line.startswith("accept with: ")]

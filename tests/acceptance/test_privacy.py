@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.program import PROGRAM, Host
+from tests.kit.program import PROGRAM, ProgramHost
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=["open", "usual", "strict"])
-def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProgramHost]:
     """With a umask of whoever calls, which processes take over."""
     before = os.umask(request.param)
-    yield Host(tmp_path)
+    yield ProgramHost(tmp_path)
     os.umask(before)
 
 
@@ -27,7 +27,7 @@ def visible(folder: Path) -> list[str]:
     return [str(path) for path in found if path.lstat().st_mode & 0o077]
 
 
-def use(host: Host) -> None:
+def use(host: ProgramHost) -> None:
     (host.root / "open").mkdir()
     (host.root / "open/file").write_bytes(b"1")
     os.chmod(host.root / "open", 0o777)
@@ -41,7 +41,7 @@ def use(host: Host) -> None:
 
 
 @pytest.mark.parametrize("is_there", [False, True], ids=["new", "given"])
-def test_a_store_is_private(host: Host, is_there: bool) -> None:
+def test_a_store_is_private(host: ProgramHost, is_there: bool) -> None:
     if is_there:
         host.store.mkdir()
         os.chmod(host.store, 0o755)
@@ -57,7 +57,7 @@ def test_a_store_is_private(host: Host, is_there: bool) -> None:
     assert visible(host.place / "copy") == []
 
 
-def test_modes_come_back_whatever_the_umask(host: Host) -> None:
+def test_modes_come_back_whatever_the_umask(host: ProgramHost) -> None:
     use(host)
     for path in ("open/file", "closed/file"):
         (host.root / path).unlink()
@@ -74,7 +74,7 @@ def test_modes_come_back_whatever_the_umask(host: Host) -> None:
 
 def test_a_file_that_is_written_out_is_private_until_it_is_whole(tmp_path: Path) -> None:
     """What is staged lies in a folder that only its owner enters."""
-    host = Host(tmp_path)
+    host = ProgramHost(tmp_path)
     use(host)
     staged = tmp_path / "staged"
     (host.root / "open/file").write_bytes(b"3")

@@ -16,7 +16,7 @@ from epmstore.reckon import GRACE, HOUR
 from epmstore.store.commit import commit_fact
 from epmstore.store.reckoned import FILE
 from epmstored.caretasks import CareOrder, perform
-from tests.kit.worn import DAY, Host
+from tests.kit.worn import DAY, WornHost
 
 YEARS = 3 * 365 * DAY
 SHORT = Policy(
@@ -32,9 +32,9 @@ SHORT = Policy(
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
+def host(tmp_path: Path) -> WornHost:
     """Six versions of the last five hours, with contents of their own."""
-    host = Host(tmp_path, files=3)
+    host = WornHost(tmp_path, files=3)
     host.clock.advance(30 * DAY)
     for _ in range(6):
         host.clock.advance(HOUR)
@@ -45,37 +45,37 @@ def host(tmp_path: Path) -> Host:
     return host
 
 
-def restorable(host: Host) -> list[int]:
+def restorable(host: WornHost) -> list[int]:
     with host.open() as ws:
         return [info.version for info in ws.app("crm").versions() if info.restorable]
 
 
-def forget_and_collect(host: Host) -> tuple[int, ...]:
+def forget_and_collect(host: WornHost) -> tuple[int, ...]:
     with host.open() as ws:
         found = ws.care.forget("crm", SHORT).versions
         ws.care.gc()
     return found
 
 
-def ahead(host: Host) -> None:
+def ahead(host: WornHost) -> None:
     host.clock.set(host.clock.now() + YEARS)
 
 
-def ahead_at_a_start(host: Host) -> None:
+def ahead_at_a_start(host: WornHost) -> None:
     host.clock.restart(YEARS)
 
 
-def nothing_known(host: Host) -> None:
+def nothing_known(host: WornHost) -> None:
     (host.path / FILE).unlink()
     ahead(host)
 
 
-def junk_known(host: Host) -> None:
+def junk_known(host: WornHost) -> None:
     (host.path / FILE).write_bytes(b"{}")
     ahead(host)
 
 
-def ahead_while_recorded(host: Host) -> None:
+def ahead_while_recorded(host: WornHost) -> None:
     """Somebody records by the wrong clock, and the reckoning is lost."""
     ahead(host)
     host.snapshot()
@@ -86,7 +86,7 @@ WRONG = [ahead, ahead_at_a_start, nothing_known, junk_known, ahead_while_recorde
 
 
 @pytest.mark.parametrize("go_wrong", WRONG)
-def test_a_wrong_clock_takes_nothing(host: Host, go_wrong: Callable[[Host], None]) -> None:
+def test_a_wrong_clock_takes_nothing(host: WornHost, go_wrong: Callable[[WornHost], None]) -> None:
     go_wrong(host)
     for _ in range(3):
         forget_and_collect(host)
@@ -100,7 +100,7 @@ def test_a_wrong_clock_takes_nothing(host: Host, go_wrong: Callable[[Host], None
     host.check()
 
 
-def test_a_host_that_was_off_for_a_year_forgets_a_week_later(host: Host) -> None:
+def test_a_host_that_was_off_for_a_year_forgets_a_week_later(host: WornHost) -> None:
     host.clock.restart(365 * DAY)
     assert forget_and_collect(host) == ()
     host.clock.advance(GRACE + HOUR)
@@ -112,7 +112,7 @@ def test_a_host_that_was_off_for_a_year_forgets_a_week_later(host: Host) -> None
         ws.care.unforget("crm", [0])
 
 
-def test_versions_recorded_in_1970_are_not_the_oldest(host: Host) -> None:
+def test_versions_recorded_in_1970_are_not_the_oldest(host: WornHost) -> None:
     now = host.clock.now()
     host.clock.set(1000.0)
     for _ in range(2):
@@ -125,7 +125,7 @@ def test_versions_recorded_in_1970_are_not_the_oldest(host: Host) -> None:
     assert restorable(host) == list(range(9))
 
 
-def test_contents_forgotten_by_policy_stay_for_a_day(host: Host) -> None:
+def test_contents_forgotten_by_policy_stay_for_a_day(host: WornHost) -> None:
     host.clock.advance(3 * DAY)
     host.edit("bin/f1")
     host.snapshot()
@@ -145,7 +145,7 @@ def test_contents_forgotten_by_policy_stay_for_a_day(host: Host) -> None:
     host.check()
 
 
-def test_a_person_may_have_it_now(host: Host) -> None:
+def test_a_person_may_have_it_now(host: WornHost) -> None:
     host.clock.advance(3 * DAY)
     host.edit("bin/f1")
     host.snapshot()
@@ -160,7 +160,7 @@ def test_a_person_may_have_it_now(host: Host) -> None:
             ws.care.unforget("crm", [0])
 
 
-def test_contents_forgotten_by_an_older_program_go_after_a_day(host: Host) -> None:
+def test_contents_forgotten_by_an_older_program_go_after_a_day(host: WornHost) -> None:
     with host.open() as ws:
         fact = ForgetRecord(time=to_rfc3339(host.clock.now()), versions=(0,))
         commit_fact(ws._store, ws.apps.get("crm").uuid, fact)
@@ -169,7 +169,7 @@ def test_contents_forgotten_by_an_older_program_go_after_a_day(host: Host) -> No
         assert ws.care.gc().held == 0
 
 
-def test_a_hold_does_not_end_by_a_clock_that_leaps(host: Host) -> None:
+def test_a_hold_does_not_end_by_a_clock_that_leaps(host: WornHost) -> None:
     with host.open() as ws:
         ws.app("crm").hold("audit", until=to_rfc3339(host.clock.now() + 3 * DAY))
         ahead(host)
@@ -179,7 +179,7 @@ def test_a_hold_does_not_end_by_a_clock_that_leaps(host: Host) -> None:
         assert ws.app("crm").owing.hold_in_force() is None
 
 
-def test_a_leap_is_named_until_it_is_over(host: Host) -> None:
+def test_a_leap_is_named_until_it_is_over(host: WornHost) -> None:
     def clocks() -> tuple[bool, object]:
         with host.open() as ws:
             [check] = [one for one in ws.care.doctor() if one.name == "clock"]
@@ -194,7 +194,7 @@ def test_a_leap_is_named_until_it_is_over(host: Host) -> None:
     assert clocks() == (True, None)
 
 
-def test_versions_of_a_doubtful_clock_say_both_times(host: Host) -> None:
+def test_versions_of_a_doubtful_clock_say_both_times(host: WornHost) -> None:
     ahead(host)
     host.edit("bin/f1")
     host.snapshot()
@@ -204,7 +204,7 @@ def test_versions_of_a_doubtful_clock_say_both_times(host: Host) -> None:
         assert ws.app("crm").versions()[-2].record.reckoned is None
 
 
-def test_the_daemon_forgets_nothing_by_a_doubtful_clock(host: Host) -> None:
+def test_the_daemon_forgets_nothing_by_a_doubtful_clock(host: WornHost) -> None:
     order = CareOrder(
         store=str(host.path),
         task="forget",

@@ -12,19 +12,19 @@ from epmstore.index.notes import Stamp
 from epmstore.relpath import RelPath
 from epmstore.store import identity
 from epmstore.workspace import Workspace
-from tests.kit.worn import DAY, Host, flip, pack_files
+from tests.kit.worn import DAY, WornHost, flip, pack_files
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    host = Host(tmp_path)
+def host(tmp_path: Path) -> WornHost:
+    host = WornHost(tmp_path)
     host.history(4)
     return host
 
 
-def check(host: Host, copy: Path) -> None:
+def check(host: WornHost, copy: Path) -> None:
     """The copy holds every version, and nothing is wrong with it."""
-    twin = object.__new__(Host)
+    twin = object.__new__(WornHost)
     twin.__dict__.update(host.__dict__)
     twin.path = copy
     twin.check()
@@ -39,7 +39,7 @@ def states(folder: Path) -> dict[Path, Stamp | None]:
     return {path: Stamp.of(path) for path in folder.rglob("*")}
 
 
-def test_a_copy_is_a_store(host: Host, tmp_path: Path) -> None:
+def test_a_copy_is_a_store(host: WornHost, tmp_path: Path) -> None:
     with host.open() as ws:
         first = ws.care.copy(tmp_path / "copy")
     assert first.files >= 2
@@ -48,7 +48,7 @@ def test_a_copy_is_a_store(host: Host, tmp_path: Path) -> None:
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_second_copy_brings_only_what_is_new(host: Host, tmp_path: Path) -> None:
+def test_a_second_copy_brings_only_what_is_new(host: WornHost, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     host.write("large", host.random.randbytes(10 << 20))
     host.snapshot()
@@ -65,7 +65,9 @@ def test_a_second_copy_brings_only_what_is_new(host: Host, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("pattern", ["catalogs/*.syscat.zst", "packs/*/*.pack", "packs/log/*"])
-def test_copy_keeps_files_that_the_original_lost(host: Host, tmp_path: Path, pattern: str) -> None:
+def test_copy_keeps_files_that_the_original_lost(
+    host: WornHost, tmp_path: Path, pattern: str
+) -> None:
     copy = tmp_path / "copy"
     host.write("large", host.random.randbytes(10 << 20))
     host.snapshot()
@@ -78,7 +80,7 @@ def test_copy_keeps_files_that_the_original_lost(host: Host, tmp_path: Path, pat
     check(host, copy)
 
 
-def test_copy_drops_files_that_were_collected(host: Host, tmp_path: Path) -> None:
+def test_copy_drops_files_that_were_collected(host: WornHost, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     with host.open() as ws, ws._store.lock_write():
         ws._store.packlog.begin_next()
@@ -92,7 +94,7 @@ def test_copy_drops_files_that_were_collected(host: Host, tmp_path: Path) -> Non
     check(host, copy)
 
 
-def test_forgets_and_tags_come_along(host: Host, tmp_path: Path) -> None:
+def test_forgets_and_tags_come_along(host: WornHost, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     host.clock.advance(60 * DAY)
     with host.open() as ws:
@@ -105,7 +107,7 @@ def test_forgets_and_tags_come_along(host: Host, tmp_path: Path) -> None:
         assert not infos[1].restorable and infos[2].tags == ("good",)
 
 
-def test_a_copy_that_was_worked_with_becomes_a_copy_again(host: Host, tmp_path: Path) -> None:
+def test_a_copy_that_was_worked_with_becomes_a_copy_again(host: WornHost, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     with host.open() as ws:
         ws.care.copy(copy)
@@ -118,7 +120,7 @@ def test_a_copy_that_was_worked_with_becomes_a_copy_again(host: Host, tmp_path: 
         assert ws.app("crm").versions()[1].tags == ()
 
 
-def test_an_interrupted_copy_is_no_store_and_goes_on(host: Host, tmp_path: Path) -> None:
+def test_an_interrupted_copy_is_no_store_and_goes_on(host: WornHost, tmp_path: Path) -> None:
     number, done = 0, False
     while not done:
         copy = tmp_path / f"copy{number}"
@@ -151,7 +153,7 @@ def test_an_interrupted_copy_is_no_store_and_goes_on(host: Host, tmp_path: Path)
 
 @pytest.mark.parametrize("later", [{"format": 2}, {"features": ["sharded"]}])
 def test_a_copy_that_a_later_release_made_is_left_alone(
-    host: Host, tmp_path: Path, later: dict[str, object]
+    host: WornHost, tmp_path: Path, later: dict[str, object]
 ) -> None:
     with host.open() as ws:
         ws.care.copy(tmp_path / "copy")
@@ -166,7 +168,7 @@ def test_a_copy_that_a_later_release_made_is_left_alone(
     assert states(tmp_path / "copy") == before
 
 
-def second(host: Host, place: Path) -> Path:
+def second(host: WornHost, place: Path) -> Path:
     """Another application in the same store, with a version; its root."""
     root = place / "second"
     root.mkdir()
@@ -177,13 +179,15 @@ def second(host: Host, place: Path) -> Path:
     return root
 
 
-def catalog_of(host: Host) -> Path:
+def catalog_of(host: WornHost) -> Path:
     with host.open() as ws:
         return host.path / f"catalogs/{ws.apps.get('crm').uuid}.syscat.zst"
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_a_damaged_catalog_hinders_nothing_else(host: Host, tmp_path: Path, known: bool) -> None:
+def test_a_damaged_catalog_hinders_nothing_else(
+    host: WornHost, tmp_path: Path, known: bool
+) -> None:
     second(host, tmp_path)
     catalog, copy = catalog_of(host), tmp_path / "copy"
     flip(catalog, catalog.stat().st_size // 2)
@@ -198,7 +202,7 @@ def test_a_damaged_catalog_hinders_nothing_else(host: Host, tmp_path: Path, know
         assert ws.app("crm").versions()
 
 
-def test_a_damaged_pack_hinders_nothing_else(host: Host, tmp_path: Path) -> None:
+def test_a_damaged_pack_hinders_nothing_else(host: WornHost, tmp_path: Path) -> None:
     host.write("large", host.random.randbytes(10 << 20))
     host.snapshot()
     (bad,) = (path for path in pack_files(host.path) if path.suffix == ".pack")
@@ -214,7 +218,7 @@ def test_a_damaged_pack_hinders_nothing_else(host: Host, tmp_path: Path) -> None
         }
 
 
-def test_copy_of_damaged_files_replaces_and_removes_nothing(host: Host, tmp_path: Path) -> None:
+def test_copy_of_damaged_files_replaces_and_removes_nothing(host: WornHost, tmp_path: Path) -> None:
     root, catalog, copy = second(host, tmp_path), catalog_of(host), tmp_path / "copy"
     host.write("large", host.random.randbytes(10 << 20))
     host.snapshot()
@@ -235,7 +239,7 @@ def test_copy_of_damaged_files_replaces_and_removes_nothing(host: Host, tmp_path
         assert ws.care.fsck(1.0).clean
 
 
-def test_a_store_comes_back_from_a_damaged_copy(host: Host, tmp_path: Path) -> None:
+def test_a_store_comes_back_from_a_damaged_copy(host: WornHost, tmp_path: Path) -> None:
     second(host, tmp_path)
     catalog, copy = catalog_of(host), tmp_path / "copy"
     with host.open() as ws:
@@ -247,7 +251,7 @@ def test_a_store_comes_back_from_a_damaged_copy(host: Host, tmp_path: Path) -> N
         assert b"".join(ws.app("second").cat("0", RelPath("file"))) == b"second"
 
 
-def test_other_folders_are_left_alone(host: Host, tmp_path: Path) -> None:
+def test_other_folders_are_left_alone(host: WornHost, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     (other / "mine").write_text("precious")
@@ -262,7 +266,7 @@ def test_other_folders_are_left_alone(host: Host, tmp_path: Path) -> None:
     assert [path.name for path in other.iterdir()] == ["mine"]
 
 
-def test_neither_journals_nor_quarantine_are_copied(host: Host, tmp_path: Path) -> None:
+def test_neither_journals_nor_quarantine_are_copied(host: WornHost, tmp_path: Path) -> None:
     with host.open() as ws:
         (host.path / "journals/x.change").write_text("{}")
         (host.path / "quarantine/x").write_text("bad")

@@ -11,34 +11,34 @@ from epmstore.errors import DiskFullError
 from epmstore.store import reserve
 from epmstore.store.reserve import give_up_reserve, has_reserve, make_reserve, with_reserve
 from epmstore.workspace import Workspace
-from tests.kit.worn import DAY, Host
+from tests.kit.worn import DAY, WornHost
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    host = Host(tmp_path)
+def host(tmp_path: Path) -> WornHost:
+    host = WornHost(tmp_path)
     host.history(3)
     return host
 
 
-def doctor(host: Host) -> dict[str, HealthCheck]:
+def doctor(host: WornHost) -> dict[str, HealthCheck]:
     with Workspace.open(host.path, clock=host.clock, recover=False) as ws:
         return {check.name: check for check in ws.care.doctor()}
 
 
-def wrong(host: Host) -> set[str]:
+def wrong(host: WornHost) -> set[str]:
     found = doctor(host).values()
     assert all(check.ok or check.hint for check in found)
     return {check.name for check in found if not check.ok}
 
 
-def test_a_new_store_is_in_order(host: Host) -> None:
+def test_a_new_store_is_in_order(host: WornHost) -> None:
     found = doctor(host)
     assert wrong(host) <= {"space"}
     assert {"sqlite", "permissions", "file system", "inotify", "clock", "crm: root"} <= set(found)
 
 
-def test_doctor_says_each_thing_that_is_wrong(host: Host, tmp_path: Path) -> None:
+def test_doctor_says_each_thing_that_is_wrong(host: WornHost, tmp_path: Path) -> None:
     host.path.chmod(0o755)
     assert "permissions" in wrong(host)
     host.path.chmod(0o700)
@@ -56,7 +56,7 @@ def test_doctor_says_each_thing_that_is_wrong(host: Host, tmp_path: Path) -> Non
     (host.path / "catalogs/appcat.json").write_bytes(b"{}")
 
 
-def test_doctor_names_open_changes_and_journals(host: Host) -> None:
+def test_doctor_names_open_changes_and_journals(host: WornHost) -> None:
     with host.open() as ws:
         ws.app("crm").change_begin("patching")
         uuid = ws.apps.get("crm").uuid
@@ -65,7 +65,7 @@ def test_doctor_names_open_changes_and_journals(host: Host) -> None:
     assert "crm: checkout" in wrong(host)
 
 
-def test_stats(host: Host) -> None:
+def test_stats(host: WornHost) -> None:
     with host.open() as ws:
         found = ws.care.stats()
         assert (found.apps, found.versions) == (1, 3)
@@ -82,7 +82,7 @@ def test_stats(host: Host) -> None:
         )
 
 
-def test_stats_count_what_is_registered_or_recorded(host: Host, tmp_path: Path) -> None:
+def test_stats_count_what_is_registered_or_recorded(host: WornHost, tmp_path: Path) -> None:
     (tmp_path / "erp").mkdir()
     with host.open() as ws:
         ws.apps.add("erp", tmp_path / "erp")
@@ -132,7 +132,7 @@ def test_a_full_disk_gives_the_reserve_up_once(tmp_path: Path) -> None:
     assert has_reserve(tmp_path)
 
 
-def test_a_forget_and_a_version_fit_on_a_full_disk(host: Host) -> None:
+def test_a_forget_and_a_version_fit_on_a_full_disk(host: WornHost) -> None:
     def full(call: str, arguments: tuple[object, ...]) -> None:
         """Only catalog lines are too large."""
         if call == "write" and has_reserve(host.path) and isinstance(arguments[0], int):

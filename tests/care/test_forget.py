@@ -24,13 +24,14 @@ from epmstore.pack_table import Place
 from epmstore.places import DAEMON_LOCK
 from epmstore.store.commit import commit_fact
 from epmstore.workspace import apps
-from tests.kit.worn import DAY, Host
+from tests.kit.faults import Killed
+from tests.kit.worn import DAY, WornHost
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
+def host(tmp_path: Path) -> WornHost:
     """Six versions with contents of their own, in a log that is not appended to any more."""
-    host = Host(tmp_path, files=3)
+    host = WornHost(tmp_path, files=3)
     for _ in range(6):
         for number in range(3):
             host.write(f"bin/f{number}", host.random.randbytes(5000))
@@ -40,19 +41,19 @@ def host(tmp_path: Path) -> Host:
     return host
 
 
-def restorable(host: Host) -> list[int]:
+def restorable(host: WornHost) -> list[int]:
     with host.open() as ws:
         return [info.version for info in ws.app("crm").versions() if info.restorable]
 
 
-def test_the_usual_policy_keeps_every_change_of_a_year(host: Host) -> None:
+def test_the_usual_policy_keeps_every_change_of_a_year(host: WornHost) -> None:
     with host.open() as ws:
         assert ws.care.forget("crm").versions == ()
         host.clock.advance(300 * DAY)
         assert ws.care.forget("crm").versions == ()
 
 
-def test_a_policy_forgets_what_it_does_not_keep(host: Host) -> None:
+def test_a_policy_forgets_what_it_does_not_keep(host: WornHost) -> None:
     policy = Policy(
         keep_last=2,
         keep_change_days=0,
@@ -74,7 +75,7 @@ def test_a_policy_forgets_what_it_does_not_keep(host: Host) -> None:
     assert restorable(host) == [1, 2, 4, 5]
 
 
-def test_forget_foretells_freed_bytes(host: Host) -> None:
+def test_forget_foretells_freed_bytes(host: WornHost) -> None:
     with host.open() as ws:
         would = ws.care.forget("crm", [0, 1, 2, 3], dry_run=True, measure=True)
         assert would.freed is not None and 4 * 15_000 <= would.freed <= 4 * 16_000
@@ -86,7 +87,7 @@ def test_forget_foretells_freed_bytes(host: Host) -> None:
 
 
 @pytest.mark.parametrize("version", [1, 2, 5])
-def test_some_versions_may_not_be_forgotten(host: Host, version: int) -> None:
+def test_some_versions_may_not_be_forgotten(host: WornHost, version: int) -> None:
     with host.open() as ws:
         ws.app("crm").pin("1")
         ws.app("crm").tag("good", "2")
@@ -95,7 +96,7 @@ def test_some_versions_may_not_be_forgotten(host: Host, version: int) -> None:
     assert restorable(host) == [0, 1, 2, 3, 4, 5]
 
 
-def test_an_app_on_hold_or_in_a_checkout_forgets_nothing(host: Host) -> None:
+def test_an_app_on_hold_or_in_a_checkout_forgets_nothing(host: WornHost) -> None:
     host.clock.advance(4000 * DAY)
     with host.open() as ws:
         uuid = ws.apps.get("crm").uuid
@@ -114,14 +115,14 @@ def test_an_app_on_hold_or_in_a_checkout_forgets_nothing(host: Host) -> None:
         assert ws.care.forget("crm", [0]).versions == (0,)
 
 
-def test_a_hold_that_nobody_asked_for_does_not_stop_retention(host: Host) -> None:
+def test_a_hold_that_nobody_asked_for_does_not_stop_retention(host: WornHost) -> None:
     with host.open() as ws:
         ws.app("crm").rollback()
         assert ws.app("crm").owing.hold_in_force() is not None
         assert ws.care.forget("crm", [0]).versions == (0,)
 
 
-def test_forget_keeps_versions_that_a_pending_undo_needs(host: Host) -> None:
+def test_forget_keeps_versions_that_a_pending_undo_needs(host: WornHost) -> None:
     with host.open() as ws:
         with locks.hold(host.path / "locks", DAEMON_LOCK):
             ws.app("crm").checkout("0", confirm=60.0)
@@ -131,7 +132,7 @@ def test_forget_keeps_versions_that_a_pending_undo_needs(host: Host) -> None:
         assert ws.care.forget("crm", [1]).versions == (1,)
 
 
-def test_unforget_works_until_the_contents_are_gone(host: Host) -> None:
+def test_unforget_works_until_the_contents_are_gone(host: WornHost) -> None:
     with host.open() as ws:
         ws.care.forget("crm", [0, 1, 2, 3])
         assert ws.care.unforget("crm", [1, 4]) == (1,)
@@ -146,7 +147,7 @@ def test_unforget_works_until_the_contents_are_gone(host: Host) -> None:
 
 
 def test_forget_keeps_a_version_pinned_meanwhile(
-    host: Host, monkeypatch: pytest.MonkeyPatch
+    host: WornHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def count(*_: object) -> int:
         with host.open() as ws:
@@ -164,7 +165,7 @@ def test_forget_keeps_a_version_pinned_meanwhile(
     assert restorable(host) == [1, 4, 5]
 
 
-def test_forget_says_why_a_version_is_kept_and_how_to_let_go(host: Host) -> None:
+def test_forget_says_why_a_version_is_kept_and_how_to_let_go(host: WornHost) -> None:
     with host.open() as ws:
         with pytest.raises(ConflictError, match="5 may not be forgotten: it is the newest") as last:
             ws.care.forget("crm", [5])
@@ -175,7 +176,7 @@ def test_forget_says_why_a_version_is_kept_and_how_to_let_go(host: Host) -> None
         assert undo.value.hint is not None and "30 days after" in undo.value.hint
 
 
-def test_unknown_versions_and_apps(host: Host) -> None:
+def test_unknown_versions_and_apps(host: WornHost) -> None:
     with host.open() as ws:
         with pytest.raises(VersionNotFoundError):
             ws.care.forget("crm", [0, 17])
@@ -186,7 +187,7 @@ def test_unknown_versions_and_apps(host: Host) -> None:
     assert restorable(host) == [0, 1, 2, 3, 4, 5]
 
 
-def test_an_app_that_was_removed_with_its_history_frees_its_space(host: Host) -> None:
+def test_an_app_that_was_removed_with_its_history_frees_its_space(host: WornHost) -> None:
     with host.open() as ws:
         ws.apps.remove("crm", forget=True)
         assert ws.care.gc().freed > 6 * 15_000
@@ -194,13 +195,9 @@ def test_an_app_that_was_removed_with_its_history_frees_its_space(host: Host) ->
         assert ws.care.fsck(1.0).findings == ()
 
 
-class Killed(BaseException):
-    pass
-
-
 @pytest.mark.parametrize("after", [False, True])
 def test_a_removal_that_was_interrupted_is_done_again(
-    host: Host, monkeypatch: pytest.MonkeyPatch, *, after: bool
+    host: WornHost, monkeypatch: pytest.MonkeyPatch, *, after: bool
 ) -> None:
     def killed(path: Path, folder: Path) -> None:
         if after:
@@ -222,7 +219,7 @@ def test_a_removal_that_was_interrupted_is_done_again(
         assert ws.care.fsck(1.0).findings == ()
 
 
-def test_an_app_that_was_removed_keeps_its_history(host: Host) -> None:
+def test_an_app_that_was_removed_keeps_its_history(host: WornHost) -> None:
     with host.open() as ws:
         ws.apps.remove("crm")
         ws.care.gc()
@@ -231,7 +228,7 @@ def test_an_app_that_was_removed_keeps_its_history(host: Host) -> None:
 
 
 def test_each_content_is_asked_for_once_however_many_versions_come_back(
-    host: Host, monkeypatch: pytest.MonkeyPatch
+    host: WornHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
     places = Contents.places
@@ -251,7 +248,7 @@ def test_each_content_is_asked_for_once_however_many_versions_come_back(
     assert sum(asked) < 3 * len(versions)
 
 
-def test_of_many_the_first_version_that_lacks_something_is_named(host: Host) -> None:
+def test_of_many_the_first_version_that_lacks_something_is_named(host: WornHost) -> None:
     with host.open() as ws:
         ws.care.forget("crm", [0, 1, 2, 3])
         ws.care.gc()
@@ -262,7 +259,7 @@ def test_of_many_the_first_version_that_lacks_something_is_named(host: Host) -> 
 
 def test_nothing_that_is_freed_is_negative(tmp_path: Path) -> None:
     """Small stores grow where a log becomes a pack."""
-    host = Host(tmp_path, files=3)
+    host = WornHost(tmp_path, files=3)
     for _ in range(12):
         host.edit("bin/f0")
         host.snapshot()

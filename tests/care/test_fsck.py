@@ -16,13 +16,13 @@ from epmstore.errors import EpmError
 from epmstore.places import DAEMON_LOCK
 from epmstore.store.store import Store
 from epmstore.workspace import Workspace
-from tests.kit.worn import DAY, Host, flip, pack_files, tree
+from tests.kit.worn import DAY, WornHost, flip, pack_files, tree
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Host:
+def made(tmp_path_factory: pytest.TempPathFactory) -> WornHost:
     """A pack, a log, deltas in both, and a large content."""
-    host = Host(tmp_path_factory.mktemp("made"))
+    host = WornHost(tmp_path_factory.mktemp("made"))
     host.history(4)
     with host.open() as ws, ws._store.lock_write():
         ws._store.packlog.begin_next()
@@ -35,26 +35,26 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Host:
 
 
 @pytest.fixture
-def host(made: Host, tmp_path: Path) -> Host:
+def host(made: WornHost, tmp_path: Path) -> WornHost:
     return made.copied(tmp_path)
 
 
-def check(host: Host, *, repair: bool = False, share: float = 1.0) -> FsckReport:
+def check(host: WornHost, *, repair: bool = False, share: float = 1.0) -> FsckReport:
     with host.open() as ws:
         return ws.care.fsck(share, repair)
 
 
-def the_pack(host: Host) -> Path:
+def the_pack(host: WornHost) -> Path:
     (found,) = (path for path in pack_files(host.path) if path.suffix == ".pack")
     return found
 
 
-def the_log(host: Host) -> Path:
+def the_log(host: WornHost) -> Path:
     (found,) = (path for path in pack_files(host.path) if path.parent.name == "log")
     return found
 
 
-def truth(host: Host) -> list[Path]:
+def truth(host: WornHost) -> list[Path]:
     return [
         *pack_files(host.path),
         *(host.path / "catalogs").glob("*.zst"),
@@ -63,7 +63,7 @@ def truth(host: Host) -> list[Path]:
     ]
 
 
-def test_a_sound_store_has_no_findings(host: Host) -> None:
+def test_a_sound_store_has_no_findings(host: WornHost) -> None:
     report = check(host)
     assert report.findings == () and report.notes == () and report.clean
     assert report.frames >= 3
@@ -71,7 +71,7 @@ def test_a_sound_store_has_no_findings(host: Host) -> None:
 
 @pytest.mark.slow
 def test_the_versions_of_what_is_sound_are_not_counted(
-    host: Host, monkeypatch: pytest.MonkeyPatch
+    host: WornHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of every content of a long history they would take gigabytes."""
     asked: list[BlobInfo] = []
@@ -88,7 +88,7 @@ def test_the_versions_of_what_is_sound_are_not_counted(
     assert {info.digest.hex() for info in asked} == {f.digest for f in findings if f.versions}
 
 
-def test_every_flip_is_found(host: Host) -> None:
+def test_every_flip_is_found(host: WornHost) -> None:
     """200 places of packs, log, catalog, appcat and FORMAT; no wrong byte ever comes out."""
     places = random.Random(7)
     files = truth(host)
@@ -110,7 +110,7 @@ def test_every_flip_is_found(host: Host) -> None:
     assert check(host).findings == ()
 
 
-def nothing_wrong_comes_out(host: Host) -> None:
+def nothing_wrong_comes_out(host: WornHost) -> None:
     with host.open() as ws:
         handle = ws.app("crm")
         for info in handle.versions():
@@ -122,7 +122,7 @@ def nothing_wrong_comes_out(host: Host) -> None:
 
 
 @pytest.mark.slow
-def test_truncation_is_found_anywhere(host: Host) -> None:
+def test_truncation_is_found_anywhere(host: WornHost) -> None:
     for path in (the_pack(host), the_log(host)):
         whole = path.read_bytes()
         for size in range(0, len(whole), len(whole) // 12 + 1):
@@ -134,7 +134,7 @@ def test_truncation_is_found_anywhere(host: Host) -> None:
             path.write_bytes(whole)
 
 
-def test_a_finding_names_file_content_and_versions(host: Host) -> None:
+def test_a_finding_names_file_content_and_versions(host: WornHost) -> None:
     with host.open() as ws:
         entry = ws.app("crm").ls("0", None)[3]
         assert entry.content is not None
@@ -147,7 +147,7 @@ def test_a_finding_names_file_content_and_versions(host: Host) -> None:
     assert report.findings == check(host).findings
 
 
-def test_fsck_counts_deltas_of_a_damaged_base_as_hit(host: Host) -> None:
+def test_fsck_counts_deltas_of_a_damaged_base_as_hit(host: WornHost) -> None:
     with host.open() as ws:
         store = ws._store
         deltas = [
@@ -165,7 +165,7 @@ def test_fsck_counts_deltas_of_a_damaged_base_as_hit(host: Host) -> None:
     assert hits and base.hex() in hits[0].detail
 
 
-def test_a_share_is_the_same_for_the_same_seed(host: Host) -> None:
+def test_a_share_is_the_same_for_the_same_seed(host: WornHost) -> None:
     flip(the_log(host), 100)
     whole = check(host).frames
     with host.open() as ws:
@@ -175,7 +175,7 @@ def test_a_share_is_the_same_for_the_same_seed(host: Host) -> None:
     assert max(others) <= whole and len(others) > 1
 
 
-def test_a_missing_pack_is_named_with_what_it_held(host: Host) -> None:
+def test_a_missing_pack_is_named_with_what_it_held(host: WornHost) -> None:
     the_pack(host).unlink()
     report = check(host, share=0)
     kinds = {finding.kind for finding in report.findings}
@@ -183,7 +183,7 @@ def test_a_missing_pack_is_named_with_what_it_held(host: Host) -> None:
     assert {("crm", 0), ("crm", 3)} <= {hit for f in report.findings for hit in f.versions}
 
 
-def test_a_torn_tail_is_a_note(host: Host) -> None:
+def test_a_torn_tail_is_a_note(host: WornHost) -> None:
     (catalog,) = (host.path / "catalogs").glob("*.syscat.zst")
     for path in (catalog, the_log(host)):
         path.write_bytes(path.read_bytes() + b"\x5e\x2a\x4d\x18 half a record")
@@ -194,7 +194,7 @@ def test_a_torn_tail_is_a_note(host: Host) -> None:
 
 
 def test_fsck_takes_versions_recorded_meanwhile_for_sound(
-    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host: WornHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host.root = Path(shutil.copytree(host.root, tmp_path / "root"))
     host.kept = dict(host.kept)
@@ -214,7 +214,7 @@ def test_fsck_takes_versions_recorded_meanwhile_for_sound(
     assert report.findings == () and report.notes == ()
 
 
-def test_a_first_version_that_was_cut_short_is_a_note(host: Host, tmp_path: Path) -> None:
+def test_a_first_version_that_was_cut_short_is_a_note(host: WornHost, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     with host.open() as ws:
         uuid = ws.apps.add("erp", tmp_path / "other").app.uuid
@@ -223,7 +223,7 @@ def test_a_first_version_that_was_cut_short_is_a_note(host: Host, tmp_path: Path
     assert report.findings == () and len(report.notes) == 1
 
 
-def test_an_edited_catalog_is_a_broken_chain(host: Host) -> None:
+def test_an_edited_catalog_is_a_broken_chain(host: WornHost) -> None:
     (catalog,) = (host.path / "catalogs").glob("*.syscat.zst")
     with host.open() as ws:
         lines = list(ws._store.catalog(ws.apps.get("crm").uuid).lines())
@@ -236,7 +236,7 @@ def test_an_edited_catalog_is_a_broken_chain(host: Host) -> None:
     assert ("crm", 1) in found.versions and ("crm", 0) not in found.versions
 
 
-def test_a_wrong_index_is_found_and_made_anew(host: Host) -> None:
+def test_a_wrong_index_is_found_and_made_anew(host: WornHost) -> None:
     with host.open() as ws, ws._store.lock_write(), ws._store.database.write() as db:
         db.execute(
             "UPDATE live SET mtime = mtime + 1 WHERE rowid IN (SELECT 1)"
@@ -250,7 +250,7 @@ def test_a_wrong_index_is_found_and_made_anew(host: Host) -> None:
     host.check()
 
 
-def test_an_index_that_alone_knows_of_a_catalog_writes_it_back(host: Host) -> None:
+def test_an_index_that_alone_knows_of_a_catalog_writes_it_back(host: WornHost) -> None:
     (catalog,) = (host.path / "catalogs").glob("*.syscat.zst")
     whole = catalog.read_bytes()
     with host.open() as ws, ws._store.lock_write(), ws._store.database.write() as db:
@@ -266,7 +266,7 @@ def test_an_index_that_alone_knows_of_a_catalog_writes_it_back(host: Host) -> No
 # Repairing.
 
 
-def test_damage_is_repaired_from_live_files(host: Host) -> None:
+def test_damage_is_repaired_from_live_files(host: WornHost) -> None:
     """What the newest version has comes back; what only older ones had is named."""
     pack = the_pack(host)
     flip(pack, 2000)
@@ -292,7 +292,7 @@ def test_damage_is_repaired_from_live_files(host: Host) -> None:
     assert {f.kind for f in again.findings} <= {"missing"}
 
 
-def test_a_damaged_table_costs_nothing(host: Host) -> None:
+def test_a_damaged_table_costs_nothing(host: WornHost) -> None:
     for path in (the_pack(host), the_log(host)):
         flip(path, path.stat().st_size - 20)
         report = check(host, repair=True)
@@ -305,10 +305,10 @@ def test_a_damaged_table_costs_nothing(host: Host) -> None:
 
 
 @pytest.mark.slow
-def test_whatever_is_flipped_a_repair_invents_nothing(host: Host, tmp_path: Path) -> None:
+def test_whatever_is_flipped_a_repair_invents_nothing(host: WornHost, tmp_path: Path) -> None:
     places = random.Random(11)
     for number in range(24):
-        ruined = object.__new__(Host)
+        ruined = object.__new__(WornHost)
         ruined.__dict__.update(host.__dict__)
         ruined.path = tmp_path / f"ruined{number}"
         shutil.copytree(host.path, ruined.path)
@@ -332,7 +332,7 @@ def digests(findings: "object") -> set[str | None]:
     return {f.digest for f in findings if isinstance(f, Damage)}  # type: ignore[attr-defined]
 
 
-def test_a_missing_pack_is_repaired_as_far_as_files_live(host: Host) -> None:
+def test_a_missing_pack_is_repaired_as_far_as_files_live(host: WornHost) -> None:
     the_pack(host).unlink()
     check(host, repair=True)
     with host.open() as ws:
@@ -346,7 +346,7 @@ def test_a_missing_pack_is_repaired_as_far_as_files_live(host: Host) -> None:
                     assert len(ws._store.blobs.read(info)) == size, sha256
 
 
-def test_repair_stores_deltas_of_a_lost_base_anew(host: Host) -> None:
+def test_repair_stores_deltas_of_a_lost_base_anew(host: WornHost) -> None:
     """The base is of a forgotten version, and gone with its pack; the index does not know it."""
     with host.open() as ws:
         for version in range(4):
@@ -362,7 +362,7 @@ def test_repair_stores_deltas_of_a_lost_base_anew(host: Host) -> None:
     assert check(host).findings == ()
 
 
-def test_another_copy_in_the_store_is_enough(host: Host, tmp_path: Path) -> None:
+def test_another_copy_in_the_store_is_enough(host: WornHost, tmp_path: Path) -> None:
     """The same pack contents twice: one of them damaged, and no live file at all."""
     log = the_log(host)
     twin = log.with_name("7")
@@ -378,7 +378,7 @@ def test_another_copy_in_the_store_is_enough(host: Host, tmp_path: Path) -> None
 
 
 def test_a_large_content_comes_back_part_by_part(tmp_path: Path) -> None:
-    host = Host(tmp_path, files=2)
+    host = WornHost(tmp_path, files=2)
     host.write("big", host.random.randbytes(1 << 20) * 66)
     host.snapshot()
     assert check(host).findings == ()
@@ -390,7 +390,7 @@ def test_a_large_content_comes_back_part_by_part(tmp_path: Path) -> None:
     host.check()
 
 
-def test_damage_to_what_is_owed_is_found(host: Host) -> None:
+def test_damage_to_what_is_owed_is_found(host: WornHost) -> None:
     with host.open() as ws, locks.hold(host.path / "locks", DAEMON_LOCK):
         ws.app("crm").checkout("0", confirm=60.0, exact=True)
     [owed] = (host.path / "journals").glob("*.owed")
@@ -402,7 +402,7 @@ def test_damage_to_what_is_owed_is_found(host: Host) -> None:
 
 @pytest.mark.root
 def test_a_store_is_checked_and_read_where_it_is_mounted_read_only(
-    host: Host, tmp_path: Path
+    host: WornHost, tmp_path: Path
 ) -> None:
     (view := tmp_path / "view").mkdir()
     subprocess.run(["mount", "--bind", host.path, view], check=True)

@@ -6,7 +6,7 @@ import pytest
 
 from epmstore.workspace import Workspace
 from tests.cli.test_verify import RELEASES, publish_all, write
-from tests.kit.bench import Calls, Killed, faults
+from tests.kit.faults import Calls, Killed, faults
 
 
 def made(place: Path) -> tuple[Path, Path]:

@@ -4,62 +4,32 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from epmstore import fsio
 from epmstore.atomic import TEMPORARY
 from epmstore.blobs.pack import publish_pack
 from epmstore.care import gc
 from epmstore.care.gc import GcResult
 from epmstore.errors import DamagedError, DiskFullError
 from epmstore.store.reserve import has_reserve
-from tests.kit.worn import DAY, Host, flip, is_free, pack_files
+from tests.kit.faults import Calls, Killed, faults
+from tests.kit.worn import DAY, WornHost, flip, is_free, pack_files
 
 
-class Died(BaseException):
-    """The process was killed: nothing that it does afterwards reaches the disk."""
-
-
-class Death:
-    """Kills at the n-th call that changes a file."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-
-    def __call__(self, call: str, arguments: tuple[object, ...]) -> None:
-        self.left -= 1
-        if self.left <= 0:
-            raise Died
-
-    @property
-    def struck(self) -> bool:
-        return self.left <= 0
-
-
-@contextmanager
-def fault(hook: fsio.FaultHook) -> Iterator[None]:
-    fsio.install_fault(hook)
-    try:
-        yield
-    finally:
-        fsio.install_fault(None)
-
-
-def end_log(host: Host) -> None:
+def end_log(host: WornHost) -> None:
     with host.open() as ws, ws._store.lock_write():
         ws._store.packlog.begin_next()
 
 
-def collect(host: Host) -> GcResult:
+def collect(host: WornHost) -> GcResult:
     with host.open() as ws:
         return ws.care.gc()
 
 
-def varied(host: Host, versions: int = 6) -> None:
+def varied(host: WornHost, versions: int = 6) -> None:
     """Some files edited, some replaced by what nothing can be made against."""
     host.snapshot()
     for version in range(1, versions):
@@ -73,9 +43,9 @@ def varied(host: Host, versions: int = 6) -> None:
 
 
 @pytest.fixture(scope="module")
-def worn(tmp_path_factory: pytest.TempPathFactory) -> Host:
+def worn(tmp_path_factory: pytest.TempPathFactory) -> WornHost:
     """Of everything that a collection can do, something is due."""
-    host = Host(tmp_path_factory.mktemp("worn"))
+    host = WornHost(tmp_path_factory.mktemp("worn"))
     for _ in range(4):  # eight small packs, soon to be merged
         for _ in range(2):
             for number in range(12, 15):
@@ -94,7 +64,7 @@ def worn(tmp_path_factory: pytest.TempPathFactory) -> Host:
     return host
 
 
-def test_nothing_is_taken_that_a_version_needs(worn: Host, tmp_path: Path) -> None:
+def test_nothing_is_taken_that_a_version_needs(worn: WornHost, tmp_path: Path) -> None:
     host = worn.copied(tmp_path)
     before = sum(path.stat().st_size for path in pack_files(host.path))
     result = collect(host)
@@ -105,7 +75,7 @@ def test_nothing_is_taken_that_a_version_needs(worn: Host, tmp_path: Path) -> No
         assert ws.care.fsck(1.0).findings == ()
 
 
-def test_a_dry_run_changes_nothing_and_is_right(worn: Host, tmp_path: Path) -> None:
+def test_a_dry_run_changes_nothing_and_is_right(worn: WornHost, tmp_path: Path) -> None:
     host = worn.copied(tmp_path)
     before = {path: path.read_bytes() for path in pack_files(host.path)}
     with host.open() as ws:
@@ -120,13 +90,13 @@ def test_a_dry_run_changes_nothing_and_is_right(worn: Host, tmp_path: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shard", range(6))
-def test_it_may_die_at_any_call(worn: Host, tmp_path: Path, shard: int) -> None:
+def test_it_may_die_at_any_call(worn: WornHost, tmp_path: Path, shard: int) -> None:
     deaths = 0
     while True:
         place = tmp_path / str(deaths)
         host = worn.copied(place)
-        death = Death(1 + shard + 6 * deaths)
-        with fault(death), suppress(Died):
+        death = Calls(1 + shard + 6 * deaths)
+        with faults(death), suppress(Killed):
             collect(host)
         if not death.struck:
             break
@@ -144,14 +114,14 @@ def test_it_may_die_at_any_call(worn: Host, tmp_path: Path, shard: int) -> None:
 
 @pytest.mark.slow
 def test_a_rebuild_after_any_death_offers_nothing_that_cannot_be_read(
-    worn: Host, tmp_path: Path
+    worn: WornHost, tmp_path: Path
 ) -> None:
     struck, at = True, 1
     while struck:
         place = tmp_path / str(at)
         host = worn.copied(place)
-        death = Death(at)
-        with fault(death), suppress(Died):
+        death = Calls(at)
+        with faults(death), suppress(Killed):
             collect(host)
         struck, at = death.struck, at + 7
         for path in host.path.glob("index.sqlite*"):
@@ -170,7 +140,7 @@ def test_a_rebuild_after_any_death_offers_nothing_that_cannot_be_read(
 
 @pytest.mark.parametrize("when", ["before the mark", "after the mark", "at the switch"])
 def test_a_snapshot_that_brings_condemned_contents_back(
-    worn: Host, tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch
+    worn: WornHost, tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = worn.copied(tmp_path / "copy")
     host.root = tmp_path / "root"
@@ -220,7 +190,7 @@ def test_a_snapshot_that_brings_condemned_contents_back(
     host.check()
 
 
-def test_packs_are_kept_until_what_names_them_is_committed(worn: Host, tmp_path: Path) -> None:
+def test_packs_are_kept_until_what_names_them_is_committed(worn: WornHost, tmp_path: Path) -> None:
     """Until its catalog line is written (or its group entered), nobody collects beside it."""
     host = worn.copied(tmp_path / "copy")
     host.root = tmp_path / "root"
@@ -239,7 +209,7 @@ def test_packs_are_kept_until_what_names_them_is_committed(worn: Host, tmp_path:
         if "/packs/" in name or name.endswith(".zst"):
             seen.append(is_free(host.path, "gc"))
 
-    with fault(look):
+    with faults(look):
         host.snapshot()
         snapshot = len(seen)
         with host.open() as ws:
@@ -248,7 +218,7 @@ def test_packs_are_kept_until_what_names_them_is_committed(worn: Host, tmp_path:
 
 
 def test_an_unforget_while_it_collects_wins(
-    worn: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    worn: WornHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = worn.copied(tmp_path)
     survey = gc.survey
@@ -270,7 +240,7 @@ def test_an_unforget_while_it_collects_wins(
         assert ws.app("crm").versions()[10].restorable
 
 
-def test_gc_keeps_contents_named_by_an_open_journal(worn: Host, tmp_path: Path) -> None:
+def test_gc_keeps_contents_named_by_an_open_journal(worn: WornHost, tmp_path: Path) -> None:
     host = worn.copied(tmp_path)
     with host.open() as ws:
         unnamed = tmp_path / "unnamed"
@@ -287,7 +257,7 @@ def test_gc_keeps_contents_named_by_an_open_journal(worn: Host, tmp_path: Path) 
 
 
 def test_unneeded_contents_go(tmp_path: Path) -> None:
-    host = Host(tmp_path)
+    host = WornHost(tmp_path)
     host.snapshot()
     end_log(host)
     with host.open() as ws:
@@ -301,7 +271,7 @@ def test_unneeded_contents_go(tmp_path: Path) -> None:
 
 def test_gc_rewrites_packs_that_only_dead_deltas_lean_on(tmp_path: Path) -> None:
     """They lie in a log that becomes a pack only after that."""
-    host = Host(tmp_path)
+    host = WornHost(tmp_path)
     host.snapshot()
     end_log(host)
     collect(host)
@@ -322,7 +292,7 @@ def test_gc_rewrites_packs_that_only_dead_deltas_lean_on(tmp_path: Path) -> None
     host.check()
 
 
-def test_damage_stops_it(worn: Host, tmp_path: Path) -> None:
+def test_damage_stops_it(worn: WornHost, tmp_path: Path) -> None:
     host = worn.copied(tmp_path)
     pack = next(path for path in pack_files(host.path) if path.suffix == ".pack")
     flip(pack, pack.stat().st_size - 1)
@@ -333,7 +303,7 @@ def test_damage_stops_it(worn: Host, tmp_path: Path) -> None:
     assert pack_files(host.path) == before
 
 
-def test_gc_keeps_contents_that_a_damaged_catalog_may_need(worn: Host, tmp_path: Path) -> None:
+def test_gc_keeps_contents_that_a_damaged_catalog_may_need(worn: WornHost, tmp_path: Path) -> None:
     host = worn.copied(tmp_path)
     (catalog,) = (host.path / "catalogs").glob("*.syscat.zst")
     whole = catalog.read_bytes()
@@ -352,7 +322,7 @@ def test_gc_keeps_contents_that_a_damaged_catalog_may_need(worn: Host, tmp_path:
 
 @pytest.mark.parametrize("removed", [False, True])
 def test_a_lost_catalog_is_damage_and_no_reason_to_free_its_contents(
-    worn: Host, tmp_path: Path, *, removed: bool
+    worn: WornHost, tmp_path: Path, *, removed: bool
 ) -> None:
     host = worn.copied(tmp_path)
     with host.open() as ws:
@@ -370,7 +340,7 @@ def test_a_lost_catalog_is_damage_and_no_reason_to_free_its_contents(
         assert ws.care.stats().blobs == blobs
 
 
-def test_a_full_disk_gets_emptier(worn: Host, tmp_path: Path) -> None:
+def test_a_full_disk_gets_emptier(worn: WornHost, tmp_path: Path) -> None:
     host = worn.copied(tmp_path)
     (host.path / "reserve").write_bytes(bytes(1 << 16))
 
@@ -379,7 +349,7 @@ def test_a_full_disk_gets_emptier(worn: Host, tmp_path: Path) -> None:
             raise OSError(28, "No space left on device")
 
     before = sum(path.stat().st_size for path in pack_files(host.path))
-    with fault(full):
+    with faults(full):
         result = collect(host)
     assert 0 < result.freed == before - sum(path.stat().st_size for path in pack_files(host.path))
     host.check()
@@ -394,7 +364,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     if made.returncode:
         pytest.skip("may not mount")
     try:
-        host = Host(tmp_path / "host", files=4)
+        host = WornHost(tmp_path / "host", files=4)
         shutil.copytree(host.path, disk / "store")
         host.path = disk / "store"
         (disk / "store/reserve").unlink(missing_ok=True)

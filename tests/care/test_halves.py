@@ -12,13 +12,13 @@ from epmstore.errors import DamagedError
 from epmstore.store import commit
 from epmstore.store.store import FOLDERS
 from epmstore.workspace import Workspace
-from tests.kit.worn import Host, flip, pack_files
+from tests.kit.worn import WornHost, flip, pack_files
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Host:
+def made(tmp_path_factory: pytest.TempPathFactory) -> WornHost:
     """With packs, of which the live root has nothing any more, and a copy of the store."""
-    host = Host(tmp_path_factory.mktemp("halves"), files=4)
+    host = WornHost(tmp_path_factory.mktemp("halves"), files=4)
     for number in range(4):
         host.write(f"bin/f{number}", host.random.randbytes(300_000))
     with pytest.MonkeyPatch.context() as patched:
@@ -33,16 +33,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Host:
 
 
 @pytest.fixture
-def host(made: Host, tmp_path: Path) -> Host:
+def host(made: WornHost, tmp_path: Path) -> WornHost:
     shutil.copytree(made.path.parent / "copy", tmp_path / "copy")
     return made.copied(tmp_path)
 
 
-def the_packs(host: Host) -> list[Path]:
+def the_packs(host: WornHost) -> list[Path]:
     return [path for path in pack_files(host.path) if path.suffix == ".pack"]
 
 
-def said(host: Host, *words: str) -> tuple[int, str]:
+def said(host: WornHost, *words: str) -> tuple[int, str]:
     """What a command prints, as a person sees it."""
     found = CliRunner().invoke(
         program(), ["--store", str(host.path), *words], obj=Session(), standalone_mode=False
@@ -53,7 +53,7 @@ def said(host: Host, *words: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("gone", [*FOLDERS, "a pack", "all packs", "the folder of a pack"])
 @pytest.mark.slow
-def test_a_repair_comes_to_its_end(host: Host, tmp_path: Path, gone: str) -> None:
+def test_a_repair_comes_to_its_end(host: WornHost, tmp_path: Path, gone: str) -> None:
     if gone == "a pack":
         the_packs(host)[0].unlink()
     elif gone == "all packs":
@@ -84,7 +84,9 @@ def test_a_repair_comes_to_its_end(host: Host, tmp_path: Path, gone: str) -> Non
             assert b"".join(ws.app("crm").cat("0", entry.path)) == data
 
 
-def test_fsck_says_the_unread_share_and_keeps_earlier_damage(host: Host, tmp_path: Path) -> None:
+def test_fsck_says_the_unread_share_and_keeps_earlier_damage(
+    host: WornHost, tmp_path: Path
+) -> None:
     code, text = said(host, "fsck")
     assert code == 0
     assert "contents were not read (--read-data)" in text
@@ -110,7 +112,9 @@ def test_fsck_says_the_unread_share_and_keeps_earlier_damage(host: Host, tmp_pat
 
 
 @pytest.mark.parametrize("how", ["lost", "flipped"])
-def test_unreadable_contents_are_damage_with_a_path(host: Host, tmp_path: Path, how: str) -> None:
+def test_unreadable_contents_are_damage_with_a_path(
+    host: WornHost, tmp_path: Path, how: str
+) -> None:
     for pack in the_packs(host):
         if how == "lost":
             pack.unlink()

@@ -4,24 +4,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.worn import Host, pack_files, tree
+from tests.kit.worn import WornHost, pack_files, tree
 
 PART = 4 << 20
 
 
 @pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WornHost:
     monkeypatch.setattr("epmstore.record.reading.PART_THRESHOLD", 1 << 20)
     monkeypatch.setattr("epmstore.record.ingest.POOL_FROM", 1 << 40)
     monkeypatch.setattr("epmstore.checkout.files.PART_THRESHOLD", 1 << 20)
-    return Host(tmp_path, files=2)
+    return WornHost(tmp_path, files=2)
 
 
-def stored(host: Host) -> int:
+def stored(host: WornHost) -> int:
     return sum(path.stat().st_size for path in pack_files(host.path))
 
 
-def record(host: Host, *versions: bytes) -> list[int]:
+def record(host: WornHost, *versions: bytes) -> list[int]:
     """Snapshots of a file; by how much each let the store grow."""
     grown, before = [], stored(host)
     for data in versions:
@@ -32,7 +32,7 @@ def record(host: Host, *versions: bytes) -> list[int]:
     return grown
 
 
-def test_each_edit_costs_what_is_new_in_it(host: Host) -> None:
+def test_each_edit_costs_what_is_new_in_it(host: WornHost) -> None:
     old = host.random.randbytes(3 * PART)
     inserted = b"0123456789" + old
     moved = host.random.randbytes(PART) + inserted[: 2 * PART] + b"!" + inserted[2 * PART + 1 :]
@@ -45,7 +45,7 @@ def test_each_edit_costs_what_is_new_in_it(host: Host) -> None:
     host.check()
 
 
-def test_store_care_knows_parts_that_are_deltas(host: Host, tmp_path: Path) -> None:
+def test_store_care_knows_parts_that_are_deltas(host: WornHost, tmp_path: Path) -> None:
     old = host.random.randbytes(3 * PART)
     record(host, old, b"0123456789" + old, old[: PART + 5] + b"!" + old[PART + 5 :])
     with host.open() as ws:

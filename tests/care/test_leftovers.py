@@ -13,14 +13,14 @@ from epmstore.catalog import appcat
 from epmstore.errors import AppNotFoundError, ConflictError, RootError, UsageError
 from epmstore.reckon import DAY
 from epmstore.workspace import Workspace
-from tests.kit.worn import Host
+from tests.kit.worn import WornHost
 
 FOLDERS = ["", "catalogs", "journals", "packs/log", "live"]
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    host = Host(tmp_path, files=8)
+def host(tmp_path: Path) -> WornHost:
+    host = WornHost(tmp_path, files=8)
     host.history(3)
     return host
 
@@ -34,7 +34,7 @@ def checks(ws: Workspace) -> dict[str, bool]:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_gc_removes_leftovers_of_a_killed_command(host: Host, folder: str) -> None:
+def test_gc_removes_leftovers_of_a_killed_command(host: WornHost, folder: str) -> None:
     left = host.path / folder / atomic.temporary_name()
     left.write_bytes(b"x" * 100_000)
     with host.open() as ws:
@@ -45,7 +45,7 @@ def test_gc_removes_leftovers_of_a_killed_command(host: Host, folder: str) -> No
         assert "leftovers" not in checks(ws)
 
 
-def test_gc_keeps_files_being_written(host: Host) -> None:
+def test_gc_keeps_files_being_written(host: WornHost) -> None:
     left = host.path / "catalogs" / atomic.temporary_name()
     with left.open("wb") as file, host.open() as ws:
         file.write(b"x")
@@ -60,7 +60,7 @@ def test_gc_keeps_files_being_written(host: Host) -> None:
     assert os.path.lexists(link) and not left.exists()
 
 
-def test_the_quarantine_can_be_emptied_at_once(host: Host) -> None:
+def test_the_quarantine_can_be_emptied_at_once(host: WornHost) -> None:
     (host.path / "quarantine/aa.pack.1234").write_bytes(b"bad" * 100)
     (host.path / "quarantine/folder").mkdir()
     with host.open() as ws:
@@ -74,7 +74,7 @@ def test_the_quarantine_can_be_emptied_at_once(host: Host) -> None:
         assert "quarantine" not in checks(ws)
 
 
-def test_the_quarantine_goes_when_it_is_old_by_reckoned_time(host: Host) -> None:
+def test_the_quarantine_goes_when_it_is_old_by_reckoned_time(host: WornHost) -> None:
     kept = host.path / "quarantine" / "aa.pack.1234"
     kept.write_bytes(b"x" * 1000)
     with host.open() as ws:
@@ -97,7 +97,7 @@ def test_the_quarantine_goes_when_it_is_old_by_reckoned_time(host: Host) -> None
         assert not kept.exists()
 
 
-def test_locks_of_applications_that_are_gone_go(host: Host) -> None:
+def test_locks_of_applications_that_are_gone_go(host: WornHost) -> None:
     with host.open() as ws:
         uuid = ws.apps.get("crm").uuid
         ws.apps.remove("crm")
@@ -110,7 +110,7 @@ def test_locks_of_applications_that_are_gone_go(host: Host) -> None:
         assert (host.path / "locks/write").exists()
 
 
-def test_the_history_of_a_removed_application_is_read_and_goes_on(host: Host) -> None:
+def test_the_history_of_a_removed_application_is_read_and_goes_on(host: WornHost) -> None:
     with host.open() as ws:
         uuid = ws.apps.get("crm").uuid
         before = ws.app("crm").versions()
@@ -136,7 +136,7 @@ def test_the_history_of_a_removed_application_is_read_and_goes_on(host: Host) ->
     host.check()
 
 
-def test_a_key_that_was_given_again_is_the_new_one(host: Host, tmp_path: Path) -> None:
+def test_a_key_that_was_given_again_is_the_new_one(host: WornHost, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     with host.open() as ws:
         old = ws.apps.get("crm").uuid
@@ -155,7 +155,7 @@ def test_a_key_that_was_given_again_is_the_new_one(host: Host, tmp_path: Path) -
         assert ws.apps.add_again("crm").app.uuid == old
 
 
-def test_a_removed_application_can_be_let_go_of(host: Host) -> None:
+def test_a_removed_application_can_be_let_go_of(host: WornHost) -> None:
     with host.open() as ws:
         uuid = ws.apps.get("crm").uuid
         ws.apps.remove("crm")
@@ -169,7 +169,7 @@ def test_a_removed_application_can_be_let_go_of(host: Host) -> None:
 
 
 def test_one_that_an_older_program_removed_is_known_by_its_history(
-    host: Host, tmp_path: Path
+    host: WornHost, tmp_path: Path
 ) -> None:
     with host.open() as ws:
         uuid = ws.apps.get("crm").uuid
@@ -184,7 +184,7 @@ def test_one_that_an_older_program_removed_is_known_by_its_history(
         assert ws.apps.add_again("crm", host.root).app.uuid == uuid
 
 
-def test_a_removed_application_keeps_its_rules(host: Host) -> None:
+def test_a_removed_application_keeps_its_rules(host: WornHost) -> None:
     with host.open() as ws:
         ws.apps.set("crm", add={"state": ["*.log"]})
         before = ws.apps.get("crm")

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from epmstore.errors import ConflictError, NotRestorableError
 from epmstore.workspace import Workspace
-from tests.kit.worn import DAY, Host
+from tests.kit.worn import DAY, WornHost
 
 NAMES = st.sampled_from([f"bin/f{n}" for n in range(6)])
 PICK = st.integers(0, 1000)
@@ -21,7 +21,7 @@ class StoreCare(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.place = Path(tempfile.mkdtemp(prefix="care-"))
-        self.host = Host(self.place, files=6)
+        self.host = WornHost(self.place, files=6)
         self.forgotten: set[int] = set()
         self.collected: set[int] = set()
         self.pinned: set[int] = set()

@@ -24,17 +24,14 @@ from epmstore.seal import RecordKind
 from epmstore.store import commit
 from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Source
+from tests.kit.faults import Killed
 from tests.kit.program import SEED, amount
-from tests.kit.worn import Host
+from tests.kit.worn import WornHost
 
 POINTS = amount("EPM_TEST_POINTS", 20)
 SECRET = b"-----BEGIN PRIVATE KEY-----\n" + random.Random(7).randbytes(2000).hex().encode()
 NEEDLE = SECRET[100:164]
 NAME = "etc/secret.pem"
-
-
-class Killed(BaseException):
-    pass
 
 
 def digest_of(data: bytes) -> Digest:
@@ -83,7 +80,7 @@ def pieces(plain: bytes, sizes: list[int]) -> Iterator[bytes]:
 
 
 class Leak(NamedTuple):
-    host: Host
+    host: WornHost
     digest: Digest
 
 
@@ -91,7 +88,7 @@ def leak(place: Path) -> Leak:
     """A secret in versions 1 and 2; in 3 it was edited a little, which is stored as a difference to
     it, and a copy of it has another name; 4 has neither.
     """
-    host = Host(place)
+    host = WornHost(place)
     host.snapshot("0")
     host.write(NAME, SECRET)
     host.snapshot("1")
@@ -114,7 +111,7 @@ def leaked(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     return leak(tmp_path)
 
 
-def judge(host: Host) -> None:
+def judge(host: WornHost) -> None:
     """Nothing of it is left, the rest of every version is there, and the store is sound."""
     assert traces(host.path) == []
     with host.open() as ws:
@@ -156,7 +153,7 @@ def test_it_is_gone_and_the_rest_is_there(leaked: Leak) -> None:
 
 
 def test_a_path_that_was_empty_takes_no_other_empty_file_with_it(tmp_path: Path) -> None:
-    host = Host(tmp_path)
+    host = WornHost(tmp_path)
     host.write(NAME, b"")
     host.write("bin/__init__.py", b"")
     host.snapshot("0")
@@ -283,7 +280,7 @@ def test_part_of_something_that_stays(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("epmstore.record.reading.PART_THRESHOLD", 1 << 20)
     monkeypatch.setattr("epmstore.record.ingest.POOL_FROM", 1 << 40)
     monkeypatch.setattr("epmstore.checkout.files.PART_THRESHOLD", 1 << 20)
-    host = Host(tmp_path, files=2)
+    host = WornHost(tmp_path, files=2)
     rng = random.Random(SEED)
     first, second = rng.randbytes(4 << 20), rng.randbytes(1000)
     host.write("part", first)
@@ -304,7 +301,7 @@ def test_part_of_something_that_stays(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_purge_of_a_released_content_names_no_live_root(tmp_path: Path) -> None:
-    host = Host(tmp_path)
+    host = WornHost(tmp_path)
     build = tmp_path / "build"
     build.mkdir()
     (build / "key").write_bytes(SECRET)
@@ -389,10 +386,10 @@ def killer(last: int) -> fsio.FaultHook:
     return fault
 
 
-def copy(host: Host, place: Path) -> Host:
+def copy(host: WornHost, place: Path) -> WornHost:
     """The same store and root elsewhere."""
     shutil.copytree(host.path.parent, place)
-    twin = object.__new__(Host)
+    twin = object.__new__(WornHost)
     twin.__dict__.update(host.__dict__, path=place / "store", root=place / "root")
     return twin
 

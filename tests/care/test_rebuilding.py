@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from epmstore import fsio, sqlite
-from tests.kit.worn import Host
+from tests.kit.worn import WornHost
 
 
 def test_a_reader_sees_a_whole_history_all_the_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    host = Host(tmp_path)
+    host = WornHost(tmp_path)
     host.history(4)
     seen: list[tuple[int, bool]] = []
     with host.open() as reader, host.open() as ws:
@@ -43,7 +43,7 @@ def test_a_reader_sees_a_whole_history_all_the_time(
 
 
 def test_an_index_that_cannot_be_made_anew_stays(tmp_path: Path) -> None:
-    host = Host(tmp_path)
+    host = WornHost(tmp_path)
     host.history(3)
     before = os.stat(host.path / "index.sqlite").st_ino
 

@@ -14,20 +14,20 @@ from epmstore.errors import (
     DamagedError,
     UsageError,
 )
-from tests.kit.worn import Host, flip, pack_files
+from tests.kit.worn import WornHost, flip, pack_files
 
 COLLISIONS = Path(__file__).resolve().parents[3] / "shared/fixtures/sha1-collisions"
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    host = Host(tmp_path)
+def host(tmp_path: Path) -> WornHost:
+    host = WornHost(tmp_path)
     host.history(3)
     return host
 
 
 @pytest.mark.parametrize("size", [0, 1, 5000, 3 << 20])
-def test_put_and_get(host: Host, tmp_path: Path, size: int) -> None:
+def test_put_and_get(host: WornHost, tmp_path: Path, size: int) -> None:
     data = host.random.randbytes(size)
     source = tmp_path / "source"
     source.write_bytes(data)
@@ -44,7 +44,7 @@ def test_put_and_get(host: Host, tmp_path: Path, size: int) -> None:
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".tmp")]
 
 
-def test_a_large_content(host: Host, tmp_path: Path) -> None:
+def test_a_large_content(host: WornHost, tmp_path: Path) -> None:
     source = tmp_path / "large"
     source.write_bytes(host.random.randbytes(1 << 20) * 65)
     with host.open() as ws:
@@ -56,7 +56,7 @@ def test_a_large_content(host: Host, tmp_path: Path) -> None:
         assert not ws.blobs.compare(info.digest, source)
 
 
-def test_compare_sees_every_difference(host: Host, tmp_path: Path) -> None:
+def test_compare_sees_every_difference(host: WornHost, tmp_path: Path) -> None:
     with host.open() as ws:
         info = ws.blobs.put(host.root / "bin/f0")
         data = (host.root / "bin/f0").read_bytes()
@@ -66,7 +66,7 @@ def test_compare_sees_every_difference(host: Host, tmp_path: Path) -> None:
             assert not ws.blobs.compare(info.digest, other)
 
 
-def test_stat_names_the_versions(host: Host) -> None:
+def test_stat_names_the_versions(host: WornHost) -> None:
     with host.open() as ws:
         (entry,) = ws.app("crm").ls("0", None)[-1:]
         assert entry.content is not None
@@ -80,7 +80,7 @@ def test_stat_names_the_versions(host: Host) -> None:
         assert kinds == {"solid", "delta"}
 
 
-def test_a_delta_names_its_base(host: Host) -> None:
+def test_a_delta_names_its_base(host: WornHost) -> None:
     with host.open() as ws:
         stats = [ws.blobs.stat(e.content.digest) for e in ws.app("crm").ls("2") if e.content]
         deltas = [found for found in stats if found.kind == "delta"]
@@ -90,7 +90,9 @@ def test_a_delta_names_its_base(host: Host) -> None:
             assert found.stored_bytes < found.info.size // 2
 
 
-def test_missing_contents_are_not_found_by_get_compare_and_put(host: Host, tmp_path: Path) -> None:
+def test_missing_contents_are_not_found_by_get_compare_and_put(
+    host: WornHost, tmp_path: Path
+) -> None:
     nowhere = Digest(bytes(20))
     with host.open() as ws:
         for call in (ws.blobs.get, ws.blobs.compare):
@@ -107,7 +109,7 @@ def test_missing_contents_are_not_found_by_get_compare_and_put(host: Host, tmp_p
             ws.blobs.put(tmp_path / "fifo")
 
 
-def test_damage_leaves_no_file(host: Host, tmp_path: Path) -> None:
+def test_damage_leaves_no_file(host: WornHost, tmp_path: Path) -> None:
     with host.open() as ws:
         info = ws.blobs.put(host.root / "bin/f9")
         place = ws._store.contents.places([info.sha256])[info.sha256]
@@ -119,7 +121,7 @@ def test_damage_leaves_no_file(host: Host, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not COLLISIONS.is_dir(), reason="no collision fixtures")
-def test_a_collision_is_refused_and_the_first_stays(host: Host, tmp_path: Path) -> None:
+def test_a_collision_is_refused_and_the_first_stays(host: WornHost, tmp_path: Path) -> None:
     one, two = sorted(COLLISIONS.glob("*-1.bin"))[0], sorted(COLLISIONS.glob("*-2.bin"))[0]
     with host.open() as ws:
         info = ws.blobs.put(one)
@@ -131,7 +133,7 @@ def test_a_collision_is_refused_and_the_first_stays(host: Host, tmp_path: Path) 
 
 
 @pytest.mark.skipif(not COLLISIONS.is_dir(), reason="no collision fixtures")
-def test_a_recorded_collision_is_found_and_named(host: Host) -> None:
+def test_a_recorded_collision_is_found_and_named(host: WornHost) -> None:
     for path in COLLISIONS.glob("*.bin"):
         host.write(f"lib/{path.name}", path.read_bytes())
     version = host.snapshot()

@@ -10,7 +10,7 @@ from epmstore.atomic import read_named
 from epmstore.errors import DamagedError, UsageError
 from epmstore.workspace import Workspace
 from epmstore.workspace.settings import read_trusted
-from tests.kit.worn import Host
+from tests.kit.worn import WornHost
 
 KINDS: dict[str, Callable[[Path], None]] = {
     "fifo": os.mkfifo,
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.timeout(30)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Host:
-    host = Host(tmp_path_factory.mktemp("made"))
+def made(tmp_path_factory: pytest.TempPathFactory) -> WornHost:
+    host = WornHost(tmp_path_factory.mktemp("made"))
     host.snapshot()
     host.edit("bin/f1")
     host.snapshot()
@@ -31,7 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Host:
 
 
 @pytest.fixture
-def host(made: Host, tmp_path: Path) -> Host:
+def host(made: WornHost, tmp_path: Path) -> WornHost:
     return made.copied(tmp_path)
 
 
@@ -41,14 +41,16 @@ def replaced(path: Path, kind: str) -> Path:
     return path
 
 
-def syscat(host: Host) -> Path:
+def syscat(host: WornHost) -> Path:
     (found,) = (host.path / "catalogs").glob("*.syscat.zst")
     return found
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("file", ["FORMAT", "catalogs/appcat.json"])
-def test_a_small_file_is_damaged_and_a_copy_is_the_remedy(host: Host, file: str, kind: str) -> None:
+def test_a_small_file_is_damaged_and_a_copy_is_the_remedy(
+    host: WornHost, file: str, kind: str
+) -> None:
     path = replaced(host.path / file, kind)
     with pytest.raises(DamagedError, match="not a regular file") as caught, host.open() as ws:
         ws.apps.list()
@@ -57,7 +59,7 @@ def test_a_small_file_is_damaged_and_a_copy_is_the_remedy(host: Host, file: str,
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_bad_catalog_is_a_finding(host: Host, kind: str) -> None:
+def test_one_bad_catalog_is_a_finding(host: WornHost, kind: str) -> None:
     path = replaced(syscat(host), kind)
     with host.open() as ws:
         (finding,) = ws.care.fsck().findings
@@ -73,7 +75,9 @@ def test_one_bad_catalog_is_a_finding(host: Host, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_log_that_is_none_is_left_alone_and_repair_moves_it_away(host: Host, kind: str) -> None:
+def test_a_log_that_is_none_is_left_alone_and_repair_moves_it_away(
+    host: WornHost, kind: str
+) -> None:
     replaced(host.path / "packs/log/0", kind)
     with host.open() as ws:
         findings = ws.care.fsck().findings
@@ -87,7 +91,7 @@ def test_a_log_that_is_none_is_left_alone_and_repair_moves_it_away(host: Host, k
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder"])
-def test_an_index_that_is_no_file_is_made_anew(host: Host, kind: str) -> None:
+def test_an_index_that_is_no_file_is_made_anew(host: WornHost, kind: str) -> None:
     replaced(host.path / "index.sqlite", kind)
     with pytest.raises(DamagedError) as caught, host.open():
         pass
@@ -97,7 +101,7 @@ def test_an_index_that_is_no_file_is_made_anew(host: Host, kind: str) -> None:
         assert ws.care.fsck(1.0).clean
 
 
-def test_a_lost_appcat_is_not_taken_for_a_host_without_applications(host: Host) -> None:
+def test_a_lost_appcat_is_not_taken_for_a_host_without_applications(host: WornHost) -> None:
     (host.path / "catalogs/appcat.json").unlink()
     with pytest.raises(DamagedError, match="histories") as caught, host.open() as ws:
         ws.app("crm")
@@ -110,7 +114,7 @@ def test_a_lost_appcat_is_not_taken_for_a_host_without_applications(host: Host) 
 
 
 @pytest.mark.parametrize("name", ["0" * 40 + ".asc", "0" * 32 + ".json"])
-def test_a_damaged_file_of_the_trust_folder_is_one_finding(host: Host, name: str) -> None:
+def test_a_damaged_file_of_the_trust_folder_is_one_finding(host: WornHost, name: str) -> None:
     (host.path / "trust").mkdir()
     (host.path / "trust" / name).write_bytes(b"{}")
     with host.open() as ws:
@@ -129,7 +133,7 @@ def test_settings_that_are_no_file_are_refused(tmp_path: Path, kind: str) -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_journal_that_is_no_file_is_a_finding(host: Host, kind: str) -> None:
+def test_a_journal_that_is_no_file_is_a_finding(host: WornHost, kind: str) -> None:
     app = syscat(host).name.partition(".")[0]
     KINDS[kind](host.path / f"journals/{app}.journal")
     with Workspace.open(host.path, clock=host.clock, recover=False) as ws:

@@ -16,18 +16,15 @@ from epmstore.errors import DamagedError, EpmError, RootError
 from tests.kit.bench import (
     MTIME,
     Bench,
-    Calls,
     Dir,
     File,
-    Killed,
     Link,
     Nodes,
     Picture,
     Same,
     copy_bench,
-    faults,
-    full,
 )
+from tests.kit.faults import Calls, Killed, faults, full
 from tests.kit.program import amount
 
 OLD: Nodes = {

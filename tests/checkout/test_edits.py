@@ -19,19 +19,8 @@ from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.handle import AppHandle
 from epmstore.workspace.blobs import Blobs
 from tests.kit.application import START, STOP, Application
-from tests.kit.bench import (
-    MTIME,
-    Bench,
-    Calls,
-    Dir,
-    File,
-    Killed,
-    Node,
-    Picture,
-    Same,
-    copy_bench,
-    faults,
-)
+from tests.kit.bench import MTIME, Bench, Dir, File, Node, Picture, Same, copy_bench
+from tests.kit.faults import Calls, Killed, faults
 from tests.kit.program import amount
 
 TREE: dict[str, Node] = {

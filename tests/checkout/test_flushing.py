@@ -43,7 +43,7 @@ def syncs(monkeypatch: pytest.MonkeyPatch, fails: Callable[[int], bool]) -> Call
 
 
 def export(place: Place, target: Path) -> None:
-    with Workspace.open(place.store, clock=place.clock) as workspace:
+    with Workspace.open(place.path, clock=place.clock) as workspace:
         workspace.app("crm").export("0", target)
 
 

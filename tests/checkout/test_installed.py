@@ -14,7 +14,8 @@ from epmstore.checkout.run import CheckoutEngine, CompletedCheckout
 from epmstore.progress import SILENT
 from epmstore.record.root import open_root
 from epmstore.relpath import RelPath
-from tests.kit.bench import APP, Bench, Calls, File, Killed, Node, faults
+from tests.kit.bench import APP, Bench, File, Node
+from tests.kit.faults import Calls, Killed, faults
 from tests.kit.program import amount
 
 TREE: dict[str, Node] = {"bin/tool": File(b"tool", 0o755), "etc/port": File(b"1")}

@@ -10,7 +10,8 @@ import pytest
 from epmstore.catalog.model import VersionRecord
 from epmstore.record.result import Result
 from epmstore.relpath import RelPath
-from tests.kit.bench import MTIME, Bench, Dir, File, Killed, Link, faults
+from tests.kit.bench import MTIME, Bench, Dir, File, Link
+from tests.kit.faults import Killed, faults
 
 
 def before_first(call: str, act: Callable[[], object]) -> Callable[[str, tuple[object, ...]], None]:

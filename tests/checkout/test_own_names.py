@@ -23,16 +23,8 @@ from epmstore.relpath import RelPath
 from epmstore.store.staging import own_identities
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.handle import AppHandle
-from tests.kit.bench import (
-    APP,
-    CHANGE,
-    Bench,
-    File,
-    Killed,
-    Picture,
-    faults,
-    picture,
-)
+from tests.kit.bench import APP, CHANGE, Bench, File, Picture, picture
+from tests.kit.faults import Killed, faults
 
 NAMES = (".epm-backup", ".epm-" + "0" * 32, ".epm-1", ".epm-", ".epm-clock-0123456789abcdef")
 

@@ -25,7 +25,8 @@ from epmstore.record.result import Result
 from epmstore.relpath import RelPath
 from epmstore.scan.holders import Credentials
 from epmstore.tree import Entry
-from tests.kit.bench import Bench, Dir, File, Link, Nodes, Same, faults
+from tests.kit.bench import Bench, Dir, File, Link, Nodes, Same
+from tests.kit.faults import faults
 
 NOBODY = 65534
 CONTENT = b"#!/bin/sh\nexec /usr/bin/id\n" * 200

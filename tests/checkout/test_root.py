@@ -3,7 +3,6 @@ attributes.
 """
 
 import codecs
-import itertools
 import json
 import os
 import shutil
@@ -16,12 +15,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from epmstore import fsio
 from epmstore.catalog.model import VersionRecord
 from epmstore.catalog.rootfacts import facts_of, root_of
 from epmstore.relpath import ROOT
 from epmstore.scan.metadata import OwnerNames, describe
 from tests.acceptance.test_metadata import ACL
+from tests.kit.faults import Calls, Killed, faults
 from tests.kit.place import Place
 from tests.scan.conftest import NOBODY, unprivileged
 
@@ -67,7 +66,7 @@ if IS_ROOT:
 def test_each_of_its_attributes_is_seen_and_comes_back(place: Place, edit: str) -> None:
     place.snapshot()
     before = looks(place.root)
-    with place.open() as crm:
+    with place.crm() as crm:
         assert crm.status().clean
         EDITS[edit](place.root)
         after = looks(place.root)
@@ -89,12 +88,8 @@ def test_each_of_its_attributes_is_seen_and_comes_back(place: Place, edit: str) 
         assert looks(place.root) == after
     place.drop_index()
     assert place.names() == {"bin", "bin/tool"}, "it is no path below itself"
-    with place.open() as crm:
+    with place.crm() as crm:
         assert crm.status().clean
-
-
-class _Died(BaseException):
-    """A stand-in for the end of the process."""
 
 
 @pytest.mark.slow
@@ -104,19 +99,9 @@ def test_it_is_old_or_new_after_a_checkout_that_died(place: Place, last: int) ->
     place.root.chmod(0o700)
     place.write("bin/tool", b"other")
     place.snapshot()
-    calls = itertools.count(1)
-
-    def die(call: str, arguments: tuple[object, ...]) -> None:
-        if next(calls) >= last:
-            raise _Died(call)
-
-    fsio.install_fault(die)
-    try:
-        with pytest.raises(_Died), place.open() as crm:
-            crm.checkout("0")
-    finally:
-        fsio.install_fault(None)
-    with place.open() as crm:
+    with faults(Calls(last)), pytest.raises(Killed), place.crm() as crm:
+        crm.checkout("0")
+    with place.crm() as crm:
         crm.recover()
         found = looks(place.root)[0], (place.root / "bin/tool").read_bytes()
         assert found in ((0o700, b"other"), (0o755, b"x"))
@@ -128,7 +113,7 @@ def test_a_checkout_of_paths_leaves_it(place: Place) -> None:
     place.snapshot()
     place.root.chmod(0o700)
     place.write("bin/tool", b"other")
-    with place.open() as crm:
+    with place.crm() as crm:
         result = crm.checkout(0, ["bin/tool"])
         assert result.modified == 1
     assert looks(place.root)[0] == 0o700
@@ -138,7 +123,7 @@ def test_a_checkout_of_paths_leaves_it(place: Place) -> None:
 def test_its_times_are_no_change(place: Place) -> None:
     place.snapshot()
     os.utime(place.root, (1, 1))
-    with place.open() as crm:
+    with place.crm() as crm:
         assert crm.status().clean
     assert place.snapshot() == 0
 
@@ -151,7 +136,7 @@ def test_a_version_that_did_not_look_at_it_wants_nothing_of_it(
         earlier.setattr("epmstore.record.recorder._describe_root", lambda root: None)
         place.snapshot()
     place.root.chmod(0o700)
-    with place.open() as crm:
+    with place.crm() as crm:
         assert crm.status().clean, "not observed is not different"
         place.write("more")
         assert crm.snapshot().version == 1
@@ -179,7 +164,7 @@ def test_without_root_it_stays_writable_for_us(
             place.root.chmod(0o555)
             place.snapshot()
             place.root.chmod(0o755)
-            with place.open() as crm:
+            with place.crm() as crm:
                 result = crm.checkout("0")
             assert result.not_restored == (".: mode",)
             assert looks(place.root)[0] == 0o755

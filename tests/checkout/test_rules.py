@@ -11,7 +11,8 @@ import pytest
 from epmstore.errors import ChangedError, ConflictError, NotFoundError, PathNotFoundError
 from epmstore.relpath import RelPath
 from tests.checkout.test_truth import dying
-from tests.kit.bench import DRIFT, MTIME, Bench, Dir, File, Killed, Link, Same, build, faults
+from tests.kit.bench import DRIFT, MTIME, Bench, Dir, File, Link, Same, build
+from tests.kit.faults import Killed, faults
 
 
 def read(bench: Bench, path: str) -> bytes:

@@ -21,7 +21,8 @@ from epmstore.scan import fsclock
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.handle import AppHandle
 from tests.kit.application import HEALTH, START, STOP, Application
-from tests.kit.bench import Bench, Calls, Dir, File, Killed, faults
+from tests.kit.bench import Bench, Dir, File
+from tests.kit.faults import Calls, Killed, faults
 
 HOOKS = Hooks(stop=STOP, start=START, health=HEALTH)
 OLD = {"a": File(b"old"), "gone": File(b"was here")}

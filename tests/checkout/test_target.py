@@ -9,7 +9,8 @@ import pytest
 
 from epmstore.errors import ConflictError, UsageError
 from epmstore.relpath import RelPath
-from tests.kit.bench import Bench, Calls, Dir, File, Killed, Link, Nodes, Same, faults, picture
+from tests.kit.bench import Bench, Dir, File, Link, Nodes, Same, picture
+from tests.kit.faults import Calls, Killed, faults
 
 TREE: Nodes = {
     "bin/tool": File(b"tool", 0o4755),

@@ -18,19 +18,8 @@ from epmstore.record.result import Result
 from epmstore.record.root import open_root
 from epmstore.relpath import RelPath
 from epmstore.scan.compare import newest_ns
-from tests.kit.bench import (
-    APP,
-    MTIME,
-    Bench,
-    Dir,
-    File,
-    Killed,
-    Link,
-    Nodes,
-    build,
-    clear,
-    faults,
-)
+from tests.kit.bench import APP, MTIME, Bench, Dir, File, Link, Nodes, build, clear
+from tests.kit.faults import Killed, faults
 from tests.kit.mounts import tmpfs
 
 OLD: Nodes = {

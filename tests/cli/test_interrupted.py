@@ -8,7 +8,7 @@ import pytest
 from epmstore import locks
 from epmstore.api import AppHandle, ConflictError, Workspace
 from epmstore.workspace import shapes
-from tests.kit.bench import faults
+from tests.kit.faults import faults
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.checkout.test_meanwhile import after_staging
-from tests.kit.bench import faults
+from tests.kit.faults import faults
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli

@@ -22,7 +22,7 @@ from epmstored.caretasks import CareOrder, TaskProcess, perform
 from epmstored.clock import FakeDaemonClock
 from epmstored.health import troubles
 from epmstored.schedule import DAY, FIRST
-from tests.kit.recorder import Host
+from tests.kit.recorder import WatchedHost
 
 
 class Told:
@@ -188,7 +188,7 @@ async def test_too_little_room_is_told_and_told_again_when_there_is(place: Place
 
 async def test_a_full_store_records_what_changed_without_its_content(tmp_path: Path) -> None:
     """What was recorded keeps its content, and once there is room the rest gets its own."""
-    host = Host(tmp_path)
+    host = WatchedHost(tmp_path)
     (host.root / "old").write_bytes(b"old")
     (host.root / "changes").write_bytes(b"before")
     async with host.recorder() as recorder:
@@ -215,7 +215,7 @@ async def test_a_full_store_records_what_changed_without_its_content(tmp_path: P
     assert (host.root / "new").read_bytes() == b"new content"
 
 
-def contents(host: Host) -> dict[str, bool]:
+def contents(host: WatchedHost) -> dict[str, bool]:
     """Of which files the newest version has the content."""
     with Workspace.open(host.store) as workspace:
         entries = workspace.app("crm").ls("latest")

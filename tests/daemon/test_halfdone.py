@@ -21,7 +21,7 @@ from epmstored import halfdone
 from epmstored.debounce import Batch
 from epmstored.halfdone import is_half_done, look_at_writers, needs_a_look
 from tests.kit.daemon import running
-from tests.kit.recorder import RHYTHM, Host
+from tests.kit.recorder import RHYTHM, WatchedHost
 
 pytestmark = pytest.mark.slow
 WRITER = """
@@ -48,8 +48,8 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    host = Host(tmp_path)
+def host(tmp_path: Path) -> WatchedHost:
+    host = WatchedHost(tmp_path)
     (host.root / "bin").mkdir()
     return host
 
@@ -65,7 +65,7 @@ def contents(store: Path, path: str) -> list[str]:
         ]
 
 
-async def test_a_file_that_was_open_before_anybody_looked_is_waited_for(host: Host) -> None:
+async def test_a_file_that_was_open_before_anybody_looked_is_waited_for(host: WatchedHost) -> None:
     async with host.recorder() as recorder:
         with writing(host.root / "bin/tool"):
             await recorder.step()
@@ -79,7 +79,7 @@ async def test_a_file_that_was_open_before_anybody_looked_is_waited_for(host: Ho
     assert contents(host.store, "bin/tool") == ["half and half"]
 
 
-async def test_it_is_not_waited_for_longer_than_anything(host: Host) -> None:
+async def test_it_is_not_waited_for_longer_than_anything(host: WatchedHost) -> None:
     async with host.recorder() as recorder:
         with writing(host.root / "bin/tool"):
             await recorder.step()
@@ -88,7 +88,7 @@ async def test_it_is_not_waited_for_longer_than_anything(host: Host) -> None:
             assert len(host.versions()) == 1
 
 
-async def test_at_the_end_it_is_left_to_the_next_start(host: Host) -> None:
+async def test_at_the_end_it_is_left_to_the_next_start(host: WatchedHost) -> None:
     async with host.recorder() as recorder:
         await recorder.step()
         with writing(host.root / "bin/tool"):
@@ -98,7 +98,7 @@ async def test_at_the_end_it_is_left_to_the_next_start(host: Host) -> None:
     assert len(host.versions()) == 1
 
 
-async def test_a_reconcile_waits_for_it_too(host: Host) -> None:
+async def test_a_reconcile_waits_for_it_too(host: WatchedHost) -> None:
     async with host.recorder() as recorder:
         await recorder.step()
         recorder.reconcile_soon()
@@ -112,7 +112,7 @@ async def test_a_reconcile_waits_for_it_too(host: Host) -> None:
     assert contents(host.store, "bin/tool") == ["half and half"]
 
 
-async def test_writers_of_ignored_and_state_files_are_not_waited_for(host: Host) -> None:
+async def test_writers_of_ignored_and_state_files_are_not_waited_for(host: WatchedHost) -> None:
     with Workspace.open(host.store) as workspace:
         app = workspace.apps.set("crm", add={"state": ["*.log"], "ignore": ["tmp/"]})
     (host.root / "tmp").mkdir()
@@ -121,7 +121,7 @@ async def test_writers_of_ignored_and_state_files_are_not_waited_for(host: Host)
 
 
 def test_events_are_believed_where_nobody_may_look(
-    host: Host, monkeypatch: pytest.MonkeyPatch
+    host: WatchedHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Workspace.open(host.store) as workspace:
         app = workspace.apps.get("crm")
@@ -144,7 +144,7 @@ def test_events_are_believed_where_nobody_may_look(
 
 
 async def test_writer_hints_from_before_an_overflow_are_not_believed(
-    host: Host, monkeypatch: pytest.MonkeyPatch
+    host: WatchedHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The event that tells of its end may be among those that were lost."""
     monkeypatch.setattr(halfdone, "writers_below", lambda *_: Writers(incomplete=True))
@@ -171,7 +171,7 @@ def test_a_pause_in_the_middle_of_writing_makes_no_version(tmp_path: Path) -> No
     assert contents(tmp_path / "store", "new/tool") == ["half and half"]
 
 
-async def test_half_done_files_are_recorded_as_such(host: Host) -> None:
+async def test_half_done_files_are_recorded_as_such(host: WatchedHost) -> None:
     """At the latest time a version is made of what is there; it does not pass for whole."""
     (host.root / "bin/done").write_text("done")
     async with host.recorder() as recorder:

@@ -14,7 +14,7 @@ from epmstore.scan.fsclock import probe_clock
 from epmstore.workspace import Workspace
 from epmstored.late import Late
 from epmstored.timing import Rhythm
-from tests.kit.recorder import Host
+from tests.kit.recorder import WatchedHost
 
 
 def test_folders_wait_until_pages_are_written() -> None:
@@ -42,7 +42,7 @@ def test_everything_is_read_within_its_time(
 
 @pytest.mark.slow
 async def test_stores_to_mapped_files_are_recorded(tmp_path: Path) -> None:
-    host = Host(tmp_path)
+    host = WatchedHost(tmp_path)
     (host.root / "data").write_bytes(bytes(4096))
     with (host.root / "data").open("r+b") as file, mmap.mmap(file.fileno(), 0) as pages:
         pages[:4] = b"AAAA"
@@ -65,7 +65,7 @@ async def test_stores_to_mapped_files_are_recorded(tmp_path: Path) -> None:
 async def test_contents_that_rotted_are_found_by_the_looks_at_everything(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    host = Host(tmp_path)
+    host = WatchedHost(tmp_path)
     names = [f"f{number}" for number in range(12)]
     for name in names:
         (host.root / name).write_bytes(b"good " + name.encode())
@@ -87,7 +87,7 @@ async def test_contents_that_rotted_are_found_by_the_looks_at_everything(
     assert len(labels) == 1 and "no stat shows" in str(labels.pop())
 
 
-def _rot(host: Host, names: list[str]) -> None:
+def _rot(host: WatchedHost, names: list[str]) -> None:
     """Other bytes, and a stat cache that has their stats as if nothing had happened."""
     stats = {name: os.lstat(host.root / name) for name in sorted(names)}
     for name, found in stats.items():

@@ -28,20 +28,20 @@ from epmstored.report import Report
 from epmstored.state import Pause
 from epmstored.watcher import Notify
 from epmstored.watching import Watched, Watching, identity_of
-from tests.kit.recorder import RHYTHM, Host
+from tests.kit.recorder import RHYTHM, WatchedHost
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    host = Host(tmp_path)
+def host(tmp_path: Path) -> WatchedHost:
+    host = WatchedHost(tmp_path)
     (host.root / "bin").mkdir()
     (host.root / "bin/tool").write_text("one")
     return host
 
 
-async def test_the_first_look_is_the_baseline(host: Host) -> None:
+async def test_the_first_look_is_the_baseline(host: WatchedHost) -> None:
     async with host.recorder() as recorder:
         assert recorder.state.phase == "starting"
         await recorder.step()
@@ -52,7 +52,7 @@ async def test_the_first_look_is_the_baseline(host: Host) -> None:
     assert recorder.ready.is_set()
 
 
-async def test_paths_found_by_others_are_looked_at(host: Host) -> None:
+async def test_paths_found_by_others_are_looked_at(host: WatchedHost) -> None:
     outside = host.root.parent / "outside"
     outside.hardlink_to(host.root / "bin/tool")
     async with host.recorder() as recorder:
@@ -65,7 +65,7 @@ async def test_paths_found_by_others_are_looked_at(host: Host) -> None:
     assert host.versions() == [("drift", "startup-scan"), ("drift", "event")]
 
 
-async def test_a_change_is_recorded_when_it_has_settled(host: Host) -> None:
+async def test_a_change_is_recorded_when_it_has_settled(host: WatchedHost) -> None:
     async with host.recorder() as recorder:
         await recorder.step()
         (host.root / "bin/tool").write_text("two")
@@ -82,7 +82,7 @@ async def test_a_change_is_recorded_when_it_has_settled(host: Host) -> None:
     assert (state.version, state.counters.drift_versions, state.queue) == (1, 1, 0)
 
 
-async def test_only_what_was_named_is_looked_at(host: Host) -> None:
+async def test_only_what_was_named_is_looked_at(host: WatchedHost) -> None:
     async with host.recorder() as recorder:
         await recorder.step()
         (host.root / "unnoticed").write_text("x")
@@ -99,7 +99,7 @@ async def test_only_what_was_named_is_looked_at(host: Host) -> None:
 
 
 async def test_a_version_names_what_a_look_before_it_could_not_read(
-    host: Host, monkeypatch: pytest.MonkeyPatch
+    host: WatchedHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_ = os.open
 
@@ -122,7 +122,7 @@ async def test_a_version_names_what_a_look_before_it_could_not_read(
 
 
 async def test_a_stop_is_heard_though_folders_wait_to_be_quiet(
-    host: Host, monkeypatch: pytest.MonkeyPatch
+    host: WatchedHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with host.recorder() as recorder:
         await recorder.step()
@@ -141,7 +141,7 @@ async def test_a_stop_is_heard_though_folders_wait_to_be_quiet(
     assert host.versions()[1:] == [("drift", "event")]
 
 
-async def test_a_hint_of_nothing_makes_no_version(host: Host) -> None:
+async def test_a_hint_of_nothing_makes_no_version(host: WatchedHost) -> None:
     async with host.recorder() as recorder:
         await recorder.step()
         host.watcher.say("bin", "not/there")
@@ -150,7 +150,7 @@ async def test_a_hint_of_nothing_makes_no_version(host: Host) -> None:
     assert len(host.versions()) == 1
 
 
-async def test_after_an_overflow_everything_is_looked_at(host: Host) -> None:
+async def test_after_an_overflow_everything_is_looked_at(host: WatchedHost) -> None:
     async with host.recorder() as recorder:
         await recorder.step()
         (host.root / "somewhere").write_text("x")
@@ -162,7 +162,7 @@ async def test_after_an_overflow_everything_is_looked_at(host: Host) -> None:
     assert host.watcher.renewed == 2, "before each whole look"
 
 
-async def test_a_pause_remembers_what_changed(host: Host) -> None:
+async def test_a_pause_remembers_what_changed(host: WatchedHost) -> None:
     async with host.recorder() as recorder:
         await recorder.step()
         recorder.pause(Pause("2026-01-01T00:00:00Z", "root"))
@@ -177,7 +177,7 @@ async def test_a_pause_remembers_what_changed(host: Host) -> None:
     assert len(host.versions()) == 2
 
 
-async def test_an_open_change_is_left_alone_and_recorded_once(host: Host) -> None:
+async def test_an_open_change_is_left_alone_and_recorded_once(host: WatchedHost) -> None:
     async with host.recorder() as recorder:
         await recorder.step()
         with Workspace.open(host.store) as workspace:
@@ -196,7 +196,7 @@ async def test_an_open_change_is_left_alone_and_recorded_once(host: Host) -> Non
     assert host.versions() == [("drift", "startup-scan"), ("change", "run")]
 
 
-async def test_whoever_holds_the_app_goes_first(host: Host) -> None:
+async def test_whoever_holds_the_app_goes_first(host: WatchedHost) -> None:
     async with host.recorder() as recorder:
         await recorder.step()
         (host.root / "bin/tool").write_text("two")
@@ -212,7 +212,7 @@ async def test_whoever_holds_the_app_goes_first(host: Host) -> None:
     assert host.versions()[1:] == [("drift", "event")]
 
 
-async def test_unwatchable_root_is_polled_and_watched_when_asked(host: Host) -> None:
+async def test_unwatchable_root_is_polled_and_watched_when_asked(host: WatchedHost) -> None:
     limited = [True]
 
     def watch(app: App, notify: Notify) -> Watching:
@@ -235,7 +235,7 @@ async def test_unwatchable_root_is_polled_and_watched_when_asked(host: Host) -> 
         assert (recorder.state.phase, recorder.state.degraded) == ("watching", ())
 
 
-async def test_more_folders_than_the_host_allows_are_polled(host: Host) -> None:
+async def test_more_folders_than_the_host_allows_are_polled(host: WatchedHost) -> None:
     async with host.recorder() as recorder:
         await recorder.step()
         (host.root / "one too many").mkdir()
@@ -245,7 +245,7 @@ async def test_more_folders_than_the_host_allows_are_polled(host: Host) -> None:
     assert host.watchers[0].closed
 
 
-async def test_a_recording_can_be_stopped(host: Host) -> None:
+async def test_a_recording_can_be_stopped(host: WatchedHost) -> None:
     brake = Brake()
     brake.pull()
     async with host.recorder() as recorder:
@@ -257,7 +257,7 @@ async def test_a_recording_can_be_stopped(host: Host) -> None:
     assert host.versions() == []
 
 
-async def test_a_failure_is_shown_and_tried_again(host: Host) -> None:
+async def test_a_failure_is_shown_and_tried_again(host: WatchedHost) -> None:
     async with host.recorder() as recorder:
         await recorder.step()
         catalogs = host.store / "catalogs"
@@ -275,7 +275,7 @@ async def test_a_failure_is_shown_and_tried_again(host: Host) -> None:
     assert len(host.versions()) == 2
 
 
-async def test_a_look_at_another_root_keeps_nobody_waiting(host: Host) -> None:
+async def test_a_look_at_another_root_keeps_nobody_waiting(host: WatchedHost) -> None:
     """The thread for looks that have time is there for all applications, and one may hang."""
     let_go = threading.Event()
     async with host.recorder() as recorder:
@@ -303,7 +303,7 @@ async def test_a_look_at_another_root_keeps_nobody_waiting(host: Host) -> None:
 
 
 async def test_a_store_that_fails_while_the_root_is_checked_is_said_and_tried_again(
-    host: Host,
+    host: WatchedHost,
 ) -> None:
     """On a full disk, an index that is not open yet cannot be opened."""
 
@@ -323,7 +323,7 @@ async def test_a_store_that_fails_while_the_root_is_checked_is_said_and_tried_ag
     assert host.versions() == [("drift", "startup-scan")]
 
 
-async def test_finish_records_dirty_folders(host: Host) -> None:
+async def test_finish_records_dirty_folders(host: WatchedHost) -> None:
     async with host.recorder() as recorder:
         await recorder.step()
         (host.root / "bin/tool").write_text("two")
@@ -333,7 +333,7 @@ async def test_finish_records_dirty_folders(host: Host) -> None:
     assert host.versions()[1:] == [("drift", "event")]
 
 
-async def test_a_file_that_always_changes_is_recorded_without_content(host: Host) -> None:
+async def test_a_file_that_always_changes_is_recorded_without_content(host: WatchedHost) -> None:
     log = host.root / "bin/server.out"
     log.write_text("begin\n")
     async with host.recorder() as recorder:
@@ -362,7 +362,7 @@ async def test_a_file_that_always_changes_is_recorded_without_content(host: Host
         assert workspace.apps.get("crm").noisy == ()
 
 
-async def test_a_checkout_that_was_killed_is_recovered(host: Host) -> None:
+async def test_a_checkout_that_was_killed_is_recovered(host: WatchedHost) -> None:
     """The journal of one that got nowhere is enough."""
     async with host.recorder() as recorder:
         await recorder.step()
@@ -379,7 +379,7 @@ async def test_a_checkout_that_was_killed_is_recovered(host: Host) -> None:
 
 
 async def test_unstable_files_are_tried_again_without_holding_up_others(
-    host: Host,
+    host: WatchedHost,
 ) -> None:
     """A lease keeps others from opening a file, as long as its holder likes."""
     before = signal.signal(signal.SIGIO, signal.SIG_IGN)
@@ -420,7 +420,7 @@ def test_who_held_a_root_that_is_gone_is_not_named_any_more() -> None:
     assert (report.state.phase, report.state.held) == ("gone", None)
 
 
-def test_report_says_unreadable_files(host: Host) -> None:
+def test_report_says_unreadable_files(host: WatchedHost) -> None:
     report = Report(App(uuid="0" * 32, key="crm", root="/opt/crm"))
     with Workspace.open(host.store) as workspace:
         outcome = record(workspace.app("crm"), "event", None)
@@ -432,7 +432,7 @@ def test_report_says_unreadable_files(host: Host) -> None:
 
 
 async def test_events_during_the_root_check_are_not_put_off(
-    host: Host, monkeypatch: pytest.MonkeyPatch
+    host: WatchedHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing wakes the loop for it: something else is dirty already."""
     async with host.recorder() as recorder:
@@ -457,7 +457,7 @@ async def test_events_during_the_root_check_are_not_put_off(
 
 
 async def test_how_far_a_first_look_is_can_be_asked_also_when_it_is_tried_again(
-    host: Host, monkeypatch: pytest.MonkeyPatch
+    host: WatchedHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gauge, "QUICK", 0.0)
     seen: list[tuple[str, Doing | None]] = []

@@ -13,14 +13,14 @@ import pytest
 from epmstore import fsio
 from epmstore.workspace import Workspace
 from epmstored.watching import chooser
-from tests.kit.recorder import RHYTHM, Host
+from tests.kit.recorder import RHYTHM, WatchedHost
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    host = Host(tmp_path)
+def host(tmp_path: Path) -> WatchedHost:
+    host = WatchedHost(tmp_path)
     (host.root / "bin").mkdir()
     (host.root / "bin/tool").write_text("one")
     return host
@@ -30,7 +30,7 @@ def host(tmp_path: Path) -> Host:
     "code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EIO, errno.EPERM]
 )
 async def test_a_root_of_which_nothing_is_known_is_not_gone(
-    host: Host, code: int, monkeypatch: pytest.MonkeyPatch
+    host: WatchedHost, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor is its watcher given up; and when it can be looked at again, everything is."""
 
@@ -57,7 +57,7 @@ async def test_a_root_of_which_nothing_is_known_is_not_gone(
 
 
 async def test_a_root_that_vanishes_is_gone_and_not_empty(
-    host: Host, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    host: WatchedHost, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "epmstored")
     async with host.recorder() as recorder:
@@ -81,7 +81,7 @@ async def test_a_root_that_vanishes_is_gone_and_not_empty(
 
 
 async def test_another_directory_in_the_place_of_the_root_is_not_recorded(
-    host: Host, tmp_path: Path
+    host: WatchedHost, tmp_path: Path
 ) -> None:
     async with host.recorder() as recorder:
         await recorder.step()
@@ -113,7 +113,7 @@ class Mount:
 
 
 @pytest.fixture
-def inside(host: Host) -> Iterator[Mount]:
+def inside(host: WatchedHost) -> Iterator[Mount]:
     """Within the root, where it covers a file."""
     place = host.root / "inside"
     place.mkdir()
@@ -128,7 +128,7 @@ def inside(host: Host) -> Iterator[Mount]:
 @pytest.mark.root
 @pytest.mark.parametrize("cross_mounts", [False, True])
 async def test_a_file_system_that_comes_or_goes_within_the_root_is_noticed(
-    host: Host, inside: Mount, *, cross_mounts: bool
+    host: WatchedHost, inside: Mount, *, cross_mounts: bool
 ) -> None:
     """No event tells of a mount, and of what it covered, or covers, none ever came."""
     with Workspace.open(host.store) as workspace:
@@ -155,7 +155,7 @@ async def test_a_file_system_that_comes_or_goes_within_the_root_is_noticed(
 
 
 @pytest.mark.root
-async def test_a_version_names_what_a_file_system_covers(host: Host, inside: Mount) -> None:
+async def test_a_version_names_what_a_file_system_covers(host: WatchedHost, inside: Mount) -> None:
     inside.go()
     async with host.recorder(chooser(host.store, host.clock, 60.0)) as recorder:
         await recorder.step()
@@ -171,7 +171,7 @@ async def test_a_version_names_what_a_file_system_covers(host: Host, inside: Mou
         await recorder.finish()
 
 
-async def test_an_emptied_root_is_believed(host: Host) -> None:
+async def test_an_emptied_root_is_believed(host: WatchedHost) -> None:
     async with host.recorder() as recorder:
         await recorder.step()
         shutil.rmtree(host.root / "bin")

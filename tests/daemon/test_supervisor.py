@@ -9,12 +9,12 @@ import pytest
 from epmstore.workspace import Workspace
 from epmstored import supervisor as module
 from epmstored.supervisor import Supervisor
-from tests.kit.recorder import RHYTHM, Host
+from tests.kit.recorder import RHYTHM, WatchedHost
 
 pytestmark = pytest.mark.slow
 
 
-def _supervisor(host: Host) -> Supervisor:
+def _supervisor(host: WatchedHost) -> Supervisor:
     return Supervisor(
         lambda: Workspace.open(host.store, recover=False),
         clock=host.clock,
@@ -25,7 +25,7 @@ def _supervisor(host: Host) -> Supervisor:
 
 async def test_who_stops_takes_on_no_more(tmp_path: Path) -> None:
     """A reload that a signal began may come to its end later than the recording does."""
-    host = Host(tmp_path)
+    host = WatchedHost(tmp_path)
     supervisor = _supervisor(host)
     running = asyncio.create_task(supervisor.run())
     await supervisor.ready()
@@ -44,7 +44,7 @@ async def test_an_application_that_hangs_does_not_keep_the_others_from_being_wat
 ) -> None:
     """On a dead file system a look has no end; whoever removes the application waits for none."""
     monkeypatch.setattr(module, "PATIENCE", 0.2)
-    host, looks, let_go = Host(tmp_path), threading.Event(), threading.Event()
+    host, looks, let_go = WatchedHost(tmp_path), threading.Event(), threading.Event()
     supervisor = _supervisor(host)
     running = asyncio.create_task(supervisor.run())
     await supervisor.ready()

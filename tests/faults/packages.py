@@ -26,7 +26,7 @@ from epmstore.package.looking import look
 from epmstore.progress import SILENT
 from epmstore.store import reserve
 from tests.faults.lines import Lines
-from tests.kit.vendors import Host
+from tests.kit.vendors import Importer
 from tests.package.hostile import change_at_random, found_wrong, sound
 
 COUNT = 20_000
@@ -51,7 +51,7 @@ def main() -> int:
     known = {line["number"] for line in lines.known if line["verdict"] == "ok"}
     with tempfile.TemporaryDirectory(dir=options.place, prefix="epm-packages-") as folder:
         place = Path(folder)
-        made, host = sound(place), Host(place)
+        made, host = sound(place), Importer(place)
         head = look(made, place, SILENT).release.digest
         for number in range(shard, options.count, shards):
             if number not in known:
@@ -63,7 +63,9 @@ def main() -> int:
     return 1 if counts["failed"] else 0
 
 
-def tried(place: Path, made: Path, host: Host, head: str, seed: int, number: int) -> dict[str, Any]:
+def tried(
+    place: Path, made: Path, host: Importer, head: str, seed: int, number: int
+) -> dict[str, Any]:
     """One change, and what became of it."""
     folder = place / "changed"
     folder.mkdir()

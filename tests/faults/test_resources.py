@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.trees import make_new, make_old
-from tests.kit.program import PROGRAM, SEED, Host, Outcome, amount, differences
+from tests.kit.program import PROGRAM, SEED, Outcome, ProgramHost, amount, differences
 
 ENTRIES = amount("EPM_TEST_ENTRIES", 3000)
 CGROUPS = Path("/sys/fs/cgroup/memory")
@@ -22,9 +22,9 @@ LIMITS = (8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 256)
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
+def host(tmp_path: Path) -> ProgramHost:
     """Two versions; the root is the newer one."""
-    made, rng = Host(tmp_path), random.Random(SEED)
+    made, rng = ProgramHost(tmp_path), random.Random(SEED)
     make_old(made.root, 60, rng)
     made.set_up()
     assert made.snapshot() == 0
@@ -47,7 +47,7 @@ class Memory:
         """MiB, page cache included."""
         return int((self._path / "memory.max_usage_in_bytes").read_text()) >> 20
 
-    def run(self, host: Host, *args: str) -> Outcome:
+    def run(self, host: ProgramHost, *args: str) -> Outcome:
         (self._path / "memory.force_empty").write_text("0")
         script = 'echo $$ > "$0/tasks" && exec "$@"'
         return host(*args, program=("sh", "-c", script, str(self._path), PROGRAM))
@@ -64,7 +64,7 @@ def memory() -> Iterator[Memory]:
 
 
 @pytest.mark.slow
-def test_few_descriptors_are_enough(host: Host) -> None:
+def test_few_descriptors_are_enough(host: ProgramHost) -> None:
     new, few = host.picture(), ("prlimit", "--nofile=64", PROGRAM)
     (host.root / "one/more/file").parent.mkdir(parents=True)
     (host.root / "one/more/file").write_bytes(b"more")
@@ -82,7 +82,7 @@ def test_few_descriptors_are_enough(host: Host) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_killed_for_want_of_memory(host: Host, memory: Memory) -> None:
+def test_killed_for_want_of_memory(host: ProgramHost, memory: Memory) -> None:
     """A checkout with more and more memory, until there is enough; what each leaves is finished."""
     old, new = host.export(0), host.picture()
     killed = 0
@@ -111,7 +111,7 @@ def test_killed_for_want_of_memory(host: Host, memory: Memory) -> None:
 @pytest.mark.timeout(120 + ENTRIES // 50)
 def test_a_large_root_with_little_memory(tmp_path: Path, memory: Memory) -> None:
     """256 MiB for recording, going back and checking, page cache and workers included."""
-    host = Host(tmp_path)
+    host = ProgramHost(tmp_path)
     for number in range(ENTRIES):
         path = host.root / f"d{number % 97}/e{number % 31}/file-{number}"
         if number < 97 * 31:

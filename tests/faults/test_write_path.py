@@ -14,7 +14,7 @@ import pytest
 
 from tests.acceptance.trees import make_new, make_old
 from tests.faults.syscalls import ANNOUNCED, MARKED, Change, changes, missing, trace
-from tests.kit.program import SEED, Host
+from tests.kit.program import SEED, ProgramHost
 
 SQLITE = re.compile(r"\.sqlite(\.new|\.rebuilt)*(-wal|-shm|-journal)?[\">]")
 """What SQLite writes by itself: the index and the live caches, which may be lost."""
@@ -25,11 +25,11 @@ NOT_MADE = {"allocate", "exchange"}
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
+def host(tmp_path: Path) -> ProgramHost:
     why = missing()
     if why is not None:
         pytest.skip(f"system calls: {why}")
-    return Host(tmp_path / "place")
+    return ProgramHost(tmp_path / "place")
 
 
 def is_sqlite(change: Change) -> bool:
@@ -41,7 +41,7 @@ def is_sqlite(change: Change) -> bool:
 class Traced:
     """Runs commands of a host and keeps what they changed."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: ProgramHost) -> None:
         self.host = host
         self.announced: Counter[str] = Counter()
         self.wrong: list[tuple[str, Change]] = []
@@ -58,7 +58,7 @@ class Traced:
 
 
 @pytest.mark.slow
-def test_nothing_goes_round_fsio(host: Host) -> None:
+def test_nothing_goes_round_fsio(host: ProgramHost) -> None:
     rng, run, root = random.Random(SEED), Traced(host), host.root
     make_old(root, 30, rng)
     run("init")
@@ -86,7 +86,7 @@ def test_nothing_goes_round_fsio(host: Host) -> None:
     assert seen >= set(ANNOUNCED), "and there was something to see"
 
 
-def test_trace_sees_calls_that_bypass_fsio(host: Host) -> None:
+def test_trace_sees_calls_that_bypass_fsio(host: ProgramHost) -> None:
     """Or the test above proves nothing."""
     script = "import os, sys; os.mkdir(sys.argv[1])"
     _, found = trace(host.place, host.environment, "-c", script, str(host.place / "made"))

@@ -5,29 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from epmstore import fsio
 from epmstore.errors import BusyError
 from epmstore.index.database import Database
-
-
-class Died(Exception):
-    """Raised instead of a call."""
+from tests.kit.faults import Calls, Killed, faults
 
 
 @pytest.mark.parametrize("call", ["fsync", "rename"])
 def test_death_while_it_is_made(tmp_path: Path, call: str) -> None:
     database = Database(tmp_path / "index.sqlite", "uuid")
 
-    def fault(found: str, arguments: tuple[object, ...]) -> None:
-        if found == call:
-            raise Died
-
-    fsio.install_fault(fault)
-    try:
-        with pytest.raises(Died), database.write():
-            pass
-    finally:
-        fsio.install_fault(None)
+    with faults(Calls(1, only=call)), pytest.raises(Killed), database.write():
+        pass
     assert not database.exists()
     with database.write():
         pass

@@ -1,20 +1,17 @@
 """A store with one application, small trees to put under its root, and pictures to compare them by.
 
-Everything goes through the real store and the real file system; `fail_from` is the only knob.
+Everything goes through the real store and the real file system.
 """
 
-import contextlib
-import errno
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
-from epmstore import fsio
 from epmstore.catalog.appcat import App
 from epmstore.catalog.classes import Patterns
 from epmstore.catalog.model import VersionRecord
@@ -182,49 +179,3 @@ class Bench:
 def copy_bench(base: Path, target: Path) -> None:
     """Everything, hard links and times included."""
     subprocess.run(["cp", "-a", str(base), str(target)], check=True)
-
-
-class Killed(BaseException):
-    """The process is gone: nothing that it does after this has an effect."""
-
-
-class Calls:
-    """Counts mutating calls, and fails them from the `n`-th on."""
-
-    def __init__(
-        self,
-        n: int | None = None,
-        error: Callable[[], BaseException] = Killed,
-        *,
-        once: bool = False,
-        only: str | None = None,
-    ) -> None:
-        self.count = 0
-        self.names: list[str] = []
-        self._n = n
-        self._error = error
-        self._once = once
-        self._only = only
-
-    def __call__(self, name: str, arguments: tuple[object, ...]) -> None:
-        if self._only is not None and name != self._only:
-            return
-        self.count += 1
-        self.names.append(name)
-        if self._n is not None and self.count >= self._n:
-            if self._once:
-                self._n = None
-            raise self._error()
-
-
-@contextlib.contextmanager
-def faults(calls: Callable[[str, tuple[object, ...]], Any]) -> Iterator[None]:
-    fsio.install_fault(calls)
-    try:
-        yield
-    finally:
-        fsio.install_fault(None)
-
-
-def full() -> OSError:
-    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -1,56 +1,30 @@
-"""A store and a root in a folder of their own, looked at through the Python API."""
+"""A host, and trees as nodes to put under its root."""
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from epmstore.clock import FixedClock
-from epmstore.workspace import AppHandle, Workspace
+from epmstore.workspace import AppHandle
+from tests.kit.host import Host
 
 Node: TypeAlias = bytes | str | None
 """A file's content, a symlink's target, or a folder."""
 Nodes: TypeAlias = Mapping[str, Node]
 
 
-class Place:
-    """One application; `with place.open() as crm` gives its handle."""
-
-    def __init__(self, base: Path, **patterns: Any) -> None:
-        self.base = base
-        self.root = base / "root"
-        self.store = base / "store"
-        self.clock = FixedClock()
-        self.root.mkdir()
-        with Workspace.init(self.store, clock=self.clock) as workspace:
-            workspace.apps.add("crm", self.root, **patterns)
-
-    @contextmanager
-    def open(self) -> Iterator[AppHandle]:
-        with Workspace.open(self.store, clock=self.clock) as workspace:
-            yield workspace.app("crm")
-
-    def snapshot(self, label: str | None = None) -> int:
-        self.clock.advance(60)
-        with self.open() as crm:
-            version = crm.snapshot(label).version
-        assert version is not None
-        return version
+class Place(Host):
+    """A host whose root is made of nodes."""
 
     def names(self, version: int | str = "latest") -> set[str]:
-        with self.open() as crm:
+        with self.crm() as crm:
             return {entry.path for entry in crm.ls(str(version))}
 
     def cat(self, path: str, version: int | str = "latest") -> bytes:
-        with self.open() as crm:
+        with self.crm() as crm:
             (entry,) = (entry for entry in crm.ls(str(version)) if entry.path == path)
             return b"".join(crm.cat(str(version), entry.path))
-
-    def write(self, path: str, data: bytes = b"x") -> None:
-        (self.root / path).parent.mkdir(parents=True, exist_ok=True)
-        (self.root / path).write_bytes(data)
 
     def put(self, nodes: Nodes) -> None:
         """The root is these nodes; what is as it should be is left as it is."""
@@ -71,7 +45,7 @@ class Place:
                 where.write_bytes(node)
 
     def drop_index(self) -> None:
-        for path in self.store.glob("index.sqlite*"):
+        for path in self.path.glob("index.sqlite*"):
             path.unlink()
 
 

@@ -51,7 +51,7 @@ class Outcome(NamedTuple):
         return found
 
 
-class Host:
+class ProgramHost:
     """`host("log", "-n", "5")`. The root is there and empty, the store is not there yet."""
 
     def __init__(self, place: Path) -> None:

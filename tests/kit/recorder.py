@@ -59,7 +59,7 @@ class FakeWatcher:
         return 1
 
 
-class Host:
+class WatchedHost:
     """A store with one app, its recorder, and the knobs."""
 
     def __init__(self, base: Path) -> None:

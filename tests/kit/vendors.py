@@ -5,7 +5,7 @@ from pathlib import Path
 
 from epmstore.catalog.classes import Patterns
 from epmstore.catalog.model import AboutRecord, Requirement, VersionRecord
-from epmstore.clock import FixedClock, to_rfc3339
+from epmstore.clock import to_rfc3339
 from epmstore.digest import identify
 from epmstore.refcat.publish import ReleaseDraft, publish, say
 from epmstore.refcat.releases import Releases
@@ -13,7 +13,7 @@ from epmstore.relpath import RelPath
 from epmstore.store.deposit import Deposit
 from epmstore.store.store import Store
 from epmstore.tree import Entry
-from epmstore.workspace import Workspace
+from tests.kit.host import Bare
 
 CRM = "7f1d1b0e-0c39-4d52-9a51-1b6f6f2f9a01"
 SERVER = "7f1d1b0e-0c39-4d52-9a51-1b6f6f2f9a02"
@@ -24,22 +24,16 @@ def file(path: str, data: bytes, mode: int = 0o644) -> Entry:
     return Entry(path=RelPath(path), kind="file", mode=mode, mtime_ns=1, content=identify(data))
 
 
-class Vendor:
+class Vendor(Bare):
     """A store with the refcat of one application; `release` publishes trees of plain files."""
 
     def __init__(self, place: Path, *, app: str = CRM, key: str = "crm") -> None:
-        self.path = place / "vendor"
-        self.clock = FixedClock()
-        if not self.path.exists():
-            Workspace.init(self.path, clock=self.clock).close()
+        super().__init__(place / "vendor")
         time = to_rfc3339(self.clock.now())
         patterns = Patterns(config=("etc/",))
         self.about = AboutRecord(time=time, app=app, key=key, patterns=patterns)
         with self.open() as ws:
             say(ws._store, app, self.about)
-
-    def open(self) -> Workspace:
-        return Workspace.open(self.path, clock=self.clock)
 
     def release(
         self,
@@ -66,16 +60,11 @@ R0 = {"bin/a": b"a0", "etc/c": b"c"}
 R1 = {"bin/a": b"a1", "etc/c": b"c"}
 
 
-class Host:
+class Importer(Bare):
     """A store that gets catalogs."""
 
     def __init__(self, place: Path) -> None:
-        self.path = place / "host"
-        self.clock = FixedClock()
-        Workspace.init(self.path, clock=self.clock).close()
-
-    def open(self) -> Workspace:
-        return Workspace.open(self.path, clock=self.clock)
+        super().__init__(place / "host")
 
     def latest(self) -> int | None:
         with self.open() as ws:

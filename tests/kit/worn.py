@@ -8,28 +8,22 @@ from pathlib import Path
 from typing import Self
 
 from epmstore import locks
-from epmstore.clock import FixedClock
 from epmstore.errors import BusyError
-from epmstore.workspace import AppHandle, Workspace
+from epmstore.workspace import AppHandle
+from tests.kit.host import Host
 
 DAY = 86400.0
 
 
-class Host:
-    """A store, one application, and a copy of what each version was."""
+class WornHost(Host):
+    """A host that keeps a copy of what each version was."""
 
     def __init__(self, place: Path, *, files: int = 12, seed: int = 1) -> None:
+        super().__init__(place)
         self.random = random.Random(seed)
-        self.path = place / "store"
-        self.root = place / "root"
-        self.root.mkdir(parents=True)
-        self.clock = FixedClock()
         self.kept: dict[int, dict[str, bytes]] = {}
         for number in range(files):
             self.write(f"bin/f{number}", self.text(number))
-        Workspace.init(self.path, clock=self.clock).close()
-        with self.open() as ws:
-            ws.apps.add("crm", self.root)
 
     def copied(self, place: Path) -> Self:
         """The same host with a store that may be ruined."""
@@ -38,18 +32,10 @@ class Host:
         shutil.copytree(self.path, other.path)
         return other
 
-    def open(self) -> Workspace:
-        return Workspace.open(self.path, clock=self.clock)
-
     def text(self, number: int, size: int = 3000) -> bytes:
         """A content that compresses, and that small edits leave alike."""
         words = [f"{number} {self.random.randrange(1 << 30):x}\n" for _ in range(size // 12)]
         return "".join(words).encode()
-
-    def write(self, name: str, data: bytes) -> None:
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
 
     def edit(self, name: str) -> None:
         """A small change in the middle of a file."""
@@ -58,19 +44,9 @@ class Host:
         self.write(name, data[:at] + b"%d" % self.random.randrange(1 << 40) + data[at:])
 
     def snapshot(self, label: str | None = None) -> int:
-        self.clock.advance(60)
-        with self.open() as ws:
-            version = ws.app("crm").snapshot(label).version
-        assert version is not None
+        version = super().snapshot(label)
         self.kept[version] = self.live()
         return version
-
-    def live(self) -> dict[str, bytes]:
-        return {
-            str(path.relative_to(self.root)): path.read_bytes()
-            for path in sorted(self.root.rglob("*"))
-            if path.is_file()
-        }
 
     def history(self, versions: int = 5) -> None:
         """Versions that edit, add and remove files."""

@@ -29,7 +29,7 @@ from epmstore.progress import SILENT
 from epmstore.seal import RecordKind
 from epmstore.store.deposit import Deposit
 from epmstore.tree import tree_sum
-from tests.kit.vendors import Host, Vendor
+from tests.kit.vendors import Importer, Vendor
 from tests.package.makers import FILES, everything, pack, release
 
 Change = Callable[[Path], None]
@@ -615,7 +615,7 @@ def sound(place: Path) -> Path:
     return place / "sound.epkg"
 
 
-def found_wrong(host: Host, path: Path, head: str) -> str | None:
+def found_wrong(host: Importer, path: Path, head: str) -> str | None:
     """What a host does that it should not; None if it refuses with a reason, and nothing is left.
     A package that it takes has to have the head of the sound one: `taken`.
     """

@@ -9,7 +9,7 @@ from epmstore.package.packing import Packed, write_package
 from epmstore.progress import SILENT
 from epmstore.refcat.publish import ReleaseDraft, publish
 from epmstore.store.deposit import Deposit
-from tests.kit.vendors import CRM, Host, Vendor, file
+from tests.kit.vendors import CRM, Importer, Vendor, file
 
 FILES: Mapping[str, bytes] = {
     "bin/crmd": b"\x7fELF program\n" * 300,
@@ -45,7 +45,7 @@ def packed(place: Path, files: Mapping[str, bytes] = FILES) -> Path:
     return path
 
 
-def everything(host: Host) -> set[tuple[str, int]]:
+def everything(host: Importer) -> set[tuple[str, int]]:
     """Files of a store and their sizes, but for what is a cache."""
     return {
         (str(path.relative_to(host.path)), path.stat().st_size)

@@ -22,7 +22,7 @@ from epmstore.package.looking import look
 from epmstore.package.taking import Consent, take_package
 from epmstore.progress import SILENT
 from tests.kit.program import amount
-from tests.kit.vendors import Host
+from tests.kit.vendors import Importer
 from tests.package.hostile import CHANGES, HARMLESS, change_at_random, found_wrong, sound
 from tests.package.makers import FILES
 
@@ -62,8 +62,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Host:
-    return Host(tmp_path_factory.mktemp("host"))
+def host(tmp_path_factory: pytest.TempPathFactory) -> Importer:
+    return Importer(tmp_path_factory.mktemp("host"))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,12 @@ def head(made: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("share", range(4))
 def test_changes_by_hand_are_refused_with_a_reason(
-    made: Path, head: str, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: int
+    made: Path,
+    head: str,
+    host: Importer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    share: int,
 ) -> None:
     assert len(CHANGES) > 300
     monkeypatch.setattr(reading, "Reader", Direct)
@@ -105,7 +110,12 @@ def may_be(name: str) -> tuple[str | None, ...]:
 
 @pytest.mark.parametrize("name", (*REAL, *LONG) if AT_RANDOM > 40 else REAL)
 def test_the_process_with_limits_refuses_them_too(
-    made: Path, head: str, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    made: Path,
+    head: str,
+    host: Importer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
 ) -> None:
     """And this one opens no database but its own."""
     path = tmp_path / "changed.epkg"
@@ -125,7 +135,7 @@ def test_the_process_with_limits_refuses_them_too(
 
 
 def test_changes_at_random_are_refused_or_harmless(
-    made: Path, head: str, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Path, head: str, host: Importer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "Reader", Direct)
     refused = 0
@@ -144,7 +154,7 @@ def test_changes_at_random_are_refused_or_harmless(
 
 
 def test_the_sound_one_is_taken(made: Path, tmp_path: Path) -> None:
-    host = Host(tmp_path)
+    host = Importer(tmp_path)
     with host.open() as ws:
         arrived = take_package(ws._store, made, Consent(), SILENT)
     assert arrived.contents == len(FILES) + 1

@@ -9,13 +9,13 @@ from epmstore.errors import AppNotFoundError, ConflictError, UsageError
 from epmstore.package.looking import verify_package
 from epmstore.progress import SILENT
 from epmstore.relpath import RelPath
-from tests.kit.vendors import CRM, Host, Vendor
+from tests.kit.vendors import CRM, Importer, Vendor
 from tests.package.test_building import SPEC, built
 from tests.package.test_taking import contents, take
 
 
 def test_a_candidate_becomes_the_next_release_and_a_package(tmp_path: Path) -> None:
-    vendor, host = Vendor(tmp_path), Host(tmp_path)
+    vendor, host = Vendor(tmp_path), Importer(tmp_path)
     done = built(tmp_path)
     with vendor.open() as ws:
         published = ws.vendors.publish(done.path)
@@ -64,7 +64,7 @@ def test_a_package_of_another_release_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_a_package_is_signed_once(tmp_path: Path) -> None:
-    vendor, host = Vendor(tmp_path), Host(tmp_path)
+    vendor, host = Vendor(tmp_path), Importer(tmp_path)
     secret = Tsk.generate("V <v@example.org>")
     with vendor.open() as ws:
         ws.vendors.publish(built(tmp_path).path)
@@ -80,7 +80,7 @@ def test_a_package_is_signed_once(tmp_path: Path) -> None:
 
 
 def test_a_host_takes_no_candidate(tmp_path: Path) -> None:
-    host, done = Host(tmp_path), built(tmp_path)
+    host, done = Importer(tmp_path), built(tmp_path)
     with pytest.raises(UsageError, match="it is a candidate"):
         take(host, done.path)
 

@@ -25,19 +25,19 @@ from epmstore.progress import SILENT
 from epmstore.refcat.releases import Releases
 from epmstore.refcat.signature import sign_file
 from epmstore.store.deposit import Deposit
-from tests.kit.vendors import CRM, Host, Vendor
+from tests.kit.vendors import CRM, Importer, Vendor
 from tests.package.makers import FILES, everything, pack, packed, release
 
 V1 = Package(version="4.1.0", build=1)
 V2 = Package(version="4.2.0", build=1)
 
 
-def take(host: Host, path: Path, consent: Consent = Consent()) -> Arrived:  # noqa: B008 - frozen
+def take(host: Importer, path: Path, consent: Consent = Consent()) -> Arrived:  # noqa: B008 - frozen
     with host.open() as ws:
         return take_package(ws._store, path, consent, SILENT)
 
 
-def contents(host: Host, number: int = 0) -> dict[str, bytes]:
+def contents(host: Importer, number: int = 0) -> dict[str, bytes]:
     with host.open() as ws:
         found = Releases(ws._store, CRM)
         assert found.missing(found.tree(number)) == []
@@ -49,7 +49,7 @@ def contents(host: Host, number: int = 0) -> dict[str, bytes]:
 
 
 def test_all_of_a_release_comes(tmp_path: Path) -> None:
-    path, host = packed(tmp_path), Host(tmp_path)
+    path, host = packed(tmp_path), Importer(tmp_path)
     arrived = take(host, path)
     assert (arrived.release.version, arrived.contents) == (0, len(FILES))
     assert contents(host) == FILES
@@ -57,7 +57,7 @@ def test_all_of_a_release_comes(tmp_path: Path) -> None:
 
 
 def test_contents_that_are_here_are_not_stored_again(tmp_path: Path) -> None:
-    path, host = packed(tmp_path), Host(tmp_path)
+    path, host = packed(tmp_path), Importer(tmp_path)
     take(host, path)
     before = {name for name, _ in everything(host) if name.startswith(("packs", "catalogs"))}
     arrived = take(host, path)
@@ -67,7 +67,7 @@ def test_contents_that_are_here_are_not_stored_again(tmp_path: Path) -> None:
 
 
 def test_a_check_leaves_nothing(tmp_path: Path) -> None:
-    path, host = packed(tmp_path), Host(tmp_path)
+    path, host = packed(tmp_path), Importer(tmp_path)
     before = everything(host)
     with host.open() as ws:
         assert check_package(ws._store, path, Consent(), SILENT).contents == len(FILES)
@@ -76,7 +76,7 @@ def test_a_check_leaves_nothing(tmp_path: Path) -> None:
 
 def test_the_next_release_has_only_its_own_contents(tmp_path: Path) -> None:
     """Frames that older releases are in, too, are not given away; nor are deltas."""
-    vendor, host = Vendor(tmp_path), Host(tmp_path)
+    vendor, host = Vendor(tmp_path), Importer(tmp_path)
     release(vendor, {"a": b"a" * 5000, "old": b"only in 4.1.0"}, V1)
     release(vendor, {"a": b"a" * 5000 + b"b", "new": b"only in 4.2.0"}, V2)
     pack(vendor, tmp_path / "crm.epkg", 1)
@@ -92,7 +92,7 @@ def test_large_contents_come_in_parts(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("epmstore.store.deposit.PART_THRESHOLD", 1 << 20)
     rng = random.Random(1)
     data = rng.randbytes(3 << 20) + bytes(9 << 20) + b"end"
-    vendor, host = Vendor(tmp_path), Host(tmp_path)
+    vendor, host = Vendor(tmp_path), Importer(tmp_path)
 
     def pieces() -> Iterator[bytes]:
         yield data
@@ -112,7 +112,7 @@ def test_a_release_that_is_another_one_here_is_a_fork(tmp_path: Path) -> None:
     mine, theirs = tmp_path / "mine", tmp_path / "theirs"
     for place in (mine, theirs):
         place.mkdir()
-    host = Host(tmp_path)
+    host = Importer(tmp_path)
     take(host, packed(mine))
     before = everything(host)
     with pytest.raises(ForkError, match="release 0 of crm is another one here"):
@@ -121,7 +121,7 @@ def test_a_release_that_is_another_one_here_is_a_fork(tmp_path: Path) -> None:
 
 
 def test_the_signature_is_of_the_file(tmp_path: Path) -> None:
-    path, host = packed(tmp_path), Host(tmp_path)
+    path, host = packed(tmp_path), Importer(tmp_path)
     beside = path.with_name(path.name + ".asc")
     secret = Tsk.generate("V <v@example.org>")
     sign_file(path, beside, bytes(secret))
@@ -153,7 +153,7 @@ def lines_from(path: Path, start: int) -> None:
 
 
 def test_a_package_of_later_lines_goes_on_from_what_is_here(tmp_path: Path) -> None:
-    vendor, host, other = Vendor(tmp_path), Host(tmp_path), Host(tmp_path / "other")
+    vendor, host, other = Vendor(tmp_path), Importer(tmp_path), Importer(tmp_path / "other")
     release(vendor, {"a": b"1", "b": b"same"}, V1)
     release(vendor, {"a": b"2", "b": b"same"}, V2)
     first, patch = tmp_path / "first.epkg", tmp_path / "patch.epkg"
@@ -200,7 +200,7 @@ def test_the_copy_of_a_killed_import_is_collected(tmp_path: Path) -> None:
 
 
 def test_a_newer_format_is_said_to_be_one(tmp_path: Path) -> None:
-    path, host = packed(tmp_path), Host(tmp_path)
+    path, host = packed(tmp_path), Importer(tmp_path)
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version=2")
     with pytest.raises(NoStoreError, match="format 2") as caught:
@@ -209,7 +209,7 @@ def test_a_newer_format_is_said_to_be_one(tmp_path: Path) -> None:
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
-    path, host = packed(tmp_path), Host(tmp_path)
+    path, host = packed(tmp_path), Importer(tmp_path)
     link = tmp_path / "link.epkg"
     link.symlink_to(path)
     with pytest.raises(OSError, match="symbolic links"):
@@ -218,7 +218,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 def test_contents_that_were_purged_here_do_not_come_back(tmp_path: Path) -> None:
     """Nor do its bytes, in a frame that has other contents, too."""
-    vendor, host, root = Vendor(tmp_path), Host(tmp_path), tmp_path / "root"
+    vendor, host, root = Vendor(tmp_path), Importer(tmp_path), tmp_path / "root"
     release(vendor, {"a": b"kept", "secret": b"a password"}, V1)
     pack(vendor, tmp_path / "crm.epkg")
     root.mkdir()
@@ -238,7 +238,7 @@ def test_contents_that_were_purged_here_do_not_come_back(tmp_path: Path) -> None
 
 
 def test_a_bad_content_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
-    path, host = packed(tmp_path), Host(tmp_path)
+    path, host = packed(tmp_path), Importer(tmp_path)
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE blobs SET offset = offset + 1 WHERE size = 12")
     before = everything(host)

@@ -159,9 +159,9 @@ def test_steady_look_finds_what_a_blurred_one_missed(
     base: dict[str, Node] = dict.fromkeys(WORLDS)
     base.update((f"{world}/{path}", node) for world in WORLDS for path, node in BASE.items())
     place.put(base)
-    with place.open() as crm:
+    with place.crm() as crm:
         crm.snapshot()
-        for path in place.store.glob("live/*") if is_cold else ():
+        for path in place.path.glob("live/*") if is_cold else ():
             path.unlink()
         for world, (first, _) in WORLDS.items():
             ACTS[first](place.root / world)
@@ -179,7 +179,7 @@ def test_a_removal_is_recorded_after_a_look_at_a_root_that_never_held_still(plac
     place.write("d/x")
     place.snapshot()
     shutil.rmtree(place.root / "d")
-    with place.open() as crm:
+    with place.crm() as crm:
         with blurred("unsteady", {""}):
             found = crm.snapshot()
         assert (found.version, found.unstable) == (0, (".",))
@@ -196,7 +196,7 @@ def test_a_link_whose_first_name_is_not_seen_stays_one(place: Place, how: str, w
     time.sleep(0.02)  # the row of a link is believed when the file system's clock has moved on
     place.snapshot()
     place.write("f")
-    with place.open() as crm:
+    with place.crm() as crm:
         with blurred(how, {where}):
             found = crm.snapshot()
         assert (found.added, found.modified, found.incomplete) == (1, 0, True)

@@ -28,7 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = Place(base)
     (base / "other").mkdir()
     (base / "other/f").write_bytes(b"of the other")
-    with Workspace.open(place.store, clock=place.clock) as ws:
+    with Workspace.open(place.path, clock=place.clock) as ws:
         ws.apps.add("other", base / "other")
         ws.app("other").snapshot()
     for number in range(VERSIONS):
@@ -36,9 +36,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         place.write("all", b"version %d" % number)
         place.snapshot(f"v{number}")
         if number == 2:
-            with place.open() as crm:
+            with place.crm() as crm:
                 crm.tag("golden", "1")
-    with Workspace.open(place.store, clock=place.clock) as ws:
+    with Workspace.open(place.path, clock=place.clock) as ws:
         ws.care.copy(base / "copy")
     return base
 
@@ -50,7 +50,7 @@ class Ruin(Place):
         shutil.copytree(made, base / "w", symlinks=True)
         self.base = base / "w"
         self.root = self.base / "root"
-        self.store = self.base / "store"
+        self.path = self.base / "store"
         self.clock = FixedClock(1_800_000_000.0)
         with self.open_all() as ws:
             ws.apps.move("crm", self.root)
@@ -58,19 +58,19 @@ class Ruin(Place):
             ws.app("crm").snapshot()
             self.uuid = ws.app("crm").app.uuid
             self.trees = [recorded(ws.app("crm"), n) for n in range(VERSIONS)]
-        self.catalog = self.store / f"catalogs/{self.uuid}.syscat.zst"
+        self.catalog = self.path / f"catalogs/{self.uuid}.syscat.zst"
         self.whole = self.catalog.read_bytes()
         self.lines = [(at, end) for at, end, _ in sound_lines(self.catalog)]
         self.was = self.chain()
 
     def open_all(self) -> Workspace:
-        return Workspace.open(self.store, clock=self.clock)
+        return Workspace.open(self.path, clock=self.clock)
 
     def chain(self) -> list[str]:
         return [hashlib.sha256(plain).hexdigest() for _, _, plain in sound_lines(self.catalog)]
 
     def mend(self, *, accept_loss: bool = False) -> None:
-        Workspace.mend(self.store, accept_loss=accept_loss, clock=self.clock)
+        Workspace.mend(self.path, accept_loss=accept_loss, clock=self.clock)
 
     def clear(self, line: int, *, at: int = 70, length: int = 8) -> int:
         """Bytes of a line are gone."""
@@ -228,7 +228,7 @@ def test_without_it_what_is_sound_is_read_and_the_history_can_go_on(ruin: Ruin, 
     check_others(ruin)
     with ruin.open_all() as ws:
         check_readable(ruin, ws.app("crm"))
-    assert Workspace.rebuild(ruin.store, clock=ruin.clock)
+    assert Workspace.rebuild(ruin.path, clock=ruin.clock)
     check_refused(ruin)
     ruin.mend(accept_loss=True)
     check_goes_on(ruin, VERSIONS - 1)
@@ -241,7 +241,7 @@ def test_a_catalog_of_an_earlier_day_goes_on_behind_a_gap(ruin: Ruin, kind: str)
     ruin.drop_index()
     check_others(ruin)
     check_goes_on(ruin, VERSIONS - 1)
-    with ruin.open() as crm:
+    with ruin.crm() as crm:
         assert [gap.last for gap in crm.reading.state().gaps] == [VERSIONS - 1]
 
 
@@ -253,7 +253,7 @@ def test_a_copy_brings_everything_back(ruin: Ruin, kind: str, index: str) -> Non
     if index == "lost":
         ruin.drop_index()
     before = {p: p.read_bytes() for p in (ruin.base / "copy").rglob("*") if p.is_file()}
-    found = Workspace.restore(ruin.store, ruin.base / "copy", clock=ruin.clock)
+    found = Workspace.restore(ruin.path, ruin.base / "copy", clock=ruin.clock)
     assert found.report.clean
     assert not found.rebuilt.damage
     check_whole(ruin)
@@ -269,7 +269,7 @@ def test_numbers_of_an_older_catalog_are_not_given_again(ruin: Ruin) -> None:
     ruin.drop_index()
     ruin.write("again")
     assert ruin.snapshot() == VERSIONS + 1
-    with ruin.open() as crm:
+    with ruin.crm() as crm:
         assert [(gap.first, gap.last) for gap in crm.reading.state().gaps] == [(VERSIONS, VERSIONS)]
     check_goes_on(ruin, VERSIONS + 1)
 
@@ -280,14 +280,14 @@ def test_mend_names_and_keeps_versions_only_the_index_knows(
 ) -> None:
     """Where its lines cannot be made again, to the byte: those of a program of another day."""
     ruin.catalog.write_bytes(ruin.whole[: ruin.lines[2][1]])
-    index = (ruin.store / "index.sqlite").read_bytes()
+    index = (ruin.path / "index.sqlite").read_bytes()
     monkeypatch.setattr("epmstore.store.mend.IndexLines.lines", lambda *_: iter(()))
     with pytest.raises(DamagedError, match="versions 3 to 4") as caught:
         ruin.mend()
     assert "--accept-loss" in str(caught.value.hint)
-    assert (ruin.store / "index.sqlite").read_bytes() == index
+    assert (ruin.path / "index.sqlite").read_bytes() == index
     ruin.mend(accept_loss=True)
-    with ruin.open() as crm:
+    with ruin.crm() as crm:
         assert [info.version for info in crm.versions()][:3] == [0, 1, 2]
     check_goes_on(ruin, VERSIONS - 1)
 
@@ -311,8 +311,8 @@ def test_fsck_is_enough_to_know(ruin: Ruin) -> None:
 
 
 def test_a_store_that_is_gone_comes_back(ruin: Ruin) -> None:
-    shutil.rmtree(ruin.store)
-    assert Workspace.restore(ruin.store, ruin.base / "copy", clock=ruin.clock).report.clean
+    shutil.rmtree(ruin.path)
+    assert Workspace.restore(ruin.path, ruin.base / "copy", clock=ruin.clock).report.clean
     with ruin.open_all() as ws:
         ws.apps.move("crm", ruin.root)
     check_whole(ruin)

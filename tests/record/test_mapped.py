@@ -76,7 +76,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 
 def is_clean(place: Place) -> bool:
-    with place.open() as crm:
+    with place.crm() as crm:
         return crm.status().clean
 
 
@@ -149,7 +149,7 @@ def test_a_checkout_does_not_believe_it_either(place: Place) -> None:
         place.snapshot()
         tell("store", data, text="BBBB")
         tell("unmap", data)
-        with place.open() as crm:
+        with place.crm() as crm:
             assert crm.checkout("0").safety == 2
     assert place.cat("data", 2)[:4] == b"BBBB"
     assert data.read_bytes()[:4] == b"AAAA" and is_clean(place)
@@ -164,7 +164,7 @@ def test_much_that_was_in_doubt_is_not_read_by_every_status(
     for number in range(5):
         place.write(f"f{number}")
     place.snapshot()
-    (live,) = (place.store / "live").glob("*.sqlite")
+    (live,) = (place.path / "live").glob("*.sqlite")
     live.unlink()
     assert is_clean(place)
     assert live.exists()

@@ -52,7 +52,7 @@ def test_versions_are_the_trees_that_were_recorded(
             assert version == len(versions) - 1, number
         if drops_index:
             place.drop_index()
-        with place.open() as crm:
+        with place.crm() as crm:
             assert crm.status().clean
             check_versions(crm, versions)
 

@@ -33,7 +33,7 @@ def test_a_write_within_the_same_tick_is_seen(place: Place, number: int) -> None
         file.write(b"new")
     before = (place.root / "file").stat()
     os.utime(place.root / "file", ns=(before.st_atime_ns, before.st_mtime_ns))
-    with place.open() as crm:
+    with place.crm() as crm:
         assert crm.status().modified == ["file"]
     assert place.snapshot() == 1
     assert place.cat("file") == b"new bytes"
@@ -60,7 +60,7 @@ def test_unreadable_paths_keep_their_entry(place: Place) -> None:
     (place.root / "file").write_bytes(b"other bytes")
     found = subprocess.run(
         ["setpriv", "--bounding-set=-all", "--inh-caps=-all", PROGRAM, "snapshot"],
-        env={**os.environ, "EPMSTORE_STORE": str(place.store)},
+        env={**os.environ, "EPMSTORE_STORE": str(place.path)},
         capture_output=True,
         text=True,
     )
@@ -71,7 +71,7 @@ def test_unreadable_paths_keep_their_entry(place: Place) -> None:
     assert place.cat("file", 1) == b"kept"
     assert place.cat("folder/inside", 1) == b"kept"
     assert "new" not in place.names(1)
-    with place.open() as crm:
+    with place.crm() as crm:
         assert (crm.versions()[1].record.counts.removed, crm.snapshot().version) == (0, 2)
     assert place.cat("file", 2) == b"other bytes"
 
@@ -85,12 +85,12 @@ def test_a_path_that_a_catalog_may_not_hold_does_not_spoil_the_history(place: Pl
         os.close(where)
         where = inner
     os.close(where)
-    with place.open() as crm:
+    with place.crm() as crm:
         result = crm.snapshot()
     assert [problem.kind for problem in result.unobserved] == ["unreadable"]
     names = place.names()
     assert "file" in names
-    with Workspace.open(place.store) as workspace:
+    with Workspace.open(place.path) as workspace:
         assert workspace.care.fsck().clean
         assert workspace.care.rebuild() == []
     assert place.names() == names
@@ -106,7 +106,7 @@ def test_a_root_that_cannot_be_opened_says_what_helps(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(fsio, "open_root", refuse)
-    with place.open() as crm, pytest.raises(RootError) as caught:
+    with place.crm() as crm, pytest.raises(RootError) as caught:
         crm.status()
     assert (caught.value.hint or "").startswith(hint)
 
@@ -118,7 +118,7 @@ def test_special_files_are_named_and_nothing_fails(place: Place) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"/proc/self/fd/{here}/socket")
     os.close(here)
-    with place.open() as crm:
+    with place.crm() as crm:
         result = crm.snapshot()
         assert {problem.path for problem in result.skipped} == {"fifo", "socket"}
         assert not result.incomplete
@@ -130,7 +130,7 @@ def test_a_file_that_becomes_a_fifo_is_removed(place: Place) -> None:
     place.snapshot()
     (place.root / "file").unlink()
     os.mkfifo(place.root / "file")
-    with place.open() as crm:
+    with place.crm() as crm:
         result = crm.snapshot()
     assert stat.S_ISFIFO((place.root / "file").lstat().st_mode)
     assert (result.removed, result.version) == (1, 1)
@@ -187,14 +187,14 @@ def test_files_that_vanish_meanwhile_do_no_harm(place: Place, vanishing: threadi
 def test_a_crash_between_catalog_and_index_is_caught_up_with(place: Place) -> None:
     place.write("file", b"1")
     place.snapshot()
-    saved = {path: path.read_bytes() for path in place.store.glob("index.sqlite*")}
+    saved = {path: path.read_bytes() for path in place.path.glob("index.sqlite*")}
     place.write("file", b"22")
     place.write("other", b"3")
     place.snapshot("after")
     place.drop_index()
     for path, data in saved.items():
         path.write_bytes(data)
-    with place.open() as crm:
+    with place.crm() as crm:
         assert [info.label for info in crm.versions()] == [None, "after"]
         assert crm.status().clean
     assert place.cat("file", 1) == b"22"

@@ -22,7 +22,7 @@ def place(tmp_path: Path) -> Place:
         found.write(f"lib/n{number}", b"new %d" % number)
         (found.root / f"bin/f{number + 5}").chmod(0o700)
         found.snapshot(f"change {number}")
-    with found.open() as crm:
+    with found.crm() as crm:
         crm.tag("golden", "1")
         crm.tag("moved", "1")
         crm.tag("moved", "2")
@@ -32,7 +32,7 @@ def place(tmp_path: Path) -> Place:
         crm.checkout("1")
         crm.undo()
         crm.checkout("2", [next(e.path for e in crm.ls("2") if e.path == "bin/f1")])
-    with Workspace.open(found.store, clock=found.clock) as workspace:
+    with Workspace.open(found.path, clock=found.clock) as workspace:
         workspace.care.forget("crm", [5])
         workspace.care.forget("crm", [0])
         workspace.care.unforget("crm", [0])
@@ -68,28 +68,28 @@ def contents(crm: AppHandle, version: int) -> object:
 
 @pytest.mark.parametrize("how", ["deleted", "rebuilt", "both"])
 def test_nothing_is_lost_with_the_index(place: Place, how: str) -> None:
-    with place.open() as crm:
+    with place.crm() as crm:
         before = everything(crm)
     if how != "rebuilt":
         place.drop_index()
     if how != "deleted":
-        assert Workspace.rebuild(place.store, clock=place.clock) == []
-    with place.open() as crm:
+        assert Workspace.rebuild(place.path, clock=place.clock) == []
+    with place.crm() as crm:
         after = everything(crm)
         for name, value in before.items():
             assert after[name] == value, name
-    with Workspace.open(place.store, clock=place.clock) as workspace:
+    with Workspace.open(place.path, clock=place.clock) as workspace:
         assert workspace.care.fsck(1.0).clean
         assert workspace.care.unforget("crm", [5]) == (5,)
 
 
 def test_every_checkout_is_what_it_was(place: Place, tmp_path: Path) -> None:
-    with place.open() as crm:
+    with place.crm() as crm:
         kept = [info.version for info in crm.versions() if info.restorable]
         for version in kept:
             crm.export(str(version), tmp_path / f"before{version}")
     place.drop_index()
-    with place.open() as crm:
+    with place.crm() as crm:
         for version in kept:
             crm.export(str(version), tmp_path / f"after{version}")
             assert tree(tmp_path / f"before{version}") == tree(tmp_path / f"after{version}")

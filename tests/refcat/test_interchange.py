@@ -20,7 +20,7 @@ from epmstore.index.database import VENDOR
 from epmstore.refcat import interchange
 from epmstore.refcat.releases import Releases
 from epmstore.store import replay
-from tests.kit.vendors import CRM, R0, R1, SERVER, Host, Vendor, export
+from tests.kit.vendors import CRM, R0, R1, SERVER, Importer, Vendor, export
 
 
 @pytest.fixture
@@ -31,11 +31,11 @@ def vendor(tmp_path: Path) -> Vendor:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
+def host(tmp_path: Path) -> Importer:
+    return Importer(tmp_path)
 
 
-def test_an_import_takes_over_what_is_new(vendor: Vendor, host: Host, tmp_path: Path) -> None:
+def test_an_import_takes_over_what_is_new(vendor: Vendor, host: Importer, tmp_path: Path) -> None:
     with host.open() as ws:
         first = ws.catalogs.import_(export(vendor, tmp_path / "crm.refcat"))
     assert (first.before, first.latest and first.latest.version) == (None, 0)
@@ -66,7 +66,7 @@ def test_an_import_takes_over_what_is_new(vendor: Vendor, host: Host, tmp_path: 
     ids=["plain", "compressed", "line by line"],
 )
 def test_forms_that_are_read(
-    vendor: Vendor, host: Host, tmp_path: Path, form: Callable[[bytes], bytes]
+    vendor: Vendor, host: Importer, tmp_path: Path, form: Callable[[bytes], bytes]
 ) -> None:
     path = export(vendor, tmp_path / "crm.refcat")
     path.write_bytes(form(path.read_bytes()))
@@ -75,13 +75,15 @@ def test_forms_that_are_read(
     assert host.latest() == 0
 
 
-def test_a_stores_own_file_is_read(vendor: Vendor, host: Host) -> None:
+def test_a_stores_own_file_is_read(vendor: Vendor, host: Importer) -> None:
     with host.open() as ws:
         ws.catalogs.import_(vendor.path / "catalogs" / f"{CRM}.refcat.zst")
     assert host.latest() == 0
 
 
-def test_import_keeps_fields_of_a_later_program(vendor: Vendor, host: Host, tmp_path: Path) -> None:
+def test_import_keeps_fields_of_a_later_program(
+    vendor: Vendor, host: Importer, tmp_path: Path
+) -> None:
     about, release = export(vendor, tmp_path / "crm.refcat").read_bytes().splitlines(keepends=True)
     release = release.replace(b'"type":', b'"channel":{"summary":"customers"},"type":')
     note = b'{"seq":2,"prev":"","type":"note","format":1,"time":"2026-11-30T12:00:00.000Z"}\n'
@@ -100,7 +102,7 @@ def test_import_keeps_fields_of_a_later_program(vendor: Vendor, host: Host, tmp_
             ws.care.rebuild()
 
 
-def test_nothing_ever_goes_back(vendor: Vendor, host: Host, tmp_path: Path) -> None:
+def test_nothing_ever_goes_back(vendor: Vendor, host: Importer, tmp_path: Path) -> None:
     old = export(vendor, tmp_path / "old")
     vendor.release(R1)
     with host.open() as ws:
@@ -110,7 +112,7 @@ def test_nothing_ever_goes_back(vendor: Vendor, host: Host, tmp_path: Path) -> N
     assert host.latest() == 1
 
 
-def test_a_fork_is_named_and_refused(vendor: Vendor, host: Host, tmp_path: Path) -> None:
+def test_a_fork_is_named_and_refused(vendor: Vendor, host: Importer, tmp_path: Path) -> None:
     shutil.copytree(vendor.path, tmp_path / "other/vendor")
     other = Vendor.__new__(Vendor)
     other.path, other.clock, other.about = tmp_path / "other/vendor", vendor.clock, vendor.about
@@ -130,7 +132,7 @@ def test_a_fork_is_named_and_refused(vendor: Vendor, host: Host, tmp_path: Path)
 
 
 def test_an_import_that_is_cut_short_goes_on(
-    vendor: Vendor, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    vendor: Vendor, host: Importer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(6):
         vendor.release({"bin/a": b"%d" % number * 999})
@@ -157,7 +159,7 @@ def test_an_import_that_is_cut_short_goes_on(
 
 
 def test_a_content_that_another_has_the_address_of_is_refused(
-    vendor: Vendor, host: Host, tmp_path: Path
+    vendor: Vendor, host: Importer, tmp_path: Path
 ) -> None:
     plain = export(vendor, tmp_path / "a").read_bytes()
     a0 = identify(b"a0")
@@ -174,7 +176,7 @@ def test_a_content_that_another_has_the_address_of_is_refused(
 
 
 def test_two_applications_of_one_key_are_refused(
-    vendor: Vendor, host: Host, tmp_path: Path
+    vendor: Vendor, host: Importer, tmp_path: Path
 ) -> None:
     (tmp_path / "b").mkdir()
     other = Vendor(tmp_path / "b", app=SERVER, key="crm")
@@ -185,7 +187,9 @@ def test_two_applications_of_one_key_are_refused(
             ws.catalogs.import_(export(other, tmp_path / "two"))
 
 
-def test_a_circle_with_what_is_here_is_refused(vendor: Vendor, host: Host, tmp_path: Path) -> None:
+def test_a_circle_with_what_is_here_is_refused(
+    vendor: Vendor, host: Importer, tmp_path: Path
+) -> None:
     (tmp_path / "b").mkdir()
     server = Vendor(tmp_path / "b", app=SERVER, key="server")
     server.release(R1, requires=(Requirement(app=CRM),))
@@ -202,7 +206,7 @@ def test_a_circle_with_what_is_here_is_refused(vendor: Vendor, host: Host, tmp_p
 
 
 def test_an_application_of_that_key_is_compared_with_it(
-    vendor: Vendor, host: Host, tmp_path: Path
+    vendor: Vendor, host: Importer, tmp_path: Path
 ) -> None:
     (tmp_path / "root").mkdir()
     path = export(vendor, tmp_path / "crm.refcat")
@@ -214,7 +218,7 @@ def test_an_application_of_that_key_is_compared_with_it(
 
 
 def test_an_application_that_comes_later_gets_its_vendors_patterns_proposed(
-    vendor: Vendor, host: Host, tmp_path: Path
+    vendor: Vendor, host: Importer, tmp_path: Path
 ) -> None:
     (tmp_path / "root").mkdir()
     with host.open() as ws:
@@ -225,7 +229,7 @@ def test_an_application_that_comes_later_gets_its_vendors_patterns_proposed(
         assert Releases.of(ws._store, ws.apps.get("crm")).exists()
 
 
-def test_another_application_can_be_named(vendor: Vendor, host: Host, tmp_path: Path) -> None:
+def test_another_application_can_be_named(vendor: Vendor, host: Importer, tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     with host.open() as ws:
         ws.apps.add("crm-test", tmp_path / "root")
@@ -236,7 +240,7 @@ def test_another_application_can_be_named(vendor: Vendor, host: Host, tmp_path: 
 # Clones.
 
 
-def test_a_clone_brings_contents_along(vendor: Vendor, host: Host) -> None:
+def test_a_clone_brings_contents_along(vendor: Vendor, host: Importer) -> None:
     vendor.release(R1, "1.1")
     with host.open() as ws:
         bare = ws.catalogs.clone(vendor.path, "crm")

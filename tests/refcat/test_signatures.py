@@ -16,7 +16,7 @@ from epmstore.errors import (
     UsageError,
 )
 from epmstore.refcat.signature import check_signature, read_key
-from tests.kit.vendors import CRM, R0, R1, Host, Vendor, export
+from tests.kit.vendors import CRM, R0, R1, Importer, Vendor, export
 
 GPG = shutil.which("gpg")
 needs_gpg = pytest.mark.skipif(GPG is None, reason="gpg is not installed")
@@ -30,8 +30,8 @@ def vendor(tmp_path: Path) -> Vendor:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
+def host(tmp_path: Path) -> Importer:
+    return Importer(tmp_path)
 
 
 class Gpg:
@@ -79,7 +79,7 @@ def gpg(tmp_path_factory: pytest.TempPathFactory) -> Gpg:
 
 
 def test_import_accepts_signatures_of_gpg(
-    vendor: Vendor, host: Host, tmp_path: Path, gpg: Gpg
+    vendor: Vendor, host: Importer, tmp_path: Path, gpg: Gpg
 ) -> None:
     path = export(vendor, tmp_path / "crm.refcat")
     gpg.sign(path)
@@ -92,7 +92,7 @@ def test_import_accepts_signatures_of_gpg(
 
 
 def test_gpg_accepts_signatures_made_here(
-    vendor: Vendor, host: Host, tmp_path: Path, gpg: Gpg
+    vendor: Vendor, host: Importer, tmp_path: Path, gpg: Gpg
 ) -> None:
     path = export(vendor, tmp_path / "crm.refcat")
     asc = tmp_path / "crm.refcat.asc"
@@ -105,7 +105,7 @@ def test_gpg_accepts_signatures_made_here(
 
 
 def test_a_signature_that_is_bad_is_an_error_and_never_none(
-    vendor: Vendor, host: Host, tmp_path: Path, gpg: Gpg
+    vendor: Vendor, host: Importer, tmp_path: Path, gpg: Gpg
 ) -> None:
     path = export(vendor, tmp_path / "crm.refcat")
     asc = gpg.sign(path)
@@ -124,7 +124,7 @@ def test_a_signature_that_is_bad_is_an_error_and_never_none(
 
 
 def test_a_signature_is_over_these_very_bytes(
-    vendor: Vendor, host: Host, tmp_path: Path, gpg: Gpg
+    vendor: Vendor, host: Importer, tmp_path: Path, gpg: Gpg
 ) -> None:
     """Asked of the function itself: catalogs are looked at in a process of its own."""
     path = export(vendor, tmp_path / "crm.refcat")
@@ -136,7 +136,7 @@ def test_a_signature_is_over_these_very_bytes(
 
 
 def test_a_key_that_nobody_trusts_vouches_for_nothing(
-    vendor: Vendor, host: Host, tmp_path: Path, gpg: Gpg
+    vendor: Vendor, host: Importer, tmp_path: Path, gpg: Gpg
 ) -> None:
     path = export(vendor, tmp_path / "crm.refcat")
     gpg.sign(path)
@@ -151,7 +151,7 @@ def test_a_key_that_nobody_trusts_vouches_for_nothing(
 
 
 def test_a_revoked_key_vouches_for_nothing(
-    vendor: Vendor, host: Host, tmp_path: Path, gpg: Gpg
+    vendor: Vendor, host: Importer, tmp_path: Path, gpg: Gpg
 ) -> None:
     path = export(vendor, tmp_path / "crm.refcat")
     gpg.sign(path)
@@ -164,7 +164,7 @@ def test_a_revoked_key_vouches_for_nothing(
 
 
 def test_a_key_that_ran_out_vouches_for_nothing(
-    vendor: Vendor, host: Host, tmp_path: Path, gpg: Gpg
+    vendor: Vendor, host: Importer, tmp_path: Path, gpg: Gpg
 ) -> None:
     path = export(vendor, tmp_path / "crm.refcat")
     fingerprint = gpg("--list-keys", "--with-colons").stdout.decode().split("fpr:")[1].strip(":")
@@ -182,7 +182,7 @@ def test_a_key_that_ran_out_vouches_for_nothing(
 
 @pytest.mark.parametrize("why", ["it ran out on", "it is revoked"])
 def test_a_subkey_counts_no_longer_than_it_is_valid(
-    vendor: Vendor, host: Host, tmp_path: Path, gpg: Gpg, why: str
+    vendor: Vendor, host: Importer, tmp_path: Path, gpg: Gpg, why: str
 ) -> None:
     """Whatever the signature says of when it was made."""
     path = export(vendor, tmp_path / "crm.refcat")
@@ -209,7 +209,7 @@ def test_a_subkey_counts_no_longer_than_it_is_valid(
 
 
 def test_catalogs_signed_once_must_stay_signed(
-    vendor: Vendor, host: Host, tmp_path: Path, gpg: Gpg
+    vendor: Vendor, host: Importer, tmp_path: Path, gpg: Gpg
 ) -> None:
     path = export(vendor, tmp_path / "crm.refcat")
     asc = gpg.sign(path)
@@ -229,7 +229,7 @@ def test_catalogs_signed_once_must_stay_signed(
 
 
 def test_that_it_came_signed_is_known_whatever_interrupts_the_import(
-    vendor: Vendor, host: Host, tmp_path: Path, gpg: Gpg, monkeypatch: pytest.MonkeyPatch
+    vendor: Vendor, host: Importer, tmp_path: Path, gpg: Gpg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = export(vendor, tmp_path / "crm.refcat")
     asc = gpg.sign(path)
@@ -250,7 +250,7 @@ def test_that_it_came_signed_is_known_whatever_interrupts_the_import(
 
 
 def test_a_key_is_read_within_limits_before_it_is_trusted(
-    host: Host, gpg: Gpg, monkeypatch: pytest.MonkeyPatch
+    host: Importer, gpg: Gpg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("epmstore.refcat.rehearsal.MEMORY", 0)
     with host.open() as ws:
@@ -262,7 +262,7 @@ def test_a_key_is_read_within_limits_before_it_is_trusted(
         assert ws.catalogs.trusted() == []
 
 
-def test_secret_keys_and_junk_are_not_trusted(host: Host, gpg: Gpg) -> None:
+def test_secret_keys_and_junk_are_not_trusted(host: Importer, gpg: Gpg) -> None:
     with host.open() as ws:
         with pytest.raises(UsageError, match="secret key"):
             ws.catalogs.trust(gpg.secret())
@@ -274,7 +274,7 @@ def test_secret_keys_and_junk_are_not_trusted(host: Host, gpg: Gpg) -> None:
 
 
 def test_a_flipped_bit_in_what_is_remembered_is_found(
-    vendor: Vendor, host: Host, tmp_path: Path
+    vendor: Vendor, host: Importer, tmp_path: Path
 ) -> None:
     path = export(vendor, tmp_path / "crm.refcat")
     with host.open() as ws:
@@ -289,7 +289,7 @@ def test_a_flipped_bit_in_what_is_remembered_is_found(
 
 @pytest.mark.parametrize("junk", [b"", b"junk", bytes(2 << 20)], ids=["empty", "junk", "huge"])
 def test_damage_in_the_trust_folder_is_named_with_a_hint(
-    vendor: Vendor, host: Host, gpg: Gpg, tmp_path: Path, junk: bytes
+    vendor: Vendor, host: Importer, gpg: Gpg, tmp_path: Path, junk: bytes
 ) -> None:
     from epmstore.errors import DamagedError  # noqa: PLC0415
 
@@ -310,7 +310,7 @@ def test_damage_in_the_trust_folder_is_named_with_a_hint(
 
 def test_an_import_asks_for_the_signer_that_it_remembers(
     vendor: Vendor,
-    host: Host,
+    host: Importer,
     tmp_path: Path,
     gpg: Gpg,
     tmp_path_factory: pytest.TempPathFactory,
@@ -348,7 +348,7 @@ def test_an_import_asks_for_the_signer_that_it_remembers(
 
 
 def test_a_key_may_be_trusted_for_one_catalog_alone(
-    vendor: Vendor, host: Host, tmp_path: Path, gpg: Gpg
+    vendor: Vendor, host: Importer, tmp_path: Path, gpg: Gpg
 ) -> None:
     path = export(vendor, tmp_path / "crm.refcat")
     gpg.sign(path)

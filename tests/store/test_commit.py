@@ -13,7 +13,7 @@ from epmstore.index.entries import Entries
 from epmstore.store import commit
 from epmstore.store.reserve import make_reserve
 from epmstore.store.store import SYSCAT
-from tests.kit.bench import Calls, faults
+from tests.kit.faults import Calls, faults
 from tests.kit.place import Place
 
 
@@ -45,7 +45,7 @@ def failing(action: Callable[..., Any], error: Exception, times: int) -> Callabl
 
 
 def lines(place: Place) -> int:
-    with place.open() as crm:
+    with place.crm() as crm:
         return len(crm.versions())
 
 
@@ -60,7 +60,7 @@ def check_second(place: Place) -> None:
     assert lines(place) == 2
     assert place.names(1) == names
     assert {path: place.cat(path, 1) for path in found} == found
-    with place.open() as crm:
+    with place.crm() as crm:
         assert crm.status().clean
 
 
@@ -87,7 +87,7 @@ def test_without_its_lines_nothing_is_recorded(
 def test_want_of_space_for_the_index_does_not_write_the_lines_twice(
     place: Place, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_reserve(place.store, 1 << 16)
+    make_reserve(place.path, 1 << 16)
     refused = failing(getattr(Entries, method), DiskFullError("full"), 1)
     monkeypatch.setattr(Entries, method, refused)
     place.snapshot("second")
@@ -122,7 +122,7 @@ def test_a_full_disk_is_told_by_the_place_of_the_store(place: Place, code: int) 
     full = Calls(1, lambda: OSError(code, os.strerror(code)), only="write")
     with faults(full), pytest.raises(DiskFullError, match="of the store is full") as caught:
         place.snapshot("second")
-    assert caught.value.message.startswith(f"{place.store}: ")
+    assert caught.value.message.startswith(f"{place.path}: ")
     assert os.strerror(code) in caught.value.message
     other = Calls(1, lambda: OSError(errno.EIO, os.strerror(errno.EIO)), only="write")
     with faults(other), pytest.raises(OSError, match="Input/output"):
@@ -135,11 +135,11 @@ def test_whole_lines_are_taken_and_half_a_line_goes_at_once(tmp_path: Path) -> N
     place = Place(tmp_path)
     place.write("f")
     place.snapshot()
-    index = place.store / "index.sqlite"
+    index = place.path / "index.sqlite"
     before = index.read_bytes()
     place.write("g")
     place.snapshot()
-    (catalog,) = (place.store / "catalogs").glob(f"*{SYSCAT}")
+    (catalog,) = (place.path / "catalogs").glob(f"*{SYSCAT}")
     whole = catalog.read_bytes()
     catalog.write_bytes(whole + whole[-40:-10])
     index.write_bytes(before)  # as the power leaves it between the line and the index
