@@ -172,7 +172,7 @@ def test_a_package_of_later_lines_goes_on_from_what_is_here(tmp_path: Path) -> N
 
 def test_a_package_of_an_older_release_brings_its_contents(tmp_path: Path) -> None:
     """The catalog that is here goes on from its lines: nothing is appended, nothing goes back."""
-    vendor, host = Vendor(tmp_path), Host(tmp_path)
+    vendor, host = Vendor(tmp_path), Importer(tmp_path)
     release(vendor, {"a": b"1"}, V1)
     release(vendor, {"a": b"2"}, V2)
     old, new = tmp_path / "old.epkg", tmp_path / "new.epkg"
@@ -190,7 +190,7 @@ def test_a_package_of_an_older_release_brings_its_contents(tmp_path: Path) -> No
 
 
 def test_the_copy_of_a_killed_import_is_collected(tmp_path: Path) -> None:
-    host = Host(tmp_path)
+    host = Importer(tmp_path)
     (host.path / "scratch").mkdir(mode=0o700)
     left = host.path / "scratch" / ".tmp-0123456789abcdef"
     left.write_bytes(b"x")
