@@ -5,6 +5,7 @@ that an earlier release wrote.
 import shutil
 import subprocess
 
+from epmstore.catalog.package import Package
 from epmstore.digest import identify
 from epmstore.workspace import Workspace
 from tests.acceptance.trees import make_new, make_old
@@ -21,6 +22,7 @@ from tests.faults.scenarios import (
 from tests.fixtures.make_store import HERE
 from tests.kit.program import picture
 from tests.kit.vendors import Vendor
+from tests.package.makers import pack, release
 
 MANY = 200
 LARGE = 300_000
@@ -113,6 +115,20 @@ def _import(workspace: Workspace, stage: Stage) -> None:
     workspace.catalogs.import_(stage.place / "crm.refcat", app=KEY, allow_unsigned=True)
 
 
+def with_a_package(stage: Stage) -> None:
+    """Of somebody else, with contents that are here and others."""
+    two_versions(stage)
+    vendor = Vendor(stage.place, key=KEY)
+    known = (stage.root / "d1/e1/f1").read_bytes()
+    release(vendor, {"bin/crm": b"program" * 999, "known": known}, Package(version="1", build=1))
+    pack(vendor, stage.place / "crm.epkg")
+    shutil.rmtree(vendor.path)
+
+
+def _import_package(workspace: Workspace, stage: Stage) -> None:
+    workspace.catalogs.import_(stage.place / "crm.epkg", app=KEY, allow_unsigned=True)
+
+
 # An earlier release.
 
 
@@ -144,6 +160,7 @@ FURTHER: dict[str, Scenario] = {
         went_back, with_workspace(lambda w, s: handle(w).checkout("1", exact=True)), "new"
     ),
     "import": Scenario(with_a_catalog, with_workspace(_import)),
+    "import, package": Scenario(with_a_package, with_workspace(_import_package)),
     "format 1": Scenario(of_format_1, with_workspace(lambda w, s: handle(w).snapshot("acted"))),
     "snapshot, parts": Scenario(
         large_drifted, with_workspace(lambda w, s: handle(w).snapshot("acted")), setting=sizes.lower
