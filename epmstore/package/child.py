@@ -180,7 +180,7 @@ class _Package:
         others = {app: needs for app, needs in self._order.needs.items() if app != begun.product}
         if begun.first == 0:
             return Checker(others)
-        with open(self._order.known, "rb") as pipe:
+        with open(self._order.known, "rb", closefd=False) as pipe:
             known = msgspec.msgpack.decode(pipe.read(), type=CheckedCatalog)
         return Checker.resume(known, others)
 

@@ -9,15 +9,13 @@ which alone may open their database. EPM_TEST_HOSTILE sets how many there are at
 import random
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import msgspec
 import pytest
 
-from epmstore.package import child, reading
+from epmstore import limited
+from epmstore.package import reading
 from epmstore.package.looking import look
 from epmstore.package.taking import Consent, take_package
 from epmstore.progress import SILENT
@@ -29,30 +27,6 @@ from tests.package.makers import FILES
 AT_RANDOM = amount("EPM_TEST_HOSTILE", 40)
 REAL = ("an endless view", "a bomb of a GiB that says so", "frames swapped")
 LONG = ("lines that swell", "a line of 80 MB", "a frame of 80 MB", "a bomb of a GiB", "no part")
-
-
-class Direct:
-    """In the place of the process with limits."""
-
-    def __init__(
-        self, module: str, setting: object, fds: object = (), limits: object = None, *, what: str
-    ) -> None:
-        self._setting = msgspec.msgpack.encode(setting)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pass
-
-    def messages(self) -> Iterator[bytes]:
-        for message in child._told(self._setting):
-            yield msgspec.msgpack.encode(message)
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +47,9 @@ def head(made: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("share", range(4))
 def test_changes_by_hand_are_refused_with_a_reason(
-    made: Path,
-    head: str,
-    host: Importer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    share: int,
+    made: Path, head: str, host: Importer, tmp_path: Path, share: int
 ) -> None:
     assert len(CHANGES) > 300
-    monkeypatch.setattr(reading, "Reader", Direct)
     wrong = {}
     for name in list(CHANGES)[share::4]:
         if name in REAL or "GiB" in name or "MB" in name or "swell" in name:
@@ -121,6 +89,7 @@ def test_the_process_with_limits_refuses_them_too(
     path = tmp_path / "changed.epkg"
     shutil.copyfile(made, path)
     CHANGES[name](path)
+    monkeypatch.setattr(reading, "LimitedReader", limited.LimitedReader)
     opened: list[str] = []
     connect = sqlite3.connect
 
@@ -135,9 +104,8 @@ def test_the_process_with_limits_refuses_them_too(
 
 
 def test_changes_at_random_are_refused_or_harmless(
-    made: Path, head: str, host: Importer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Path, head: str, host: Importer, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(reading, "Reader", Direct)
     refused = 0
     for seed in range(AT_RANDOM):
         path = tmp_path / f"{seed}.epkg"
