@@ -15,7 +15,7 @@ class BlobReader(Protocol):
         ...
 
     def missing(self, infos: Iterable[BlobInfo]) -> list[BlobInfo]:
-        """Those that `has` would deny."""
+        """Those that `has` would deny, and those of which a file is lost. Reads none of them."""
         ...
 
     def read(self, info: BlobInfo) -> bytes:

@@ -6,6 +6,7 @@ threads. Knows files and offsets; which content lies where is the business of st
 
 import contextlib
 import os
+import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -45,6 +46,10 @@ class FrameReader:
             ):  # a stream of parts would drive all else out
                 self._cache.put(key, data)
         return data
+
+    def is_there(self, file: str) -> bool:
+        """Whether a pack can be looked for frames at all. Does not read it."""
+        return self._files.is_there(file)
 
     def close(self) -> None:
         self._files.close()
@@ -91,6 +96,13 @@ class PackFiles:
                 if file.users == 0 and self._kept.get(name) is not file:
                     os.close(file.fd)
                 self._close_unused(self._limit)
+
+    def is_there(self, name: str) -> bool:
+        """Whether there is such a file. Raises OSError for what says nothing about it."""
+        try:
+            return stat.S_ISREG(os.stat(self._packs / name, follow_symlinks=False).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def close(self) -> None:
         """A later read opens again."""

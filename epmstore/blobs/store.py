@@ -48,10 +48,31 @@ class PackStore:
         return _is_at(info, self._table.places([info.sha256]).get(info.sha256))
 
     def missing(self, infos: Iterable[BlobInfo]) -> list[BlobInfo]:
-        """Those that `has` would deny."""
+        """Those that `has` would deny, and those of which a file that they need is lost."""
         wanted = list(infos)
-        places = self._table.places([info.sha256 for info in wanted])
-        return [info for info in wanted if not _is_at(info, places.get(info.sha256))]
+        # What was merged into another pack since the look-up has another place by now.
+        gone = set(self._not_there(self._not_there(wanted)))
+        return [info for info in wanted if info in gone]
+
+    def _not_there(self, infos: list[BlobInfo]) -> list[BlobInfo]:
+        known = self._table.places([info.sha256 for info in infos])
+        places = known
+        while more := {one for place in places.values() for one in _leans_on(place)} - known.keys():
+            places = self._table.places(list(more))
+            known.update(places)
+            if len(places) < len(more):
+                break
+        there = {name: self._reader.is_there(name) for name in {p.file for p in known.values()}}
+
+        def is_whole(sha256: Sha256) -> bool:
+            place = known.get(sha256)
+            return (
+                place is not None
+                and (not place.file or there[place.file])
+                and all(map(is_whole, _leans_on(place)))
+            )
+
+        return [i for i in infos if not (_is_at(i, known.get(i.sha256)) and is_whole(i.sha256))]
 
     def read(self, info: BlobInfo) -> bytes:
         """The whole content. Raises BlobNotFoundError, DamagedError."""
@@ -285,6 +306,11 @@ def stored_share(place: Place) -> int:
 def _can_be_base(place: Place) -> bool:
     is_full = place.kind is not None and place.kind is not RecordKind.DELTA
     return is_full and 0 < place.size <= PART_THRESHOLD
+
+
+def _leans_on(place: Place) -> tuple[Sha256, ...]:
+    """What a content is made of, or a difference to."""
+    return place.parts if place.base is None else (place.base, *place.parts)
 
 
 def _is_at(info: BlobInfo, place: Place | None) -> bool:

@@ -13,12 +13,12 @@ appcat and FORMAT cannot be made up: what is wrong there stays a finding.
 import contextlib
 import os
 import secrets
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
 from epmstore import fsio
-from epmstore.atomic import directory, is_something_else
+from epmstore.atomic import directory, is_something_else, retire
 from epmstore.blobs.pack import SUFFIX, GroupWriter, WrittenGroup, discard_written, publish_pack
 from epmstore.blobs.records import open_pack, read_at
 from epmstore.care.findings import Damage, FsckReport
@@ -88,7 +88,10 @@ class _Repair:
             tables = read_tables(store)
             self._inspect(tables, findings)
             lost = self._lost(tables, findings)
+            before = {file: self._inode(file) for file in self._bad}
+            self._make_way()
             gone_for_good = self._restore(tables, lost)
+            again = self._made_again(tables, before)
             refresh(store, tables)
             come = self._save_rest(tables, gone_for_good)
         with store.lock_packs(), store.lock_write():
@@ -96,7 +99,7 @@ class _Repair:
             gone = set(self._bad)
             refresh(store, tables)
             same = gone & set(come)
-            switch_files(store, tables, gone - same, anew=same, quarantine=True)
+            switch_files(store, tables, gone - same, anew=same | again, quarantine=True)
             with store.database.write():
                 for sha256 in gone_for_good:
                     store.contents.forget_large(sha256)
@@ -155,6 +158,29 @@ class _Repair:
                 pending = {sha256 for sha256 in pending if not writer.has(sha256)}
             deposit.commit()
         return {sha256 for sha256 in for_good if not writer.has(sha256)}
+
+    def _make_way(self) -> None:
+        """What is no file at all has no place where a pack may be written anew."""
+        for file in self._bad:
+            path = self._store.packs / file
+            if is_something_else(path):
+                retire(path, self._store.quarantine)
+
+    def _made_again(self, tables: Tables, before: Mapping[str, int | None]) -> set[str]:
+        """Bad files that were just written under their own names, because everything in them was
+        had elsewhere: they are bad no more.
+        """
+        again = {f for f, old in before.items() if self._inode(f) not in (None, old)}
+        for file in again:
+            del self._bad[file]
+            tables.drop(file)
+        return again
+
+    def _inode(self, file: str) -> int | None:
+        try:
+            return os.lstat(self._store.packs / file).st_ino
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     def _info(self, tables: Tables, sha256: Sha256) -> BlobInfo | None:
         """The identity of a content; None for a part."""

@@ -7,11 +7,13 @@ unlink. Whatever dies in between leaves files that nobody needs, never the other
 
 import contextlib
 import os
+import stat
 from collections.abc import Collection, Iterator
 
 from epmstore import locks
 from epmstore.atomic import TEMPORARY, directory, remove_file, retire
 from epmstore.care.tables import Tables, leans_on, read_table
+from epmstore.checkout.target import remove_tree
 from epmstore.digest import Sha256
 from epmstore.fsio import unlink
 from epmstore.pack_table import NO_FRAME
@@ -126,8 +128,12 @@ def remove_temporaries(store: Store) -> int:
     with directory(store.packs) as parent:
         for name in os.listdir(parent):
             if name.startswith(TEMPORARY):
-                freed += os.stat(name, dir_fd=parent, follow_symlinks=False).st_size
-                unlink(name, parent)
+                found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+                freed += found.st_size
+                if stat.S_ISDIR(found.st_mode):  # in the place of a file, once
+                    remove_tree(name, parent)
+                else:
+                    unlink(name, parent)
     return freed
 
 

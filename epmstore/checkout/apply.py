@@ -30,6 +30,7 @@ from epmstore.checkout.found import (
     with_folders,
 )
 from epmstore.checkout.journal import NOTHING, Header, Journal, LeftOut, Loaded
+from epmstore.checkout.lost import unreadable
 from epmstore.checkout.names import left_names, may_leave_names, steps_for
 from epmstore.checkout.plan import Step
 from epmstore.checkout.stage import (
@@ -46,7 +47,7 @@ from epmstore.checkout.stage import (
 )
 from epmstore.checkout.switch import FORBIDDEN, displaced, switch, sync
 from epmstore.clock import to_rfc3339
-from epmstore.errors import DamagedError, RootError
+from epmstore.errors import BlobNotFoundError, DamagedError, RootError
 from epmstore.filestat import AnyStat
 from epmstore.index.links import live_links
 from epmstore.progress import Progress
@@ -115,6 +116,10 @@ class Applier:
                         "STAGED", inodes=staged.inodes, refused=staged.refused
                     )
                 )
+            except (DamagedError, BlobNotFoundError) as error:
+                self._give_up()
+                wanted = [(one.path, one.content) for one in steps if one.content is not None]
+                raise unreadable(wanted, self._store.blobs, error) from None
             except BaseException:
                 self._give_up()
                 raise

@@ -16,6 +16,7 @@ from epmstore import fsio
 from epmstore.blobs.interface import BlobReader
 from epmstore.checkout.anew import Caller, identity_of, is_made_anew, rightful_writers
 from epmstore.checkout.goal import Goal, ReleaseGoal
+from epmstore.checkout.lost import damaged
 from epmstore.checkout.plan import Plan, Step
 from epmstore.checkout.stage import is_staged
 from epmstore.digest import BlobInfo
@@ -101,7 +102,11 @@ def _check_filesystem(root_fd: int, terms: Terms) -> None:
 
 def _check_contents(plan: Plan, blobs: BlobReader, about: Container[BlobInfo]) -> None:
     needed = {step.content for step in plan.steps if step.content is not None}
-    missing = sum(info not in about for info in blobs.missing(needed))
+    gone = [info for info in blobs.missing(needed) if info not in about]
+    lost = {info for info in gone if blobs.has(info)}
+    if lost:
+        raise damaged([(s.path, s.content) for s in plan.steps if s.content is not None], lost)
+    missing = len(gone)
     if missing:
         raise NotRestorableError(
             f"{missing} of {len(needed)} contents are not in the store",

@@ -306,7 +306,9 @@ class CheckoutEngine:
         """How contents that are in the root are safe, or will be when the look is recorded."""
         missing = set(self._store.blobs.missing(contents))
         if missing:
-            missing.difference_update(self._coming(found))
+            # What the store has and lost is not stored anew before its place is forgotten.
+            coming = (one for one in self._coming(found) if not self._store.blobs.has(one))
+            missing.difference_update(coming)
         purged = self._store.contents.purged()
         safe: dict[BlobInfo, Safety] = {}
         for content in contents:

@@ -17,6 +17,7 @@ import msgspec
 from epmstore import fsio
 from epmstore.atomic import about, directory
 from epmstore.checkout.files import FileMaker, NewFile, make_files
+from epmstore.checkout.lost import damaged, unreadable
 from epmstore.checkout.plan import PURGED
 from epmstore.checkout.stage import Refused
 from epmstore.digest import BlobInfo, Purges
@@ -25,7 +26,6 @@ from epmstore.errors import (
     ChangedError,
     ConflictError,
     DamagedError,
-    EpmError,
     UsageError,
 )
 from epmstore.progress import Progress
@@ -37,8 +37,6 @@ from epmstore.store.store import Store
 from epmstore.tree import Entry
 
 PRIVATE = 0o700
-NAMED = 10
-"""Paths that an error names, at most; `data` has all."""
 
 
 class ExportedTree(msgspec.Struct, frozen=True):
@@ -68,9 +66,10 @@ def export(
     entries = list(entries)
     _check_target(target)
     if dry_run:
-        missing = set(store.blobs.missing(_held(entries, purged)))
+        wanted = _held(entries, purged)
+        missing = set(store.blobs.missing({info for _, info in wanted}))
         if missing:
-            raise _damaged(entries, missing, "")
+            raise damaged(wanted, missing)
         return _Exporter(-1, entries, store, progress, purged).outlook()
     name = f"{STAGE_PREFIX}{secrets.token_hex(8)}"
     with directory(target.parent) as parent:
@@ -85,7 +84,7 @@ def export(
         except (DamagedError, BlobNotFoundError) as error:
             with contextlib.suppress(ChangedError, FileNotFoundError):
                 remove_tree(name, parent, fd)
-            raise _unreadable(entries, store, purged, error) from None
+            raise unreadable(_held(entries, purged), store.blobs, error) from None
         except BaseException:
             with contextlib.suppress(ChangedError, FileNotFoundError):
                 remove_tree(name, parent, fd)
@@ -96,43 +95,15 @@ def export(
     return exported
 
 
-def _unreadable(
-    entries: Sequence[Entry], store: Store, purged: Container[BlobInfo], error: EpmError
-) -> DamagedError:
-    """Names the paths whose content cannot be read: all are looked at once more."""
-    lost = {info for info in _held(entries, purged) if not _can_read(store, info)}
-    return _damaged(entries, lost, error.message)
-
-
-def _held(entries: Iterable[Entry], purged: Container[BlobInfo]) -> set[BlobInfo]:
-    """The contents that are to be written."""
-    return {
-        entry.content
+def _held(entries: Iterable[Entry], purged: Container[BlobInfo]) -> list[tuple[RelPath, BlobInfo]]:
+    """The contents that are to be written, with their paths."""
+    return [
+        (entry.path, entry.content)
         for entry in entries
         if entry.content is not None
         and entry.path_class != "secret"
         and entry.content not in purged
-    }
-
-
-def _damaged(entries: Sequence[Entry], lost: Container[BlobInfo], why: str) -> DamagedError:
-    paths = [entry.path for entry in entries if entry.content and entry.content in lost]
-    named = ", ".join(map(repr, paths[:NAMED])) + (" ..." if len(paths) > NAMED else "")
-    return DamagedError(
-        f"the contents of {len(paths):,} paths cannot be read: {named}" if paths else why,
-        hint="`epmstore fsck --read-data --repair` takes them from live roots where they still are,"
-        " `epmstore store restore --from COPY` from a copy of the store",
-        paths=paths,
-    )
-
-
-def _can_read(store: Store, info: BlobInfo) -> bool:
-    try:
-        for _ in store.blobs.stream(info):
-            pass
-    except (DamagedError, BlobNotFoundError):
-        return False
-    return True
+    ]
 
 
 def _give_name(fd: int, name: str, parent: int, target: Path) -> None:

@@ -104,9 +104,10 @@ def fsck(session: Session, read_data: float, repair: bool) -> int:
         text = f"{counted(len(report.findings), 'finding')}, {number(left)} not repaired"
     read = f", {counted(report.frames, 'frame')} read" if report.frames else ""
     session.out.outcome(shapes.fsck_summary(report), text + read)
-    if any(f.file.endswith(CATALOG) and not f.repaired for f in report.findings):
+    damage = [f for f in report.findings if not f.repaired and f.kind != "collision"]
+    if any(f.file.endswith(CATALOG) for f in damage):
         session.out.note(f"next: {REMEDY}")
-    elif left and not repair:
+    elif damage and not repair:
         session.out.note(f"next: epmstore fsck{' --read-data' if read_data else ''} --repair")
     return 0 if report.clean else DAMAGED
 
