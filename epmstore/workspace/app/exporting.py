@@ -9,9 +9,8 @@ from msgspec.structs import replace
 from epmstore.checkout.target import ExportedTree, export
 from epmstore.errors import NotRestorableError
 from epmstore.progress import Progress
-from epmstore.record.changes import in_order
 from epmstore.refcat.hygiene import leads_outside, mask
-from epmstore.relpath import RelPath, is_within, parents
+from epmstore.relpath import RelPath, is_within, parents, split
 from epmstore.store.store import Store
 from epmstore.tree import Entry
 from epmstore.workspace.trees import TreeSource
@@ -40,6 +39,7 @@ def export_tree(
     if source.is_foreign:
         _check_stored(source, wanted)
         wanted, outside = _masked(found, wanted)
+    wanted.sort(key=lambda entry: split(entry.path))  # folder by folder, as files are made
     with store.keep_packs(reading=True):
         purged = store.contents.purged()
         done = export(place, wanted, store, progress, purged, dry_run=dry_run)
@@ -59,7 +59,7 @@ def _check_stored(source: TreeSource, wanted: Sequence[Entry]) -> None:
 
 
 def _masked(tree: Sequence[Entry], wanted: Sequence[Entry]) -> tuple[list[Entry], list[RelPath]]:
-    """(what is wanted as it is to be written, in order; links that lead out of the tree)."""
+    """(what is wanted as it is to be written; links that lead out of the tree)."""
     links: set[str] = {entry.path for entry in tree if entry.kind == "symlink"}
     outside = {
         entry.path
@@ -67,8 +67,8 @@ def _masked(tree: Sequence[Entry], wanted: Sequence[Entry]) -> tuple[list[Entry]
         if entry.target and leads_outside(entry.path, entry.target, links.__contains__)
     }
     inside = {entry.path: mask(entry) for entry in wanted if entry.path not in outside}
-    written = in_order(_as_mine(_with_folders(inside)).values())
-    return written, [entry.path for entry in wanted if entry.path in outside]
+    written = _as_mine(_with_folders(inside)).values()
+    return [*written], [entry.path for entry in wanted if entry.path in outside]
 
 
 def _with_folders(tree: Mapping[RelPath, Entry]) -> dict[RelPath, Entry]:
