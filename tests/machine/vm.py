@@ -22,7 +22,7 @@ PATIENCE: Final = float(os.environ.get("EPM_MACHINE_PATIENCE", "600"))
 """Seconds after which a boot or a command is hung."""
 MEMORY: Final = 768
 CORES: Final = int(os.environ.get("EPM_MACHINE_CORES", "2"))
-KERNEL: Final = "console=ttyS0 quiet no_timer_check mitigations=off systemd.show_status=0"
+KERNEL: Final = "console=ttyS0 quiet no_timer_check panic=-1 mitigations=off systemd.show_status=0"
 
 
 class Done(NamedTuple):
