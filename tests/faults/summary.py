@@ -305,7 +305,7 @@ TABLES: dict[str, tuple[Callable[[Line], bool], Callable[[Sequence[Line]], list[
     "crashes": (is_crash, crashes_table),
     "damages": (is_damage, damages_table),
     "pulls": (is_pull, pulls_table),
-    "overview": (lambda line: True, overview_table),
+    "overview": (lambda line: not is_pull(line), overview_table),
 }
 
 

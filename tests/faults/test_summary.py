@@ -54,3 +54,4 @@ def test_pulled_plugs_are_no_power_cuts_of_file_systems() -> None:
     page = renewed(MARKS, [{**pull, "verdict": "ok"}])
     assert "| ext4, upgrade | 1 | 2 | 1 | 1 | 0 | 4 | 0 |" in page
     assert "old cuts" in page
+    assert "old overview" in page
