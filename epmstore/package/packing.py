@@ -21,6 +21,7 @@ from epmstore.catalog.model import VersionPart
 from epmstore.digest import BlobInfo, Sha256
 from epmstore.errors import BlobNotFoundError, DamagedError, UsageError
 from epmstore.pack_table import NO_FRAME, BlobRow, Place
+from epmstore.package.reading import FREE, RATIO
 from epmstore.package.tables import PackagedRelease, PackageRow, rows_of
 from epmstore.package.writing import PackageWriter
 from epmstore.progress import Progress
@@ -76,7 +77,8 @@ def write_package(
     more: dict[str, Sequence[PackageRow]] | None = None,
 ) -> Packed:
     """The full package of a release, durable at `path`. `more` are rows of further tables. Raises
-    as `read_release`, BlobNotFoundError for contents that are not stored, OSError.
+    as `read_release`, BlobNotFoundError for contents that are not stored, UsageError for what no
+    host would take, OSError.
     """
     releases = Releases(store, app)
     release = read_release(releases, number)
@@ -86,9 +88,15 @@ def write_package(
     with store.keep_packs(), records, PackageWriter(path) as writer:
         writer.add_lines(app, map(seal_line, _lines_up_to(store, releases, number)))
         _Packer(store, writer, records, progress).pack(contents)
+        plain = sum(one.size for one in contents)
+        if plain > FREE + RATIO * writer.stored:
+            raise UsageError(
+                f"it comes to {plain:,} bytes, more than {RATIO} times its own: no host takes that",
+                hint="leave out what is empty space, or give it the class state",
+            )
         writer.finish({**rows_of(release, tags), **(more or {})})
     progress.end()
-    return Packed(release, len(contents), sum(c.size for c in contents), path.stat().st_size)
+    return Packed(release, len(contents), plain, path.stat().st_size)
 
 
 def _lines_up_to(store: Store, releases: Releases, number: int) -> Iterator[bytes]:

@@ -35,6 +35,8 @@ class PackageWriter:
         self._blobs: list[tuple[object, ...]] = []
         self._parts: list[tuple[object, ...]] = []
         self._frames = 0
+        self.stored = 0
+        """Bytes of frames."""
 
     def __enter__(self) -> Self:
         with directory(self.path.parent) as parent, about(self.path):
@@ -74,6 +76,7 @@ class PackageWriter:
     def add_frame(self, record: bytes, rows: Sequence[BlobRow]) -> None:
         """A sealed frame, and what lies in it."""
         self._frames += 1
+        self.stored += len(record)
         self._insert("frames", [(self._frames, record)], 2)
         for row in rows:
             lies = (self._frames, row.offset, row.length, row.base)

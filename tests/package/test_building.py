@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from epmstore.catalog.package import Need, Package, Part
 from epmstore.clock import FixedClock
 from epmstore.errors import BadPackageError, ConflictError, NotFoundError, UsageError
+from epmstore.package import packing
 from epmstore.package.building import build
 from epmstore.package.draft import Completed, Draft
 from epmstore.package.looking import look, unpack, verify_package
@@ -165,6 +166,17 @@ def test_faults_of_a_spec_are_said(tmp_path: Path, old: str, new: str, why: str)
     with pytest.raises(UsageError) as caught:
         built(tmp_path, SPEC.replace(old, new, 1))
     assert why in caught.value.message
+    assert not list(tmp_path.glob("*.epkg")) + list(tmp_path.glob(".epm-*"))
+
+
+def test_nothing_is_built_that_no_host_would_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "FREE", 0)
+    place(tmp_path)
+    (tmp_path / "build" / "zeros").write_bytes(bytes(1 << 20))
+    with pytest.raises(UsageError, match="no host takes that"):
+        built(tmp_path)
     assert not list(tmp_path.glob("*.epkg")) + list(tmp_path.glob(".epm-*"))
 
 
