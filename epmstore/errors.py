@@ -12,6 +12,7 @@ EpmError                    exit 4    the operation failed: DiskFullError, HookE
   ConflictError             exit 7    CollisionError, ChangedError, RootError, InUseError,
                                       ForkError, NeedsError, ForeignError
   TrustError                exit 8    BadSignatureError, UntrustedError, OlderError
+  NoSolutionError           exit 9    what is asked for cannot be: UnsolvedError
   NoStoreError              exit 10   no store here, or none that this release understands
   BusyError                 exit 11   somebody else holds the lock
 
@@ -220,6 +221,21 @@ class OlderError(TrustError):
     """What came is older than what is here: nothing ever goes back."""
 
     code = "older"
+
+
+class NoSolutionError(EpmError):
+    """Nothing meets what is asked for. `data["derivation"]` says why, step by step, and
+    `data["helps"]` are commands and options with which something would.
+    """
+
+    exit_code = 9
+    code = "no_solution"
+
+
+class UnsolvedError(NoSolutionError):
+    """Whether something meets what is asked for was not found out within the limits."""
+
+    code = "unsolved"
 
 
 class NoStoreError(EpmError):

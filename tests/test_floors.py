@@ -58,6 +58,7 @@ OWNERS = {
     "backports.zstd": {"epmstore.codec"},
     "compression.zstd": {"epmstore.codec"},
     "pysequoia": {"epmstore.refcat.signature"},
+    "resolvelib": {"epmstore.package.search"},
     "click": {"epmstore.cli"},
     "rich": {"epmstore.cli"},
     "logging": {"epmstored"},

@@ -114,7 +114,11 @@ class Ordering:
         return self.key(one) < self.key(two)
 
     def is_within(self, one: Versioned, need: Need) -> bool:
-        """Whether a release is in the range of a need for its product."""
+        """Whether a release is in the range of a need for its product. One of which neither version
+        nor number is known is in none.
+        """
+        if one.version is None and one.number is None:
+            return {need.first, need.last, need.min, need.max} == {None}
         if need.first is not None or need.last is not None:
             return self._is_numbered_within(one.number, need.first, need.last)
         if need.min is None and need.max is None:

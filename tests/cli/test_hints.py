@@ -187,6 +187,7 @@ FOLLOWED: dict[str, str] = {
     r"curl|GET|POST|Host:|Content-Type|40 hex|one piece|metrics": "tests/daemon/api/test_gate.py",
     RELEASES: "tests/cli/test_release.py",
     r"chattr": "tests/checkout/test_preflight.py",
+    r"it can be done with": "tests/package/test_solve.py",
 }
 """Tests that go the way of a hint; a pattern of it."""
 REASONS: dict[str, str] = {
