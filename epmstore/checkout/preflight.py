@@ -6,6 +6,7 @@ files, missing contents, and processes that hold what would be replaced.
 """
 
 import os
+import shlex
 import stat
 from collections.abc import Container, Iterable, Sequence
 from shlex import quote
@@ -169,12 +170,17 @@ def _check_folders(root_fd: int, steps: Sequence[Step]) -> list[str]:
             if fsio.attribute_flags(fd) & fsio.PROTECTED:
                 protected.append(folder or ".")
             elif not os.access(f"/proc/self/fd/{fd}", os.W_OK | os.X_OK, effective_ids=True):
-                raise EpmError(
-                    f"no permission to change the folder {folder or '.'!r}",
-                    hint="run as the owner of the root, or as root",
-                    path=folder,
-                )
+                raise _closed_folder(folder, is_own=os.fstat(fd).st_uid == os.geteuid())
     return protected
+
+
+def _closed_folder(folder: RelPath | str, *, is_own: bool) -> EpmError:
+    allow = f"`chmod u+wx {shlex.quote(folder or '.')}` in the root, and check out again"
+    return EpmError(
+        f"no permission to change the folder {folder or '.'!r}",
+        hint=allow if is_own else "run as the owner of the root, or as root",
+        path=folder,
+    )
 
 
 def _check_files(

@@ -235,8 +235,13 @@ def test_a_root_that_others_may_write_to(check: Check, monkeypatch: pytest.Monke
 
 
 @pytest.mark.root
-def test_a_folder_that_one_may_not_write_to(root: Path, check: Check) -> None:
+@pytest.mark.parametrize("owner", [0, 65534])
+def test_a_folder_that_one_may_not_write_to(root: Path, check: Check, owner: int) -> None:
+    """The owner of a closed folder can open it; others have to be somebody else."""
     (root / "d").mkdir(mode=0o755)
+    if owner:
+        (root / "d").chmod(0o555)
+        os.chown(root / "d", owner, owner)
     for folder in root.parents:
         if folder.stat().st_mode & 0o005 != 0o005:
             folder.chmod(folder.stat().st_mode | 0o055)
@@ -248,6 +253,7 @@ def test_a_folder_that_one_may_not_write_to(root: Path, check: Check) -> None:
     finally:
         os.seteuid(0)
     assert caught.value.data["path"] == "d"
+    assert ("chmod u+wx d" if owner else "run as the owner") in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("code", OURS)
