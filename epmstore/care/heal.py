@@ -167,10 +167,11 @@ class _Repair:
                 retire(path, self._store.quarantine)
 
     def _made_again(self, tables: Tables, before: Mapping[str, int | None]) -> set[str]:
-        """Bad files that were just written under their own names, because everything in them was
-        had elsewhere: they are bad no more.
+        """Bad packs that were just written under their own names, which say what is in them: all
+        of it was had elsewhere, and they are bad no more. A log that is there again is another.
         """
-        again = {f for f, old in before.items() if self._inode(f) not in (None, old)}
+        packs = {file: old for file, old in before.items() if file.endswith(SUFFIX)}
+        again = {file for file, old in packs.items() if self._inode(file) not in (None, old)}
         for file in again:
             del self._bad[file]
             tables.drop(file)
