@@ -3,11 +3,13 @@
 import errno
 import os
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from epmstore.errors import DiskFullError, EpmError
 from epmstore.limits import limit_error
 
+Shape: TypeAlias = dict[str, Any]
+"""A JSON object of docs/json.md."""
 EXIT_CODES = range(2, 131)
 """Of errors; the last one is that of an interrupt."""
 ErrorT = TypeVar("ErrorT", bound=EpmError)

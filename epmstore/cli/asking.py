@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from epmstore import __version__
-from epmstore.errorform import error_from_form
+from epmstore.errorform import Shape, error_from_form
 from epmstore.errors import ConflictError, EpmError
 from epmstore.places import DAEMON_LOCK, socket_path
-from epmstore.workspace.shapes import Shape
 
 PROTOCOL = "1"
 CONNECT_SECONDS = 2.0

@@ -15,9 +15,9 @@ from epmstore.cli.output import Output
 from epmstore.cli.status import show_status
 from epmstore.cli.streams import BROKEN_PIPE, COMPLETE, prepare_streams
 from epmstore.cli.where import find_store, working_directory
+from epmstore.errorform import Shape
 from epmstore.errors import EpmError, UsageError
 from epmstore.relpath import text_from_json
-from epmstore.workspace.shapes import Shape
 
 FLAGS = {
     "--json": "json",

@@ -9,10 +9,10 @@ from typing import TypeAlias
 
 from epmstore.cli.moments import local
 from epmstore.cli.output import Output, counted, name, number
+from epmstore.errorform import Shape
 from epmstore.measures import format_duration
 from epmstore.refcat.naming import title
 from epmstore.relpath import text_from_json
-from epmstore.workspace.shapes import Shape
 
 StatusRow: TypeAlias = tuple[str, ...]
 """Application, version, what has changed, baseline, daemon, root."""

@@ -6,7 +6,7 @@ epmstore/relpath.py.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,6 +17,7 @@ from epmstore.checkout.goal import version_of
 from epmstore.checkout.report import hook_shapes
 from epmstore.clock import to_rfc3339
 from epmstore.entryform import entry_to_form
+from epmstore.errorform import Shape as Shape
 from epmstore.reckon import GRACE, Reckoning
 from epmstore.record.change import StartedRun
 from epmstore.record.result import Result
@@ -32,8 +33,6 @@ from epmstore.workspace.deviations import DatedDeviation, Standing
 if TYPE_CHECKING:  # start-up
     from epmstore.care.findings import Damage, FsckReport
     from epmstore.care.gc import GcResult
-
-Shape: TypeAlias = dict[str, Any]
 
 
 def text(value: str | None) -> str | None:
