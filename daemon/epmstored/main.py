@@ -14,13 +14,28 @@ from pathlib import Path
 import pathspec
 
 import epmstore.care.restore
+import epmstore.refcat.wanted
+import epmstore.workspace.advice
 import epmstore.workspace.care
 import epmstore.workspace.catalogs
+import epmstore.workspace.readreport
 import epmstore.workspace.vendors
 from epmstore import __version__, limits
 from epmstore.config import DaemonConfig
 from epmstore.errors import EpmError, UsageError
 from epmstore.places import SYSTEM_STORE
+from epmstore.workspace.app import (
+    contents,
+    explaining,
+    marking,
+    needs,
+    recording,
+    recovering,
+    repairing,
+    reporting,
+    restoring,
+    verifying,
+)
 from epmstore.workspace.settings import SafeStores, load_settings
 from epmstored.clock import SystemDaemonClock
 from epmstored.logs import JsonFormatter, TextFormatter
@@ -32,10 +47,15 @@ from epmstored.watching import chooser
 
 FIRST_NEEDED_LATER = (
     epmstore.care.restore,
+    epmstore.refcat.wanted,
+    epmstore.workspace.advice,
     epmstore.workspace.care,
     epmstore.workspace.catalogs,
+    epmstore.workspace.readreport,
     epmstore.workspace.vendors,
     pathspec,
+    *(contents, explaining, marking, needs, recording),
+    *(recovering, repairing, reporting, restoring, verifying),
 )
 """Elsewhere these are imported where they are needed first, for a quick start of the command line.
 By then another release may be in their place.
