@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Folders that are not there yet have their floor, too.
 FLOORS = {
     "epmstore": 0,
     "epmstore.index": 1, "epmstore.remotes": 1,
@@ -40,6 +41,15 @@ DOORS = {"epmstore.__main__": "epmstored", "epmstore.api": "epmstore.cli"}
 
 # Pairs that the floors would allow.
 FORBIDDEN = {("epmstored", "epmstore.cli"), ("epmstored", "epmstore.testing")}
+
+# What makes contents part of a store, and who may: the door of new ones, and who writes anew what
+# is there already.
+ENTRANCES = {
+    "epmstore.store.commit.store_groups": {"epmstore.store.deposit"},
+    "epmstore.blobs.pack.publish_pack": {
+        "epmstore.store.commit", "epmstore.care.heal", "epmstore.care.gc", "epmstore.care.purge",
+    },
+}  # fmt: skip
 
 # What a module whose docstring says "Pure" never imports: it decides, and touches no disk, network,
 # clock or event loop.
@@ -224,6 +234,12 @@ def test_library_is_imported_by_its_owner_only(library: str) -> None:
             continue
         for line, target in imports(name):
             assert not is_within(target, library), f"{name}:{line} imports {target}"
+
+
+@pytest.mark.parametrize("entrance", ENTRANCES)
+def test_contents_come_in_by_the_doors_there_are(entrance: str) -> None:
+    users = {name for name in modules() if entrance in {found for _, found in imports(name)}}
+    assert users == ENTRANCES[entrance]
 
 
 def test_the_standalone_program_shares_nothing() -> None:

@@ -27,8 +27,9 @@ from epmstore.store.store import Store
 
 
 class Marks(msgspec.Struct, frozen=True):
-    """`needed` are roots; `named` is every content that some version names. `positions` tell how
-    far each catalog was read; `journals` are the names of those that were open.
+    """What a collection has to keep, as catalogs and journals say. `needed` are roots; `named` is
+    every content that some version names. `positions` tell how far each catalog was read;
+    `journals` are the names of those that were open.
     """
 
     needed: frozenset[Sha256]

@@ -232,7 +232,7 @@ def _size(files: Iterable[NewFile]) -> int:
 
 
 def wait_for_writers(folder_fd: int, name: str) -> None:
-    """Until nobody writes into a folder of ours whose parent process has died; that takes a moment.
+    """Wait until nobody writes into a folder of ours whose parent process has died: a moment.
     Raises BusyError if it takes longer.
     """
     deadline = time.monotonic() + WAIT_SECONDS

@@ -1,4 +1,5 @@
-"""What a request comes to on a host, with the least change. Values in, a value out; no I/O.
+"""What a request comes to on a host, with the least change. Values in, a value out; no I/O. No
+command asks it yet: who does builds the Universe.
 
 Least change means, in this order:
 

@@ -53,7 +53,9 @@ class _Cached(msgspec.Struct, frozen=True):
 
 
 class Explainer:
-    """`classify` gives the class of a path; `rules` is a digest of what it goes by."""
+    """Explains the recorded versions of one application by the releases of its refcat. `classify`
+    gives the class of a path; `rules` is a digest of what it goes by.
+    """
 
     def __init__(
         self,

@@ -44,7 +44,7 @@ class Remembered(msgspec.Struct, frozen=True):
 
 
 class Memory:
-    """The file of one app. Every method treats an unusable one as none."""
+    """What was derived of one app last, in a file. One that cannot be used counts as none."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

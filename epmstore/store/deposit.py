@@ -1,4 +1,5 @@
-"""The one door by which contents come into a store.
+"""The one door by which new contents come into a store. What it has already is written anew by
+epmstore/care, with the means of epmstore/blobs.
 
 Order: packs are kept from before the first question whether something is stored; contents are
 written into groups that have no name yet, here or by workers; under the write lock the groups get

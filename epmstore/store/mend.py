@@ -279,7 +279,7 @@ class _NewChain:
         )
 
     def close(self) -> None:
-        """If the newest version is not known in full: one that says what is known of it."""
+        """Append a version of what is known of the tree, if the newest one is not known in full."""
         header = self._header
         if header is None:
             return

@@ -35,7 +35,8 @@ BATCH = 16
 
 def is_behind(store: Store) -> bool:
     """Whether a catalog is not what the index has of it, and that is news. Cheap: one stat a
-    catalog.
+    catalog. Packs are not asked for: what one has that no line followed is stored again, and
+    collected.
 
     Raises DamagedError for an index that cannot be used.
     """

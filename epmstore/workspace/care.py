@@ -35,7 +35,7 @@ from epmstore.workspace.apps import find_app
 
 
 class Care:
-    """Of one open store."""
+    """Looking after one open store: fsck, gc, retention, drills, what doctor says."""
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ Facets, each imported when it is first asked for:
 - recording.py   looking at the root, and recording it
 - marking.py     names for versions, and which are kept for good
 - restoring.py   bringing the root, or a folder elsewhere, to a tree; undoing that
-- repairing.py   bringing the root back to a release
+- repairing.py   bringing the root to a release: `repair`, and `checkout release:N`
 - verifying.py   the root beside what it should be
 - explaining.py  what accounts for what was recorded
 - owing.py       what comes after a checkout: recovering, confirming, holding

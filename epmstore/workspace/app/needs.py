@@ -15,7 +15,7 @@ from epmstore.workspace.app.context import AppContext
 
 
 class Needs:
-    """Of the releases that one application is compared with."""
+    """What the releases of an application need, and what of that is not on this host."""
 
     def __init__(self, context: AppContext) -> None:
         self._app = context.app

@@ -51,7 +51,7 @@ class Aftermath(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Owing:
-    """Nothing is owed of most applications, at most times."""
+    """What a checkout left to be done: recovering it, confirming it, the hold. Mostly nothing."""
 
     def __init__(self, context: AppContext) -> None:
         self._context = context
