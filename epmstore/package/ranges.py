@@ -1,16 +1,17 @@
-"""Needs of products as vendors write them, and as they are shown. Pure.
+"""Needs as vendors write them, and as they are shown. Pure.
 
     libpay               the product is installed
     libpay>=3            of this version or newer; also <=, >, < and =
     libpay>=3,<4         both
     libpay=4.1.0-2       this build of it; without a build, any
-    libpay release:>=41  by the number of its release
-    crm[client]>=4       with this part of it
+    libpay>=release:41   by the number of its release
+    crm:client>=4        with this part of it
     tax?                 optional
 
-A range has two ends, and both are in it: what is beyond `<4` is written as the version that comes
-before all of 4, `4~`, and `>3` as the one behind all of 3, `3^`. So `<4` also leaves out 4~rc1,
-which is what those mean who write it, and `>3` has 3.0.1 in it.
+A capability is written in the same way, without parts and releases. A range has two ends, and both
+are in it: what is beyond `<4` is written as the version that comes before all of 4, `4~`, and `>3`
+as the one behind all of 3, `3^`. So `<4` also leaves out 4~rc1, which is what those mean who write
+it, and `>3` has 3.0.1 in it.
 """
 
 import re
@@ -22,34 +23,44 @@ from epmstore.catalog.package import Need
 from epmstore.errors import UsageError
 from epmstore.package.versions import compare, split_build
 
-_NEED: Final = re.compile(
-    r"\s*([a-z0-9][a-z0-9_.-]{0,63})(?:\[([a-z0-9-]{1,32})\])?\s*(release:)?\s*([<>=].*)?", re.A
-)
-_BOUND: Final = re.compile(r"(>=|<=|=|>|<)\s*([0-9A-Za-z][0-9A-Za-z.+~^_-]*)", re.A)
-_HINT: Final = "as in `libpay>=3,<4`, `libpay=4.1.0-2`, `libpay release:>=41`; `?` behind: optional"
+_NEED: Final = re.compile(r"([^<>=?,]+?)\s*((?:[<>=])[^?]*)?(\?)?")
+_BOUND: Final = re.compile(r"(>=|<=|=|>|<)\s*(release:)?([0-9A-Za-z][0-9A-Za-z.+~^_-]*)", re.A)
+_HINT: Final = "as in 'libpay', 'libpay>=3,<4', 'libpay:client>=release:40', 'tax?' (optional)"
 
 
 def parse_need(text: str) -> Need:
     """A need of a product. Raises UsageError."""
-    wanted = text.strip()
-    optional = wanted.endswith("?")
-    found = _NEED.fullmatch(wanted.removesuffix("?").rstrip())
-    if found is None or (found[3] and not found[4]):
-        raise UsageError(f"{text!r} is no need of a product", hint=_HINT)
-    product, part, by_release, bounds = found.groups()
-    said: dict[str, object] = {"product": product, "optional": optional}
-    if part is not None:
+    name, bounds, optional = _parsed(text)
+    product, _, part = name.partition(":")
+    said: dict[str, object] = {"product": product, "optional": optional, **bounds}
+    if part or ":" in name:
         said["part"] = part
-    for bound in (bounds or "").split(",") if bounds else ():
+    return _checked(said, text)
+
+
+def parse_capability(text: str) -> Need:
+    """A need of a capability. Raises UsageError."""
+    name, bounds, optional = _parsed(text)
+    if "first" in bounds or "last" in bounds:
+        raise UsageError(f"{text!r}: a capability has no releases", hint=_HINT)
+    return _checked({"capability": name, "optional": optional, **bounds}, text)
+
+
+def _parsed(text: str) -> tuple[str, dict[str, object], bool]:
+    """(name, ends of the range, whether it is optional)"""
+    found = _NEED.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"{text!r} is no need", hint=_HINT)
+    ends: dict[str, object] = {}
+    for bound in found[2].split(",") if found[2] else ():
         one = _BOUND.fullmatch(bound.strip())
         if one is None:
             raise UsageError(f"{text!r}: {bound.strip()!r} is no bound", hint=_HINT)
-        ends = _of_release(one[1], one[2], text) if by_release else _of_version(one[1], one[2])
-        for end, value in ends.items():
-            if end in said:
-                raise UsageError(f"{text!r} has two bounds of one kind", hint=_HINT)
-            said[end] = value
-    return _checked(said, text)
+        of = _of_release(one[1], one[3], text) if one[2] else _of_version(one[1], one[3])
+        if of.keys() & ends.keys():
+            raise UsageError(f"{text!r} has two bounds of one kind", hint=_HINT)
+        ends |= of
+    return found[1].strip(), ends, bool(found[3])
 
 
 def _of_version(sign: str, version: str) -> dict[str, object]:
@@ -82,10 +93,12 @@ def _of_release(sign: str, number: str, text: str) -> dict[str, object]:
 
 def _checked(said: dict[str, object], text: str) -> Need:
     """Held to the limits of the format, and to having something in its range."""
+    if said.keys() & {"min", "max"} and said.keys() & {"first", "last"}:
+        raise UsageError(f"{text!r}: a need is by version, or by release", hint=_HINT)
     try:
         need = msgspec.convert(said, Need)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{text!r} is no need of a product: {error}", hint=_HINT) from None
+        raise UsageError(f"{text!r} is no need: {error}", hint=_HINT) from None
     by_version = need.min is not None and need.max is not None and compare(need.min, need.max) > 0
     first, last = need.first, need.last
     if by_version or (first is not None and last is not None and first > last):

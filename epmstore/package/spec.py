@@ -5,7 +5,6 @@ Words are those of the packaging (catalog/package.py), with hyphens. What is not
 misspelt word would be a package without what its vendor meant.
 """
 
-import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, TypeVar
@@ -16,12 +15,10 @@ from epmstore.catalog import package as packaged
 from epmstore.catalog.classes import Patterns
 from epmstore.catalog.package import Key, Need, Offer, Package, Script, Word
 from epmstore.errors import UsageError
+from epmstore.package.ranges import parse_capability, parse_need
 
 LIMIT: Final = 1 << 20
 """Bytes of a spec."""
-_NEED: Final = re.compile(r"([^<>=?]+?)((?:\s*(?:>=|<=|=)[^,<>=?]+,?)*)\s*(\??)")
-_BOUND: Final = re.compile(r"(>=|<=|=)\s*([^,<>=\s]+)")
-_HINT: Final = "as in 'libpay', 'libpay>=3,<=4.1', 'libpay:client>=release:40', 'tax?' (optional)"
 _Base = TypeVar("_Base", bound=msgspec.Struct)
 
 
@@ -235,13 +232,8 @@ def _script(one: ScriptFile, path: str) -> Script:
 
 
 def _needs(needs: SpecNeeds) -> Iterator[Need]:
-    for text in needs.products:
-        name, bounds, optional = _parsed(text)
-        product, _, part = name.partition(":")
-        yield Need(product=product, part=part or None, optional=optional, **_versions(text, bounds))
-    for text in needs.capabilities:
-        name, bounds, optional = _parsed(text)
-        yield Need(capability=name, optional=optional, **_versions(text, bounds))
+    yield from map(parse_need, needs.products)
+    yield from map(parse_capability, needs.capabilities)
     for text in needs.sonames:
         yield Need(soname=text.removesuffix("?"), optional=text.endswith("?"))
 
@@ -250,35 +242,12 @@ def _offers(offers: SpecNeeds) -> Iterator[Offer]:
     if offers.products:
         raise UsageError("provides: products are not offered", hint="capabilities and sonames are")
     for text in offers.capabilities:
-        name, bounds, _ = _parsed(text)
-        version = next((said for _, said in bounds), None)
-        yield Offer(capability=name, version=version)
+        name, sign, version = map(str.strip, text.partition("="))
+        if sign and not version:
+            raise UsageError(f"{text!r} is nothing to offer", hint="as in 'mta', 'crm-api=2.1'")
+        yield Offer(capability=name, version=version or None)
     for text in offers.sonames:
         yield Offer(soname=text)
-
-
-def _parsed(text: str) -> tuple[str, list[tuple[str, str]], bool]:
-    """(name, bounds, whether it is optional)"""
-    found = _NEED.fullmatch(text.strip())
-    if found is None:
-        raise UsageError(f"{text!r} is no need", hint=_HINT)
-    return found[1].strip(), _BOUND.findall(found[2]), bool(found[3])
-
-
-def _versions(text: str, bounds: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """Bounds by version, or by release."""
-    said: dict[str, Any] = {}
-    for sign, value in bounds:
-        number = value.removeprefix("release:")
-        if number != value and not (number.isascii() and number.isdigit()):
-            raise UsageError(f"{text!r} names no release", hint=_HINT)
-        low, high, given = ("min", "max", value) if number == value else ("first", "last", number)
-        found: str | int = given if number == value else int(number)
-        if sign in (">=", "="):
-            said[low] = found
-        if sign in ("<=", "="):
-            said[high] = found
-    return said
 
 
 def _plain(base: type[_Base], value: msgspec.Struct) -> _Base:

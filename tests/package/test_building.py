@@ -152,7 +152,7 @@ def test_its_files_are_written_into_a_new_folder(tmp_path: Path) -> None:
     [
         ("summary", "sumary", "unknown field `sumary`"),
         ('type = "integer"', 'type = "int"', "'int' is none of"),
-        ("libpay>=3", "libpay>3", "is no need"),
+        ("libpay>=3", "libpay=>3", "is no bound"),
         ('version = "4.1.0"', 'version = "4 1"', "package.version"),
         ('from = "build"', 'from = "build"\nfile = "crm.service"', "say one"),
         ('path = "systemd/crm.service"', 'path = "systemd/crmd.service"', "is no file of"),

@@ -4,7 +4,7 @@ import pytest
 
 from epmstore.catalog.package import Need
 from epmstore.errors import UsageError
-from epmstore.package.ranges import describe, parse_need
+from epmstore.package.ranges import describe, parse_capability, parse_need
 from epmstore.package.versions import is_version_within
 
 
@@ -23,11 +23,11 @@ from epmstore.package.versions import is_version_within
         ("libpay<4.1.0-2?", Need(product="libpay", max="4.1.0-1", optional=True),
          "libpay 4.1.0-1 or older"),
         ("libpay<4.1.0-1", Need(product="libpay", max="4.1.0~"), "libpay older than 4.1.0"),
-        ("libpay release:>=41", Need(product="libpay", first=41), "libpay release 41 or newer"),
-        ("libpay release:>=41,<50", Need(product="libpay", first=41, last=49),
+        ("libpay>=release:41", Need(product="libpay", first=41), "libpay release 41 or newer"),
+        ("libpay>=release:41,<release:50", Need(product="libpay", first=41, last=49),
          "libpay release 41 to 49"),
-        ("libpay release:=41", Need(product="libpay", first=41, last=41), "libpay release 41"),
-        ("crm[client]>=4", Need(product="crm", part="client", min="4"),
+        ("libpay=release:41", Need(product="libpay", first=41, last=41), "libpay release 41"),
+        ("crm:client>=4", Need(product="crm", part="client", min="4"),
          "part client of crm 4 or newer"),
     ],
 )  # fmt: skip
@@ -38,8 +38,10 @@ def test_a_need_is_read_and_shown(text: str, need: Need, shown: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "Libpay", "a b", "a>=", "a>=3,,<4", "a>=3,>=4", "a=3,<4", "a>=4,<4", "a release:", "a=>3",
-     "a release:>=x", "a release:>=5,<=4", "a release:<0", "a>=3 4", "a>=" + "9" * 90, "a[]", "?",
+    ["", "Libpay", "a b", "a>=", "a>=3,,<4", "a>=3,>=4", "a=3,<4", "a>=4,<4", "a>=release:", "a=>3",
+     "a>=release:x", "a>=release:5,<=release:4", "a<release:0", "a>=3,<release:9",
+     "a>=release:3,<=9",
+     "a>=3 4", "a>=" + "9" * 90, "a:", "?",
      "a>=\u0664"],
 )  # fmt: skip
 def test_other_text_is_no_need(text: str) -> None:
@@ -64,6 +66,12 @@ def test_signs_mean_what_they_say(text: str, fits: list[str], not_fits: list[str
         for one in versions:
             version, _, build = one.rpartition("-")
             assert is_version_within(version, int(build), need.min, need.max) == wanted, one
+
+
+def test_a_capability_has_versions_and_no_releases() -> None:
+    assert parse_capability("mta >= 2?") == Need(capability="mta", min="2", optional=True)
+    with pytest.raises(UsageError):
+        parse_capability("mta>=release:2")
 
 
 def test_needs_of_other_kinds_are_shown_by_their_names() -> None:
