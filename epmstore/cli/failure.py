@@ -28,6 +28,7 @@ EXIT_CODES = {
     6: "Stored data is damaged.",
     7: "Conflict: something changed meanwhile, is in use, or is another's.",
     8: "Signature or trust: not signed by a trusted key, or older than what is here.",
+    9: "No solution: what is asked of packages cannot be, or whether it can was not found out.",
     10: "There is no store, or none that this release understands.",
     11: "Busy: another command holds the lock.",
     130: "Interrupted.",

@@ -127,18 +127,24 @@ class _Provider(AbstractProvider[Asked, Pin, _Identifier]):
         requirements: Mapping[_Identifier, Iterator[Asked]],
         incompatibilities: Mapping[_Identifier, Iterator[Pin]],
     ) -> Iterable[Pin] | Callable[[], Iterable[Pin]]:
-        found = [one.values for one in requirements[identifier]]
-        values = frozenset.intersection(*found)
+        # After it has turned back, resolvelib also asks about what nothing requires any more.
+        values = self._all(identifier).intersection(
+            *(one.values for one in requirements[identifier])
+        )
         values -= {pin.value for pin in incompatibilities[identifier]}
         if isinstance(identifier, Clause):
             clause = identifier
             return lambda: [self._pin(clause, n) for n in self._by_nearness(clause, values)]
-        values &= self._rules.domain(identifier)
         return [
             self._pin(identifier, value)
             for value in self._rules.preferred(identifier)
             if value in values
         ]
+
+    def _all(self, identifier: _Identifier) -> frozenset[int]:
+        if isinstance(identifier, Clause):
+            return frozenset(range(len(identifier.choices)))
+        return self._rules.domain(identifier)
 
     def is_satisfied_by(self, requirement: Asked, candidate: Pin) -> bool:
         return candidate.value in requirement.values

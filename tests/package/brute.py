@@ -97,7 +97,8 @@ class Brute:
             ordering = self.orderings[slot.app]
             if want.within is not None and not ordering.is_within(release, want.within):
                 return False
-            if want.action == "upgrade" and now is not None and release is now:
+            if want.action == "upgrade" and now is not None and not ordering.is_older(now, release):
+                # Older is no upgrade, also where going back is allowed and newer cannot be.
                 newer = [one.release for one in self._may_be(slot) if one.release is not None]
                 if any(ordering.is_older(now, one) for one in newer):
                     return False

@@ -40,7 +40,7 @@ def needs(draw: st.DrawFn, product: str) -> str:
     if kind == "own":
         return f"/{PART}"
     other = draw(st.sampled_from([one for one in PRODUCTS if one != product]))
-    part = f"[{PART}]" if kind == "part" else ""
+    part = f":{PART}" if kind == "part" else ""
     return f"{of}{other}{part}{draw(BOUNDS)}"
 
 

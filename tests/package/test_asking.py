@@ -47,7 +47,7 @@ def test_a_need_that_is_not_met_by_something_is_no_reason_for_it() -> None:
 
 
 def test_parts_that_are_not_installed_neither_need_nor_own() -> None:
-    crm = release("crm-1", parts=["client"], needs=["client -> lib", "lib[dev]"])
+    crm = release("crm-1", parts=["client"], needs=["client -> lib", "lib:dev"])
     there = (InstalledRelease("lib", LIB, frozenset()), InstalledRelease("crm", crm, frozenset()))
     assert why(Universe(there), "lib")[0].by == ()
     (one,) = owner(Universe(there), "lib-api")

@@ -183,7 +183,7 @@ def test_an_optional_member_that_is_installed_goes_along_with_its_bundle() -> No
 
 def test_a_part_is_added_for_who_needs_it() -> None:
     lib = release("lib-1", parts=["dev"], needs=["dev -> make"])
-    crm, make = release("crm-1", needs=["lib[dev]"]), release("make-1")
+    crm, make = release("crm-1", needs=["lib:dev"]), release("make-1")
     there = (InstalledRelease("lib", lib, frozenset()),)
     found = ask(Universe(there, (crm, make)), "crm")
     assert texts(found) == ["install make 1-1 (1)", "parts lib 1-1 (1)", "install crm 1-1 (1)"]

@@ -39,7 +39,7 @@ LONGEST = 15.0
 STORED = ("program", "config")
 REMEDIES = frozenset({"gc", "rebuild", "fsck", "unforget", "snapshot", "store", "undo"})
 """Commands that a hint names in order to change something."""
-DOCUMENTED = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 130})
+DOCUMENTED = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 130})
 Rule: TypeAlias = Callable[[World, Moment], Iterator[str]]
 
 
