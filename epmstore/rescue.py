@@ -870,7 +870,8 @@ def open_history(store: str, app: str, until: int | None = None) -> History:
         if app in (uuid, key):
             path = os.path.join(store, "catalogs", f"{uuid}.syscat.zst")
             return History(path, until)
-    raise Trouble(5, f"no application {app!r}; there are: {', '.join(known.values()) or 'none'}")
+    there = ", ".join(known.values()) or "none; `contents` writes out every content, by its SHA-1"
+    raise Trouble(5, f"no history of an application {app!r}; there are: {there}")
 
 
 def list_apps(options: argparse.Namespace) -> int:

@@ -398,6 +398,8 @@ def test_every_content_comes_out_by_its_address(seven: Lone, root: Path) -> None
     """The remedy that is named where no catalog can be read, followed to its end."""
     for catalog in (seven.store / "catalogs").iterdir():
         catalog.unlink()
+    done = seven("log", str(seven.store), KEY)
+    assert (done.returncode, "`contents`" in done.stderr) == (5, True)
     (root / "large").write_bytes(random.Random(3).randbytes(9 << 20))
     target = seven.place / "contents"
     done = seven("contents", str(seven.store), str(target))
