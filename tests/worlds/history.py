@@ -66,6 +66,8 @@ def second_is_sound(world: World) -> Iterator[str]:
         return
     for words in (("recover",), ("log", "--all"), ("fsck", "--read-data", "100%")):
         answer = call(*words, "--store", str(world.place / "second"))
+        if words[0] == "recover" and b"was replaced" in answer.err:
+            continue  # somebody put another folder there, which it may not touch
         if answer.code not in (0, 1, 3) or (words[0] == "fsck" and answer.code):
             yield f"{words[0]} of another store ends with {answer.code}: {answer.said[-300:]}"
 
