@@ -135,12 +135,20 @@ def nothing_untrue(world: World, now: Moment) -> Iterator[str]:
     yield from _recorded_truly(world, now)
     if verb == "purge" and now.answer.code == 0:
         yield from _destroyed(world)
-    if verb in ("checkout", "rollback", "recover") and now.shape and now.act.meddler is None:
+    if _goes_to_a_version(world, verb) and now.shape and now.act.meddler is None:
         yield from _as_wanted(world, now)
     if verb in WRITING and now.answer.code in (0, 1, 3) and now.act.meddler is None:
         yield from _counted_truly(world, now)
     if now.status is not None:
         yield from status_is_true(world, now.after, now.status)
+
+
+def _goes_to_a_version(world: World, verb: str) -> bool:
+    """Whether all that a command is about is to be as in a version: an undo, also one that is
+    recovered, touches only what the operation before it did.
+    """
+    done = world.cut_verb if verb == "recover" else verb
+    return done not in ("undo", "redo") and verb in ("checkout", "rollback", "recover")
 
 
 def _destroyed(world: World) -> Iterator[str]:

@@ -102,6 +102,7 @@ class World:
         """Whether a command was killed, and none has ended well since."""
         self.cut_scope: frozenset[bytes] = frozenset()
         """What the command was about that was cut off last."""
+        self.cut_verb = ""
         self.others: set[bytes] = set()
         """Folders in which another store has staged something."""
         self.purged: set[str] = set()
@@ -339,7 +340,8 @@ class World:
         if moment.is_cut:
             self.owed |= contents(moment.before) - contents(self.of_users(moment.after))
             self.is_cut = True
-            self.cut_scope = act.scope if act.verb != "recover" else self.cut_scope
+            if act.verb != "recover":
+                self.cut_scope, self.cut_verb = act.scope, act.verb
             return moment
         self.is_cut = self.is_cut and answer.code not in (0, 1, 3)
         if act.verb == WATCHED and answer.code == 0:
