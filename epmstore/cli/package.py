@@ -9,7 +9,7 @@ import msgspec
 
 from epmstore.atomic import read_named
 from epmstore.catalog.diff import compare
-from epmstore.catalog.package import Package
+from epmstore.catalog.package import Need, Offer, Package
 from epmstore.cli.command import PATH, command
 from epmstore.cli.history import LETTERS
 from epmstore.cli.output import counted, name, size
@@ -22,6 +22,7 @@ from epmstore.package.building import build as build_candidate
 from epmstore.package.draft import Completed
 from epmstore.package.looking import Looked, look, verify_package
 from epmstore.package.looking import unpack as unpack_package
+from epmstore.package.ranges import describe
 from epmstore.package.spec import LIMIT, read_spec
 from epmstore.package.tables import PartsOf
 from epmstore.workspace import shapes
@@ -125,9 +126,11 @@ def _lines(found: Looked) -> Iterator[tuple[str, str]]:
     yield "files", f"{files:,}, {size(found.size)} as a package"
     yield "licenses", ", ".join(map(name, package.licenses)) or "not said"
     yield "parts", ", ".join(part.name for part in package.parts) or "none"
-    for label in ("requires", "conflicts", "provides"):
-        for one in getattr(package, label):
-            yield label, name(_need_text(one))
+    for label in ("requires", "conflicts"):
+        for need in getattr(package, label):
+            yield label, name(_need_text(need))
+    for offer in package.provides:
+        yield "provides", name(_offer_text(offer))
     yield from _installing(package)
 
 
@@ -142,11 +145,15 @@ def _installing(package: Package) -> Iterator[tuple[str, str]]:
         yield "parameter", f"{parameter.name} ({parameter.type})"
 
 
-def _need_text(one: object) -> str:
-    said = {
-        key: value for key, value in msgspec.to_builtins(one).items() if value not in (None, False)
-    }
-    return ", ".join(f"{key} {value}" for key, value in said.items())
+def _need_text(need: Need) -> str:
+    of = f"{need.of}: " if need.of is not None else ""
+    return f"{of}{describe(need, need.app)}{' (optional)' if need.optional else ''}"
+
+
+def _offer_text(offer: Offer) -> str:
+    of = f"{offer.of}: " if offer.of is not None else ""
+    what = f"library {offer.soname}" if offer.soname is not None else f"{offer.capability}"
+    return f"{of}{what}{f' {offer.version}' if offer.version is not None else ''}"
 
 
 @command(examples=[("epmstore package files crm-4.1.0-1.epkg --part client", "those of a part")])

@@ -23,7 +23,8 @@ def test_a_package_is_built_looked_into_published_and_installed(cli: "Cli", tmp_
     [shown] = cli.ok("package", "show", candidate, "--json").shapes
     check(shown)
     assert shown["candidate"] and shown["package"]["version"] == "4.1.0"
-    assert "post-install" in cli.ok("package", "show", candidate).out
+    text = cli.ok("package", "show", candidate).out
+    assert "post-install" in text and "requires   libpay 3 or newer, 4.1 or older\n" in text
     listed = cli.ok("package", "files", candidate, "--part", "doc", "--json").shapes
     for shape in listed:
         check(shape)
