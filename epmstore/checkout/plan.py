@@ -245,6 +245,7 @@ _IGNORED = "it is ignored by the rules of today: `epmstore app set KEY --no-igno
 _NO_CONTENT = "only its metadata was recorded"
 _NOBODYS = "no change or release had put it there"
 EDITED = "configuration that was edited by hand"
+IS_STATE = "it is state now, and comes back only if it is named itself"
 
 _Verdict: TypeAlias = Op | Literal["kept", "refused", "not restored", "untouched"]
 _OPS: Mapping[str, Op] = {op: op for op in get_args(Op)}
@@ -358,7 +359,9 @@ class _Planner:
         """What is left alone for what it is, unless it is named."""
         is_state = path_class == "state" or d.below_state
         if is_state and not forced and not is_needed:
-            return "untouched"
+            was_stored = d.wanted is not None and d.wanted.content is not None
+            is_about = bool(self._scope) and was_stored  # by a folder, or it were named itself
+            return self._give("kept", d.path, IS_STATE) if is_about else "untouched"
         if is_state and d.found is None and d.path not in self._around.looked:
             return self._give("not restored", d.path, _UNSTORED)
         if path_class == "config" and self._is_edited(d) and not forced:

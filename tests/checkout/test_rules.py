@@ -489,3 +489,17 @@ class TestClosedWhenRecorded:
             (bench.root / "other/new").write_bytes(b"")
             record = bench.record(DRIFT, only={"other"})
             assert (record.unobserved, record.counts.added) == ((), 2)
+
+
+def test_state_below_a_folder_that_is_named_is_said_to_stay(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.recorded({"d/x": File(b"old"), "d/s/y": File(b"deep")})
+    with Bench(tmp_path, state=("d/",)) as bench:
+        bench.put({"d/x": File(b"new"), "d/s/y": File(b"deep, too")})
+        bench.record()
+        result = bench.live.checkout(0, ["d"])
+        assert {path for path, _ in result.kept} == {"d/x", "d/s/y"}
+        assert (bench.root / "d/x").read_bytes() == b"new"
+        assert not bench.live.checkout(0).kept, "of a whole checkout, state is no part"
+        bench.live.checkout(0, ["d/x"])
+        assert (bench.root / "d/x").read_bytes() == b"old"
