@@ -139,14 +139,21 @@ class _Repair:
         return wanted is not None and wanted.kind == "symlink"
 
     def add_folders(self) -> None:
-        """The folders that what is brought back has to lie in."""
+        """The folders that what is brought back has to lie in. What is no folder and stays, because
+        it is not asked for or is left alone, is said as it is: nothing can be planned below it.
+        """
         coming = [path for path, (_, wanted) in self.pairs.items() if wanted is not None]
         for path in coming:
             for above in map(RelPath, parents(path)):
-                if above not in self.pairs and self._around.found(above) is None:
+                if above in self.pairs:
+                    continue
+                found = self._around.found(above)
+                if found is None:
                     wanted = self._around.released(above)
                     plain = Entry(path=above, kind="directory", mode=0o755)
                     self.pairs[above] = (None, self._here(wanted or plain, None))
+                elif found.kind != "directory":
+                    self.pairs[above] = (found, found)
 
     def drop_folders(self) -> None:
         """Folders that the release lacks, and that hold nothing once the rest is gone."""

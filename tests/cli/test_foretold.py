@@ -326,3 +326,17 @@ def test_a_folder_that_keeps_what_is_in_it_is_foretold(
     assert sorted(told["kept"]) == sorted(done["kept"])
     assert (crm / "made").exists()
     assert "made" in told["kept"]
+
+
+def test_a_file_in_the_place_of_a_folder_that_is_not_asked_for_is_foretold(
+    cli: "Cli", root: Path
+) -> None:
+    shutil.rmtree(root / "lib")
+    (root / "lib").write_bytes(b"mine")
+    asked = ("checkout", "--exact", "release:2", "lib/a.so", "--json")
+    told, done = cli(*asked, "--dry-run"), cli(*asked)
+    assert (told.code, done.code) == (3, 3)
+    why = "its folder is not there, or is no folder"
+    assert told.shapes[0]["refused"] == {"lib/a.so": why}
+    assert done.shapes[0]["not_restored"] == [f"lib/a.so: {why}"]
+    assert (root / "lib").read_bytes() == b"mine"

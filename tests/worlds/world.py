@@ -382,7 +382,7 @@ class World:
             )
             self.versions[number] = version
             new.append(version)
-        if new and moment.act.meddler is None:
+        if new and moment.act.meddler is None and moment.act.verb != "recover":
             new[-1].seen = moment.after
         return tuple(new)
 
