@@ -10,8 +10,8 @@ import msgspec
 from epmstore.atomic import read_named
 from epmstore.catalog.diff import compare
 from epmstore.catalog.package import Need, Offer, Package
+from epmstore.cli.changes import print_changes, totals
 from epmstore.cli.command import PATH, command
-from epmstore.cli.history import LETTERS
 from epmstore.cli.output import counted, name, size
 from epmstore.cli.session import Session
 from epmstore.cli.summary import titled
@@ -199,19 +199,11 @@ def diff(session: Session, one: str, two: str, exit_code: bool) -> int:
     key = new.release.about.key
     before, after = ({e.path: e for e in found.release.entries} for found in (old, new))
     changes = list(compare(before, after).values())
-    counts = {kind: sum(c.change == kind for c in changes) for kind in LETTERS}
-    for change in changes:
-        if session.json:
-            session.out.shape(shapes.change(key, change))
-            continue
-        letter, colour = LETTERS[change.change]
-        what = f"  ({', '.join(change.fields)})" if change.change == "modified" else ""
-        session.out.line(f"{session.out.paint(letter, colour)} {name(change.path)}{what}")
+    counts = print_changes(session, key, changes)
     if session.json:
         ends = {"from": old.title, "to": new.title, "clean": not changes}
         session.out.shape({"type": "compared", "app": key, **ends, **counts})
-    totals = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
-    session.out.note(totals or "no difference")
+    session.out.note(totals(counts))
     return 1 if changes and exit_code else 0
 
 

@@ -12,8 +12,8 @@ from epmstore.catalog.classes import LISTS, Patterns
 from epmstore.catalog.model import AboutRecord
 from epmstore.catalog.selector import parse_selector
 from epmstore.cli.apps import class_options
+from epmstore.cli.changes import print_changes, totals
 from epmstore.cli.command import PATH, command
-from epmstore.cli.history import LETTERS
 from epmstore.cli.moments import local
 from epmstore.cli.output import counted, name
 from epmstore.cli.record import check_label
@@ -399,20 +399,12 @@ def diff(session: Session, key: str, range: str, paths: tuple[str, ...], exit_co
     one, two = _range(releases, range)
     scope = [RelPath(path.strip("/")) for path in paths]
     changes = session.workspace.vendors.diff(key, one, two, scope)
-    counts = {kind: sum(c.change == kind for c in changes) for kind in LETTERS}
-    for change in changes:
-        if session.json:
-            session.out.shape(shapes.change(key, change))
-            continue
-        letter, colour = LETTERS[change.change]
-        what = f"  ({', '.join(change.fields)})" if change.change == "modified" else ""
-        session.out.line(f"{session.out.paint(letter, colour)} {name(change.path)}{what}")
+    counts = print_changes(session, key, changes)
     if session.json:
         ends = {"from": one, "to": two, "clean": not changes}
         session.out.shape({"type": "summary", "app": key, **ends, **counts})
     else:
-        totals = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
-        session.out.note(totals or "no difference")
+        session.out.note(totals(counts))
     return 1 if changes and exit_code else 0
 
 

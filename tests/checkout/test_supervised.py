@@ -44,10 +44,8 @@ class Crm:
     @property
     def handle(self) -> AppHandle:
         app = with_hooks(self.bench.app, self.hooks)
-        bench = self.bench
-        return AppHandle(
-            AppContext(bench.store, app, progress=self.progress, runner=self.application)
-        )
+        store, runner = self.bench.store, self.application
+        return AppHandle(AppContext(store, app, progress=self.progress, runner=runner))
 
     @property
     def calls(self) -> list[str]:

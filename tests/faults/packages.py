@@ -27,7 +27,8 @@ from epmstore.progress import SILENT
 from epmstore.store import reserve
 from tests.faults.lines import Lines
 from tests.kit.vendors import Importer
-from tests.package.hostile import change_at_random, found_wrong, sound
+from tests.package.hostile import found_wrong, sound
+from tests.package.hostile_random import change_at_random
 
 COUNT = 20_000
 SECONDS = 20

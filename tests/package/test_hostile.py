@@ -21,7 +21,8 @@ from epmstore.package.taking import Consent, take_package
 from epmstore.progress import SILENT
 from tests.kit.program import amount
 from tests.kit.vendors import Importer
-from tests.package.hostile import CHANGES, HARMLESS, change_at_random, found_wrong, sound
+from tests.package.hostile import CHANGES, HARMLESS, found_wrong, sound
+from tests.package.hostile_random import change_at_random
 from tests.package.makers import FILES
 
 AT_RANDOM = amount("EPM_TEST_HOSTILE", 40)
