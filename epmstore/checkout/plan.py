@@ -242,6 +242,7 @@ _SECRET_NOW = "secret: what it holds now is stored nowhere"
 NEVER_STORED = "secret: its content is never stored"
 PURGED = "its content was purged"
 _IGNORED = "it is ignored by the rules of today: `epmstore app set KEY --no-ignore PATTERN`"
+_FOLDER_IGNORED = "a folder that is ignored has its name: move it away"
 _NO_CONTENT = "only its metadata was recorded"
 _NOBODYS = "no change or release had put it there"
 EDITED = "configuration that was edited by hand"
@@ -389,6 +390,8 @@ class _Planner:
 
     def _judge_ignored(self, d: PathDifference, wanted: Entry | None) -> _Verdict:
         """Nobody looked at what is there; who names it is told that it does not come back."""
+        if wanted is not None and d.path in self._around.ignored and d.path_class != "ignore":
+            return self._give("not restored", d.path, _FOLDER_IGNORED)  # no rule is about a file
         if wanted is None or d.path not in self._scope:
             return "untouched"
         return self._give("not restored", d.path, _IGNORED)

@@ -237,6 +237,25 @@ def test_a_file_does_not_become_a_folder_of_a_class_that_is_left_alone(
     assert (recorded / "up/load").read_text() == "old\n"
 
 
+@pytest.mark.parametrize("recorded_since", [False, True])
+def test_a_file_whose_name_an_ignored_folder_has_is_named(
+    cli: "Cli", recorded: Path, recorded_since: bool
+) -> None:
+    (recorded / "up").write_text("mine\n")
+    cli.ok("app", "set", "crm", "--ignore", "up/")
+    cli.ok("snapshot")
+    (recorded / "up").unlink()
+    (recorded / "up").mkdir()
+    if recorded_since:
+        cli.ok("snapshot")
+    for words in (("checkout", "1", "--dry-run"), ("checkout", "1"), ("checkout", "1", "up")):
+        found = cli(*words)
+        assert found.code == 3 and "up" in found.err and "move it away" in found.err
+    (recorded / "up").rmdir()  # as it says
+    cli.ok("checkout", "1")
+    assert (recorded / "up").read_text() == "mine\n"
+
+
 def test_who_names_what_is_ignored_is_told_that_it_does_not_come_back(
     cli: "Cli", recorded: Path
 ) -> None:

@@ -227,7 +227,7 @@ def _as_wanted(world: World, now: Moment) -> Iterator[str]:
             or _is_anothers(world, path, claim)
         ):
             continue
-        if is_as(now.after.get(path), claim):
+        if is_as(now.after.get(path), claim) or _is_mount_point(now, path, claim, version):
             continue
         left = True
         is_config = "config" in (claim.path_class, world.rules.class_of(path))
@@ -246,6 +246,15 @@ def _is_anothers(world: World, path: bytes, claim: Claim) -> bool:
     """Whether a path is not the program's to restore."""
     kind = world.rules.class_of(path, is_folder=claim.kind == "directory")
     return kind in ("ignore", "state") or claim.path_class == "state"
+
+
+def _is_mount_point(now: Moment, path: bytes, claim: Claim, version: Version) -> bool:
+    """Whether a folder in which nothing was recorded has another file system on it: what it looks
+    like is that one's.
+    """
+    seen = now.after.get(path)
+    is_bare = not any(other.startswith(path + b"/") for other in version.claims)
+    return seen is not None and seen.kind == "mount" and claim.kind == "directory" and is_bare
 
 
 def is_as(seen: Seen | None, claim: Claim) -> bool:
