@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.trees import CACHE
-from epmstore.catalog.package import Need, Offer, Package
+from epmstore.catalog.packaging import Need, Offer, Package
 from epmstore.package.universe import ProductRelease
 from epmstore.package.versions import is_version_within
 

@@ -19,10 +19,10 @@ from dataclasses import replace
 from functools import partial
 
 from benchmarks.debian import Archive, app
-from epmstore.catalog.package import Need, Package
+from epmstore.catalog.packaging import Need, Package
 from epmstore.errors import NeedsError, NoSolutionError, UnsolvedError
-from epmstore.package.asking import owner, why
 from epmstore.package.fitting import fits
+from epmstore.package.queries import owner, why
 from epmstore.package.solve import solve, uninstall
 from epmstore.package.universe import InstalledRelease, ProductRelease, SolveRequest, Universe, Want
 from epmstore.package.versions import Ordering

@@ -7,9 +7,9 @@ change with any release. Nobody in epmstore itself imports this: a program loads
 """
 
 from epmstore.care.copy import CopyResult
+from epmstore.care.damage import Damage, FsckReport
 from epmstore.care.doctor import HealthCheck
 from epmstore.care.drill import Drill
-from epmstore.care.findings import Damage, FsckReport
 from epmstore.care.forget import Forgotten
 from epmstore.care.gc import GcResult
 from epmstore.care.ledger import DamageNote, DrillProof, Ledger, Rolling, TaskTimes
@@ -89,7 +89,7 @@ from epmstore.errors import (
 )
 from epmstore.given import AnyPath, AnyPlaces, AnyVersion
 from epmstore.index.entries import Span
-from epmstore.package.publishing import PackageFile
+from epmstore.package.publish import PackageFile
 from epmstore.progress import Progress
 from epmstore.reckon import ClockDoubt, ClockReading, Reckoning
 from epmstore.record.change import StartedRun
@@ -102,7 +102,7 @@ from epmstore.refcat.baseline import Accepted
 from epmstore.refcat.blame import Blamed
 from epmstore.refcat.checker import CheckedRelease
 from epmstore.refcat.classify import Deviation
-from epmstore.refcat.explain import Explanation
+from epmstore.refcat.explanation import Explanation
 from epmstore.refcat.founding import FoundingVersion
 from epmstore.refcat.identify import Identifier, Origin
 from epmstore.refcat.interchange import Incoming
@@ -110,19 +110,19 @@ from epmstore.refcat.owners import OwnerMapping
 from epmstore.refcat.releases import Release, Releases
 from epmstore.refcat.requires import Unmet
 from epmstore.refcat.signature import PublicKey
-from epmstore.refcat.trust import Import, TrustStanding
+from epmstore.refcat.trust import Import, TrustRecord
 from epmstore.refcat.verify import Verified
 from epmstore.relpath import RelPath, parse_relpath
 from epmstore.scan.detect import Proposal
 from epmstore.scan.problem import Problem
-from epmstore.store.mending import Rebuilt
+from epmstore.store.before_rebuild import Rebuilt
 from epmstore.tree import Entry, Kind, PathClass
 from epmstore.workspace.actor import Actor
 from epmstore.workspace.app.asked import Recovery, RepairAction, RepairOptions, TermsGiven
 from epmstore.workspace.app.explaining import Explaining
 from epmstore.workspace.app.handle import AppHandle
 from epmstore.workspace.app.marking import Marking
-from epmstore.workspace.app.owing import Aftermath, Owing, Pending
+from epmstore.workspace.app.obligations import Aftermath, Obligations, Pending
 from epmstore.workspace.app.reading import Reading as AppReading
 from epmstore.workspace.app.recording import Recording
 from epmstore.workspace.app.repairing import Repaired, Repairing
@@ -132,7 +132,7 @@ from epmstore.workspace.apps import AddedApp, AppliedApp, Apps
 from epmstore.workspace.blobs import Blobs, BlobStat
 from epmstore.workspace.care import Care
 from epmstore.workspace.catalogs import Catalogs, Cloned, Imported
-from epmstore.workspace.deviations import Baseline, Changed, DatedDeviation, Since, Standing
+from epmstore.workspace.deviations import Baseline, BaselineStatus, Changed, DatedDeviation, Since
 from epmstore.workspace.readreport import ReadReport
 from epmstore.workspace.trees import Trees, TreeSource
 from epmstore.workspace.vendors import Published, Source, Vendors
@@ -159,6 +159,7 @@ __all__ = [
     "BadPackageError",
     "BadSignatureError",
     "Baseline",
+    "BaselineStatus",
     "Blamed",
     "BlobInfo",
     "BlobNotFoundError",
@@ -230,12 +231,12 @@ __all__ = [
     "NoStoreError",
     "NotFoundError",
     "NotRestorableError",
+    "Obligations",
     "OlderError",
     "Options",
     "Origin",
     "OutdatedIndexError",
     "Owed",
-    "Owing",
     "OwnerMapping",
     "PackageFile",
     "PathClass",
@@ -287,7 +288,6 @@ __all__ = [
     "Since",
     "Source",
     "Span",
-    "Standing",
     "StartedRun",
     "Stats",
     "Status",
@@ -298,7 +298,7 @@ __all__ = [
     "TreeSource",
     "Trees",
     "TrustError",
-    "TrustStanding",
+    "TrustRecord",
     "Unmet",
     "UnreadableError",
     "UnreadableRootError",

@@ -335,6 +335,42 @@ def test_a_type_name_means_one_thing() -> None:
     assert not twice, f"give each its own word (docs/design.md): {twice}"
 
 
+# Basenames that several modules have, because each is about the same thing on another floor.
+SAME_SUBJECT = {
+    "__init__": "a folder",
+    "__main__": "an entry point",
+    "main": "entry points of two programs",
+    "apps": "the applications of a host: the verbs, and the commands for them",
+    "care": "looking after a store: the verbs, and the daemon's schedule of them",
+    "catalogs": "reference catalogs: those of a store, and the verbs",
+    "clock": "time as a parameter: for records, and for waiting, too",
+    "config": "settings: the schema, and the command that shows them",
+    "damage": "what a check of a store found: values, and their lines for people",
+    "drill": "the restore drill, and its command",
+    "history": "what was recorded: one catalog file, and the commands that look back",
+    "obligations": "what a checkout owes: the file, the facet, the commands",
+    "publish": "a candidate becomes a release: the use case, and its command",
+    "purge": "purging, and its command",
+    "repair": "repairing a root, and its command",
+    "report": "the report of an application, and its command",
+    "salvage": "what can still be read of damaged files: packs, catalogs",
+    "status": "what a root differs in, and its command",
+    "store": "a store, opened, and the commands for it",
+    "verify": "verification, and its command",
+}  # fmt: skip
+
+
+def test_a_module_name_means_one_thing() -> None:
+    """A basename that two folders have must be about one subject: SAME_SUBJECT says which."""
+    homes: dict[str, list[str]] = {}
+    for module, path in modules().items():
+        homes.setdefault(path.stem, []).append(module)
+    twice = {name: found for name, found in homes.items() if len(found) > 1}
+    assert set(twice) - set(SAME_SUBJECT) == set(), twice
+    stale = set(SAME_SUBJECT) - set(twice) - {"__main__"}
+    assert not stale, f"no longer needed: {stale}"
+
+
 def test_names_of_tests_say_the_behaviour() -> None:
     """`rollback_keeps_files_added_by_hand`: who does what, so that a red line can be read alone."""
     pattern = re.compile(r"def (test_what_\w+)")

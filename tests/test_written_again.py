@@ -13,10 +13,10 @@ from epmstore.checkout.obligations import Moment, Owed, OwedFile
 from epmstore.clock import FixedClock
 from epmstore.errors import UnreadableError
 from epmstore.record.change import OpenChange, begin, marker
-from epmstore.refcat.trust import Trust, TrustStanding
+from epmstore.refcat.trust import Trust, TrustRecord
 from epmstore.workspace import Workspace
 from epmstored import pauses
-from epmstored.state import Pause
+from epmstored.app_state import Pause
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,7 +26,7 @@ AS_IT_IS = {
     "epmstore/catalog/history.py": "bytes that are moved to the quarantine",
     "epmstore/care/copy.py": "bytes that were read, each record checked",
     "epmstore/care/restore.py": "bytes that were read from a copy",
-    "epmstore/store/mend.py": "lines that were decoded",
+    "epmstore/store/catalog_repair.py": "lines that were decoded",
     "epmstore/cli/catalog.py": "a catalog that was read line by line, and its signature",
     "epmstore/cli/man.py": "documentation",
     "epmstore/cli/reference.py": "documentation",
@@ -77,7 +77,7 @@ def test_no_small_file_is_written_that_could_not_be_read(tmp_path: Path) -> None
         with pytest.raises(UnreadableError):
             pauses.save(store, {"a": Pause(7, "me")})  # type: ignore[arg-type]
         with pytest.raises(UnreadableError):
-            Trust(store).remember("a", TrustStanding(signed="yes"))  # type: ignore[arg-type]
+            Trust(store).remember("a", TrustRecord(signed="yes"))  # type: ignore[arg-type]
         owed = Owed(
             app="a", key="crm", phase="SLEEPING", action="checkout", txid="t", from_=0,  # type: ignore[arg-type]
             goal=VersionGoal(0), since=Moment(wall=1.0, boot="b", uptime=1.0), time="now",

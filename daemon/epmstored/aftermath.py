@@ -61,7 +61,7 @@ class AftermathTasks:
                 continue
             handle = workspace.app(app.key)
             try:
-                if handle.owing.is_expired or handle.owing.left_behind() is not None:
+                if handle.obligations.is_expired or handle.obligations.left_behind() is not None:
                     self._not_before[app.uuid] = self._clock.monotonic() + AGAIN
                     self._settle(handle)
             except BusyError:
@@ -74,13 +74,17 @@ class AftermathTasks:
 
     def _settle(self, handle: AppHandle) -> None:
         key = handle.app.key
-        why = "was not confirmed in time" if handle.owing.is_expired else "did not come to its end"
+        why = (
+            "was not confirmed in time"
+            if handle.obligations.is_expired
+            else "did not come to its end"
+        )
         if self._elsewhere.is_needed(handle.app.root):
             log.warning("%s: a checkout %s; %s sees to it", key, why, UNIT.format(key))
             self._elsewhere.start(UNIT.format(key), wait=False)
             return
         log.warning("%s: a checkout %s", key, why)
-        result = handle.owing.recover(wait=0)
+        result = handle.obligations.recover(wait=0)
         self._not_before.pop(handle.app.uuid)  # what comes next has not failed
         for run in result.hooks if result is not None else ():
             log.info("%s: %s: %s", key, run.hook, run.why)

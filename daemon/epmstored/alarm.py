@@ -2,8 +2,8 @@
 daemon itself is in trouble.
 
 Changes count only of applications with a reference catalog: without one, nothing is explained. The
-command gets the rules of all hooks (epmstore/checkout/hooks.py). One that fails is said and not
-tried again: the version, the log and the metric stay.
+command gets the rules of all hooks (epmstore/checkout/hook_process.py). One that fails is said and
+not tried again: the version, the log and the metric stay.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from epmstore.catalog.hooks import parse_command
-from epmstore.checkout.hooks import CommandRunner, Commands
+from epmstore.checkout.hook_process import CommandRunner, Commands
 from epmstore.errors import EpmError
 from epmstore.workspace import Workspace
 from epmstored.bridge import Bridge

@@ -21,6 +21,8 @@ from epmstore.record.change import ChangeOpenError
 from epmstore.record.root import is_gone
 from epmstore.workspace import AppHandle, Workspace
 from epmstored import halfdone
+from epmstored.app_report import OnRecorded, Report, folder_of
+from epmstored.app_state import AppState, Pause, WatchPhase
 from epmstored.bridge import Bridge
 from epmstored.caretasks import ACTOR
 from epmstored.clock import DaemonClock
@@ -30,9 +32,7 @@ from epmstored.late import Late
 from epmstored.noisy_files import Noise
 from epmstored.outcome import RecordingOutcome, record, record_all
 from epmstored.recovery import AppRecovery
-from epmstored.report import OnRecorded, Report, folder_of
 from epmstored.rootwatch import RootWatch
-from epmstored.state import AppState, Pause, WatchPhase
 from epmstored.systemd_jobs import Elsewhere
 from epmstored.timing import Rhythm
 from epmstored.unstable import Restless

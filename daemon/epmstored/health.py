@@ -11,8 +11,8 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from epmstore.measures import format_duration
+from epmstored.app_state import AppState
 from epmstored.room import Room
-from epmstored.state import AppState
 
 TroubleKind: TypeAlias = Literal["starting", "gone", "error", "full", "damage", "clock"]
 LASTS: Final = 30.0

@@ -14,7 +14,7 @@ from pathlib import Path
 import pathspec
 
 import epmstore.care.restore
-import epmstore.refcat.wanted
+import epmstore.refcat.release_goal
 import epmstore.workspace.advice
 import epmstore.workspace.care
 import epmstore.workspace.catalogs
@@ -25,12 +25,12 @@ from epmstore.config import DaemonConfig
 from epmstore.errors import EpmError, UsageError
 from epmstore.places import SYSTEM_STORE
 from epmstore.workspace.app import (
-    contents,
     explaining,
     marking,
     needs,
     recording,
     recovering,
+    release_contents,
     repairing,
     reporting,
     restoring,
@@ -47,14 +47,14 @@ from epmstored.watching import chooser
 
 FIRST_NEEDED_LATER = (
     epmstore.care.restore,
-    epmstore.refcat.wanted,
+    epmstore.refcat.release_goal,
     epmstore.workspace.advice,
     epmstore.workspace.care,
     epmstore.workspace.catalogs,
     epmstore.workspace.readreport,
     epmstore.workspace.vendors,
     pathspec,
-    *(contents, explaining, marking, needs, recording),
+    *(release_contents, explaining, marking, needs, recording),
     *(recovering, repairing, reporting, restoring, verifying),
 )
 """Elsewhere these are imported where they are needed first, for a quick start of the command line.

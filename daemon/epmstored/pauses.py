@@ -14,7 +14,7 @@ import msgspec
 
 from epmstore.atomic import read_file, remove_file, replace_read
 from epmstore.errors import DamagedError
-from epmstored.state import Pause
+from epmstored.app_state import Pause
 
 log = logging.getLogger("epmstored")
 

@@ -6,8 +6,8 @@ from epmstore.catalog.appcat import App
 from epmstore.errors import ConflictError
 from epmstore.workspace import Workspace
 from epmstored.aftermath import UNIT
+from epmstored.app_report import Report
 from epmstored.bridge import Bridge
-from epmstored.report import Report
 from epmstored.systemd_jobs import Elsewhere, Systemd
 
 log = logging.getLogger("epmstored")
@@ -41,5 +41,5 @@ class AppRecovery:
             unit = UNIT.format(self._app.key)
             self._elsewhere.start(unit, wait=False)
             return unit
-        workspace.app(self._app.key).owing.recover(wait=0)
+        workspace.app(self._app.key).obligations.recover(wait=0)
         return "the daemon"

@@ -13,11 +13,11 @@ from epmstore.clock import to_rfc3339
 from epmstore.errors import AppNotFoundError
 from epmstore.workspace import Workspace
 from epmstored import pauses
+from epmstored.app_report import OnRecorded
+from epmstored.app_state import AppState, Pause
 from epmstored.apprecorder import AppRecorder
 from epmstored.bridge import Bridge
 from epmstored.clock import DaemonClock
-from epmstored.report import OnRecorded
-from epmstored.state import AppState, Pause
 from epmstored.timing import Rhythm
 from epmstored.watching import WatcherFactory
 

@@ -6,7 +6,7 @@ it.
 
 from collections.abc import Iterable
 
-from epmstored.report import folder_of
+from epmstored.app_report import folder_of
 from epmstored.timing import Rhythm
 
 

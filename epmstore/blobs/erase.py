@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from epmstore.blobs import frames
+from epmstore.blobs.blob_store import PackStore
 from epmstore.blobs.pack import GroupWriter, WrittenGroup
 from epmstore.blobs.records import DamagedRange, SealedRecord, open_pack, read_record, walk
-from epmstore.blobs.store import PackStore
 from epmstore.digest import BlobInfo, Sha256
 from epmstore.errors import DamagedError
 from epmstore.pack_table import NO_FRAME, BlobRow, GroupTable

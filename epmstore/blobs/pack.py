@@ -20,8 +20,8 @@ import msgspec
 
 from epmstore import atomic, codec, fsio, seal
 from epmstore.blobs import footer, frames
-from epmstore.blobs.output import SpillBuffer, Temporary, discard_temporary
 from epmstore.blobs.records import load_group
+from epmstore.blobs.spool import SpillBuffer, Temporary, discard_temporary
 from epmstore.digest import BlobInfo, Digest, Hasher, Sha256, identify
 from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow, GroupTable
 from epmstore.prefetch import ahead

@@ -1,7 +1,7 @@
 """Frames out of pack files: open descriptors, checked reads, a small cache of what was decoded.
 
 Every record is checked against its seal before a byte of it is decoded. May be used from several
-threads. Knows files and offsets; which content lies where is the business of store.py.
+threads. Knows files and offsets; which content lies where is the business of blob_store.py.
 """
 
 import contextlib

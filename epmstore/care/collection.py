@@ -11,9 +11,9 @@ from collections.abc import Iterable
 
 import msgspec
 
+from epmstore.blobs.blob_store import stored_share
 from epmstore.blobs.merge import is_wasteful, plan_merge, reclaimable
-from epmstore.blobs.store import stored_share
-from epmstore.care.tables import StoredCopy, Tables, is_log, leans_on
+from epmstore.care.pack_tables import StoredCopy, Tables, is_log, leans_on
 from epmstore.digest import Sha256
 
 

@@ -34,8 +34,8 @@ from epmstore.atomic import (
 from epmstore.blobs.pack import SUFFIX
 from epmstore.blobs.packlog import read_groups
 from epmstore.blobs.records import DamagedRange, open_pack, read_at, walk
-from epmstore.care.needs import APPCAT, all_catalogs, committed
-from epmstore.care.tables import is_log, leans_on, read_tables
+from epmstore.care.pack_tables import is_log, leans_on, read_tables
+from epmstore.care.references import APPCAT, all_catalogs, committed
 from epmstore.catalog.appcat import MAX_SIZE
 from epmstore.errors import ConflictError, DamagedError, UsageError
 from epmstore.owned import check_new_store, check_store

@@ -13,7 +13,7 @@ import msgspec
 
 from epmstore import limits
 from epmstore.care import leftovers
-from epmstore.care.needs import APPCAT, index_state, open_journals
+from epmstore.care.references import APPCAT, index_state, open_journals
 from epmstore.catalog import appcat
 from epmstore.catalog.appcat import App
 from epmstore.clock import to_rfc3339

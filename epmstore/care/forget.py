@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from epmstore.care.gc import freed_by
-from epmstore.care.needs import (
+from epmstore.care.references import (
     CatalogNeeds,
     committed,
     has_between,

@@ -13,9 +13,10 @@ import msgspec
 
 from epmstore import seal
 from epmstore.atomic import read_file
-from epmstore.care.findings import Damage, DamageKind, FsckReport, Hit
+from epmstore.care.damage import Damage, DamageKind, FsckReport, Hit
 from epmstore.care.inspect import Choice, FileFault, Inspector
-from epmstore.care.needs import (
+from epmstore.care.pack_tables import StoredCopy, Tables, leans_on, read_tables
+from epmstore.care.references import (
     APPCAT,
     CatalogNeeds,
     all_catalogs,
@@ -28,7 +29,6 @@ from epmstore.care.needs import (
     read_needs,
     witnesses,
 )
-from epmstore.care.tables import StoredCopy, Tables, leans_on, read_tables
 from epmstore.catalog.model import CatalogPosition
 from epmstore.catalog.state import CatalogState
 from epmstore.checkout.obligations import owed_file

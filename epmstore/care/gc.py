@@ -1,8 +1,8 @@
 """Collecting: the space of what no version needs is given back.
 
 Marking and writing go on beside everybody else; each replacement of a file is then checked against
-everything that was committed since (switch.py). One file at a time, dead ones first, so that a full
-disk gets emptier from the start. What was interrupted is done again from the beginning.
+everything that was committed since (replace_packs.py). One file at a time, dead ones first, so that
+a full disk gets emptier from the start. What was interrupted is done again from the beginning.
 """
 
 import errno
@@ -18,9 +18,10 @@ from epmstore.blobs.packlog import is_full
 from epmstore.care import leftovers
 from epmstore.care.collection import CollectionPlan, make_plan
 from epmstore.care.marks import Marks, held_back, mark, marked_since
-from epmstore.care.needs import all_needs
+from epmstore.care.pack_tables import Tables, read_tables
 from epmstore.care.purge import finish_purges
-from epmstore.care.switch import (
+from epmstore.care.references import all_needs
+from epmstore.care.replace_packs import (
     collecting,
     condemned,
     is_leaned_on,
@@ -30,12 +31,11 @@ from epmstore.care.switch import (
     switch_files,
     withdraw,
 )
-from epmstore.care.tables import Tables, read_tables
 from epmstore.digest import Sha256
 from epmstore.errors import DamagedError
 from epmstore.fsio import is_full as is_disk_full
 from epmstore.progress import SILENT, Progress
-from epmstore.record.changes import in_order
+from epmstore.record.observed_changes import in_order
 from epmstore.store.reckoned import keep, reckon
 from epmstore.store.replay import catch_up
 from epmstore.store.reserve import has_reserve, make_reserve, with_reserve

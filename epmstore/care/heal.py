@@ -21,12 +21,12 @@ from epmstore import fsio
 from epmstore.atomic import directory, is_something_else, retire
 from epmstore.blobs.pack import SUFFIX, GroupWriter, WrittenGroup, discard_written, publish_pack
 from epmstore.blobs.records import open_pack, read_at
-from epmstore.care.findings import Damage, FsckReport
+from epmstore.care.damage import Damage, FsckReport
 from epmstore.care.fsck import fsck
 from epmstore.care.inspect import Choice, Inspector, salvage
 from epmstore.care.live_sources import LiveFiles
-from epmstore.care.switch import collecting, refresh, switch_files
-from epmstore.care.tables import Tables, leans_on, read_tables
+from epmstore.care.pack_tables import Tables, leans_on, read_tables
+from epmstore.care.replace_packs import collecting, refresh, switch_files
 from epmstore.digest import BlobInfo, Sha256
 from epmstore.errors import DamagedError
 from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow

@@ -12,12 +12,12 @@ from contextlib import closing
 import msgspec
 
 from epmstore.blobs import frames
+from epmstore.blobs.blob_store import PackStore
 from epmstore.blobs.packlog import LogScan
 from epmstore.blobs.records import SealedRecord, open_pack, read_record
 from epmstore.blobs.salvage import SalvagedGroup, scan_frames
-from epmstore.blobs.store import PackStore
-from epmstore.care.findings import DamageKind
-from epmstore.care.tables import Located, Tables, is_log
+from epmstore.care.damage import DamageKind
+from epmstore.care.pack_tables import Located, Tables, is_log
 from epmstore.codec import decompress_delta
 from epmstore.digest import BlobInfo, Sha256, identify, identify_stream
 from epmstore.errors import BlobNotFoundError, DamagedError, TornError

@@ -19,7 +19,7 @@ import msgspec
 from epmstore import locks
 from epmstore.atomic import TEMPORARY, directory, remove_file
 from epmstore.care import drill, ledger
-from epmstore.care.needs import all_catalogs
+from epmstore.care.references import all_catalogs
 from epmstore.catalog import appcat
 from epmstore.checkout.target import remove_tree
 from epmstore.errors import BusyError, EpmError

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 
 from epmstore import fsio
 from epmstore.blobs.pack import PART_THRESHOLD
-from epmstore.care.needs import apps_or_none
+from epmstore.care.references import apps_or_none
 from epmstore.catalog.appcat import App
 from epmstore.digest import BlobInfo, identify_stream
 from epmstore.errors import EpmError

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from epmstore.care.needs import (
+from epmstore.care.references import (
     CatalogNeeds,
     committed,
     named_in,

@@ -17,12 +17,12 @@ from contextlib import closing
 import msgspec
 
 from epmstore.atomic import remove_file
+from epmstore.blobs.blob_store import PackStore
 from epmstore.blobs.erase import Sought, is_listed, look, write_without
 from epmstore.blobs.pack import discard_written, publish_pack
-from epmstore.blobs.store import PackStore
-from epmstore.care.needs import index_state, key_of, open_journals
-from epmstore.care.switch import collecting, refresh, switch_files
-from epmstore.care.tables import Tables, read_tables
+from epmstore.care.pack_tables import Tables, read_tables
+from epmstore.care.references import index_state, key_of, open_journals
+from epmstore.care.replace_packs import collecting, refresh, switch_files
 from epmstore.catalog.model import PurgeRecord, RecordedActor
 from epmstore.clock import to_rfc3339
 from epmstore.digest import BlobInfo, Digest, Sha256, read_purges

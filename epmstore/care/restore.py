@@ -14,13 +14,13 @@ from pathlib import Path
 import msgspec
 
 from epmstore.atomic import make_directories, read_file, replace_file, retire
+from epmstore.blobs.blob_store import PackStore
 from epmstore.blobs.pack import PART_THRESHOLD
-from epmstore.blobs.store import PackStore
 from epmstore.care.copy import copy_files
-from epmstore.care.findings import FsckReport
+from epmstore.care.damage import FsckReport
 from epmstore.care.heal import repair
-from epmstore.care.needs import APPCAT
-from epmstore.care.tables import Tables, read_tables
+from epmstore.care.pack_tables import Tables, read_tables
+from epmstore.care.references import APPCAT
 from epmstore.catalog import appcat
 from epmstore.clock import Clock
 from epmstore.digest import BlobInfo, identify_stream
@@ -32,7 +32,7 @@ from epmstore.errors import (
 )
 from epmstore.progress import SILENT, Progress
 from epmstore.store import identity
-from epmstore.store.mending import Rebuilt
+from epmstore.store.before_rebuild import Rebuilt
 from epmstore.store.replay import rebuild
 from epmstore.store.seeking import ContentOffer, as_far_as_readable
 from epmstore.store.store import TRUST, Store, prepare

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from epmstore.care.needs import apps_or_none, index_state
+from epmstore.care.references import apps_or_none, index_state
 from epmstore.store.replay import pack_files
 from epmstore.store.store import INDEX, Store
 

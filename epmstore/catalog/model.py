@@ -163,7 +163,7 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     `installed` are the products that are installed from this version on, all of them (None: those
     of the version before; see installed.py).
     `package` is the packaging of a release as the vendor wrote it, byte for byte, in the first line
-    only: refcat/packaging.py reads it, and other readers pass over it.
+    only: refcat/packaging_form.py reads it, and other readers pass over it.
     """
 
     version: int

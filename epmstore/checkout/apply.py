@@ -15,8 +15,6 @@ import msgspec
 
 from epmstore import fsio
 from epmstore.catalog.model import VersionRecord
-from epmstore.checkout.anew import Caller, intruders, with_copies
-from epmstore.checkout.draft import EntriesBeforeAndAfter, done_version, found_version
 from epmstore.checkout.found import (
     CheckedPaths,
     as_tree,
@@ -29,10 +27,11 @@ from epmstore.checkout.found import (
     strangers,
     with_folders,
 )
+from epmstore.checkout.hardlinks import left_names, may_leave_names, steps_for
 from epmstore.checkout.journal import NOTHING, Header, Journal, LeftOut, Loaded
 from epmstore.checkout.lost import unreadable
-from epmstore.checkout.names import left_names, may_leave_names, steps_for
 from epmstore.checkout.plan import Step
+from epmstore.checkout.rewrites import Caller, intruders, with_copies
 from epmstore.checkout.stage import (
     SYNCFS_FROM,
     Refused,
@@ -46,6 +45,7 @@ from epmstore.checkout.stage import (
     stage,
 )
 from epmstore.checkout.switch import FORBIDDEN, displaced, switch, sync
+from epmstore.checkout.version_drafts import EntriesBeforeAndAfter, done_version, found_version
 from epmstore.clock import to_rfc3339
 from epmstore.errors import BlobNotFoundError, DamagedError, RootError
 from epmstore.filestat import AnyStat
@@ -60,7 +60,7 @@ from epmstore.relpath import STAGE_PREFIX, RelPath, parents, sort_paths
 from epmstore.scan.compare import RACY, UNKNOWN
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.fsclock import TICK_NS, probe_clock
-from epmstore.scan.mark import marked_by, write_mark
+from epmstore.scan.staging_mark import marked_by, write_mark
 from epmstore.scan.walk import Listing
 from epmstore.store.commit import commit_hold, commit_version, read_version
 from epmstore.store.deposit import Deposit
@@ -457,7 +457,7 @@ class Applier:
     def _ingest(self, top: int, candidates: list[Candidate]) -> Ingested:
         """Read files below a folder; what they have is stored."""
         with Deposit(self._store) as deposit:
-            ingested = ingest(top, candidates, deposit.shelf)
+            ingested = ingest(top, candidates, deposit.dedup)
             deposit.take(ingested.groups)
             deposit.commit()
         return ingested

@@ -20,7 +20,7 @@ from epmstore.catalog.rootfacts import root_change, root_of
 from epmstore.checkout.plan import PathDifference, Safety, Seen
 from epmstore.digest import BlobInfo
 from epmstore.index.entries import Entries, Span
-from epmstore.record.changes import Changes
+from epmstore.record.observed_changes import Changes
 from epmstore.relpath import ROOT, RelPath, join, sort_paths, split, to_bytes
 from epmstore.scan.compare import RACY, StatRow, unpack_stats
 from epmstore.scan.databases import COMPANIONS

@@ -27,9 +27,9 @@ from epmstore.errors import BusyError
 from epmstore.locks import POLL_SECONDS, WAIT_SECONDS
 from epmstore.progress import Progress
 from epmstore.relpath import RelPath, split
-from epmstore.scan.apply import NewFiles
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.holes import write_sparse
+from epmstore.scan.set_metadata import NewFiles
 from epmstore.store.source import StoreSource
 from epmstore.store.store import Store
 from epmstore.tree import Entry

@@ -17,8 +17,8 @@ import msgspec
 from epmstore import fsio
 from epmstore.checkout.plan import Step
 from epmstore.checkout.stage import Refused
-from epmstore.record.changes import with_link
 from epmstore.record.observe import Candidate
+from epmstore.record.observed_changes import with_link
 from epmstore.relpath import RelPath, join, parents, sort_paths, split
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.metadata import OwnerNames, Rest, group_links, read_attributes, settable_of

@@ -11,7 +11,7 @@ import msgspec
 from epmstore.catalog.appcat import App
 from epmstore.catalog.hooks import HookCommand, HookName, HookRun, Hooks
 from epmstore.checkout.goal import Goal
-from epmstore.checkout.hooks import CommandRunner, Ran
+from epmstore.checkout.hook_process import CommandRunner, Ran
 from epmstore.progress import SILENT, Progress
 
 HEALTH_PAUSE: Final = 0.5
@@ -27,7 +27,7 @@ SAID: Final[dict[HookName, str]] = {
 """What progress calls them."""
 
 
-class Series:
+class HookSequence:
     """Runs hooks on the way from one version to another."""
 
     def __init__(

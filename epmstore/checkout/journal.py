@@ -47,7 +47,7 @@ from epmstore.relpath import (
     text_to_json,
     to_json,
 )
-from epmstore.scan.mark import stage_name
+from epmstore.scan.staging_mark import stage_name
 from epmstore.store.staging import NO_SENSE, StageProof, proof_from_form, proof_to_form
 
 JournalState: TypeAlias = Literal["PLANNED", "STAGED", "SWITCHED", "COMMITTED"]

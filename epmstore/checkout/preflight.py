@@ -15,10 +15,10 @@ import msgspec
 
 from epmstore import fsio
 from epmstore.blobs.interface import BlobReader
-from epmstore.checkout.anew import Caller, identity_of, is_made_anew, rightful_writers
 from epmstore.checkout.goal import Goal, ReleaseGoal
 from epmstore.checkout.lost import damaged
 from epmstore.checkout.plan import Plan, Step
+from epmstore.checkout.rewrites import Caller, identity_of, is_made_anew, rightful_writers
 from epmstore.checkout.stage import is_staged
 from epmstore.digest import BlobInfo
 from epmstore.errors import (

@@ -20,8 +20,8 @@ from epmstore.catalog.state import CatalogState
 from epmstore.checkout.apply import Applied, Applier
 from epmstore.checkout.differences import Judge
 from epmstore.checkout.goal import EditsGoal, Goal, ReleaseGoal, VersionGoal
+from epmstore.checkout.hardlinks import left_names
 from epmstore.checkout.journal import Header, LeftOut
-from epmstore.checkout.names import left_names
 from epmstore.checkout.plan import (
     NamedPath,
     Safety,

@@ -26,10 +26,10 @@ from epmstore.digest import identify_stream
 from epmstore.errors import ChangedError
 from epmstore.progress import Progress
 from epmstore.relpath import RelPath, split
-from epmstore.scan.apply import apply_link_metadata
 from epmstore.scan.folders import FolderCache
-from epmstore.scan.mark import MARK
 from epmstore.scan.problem import UnreadError
+from epmstore.scan.set_metadata import apply_link_metadata
+from epmstore.scan.staging_mark import MARK
 from epmstore.scan.steady import SteadyStream
 from epmstore.store.staging import StageProof
 from epmstore.store.store import Store

@@ -17,12 +17,12 @@ from epmstore.catalog.format import decode_line
 from epmstore.catalog.hooks import HookRun, Hooks
 from epmstore.catalog.model import RecordedActor, VersionPart
 from epmstore.checkout.goal import Goal, VersionGoal
-from epmstore.checkout.hook_sequence import HookPhase, Series
-from epmstore.checkout.hooks import CommandRunner
+from epmstore.checkout.hook_process import CommandRunner
+from epmstore.checkout.hook_report import hook_error, hook_shapes, report
+from epmstore.checkout.hook_sequence import HookPhase, HookSequence
 from epmstore.checkout.journal import Journal
 from epmstore.checkout.obligations import Moment, Owed, moment, owed_file, seconds_left
 from epmstore.checkout.preflight import Terms
-from epmstore.checkout.report import hook_error, hook_shapes, report
 from epmstore.checkout.request import Prepared, Request
 from epmstore.checkout.run import CheckoutEngine, CompletedCheckout, new_txid
 from epmstore.clock import to_rfc3339
@@ -36,7 +36,7 @@ from epmstore.store.store import Store
 NO_HOOKS_HINT: Final = "`epmstore app set` changes hooks; --no-hooks goes without them"
 
 
-class Around:
+class SupervisedCheckout:
     """What is around the checkouts of one application. `make` gives a CheckoutEngine of its root
     that knows the history as it is at the time.
     """
@@ -72,7 +72,7 @@ class Around:
         if prepared.plan.steps:
             assert prepared.plan.from_ is not None, "there is a version to go to"
             owed = self._owed(prepared.request, terms, hooks, prepared.plan.from_)
-            self._check_programs(self._series(hooks, "checkout", owed.from_, owed.goal))
+            self._check_programs(self._sequence(hooks, "checkout", owed.from_, owed.goal))
 
     def run(
         self, request: Request, terms: Terms, hooks: Hooks, expected: Prepared | None = None
@@ -91,33 +91,37 @@ class Around:
             return checkout.run(request, terms, prepared)
         assert prepared.plan.from_ is not None, "there is a version to go to"
         owed = self._owed(request, terms, hooks, prepared.plan.from_)
-        series = self._series(hooks, "checkout", owed.from_, owed.goal)
-        self._check_programs(series)
+        sequence = self._sequence(hooks, "checkout", owed.from_, owed.goal)
+        self._check_programs(sequence)
         self._file.save(owed)
         try:
-            self._stop(series)
+            self._stop(sequence)
             done = checkout.run(request, terms, expected, txid=owed.txid)
         except HookError:
             raise
         except (Exception, KeyboardInterrupt) as error:
-            self._after_error(series, error)
+            self._after_error(sequence, error)
             raise
-        return self._after(owed, done, series)
+        return self._after(owed, done, sequence)
 
-    def _after(self, owed: Owed, done: CompletedCheckout, series: Series) -> CompletedCheckout:
+    def _after(
+        self, owed: Owed, done: CompletedCheckout, sequence: HookSequence
+    ) -> CompletedCheckout:
         """The tree is as it is to be: start, check, and wait for a confirmation."""
         if done.applied is None:  # what was to do is not to be done any more
-            series.start()
+            sequence.start()
             self._file.drop()
-            return replace(done, hooks=tuple(series.runs))
+            return replace(done, hooks=tuple(sequence.runs))
         version = done.applied.version
         assert version.from_ is not None, "a checkout follows a version"
         owed = replace(owed, phase="STARTING", version=version.version, from_=version.from_)
         self._file.save(owed)
-        failed = series.start()
+        failed = sequence.start()
         if failed is not None:
-            raise self._undone(owed, failed, series.runs)
-        return replace(done, hooks=tuple(series.runs), confirm_by=self._wait_for_confirmation(owed))
+            raise self._undone(owed, failed, sequence.runs)
+        return replace(
+            done, hooks=tuple(sequence.runs), confirm_by=self._wait_for_confirmation(owed)
+        )
 
     def _wait_for_confirmation(self, owed: Owed) -> str | None:
         """Until when, if one is asked for; else nothing is owed any more."""
@@ -128,38 +132,38 @@ class Around:
         self._file.save(replace(owed, phase="CONFIRMING", since=now))
         return to_rfc3339(now.wall + owed.confirm)
 
-    def _stop(self, series: Series) -> None:
+    def _stop(self, sequence: HookSequence) -> None:
         """Raises HookError; then the application was started again."""
-        failed = series.stop()
+        failed = sequence.stop()
         if failed is None or failed.ok:
             return
-        again = series.start()
+        again = sequence.start()
         self._file.drop()
         end = "and was started again" if again is None else f"and {again.hook} failed as well"
         raise hook_error(
             self._app.key,
             f"stop failed ({failed.why}), so nothing was changed",
-            series.runs,
+            sequence.runs,
             hint=f"{self._app.key} was told to stop, {end}; {NO_HOOKS_HINT}",
             undone=None,
         )
 
-    def _after_error(self, series: Series, error: BaseException) -> None:
+    def _after_error(self, sequence: HookSequence, error: BaseException) -> None:
         """The tree is as before, unless there is a journal: then `recover` has to end it first."""
         if self._journal.path.exists():
             return
-        series.start()
+        sequence.start()
         self._file.drop()
-        failed = [run for run in series.runs if not run.ok]
+        failed = [run for run in sequence.runs if not run.ok]
         if isinstance(error, EpmError):
-            error.data["hooks"] = hook_shapes(series.runs)
-            error.data["report"] = report(series.runs) if failed else ()
+            error.data["hooks"] = hook_shapes(sequence.runs)
+            error.data["report"] = report(sequence.runs) if failed else ()
 
     # Back.
 
     def take_back(
         self, owed: Owed, why: str, *, hooks: bool = True
-    ) -> tuple[CompletedCheckout, Series]:
+    ) -> tuple[CompletedCheckout, HookSequence]:
         """Undo a checkout, whatever became of its paths since. Raises EpmError, OSError; then it is
         still owed.
         """
@@ -168,11 +172,11 @@ class Around:
         self._file.save(owed)
         return self._take_back(owed, hooks=hooks)
 
-    def _take_back(self, owed: Owed, *, hooks: bool) -> tuple[CompletedCheckout, Series]:
+    def _take_back(self, owed: Owed, *, hooks: bool) -> tuple[CompletedCheckout, HookSequence]:
         assert owed.version is not None, "it has made a version"
         known = owed.hooks if hooks else Hooks()
-        series = self._series(known, "undo", owed.version, owed.from_)
-        series.stop()  # what is broken may refuse to stop: that must not keep the tree from it
+        sequence = self._sequence(known, "undo", owed.version, owed.from_)
+        sequence.stop()  # what is broken may refuse to stop: that must not keep the tree from it
         request = Request(
             action="undo",
             goal=VersionGoal(owed.from_),
@@ -182,10 +186,10 @@ class Around:
         )
         terms = Terms(live=True, allow_network=owed.allow_network)
         done = self._make().run(request, terms, txid=owed.txid)
-        series.start()
+        sequence.start()
         self._hold(owed)
         self._file.drop()
-        return replace(done, hooks=tuple(series.runs)), series
+        return replace(done, hooks=tuple(sequence.runs)), sequence
 
     def _hold(self, owed: Owed) -> None:
         """Automation must not try this again before a person has looked."""
@@ -197,7 +201,7 @@ class Around:
         why = f"{failed.hook} failed"
         said = f"{failed.hook} failed after the checkout of {owed.goal} ({failed.why})"
         try:
-            done, series = self.take_back(owed, why)
+            done, sequence = self.take_back(owed, why)
         except (EpmError, OSError) as error:
             return hook_error(
                 self._app.key,
@@ -209,7 +213,7 @@ class Around:
                 version=owed.version,
             )
         number = done.prepared.plan.from_ if done.applied is None else done.applied.version.version
-        bad = [run for run in series.runs if not run.ok]
+        bad = [run for run in sequence.runs if not run.ok]
         missed = [] if done.applied is None else sorted(done.applied.missed)
         root = "as it was before"
         if missed:
@@ -222,7 +226,7 @@ class Around:
         return hook_error(
             self._app.key,
             f"{said}; undone: version {owed.version} -> {number} (content of {owed.from_})",
-            [*before, *series.runs],
+            [*before, *sequence.runs],
             hint=f"{state}; `epmstore redo` brings {owed.goal} back once the cause is found",
             undone=True,
             version=number,
@@ -230,7 +234,7 @@ class Around:
 
     # After a crash.
 
-    def recover(self, owed: Owed, *, hooks: bool) -> Series:
+    def recover(self, owed: Owed, *, hooks: bool) -> HookSequence:
         """Do what is still owed; there is no journal any more. Raises HookError."""
         done = self._store.entries.version_of_txid(self._app.uuid, owed.txid)
         number = None if done is None else done.version
@@ -257,31 +261,31 @@ class Around:
         owed = replace(owed, phase="STARTING", version=header.version, from_=header.from_)
         return self._file.save(owed)
 
-    def _restart(self, owed: Owed, *, hooks: bool) -> Series:
+    def _restart(self, owed: Owed, *, hooks: bool) -> HookSequence:
         """The tree is the old one: only the start is owed."""
         wanted = owed.hooks if hooks and self.is_same_boot(owed) else Hooks()
-        series = self._series(wanted, "recover", owed.goal, owed.from_)
-        failed = series.start()
+        sequence = self._sequence(wanted, "recover", owed.goal, owed.from_)
+        failed = sequence.start()
         self._file.drop()
         if failed is not None:
             raise hook_error(
                 self._app.key,
                 f"{failed.hook} failed after an interrupted checkout was taken back ({failed.why})",
-                series.runs,
+                sequence.runs,
                 hint=f"the root is as it was before, version {owed.from_}",
                 undone=True,
             )
-        return series
+        return sequence
 
-    def _start_late(self, owed: Owed, *, hooks: bool) -> Series:
+    def _start_late(self, owed: Owed, *, hooks: bool) -> HookSequence:
         """The tree is the new one. After a restart of the host, it is the host that starts."""
         wanted = owed.hooks if hooks and self.is_same_boot(owed) else Hooks()
-        series = self._series(wanted, "recover", owed.from_, owed.goal)
-        failed = series.start()
+        sequence = self._sequence(wanted, "recover", owed.from_, owed.goal)
+        failed = sequence.start()
         if failed is not None:
-            raise self._undone(owed, failed, series.runs)
+            raise self._undone(owed, failed, sequence.runs)
         self._wait_for_confirmation(owed)
-        return series
+        return sequence
 
     def is_same_boot(self, owed: Owed) -> bool:
         return owed.since.boot == self.now().boot
@@ -299,8 +303,10 @@ class Around:
     def _journal(self) -> Journal:
         return Journal(self._store.journal(self._app.uuid))
 
-    def _series(self, hooks: Hooks, phase: HookPhase, from_: Goal | int, to: Goal | int) -> Series:
-        return Series(
+    def _sequence(
+        self, hooks: Hooks, phase: HookPhase, from_: Goal | int, to: Goal | int
+    ) -> HookSequence:
+        return HookSequence(
             self._runner, self._app, hooks, phase, from_=from_, to=to, progress=self._progress
         )
 
@@ -330,8 +336,8 @@ class Around:
                 " --confirm",
             )
 
-    def _check_programs(self, series: Series) -> None:
-        missing = series.missing()
+    def _check_programs(self, sequence: HookSequence) -> None:
+        missing = sequence.missing()
         if missing:
             raise hook_error(
                 self._app.key,

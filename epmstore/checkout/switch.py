@@ -17,19 +17,19 @@ from itertools import count, takewhile
 import msgspec
 
 from epmstore import fsio
-from epmstore.checkout.anew import Caller, gives_privilege, identity_of, intruders
 from epmstore.checkout.found import kind_of
 from epmstore.checkout.plan import Seen, Step
+from epmstore.checkout.rewrites import Caller, gives_privilege, identity_of, intruders
 from epmstore.checkout.stage import Refused
 from epmstore.digest import identify_stream
 from epmstore.filestat import FileId
 from epmstore.limits import OURS
 from epmstore.progress import SILENT, Progress
 from epmstore.relpath import ROOT, RelPath, split
-from epmstore.scan.apply import apply_link_metadata, apply_metadata
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.metadata import read_attributes, settable_of
 from epmstore.scan.problem import UnreadError
+from epmstore.scan.set_metadata import apply_link_metadata, apply_metadata
 from epmstore.scan.steady import SteadyStream
 from epmstore.scan.xattrs import NOT_PERMITTED
 from epmstore.tree import SETTABLE
@@ -237,7 +237,7 @@ class _Switcher:
         return True
 
     def _set(self, parent: int, name: str, step: Step) -> None:
-        """Set in place what gives nobody anything (see anew.py), of the very file in the plan."""
+        """Set in place what gives nobody anything (rewrites.py), of the very file in the plan."""
         assert step.new is not None, "what is set is known"
         found = _lstat(name, parent)
         if found is None or kind_of(found) != step.new.kind:

@@ -30,9 +30,9 @@ from epmstore.errors import (
 )
 from epmstore.progress import Progress
 from epmstore.relpath import STAGE_PREFIX, RelPath, parents, split
-from epmstore.scan.apply import apply_link_metadata, apply_metadata
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.privilege import Privilege
+from epmstore.scan.set_metadata import apply_link_metadata, apply_metadata
 from epmstore.store.store import Store
 from epmstore.tree import Entry
 

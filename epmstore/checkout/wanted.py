@@ -21,7 +21,7 @@ from epmstore.checkout.units import unit_paths
 from epmstore.compact import CompactEntries
 from epmstore.errors import ChangedError, ConflictError, DamagedError, PathNotFoundError, UsageError
 from epmstore.index.entries import Entries
-from epmstore.record.changes import Changes
+from epmstore.record.observed_changes import Changes
 from epmstore.record.recorder import Look, Recorder
 from epmstore.relpath import RelPath, is_within, parents, sort_paths, split
 from epmstore.scan.metadata import OwnerNames

@@ -4,8 +4,8 @@ import sys
 
 import click
 
-from epmstore.cli.asking import KNOWN_SECONDS, Daemon, error_of
 from epmstore.cli.command import command
+from epmstore.cli.daemon_client import KNOWN_SECONDS, Daemon, error_of
 from epmstore.cli.feed import Feed, row
 from epmstore.cli.moments import local
 from epmstore.cli.output import counted, name, safe_text

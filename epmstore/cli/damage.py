@@ -5,7 +5,7 @@ the thousands of contents that may lie in it.
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from epmstore.care.findings import Damage
+from epmstore.care.damage import Damage
 from epmstore.cli.output import Output, name, number, safe_text
 
 FEW = 3

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from epmstore.cli.output import counted, name, number
-from epmstore.refcat.explain import Explanation
+from epmstore.refcat.explanation import Explanation
 
 if TYPE_CHECKING:
     from epmstore.workspace import AppHandle
@@ -18,7 +18,7 @@ Titles: TypeAlias = Callable[[int | None], str]
 
 def titles_of(handle: "AppHandle") -> Titles:
     """Those of the releases that an application is compared with."""
-    titles = {one.version: name(one.title) for one in handle.releases.numbers()}
+    titles = {one.version: name(one.title) for one in handle.releases.all()}
     return lambda number: titles.get(number, str(number))  # type: ignore[arg-type]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from epmstore.cli.asking import Daemon
+from epmstore.cli.daemon_client import Daemon
 from epmstore.cli.moments import local
 from epmstore.cli.output import counted, name
 from epmstore.relpath import text_from_json

@@ -28,7 +28,7 @@ from epmstore.entryform import entry_to_form
 from epmstore.errors import PathNotFoundError, UsageError
 from epmstore.index.entries import Span
 from epmstore.record.change import StartedRun
-from epmstore.refcat.explain import Explanation
+from epmstore.refcat.explanation import Explanation
 from epmstore.relpath import ROOT, RelPath
 from epmstore.tree import Entry
 from epmstore.workspace import shapes

@@ -23,7 +23,7 @@ from epmstore.refcat.naming import title
 from epmstore.refcat.releases import Release
 from epmstore.relpath import ROOT, RelPath, text_to_json
 from epmstore.workspace import shapes, vendorshapes
-from epmstore.workspace.deviations import DatedDeviation, Standing
+from epmstore.workspace.deviations import BaselineStatus, DatedDeviation
 
 PIECE = 1 << 20
 BATCH = 2000
@@ -203,11 +203,11 @@ def blame(session: Session, path: str) -> None:
         found = handle.blame(below)
     except PathNotFoundError:
         found = []
-    standing = handle.standing()
-    now = next((one for one in standing.deviations if one.path == below), None)
+    against = handle.baseline_status()
+    now = next((one for one in against.deviations if one.path == below), None)
     if not found and now is None:
         handle.history(below)  # raises: there never was such a path
-    titles = {one.version: name(one.title) for one in handle.releases.numbers()}
+    titles = {one.version: name(one.title) for one in handle.releases.all()}
     revoked = handle.releases.revoked_contents()
     if session.json:
         for one in found:
@@ -218,17 +218,17 @@ def blame(session: Session, path: str) -> None:
     for one in found:
         for line in _blamed(one, titles, revoked):
             session.out.line(line)
-    session.out.line(f"now: {_now(standing, below, now)}")
+    session.out.line(f"now: {_now(against, below, now)}")
 
 
-def _now(standing: Standing, path: RelPath, now: DatedDeviation | None) -> str:
+def _now(against: BaselineStatus, path: RelPath, now: DatedDeviation | None) -> str:
     """Whether a path is as it should be, and since when not."""
     baseline = "the newest version"
-    if standing.baseline == "release":
-        baseline = f"release {name(title(standing.release or 0, standing.label))}"
-    elif standing.baseline == "accepted":
-        baseline = f"the accepted version {standing.accepted}"
-    if now is None and path in standing.excused:
+    if against.baseline == "release":
+        baseline = f"release {name(title(against.release or 0, against.label))}"
+    elif against.baseline == "accepted":
+        baseline = f"the accepted version {against.accepted}"
+    if now is None and path in against.excused:
         return f"not as in {baseline}, and accepted"
     if now is None:
         return f"as in {baseline}"

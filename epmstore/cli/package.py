@@ -9,8 +9,8 @@ import msgspec
 
 from epmstore.atomic import read_named
 from epmstore.catalog.diff import compare
-from epmstore.catalog.package import Need, Offer, Package
-from epmstore.cli.changes import print_changes, totals
+from epmstore.catalog.packaging import Need, Offer, Package
+from epmstore.cli.change_lines import print_changes, totals
 from epmstore.cli.command import PATH, command
 from epmstore.cli.output import counted, name, size
 from epmstore.cli.session import Session
@@ -18,10 +18,10 @@ from epmstore.cli.summary import titled
 from epmstore.clock import SystemClock
 from epmstore.entryform import entry_to_form
 from epmstore.errors import NotFoundError, UsageError
-from epmstore.package.building import build as build_candidate
 from epmstore.package.draft import Completed
-from epmstore.package.looking import Looked, look, verify_package
-from epmstore.package.looking import unpack as unpack_package
+from epmstore.package.from_spec import build as build_candidate
+from epmstore.package.inspection import Looked, look, verify_package
+from epmstore.package.inspection import unpack as unpack_package
 from epmstore.package.ranges import describe
 from epmstore.package.spec import LIMIT, read_spec
 from epmstore.package.tables import PartsOf

@@ -16,7 +16,7 @@ from epmstore.cli import failure
 from epmstore.cli.command import program
 from epmstore.cli.output import OutputError
 from epmstore.cli.session import Session
-from epmstore.cli.streams import BROKEN_PIPE, COMPLETE, is_output_broken, prepare_streams
+from epmstore.cli.stdio import BROKEN_PIPE, COMPLETE, is_output_broken, prepare_streams
 from epmstore.errors import IncompleteError
 
 COLLECT = (100_000, 20, 100)

@@ -11,7 +11,7 @@ from epmstore.cli.output import name, size
 from epmstore.cli.release import say_published
 from epmstore.cli.session import Session
 from epmstore.errors import NotFoundError, UsageError
-from epmstore.package.publishing import PackageFile
+from epmstore.package.publish import PackageFile
 from epmstore.refcat.signature import LIMIT
 from epmstore.workspace import shapes
 

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
-from epmstore.cli.asking import CONNECT_SECONDS, Daemon, NoDaemonError
+from epmstore.cli.daemon_client import CONNECT_SECONDS, Daemon, NoDaemonError
 from epmstore.cli.output import Output
 from epmstore.cli.status import show_status
-from epmstore.cli.streams import BROKEN_PIPE, COMPLETE, prepare_streams
+from epmstore.cli.stdio import BROKEN_PIPE, COMPLETE, prepare_streams
 from epmstore.cli.where import find_store, working_directory
 from epmstore.errorform import Shape
 from epmstore.errors import EpmError, UsageError

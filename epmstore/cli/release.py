@@ -12,7 +12,7 @@ from epmstore.catalog.classes import LISTS, Patterns
 from epmstore.catalog.model import AboutRecord
 from epmstore.catalog.selector import parse_selector
 from epmstore.cli.apps import class_options
-from epmstore.cli.changes import print_changes, totals
+from epmstore.cli.change_lines import print_changes, totals
 from epmstore.cli.command import PATH, command
 from epmstore.cli.moments import local
 from epmstore.cli.output import counted, name
@@ -43,7 +43,7 @@ def catalog_shape(about: AboutRecord, releases: Releases) -> shapes.Shape:
         "app": about.key,
         "uuid": about.app,
         "name": about.name,
-        "releases": len(releases.numbers()),
+        "releases": len(releases.all()),
         "latest": None if latest is None else latest.version,
         "label": None if latest is None else latest.label,
         "head": releases.head(),
@@ -273,7 +273,7 @@ def list_(session: Session, key: str | None) -> None:
         _list_catalogs(session)
         return
     known = vendors.releases(key)
-    releases, lines = list(reversed(known.numbers())), known.lines()
+    releases, lines = list(reversed(known.all())), known.lines()
     if session.json:
         for release in releases:
             session.out.shape(release_shape(key, release, lines.before(release.version)))
@@ -294,7 +294,7 @@ def _list_catalogs(session: Session) -> None:
         latest = releases.latest()
         newest = "-" if latest is None else f"latest {_title(latest)}"
         title = name(about.name) if about.name else ""
-        rows.append((about.key, counted(len(releases.numbers()), "release"), newest, title))
+        rows.append((about.key, counted(len(releases.all()), "release"), newest, title))
     if not session.json:
         session.out.table(rows)
         if not rows:

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import click
 
-from epmstore.cli.asking import Daemon
 from epmstore.cli.command import command
+from epmstore.cli.daemon_client import Daemon
 from epmstore.cli.paths import scope
 from epmstore.cli.quick import ask_status
 from epmstore.cli.session import Session
@@ -66,9 +66,9 @@ def look(session: Session, handles: "Sequence[AppHandle]", paths: "Sequence[RelP
     unknown = []
     for handle in handles:
         try:
-            standing = handle.standing()
+            against = handle.baseline_status()
             shape = shapes.status(
-                standing.status, standing=standing, after=handle.owing.aftermath()
+                against.status, against=against, after=handle.obligations.aftermath()
             )
             found.append(_narrowed(shape, handle, paths) if paths else shape)
         except EpmError as error:

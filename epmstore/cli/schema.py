@@ -1,4 +1,4 @@
-"""docs/formats/package.schema.json, made from the structs of epmstore/catalog/package.py.
+"""docs/formats/package.schema.json, made from the structs of epmstore/catalog/packaging.py.
 
 `python -m epmstore.cli.schema FILE` writes it.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from epmstore.atomic import replace_file
-from epmstore.catalog.package import Package
+from epmstore.catalog.packaging import Package
 
 
 def render() -> bytes:

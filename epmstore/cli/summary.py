@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from epmstore.catalog.hooks import show_command
-from epmstore.checkout.report import report
+from epmstore.checkout.hook_report import report
 from epmstore.cli.moments import local
 from epmstore.cli.output import Output, name, number
 from epmstore.cli.result_line import RECORDING, closing_line

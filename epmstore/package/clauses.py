@@ -10,7 +10,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from epmstore.catalog.package import Need
+from epmstore.catalog.packaging import Need
 from epmstore.package.universe import ProductRelease, Slot
 
 NOW: Final = 0

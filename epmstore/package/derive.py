@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
-from epmstore.catalog.package import Need
+from epmstore.catalog.packaging import Need
 from epmstore.package.clauses import NOW, Allowed, ClauseReason, PartOf, Variable
 from epmstore.package.fitting import fits
 from epmstore.package.options import SAID

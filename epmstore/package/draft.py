@@ -22,20 +22,20 @@ from msgspec.structs import replace
 
 from epmstore.catalog.classes import Patterns, Rules
 from epmstore.catalog.model import AboutRecord
-from epmstore.catalog.package import Package, Part
+from epmstore.catalog.packaging import Package, Part
 from epmstore.clock import Clock, SystemClock, to_rfc3339
 from epmstore.digest import BlobInfo, identify_stream
 from epmstore.errors import BadCatalogError, ConflictError, PathNotFoundError, UsageError
-from epmstore.package.packing import Packed, write_package
+from epmstore.package.file_format import CANDIDATE, NOBODY
+from epmstore.package.from_release import Packed, write_package
 from epmstore.package.parts import patterns_of
-from epmstore.package.schema import CANDIDATE, NOBODY
 from epmstore.package.tables import PartsOf
 from epmstore.package.workshop import workshop
 from epmstore.progress import SILENT, Progress
-from epmstore.refcat import packaging
+from epmstore.refcat import packaging_form
+from epmstore.refcat.append import ReleaseDraft as Said
+from epmstore.refcat.append import publish, say
 from epmstore.refcat.gather import Gathered, Gatherer
-from epmstore.refcat.publish import ReleaseDraft as Said
-from epmstore.refcat.publish import publish, say
 from epmstore.relpath import RelPath, parse_relpath
 from epmstore.store.deposit import Deposit
 from epmstore.store.store import Store, refcat
@@ -188,7 +188,7 @@ class Draft:
         gathered = self._gathered()
         package = self._with_parts(gathered)
         try:
-            packaging.check(package, NOBODY)
+            packaging_form.check(package, NOBODY)
         except BadCatalogError as error:
             raise UsageError(error.message) from None
         title = f"{package.version}-{package.build}"

@@ -6,7 +6,7 @@ A release never conflicts with itself, and meets its own needs for what it offer
 from collections.abc import Collection, Iterator, Mapping
 
 from epmstore.catalog.model import Requirement
-from epmstore.catalog.package import Exact, Need
+from epmstore.catalog.packaging import Exact, Need
 from epmstore.package.universe import ProductRelease
 from epmstore.package.versions import Ordering, is_version_within, split_build
 

@@ -9,7 +9,7 @@ from epmstore.catalog.model import Requirement
 from epmstore.refcat.checker import CheckedRelease
 from epmstore.refcat.signature import Fingerprint, PublicKey
 
-MODULE: Final = "epmstore.package.child"
+MODULE: Final = "epmstore.package.packagechild"
 
 
 class Order(msgspec.Struct, frozen=True):

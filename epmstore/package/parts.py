@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
-from epmstore.catalog.package import MAX_PATTERNS
+from epmstore.catalog.packaging import MAX_PATTERNS
 from epmstore.errors import UsageError
 from epmstore.relpath import RelPath
 

@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from epmstore.catalog.package import Need
+from epmstore.catalog.packaging import Need
 from epmstore.errors import UsageError
 from epmstore.package.versions import compare, split_build
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 
-from epmstore.catalog.package import Exact, Member, Need
+from epmstore.catalog.packaging import Exact, Member, Need
 from epmstore.errors import UsageError
 from epmstore.package.clauses import (
     IN,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from epmstore.catalog.package import Need
+from epmstore.catalog.packaging import Need
 from epmstore.package.clauses import IN, NOW, Clause, ClauseReason, PartOf
 from epmstore.package.fitting import fits
 from epmstore.package.ranges import describe

@@ -1,8 +1,8 @@
 """The file that says how a package is built: TOML, in the vendor's repository. Drawn in
 docs/vendors.md.
 
-Words are those of the packaging (catalog/package.py), with hyphens. What is not known is refused: a
-misspelt word would be a package without what its vendor meant.
+Words are those of the packaging (catalog/packaging.py), with hyphens. What is not known is refused:
+a misspelt word would be a package without what its vendor meant.
 """
 
 import tomllib
@@ -11,9 +11,9 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
-from epmstore.catalog import package as packaged
+from epmstore.catalog import packaging as packaged
 from epmstore.catalog.classes import Patterns
-from epmstore.catalog.package import Key, Need, Offer, Package, Script, Word
+from epmstore.catalog.packaging import Key, Need, Offer, Package, Script, Word
 from epmstore.errors import UsageError
 from epmstore.package.ranges import parse_capability, parse_need
 

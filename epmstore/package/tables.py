@@ -10,8 +10,8 @@ import msgspec
 
 from epmstore.catalog.classes import Patterns, Rules
 from epmstore.catalog.model import AboutRecord, VersionRecord
-from epmstore.catalog.package import Need, Package, Parameter
-from epmstore.package.schema import NOBODY
+from epmstore.catalog.packaging import Need, Package, Parameter
+from epmstore.package.file_format import NOBODY
 from epmstore.relpath import RelPath, text_to_json, to_json
 from epmstore.tree import Entry
 

@@ -1,10 +1,10 @@
 """A package from elsewhere comes into a store: its lines, and the contents that they name.
 
 Order, and nothing is changed before all of the lines are right: the signature, the lines, what is
-said to be in it (child.py); who may sign it, and how it goes on from what is here, by the very
-rules of a catalog (refcat/interchange.py); then the contents, each checked, all of them before any
-of them is stored; and last the lines. What is here already is not stored again, and lines that are
-known are not appended.
+said to be in it (packagechild.py); who may sign it, and how it goes on from what is here, by the
+very rules of a catalog (refcat/interchange.py); then the contents, each checked, all of them before
+any of them is stored; and last the lines. What is here already is not stored again, and lines that
+are known are not appended.
 """
 
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ import msgspec
 
 from epmstore.digest import Sha256
 from epmstore.errors import BlobNotFoundError, UsageError, VersionNotFoundError
+from epmstore.package.file_format import NOBODY
 from epmstore.package.messages import Sound
-from epmstore.package.reading import Asking, LargeOne, PackageReading, open_package
-from epmstore.package.schema import NOBODY
+from epmstore.package.package_reader import Asking, LargeOne, PackageReading, open_package
 from epmstore.progress import Progress
 from epmstore.refcat.catalogchild import CatalogOrder, Verdict
 from epmstore.refcat.catalogs import needs_of_others

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 from epmstore.catalog.model import Requirement
-from epmstore.catalog.package import Need, Package
+from epmstore.catalog.packaging import Need, Package
 from epmstore.refcat.lines import Lines
 from epmstore.refcat.naming import title
 

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, Protocol, TypeAlias
 
-from epmstore.catalog.package import MAX_NUMBER, ORDERS, Need
+from epmstore.catalog.packaging import MAX_NUMBER, ORDERS, Need
 from epmstore.refcat.lines import Lines
 
 VersionKey: TypeAlias = tuple[tuple[int, str | int], ...]

@@ -19,7 +19,7 @@ from epmstore.atomic import about, directory, discard, temporary_name
 from epmstore.digest import Sha256
 from epmstore.errors import BadPackageError, EpmError
 from epmstore.pack_table import BlobRow
-from epmstore.package.schema import APPLICATION_ID, TABLES, USER_VERSION
+from epmstore.package.file_format import APPLICATION_ID, TABLES, USER_VERSION
 from epmstore.package.tables import PackageTables
 
 MODE: Final = 0o644

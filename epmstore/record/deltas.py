@@ -11,7 +11,7 @@ from epmstore.blobs.pack import GroupWriter
 from epmstore.digest import BlobInfo, Sha256
 from epmstore.pack_table import Place
 from epmstore.relpath import RelPath
-from epmstore.store.dedup import Shelf
+from epmstore.store.dedup import Dedup
 
 TOGETHER = 4 << 20
 """Plain bytes that wait, about."""
@@ -28,18 +28,18 @@ class Fresh(msgspec.Struct, frozen=True, gc=False):
     before: BlobInfo | None
 
 
-class Shelving:
+class DeltaWriter:
     """Gives contents to a writer unless they are stored. What waits is stored by `flush`."""
 
-    def __init__(self, shelf: Shelf, writer: GroupWriter) -> None:
-        self.shelf = shelf
+    def __init__(self, dedup: Dedup, writer: GroupWriter) -> None:
+        self.dedup = dedup
         self.writer = writer
         self._akin: list[tuple[Fresh, BlobInfo]] = []
         self._size = 0
 
     def add(self, fresh: Fresh) -> None:
         """Raises OSError, DamagedError."""
-        if not self.shelf.claim(fresh.info, fresh.path):
+        if not self.dedup.claim(fresh.info, fresh.path):
             return
         if fresh.before is None or not _is_akin(fresh.before, fresh.info):
             self.writer.add(fresh.info, fresh.data)
@@ -54,7 +54,7 @@ class Shelving:
         akin, self._akin, self._size = self._akin, [], 0
         if not akin:
             return
-        bases = self.shelf.blobs.bases_for([before for _, before in akin])
+        bases = self.dedup.blobs.bases_for([before for _, before in akin])
         users: dict[Sha256, list[Fresh]] = {}
         places: dict[Sha256, Place] = {}
         for fresh, before in akin:
@@ -64,7 +64,7 @@ class Shelving:
             else:
                 places[place.sha256] = place
                 users.setdefault(place.sha256, []).append(fresh)
-        for place, base in self.shelf.blobs.read_together(places.values()):
+        for place, base in self.dedup.blobs.read_together(places.values()):
             for fresh in users[place.sha256]:
                 self.writer.add_delta(fresh.info, fresh.data, place.sha256, base)
 

@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from epmstore.record.changes import Changes
 from epmstore.record.observe import Candidate, CandidateSink
+from epmstore.record.observed_changes import Changes
 from epmstore.relpath import RelPath, split, to_bytes
 from epmstore.scan.compare import RACY, Settled, doubt_share, unpack_stats
 from epmstore.scan.mapped import Outstanding, read_mapped

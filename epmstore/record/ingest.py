@@ -26,13 +26,13 @@ from epmstore.compact import CompactEntries
 from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.progress import SILENT, Progress
 from epmstore.record.collisions import CollisionFilter
+from epmstore.record.file_reader import FileReader, ReadPath, ReadTask
 from epmstore.record.observe import Candidate
-from epmstore.record.reading import FileReader, ReadPath, ReadTask
 from epmstore.record.worker import Finished, ReadService, start
 from epmstore.relpath import RelPath, to_bytes
 from epmstore.scan.metadata import OwnerNames, make_entry
 from epmstore.scan.problem import Problem
-from epmstore.store.dedup import SharedClaims, Shelf
+from epmstore.store.dedup import Dedup, SharedClaims
 from epmstore.tree import Entry
 
 POOL_FROM = 4 << 20
@@ -85,16 +85,16 @@ class Ingested(msgspec.Struct, frozen=True):
 def ingest(
     root_fd: int,
     candidates: Iterable[Candidate],
-    shelf: Shelf | None,
+    dedup: Dedup | None,
     *,
     progress: Progress = SILENT,
     workers: int = WORKERS,
 ) -> Ingested:
-    """Read candidates (given in any order). Without a shelf nothing is stored, only looked at.
+    """Read candidates (given in any order). Without a dedup nothing is stored, only looked at.
 
     Raises OSError (of the store, or when descriptors run out), DamagedError; then nothing is left.
     """
-    with Ingestion(root_fd, shelf, progress=progress, workers=workers) as ingestion:
+    with Ingestion(root_fd, dedup, progress=progress, workers=workers) as ingestion:
         ingestion.feed(sorted(candidates, key=_in_bytes))
         return ingestion.finish()
 
@@ -119,13 +119,13 @@ class Ingestion:
     def __init__(
         self,
         root_fd: int,
-        shelf: Shelf | None,
+        dedup: Dedup | None,
         *,
         progress: Progress = SILENT,
         workers: int = WORKERS,
     ) -> None:
         self._root_fd = root_fd
-        self._shelf = shelf
+        self._dedup = dedup
         self._progress = progress
         self._count = cores(workers)
         self._lock = threading.Lock()
@@ -213,7 +213,7 @@ class Ingestion:
         claims = SharedClaims.create()
         self._stack.callback(claims.close)
         for _ in range(self._count):
-            worker = start(self._root_fd, self._shelf, claims)
+            worker = start(self._root_fd, self._dedup, claims)
             self._workers.append(self._stack.enter_context(worker))
         pool = self._stack.enter_context(ThreadPoolExecutor(self._count))
         self._futures = [pool.submit(self._serve, worker) for worker in self._workers]
@@ -241,8 +241,8 @@ class Ingestion:
     @cached_property
     def _here(self) -> ReadService:
         """What reads without a process."""
-        reader = FileReader(self._root_fd, self._shelf)
-        return ReadService(self._stack.enter_context(reader), self._shelf)
+        reader = FileReader(self._root_fd, self._dedup)
+        return ReadService(self._stack.enter_context(reader), self._dedup)
 
     def _parts(self) -> Iterator[_Slice]:
         while (part := self._slices.get()) is not None:

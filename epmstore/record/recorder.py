@@ -38,11 +38,11 @@ from epmstore.index.stat_cache import StatCacheState
 from epmstore.progress import SILENT, Progress
 from epmstore.record import change
 from epmstore.record.change import StartedRun
-from epmstore.record.changes import Changes, judge_changes, paths_of
 from epmstore.record.doubt import MappedDoubt, Share, unshown
 from epmstore.record.ingest import Ingested, Ingestion
 from epmstore.record.keeping import Keeping, NewestEntries
 from epmstore.record.observe import Candidate, CandidateSink, Observation, Observer, known_rows
+from epmstore.record.observed_changes import Changes, judge_changes, paths_of
 from epmstore.record.root import Root
 from epmstore.record.rows import fresh_rows
 from epmstore.relpath import ROOT, RelPath, is_relpath
@@ -240,7 +240,7 @@ class Recorder:
         with storing(store.path), Deposit(store) as deposit:
             head = head_to_follow(store, self.app.uuid)
             doubt = self._doubt(probe_clock(root.fd))
-            with Ingestion(root.fd, deposit.shelf, progress=self._progress) as ingestion:
+            with Ingestion(root.fd, deposit.dedup, progress=self._progress) as ingestion:
                 spared: set[RelPath] = set()
                 keeping = Keeping(kept, self.rules.classify)
                 feed = keeping.feed(ingestion.feed)

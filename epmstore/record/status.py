@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from epmstore.record.changes import paths_of
+from epmstore.record.observed_changes import paths_of
 from epmstore.record.unseen import unseen
 from epmstore.relpath import RelPath, sort_paths
 from epmstore.scan.problem import Problem

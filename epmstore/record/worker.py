@@ -1,4 +1,4 @@
-"""A reader in a process of its own, told by its parent what to read. See child.py.
+"""A reader in a process of its own, told by its parent what to read. See epmstore/child.py.
 
 It takes away what it wrote if it ends early, unless it is killed outright.
 """
@@ -10,9 +10,9 @@ import msgspec
 
 from epmstore.blobs.pack import WrittenGroup, discard_written
 from epmstore.child import Child, serve
-from epmstore.record.reading import FileReader, ReadPath, ReadTask
+from epmstore.record.file_reader import FileReader, ReadPath, ReadTask
 from epmstore.relpath import RelPath
-from epmstore.store.dedup import SharedClaims, Shelf
+from epmstore.store.dedup import Dedup, SharedClaims
 from epmstore.store.source import StoreSource
 
 
@@ -24,14 +24,14 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What makes a Shelf."""
+    """What makes a Dedup."""
 
     source: StoreSource
     claims_fd: int
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """What a worker leaves; see FileReader and Shelf."""
+    """What a worker leaves; see FileReader and Dedup."""
 
     groups: list[WrittenGroup]
     collided: list[RelPath]
@@ -41,10 +41,10 @@ class Finished(msgspec.Struct, frozen=True):
             discard_written(group)
 
 
-def start(root_fd: int, shelf: Shelf | None, claims: SharedClaims) -> Child:
+def start(root_fd: int, dedup: Dedup | None, claims: SharedClaims) -> Child:
     """A process that answers each ReadTask with a ReadPath, and leaves a Finished."""
     target = (
-        None if shelf is None else Target(StoreSource.of(shelf.packs, shelf.contents), claims.fd)
+        None if dedup is None else Target(StoreSource.of(dedup.packs, dedup.contents), claims.fd)
     )
     return Child(__name__, Setting(root_fd, target), (root_fd, claims.fd), Finished.discard)
 
@@ -52,28 +52,28 @@ def start(root_fd: int, shelf: Shelf | None, claims: SharedClaims) -> Child:
 class ReadService:
     """What a worker does, in whatever process."""
 
-    def __init__(self, reader: FileReader, shelf: Shelf | None) -> None:
+    def __init__(self, reader: FileReader, dedup: Dedup | None) -> None:
         self._reader = reader
-        self._shelf = shelf
+        self._dedup = dedup
 
     def do(self, tasks: list[ReadTask]) -> list[ReadPath]:
         return self._reader.read(tasks)
 
     def finish(self) -> Finished:
-        collided = [] if self._shelf is None else self._shelf.collided
+        collided = [] if self._dedup is None else self._dedup.collided
         return Finished(self._reader.finish(), collided)
 
 
 @contextmanager
 def _begin(setting: Setting) -> Iterator[ReadService]:
-    shelf = None if setting.target is None else _shelf(setting.target)
-    with FileReader(setting.root_fd, shelf) as reader:
-        yield ReadService(reader, shelf)
+    dedup = None if setting.target is None else _dedup(setting.target)
+    with FileReader(setting.root_fd, dedup) as reader:
+        yield ReadService(reader, dedup)
 
 
-def _shelf(target: Target) -> Shelf:
+def _dedup(target: Target) -> Dedup:
     contents, blobs = target.source.open()
-    return Shelf(target.source.packs, contents, blobs, SharedClaims(target.claims_fd))
+    return Dedup(target.source.packs, contents, blobs, SharedClaims(target.claims_fd))
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import msgspec
 from epmstore.catalog.state import VersionInfo
 from epmstore.index.entries import Span
 from epmstore.refcat.classify import same_state
-from epmstore.refcat.explain import Explanation, ReleaseSpan
+from epmstore.refcat.explanation import Explanation, ReleaseSpan
 from epmstore.relpath import ROOT, RelPath
 from epmstore.tree import Entry, changed_fields
 

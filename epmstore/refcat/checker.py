@@ -31,7 +31,7 @@ from epmstore.catalog.model import (
 from epmstore.digest import BlobInfo, Digest
 from epmstore.errors import BadCatalogError, EpmError
 from epmstore.refcat.hygiene import MAX_ENTRIES
-from epmstore.refcat.packaging import check_files, read
+from epmstore.refcat.packaging_form import check_files, read
 from epmstore.refcat.requires import check_one_way
 from epmstore.refcat.strict import read_line
 from epmstore.relpath import RelPath, parents, to_json

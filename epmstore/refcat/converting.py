@@ -18,9 +18,9 @@ from epmstore.catalog.model import AboutRecord
 from epmstore.digest import BlobInfo
 from epmstore.errors import NotFoundError
 from epmstore.progress import Progress
+from epmstore.refcat.append import ReleaseDraft, publish
 from epmstore.refcat.founding import FoundingVersion
 from epmstore.refcat.gather import Gatherer
-from epmstore.refcat.publish import ReleaseDraft, publish
 from epmstore.refcat.releases import Releases
 from epmstore.relpath import RelPath
 from epmstore.store.deposit import Deposit

@@ -23,7 +23,7 @@ from epmstore.catalog.classes import Rules
 from epmstore.digest import BlobInfo, identify, identify_stream
 from epmstore.errors import CollisionError, ConflictError, EpmError, InvalidNameError, UsageError
 from epmstore.progress import Progress
-from epmstore.record.deltas import Fresh, Shelving
+from epmstore.record.deltas import DeltaWriter, Fresh
 from epmstore.record.ingest import Ingested, ingest
 from epmstore.record.observe import Candidate, Observation, Observer
 from epmstore.refcat.archives import ArchiveMember, Content
@@ -67,7 +67,7 @@ class Gatherer:
         self._latest = latest
         lost = store.blobs.missing(e.content for e in latest.values() if e.content is not None)
         self._lost = frozenset(lost)
-        self._shelf = deposit.shelf
+        self._dedup = deposit.dedup
         self._entries: dict[RelPath, Entry] = {}
         self._contents: set[BlobInfo] = set()
         self._skipped: list[tuple[RelPath, str]] = []
@@ -105,7 +105,7 @@ class Gatherer:
             found = self._observer(fd).observe(None, recorded=bool(self._latest))
             _check_whole(path, found)
             ingested = ingest(
-                fd, [*map(self._candidate, found.candidates)], self._shelf, progress=self._progress
+                fd, [*map(self._candidate, found.candidates)], self._dedup, progress=self._progress
             )
         finally:
             os.close(fd)
@@ -132,7 +132,7 @@ class Gatherer:
         links: dict[RelPath, RelPath] = {}
         taken = 0
         with GroupWriter(self._store.packs) as writer:
-            shelving = Shelving(self._shelf, writer)
+            deltas = DeltaWriter(self._dedup, writer)
             for member, content in read_archive(path):
                 where = _below(_path_of(member.name, path), below)
                 if where is None:
@@ -144,20 +144,24 @@ class Gatherer:
                         raise ConflictError(f"{where!r} is a link to what is left out")
                     links[where] = target
                 else:
-                    self._add_member(shelving, where, member, content)
+                    self._add_member(deltas, where, member, content)
                 self._progress.advance(files=1, size=member.size)
-            shelving.flush()
+            deltas.flush()
             self._deposit.take([writer.finish()])
         self._progress.end()
         if not taken and below is not None:
             raise UsageError(f"{path} has nothing below {below!r}")
         for where, target in links.items():
             self._add_link(where, target)
-        if self._shelf.collided:
-            raise _collision(self._shelf.collided[0])
+        if self._dedup.collided:
+            raise _collision(self._dedup.collided[0])
 
     def _add_member(
-        self, shelving: Shelving, path: RelPath, member: ArchiveMember, content: Content | None
+        self,
+        deltas: DeltaWriter,
+        path: RelPath,
+        member: ArchiveMember,
+        content: Content | None,
     ) -> None:
         found = self._classify(path, member.kind == "directory")
         if member.kind == "special":
@@ -166,7 +170,7 @@ class Gatherer:
             return
         info = None
         if content is not None and found != "state":
-            info = self._keep(shelving, path, found, member.size, content)
+            info = self._keep(deltas, path, found, member.size, content)
         assert member.kind != "link", "links wait for what they link to"
         entry = Entry(
             path=path,
@@ -182,17 +186,22 @@ class Gatherer:
         self._take(_released(entry))
 
     def _keep(
-        self, shelving: Shelving, path: RelPath, found: PathClass, size: int, content: Content
+        self,
+        deltas: DeltaWriter,
+        path: RelPath,
+        found: PathClass,
+        size: int,
+        content: Content,
     ) -> BlobInfo:
         if size > PART_THRESHOLD:
             if found == "secret":
                 return identify_stream(_chunks(content))
-            return shelving.writer.add_large(_chunks(content), self._shelf.has_part)
+            return deltas.writer.add_large(_chunks(content), self._dedup.has_part)
         data = content.read()
         info = identify(data)
         before = self._before(path)
         if info != before and found != "secret":
-            shelving.add(Fresh(path, info, data, before))
+            deltas.add(Fresh(path, info, data, before))
         return info
 
     def _before(self, path: RelPath) -> BlobInfo | None:

@@ -28,7 +28,7 @@ class StoreHost:
         if found is None or not releases.exists():
             return None
         comparison = Comparison(self._store.database, found.uuid, releases.catalog)
-        numbers = [one.version for one in releases.numbers()]
+        numbers = [one.version for one in releases.all()]
         fit = best_fit(comparison.matches(), comparison.sizes(), numbers)
         return None if fit is None else fit.release
 
@@ -36,7 +36,7 @@ class StoreHost:
         return Releases(self._store, app).lines().order(one, two)
 
     def title(self, app: str, release: int) -> str:
-        found = Releases(self._store, app).numbers()
+        found = Releases(self._store, app).all()
         return found[release].title if 0 <= release < len(found) else str(release)
 
     def has(self, digests: Iterable[str]) -> set[str]:

@@ -66,7 +66,7 @@ class Identifier:
             releases = Releases(self._store, app)
             about = releases.about()
             key = app if about is None else about.key
-            self._known[app] = (key, releases.numbers(), releases.revoked_contents())
+            self._known[app] = (key, releases.all(), releases.revoked_contents())
         return self._known[app]
 
 

@@ -50,7 +50,7 @@ from epmstore.refcat.catalogs import all_refcats, needs_of_others
 from epmstore.refcat.checker import CheckedCatalog, CheckedRelease
 from epmstore.refcat.releases import Releases
 from epmstore.refcat.signature import LIMIT, PublicKey
-from epmstore.refcat.trust import Import, Trust, TrustStanding
+from epmstore.refcat.trust import Import, Trust, TrustRecord
 from epmstore.relpath import to_json
 from epmstore.store.replay import catch_up, enter_records
 from epmstore.store.store import Store, refcat
@@ -118,7 +118,7 @@ def known_here(store: Store, app: str) -> CheckedCatalog:
     if about is None or position is None:
         raise VersionNotFoundError(f"there is no catalog of {app} here", hint="import it first")
     ends = {head: seq + 1 for seq, head in releases.heads()}
-    numbers = releases.numbers()
+    numbers = releases.all()
     return CheckedCatalog(
         about=about,
         lines=position[2],
@@ -192,7 +192,7 @@ def check_catalog(
     if (len(lines), lines[-1][1].head) != (verdict.lines, verdict.head) or about is None:
         raise BadCatalogError("it was read otherwise a second time", line=0)
     key = next((key for key in order.keys if key.fingerprint == verdict.signer), None)
-    _check_signer(about, key, trust.standing(about.app), signer, allow_unsigned=allow_unsigned)
+    _check_signer(about, key, trust.record(about.app), signer, allow_unsigned=allow_unsigned)
     _check_key(store, about)
     _check_collisions(store, contents)
     incoming = Incoming(
@@ -211,7 +211,7 @@ def check_catalog(
 def _check_signer(
     about: AboutRecord,
     key: PublicKey | None,
-    standing: TrustStanding,
+    record: TrustRecord,
     wanted: str | None,
     *,
     allow_unsigned: bool,
@@ -219,7 +219,7 @@ def _check_signer(
     """Whether the one who signed a catalog is the one who may. Raises UntrustedError."""
     asked = None if wanted is None else wanted.replace(" ", "").lower()
     if key is None:
-        if asked is not None or (standing.signed and not allow_unsigned):
+        if asked is not None or (record.signed and not allow_unsigned):
             raise UntrustedError(
                 f"the catalog of {about.key} came signed before, and now has no signature"
                 if asked is None
@@ -242,13 +242,13 @@ def _check_signer(
             hint="get the catalog that its vendor signed",
             fingerprint=key.fingerprint,
         )
-    if asked is None and standing.signer not in (None, key.fingerprint):
+    if asked is None and record.signer not in (None, key.fingerprint):
         raise UntrustedError(
-            f"the catalog of {about.key} came signed by {standing.signer} before, and now by {who}:"
+            f"the catalog of {about.key} came signed by {record.signer} before, and now by {who}:"
             " trusted, and another one",
             hint=f"if its vendor says that this is right: --signer {key.fingerprint[-16:].upper()}",
             fingerprint=key.fingerprint,
-            before=standing.signer,
+            before=record.signer,
         )
 
 
@@ -312,9 +312,9 @@ def import_catalog(store: Store, incoming: Incoming, source: str, progress: Prog
     then it is here up to some release.
     """
     name, trust = refcat(incoming.about.app), Trust(store.path)
-    standing = trust.standing(incoming.about.app)
-    if incoming.signer is not None and not standing.signed:  # whatever interrupts it from here on
-        trust.remember(incoming.about.app, msgspec.structs.replace(standing, signed=True))
+    record = trust.record(incoming.about.app)
+    if incoming.signer is not None and not record.signed:  # whatever interrupts it from here on
+        trust.remember(incoming.about.app, msgspec.structs.replace(record, signed=True))
     with store.lock_app(incoming.about.app), store.keep_packs():
         progress.begin("importing", files=len(incoming.lines) - incoming.new)
         start = incoming.new
@@ -327,7 +327,7 @@ def import_catalog(store: Store, incoming: Incoming, source: str, progress: Prog
     signer = None if incoming.signer is None else incoming.signer.fingerprint
     time = to_rfc3339(store.clock.now())
     note = Import(time, to_json(source), release, incoming.head, signer)
-    trust.remember(incoming.about.app, trust.standing(incoming.about.app).after(note))
+    trust.remember(incoming.about.app, trust.record(incoming.about.app).after(note))
 
 
 def _append(store: Store, name: str, incoming: Incoming, start: int, end: int) -> None:
@@ -395,12 +395,12 @@ def _beside(store: Store, incoming: Incoming) -> Incoming:
             f" {len(incoming.lines)}; here are {ours} and {count} lines",
             hint="nothing ever goes back; get the newer catalog",
         )
-    return msgspec.structs.replace(incoming, new=count, known=len(releases.numbers()))
+    return msgspec.structs.replace(incoming, new=count, known=len(releases.all()))
 
 
 def _fork(releases: Releases, incoming: Incoming, seq: int) -> ForkError:
     """Names the first release that is another one here."""
-    mine = {one.version: one for one in releases.numbers()}
+    mine = {one.version: one for one in releases.all()}
     for theirs in incoming.releases:
         one = mine.get(theirs.version)
         if one is not None and one.digest != theirs.digest:

@@ -119,17 +119,17 @@ class Releases:
         forms = [decode_line(line.form)[0] for line in lines[1:]]
         return list(zip(ends, [*(one.prev for one in forms), position[1]], strict=True))
 
-    def numbers(self) -> list[Release]:
+    def all(self) -> list[Release]:
         """All of them, oldest first."""
         return self._read()[2]
 
     def latest(self) -> Release | None:
-        releases = self.numbers()
+        releases = self.all()
         return releases[-1] if releases else None
 
     def get(self, version: int) -> Release:
         """Raises VersionNotFoundError."""
-        releases = self.numbers()
+        releases = self.all()
         return releases[naming.by_number(releases, version)]
 
     def resolve(self, text: str | int) -> int:
@@ -138,11 +138,11 @@ class Releases:
         """
         if isinstance(text, int):
             return self.get(text).version
-        return naming.resolve(self.numbers(), text)
+        return naming.resolve(self.all(), text)
 
     def lines(self) -> Lines:
         """Which release follows which."""
-        return Lines([one.after for one in self.numbers()])
+        return Lines([one.after for one in self.all()])
 
     def record(self, version: int) -> VersionRecord:
         """What a release says of itself. Raises VersionNotFoundError."""

@@ -33,7 +33,7 @@ from epmstore.catalog.model import (
     VersionRecord,
 )
 from epmstore.errors import BadCatalogError, EpmError
-from epmstore.refcat import packaging
+from epmstore.refcat import packaging_form
 from epmstore.refcat.hygiene import check_name
 from epmstore.relpath import to_json
 from epmstore.tree import Entry
@@ -129,7 +129,7 @@ def _is_as_written(envelope: Envelope, record: Decoded, plain: bytes) -> bool:
         if encode_line(record, CatalogPosition(0, envelope.prev, envelope.seq)) != plain:
             return False
         said = record.header.package if isinstance(record, VersionPart) else NO_PACKAGE
-        return not said or packaging.write(packaging.read(said)) == said
+        return not said or packaging_form.write(packaging_form.read(said)) == said
     except (EpmError, ValueError):
         return False
 
@@ -231,7 +231,7 @@ def _check_package(header: VersionRecord) -> None:
         return
     if header.part > 1:
         raise BadCatalogError("only the first part of a release says 'package'")
-    packaging.check(packaging.read(header.package), header.app)
+    packaging_form.check(packaging_form.read(header.package), header.app)
 
 
 def _check_need(need: Requirement) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from epmstore.index.comparison import ComparedRow, Comparison, Rows
-from epmstore.record.changes import Changes
+from epmstore.record.observed_changes import Changes
 from epmstore.refcat.classify import deviating_fields, same_state
 from epmstore.refcat.owners import Owner, OwnerMapping, owner_of
 from epmstore.relpath import RelPath, parents

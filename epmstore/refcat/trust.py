@@ -40,7 +40,7 @@ class Import(msgspec.Struct, frozen=True):
     signer: Fingerprint | None = None
 
 
-class TrustStanding(msgspec.Struct, frozen=True, kw_only=True):
+class TrustRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of one refcat beside its lines. `signed` asks every update for a signature."""
 
     sha256: str = _ZEROS
@@ -53,7 +53,7 @@ class TrustStanding(msgspec.Struct, frozen=True, kw_only=True):
         """Whose signature counted last."""
         return next((one.signer for one in reversed(self.imports) if one.signer), None)
 
-    def after(self, one: Import) -> "TrustStanding":
+    def after(self, one: Import) -> "TrustRecord":
         """With one more import. The last that was signed is never forgotten."""
         imports = (*self.imports, one)[-KEPT:]
         signed = [old for old in self.imports if old.signer is not None][-1:]
@@ -110,20 +110,20 @@ class Trust:
             remove_file(self.folder / f"{found[0].fingerprint}{end}")
         return found[0]
 
-    def standing(self, app: str) -> TrustStanding:
+    def record(self, app: str) -> TrustRecord:
         """Of a refcat (UUID). Raises DamagedError."""
         path = self.folder / f"{app}.json"
         try:
             return _parse(read_file(path, LIMIT))
         except FileNotFoundError:
-            return TrustStanding()
+            return TrustRecord()
         except (ValueError, RecursionError, DamagedError):
             raise _damaged(path) from None
 
-    def remember(self, app: str, standing: TrustStanding) -> None:
+    def remember(self, app: str, record: TrustRecord) -> None:
         """Raises OSError."""
         make_directories(self.folder)
-        whole = replace(standing, sha256=_digest(standing))
+        whole = replace(record, sha256=_digest(record))
         data = msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n"
         replace_read(self.folder / f"{app}.json", data, _parse)
 
@@ -132,7 +132,7 @@ class Trust:
         found = []
         for path in sorted(path for end in (".asc", ONLY, ".json") for path in self._files(end)):
             try:
-                self.standing(path.stem) if path.suffix == ".json" else self._key(path)
+                self.record(path.stem) if path.suffix == ".json" else self._key(path)
             except DamagedError as error:
                 found.append(error)
         return found
@@ -158,9 +158,9 @@ class Trust:
         return key
 
 
-def _parse(data: bytes) -> TrustStanding:
+def _parse(data: bytes) -> TrustRecord:
     """Raises ValueError for anything but what was written."""
-    found = msgspec.json.decode(data, type=TrustStanding)
+    found = msgspec.json.decode(data, type=TrustRecord)
     if found.sha256 != _digest(found):
         raise ValueError("it has another digest")
     return found
@@ -188,8 +188,8 @@ def _sum_of(limited: _Limited) -> str:
     return hashlib.sha256(msgspec.json.encode(replace(limited, sha256=_ZEROS))).hexdigest()
 
 
-def _digest(standing: TrustStanding) -> str:
-    plain = msgspec.json.encode(replace(standing, sha256=_ZEROS))
+def _digest(record: TrustRecord) -> str:
+    plain = msgspec.json.encode(replace(record, sha256=_ZEROS))
     return hashlib.sha256(plain).hexdigest()
 
 

@@ -28,10 +28,10 @@ from epmstore.refcat.classify import (
 )
 from epmstore.refcat.fit import Fit, Interval, best_of, running
 from epmstore.refcat.knowledge import Knowledge
-from epmstore.refcat.memory import Counted, Memory, Remembered, digest_of
 from epmstore.refcat.owners import Owner, OwnerMapping
 from epmstore.refcat.releases import Release, Releases
 from epmstore.refcat.survey import MANY, Survey, lay_over, survey_nothing, survey_recorded
+from epmstore.refcat.survey_cache import Counted, Memory, Remembered, digest_of
 from epmstore.relpath import RelPath, is_within, split
 from epmstore.scan.problem import Problem
 from epmstore.tree import Entry, path_of
@@ -159,7 +159,7 @@ class Verifier:
             verified = Verified(
                 release=chosen,
                 was_given=release is not None,
-                is_only=len(self._releases.numbers()) == 1,
+                is_only=len(self._releases.all()) == 1,
                 findings=tuple(findings),
                 accepted=frozenset(one.path for one in findings if self._is_accepted(one)),
                 known=known,
@@ -214,7 +214,7 @@ class Verifier:
 
     def fit(self, look: Look) -> Fit | None:
         """The release that best explains the live root; None if none does."""
-        numbers = [one.version for one in self._releases.numbers()]
+        numbers = [one.version for one in self._releases.all()]
         if not numbers:
             return None
         counted = self._counted(look, numbers)
@@ -251,7 +251,7 @@ class Verifier:
             return Survey(release, pairs, known.same, owners, frozenset())
         survey = survey_recorded(self._comparison(), release)
         if keep:
-            numbers = [one.version for one in self._releases.numbers()]
+            numbers = [one.version for one in self._releases.all()]
             self._memory.save(
                 Remembered(
                     key=digest_of(self._key(look)),

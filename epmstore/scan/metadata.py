@@ -1,7 +1,7 @@
 """Everything that is recorded of a path except its content: one stat, one link target, xattrs.
 
 Content is the caller's business, and so is naming hard links, for which it needs the whole tree:
-`group_links`. The inverse, which puts metadata back, is apply.py.
+`group_links`. The inverse, which puts metadata back, is set_metadata.py.
 """
 
 import grp

@@ -1,7 +1,7 @@
 """What this process will not be allowed to set of a path, known before it is tried.
 
 The rules are those of chown(2), chmod(2) and capabilities(7), for files that we make and for those
-that are there; apply.py finds out the same by trying.
+that are there; set_metadata.py finds out the same by trying.
 """
 
 import os
@@ -31,8 +31,8 @@ class Privilege(msgspec.Struct, frozen=True):
         return cls(os.geteuid(), os.getegid(), groups, _effective())
 
     def forbids(self, entry: Entry, found: Entry | None) -> tuple[str, ...]:
-        """What of `entry` will not be had, by the names that apply.py has for it: of a file that is
-        made, or, where one was `found`, set in place.
+        """What of `entry` will not be had, by the names that set_metadata.py has for it: of a file
+        that is made, or, where one was `found`, set in place.
         """
         if self.capabilities & _ALL == _ALL:
             return ()

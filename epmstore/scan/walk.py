@@ -25,9 +25,9 @@ from epmstore.relpath import (
     to_bytes,
 )
 from epmstore.scan.folders import FolderCache
-from epmstore.scan.mark import marked_by
 from epmstore.scan.mounts import mounted_below
 from epmstore.scan.problem import Problem, judge
+from epmstore.scan.staging_mark import marked_by
 from epmstore.tree import PathClass
 
 Classify: TypeAlias = Callable[[str, bool], PathClass | Literal["ignore"]]

@@ -1,7 +1,7 @@
 """Which contents are new: asked by everybody who reads, for all readers of one job together.
 
 A content is stored once, whichever process meets it first. Readers in processes of their own have a
-Shelf each, and share their claims through memory.
+Dedup each, and share their claims through memory.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from epmstore import fsio
-from epmstore.blobs.store import PackStore
+from epmstore.blobs.blob_store import PackStore
 from epmstore.digest import BlobInfo, Sha256
 from epmstore.index.contents import Contents
 from epmstore.relpath import RelPath
@@ -90,7 +90,7 @@ class SharedClaims:
         os.close(self.fd)
 
 
-class Shelf:
+class Dedup:
     """What is stored already, and where new contents go. `collided` are paths whose content has the
     address of another stored one.
     """

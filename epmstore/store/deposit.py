@@ -17,7 +17,7 @@ from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup, disca
 from epmstore.catalog.model import VersionPart, VersionRecord
 from epmstore.digest import BlobInfo, Digest, check_no_collision, identify
 from epmstore.store.commit import HistoryHead, commit_version, store_groups
-from epmstore.store.dedup import Shelf
+from epmstore.store.dedup import Dedup
 from epmstore.store.replay import catch_up
 from epmstore.store.store import Store
 
@@ -45,9 +45,9 @@ class Deposit:
         self._held.close()
 
     @cached_property
-    def shelf(self) -> Shelf:
+    def dedup(self) -> Dedup:
         """What is stored already, as readers of this deposit ask for it."""
-        return Shelf(self.store.packs, self.store.contents, self.store.blobs)
+        return Dedup(self.store.packs, self.store.contents, self.store.blobs)
 
     @cached_property
     def writer(self) -> GroupWriter:
@@ -76,7 +76,7 @@ class Deposit:
             info = identify(data)
             self.add(info, data)
             return info
-        info = self.writer.add_large(chunks, self.shelf.has_part)
+        info = self.writer.add_large(chunks, self.dedup.has_part)
         self.check(info)
         return info
 

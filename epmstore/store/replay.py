@@ -22,7 +22,7 @@ from epmstore.errors import DamagedError, NoStoreError
 from epmstore.index.entries import IndexedRecord
 from epmstore.index.notes import CatalogFault, Stamp
 from epmstore.progress import SILENT, Progress
-from epmstore.store.mending import Rebuilt, carry_tops, check_nothing_lost, mend_catalogs
+from epmstore.store.before_rebuild import Rebuilt, carry_tops, check_nothing_lost, mend_catalogs
 from epmstore.store.soundness import check_sound, read_tail, remember
 from epmstore.store.store import INDEX, QUARANTINE, Store
 

@@ -120,7 +120,7 @@ def _take_large(deposit: Deposit, left: set[BlobInfo], offer: ContentOffer) -> N
     sought.
     """
     with GroupWriter(deposit.store.packs) as writer:
-        info = writer.add_large(offer.pieces, deposit.shelf.has_part)
+        info = writer.add_large(offer.pieces, deposit.dedup.has_part)
         written = writer.finish()
     if info in left:
         deposit.take([written])

@@ -5,7 +5,7 @@ from typing import Self
 
 import msgspec
 
-from epmstore.blobs.store import PackStore
+from epmstore.blobs.blob_store import PackStore
 from epmstore.index.contents import Contents
 from epmstore.index.database import Database
 

@@ -19,7 +19,7 @@ from epmstore.atomic import read_file
 from epmstore.errors import DamagedError
 from epmstore.filestat import FileId
 from epmstore.relpath import text_from_json
-from epmstore.scan.mark import stage_name
+from epmstore.scan.staging_mark import stage_name
 
 NO_SENSE: Final = (
     LookupError,

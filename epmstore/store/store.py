@@ -17,8 +17,8 @@ from typing import Self
 
 from epmstore import fsio, locks
 from epmstore.atomic import directory, make_directories, remove_file
+from epmstore.blobs.blob_store import PackStore
 from epmstore.blobs.packlog import PackLog
-from epmstore.blobs.store import PackStore
 from epmstore.catalog import appcat
 from epmstore.catalog.history import CatalogFile
 from epmstore.clock import Clock

@@ -12,7 +12,7 @@ import msgspec
 
 from epmstore import given, locks
 from epmstore.atomic import directory, retire
-from epmstore.care.needs import key_of
+from epmstore.care.references import key_of
 from epmstore.catalog import appcat
 from epmstore.catalog.appcat import App, AppCat, RootIdentity, check_key
 from epmstore.catalog.classes import LISTS, Patterns

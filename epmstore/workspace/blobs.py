@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from epmstore import atomic, fsio
-from epmstore.blobs.store import stored_share
-from epmstore.care.needs import index_state, key_of
+from epmstore.blobs.blob_store import stored_share
+from epmstore.care.references import index_state, key_of
 from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.errors import BlobNotFoundError, CollisionError, ConflictError, UsageError
 from epmstore.given import AnyPath, a_place

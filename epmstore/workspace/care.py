@@ -9,9 +9,9 @@ from msgspec import structs
 from epmstore import given
 from epmstore.care import ledger
 from epmstore.care.copy import CopyResult, copy_store
+from epmstore.care.damage import Damage, FsckReport
 from epmstore.care.doctor import HealthCheck, examine
 from epmstore.care.drill import Drill, drill
-from epmstore.care.findings import Damage, FsckReport
 from epmstore.care.forget import Forgotten, forget, unforget
 from epmstore.care.fsck import fsck
 from epmstore.care.gc import GcResult, collect

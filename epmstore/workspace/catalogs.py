@@ -11,11 +11,11 @@ from epmstore import given
 from epmstore.catalog.model import AboutRecord
 from epmstore.errors import ConflictError, NoStoreError
 from epmstore.given import AnyPath
-from epmstore.package.reading import is_package
+from epmstore.package.package_reader import is_package
 from epmstore.package.taking import Consent, check_package, take_package
 from epmstore.progress import Progress
 from epmstore.refcat.catalogs import find_refcat
-from epmstore.refcat.contents import copy_contents
+from epmstore.refcat.content_copy import copy_contents
 from epmstore.refcat.interchange import (
     Incoming,
     check_catalog,
@@ -26,7 +26,7 @@ from epmstore.refcat.interchange import (
 )
 from epmstore.refcat.releases import Release, Releases, refcat_of
 from epmstore.refcat.signature import PublicKey, make_signature
-from epmstore.refcat.trust import Trust, TrustStanding
+from epmstore.refcat.trust import Trust, TrustRecord
 from epmstore.store.replay import is_behind
 from epmstore.store.store import Store
 from epmstore.workspace.apps import Apps
@@ -171,9 +171,9 @@ class Catalogs:
         """It vouches for nothing any more. Raises NotFoundError."""
         return self._trust.remove(fingerprint)
 
-    def standing(self, key: str) -> TrustStanding:
+    def trust_record(self, key: str) -> TrustRecord:
         """What is known of a catalog beside its lines: who signed it, when it was imported."""
-        return self._trust.standing(find_refcat(self._store, key).app)
+        return self._trust.record(find_refcat(self._store, key).app)
 
     def _check(
         self,
@@ -206,7 +206,7 @@ class Catalogs:
             lines=len(incoming.lines) - incoming.new,
             signer=incoming.signer,
             bound=tuple(self._bind(incoming.about, app)),
-            revoked=tuple(r for r in releases.numbers() if r.revoked is not None),
+            revoked=tuple(r for r in releases.all() if r.revoked is not None),
             withdrawn=tuple(sorted(releases.revoked_contents().items())),
         )
 
@@ -241,5 +241,5 @@ def open_other(place: Path, own: Store, safe: Container[Path] = ()) -> Store:
 def _chosen(releases: Releases, names: Sequence[str]) -> list[int]:
     """The releases of which contents are wanted. Raises VersionNotFoundError."""
     if "all" in names:
-        return [one.version for one in releases.numbers()]
+        return [one.version for one in releases.all()]
     return [releases.resolve(name) for name in names]

@@ -42,7 +42,7 @@ class DatedDeviation(msgspec.Struct, frozen=True, kw_only=True):
     since: Since | None = None
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class BaselineStatus(msgspec.Struct, frozen=True, kw_only=True):
     """`baseline` says what the root was compared with: the release `release` (`label`), the version
     `accepted` that somebody declared right, or just the newest version (None: there is none).
     `revoked` is why the vendor withdrew that release (None: it did not), `withdrawn` the paths

@@ -16,7 +16,7 @@ from epmstore.owned import check_new_store, check_store
 from epmstore.progress import Progress
 from epmstore.scan.mounts import filesystem
 from epmstore.store import identity
-from epmstore.store.mending import Rebuilt
+from epmstore.store.before_rebuild import Rebuilt
 from epmstore.store.reckoned import keep
 from epmstore.store.replay import catch_up, is_behind, rebuild
 from epmstore.store.reserve import make_reserve, with_reserve

@@ -14,7 +14,7 @@ from epmstore.catalog.diff import Change
 from epmstore.catalog.model import Counts
 from epmstore.catalog.state import Remark, VersionInfo
 from epmstore.checkout.goal import version_of
-from epmstore.checkout.report import hook_shapes
+from epmstore.checkout.hook_report import hook_shapes
 from epmstore.clock import to_rfc3339
 from epmstore.entryform import entry_to_form
 from epmstore.errorform import Shape as Shape
@@ -23,15 +23,15 @@ from epmstore.record.change import StartedRun
 from epmstore.record.result import Result
 from epmstore.record.status import Status
 from epmstore.record.unseen import Unseen
-from epmstore.refcat.explain import Explanation
+from epmstore.refcat.explanation import Explanation
 from epmstore.relpath import text_to_json, to_json
 from epmstore.scan.problem import Problem
 from epmstore.tree import Entry
-from epmstore.workspace.app.owing import Aftermath
-from epmstore.workspace.deviations import DatedDeviation, Standing
+from epmstore.workspace.app.obligations import Aftermath
+from epmstore.workspace.deviations import BaselineStatus, DatedDeviation
 
 if TYPE_CHECKING:  # start-up
-    from epmstore.care.findings import Damage, FsckReport
+    from epmstore.care.damage import Damage, FsckReport
     from epmstore.care.gc import GcResult
 
 
@@ -101,14 +101,14 @@ def result(value: Result) -> Shape:
 def status(
     value: Status,
     daemon: Shape | None = None,
-    standing: Standing | None = None,
+    against: BaselineStatus | None = None,
     after: Aftermath | None = None,
 ) -> Shape:
-    """`daemon`: what the daemon adds, where it is the one who answers. Without a `standing` nobody
+    """`daemon`: what the daemon adds, where it is the one who answers. Without `against` nobody
     has compared the root with its baseline; without `after` nobody asked what is still to come of
     its checkouts.
     """
-    known = Standing(status=value, baseline=None) if standing is None else standing
+    known = BaselineStatus(status=value, baseline=None) if against is None else against
     return {
         "type": "status",
         "app": value.app,
@@ -131,7 +131,7 @@ def status(
         "revoked": known.revoked,
         "withdrawn": [{"path": to_json(path), "why": why} for path, why in known.withdrawn],
         "accepted": known.accepted,
-        "deviations": None if standing is None else [*map(deviation, known.deviations)],
+        "deviations": None if against is None else [*map(deviation, known.deviations)],
         "excused": paths(known.excused),
         "since": known.since,
         **aftermath(after or Aftermath()),

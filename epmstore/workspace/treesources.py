@@ -16,7 +16,7 @@ from epmstore.catalog.rootfacts import root_of
 from epmstore.catalog.state import CatalogState
 from epmstore.checkout.goal import Goal, ReleaseGoal, VersionGoal
 from epmstore.errors import BlobNotFoundError, DamagedError, PathNotFoundError, UsageError
-from epmstore.record.changes import in_order
+from epmstore.record.observed_changes import in_order
 from epmstore.record.root import open_root
 from epmstore.relpath import ROOT, RelPath, is_within, split
 from epmstore.scan.folders import FolderCache

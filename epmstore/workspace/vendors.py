@@ -22,13 +22,21 @@ from epmstore.clock import to_rfc3339
 from epmstore.digest import Digest
 from epmstore.errors import AppNotFoundError, ConflictError, UsageError, VersionNotFoundError
 from epmstore.given import AnyPath, AnyVersion
-from epmstore.package.publishing import (
+from epmstore.package.publish import (
     PackageFile,
     pack_release,
     publish_candidate,
     sign_package,
 )
 from epmstore.progress import Progress
+from epmstore.refcat.append import (
+    ReleaseDelta,
+    ReleaseDraft,
+    check_delta,
+    make_delta,
+    publish_delta,
+    say,
+)
 from epmstore.refcat.archives import DebControl
 from epmstore.refcat.catalogs import (
     KnownVendors,
@@ -41,14 +49,6 @@ from epmstore.refcat.converting import publish_founding
 from epmstore.refcat.founding import FoundingVersion
 from epmstore.refcat.gather import Gathered, Gatherer
 from epmstore.refcat.naming import check_label
-from epmstore.refcat.publish import (
-    ReleaseDelta,
-    ReleaseDraft,
-    check_delta,
-    make_delta,
-    publish_delta,
-    say,
-)
 from epmstore.refcat.releases import Release, Releases
 from epmstore.refcat.requires import check_one_way, parse_requirement
 from epmstore.refcat.template import application_template, patch_template
@@ -305,7 +305,7 @@ class Vendors:
         found = find_refcat(self._store, key)
         before = found.get(_number(found, release))
         if label is not None:
-            check_label(found.numbers(), label, of=before.version)
+            check_label(found.all(), label, of=before.version)
         if label != before.label and not dry_run:
             record = RelabelRecord(time=self._now(), version=before.version, label=label)
             say(self._store, found.app, record)

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from epmstore.care.restore import Restored
     from epmstore.checkout.obligations import Owed
     from epmstore.refcat.identify import Identifier
-    from epmstore.store.mending import Rebuilt
+    from epmstore.store.before_rebuild import Rebuilt
     from epmstore.workspace.care import Care
     from epmstore.workspace.catalogs import Catalogs
     from epmstore.workspace.readreport import ReadReport
@@ -84,7 +84,7 @@ class Workspace:
         )
         self.recovered: list[Result] = []
         """Interrupted checkouts that were finished when the store was opened."""
-        self.owing: list[Owed] = []
+        self.obligations: list[Owed] = []
         """Checkouts that did not come to their end: the application may have to be started, which
         `AppHandle.recover` does.
         """
@@ -303,11 +303,11 @@ class Workspace:
         for app in self.apps.list():
             handle = self.app(app.key)
             with contextlib.suppress(*_NOT_NOW):
-                if handle.owing.is_interrupted:
-                    result = handle.owing.recover(wait=0, what="tree")
+                if handle.obligations.is_interrupted:
+                    result = handle.obligations.recover(wait=0, what="tree")
                     self.recovered += [] if result is None else [result]
-                owed = handle.owing.left_behind()
-                self.owing += [] if owed is None else [owed]
+                owed = handle.obligations.left_behind()
+                self.obligations += [] if owed is None else [owed]
 
     def rest(self) -> None:
         """Let go of files and memory that were taken for reading; what is asked next takes them

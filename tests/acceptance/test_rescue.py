@@ -27,7 +27,7 @@ from epmstore.store import commit
 from epmstore.tree import Entry, entry_sum
 from epmstore.workspace import Workspace
 from tests.acceptance.trees import make_new, make_old, text
-from tests.blobs.test_store import COLLISIONS
+from tests.blobs.test_blob_store import COLLISIONS
 from tests.kit.program import SEED, Picture, amount, differences, picture
 
 FLIPS = amount("EPM_TEST_FLIPS", 30)

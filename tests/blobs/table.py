@@ -4,9 +4,9 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+from epmstore.blobs.blob_store import PackStore
 from epmstore.blobs.pack import GroupWriter, WrittenGroup, publish_pack
 from epmstore.blobs.reader import place_of
-from epmstore.blobs.store import PackStore
 from epmstore.digest import BlobInfo, Digest, Sha256, identify
 from epmstore.pack_table import GroupTable, Place
 

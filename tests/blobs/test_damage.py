@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from epmstore.blobs.blob_store import PackStore
 from epmstore.blobs.packlog import PackLog, read_groups
 from epmstore.blobs.records import DamagedRange, SealedRecord, load_group, open_pack, walk
 from epmstore.blobs.salvage import scan_frames
-from epmstore.blobs.store import PackStore
 from epmstore.digest import Sha256, identify
 from epmstore.errors import DamagedError, NotFoundError
 from epmstore.seal import RecordKind

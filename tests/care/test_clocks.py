@@ -173,17 +173,17 @@ def test_a_hold_does_not_end_by_a_clock_that_leaps(host: WornHost) -> None:
     with host.open() as ws:
         ws.app("crm").hold("audit", until=to_rfc3339(host.clock.now() + 3 * DAY))
         ahead(host)
-        assert ws.app("crm").owing.hold_in_force() is not None
+        assert ws.app("crm").obligations.hold_in_force() is not None
         host.clock.set(host.clock.now() - YEARS)
         host.clock.advance(4 * DAY)
-        assert ws.app("crm").owing.hold_in_force() is None
+        assert ws.app("crm").obligations.hold_in_force() is None
 
 
 def test_a_leap_is_named_until_it_is_over(host: WornHost) -> None:
     def clocks() -> tuple[bool, object]:
         with host.open() as ws:
             [check] = [one for one in ws.care.doctor() if one.name == "clock"]
-            return check.ok, ws.app("crm").owing.aftermath().clock
+            return check.ok, ws.app("crm").obligations.aftermath().clock
 
     assert clocks() == (True, None)
     ahead(host)

@@ -118,7 +118,7 @@ def test_an_app_on_hold_or_in_a_checkout_forgets_nothing(host: WornHost) -> None
 def test_a_hold_that_nobody_asked_for_does_not_stop_retention(host: WornHost) -> None:
     with host.open() as ws:
         ws.app("crm").rollback()
-        assert ws.app("crm").owing.hold_in_force() is not None
+        assert ws.app("crm").obligations.hold_in_force() is not None
         assert ws.care.forget("crm", [0]).versions == (0,)
 
 

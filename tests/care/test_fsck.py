@@ -9,8 +9,8 @@ import pytest
 
 from epmstore import locks
 from epmstore.care import fsck
-from epmstore.care.findings import Damage, FsckReport
-from epmstore.care.needs import CatalogNeeds
+from epmstore.care.damage import Damage, FsckReport
+from epmstore.care.references import CatalogNeeds
 from epmstore.digest import BlobInfo
 from epmstore.errors import EpmError
 from epmstore.places import DAEMON_LOCK

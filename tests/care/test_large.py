@@ -11,7 +11,7 @@ PART = 4 << 20
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WornHost:
-    monkeypatch.setattr("epmstore.record.reading.PART_THRESHOLD", 1 << 20)
+    monkeypatch.setattr("epmstore.record.file_reader.PART_THRESHOLD", 1 << 20)
     monkeypatch.setattr("epmstore.record.ingest.POOL_FROM", 1 << 40)
     monkeypatch.setattr("epmstore.checkout.files.PART_THRESHOLD", 1 << 20)
     return WornHost(tmp_path, files=2)

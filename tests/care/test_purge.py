@@ -277,7 +277,7 @@ def test_copies_that_no_table_lists_are_found(leaked: Leak) -> None:
 
 
 def test_part_of_something_that_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("epmstore.record.reading.PART_THRESHOLD", 1 << 20)
+    monkeypatch.setattr("epmstore.record.file_reader.PART_THRESHOLD", 1 << 20)
     monkeypatch.setattr("epmstore.record.ingest.POOL_FROM", 1 << 40)
     monkeypatch.setattr("epmstore.checkout.files.PART_THRESHOLD", 1 << 20)
     host = WornHost(tmp_path, files=2)

@@ -147,7 +147,7 @@ def test_a_full_disk_at_every_call(prepared: tuple[Path, Picture, Picture], tmp_
         with Bench(copy) as bench:
             with faults(Calls(n, full, once=True)), contextlib.suppress(OSError, EpmError):
                 checkout(bench)  # what goes into caches and locks may fail without a word
-            if not bench.live.owing.is_interrupted:
+            if not bench.live.obligations.is_interrupted:
                 judge(bench, back, before)  # at once, without any recovery
             bench.live.recover()
             seen.append(judge(bench, back, before))
@@ -258,7 +258,7 @@ def test_a_journal_is_about_one_directory(tmp_path: Path) -> None:
         with pytest.raises(RootError):
             bench.live.recover()
         assert (bench.root / "a").read_bytes() == b"other"
-        assert bench.live.owing.is_interrupted
+        assert bench.live.obligations.is_interrupted
         (bench.root / "a").unlink()
         bench.root.rmdir()
         (tmp_path / "aside").rename(bench.root)

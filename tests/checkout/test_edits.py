@@ -235,7 +235,7 @@ def test_an_application_that_does_not_start_gets_its_files_back(
     handle = handle_of(bench, Application({"start": 1}))
     with pytest.raises(HookError, match="after the checkout of edits"):
         handle.edit(edits(bench), remove=["etc/old"])
-    assert bench.picture() == base[1] and handle.owing.owed is None
+    assert bench.picture() == base[1] and handle.obligations.owed is None
     assert handle.redo().of == 1 and bench.picture() == base[2]
 
 
@@ -253,11 +253,11 @@ def test_recovery_does_what_a_killed_edit_owed(
     with pytest.raises(Killed):
         handle.edit(edits(bench), remove=["etc/old"])
     assert not application.running and bench.picture() == base[2]
-    owed = handle.owing.owed
+    owed = handle.obligations.owed
     assert owed is not None and str(owed.goal) == "edits"
     again = handle_of(bench, restarted := Application())
     again.recover()
-    assert restarted.calls == ["start"] and again.owing.owed is None
+    assert restarted.calls == ["start"] and again.obligations.owed is None
     assert restarted.environments[0]["EPMSTORE_TO"] == "edits"
     again.undo()
     assert bench.picture() == base[1]

@@ -43,7 +43,7 @@ def children(monkeypatch: pytest.MonkeyPatch) -> list[Child]:
     monkeypatch.setattr(files, "POOL_FROM_FILES", 10)
     monkeypatch.setattr(files, "PART_FILES", 50)
     monkeypatch.setattr(files, "cores", lambda limit: min(limit, 2))
-    for module in (files, sys.modules["epmstore.record.reading"]):
+    for module in (files, sys.modules["epmstore.record.file_reader"]):
         monkeypatch.setattr(module, "PART_THRESHOLD", 100_000)
     started: list[Child] = []
     start: Callable[..., None] = Child.__init__

@@ -13,7 +13,6 @@ from epmstore import codec, seal
 from epmstore.catalog.format import decode_line, encode_line
 from epmstore.catalog.hooks import Hooks
 from epmstore.catalog.model import START, CatalogPosition, VersionPart, VersionRecord
-from epmstore.checkout.draft import EntriesBeforeAndAfter, done_version
 from epmstore.checkout.goal import (
     EditsGoal,
     Goal,
@@ -28,6 +27,7 @@ from epmstore.checkout.obligations import Moment, Owed, OwedFile
 from epmstore.checkout.plan import Plan
 from epmstore.checkout.planfile import decode_plan, encode_plan
 from epmstore.checkout.request import Prepared, Request
+from epmstore.checkout.version_drafts import EntriesBeforeAndAfter, done_version
 from epmstore.errors import DamagedError, EpmError, UsageError
 from epmstore.relpath import RelPath
 from epmstore.store.commit import HistoryHead

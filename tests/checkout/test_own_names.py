@@ -177,7 +177,7 @@ def test_nor_is_anything_taken_from_it_if_it_is_not(bench: Bench) -> None:
         before = picture(stage)
         bench.live.recover()
         assert picture(stage) == before
-        assert not bench.live.owing.is_interrupted
+        assert not bench.live.obligations.is_interrupted
 
 
 @pytest.mark.parametrize("call", ["symlink", "exchange"])
@@ -194,7 +194,7 @@ def test_recovery_leaves_a_swapped_stage_alone(
         bench.live.recover()
         after = picture(bench.root)
         assert {name: after.get(name) for name in before} == before
-        assert not bench.live.owing.is_interrupted
+        assert not bench.live.obligations.is_interrupted
 
 
 def test_recovery_keeps_files_put_into_a_stage(bench: Bench) -> None:

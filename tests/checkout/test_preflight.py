@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from epmstore.blobs.memory import MemoryBlobs
+from epmstore.blobs.memory_reader import MemoryBlobs
 from epmstore.checkout.goal import ReleaseGoal
 from epmstore.checkout.plan import Plan, Step
 from epmstore.checkout.preflight import Terms, preflight

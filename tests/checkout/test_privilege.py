@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from epmstore.checkout.anew import Caller, gives_privilege, may_write
+from epmstore.checkout.rewrites import Caller, gives_privilege, may_write
 from epmstore.errors import InUseError
 from epmstore.record.result import Result
 from epmstore.relpath import RelPath

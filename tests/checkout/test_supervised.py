@@ -64,7 +64,7 @@ class Crm:
         return self.bench.picture() == self.new
 
     def owes(self) -> str | None:
-        owed = self.handle.owing.owed
+        owed = self.handle.obligations.owed
         return None if owed is None else owed.phase
 
     @contextlib.contextmanager
@@ -324,7 +324,9 @@ def test_whatever_kills_it_recover_leaves_a_root_that_is_whole_and_an_applicatio
                 break
             crm.handle.recover()
             assert crm.is_old() or crm.is_new(), calls.names[-1]
-            assert (crm.handle.owing.hold_in_force() is not None) == crm.is_old(), calls.names[-1]
+            assert (crm.handle.obligations.hold_in_force() is not None) == crm.is_old(), (
+                calls.names[-1]
+            )
             assert crm.application.running, (n, calls.names)
             assert not lasting(crm)
     assert n > 20
@@ -342,7 +344,7 @@ def test_who_dies_in_a_hook_is_not_forgotten(crm: Crm, what: str) -> None:
         crm.handle.checkout("0")
     crm.application.on = lambda word: None
     assert crm.owes() == ("STOPPING" if what == "stop" else "STARTING")
-    assert crm.handle.owing.left_behind() is not None
+    assert crm.handle.obligations.left_behind() is not None
     result = crm.handle.recover()
     assert result is not None
     assert crm.application.running
@@ -394,7 +396,7 @@ def test_after_a_restart_of_the_host_nobody_is_started_twice(crm: Crm, boot: Pat
         crm.handle.checkout("0")
     boot.write_text("two")
     crm.calls.clear()
-    crm.handle.owing.recover(what="boot")
+    crm.handle.obligations.recover(what="boot")
     assert crm.calls == [] and crm.is_old()
     assert crm.owes() is None
 
@@ -408,7 +410,7 @@ def test_the_boot_unit_leaves_alone_what_may_be_running(crm: Crm) -> None:
     with pytest.raises(Killed):
         crm.handle.checkout("0")
     crm.calls.clear()
-    assert crm.handle.owing.recover(what="boot") is None
+    assert crm.handle.obligations.recover(what="boot") is None
     assert crm.calls == [] and crm.owes() == "STARTING"
 
 
@@ -425,30 +427,30 @@ def test_a_confirmation_needs_somebody_who_would_undo(crm: Crm) -> None:
 def test_confirmed_checkout_stays(crm: Crm) -> None:
     result = crm.checkout_to_confirm()
     assert result.confirm_by is not None
-    pending = crm.handle.owing.pending
+    pending = crm.handle.obligations.pending
     assert pending is not None and (pending.from_, pending.version, pending.seconds) == (1, 2, 300)
     assert pending.until == result.confirm_by
     assert crm.handle.confirm() == 2
     crm.clock.advance(1000)
-    assert not crm.handle.owing.is_expired
-    assert crm.handle.owing.undo_unconfirmed() is None
+    assert not crm.handle.obligations.is_expired
+    assert crm.handle.obligations.undo_unconfirmed() is None
     assert crm.is_old() and crm.bench.leftovers() == []
 
 
 def test_overdue_confirmation_names_the_announced_time(crm: Crm) -> None:
     result = crm.checkout_to_confirm()
     crm.clock.advance(1000)
-    pending = crm.handle.owing.pending
+    pending = crm.handle.obligations.pending
     assert pending is not None and (pending.until, pending.seconds) == (result.confirm_by, 0)
 
 
 def test_unconfirmed_checkout_is_undone(crm: Crm) -> None:
     crm.checkout_to_confirm()
     crm.clock.advance(299)
-    assert crm.handle.owing.undo_unconfirmed() is None
+    assert crm.handle.obligations.undo_unconfirmed() is None
     crm.clock.advance(1)
     crm.calls.clear()
-    result = crm.handle.owing.undo_unconfirmed()
+    result = crm.handle.obligations.undo_unconfirmed()
     assert result is not None and result.changed and result.held
     assert crm.calls == ["stop", "start", "health"]
     assert crm.is_new() and crm.application.running
@@ -461,28 +463,28 @@ def test_drift_since_is_no_excuse(crm: Crm) -> None:
     (crm.bench.root / "a").write_bytes(b"edited in good hope")
     crm.bench.record()
     crm.clock.advance(300)
-    assert crm.handle.owing.undo_unconfirmed() is not None
+    assert crm.handle.obligations.undo_unconfirmed() is not None
     assert (crm.bench.root / "a").read_bytes() == b"new"
 
 
 def test_setting_the_clock_changes_no_deadline(crm: Crm) -> None:
     crm.checkout_to_confirm()
     crm.clock.set(crm.clock.now() + 86400)
-    assert not crm.handle.owing.is_expired
+    assert not crm.handle.obligations.is_expired
     crm.clock.set(0.0)
     crm.clock.advance(299)
-    assert not crm.handle.owing.is_expired
+    assert not crm.handle.obligations.is_expired
     crm.clock.advance(1)
-    assert crm.handle.owing.is_expired
+    assert crm.handle.obligations.is_expired
 
 
 def test_a_restart_of_the_host_stops_no_deadline(crm: Crm, boot: Path) -> None:
     crm.checkout_to_confirm()
     boot.write_text("two")
     crm.clock.restart(120)
-    assert not crm.handle.owing.is_expired
+    assert not crm.handle.obligations.is_expired
     crm.clock.advance(180)
-    assert crm.handle.owing.is_expired
+    assert crm.handle.obligations.is_expired
 
 
 def test_a_clock_that_forgot_the_time_counts_from_its_start(crm: Crm, boot: Path) -> None:
@@ -490,9 +492,9 @@ def test_a_clock_that_forgot_the_time_counts_from_its_start(crm: Crm, boot: Path
     boot.write_text("two")
     crm.clock.restart()
     crm.clock.set(1000.0)  # a host without a battery
-    assert not crm.handle.owing.is_expired
+    assert not crm.handle.obligations.is_expired
     crm.clock.advance(290)  # it was up for ten seconds already
-    assert crm.handle.owing.is_expired
+    assert crm.handle.obligations.is_expired
 
 
 def test_recover_undoes_what_nobody_confirmed(crm: Crm, boot: Path) -> None:
@@ -500,7 +502,7 @@ def test_recover_undoes_what_nobody_confirmed(crm: Crm, boot: Path) -> None:
     boot.write_text("two")
     crm.clock.restart(400)
     crm.calls.clear()
-    crm.handle.owing.recover(what="boot")
+    crm.handle.obligations.recover(what="boot")
     assert crm.is_new() and crm.calls == []
     assert crm.owes() is None
 
@@ -510,7 +512,7 @@ def test_nothing_else_is_done_while_a_confirmation_is_waited_for(crm: Crm) -> No
     with pytest.raises(ConflictError, match="waits to be confirmed"):
         crm.handle.checkout("1")
     assert crm.handle.undo().changed
-    assert crm.handle.owing.pending is None and crm.is_new()
+    assert crm.handle.obligations.pending is None and crm.is_new()
 
 
 def test_there_is_nothing_to_confirm(crm: Crm) -> None:
@@ -535,7 +537,7 @@ def test_a_confirmation_survives_a_kill_at_any_moment(tmp_path: Path) -> None:
             crm.handle.recover()
             if crm.is_old():
                 crm.clock.advance(60)
-                assert crm.handle.owing.undo_unconfirmed() is not None
+                assert crm.handle.obligations.undo_unconfirmed() is not None
             assert crm.is_new()
             assert not lasting(crm)
 
@@ -555,14 +557,16 @@ def test_a_rollback_holds_and_its_undo_lets_go(crm: Crm) -> None:
 def test_a_person_may_move_what_is_held(crm: Crm) -> None:
     crm.handle.hold("do not touch")
     assert crm.handle.checkout("0").changed
-    assert (crm.handle.owing.hold_in_force() or pytest.fail("let go")).reason == "do not touch"
+    assert (
+        crm.handle.obligations.hold_in_force() or pytest.fail("let go")
+    ).reason == "do not touch"
 
 
 def test_a_hold_may_end_by_itself(crm: Crm) -> None:
     crm.handle.hold("over the weekend", "2026-09-25T00:00:00Z")
-    assert crm.handle.owing.hold_in_force() is not None
+    assert crm.handle.obligations.hold_in_force() is not None
     crm.clock.advance(86400 * 365)
-    assert crm.handle.owing.hold_in_force() is None
+    assert crm.handle.obligations.hold_in_force() is None
     crm.handle.unhold()
     with pytest.raises(NotFoundError):
         crm.handle.unhold()

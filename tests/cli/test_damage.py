@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from epmstore.care.findings import Damage
+from epmstore.care.damage import Damage
 from epmstore.cli.damage import print_damage, ranges
 from epmstore.cli.facts import differing, unexpected
 from epmstore.cli.output import Output

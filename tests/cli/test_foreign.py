@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from epmstore import owned, rescue
-from epmstore.cli.asking import Daemon
+from epmstore.cli.daemon_client import Daemon
 from epmstore.errors import ConflictError, ForeignError
 from epmstore.workspace import Workspace
 from tests.cli.conftest import Cli

@@ -175,7 +175,7 @@ def test_a_full_output_is_not_a_full_store(cli: "Cli", recorded: Path) -> None:
 RELEASES = r"catalog clone|catalog import|release (list|init|relabel)|import it"
 FOLLOWED: dict[str, str] = {
     **{re.escape(way.hint): "tests/cli/test_hints.py" for way in WAYS},
-    r"start it: systemctl start epmstored|it makes it anew": "tests/daemon/test_asking.py",
+    r"start it: systemctl start epmstored|it makes it anew": "tests/daemon/test_daemon_client.py",
     r"`epmstore daemon status` asks it": "tests/daemon/test_service.py",
     r"fsck|rebuild|store restore|copy of the store": "tests/record/test_damaged.py",
     r"free some space|remove some files|1 MiB|mount it writable": "tests/cli/test_unwritable.py",

@@ -19,7 +19,7 @@ def cut_off(ws: Workspace, *, at: str = "exchange") -> AppHandle:
     crm = ws.app("crm")
 
     def interrupt(name: str, arguments: tuple[object, ...]) -> None:
-        if name == at and crm.owing.is_interrupted:
+        if name == at and crm.obligations.is_interrupted:
             raise KeyboardInterrupt
 
     with faults(interrupt), pytest.raises(KeyboardInterrupt):
@@ -38,7 +38,7 @@ def test_after_an_interrupt_nothing_is_clean(cli: "Cli", place: Path) -> None:
     with Workspace.open(cli.store) as ws:
         assert ws.app("crm").status().clean
         crm = cut_off(ws)
-        for status in (crm.status(), crm.standing().status):
+        for status in (crm.status(), crm.baseline_status().status):
             assert status.interrupted and not status.clean
         with pytest.raises(ConflictError, match="interrupted"):
             crm.snapshot()
@@ -50,7 +50,7 @@ def test_after_an_interrupt_nothing_is_clean(cli: "Cli", place: Path) -> None:
 def test_an_interrupt_while_it_is_staged_takes_it_back(cli: "Cli", place: Path) -> None:
     with Workspace.open(cli.store) as ws:
         crm = cut_off(ws, at="create")
-        assert crm.status().clean and not crm.owing.is_interrupted
+        assert crm.status().clean and not crm.obligations.is_interrupted
     assert (place / "bin/crmd").read_bytes() == b"program 2\n"
 
 

@@ -8,7 +8,7 @@ import pytest
 from epmstore.catalog.model import AboutRecord, Requirement
 from epmstore.clock import to_rfc3339
 from epmstore.digest import identify
-from epmstore.refcat.publish import ReleaseDraft, publish, say
+from epmstore.refcat.append import ReleaseDraft, publish, say
 from epmstore.relpath import RelPath
 from epmstore.store.deposit import Deposit
 from epmstore.tree import Entry

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.cli.test_json import check
-from tests.package.test_building import SPEC, place
+from tests.package.test_from_spec import SPEC, place
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli

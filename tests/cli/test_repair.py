@@ -13,7 +13,7 @@ from epmstore.catalog.classes import Patterns
 from epmstore.catalog.model import AboutRecord
 from epmstore.clock import to_rfc3339
 from epmstore.digest import identify
-from epmstore.refcat.publish import ReleaseDraft, publish, say
+from epmstore.refcat.append import ReleaseDraft, publish, say
 from epmstore.refcat.releases import Releases
 from epmstore.relpath import RelPath
 from epmstore.store import seeking
@@ -229,7 +229,7 @@ def test_repair_keeps_paths_the_release_ignored(cli: "Cli", root: Path, tmp_path
 def test_a_catalog_alone_gives_nobody_rights(cli: "Cli", root: Path) -> None:
     with Workspace.open(cli.store) as ws:
         app = ws.apps.get("crm").uuid
-        [newest] = [r for r in Releases(ws._store, app).numbers() if r.version == 2]
+        [newest] = [r for r in Releases(ws._store, app).all() if r.version == 2]
         tree = {e.path: e for e in Releases(ws._store, app).tree(newest.version)}
         tree[RelPath("bin/crmd")] = replace(tree[RelPath("bin/crmd")], mode=0o4755)
         for path, target in (("out", "/etc/passwd"), ("in", "bin/crmd")):

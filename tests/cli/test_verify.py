@@ -14,7 +14,7 @@ from epmstore.catalog.classes import Patterns
 from epmstore.catalog.model import AboutRecord, RevokeRecord
 from epmstore.clock import to_rfc3339
 from epmstore.digest import identify
-from epmstore.refcat.publish import ReleaseDraft, publish, say
+from epmstore.refcat.append import ReleaseDraft, publish, say
 from epmstore.refcat.releases import Releases
 from epmstore.relpath import RelPath
 from epmstore.store.commit import commit_fact
@@ -47,7 +47,7 @@ def publish_all(store: Store, app: str, releases: list[dict[str, bytes]]) -> Non
     patterns = Patterns(config=("etc/",))
     about = AboutRecord(time=to_rfc3339(store.clock.now()), app=app, key="crm", patterns=patterns)
     say(store, app, about)
-    first = len(Releases(store, app).numbers())
+    first = len(Releases(store, app).all())
     for number, files in enumerate(releases):
         folders = sorted({path.rpartition("/")[0] for path in files} - {""})
         tree = [Entry(path=RelPath(path), kind="directory", mode=0o755) for path in folders]

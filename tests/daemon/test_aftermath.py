@@ -178,7 +178,7 @@ def test_a_daemon_that_was_killed_keeps_the_promise_of_the_one_before(place: Pla
         daemon.kill()
     assert place.tool.read_text() == "one"
     with Workspace.open(place.store) as workspace:
-        pending = workspace.app("crm").owing.pending
+        pending = workspace.app("crm").obligations.pending
         assert pending is not None and pending.seconds > 3000
         workspace.app("crm").confirm()
         with locks.hold(place.store / "locks", DAEMON_LOCK):

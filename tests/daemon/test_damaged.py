@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from epmstore.cli.asking import Daemon
+from epmstore.cli.daemon_client import Daemon
 from epmstore.workspace import Workspace
 from tests.kit.daemon import Daemon as Process
 from tests.kit.daemon import running

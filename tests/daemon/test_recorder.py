@@ -17,6 +17,8 @@ from epmstore.errors import DiskFullError
 from epmstore.relpath import RelPath
 from epmstore.workspace import Workspace
 from epmstored import gauge
+from epmstored.app_report import Report
+from epmstored.app_state import Pause
 from epmstored.apprecorder import PUT_OFF
 from epmstored.bridge import Bridge
 from epmstored.cancellation import Brake
@@ -24,8 +26,6 @@ from epmstored.gauge import Doing
 from epmstored.noisy_files import RUNNING
 from epmstored.outcome import record
 from epmstored.polling import PollingWatcher
-from epmstored.report import Report
-from epmstored.state import Pause
 from epmstored.watcher import Notify
 from epmstored.watching import Watched, Watching, identity_of
 from tests.kit.recorder import RHYTHM, WatchedHost

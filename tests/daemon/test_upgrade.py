@@ -12,7 +12,7 @@ import pytest
 
 import epmstore
 import epmstored
-from epmstore.cli import asking
+from epmstore.cli import daemon_client
 from epmstore.workspace import Workspace
 from tests.kit.daemon import Daemon
 
@@ -74,7 +74,7 @@ def test_a_daemon_whose_package_is_gone_records_and_does_its_jobs(
         daemon.wait_for("INFO: ready")
         assert str(place) in daemon.lines[0], "another package runs than the one that goes"
         place.rename(tmp_path / "gone")
-        asked = asking.Daemon(store)
+        asked = daemon_client.Daemon(store)
         for number in range(1200):  # so many that processes would help
             (root / f"file{number}").write_text(f"{number}\n")
         daemon.wait_for("crm: version 1 ")

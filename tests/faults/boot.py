@@ -111,7 +111,7 @@ class Boot:
             handle = workspace.app("crm")
             if not handle.status().clean:
                 problems.append("what is there is not what is recorded")
-            waits = handle.owing.owed is not None
+            waits = handle.obligations.owed is not None
         if waits and not (confirm and found == self.old):
             problems.append("something is still owed")
         if confirm and found == self.old and not waits:
@@ -122,7 +122,7 @@ class Boot:
         """The new version is live again, and nothing is owed."""
         with Workspace.open(self._machine.store) as workspace:
             handle = workspace.app("crm")
-            if handle.owing.pending is not None:
+            if handle.obligations.pending is not None:
                 handle.confirm()
             handle.checkout("1", hooks=False)
         assert picture(self._machine.root) == self.new

@@ -5,7 +5,7 @@ that an earlier release wrote.
 import shutil
 import subprocess
 
-from epmstore.catalog.package import Package
+from epmstore.catalog.packaging import Package
 from epmstore.digest import identify
 from epmstore.workspace import Workspace
 from tests.acceptance.trees import make_new, make_old

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from epmstore.package.looking import look
+from epmstore.package.inspection import look
 from epmstore.progress import SILENT
 from epmstore.store import reserve
 from tests.faults.lines import Lines

@@ -21,7 +21,7 @@ import msgspec
 from epmstore import codec, rescue, seal
 from epmstore.blobs import footer, packlog, records
 from epmstore.blobs.salvage import scan_frames
-from epmstore.care import ledger, needs
+from epmstore.care import ledger, references
 from epmstore.catalog import appcat
 from epmstore.catalog.classes import Patterns, Rules
 from epmstore.catalog.format import decode_line, encode_line, position_behind
@@ -33,7 +33,7 @@ from epmstore.catalog.selector import parse_selector
 from epmstore.checkout.journal import Journal
 from epmstore.checkout.obligations import OwedFile, moment, seconds_left
 from epmstore.checkout.planfile import decode_plan, encode_plan
-from epmstore.cli import asking, moments
+from epmstore.cli import daemon_client, moments
 from epmstore.cli.output import Output, encode
 from epmstore.cli.report import text as report_text
 from epmstore.clock import from_rfc3339
@@ -44,11 +44,11 @@ from epmstore.errors import BusyError, EpmError
 from epmstore.index.stat_cache import StatCache
 from epmstore.measures import parse_duration, parse_percent, parse_size
 from epmstore.record import change
-from epmstore.refcat import explaining, packaging, strict
+from epmstore.refcat import explain_versions, packaging_form, strict
 from epmstore.refcat.founding import read_founding
-from epmstore.refcat.memory import Memory
 from epmstore.refcat.report import read_written
 from epmstore.refcat.signature import check_signature, read_key
+from epmstore.refcat.survey_cache import Memory
 from epmstore.refcat.trust import Trust
 from epmstore.relpath import from_json, text_from_json
 from epmstore.scan.compare import newest_ns
@@ -179,7 +179,7 @@ class Table:
 
         def read() -> None:
             list(staging.named_stages(store / "journals"))
-            needs.named_in(store / name)
+            references.named_in(store / name)
             Journal(store / name).load()
 
         def pay() -> None:
@@ -278,7 +278,7 @@ class Table:
             ),
             "standing": Parser(
                 self._bytes(f"trust/{CRM}.json"),
-                self._file(f"trust/{CRM}.json", lambda: keys.standing(CRM)),
+                self._file(f"trust/{CRM}.json", lambda: keys.record(CRM)),
                 standing,
             ),
             "limited key": Parser(only.read_bytes(), self._file(only, keys.keys), limited, 3),
@@ -400,12 +400,12 @@ class Table:
                 b"from=latest~1&to=now&limit=10&after=bin/a&all=true&release=3", _query
             ),
             "answer": Parser(
-                b"HTTP/1.0 200 OK\r\nServer: epmstored/1\r\n\r\n" + result, asking._answer
+                b"HTTP/1.0 200 OK\r\nServer: epmstored/1\r\n\r\n" + result, daemon_client._answer
             ),
             "refusal": Parser(b"HTTP/1.0 409 No\r\n\r\n" + error, _refused),
             "events": Parser(
                 b"event: version\ndata: " + result + b"\n\n",
-                lambda data: list(asking._events(io.BytesIO(data))),
+                lambda data: list(daemon_client._events(io.BytesIO(data))),
             ),
             "unit": Parser(b"some words\n" + result + b"\n" + error + b"\n", last),
         }
@@ -458,7 +458,7 @@ def _appcat(data: bytes) -> None:
 
 def _explained(data: bytes) -> None:
     with contextlib.suppress(ValueError, RecursionError):  # as its only caller
-        explaining._parse(data)
+        explain_versions._parse(data)
 
 
 def _plan(data: bytes) -> None:
@@ -482,8 +482,8 @@ def _query(data: bytes) -> None:
 
 def _refused(data: bytes) -> None:
     try:
-        asking._answer(data)
-    except asking.DaemonError as error:
+        daemon_client._answer(data)
+    except daemon_client.DaemonError as error:
         error_to_form(error)
 
 
@@ -511,9 +511,9 @@ def _founding(data: bytes) -> None:
 
 
 def _package(data: bytes) -> None:
-    found = packaging.read(msgspec.Raw(data))
-    packaging.check(found, CRM)
-    packaging.check_words(found)
+    found = packaging_form.read(msgspec.Raw(data))
+    packaging_form.check(found, CRM)
+    packaging_form.check_words(found)
 
 
 BODY: Final = (

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import epmstore
-from epmstore.checkout import packages
+from epmstore.checkout import system_packages
 from epmstore.checkout.journal import Journal
 from epmstore.errors import DamagedError, EpmError
 from epmstore.store import reserve
@@ -243,7 +243,7 @@ def without_packages() -> None:
     """What the packages of this host own is not looked for after each checkout: it would be the
     larger part of the work.
     """
-    packages.owners_of.__defaults__ = (Path("/nonexistent"),)
+    system_packages.owners_of.__defaults__ = (Path("/nonexistent"),)
 
 
 def journal_state(store: Path) -> str:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from epmstore import atomic, fsio
 from epmstore.blobs import erase
 from epmstore.blobs.pack import WrittenGroup
-from epmstore.care import gc, marks, purge, switch
+from epmstore.care import gc, marks, purge, replace_packs
 from epmstore.checkout import apply, journal, stage
 from epmstore.record.recorder import SAFETY, Recorder
 from epmstore.store import commit
@@ -130,7 +130,7 @@ def unlinked_before_the_index_knows() -> None:
     def bad(store: Store, tables: Any, gone: Any, **said: Any) -> None:
         for file in gone:
             atomic.remove_file(store.packs / file)
-        switch.switch_files(store, tables, gone, **said)
+        replace_packs.switch_files(store, tables, gone, **said)
 
     put(gc, "switch_files", bad)
 

@@ -77,7 +77,7 @@ class Worker:
         """Whatever was under way, the root is as it was before or as it was to be."""
         with patient(self.store) as workspace:
             handle = workspace.app(self.key)
-            while handle.owing.is_interrupted:
+            while handle.obligations.is_interrupted:
                 with contextlib.suppress(BusyError):
                     handle.recover()
         about = next((n for n in reversed(self.notes.lines()) if "about" in n), None)

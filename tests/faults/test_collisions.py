@@ -16,7 +16,7 @@ from epmstore.relpath import RelPath
 from epmstore.store.commit import commit_fact
 from epmstore.workspace import AppHandle, Workspace
 from tests.acceptance.test_rescue import KEY, Lone, make_store
-from tests.blobs.test_store import COLLISIONS
+from tests.blobs.test_blob_store import COLLISIONS
 from tests.kit.program import amount, picture
 
 PAIRS = amount("EPM_TEST_PAIRS", 1000)

@@ -25,8 +25,8 @@ import zstandard
 from epmstore.digest import identify
 from epmstore.errors import EpmError
 from epmstore.progress import SILENT
-from epmstore.refcat.places import seeker_at
 from epmstore.refcat.rehearsal import rehearse
+from epmstore.refcat.seekers import seeker_at
 from epmstore.store.seeking import fetch_contents
 from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Source

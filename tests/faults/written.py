@@ -24,13 +24,13 @@ from epmstore.cli.output import encode
 from epmstore.clock import FixedClock
 from epmstore.refcat import trust
 from epmstore.refcat.signature import make_signature
-from epmstore.refcat.trust import Trust, TrustStanding
+from epmstore.refcat.trust import Trust, TrustRecord
 from epmstore.store import identity
 from epmstore.tree import tree_sum
 from epmstore.workspace import Workspace
 from epmstore.workspace.declared import declare, render_declared
 from epmstored import pauses
-from epmstored.state import Pause
+from epmstored.app_state import Pause
 from tests.kit.vendors import CRM, Vendor
 from tests.refcat.test_founding import SKETCH
 
@@ -201,7 +201,7 @@ def owed(data: bytes) -> bytes:
 def standing(data: bytes) -> bytes:
     """What is known of a refcat: a digest over the whole, with zeros in its place."""
     with contextlib.suppress(ValueError, RecursionError):
-        found = msgspec.json.decode(data, type=TrustStanding)
+        found = msgspec.json.decode(data, type=TrustRecord)
         return msgspec.json.encode(msgspec.structs.replace(found, sha256=trust._digest(found)))
     return data
 

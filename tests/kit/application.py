@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from epmstore.catalog.hooks import HookCommand
-from epmstore.checkout.hooks import Ran
+from epmstore.checkout.hook_process import Ran
 
 STOP = ("crm", "stop")
 START = ("crm", "start")

@@ -7,7 +7,7 @@ from epmstore.catalog.classes import Patterns
 from epmstore.catalog.model import AboutRecord, Requirement, VersionRecord
 from epmstore.clock import to_rfc3339
 from epmstore.digest import identify
-from epmstore.refcat.publish import ReleaseDraft, publish, say
+from epmstore.refcat.append import ReleaseDraft, publish, say
 from epmstore.refcat.releases import Releases
 from epmstore.relpath import RelPath
 from epmstore.store.deposit import Deposit

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import product as every
 from typing import NamedTuple
 
-from epmstore.catalog.package import Need
+from epmstore.catalog.packaging import Need
 from epmstore.package.universe import InstalledRelease, ProductRelease, Slot, SolveRequest, Universe
 from epmstore.package.versions import Ordering, is_version_within, split_build
 

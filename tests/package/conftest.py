@@ -9,7 +9,7 @@ from typing import Self
 import msgspec
 import pytest
 
-from epmstore.package import child, reading
+from epmstore.package import package_reader, packagechild
 
 
 class Direct:
@@ -32,10 +32,10 @@ class Direct:
         pass
 
     def messages(self) -> Iterator[bytes]:
-        for message in child._told(self._setting):
+        for message in packagechild._told(self._setting):
             yield msgspec.msgpack.encode(message)
 
 
 @pytest.fixture(autouse=True)
 def read_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "LimitedReader", Direct)
+    monkeypatch.setattr(package_reader, "LimitedReader", Direct)

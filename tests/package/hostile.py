@@ -20,10 +20,10 @@ from epmstore import codec, seal
 from epmstore.blobs import frames
 from epmstore.catalog.format import decode_line, open_line, seal_line
 from epmstore.catalog.model import VersionPart
-from epmstore.catalog.package import Package
+from epmstore.catalog.packaging import Package
 from epmstore.digest import identify
 from epmstore.errors import EpmError
-from epmstore.package.schema import HOST, PEOPLE
+from epmstore.package.file_format import HOST, PEOPLE
 from epmstore.package.taking import Consent, check_package
 from epmstore.progress import SILENT
 from epmstore.seal import RecordKind

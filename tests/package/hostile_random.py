@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from epmstore.errors import DamagedError
-from epmstore.package.schema import HOST, PEOPLE
+from epmstore.package.file_format import HOST, PEOPLE
 from tests.package.hostile import CHANGES, db_of
 
 

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable
 
-from epmstore.catalog.package import Need, Offer, Package, Part
+from epmstore.catalog.packaging import Need, Offer, Package, Part
 from epmstore.package.ranges import parse_need
 from epmstore.package.solution import Solution
 from epmstore.package.solve import solve

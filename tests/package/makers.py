@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from epmstore.catalog.package import Package
+from epmstore.catalog.packaging import Package
 from epmstore.digest import identify
-from epmstore.package.packing import Packed, write_package
+from epmstore.package.from_release import Packed, write_package
 from epmstore.progress import SILENT
-from epmstore.refcat.publish import ReleaseDraft, publish
+from epmstore.refcat.append import ReleaseDraft, publish
 from epmstore.store.deposit import Deposit
 from tests.kit.vendors import CRM, Importer, Vendor, file
 

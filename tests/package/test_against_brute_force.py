@@ -7,7 +7,7 @@ import os
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from epmstore.catalog.package import Need
+from epmstore.catalog.packaging import Need
 from epmstore.errors import NoSolutionError, UnsolvedError
 from epmstore.package.clauses import NOW
 from epmstore.package.refute import Refutation, Refuter

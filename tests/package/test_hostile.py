@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from epmstore import limited
-from epmstore.package import reading
-from epmstore.package.looking import look
+from epmstore.package import package_reader
+from epmstore.package.inspection import look
 from epmstore.package.taking import Consent, take_package
 from epmstore.progress import SILENT
 from tests.kit.program import amount
@@ -90,7 +90,7 @@ def test_the_process_with_limits_refuses_them_too(
     path = tmp_path / "changed.epkg"
     shutil.copyfile(made, path)
     CHANGES[name](path)
-    monkeypatch.setattr(reading, "LimitedReader", limited.LimitedReader)
+    monkeypatch.setattr(package_reader, "LimitedReader", limited.LimitedReader)
     opened: list[str] = []
     connect = sqlite3.connect
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from epmstore.catalog.package import Need
+from epmstore.catalog.packaging import Need
 from epmstore.errors import UsageError
 from epmstore.package.ranges import describe, parse_capability, parse_need
 from epmstore.package.versions import is_version_within

@@ -3,7 +3,7 @@
 import pytest
 
 from epmstore.catalog.model import Requirement
-from epmstore.catalog.package import Exact, Member
+from epmstore.catalog.packaging import Exact, Member
 from epmstore.errors import AppNotFoundError, NeedsError, NoSolutionError, UsageError
 from epmstore.package.solve import solve, uninstall
 from epmstore.package.universe import (

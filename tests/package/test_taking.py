@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pysequoia import Tsk
 
-from epmstore.catalog.package import Package
+from epmstore.catalog.packaging import Package
 from epmstore.digest import identify
 from epmstore.errors import (
     BadPackageError,
@@ -19,7 +19,7 @@ from epmstore.errors import (
     UntrustedError,
     VersionNotFoundError,
 )
-from epmstore.package.reading import is_package
+from epmstore.package.package_reader import is_package
 from epmstore.package.taking import Arrived, Consent, check_package, take_package
 from epmstore.progress import SILENT
 from epmstore.refcat.releases import Releases

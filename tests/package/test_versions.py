@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epmstore.catalog.package import Need
+from epmstore.catalog.packaging import Need
 from epmstore.package.versions import Ordering, compare, is_version_within, split_build, version_key
 from epmstore.refcat.lines import Lines
 

@@ -281,7 +281,7 @@ def test_mend_names_and_keeps_versions_only_the_index_knows(
     """Where its lines cannot be made again, to the byte: those of a program of another day."""
     ruin.catalog.write_bytes(ruin.whole[: ruin.lines[2][1]])
     index = (ruin.path / "index.sqlite").read_bytes()
-    monkeypatch.setattr("epmstore.store.mend.IndexLines.lines", lambda *_: iter(()))
+    monkeypatch.setattr("epmstore.store.catalog_repair.IndexLines.lines", lambda *_: iter(()))
     with pytest.raises(DamagedError, match="versions 3 to 4") as caught:
         ruin.mend()
     assert "--accept-loss" in str(caught.value.hint)

@@ -10,10 +10,10 @@ from epmstore.blobs.pack import GroupWriter
 from epmstore.clock import FixedClock
 from epmstore.digest import identify
 from epmstore.record import deltas
-from epmstore.record.deltas import Fresh, Shelving
+from epmstore.record.deltas import DeltaWriter, Fresh
 from epmstore.relpath import RelPath
 from epmstore.store.commit import store_groups
-from epmstore.store.dedup import Shelf
+from epmstore.store.dedup import Dedup
 from epmstore.store.store import Store
 from epmstore.workspace.opening import make_store
 
@@ -31,9 +31,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def keep(store: Store, contents: Sequence[tuple[bytes, bytes | None]]) -> dict[bytes, bytes | None]:
     """Store contents, each with the one before it; witness to that of its base, of what is new."""
     with store.keep_packs():
-        shelf = Shelf(store.packs, store.contents, store.blobs)
+        dedup = Dedup(store.packs, store.contents, store.blobs)
         with GroupWriter(store.packs) as writer:
-            found = Shelving(shelf, writer)
+            found = DeltaWriter(dedup, writer)
             for number, (data, before) in enumerate(contents):
                 old = None if before is None else identify(before)
                 found.add(Fresh(RelPath(f"f{number}"), identify(data), data, old))

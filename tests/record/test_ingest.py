@@ -17,8 +17,8 @@ from epmstore.child import Child
 from epmstore.clock import FixedClock
 from epmstore.digest import identify
 from epmstore.errors import EpmError
+from epmstore.record import file_reader
 from epmstore.record import ingest as module
-from epmstore.record import reading
 from epmstore.record.ingest import POOL_FROM_FILES, Ingested, Ingestion, ingest
 from epmstore.record.observe import Candidate
 from epmstore.relpath import RelPath
@@ -26,7 +26,7 @@ from epmstore.scan.problem import UnreadError
 from epmstore.scan.steady import SteadyStream
 from epmstore.scan.walk import walk
 from epmstore.store.commit import store_groups
-from epmstore.store.dedup import OwnClaims, SharedClaims, Shelf
+from epmstore.store.dedup import Dedup, OwnClaims, SharedClaims
 from epmstore.store.store import Store
 from epmstore.workspace.opening import make_store
 
@@ -67,8 +67,8 @@ def candidates(root: Path) -> list[Candidate]:
 def run(root: Path, store: Store | None, *, workers: int) -> Ingested:
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        shelf = None if store is None else Shelf(store.packs, store.contents, store.blobs)
-        return ingest(fd, candidates(root), shelf, workers=workers)
+        dedup = None if store is None else Dedup(store.packs, store.contents, store.blobs)
+        return ingest(fd, candidates(root), dedup, workers=workers)
     finally:
         os.close(fd)
 
@@ -114,10 +114,10 @@ def test_the_walk_does_not_run_ahead(
     monkeypatch.setattr(module, "SLICE_FILES", 20)
     monkeypatch.setattr(module, "POOL_FROM_FILES", 30)
     monkeypatch.setattr(module, "AHEAD", 3)
-    shelf = Shelf(store.packs, store.contents, store.blobs)
+    dedup = Dedup(store.packs, store.contents, store.blobs)
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     waiting = []
-    with Ingestion(fd, shelf, workers=workers) as ingestion:
+    with Ingestion(fd, dedup, workers=workers) as ingestion:
         for one in candidates(root):
             ingestion.feed([one])
             waiting.append(ingestion._slices.qsize())
@@ -151,7 +151,7 @@ def test_a_full_group_ends_and_nothing_is_stored_twice(
 ) -> None:
     """Neither the contents nor the parts of two large ones that are alike."""
     monkeypatch.setattr(pack, "FULL_BYTES", 20 << 20)
-    monkeypatch.setattr(reading, "PART_THRESHOLD", 1 << 20)
+    monkeypatch.setattr(file_reader, "PART_THRESHOLD", 1 << 20)
     large = os.urandom(20 << 20)
     for name in ("large", "also large"):
         (root / name).write_bytes(large)
@@ -170,7 +170,7 @@ def test_a_part_of_a_file_that_changed_meanwhile_is_there_for_the_next(
     root: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever takes a part upon itself stores it, even if the file that it is of does not count."""
-    monkeypatch.setattr(reading, "PART_THRESHOLD", 1 << 20)
+    monkeypatch.setattr(file_reader, "PART_THRESHOLD", 1 << 20)
     part = os.urandom(PART_SIZE)
     for name in ("a", "b"):
         (root / name).write_bytes(os.urandom(PART_SIZE) + part + name.encode())
@@ -219,9 +219,9 @@ def test_ingest_names_unreadable_files(root: Path, store: Store, workers: int) -
     (root / "d2" / "f2").unlink()
     (root / "d2" / "f2").mkdir()
     (root / "d3" / "f3").write_bytes(b"grown since it was listed")
-    shelf = Shelf(store.packs, store.contents, store.blobs)
+    dedup = Dedup(store.packs, store.contents, store.blobs)
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    ingested = ingest(fd, found, shelf, workers=workers)
+    ingested = ingest(fd, found, dedup, workers=workers)
     os.close(fd)
     problems = {one.path: one.problem for one in ingested.examined if one.problem}
     assert {path: problem.kind for path, problem in problems.items()} == {
@@ -289,10 +289,10 @@ def test_an_interruption_leaves_no_process_and_no_file(
         processes.append(worker)
 
     monkeypatch.setattr(Child, "__init__", noted)
-    shelf = Shelf(store.packs, store.contents, store.blobs)
+    dedup = Dedup(store.packs, store.contents, store.blobs)
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     with pytest.raises(KeyboardInterrupt):
-        ingest(fd, candidates(root), shelf, progress=Interrupted(), workers=2)
+        ingest(fd, candidates(root), dedup, progress=Interrupted(), workers=2)
     os.close(fd)
     assert len(processes) == 2
     assert all(worker._process.returncode is not None for worker in processes)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from epmstore.digest import identify
-from epmstore.refcat.trust import TrustStanding
+from epmstore.refcat.trust import TrustRecord
 from tests.kit.vendors import CRM, Vendor, releases
 
 
@@ -52,7 +52,7 @@ def test_a_torn_tail_is_cut_by_the_next_release(vendor: Vendor) -> None:
         file.write(b"torn")
     vendor.release({"bin/a": b"newer"})
     with vendor.open() as ws:
-        assert len(releases(ws._store).numbers()) == 3
+        assert len(releases(ws._store).all()) == 3
         assert ws.care.fsck().clean
 
 
@@ -60,13 +60,13 @@ def test_a_copy_has_the_releases(vendor: Vendor, tmp_path: Path) -> None:
     with vendor.open() as ws:
         (tmp_path / "file").write_bytes(b"".join(ws.catalogs.export("crm")))
         ws.catalogs.import_(tmp_path / "file")
-        known = ws.catalogs.standing("crm")
+        known = ws.catalogs.trust_record("crm")
         ws.care.copy(tmp_path / "copy")
         ws.care.copy(tmp_path / "copy")
     vendor.path = tmp_path / "copy"
     with vendor.open() as ws:
-        assert len(releases(ws._store).numbers()) == 2
-        assert ws.catalogs.standing("crm") == known != TrustStanding()
+        assert len(releases(ws._store).all()) == 2
+        assert ws.catalogs.trust_record("crm") == known != TrustRecord()
         assert ws.care.fsck(read_data=1.0).clean
 
 

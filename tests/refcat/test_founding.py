@@ -191,7 +191,7 @@ def test_versions_become_releases(tmp_path: Path, builds: Path, digits: int) -> 
             ws.vendors.convert("crm", versions, [])
         with pytest.raises(NotFoundError, match="1 of 3 components"):
             ws.vendors.convert("crm", versions, [builds / "1"])
-        assert ws.vendors.releases("crm").numbers() == []
+        assert ws.vendors.releases("crm").all() == []
         assert ws.vendors.convert("crm", versions, [builds / "1", builds / "2"]) == [0, 1]
         trees = [{e.path: e.content for e in ws.vendors.tree("crm", n)} for n in (0, 1)]
         exe1, pdb, exe2 = map(identify, datas)

@@ -180,7 +180,7 @@ def test_a_dry_run_publishes_nothing(shop: Shop, build: Path) -> None:
     found = shop.add(build, dry_run=True)
     assert found.changed and found.release is None and found.counts.added == len(WANTED)
     with shop.open() as ws:
-        assert ws.vendors.releases("crm").numbers() == []
+        assert ws.vendors.releases("crm").all() == []
         assert ws.care.gc().freed == 0
 
 
@@ -267,7 +267,7 @@ def test_nothing_is_published_that_no_host_would_take(shop: Shop, tmp_path: Path
     with shop.open() as ws:
         with pytest.raises(UsageError, match="the label is too long, or has control"):
             ws.vendors.add("crm", Source(paths=(tmp_path / "build",)), label="4\x1b[1m1")
-        assert ws.vendors.releases("crm").numbers() == []
+        assert ws.vendors.releases("crm").all() == []
         assert not list((shop.place / "store/packs").glob(".*"))
         ws.vendors.add("crm", Source(paths=(tmp_path / "build",)))
         with pytest.raises(UsageError, match="the reason"):
@@ -320,7 +320,7 @@ def test_hostile_archives_are_refused_and_leave_nothing(
     with pytest.raises((InvalidNameError, ConflictError, UsageError)):
         shop.add(path)
     with shop.open() as ws:
-        assert ws.vendors.releases("crm").numbers() == []
+        assert ws.vendors.releases("crm").all() == []
         assert not list((shop.place / "store/packs").glob(".*"))
 
 
@@ -406,7 +406,7 @@ def test_a_damaged_archive_is_an_error_and_no_release(
     with pytest.raises(EpmError, match="archive cannot be read: "):
         shop.add(path)
     with shop.open() as ws:
-        assert ws.vendors.releases("crm").numbers() == []
+        assert ws.vendors.releases("crm").all() == []
         assert not list((shop.place / "store/packs").glob(".*"))
 
 

@@ -49,10 +49,10 @@ def test_an_import_takes_over_what_is_new(vendor: Vendor, host: Importer, tmp_pa
         assert again.lines == 0 and again.latest == second.latest
         assert b"".join(ws.catalogs.export("crm")) == path.read_bytes()
         assert ws.care.fsck().clean
-        assert [e.release for e in ws.catalogs.standing("crm").imports] == [0, 2, 2]
+        assert [e.release for e in ws.catalogs.trust_record("crm").imports] == [0, 2, 2]
     with vendor.open() as ws, host.open() as here:
         ours, theirs = Releases(here._store, CRM), Releases(ws._store, CRM)
-        assert ours.numbers() == theirs.numbers()
+        assert ours.all() == theirs.all()
         assert [list(ours.tree(n)) for n in range(3)] == [list(theirs.tree(n)) for n in range(3)]
 
 
@@ -128,7 +128,7 @@ def test_a_fork_is_named_and_refused(vendor: Vendor, host: Importer, tmp_path: P
         assert e.value.data["release"] == 1 and e.value.data["line"] == 3
         with pytest.raises(ForkError):
             ws.catalogs.check(tmp_path / "evil")
-        assert Releases(ws._store, CRM).numbers()[1].label == "1.1" and host.latest() == 2
+        assert Releases(ws._store, CRM).all()[1].label == "1.1" and host.latest() == 2
 
 
 def test_an_import_that_is_cut_short_goes_on(
@@ -153,7 +153,7 @@ def test_an_import_that_is_cut_short_goes_on(
     monkeypatch.setattr("epmstore.refcat.interchange.enter_records", real)
     with host.open() as ws:
         assert ws.care.fsck().clean
-        assert 0 < len(Releases(ws._store, CRM).numbers()) < 7
+        assert 0 < len(Releases(ws._store, CRM).all()) < 7
         ws.catalogs.import_(path)
         assert b"".join(ws.catalogs.export("crm")) == path.read_bytes()
 

@@ -21,9 +21,9 @@ from epmstore.catalog.model import Requirement
 from epmstore.digest import identify
 from epmstore.errors import BadCatalogError, EpmError
 from epmstore.progress import SILENT
+from epmstore.refcat.append import ReleaseDraft, publish
 from epmstore.refcat.catalogchild import examine
 from epmstore.refcat.interchange import check_catalog, export_lines, import_catalog
-from epmstore.refcat.publish import ReleaseDraft, publish
 from epmstore.refcat.releases import Releases
 from epmstore.relpath import RelPath
 from epmstore.store.deposit import Deposit
@@ -98,7 +98,7 @@ def test_the_sound_one_is_sound(sound: list[Doc], tmp_path: Path) -> None:
     with Workspace.init(tmp_path / "store") as ws:
         found = check_catalog(ws._store, b"".join(lines), None, SILENT)
         import_catalog(ws._store, found, "file", SILENT)
-        assert [r.label for r in Releases(ws._store, CRM).numbers()] == ["1.0", "1.1"]
+        assert [r.label for r in Releases(ws._store, CRM).all()] == ["1.0", "1.1"]
         assert b"".join(export_lines(ws._store, Releases(ws._store, CRM))) == b"".join(lines)
         assert ws.care.fsck().clean
 
@@ -492,7 +492,7 @@ def test_keys_of_a_newer_release_are_kept(sound: list[Doc], tmp_path: Path) -> N
         found = Releases(ws._store, CRM)
         assert b"".join(export_lines(ws._store, found)) == data
         lines = chained(docs)
-        assert [r.digest for r in found.numbers()] == [
+        assert [r.digest for r in found.all()] == [
             hashlib.sha256(lines[1]).hexdigest(),
             hashlib.sha256(lines[2]).hexdigest(),
         ]

@@ -13,20 +13,20 @@ import msgspec
 import pytest
 
 from epmstore import rescue
-from epmstore.catalog import package as structs
+from epmstore.catalog import packaging as structs
 from epmstore.catalog.format import PART_ENTRIES, decode_line, without_entries
 from epmstore.catalog.model import NO_HEAD, NO_PACKAGE, START, VersionPart
-from epmstore.catalog.package import Package, Parameter, Script
+from epmstore.catalog.packaging import Package, Parameter, Script
 from epmstore.cli import schema
 from epmstore.errors import BadCatalogError, UsageError
 from epmstore.progress import SILENT
-from epmstore.refcat import packaging
+from epmstore.refcat import packaging_form
+from epmstore.refcat.append import ReleaseDraft, publish
 from epmstore.refcat.catalogchild import examine
 from epmstore.refcat.interchange import check_catalog, export_lines, import_catalog
-from epmstore.refcat.publish import ReleaseDraft, publish
 from epmstore.refcat.releases import Releases
+from epmstore.store.catalog_repair import IndexLines
 from epmstore.store.deposit import Deposit
-from epmstore.store.mend import IndexLines
 from epmstore.workspace import Workspace
 from tests.kit.vendors import CRM, Vendor, file
 from tests.refcat.test_malformed import Doc, chained, dump, entry
@@ -119,11 +119,11 @@ def test_a_sound_package_is_taken(sound: list[Doc], tmp_path: Path, vector: Doc)
         import_catalog(ws._store, found, "file", SILENT)
         said = Releases(ws._store, CRM).package(0)
     assert json.loads(bytes(said)) == vector["package"]
-    package = packaging.read(said)
-    assert packaging.read(packaging.write(package)) == package
+    package = packaging_form.read(said)
+    assert packaging_form.read(packaging_form.write(package)) == package
     if vector["name"] == "everything":
         assert set(vector["package"]) == set(Package.__struct_encode_fields__)
-        assert json.loads(bytes(packaging.write(package))) == vector["package"]
+        assert json.loads(bytes(packaging_form.write(package))) == vector["package"]
 
 
 @pytest.mark.parametrize("vector", VECTORS["bad"], ids=lambda vector: vector["name"])
@@ -242,7 +242,7 @@ def test_a_release_of_several_lines_says_it_in_the_first(tmp_path: Path) -> None
     vendor.release({"f0": b"new"})
     with vendor.open() as ws:
         data = b"".join(ws.catalogs.export("crm"))
-        assert packaging.read(Releases(ws._store, CRM).package(0)) == package
+        assert packaging_form.read(Releases(ws._store, CRM).package(0)) == package
         assert Releases(ws._store, CRM).package(1) is NO_PACKAGE
         assert Releases(ws._store, CRM).record(0).package is NO_PACKAGE
         assert ws.care.fsck().clean
@@ -286,7 +286,7 @@ def test_nothing_is_published_that_no_host_takes(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"at `package.version`"):
         publish_package(vendor, Package(version="3-1", build=1), "bin/c")
     with vendor.open() as ws:
-        assert len(Releases(ws._store, CRM).numbers()) == 2
+        assert len(Releases(ws._store, CRM).all()) == 2
 
 
 @pytest.mark.parametrize(
@@ -333,7 +333,7 @@ def test_every_key_and_word_is_explained() -> None:
 def test_the_example_of_the_page_is_a_package(sound: list[Doc], place: Workspace) -> None:
     (block,) = re.findall(r"^```json\n(.*?)^```$", DOC.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     example = json.loads(block)
-    package = packaging.read(msgspec.Raw(dump(example)))
-    packaging.check(package, CRM)
-    packaging.check_words(package)
-    assert json.loads(bytes(packaging.write(package))) == example
+    package = packaging_form.read(msgspec.Raw(dump(example)))
+    packaging_form.check(package, CRM)
+    packaging_form.check_words(package)
+    assert json.loads(bytes(packaging_form.write(package))) == example

@@ -37,7 +37,7 @@ def tree_of(found: Releases, version: int) -> dict[str, bytes]:
 
 def test_releases_are_numbered_from_0_and_carry_their_labels(vendor: Vendor) -> None:
     with vendor.open() as ws:
-        found = releases(ws._store).numbers()
+        found = releases(ws._store).all()
         assert [(r.version, r.label, r.revoked) for r in found] == [
             (0, "1.0", None),
             (1, "1.1", None),
@@ -48,7 +48,7 @@ def test_releases_are_numbered_from_0_and_carry_their_labels(vendor: Vendor) -> 
 def test_the_digest_of_a_release_is_that_of_the_line_that_published_it(vendor: Vendor) -> None:
     with vendor.open() as ws:
         lines = list(ws._store.catalog(refcat(CRM)).lines())
-        assert [r.digest for r in releases(ws._store).numbers()] == [
+        assert [r.digest for r in releases(ws._store).all()] == [
             lines[1].after.head,
             lines[2].after.head,
         ]
@@ -68,7 +68,7 @@ def test_a_tree_is_the_whole_release_in_path_order(vendor: Vendor) -> None:
 def test_the_same_tree_again_is_no_release(vendor: Vendor) -> None:
     assert vendor.release(R1, "1.1 again") is None
     with vendor.open() as ws:
-        assert len(releases(ws._store).numbers()) == 2
+        assert len(releases(ws._store).all()) == 2
 
 
 def test_spans_say_who_ever_shipped_a_content_and_where(vendor: Vendor, tmp_path: Path) -> None:
@@ -117,18 +117,18 @@ def test_a_path_has_a_history_of_releases(vendor: Vendor) -> None:
 def test_revoking_leaves_the_release_as_it_was(vendor: Vendor) -> None:
     with vendor.open() as ws:
         time = to_rfc3339(vendor.clock.now())
-        before = releases(ws._store).numbers()
+        before = releases(ws._store).all()
         commit_fact(ws._store, refcat(CRM), RevokeRecord(time=time, version=0, reason="eats data"))
-        after = releases(ws._store).numbers()
+        after = releases(ws._store).all()
         assert after[0].revoked == "eats data" and after[0].digest == before[0].digest
         commit_fact(ws._store, refcat(CRM), RevokeRecord(time=time, version=0, revoked=False))
-        assert releases(ws._store).numbers() == before
+        assert releases(ws._store).all() == before
 
 
 def everything(ws: Workspace) -> object:
     found = releases(ws._store)
     asked = [identify(data).sha256 for data in (*R0.values(), *R1.values())]
-    return found.numbers(), found.about(), found.spans(asked), [*found.tree(0), *found.tree(1)]
+    return found.all(), found.about(), found.spans(asked), [*found.tree(0), *found.tree(1)]
 
 
 def test_a_rebuilt_index_says_the_same(vendor: Vendor) -> None:

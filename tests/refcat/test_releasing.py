@@ -21,7 +21,7 @@ from epmstore.errors import (
     UsageError,
     VersionNotFoundError,
 )
-from epmstore.refcat.publish import ReleaseDraft, publish
+from epmstore.refcat.append import ReleaseDraft, publish
 from epmstore.relpath import RelPath
 from epmstore.store.deposit import Deposit
 from epmstore.tree import Entry

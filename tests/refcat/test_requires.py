@@ -120,7 +120,7 @@ def test_a_circle_of_applications_is_refused_when_it_would_be_published(tmp_path
     with vendor.open() as ws:
         ws.vendors.init("server")
         ws.vendors.add("crm", source, requires=["server"])
-        assert ws.vendors.releases("crm").numbers()[0].requires[0].key == "server"
+        assert ws.vendors.releases("crm").all()[0].requires[0].key == "server"
         with pytest.raises(ConflictError, match="circle"):
             ws.vendors.add("server", source, requires=["crm"])
-        assert ws.vendors.releases("server").numbers() == []
+        assert ws.vendors.releases("server").all() == []

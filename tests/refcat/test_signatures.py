@@ -88,7 +88,7 @@ def test_import_accepts_signatures_of_gpg(
         found = ws.catalogs.import_(path)
         assert found.signer is not None and found.signer.fingerprint == key.fingerprint
         assert key.names == ("V <v@example.org>",)
-        assert ws.catalogs.standing("crm").signed
+        assert ws.catalogs.trust_record("crm").signed
 
 
 def test_gpg_accepts_signatures_made_here(
@@ -225,7 +225,7 @@ def test_catalogs_signed_once_must_stay_signed(
             ws.catalogs.clone(vendor.path, "crm")
         assert host.latest() == 0
         ws.catalogs.import_(path, allow_unsigned=True)
-        assert ws.catalogs.standing("crm").signed
+        assert ws.catalogs.trust_record("crm").signed
 
 
 def test_that_it_came_signed_is_known_whatever_interrupts_the_import(

@@ -14,11 +14,11 @@ from epmstore.catalog.model import AboutRecord
 from epmstore.clock import to_rfc3339
 from epmstore.digest import identify
 from epmstore.index.comparison import Comparison
+from epmstore.refcat.append import ReleaseDraft, publish, say
 from epmstore.refcat.classify import Situation, classify
 from epmstore.refcat.fit import best_fit
 from epmstore.refcat.lines import Lines
 from epmstore.refcat.owners import OwnerMapping
-from epmstore.refcat.publish import ReleaseDraft, publish, say
 from epmstore.relpath import RelPath, parents
 from epmstore.store.deposit import Deposit
 from epmstore.store.store import Store

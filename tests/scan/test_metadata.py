@@ -11,8 +11,8 @@ import pytest
 
 from epmstore.errors import UsageError
 from epmstore.relpath import RelPath
-from epmstore.scan.apply import apply_link_metadata, apply_metadata
 from epmstore.scan.metadata import OwnerNames, describe, group_links, kind_of
+from epmstore.scan.set_metadata import apply_link_metadata, apply_metadata
 from epmstore.tree import Entry, PathClass, Xattrs, changed_fields
 
 # Read for everybody, write for the owner, read and write for user 12; the mask lets both through.

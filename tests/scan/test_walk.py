@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from epmstore import fsio
 from epmstore.relpath import parse_relpath
 from epmstore.scan.folders import FolderCache
-from epmstore.scan.mark import write_mark
+from epmstore.scan.staging_mark import write_mark
 from epmstore.scan.walk import Listing, walk
 from epmstore.tree import PathClass
 

@@ -12,7 +12,7 @@ from epmstore.care.restore import CopiedContents
 from epmstore.digest import BlobInfo, identify
 from epmstore.errors import EpmError, UsageError
 from epmstore.progress import SILENT
-from epmstore.refcat.places import seeker_at
+from epmstore.refcat.seekers import seeker_at
 from epmstore.store.seeking import ContentOffer, Seeker, fetch_contents, find_contents
 from epmstore.store.store import Store
 from epmstore.workspace import Workspace

@@ -18,7 +18,7 @@ FACETS: tuple[type, ...] = (
     api.AppReading,
     api.Explaining,
     api.Marking,
-    api.Owing,
+    api.Obligations,
     api.Recording,
     api.Repairing,
     api.Restoring,

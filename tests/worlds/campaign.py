@@ -29,7 +29,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from epmstore.checkout import packages
+from epmstore.checkout import system_packages
 from epmstore.store import reserve
 from tests.faults.lines import Lines
 from tests.worlds import draw, history
@@ -168,9 +168,9 @@ def set_up() -> Iterator[None]:
     """Small reserves, as hundreds of stores are made; no look at the packages of this host; and
     nothing to ask at a terminal.
     """
-    kept = reserve.SIZE, packages.owners_of.__defaults__, sys.stdin, dict(os.environ)
+    kept = reserve.SIZE, system_packages.owners_of.__defaults__, sys.stdin, dict(os.environ)
     reserve.SIZE = 1 << 16
-    packages.owners_of.__defaults__ = (Path("/nonexistent"),)
+    system_packages.owners_of.__defaults__ = (Path("/nonexistent"),)
     sys.stdin = io.StringIO()
     umask = os.umask(0o022)
     for name in ("EPMSTORE_STORE", "EPMSTORE_DEBUG"):
@@ -180,7 +180,7 @@ def set_up() -> Iterator[None]:
         yield
     finally:
         os.umask(umask)
-        reserve.SIZE, packages.owners_of.__defaults__, sys.stdin = kept[:3]
+        reserve.SIZE, system_packages.owners_of.__defaults__, sys.stdin = kept[:3]
         os.environ.clear()
         os.environ.update(kept[3])
 

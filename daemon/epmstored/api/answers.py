@@ -17,14 +17,14 @@ from epmstore.workspace import Workspace, shapes, vendorshapes
 from epmstore.workspace.shapes import Shape
 from epmstored.api.core import Proofs, scratch_folder
 from epmstored.api.forms import DiffQuery, VerifyQuery, VersionsQuery
+from epmstored.app_state import AppState
 from epmstored.health import trouble_of
-from epmstored.state import AppState
 
 
 def status(workspace: Workspace, app: str) -> Shape:
     """By a scan."""
-    standing = workspace.app(app).standing()
-    return shapes.status(standing.status, standing=standing)
+    found = workspace.app(app).baseline_status()
+    return shapes.status(found.status, against=found)
 
 
 class RecordedState(msgspec.Struct, frozen=True):
@@ -45,8 +45,8 @@ def recorded(workspace: Workspace, app: str) -> RecordedState:
         if entry.name.startswith(handle.app.uuid) or not entry.name.endswith(SYSCAT):
             facts = entry.stat()
             found.append((entry.name, facts.st_ino, facts.st_size, facts.st_mtime_ns))
-    token = (sorted(found), handle.owing.is_interrupted)
-    return RecordedState(token, shapes.aftermath(handle.owing.aftermath()))
+    token = (sorted(found), handle.obligations.is_interrupted)
+    return RecordedState(token, shapes.aftermath(handle.obligations.aftermath()))
 
 
 def apps(workspace: Workspace) -> Set[tuple[str, str, str]]:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from epmstore.workspace import Workspace
+from epmstored.app_state import AppState
 from epmstored.room import AMPLE, Room
-from epmstored.state import AppState
 
 T = TypeVar("T")
 

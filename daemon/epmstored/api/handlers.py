@@ -37,8 +37,8 @@ from epmstored.api.peers import AccessRight, Peer, actor_of, name_of
 from epmstored.api.readers import Readers
 from epmstored.api.refusals import PROTOCOL, UnknownPathError
 from epmstored.api.streams import EventStream, send_file
+from epmstored.app_state import AppState
 from epmstored.health import Trouble, troubles
-from epmstored.state import AppState
 
 KNOWN_FOR = 60.0
 """Seconds for which an answer holds if nothing is known to have happened: of what is stored to a

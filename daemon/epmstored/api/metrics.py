@@ -16,8 +16,8 @@ import msgspec
 from epmstore import __version__
 from epmstore.clock import from_rfc3339
 from epmstore.limits import descriptors
+from epmstored.app_state import AppState, WatchPhase
 from epmstored.health import trouble_of
-from epmstored.state import AppState, WatchPhase
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

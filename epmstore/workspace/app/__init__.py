@@ -15,13 +15,13 @@ Facets, each imported when it is first asked for:
 - repairing.py   bringing the root to a release: `repair`, and `checkout release:N`
 - verifying.py   the root beside what it should be
 - explaining.py  what accounts for what was recorded
-- owing.py       what comes after a checkout: recovering, confirming, holding
+- obligations.py what comes after a checkout: recovering, confirming, holding
 
 What they are made of:
 
 - acting.py      what every change of the root goes through, from a request to its result
 - comparing.py   what leads from one tree to another
-- contents.py    whether the contents of a release are to be had, and from where
+- release_contents.py  whether a release's contents can be got, and from where
 - exporting.py   a tree as a folder elsewhere
 - holding.py     what keeps automation from moving an application
 - needs.py       what releases need, and what of that is not there

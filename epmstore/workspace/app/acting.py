@@ -13,11 +13,11 @@ import msgspec
 from epmstore.catalog.hooks import hooks_of
 from epmstore.checkout.goal import ReleaseGoal, version_of
 from epmstore.checkout.obligations import owed_file
-from epmstore.checkout.packages import owners
 from epmstore.checkout.preflight import Terms
 from epmstore.checkout.request import CheckoutAction, Prepared, Request
 from epmstore.checkout.run import CheckoutEngine, CompletedCheckout
-from epmstore.checkout.supervised import Around, with_limits
+from epmstore.checkout.supervised import SupervisedCheckout, with_limits
+from epmstore.checkout.system_packages import owners
 from epmstore.checkout.wanted import FoundRoot, Wishes
 from epmstore.errors import ConflictError, UsageError
 from epmstore.record.recorder import Look
@@ -62,7 +62,7 @@ class Acting:
         self._check_owed(plan.request)
         hooks = with_limits(hooks_of(self._app), terms)
         with open_root(self._app) as root:
-            self.around(root).check(plan, terms, hooks, contents=not is_released)
+            self.supervised(root).check(plan, terms, hooks, contents=not is_released)
 
     def check_later(self, plan: Prepared) -> None:
         """What would keep a plan from being carried out whenever that is, and whatever its terms
@@ -117,16 +117,16 @@ class Acting:
         check_hold(self._context, terms)
         waiting = self._check_owed(request)
         hooks = with_limits(hooks_of(self._app), terms)
-        done = self.around(root).run(request, terms, hooks, expected)
+        done = self.supervised(root).run(request, terms, hooks, expected)
         if waiting and done.confirm_by is None:
             owed_file(self._store, self._app.uuid).drop()
         held = self._hold_after(request, done)
         return done_result(self._app.key, action, done, owners(self._app.root, done), held=held)
 
-    def around(self, root: Root) -> Around:
+    def supervised(self, root: Root) -> SupervisedCheckout:
         """What is around checkouts of an open root."""
         context = self._context
-        return Around(
+        return SupervisedCheckout(
             self._store,
             self._app,
             context.runner,
@@ -144,7 +144,7 @@ class Acting:
 
     def _released(self) -> Wishes:
         """What releases want of the root."""
-        from epmstore.refcat.wanted import ReleaseWishes  # noqa: PLC0415 - start-up
+        from epmstore.refcat.release_goal import ReleaseWishes  # noqa: PLC0415 - start-up
         from epmstore.workspace.app.verifying import verifier_of  # noqa: PLC0415 - start-up
 
         context = self._context
@@ -170,7 +170,7 @@ class Acting:
     def _check_contents(
         self, plan: Prepared, sources: Sequence[Path] = (), *, take: bool = False
     ) -> None:
-        from epmstore.workspace.app.contents import check_contents  # noqa: PLC0415 - start-up
+        from epmstore.workspace.app.release_contents import check_contents  # noqa: PLC0415 - start-up
 
         check_contents(self._context, plan, sources, take=take)
 

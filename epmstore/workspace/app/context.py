@@ -20,7 +20,7 @@ from epmstore.store.store import Store
 from epmstore.workspace.trees import Trees
 
 if TYPE_CHECKING:  # start-up
-    from epmstore.checkout.hooks import CommandRunner
+    from epmstore.checkout.hook_process import CommandRunner
     from epmstore.record.recorder import Look, Recorder
     from epmstore.refcat.releases import Releases
 
@@ -64,7 +64,7 @@ class AppContext:
     @cached_property
     def runner(self) -> "CommandRunner":
         """What runs hooks."""
-        from epmstore.checkout.hooks import Commands  # noqa: PLC0415 - start-up
+        from epmstore.checkout.hook_process import Commands  # noqa: PLC0415 - start-up
 
         return self._runner or Commands()
 

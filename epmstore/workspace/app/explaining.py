@@ -6,8 +6,8 @@ from epmstore import given
 from epmstore.catalog.classes import Rules
 from epmstore.given import AnyPath
 from epmstore.refcat.blame import Blamed, blame
-from epmstore.refcat.explain import Explanation
-from epmstore.refcat.explaining import Explainer
+from epmstore.refcat.explain_versions import Explainer
+from epmstore.refcat.explanation import Explanation
 from epmstore.refcat.knowledge import Knowledge
 from epmstore.refcat.verify import merged_rules
 from epmstore.relpath import RelPath, sort_paths

@@ -23,18 +23,18 @@ if TYPE_CHECKING:  # a facet is imported when it is first asked for: start-up
     from epmstore.record.result import Result
     from epmstore.record.status import Status
     from epmstore.refcat.blame import Blamed
-    from epmstore.refcat.explain import Explanation
+    from epmstore.refcat.explanation import Explanation
     from epmstore.refcat.releases import Releases
     from epmstore.refcat.verify import Verified
     from epmstore.tree import Entry
     from epmstore.workspace.app.explaining import Explaining
     from epmstore.workspace.app.marking import Marking
-    from epmstore.workspace.app.owing import Owing
+    from epmstore.workspace.app.obligations import Obligations
     from epmstore.workspace.app.recording import Recording
     from epmstore.workspace.app.repairing import Repairing
     from epmstore.workspace.app.restoring import Restoring
     from epmstore.workspace.app.verifying import Verifying
-    from epmstore.workspace.deviations import Standing
+    from epmstore.workspace.deviations import BaselineStatus
     from epmstore.workspace.trees import Trees
 
 
@@ -107,11 +107,11 @@ class AppHandle:
         return Explaining(self._context)
 
     @cached_property
-    def owing(self) -> "Owing":
+    def obligations(self) -> "Obligations":
         """What comes after a checkout, and holding an application still."""
-        from epmstore.workspace.app.owing import Owing  # noqa: PLC0415 - start-up
+        from epmstore.workspace.app.obligations import Obligations  # noqa: PLC0415 - start-up
 
-        return Owing(self._context)
+        return Obligations(self._context)
 
     def versions(self) -> "list[VersionInfo]":
         """All of them, oldest first."""
@@ -250,19 +250,19 @@ class AppHandle:
 
     def recover(self) -> "Result | None":
         """Finish or take back an interrupted checkout, and do what is owed around it."""
-        return self.owing.recover()
+        return self.obligations.recover()
 
     def confirm(self) -> int | None:
         """What a checkout did is good, and stays: the version."""
-        return self.owing.confirm()
+        return self.obligations.confirm()
 
     def hold(self, reason: str | None = None, until: str | None = None) -> None:
         """Keep automation from moving this application. `until` is a time in RFC 3339."""
-        self.owing.hold(reason, until)
+        self.obligations.hold(reason, until)
 
     def unhold(self) -> None:
         """Let automation go on."""
-        self.owing.unhold()
+        self.obligations.unhold()
 
     def verify(
         self, release: AnyVersion | None = None, paths: Sequence[AnyPath] = ()
@@ -279,9 +279,9 @@ class AppHandle:
         """Declare a version right: all of it, or some paths of it and what is below them."""
         return self.verifying.accept(selector, paths, reason)
 
-    def standing(self) -> "Standing":
+    def baseline_status(self) -> "BaselineStatus":
         """The root beside its baseline, and since when it deviates from that."""
-        return self.verifying.standing()
+        return self.verifying.baseline_status()
 
     def report(
         self, host: str, release: AnyVersion | None = None, *, redact: bool = False

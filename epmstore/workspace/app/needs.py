@@ -55,7 +55,7 @@ class Needs:
                 self.check(release)
             return
         written = {info.digest.hex(): info for info in prepared.plan.contents()}
-        asked = self._releases.numbers() if release is None else [self._releases.get(release)]
+        asked = self._releases.all() if release is None else [self._releases.get(release)]
         needs = [one.requires for one in asked]
         lacking = unmet_by(written, needs, lambda digests: self._there(digests, prepared, found))
         if is_asked:

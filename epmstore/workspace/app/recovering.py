@@ -36,7 +36,7 @@ class Recovering:
 
     def take_back(self, root: Root, owed: Owed) -> Result:
         """Undo a checkout that was not confirmed in time."""
-        done, _ = self._acting.around(root).take_back(owed, "not confirmed in time")
+        done, _ = self._acting.supervised(root).take_back(owed, "not confirmed in time")
         return done_result(self._context.app.key, "undo", done, held=True)
 
     def _pay(self, root: Root, what: Recovery) -> tuple[HookRun, ...] | None:
@@ -44,9 +44,9 @@ class Recovering:
         owed = owed_file(self._context.store, self._context.app.uuid).load()
         if owed is None or what == "tree":
             return None
-        around = self._acting.around(root)
-        if what == "boot" and around.is_same_boot(owed):
+        checkout = self._acting.supervised(root)
+        if what == "boot" and checkout.is_same_boot(owed):
             return None  # the application may run, and without hooks nobody can stop it
-        if owed.phase == "CONFIRMING" and around.seconds_left(owed) > 0:
+        if owed.phase == "CONFIRMING" and checkout.seconds_left(owed) > 0:
             return None
-        return tuple(around.recover(owed, hooks=what == "all").runs)
+        return tuple(checkout.recover(owed, hooks=what == "all").runs)

@@ -72,7 +72,7 @@ class Reporter:
             vendor_key=key_of(store, releases.app),
             head=head,
             latest=latest,
-            labels={one.version: one.label for one in releases.numbers()},
+            labels={one.version: one.label for one in releases.all()},
             release=verified.release,
             syscat=(
                 None if newest is None else newest.version,

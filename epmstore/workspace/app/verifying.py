@@ -17,8 +17,8 @@ from epmstore.tree import Entry, PathClass, path_of
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.recording import status_of
 from epmstore.workspace.deviations import (
+    BaselineStatus,
     DatedDeviation,
-    Standing,
     of_changes,
     since_of,
     what_became,
@@ -70,34 +70,34 @@ class Verifying:
         """What `accept` would write. Raises as it does."""
         return self._accept_record(selector, paths, None)
 
-    def standing(self) -> Standing:
+    def baseline_status(self) -> BaselineStatus:
         """The root beside its baseline: the release, else the accepted version, else the newest
         version. Writes nothing. Raises RootError, DamagedError.
         """
         look = self._context.look()
         status = status_of(self._context, look)
         if self._context.releases.latest() is not None:
-            return self._against_release(look, Standing(status=status, baseline="release"))
+            return self._against_release(look, BaselineStatus(status=status, baseline="release"))
         accepted = self.accepted
         if look.head.number is None:
-            return Standing(status=status, baseline=None)
+            return BaselineStatus(status=status, baseline=None)
         if accepted.baseline is None:
             found = (
                 DatedDeviation(path=path, what=what, path_class=self._class(path))
                 for path, what in of_changes(status)
             )
-            return Standing(status=status, baseline="version", deviations=tuple(found))
-        return Standing(
+            return BaselineStatus(status=status, baseline="version", deviations=tuple(found))
+        return BaselineStatus(
             status=status,
             baseline="accepted",
             accepted=accepted.baseline.version,
             deviations=tuple(self._against_accepted(look, accepted)),
         )
 
-    def _against_release(self, look: Look, standing: Standing) -> Standing:
+    def _against_release(self, look: Look, known: BaselineStatus) -> BaselineStatus:
         verified = verifier_of(self._context).verify(look)
         state = self._context.state()
-        labels = {one.version: one.label for one in self._context.releases.numbers()}
+        labels = {one.version: one.label for one in self._context.releases.all()}
         deviations = tuple(
             DatedDeviation(
                 path=one.path,
@@ -111,8 +111,8 @@ class Verifying:
             )
             for one in verified.deviations
         )
-        return Standing(
-            status=standing.status,
+        return BaselineStatus(
+            status=known.status,
             baseline="release",
             release=verified.release.version,
             label=verified.release.label,

@@ -16,8 +16,8 @@ from epmstore.errors import AppNotFoundError
 from epmstore.workspace import Workspace
 from epmstored.api.connection import ConnectionLimits
 from epmstored.api.server import ControlApi, Runners
+from epmstored.app_state import AppState, Pause
 from epmstored.bridge import Bridge
-from epmstored.state import AppState, Pause
 
 Shape = dict[str, Any]
 

@@ -18,8 +18,8 @@ from epmstore.workspace.vendors import Source
 from epmstored.api import answers
 from epmstored.api.connection import ConnectionLimits
 from epmstored.api.core import NoProofs
+from epmstored.app_state import WatchPhase
 from epmstored.gauge import Doing
-from epmstored.state import WatchPhase
 
 if TYPE_CHECKING:
     from tests.daemon.api.conftest import Server, Start

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from epmstore import locks
-from epmstore.cli.asking import Daemon, NoDaemonError
+from epmstore.cli.daemon_client import Daemon, NoDaemonError
 from epmstore.errors import ConflictError
 from epmstore.places import DAEMON_LOCK
 from epmstored.api import listening, peers

@@ -62,7 +62,7 @@ async def test_a_checkout_can_ask_to_be_confirmed(server: "Server") -> None:
         found = await server.job(spec)
     assert found["state"] == "done", found
     with Workspace.open(server.store) as workspace:
-        pending = workspace.app("crm").owing.pending
+        pending = workspace.app("crm").obligations.pending
     assert pending is not None and 200 < pending.seconds <= 300
 
 

@@ -71,7 +71,7 @@ def open_to_others() -> None:
 
 
 def contents_not_compared() -> None:
-    store = import_module("epmstore.blobs.store")
+    store = import_module("epmstore.blobs.blob_store")
 
     def bad(self: Any, place: Any, base: Any, wanted: Any = None) -> bytes:
         data = self._reader.frame(place)[place.offset : place.offset + place.length]
@@ -143,12 +143,12 @@ BREAKS: dict[str, Break] = {
     "a content's twin is taken for it": Break(
         "2.10",
         instead("blobs.store", "PackStore.check_no_collision", nothing),
-        "tests/blobs/test_store.py::test_the_second_of_two_colliding_contents_is_refused",
+        "tests/blobs/test_blob_store.py::test_the_second_of_two_colliding_contents_is_refused",
     ),
     "contents are not compared with their digests": Break(
         "2.10",
         contents_not_compared,
-        "tests/blobs/test_store.py::test_a_wrong_place_gives_no_bytes",
+        "tests/blobs/test_blob_store.py::test_a_wrong_place_gives_no_bytes",
     ),
     "any signature": Break(
         "2.10",

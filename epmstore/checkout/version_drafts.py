@@ -11,7 +11,7 @@ from epmstore.catalog.diff import is_metadata_only, tally
 from epmstore.catalog.model import VersionPart, VersionRecord
 from epmstore.catalog.rootfacts import facts_of
 from epmstore.checkout.journal import Header
-from epmstore.record.changes import paths_of
+from epmstore.record.observed_changes import paths_of
 from epmstore.relpath import ROOT, RelPath
 from epmstore.store.commit import HistoryHead
 from epmstore.tree import Entry, shifted_sum

@@ -2,9 +2,9 @@
 
 import pytest
 
-from epmstore.catalog.package import Exact
+from epmstore.catalog.packaging import Exact
 from epmstore.errors import AppNotFoundError
-from epmstore.package.asking import owner, why
+from epmstore.package.queries import owner, why
 from epmstore.package.universe import InstalledRelease, Universe
 from tests.package.hosts import app, installed, release
 

@@ -21,11 +21,11 @@ from epmstore.catalog.model import VersionPart
 from epmstore.digest import BlobInfo, Sha256
 from epmstore.errors import BlobNotFoundError, DamagedError, UsageError
 from epmstore.pack_table import NO_FRAME, BlobRow, Place
-from epmstore.package.reading import FREE, RATIO
+from epmstore.package.package_reader import FREE, RATIO
 from epmstore.package.tables import PackagedRelease, PackageRow, rows_of
 from epmstore.package.writing import PackageWriter
 from epmstore.progress import Progress
-from epmstore.refcat import packaging
+from epmstore.refcat import packaging_form
 from epmstore.refcat.interchange import export_lines
 from epmstore.refcat.releases import Releases
 from epmstore.seal import SIZE, RecordKind
@@ -54,7 +54,7 @@ def read_release(releases: Releases, number: int) -> PackagedRelease:
     return PackagedRelease(
         about=about,
         record=releases.record(number),
-        package=packaging.read(said),
+        package=packaging_form.read(said),
         entries=list(releases.tree(number)),
         digest=releases.get(number).digest,
     )

@@ -1,6 +1,6 @@
 """The packaging of a release as a catalog has it: read, written, and held to what it may say. Pure.
 
-What a value may be by itself is in catalog/package.py. Asked here is how values fit each other:
+What a value may be by itself is in catalog/packaging.py. Asked here is how values fit each other:
 names are there once, paths are paths that may be released, defaults are within their limits, what
 is spoken of is there. The first fault is raised as BadCatalogError, which ends with the key. Words
 that this release does not know are left to the code that acts on them; only a vendor is held to
@@ -15,7 +15,7 @@ import msgspec
 
 from epmstore.catalog.classes import Patterns, Rules
 from epmstore.catalog.hooks import check_command
-from epmstore.catalog.package import (
+from epmstore.catalog.packaging import (
     FORMATS,
     MAX_LETTERS,
     MAX_PACKAGE,

@@ -1,5 +1,5 @@
 """A package from elsewhere, as those have it who need what is in it: read by a process of its own
-(child.py), asked for here. Its SQLite is never opened by whoever asks.
+(packagechild.py), asked for here. Its SQLite is never opened by whoever asks.
 
 with open_package(path, scratch, Asking(...)) as found:
     lines, sound = found.lines()
@@ -25,6 +25,7 @@ from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.errors import BadPackageError, NoStoreError
 from epmstore.limited import MEMORY, SECONDS, LimitedReader, ReadLimits
 from epmstore.pack_table import NO_FRAME, BlobRow
+from epmstore.package.file_format import APPLICATION_ID, SUFFIX, USER_VERSION
 from epmstore.package.messages import (
     MODULE,
     Begun,
@@ -39,7 +40,6 @@ from epmstore.package.messages import (
     Sealed,
     Sound,
 )
-from epmstore.package.schema import APPLICATION_ID, SUFFIX, USER_VERSION
 from epmstore.progress import SILENT, Progress
 from epmstore.refcat.checker import CheckedCatalog
 from epmstore.refcat.signature import PublicKey

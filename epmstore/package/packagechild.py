@@ -21,8 +21,8 @@ from epmstore.catalog.format import open_line
 from epmstore.catalog.model import VersionPart
 from epmstore.errors import BadPackageError, DamagedError, EpmError
 from epmstore.limited import serve
-from epmstore.package.comparing import compare
-from epmstore.package.holding import Holding
+from epmstore.package.content_tables import Holding
+from epmstore.package.file_format import HOST, TABLES
 from epmstore.package.messages import (
     Begun,
     Blob,
@@ -35,9 +35,9 @@ from epmstore.package.messages import (
     Sealed,
     Sound,
 )
-from epmstore.package.schema import HOST, TABLES
+from epmstore.package.table_check import compare
 from epmstore.package.tables import PackagedRelease
-from epmstore.refcat import packaging
+from epmstore.refcat import packaging_form
 from epmstore.refcat.checker import CheckedCatalog, Checker
 from epmstore.refcat.signature import check_signature
 from epmstore.refcat.strict import MAX_LINE
@@ -251,7 +251,7 @@ class _Package:
         release = PackagedRelease(
             about=checker.finish(),
             record=last.header,
-            package=packaging.read(checker.package),
+            package=packaging_form.read(checker.package),
             entries=list(checker.tree()),
             digest=checker.head,
         )

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from epmstore import __version__
-from epmstore.cli import asking
-from epmstore.cli.asking import Daemon, DaemonError
+from epmstore.cli import daemon_client
+from epmstore.cli.daemon_client import Daemon, DaemonError
 from epmstore.cli.main import main
 from epmstore.errors import ConflictError
 from epmstore.workspace import Workspace
@@ -171,14 +171,14 @@ def test_a_daemon_that_hangs_does_not_hold_it_up(
 def test_a_daemon_that_hangs_is_said_soon(
     cli: Cli, place: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, words: str, room: int
 ) -> None:
-    for module in ("asking", "daemon"):
+    for module in ("daemon_client", "daemon"):
         monkeypatch.setattr(f"epmstore.cli.{module}.KNOWN_SECONDS", 0.05)
     path = str(place[0] / "epmstored.sock")
     with socket.socket(socket.AF_UNIX) as silent, socket.socket(socket.AF_UNIX) as first:
         silent.bind(path)
         silent.listen(room)
         first.connect(path)
-        monkeypatch.setattr("epmstore.cli.asking.CONNECT_SECONDS", 0.05)
+        monkeypatch.setattr("epmstore.cli.daemon_client.CONNECT_SECONDS", 0.05)
         code, out, err = cli("daemon", *words.split(), "--json")
     assert (code, out, json.loads(err)["error"]) == (4, "", "no_answer")
 
@@ -217,7 +217,7 @@ def test_daemon_status(cli: Cli) -> None:
 def test_a_daemon_of_another_release_is_said(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     for words in (("daemon", "status"), ("daemon", "jobs"), ("daemon", "pause"), ("status",)):
         assert "restart it" not in cli(*words)[2], words
-    monkeypatch.setattr(asking, "__version__", "9.9.9")
+    monkeypatch.setattr(daemon_client, "__version__", "9.9.9")
     for words in (("daemon", "status"), ("daemon", "jobs"), ("daemon", "resume"), ("status",)):
         err = cli(*words)[2]
         assert __version__ in err and "9.9.9" in err and "restart it" in err, (words, err)

@@ -17,19 +17,17 @@ from epmstore import fsio
 from epmstore.atomic import directory, discard, temporary_name
 from epmstore.catalog.classes import LISTS, Patterns, Rules
 from epmstore.catalog.model import AboutRecord
-from epmstore.catalog.package import Package
+from epmstore.catalog.packaging import Package
 from epmstore.clock import to_rfc3339
 from epmstore.errors import AppNotFoundError, BadCatalogError, ConflictError, UsageError
-from epmstore.package.looking import Looked, looked
-from epmstore.package.packing import read_release, write_package
-from epmstore.package.reading import Asking, LargeOne, PackageReading, open_package
-from epmstore.package.schema import SUFFIX
+from epmstore.package.file_format import SUFFIX
+from epmstore.package.from_release import read_release, write_package
+from epmstore.package.inspection import Looked, looked
+from epmstore.package.package_reader import Asking, LargeOne, PackageReading, open_package
 from epmstore.package.taking import SCRATCH
 from epmstore.progress import Progress
-from epmstore.refcat import packaging
-from epmstore.refcat.catalogs import find_refcat
-from epmstore.refcat.gather import Gatherer
-from epmstore.refcat.publish import (
+from epmstore.refcat import packaging_form
+from epmstore.refcat.append import (
     ReleaseDelta,
     ReleaseDraft,
     check_delta,
@@ -37,6 +35,8 @@ from epmstore.refcat.publish import (
     publish_delta,
     say,
 )
+from epmstore.refcat.catalogs import find_refcat
+from epmstore.refcat.gather import Gatherer
 from epmstore.refcat.releases import Release, Releases
 from epmstore.refcat.signature import sign_file
 from epmstore.relpath import RelPath
@@ -141,7 +141,7 @@ def _check(package: Package, app: str) -> None:
     UsageError.
     """
     try:
-        packaging.check(package, app)
+        packaging_form.check(package, app)
     except BadCatalogError as error:
         raise UsageError(f"it cannot be published: {error.message}") from None
 
@@ -193,7 +193,7 @@ def _differs(releases: Releases, latest: Release, package: Package) -> bool:
     said = releases.package(latest.version)
     if not said:
         return True
-    before = packaging.read(said)
+    before = packaging_form.read(said)
     return replace(before, build=package.build, build_time=package.build_time) != package
 
 

@@ -1,5 +1,5 @@
-"""`app.owing`: what comes after a checkout: recovering an interrupted one, confirming one, undoing
-what was not confirmed, and holding an application still.
+"""`app.obligations`: what comes after a checkout: recovering an interrupted one, confirming one,
+undoing what was not confirmed, and holding an application still.
 """
 
 from typing import TYPE_CHECKING
@@ -50,7 +50,7 @@ class Aftermath(msgspec.Struct, frozen=True, kw_only=True):
     clock: Reckoning | None = None
 
 
-class Owing:
+class Obligations:
     """What a checkout left to be done: recovering it, confirming it, the hold. Mostly nothing."""
 
     def __init__(self, context: AppContext) -> None:

@@ -1,8 +1,8 @@
 """Before an index is replaced: whether it knows what the catalogs have lost, and that written back.
 
 Every catalog is looked at beside what the index has of it. One that is damaged, shorter, older or
-lost is put together again from all that is known (mend.py). What cannot be is named, and the index
-that alone still knows it stays, unless the caller accepts the loss.
+lost is put together again from all that is known (catalog_repair.py). What cannot be is named, and
+the index that alone still knows it stays, unless the caller accepts the loss.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from epmstore.catalog.model import START, CatalogPosition, VersionPart
 from epmstore.catalog.salvage import CatalogSalvage
 from epmstore.clock import to_rfc3339
 from epmstore.errors import DamagedError, EpmError
-from epmstore.store.mend import Chain, IndexLines, assemble, begin_again, write_chain
+from epmstore.store.catalog_repair import Chain, IndexLines, assemble, begin_again, write_chain
 from epmstore.store.soundness import read_tail
 from epmstore.store.store import Store, catalog_file, is_refcat, refcat
 

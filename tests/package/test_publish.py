@@ -6,11 +6,11 @@ import pytest
 from pysequoia import Tsk
 
 from epmstore.errors import AppNotFoundError, ConflictError, UsageError
-from epmstore.package.looking import verify_package
+from epmstore.package.inspection import verify_package
 from epmstore.progress import SILENT
 from epmstore.relpath import RelPath
 from tests.kit.vendors import CRM, Importer, Vendor
-from tests.package.test_building import SPEC, built
+from tests.package.test_from_spec import SPEC, built
 from tests.package.test_taking import contents, take
 
 
@@ -45,7 +45,7 @@ def test_another_build_of_the_same_is_not_published(tmp_path: Path) -> None:
         assert not ws.vendors.pack("crm", 0, tmp_path).written
         assert ws.vendors.publish(other.path, dry_run=True).release is None
         assert ws.vendors.publish(other.path).changed
-        assert [one.label for one in ws.vendors.releases("crm").numbers()] == ["4.1.0-1", "4.1.1-1"]
+        assert [one.label for one in ws.vendors.releases("crm").all()] == ["4.1.0-1", "4.1.1-1"]
 
 
 def test_a_package_of_another_release_is_not_replaced(tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epmstore.catalog.package import Need, Package, Part
+from epmstore.catalog.packaging import Need, Package, Part
 from epmstore.clock import FixedClock
 from epmstore.errors import BadPackageError, ConflictError, NotFoundError, UsageError
-from epmstore.package import packing
-from epmstore.package.building import build
+from epmstore.package import from_release
 from epmstore.package.draft import Completed, Draft
-from epmstore.package.looking import look, unpack, verify_package
+from epmstore.package.from_spec import build
+from epmstore.package.inspection import look, unpack, verify_package
 from epmstore.package.parts import patterns_of
 from epmstore.package.spec import package_of, read_spec
 from epmstore.package.tables import PartsOf
@@ -172,7 +172,7 @@ def test_faults_of_a_spec_are_said(tmp_path: Path, old: str, new: str, why: str)
 def test_nothing_is_built_that_no_host_would_take(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packing, "FREE", 0)
+    monkeypatch.setattr(from_release, "FREE", 0)
     place(tmp_path)
     (tmp_path / "build" / "zeros").write_bytes(bytes(1 << 20))
     with pytest.raises(UsageError, match="no host takes that"):

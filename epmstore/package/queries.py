@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from epmstore.catalog.package import Need
+from epmstore.catalog.packaging import Need
 from epmstore.errors import AppNotFoundError
 from epmstore.package.fitting import fits, is_exactly, names_offered, parts_for
 from epmstore.package.ranges import describe

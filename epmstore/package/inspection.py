@@ -15,12 +15,12 @@ from epmstore.checkout.target import ExportedTree, export
 from epmstore.clock import Clock
 from epmstore.digest import Hasher, Sha256
 from epmstore.errors import BadPackageError
-from epmstore.package.reading import Asking, LargeOne, PackageReading, open_package
-from epmstore.package.schema import NOBODY
+from epmstore.package.file_format import NOBODY
+from epmstore.package.package_reader import Asking, LargeOne, PackageReading, open_package
 from epmstore.package.tables import PackagedRelease, PartsOf
 from epmstore.package.workshop import workshop
 from epmstore.progress import Progress
-from epmstore.refcat import packaging
+from epmstore.refcat import packaging_form
 from epmstore.refcat.checker import Checker
 from epmstore.refcat.hygiene import mask
 from epmstore.relpath import sort_paths
@@ -110,7 +110,7 @@ def looked(reading: PackageReading, path: Path) -> Looked:
     release = PackagedRelease(
         about=checker.finish(),
         record=last.header,
-        package=packaging.read(checker.package),
+        package=packaging_form.read(checker.package),
         entries=[entries[name] for name in sort_paths(entries)],
         digest=checker.head,
     )

@@ -17,13 +17,13 @@ from epmstore.blobs.frames import PART_SIZE
 from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup, discard_written
 from epmstore.digest import BlobInfo, identify_again, identify_stream
 from epmstore.filestat import AnyStat
-from epmstore.record.deltas import Fresh, Shelving
+from epmstore.record.deltas import DeltaWriter, Fresh
 from epmstore.relpath import RelPath, split
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.metadata import NOTHING_MORE, Rest, read_rest
 from epmstore.scan.problem import Problem, UnreadError, judge
 from epmstore.scan.steady import read_as_listed, read_steady, stream_steady
-from epmstore.store.dedup import Shelf
+from epmstore.store.dedup import Dedup
 from epmstore.tree import PathClass
 
 FILE_LIMIT = 1 << 50
@@ -52,11 +52,11 @@ _NOTHING_MORE = ReadPath()
 
 
 class FileReader:
-    """Reads tasks of one root; a context manager. Without a shelf nothing is stored."""
+    """Reads tasks of one root; a context manager. Without a dedup nothing is stored."""
 
-    def __init__(self, root_fd: int, shelf: Shelf | None) -> None:
+    def __init__(self, root_fd: int, dedup: Dedup | None) -> None:
         self._folders = FolderCache(root_fd)
-        self._shelving = None if shelf is None else Shelving(shelf, GroupWriter(shelf.packs))
+        self._deltas = None if dedup is None else DeltaWriter(dedup, GroupWriter(dedup.packs))
         self._groups: list[WrittenGroup] = []
         self._folder: str | None = None
         self._parent = -1
@@ -71,27 +71,27 @@ class FileReader:
         trace: TracebackType | None,
     ) -> None:
         self._folders.close()
-        if self._shelving is not None:
-            self._shelving.writer.discard()
+        if self._deltas is not None:
+            self._deltas.writer.discard()
         for group in self._groups:
             discard_written(group)
 
     def read(self, tasks: Iterable[ReadTask]) -> list[ReadPath]:
         """Parallel to `tasks`. Raises OSError (of the store, or for want of descriptors)."""
-        if self._shelving is None:
+        if self._deltas is None:
             return [self._look(task) for task in tasks]
-        with self._shelving.shelf.asked_much():
+        with self._deltas.dedup.asked_much():
             seen = [self._look(task) for task in tasks]
-            self._shelving.flush()
-        if self._shelving.writer.is_full:
-            self._groups.append(self._shelving.writer.finish())
-            self._shelving = Shelving(self._shelving.shelf, GroupWriter(self._shelving.shelf.packs))
+            self._deltas.flush()
+        if self._deltas.writer.is_full:
+            self._groups.append(self._deltas.writer.finish())
+            self._deltas = DeltaWriter(self._deltas.dedup, GroupWriter(self._deltas.dedup.packs))
         return seen
 
     def finish(self) -> list[WrittenGroup]:
         """What was stored, durable; it is the caller's to publish or to discard."""
-        if self._shelving is not None:
-            self._groups.append(self._shelving.writer.finish())
+        if self._deltas is not None:
+            self._groups.append(self._deltas.writer.finish())
         groups, self._groups = self._groups, []
         return groups
 
@@ -113,8 +113,8 @@ class FileReader:
         if task.stat.st_size > PART_THRESHOLD:
             return self._read_large(name, rest, task)
         info = identify_again(data, task.before)
-        if info != task.before and self._shelving is not None and task.path_class != "secret":
-            self._shelving.add(Fresh(task.path, info, data, task.before))
+        if info != task.before and self._deltas is not None and task.path_class != "secret":
+            self._deltas.add(Fresh(task.path, info, data, task.before))
         return ReadPath(info, rest, changed)
 
     def _enter(self, path: str) -> str:
@@ -136,14 +136,14 @@ class FileReader:
     def _read_large(self, name: str, rest: Rest, task: ReadTask) -> ReadPath:
         try:
             with stream_steady(self._parent, name, task.stat, FILE_LIMIT) as stream:
-                if self._shelving is None or task.path_class == "secret":
+                if self._deltas is None or task.path_class == "secret":
                     info = identify_stream(stream.chunks())
                 else:
-                    shelf, before = self._shelving.shelf, task.before
-                    bases = None if before is None else shelf.blobs.part_bases(before)
+                    dedup, before = self._deltas.dedup, task.before
+                    bases = None if before is None else dedup.blobs.part_bases(before)
                     chunks = stream.chunks(PART_SIZE)
-                    writer = self._shelving.writer
-                    info = writer.add_large(chunks, lambda sha: not shelf.claim_part(sha), bases)
+                    writer = self._deltas.writer
+                    info = writer.add_large(chunks, lambda sha: not dedup.claim_part(sha), bases)
                 return ReadPath(info, rest, stream.stat)
         except UnreadError as error:
             return ReadPath(problem=error.problem(task.path))

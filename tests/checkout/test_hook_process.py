@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epmstore.catalog.hooks import check_command, parse_command, show_command
-from epmstore.checkout import hooks
-from epmstore.checkout.hooks import KEPT_OUTPUT, Commands
+from epmstore.checkout import hook_process
+from epmstore.checkout.hook_process import KEPT_OUTPUT, Commands
 from epmstore.errors import UsageError
 
 COMMANDS = Commands()
 PLENTY = 60.0
 
 
-def shell(script: str, limit: float = PLENTY, **environment: str) -> hooks.Ran:
+def shell(script: str, limit: float = PLENTY, **environment: str) -> hook_process.Ran:
     return COMMANDS.run(("sh", "-c", script), environment, limit)
 
 
@@ -45,7 +45,7 @@ def test_nothing_of_the_caller_gets_in(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = ran.output.decode().splitlines()
     names = {line.partition("=")[0] for line in lines[1:]}
     assert lines[0] == "/"
-    assert "EPMSTORE_APP=crm" in lines and f"PATH={hooks.PATH}" in lines
+    assert "EPMSTORE_APP=crm" in lines and f"PATH={hook_process.PATH}" in lines
     assert names <= {
         "PATH", "LANG", "HOME", "USER", "LOGNAME", "XDG_RUNTIME_DIR", "EPMSTORE_APP", "PWD",
         "OLDPWD", "SHLVL", "_",
@@ -62,7 +62,7 @@ def test_who_takes_too_long_is_gone_with_all_its_children(tmp_path: Path) -> Non
 
 
 def test_who_does_not_want_to_end_is_made_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hooks, "GRACE", 0.1)
+    monkeypatch.setattr(hook_process, "GRACE", 0.1)
     script = "import signal, time; signal.signal(15, signal.SIG_IGN); print('no', flush=True)\n"
     ran = COMMANDS.run((sys.executable, "-c", script + "time.sleep(1000)"), {}, 1.0)
     assert ran.status is None

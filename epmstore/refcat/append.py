@@ -22,10 +22,10 @@ from epmstore.catalog.model import (
     VersionPart,
     VersionRecord,
 )
-from epmstore.catalog.package import Package
+from epmstore.catalog.packaging import Package
 from epmstore.clock import to_rfc3339
 from epmstore.errors import ChangedError, EpmError, UsageError
-from epmstore.refcat import packaging
+from epmstore.refcat import packaging_form
 from epmstore.refcat.naming import check_label
 from epmstore.refcat.releases import Releases
 from epmstore.refcat.strict import check_record
@@ -124,7 +124,7 @@ def check_delta(store: Store, about: AboutRecord, delta: ReleaseDelta, draft: Re
 
 def _check_label(releases: Releases, draft: ReleaseDraft) -> None:
     if draft.label is not None:
-        check_label(releases.numbers(), draft.label)
+        check_label(releases.all(), draft.label)
 
 
 def say(store: Store, app: str, fact: AboutRecord | RevokeRecord | RelabelRecord) -> None:
@@ -151,7 +151,7 @@ def _checked(
     _check(part)
     if draft.package is None:
         return part
-    packaging.check_words(draft.package)
+    packaging_form.check_words(draft.package)
     new = {entry.path: entry.content for entry in part.entries}
     gone = set(part.removed)
 
@@ -162,7 +162,7 @@ def _checked(
         return entry is not None and entry.content is not None
 
     try:
-        packaging.check_files(draft.package, is_file)
+        packaging_form.check_files(draft.package, is_file)
     except EpmError as error:
         raise UsageError(f"it cannot be published: {error.message}") from None
     return part
@@ -192,7 +192,7 @@ def _part(
         label=draft.label,
         requires=draft.requires,
         after=draft.after,
-        package=NO_PACKAGE if draft.package is None else packaging.write(draft.package),
+        package=NO_PACKAGE if draft.package is None else packaging_form.write(draft.package),
     )
     meta = [new for old, new in delta.modified if _same_bytes(old, new)]
     whole = [new for old, new in delta.modified if not _same_bytes(old, new)]

@@ -20,7 +20,7 @@ from epmstore.checkout.goal import ReleaseGoal, VersionGoal, goal_of, version_of
 from epmstore.digest import Sha256
 from epmstore.errors import DamagedError, UnreadableError
 from epmstore.refcat.classify import same_state
-from epmstore.refcat.explain import (
+from epmstore.refcat.explanation import (
     Explanation,
     ExplanationKind,
     ReleaseSpan,

@@ -8,7 +8,7 @@ docs/formats/package.md.
   that is not known is kept. Code that would have to act on it refuses to; the tables here say which
   words this release knows.
 - Keys that are not known are passed over, and stay in the line.
-- How values fit each other is not asked here, but by refcat/packaging.py.
+- How values fit each other is not asked here, but by refcat/packaging_form.py.
 """
 
 from typing import Annotated, Final, Literal, TypeAlias

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from epmstore.blobs.interface import BlobReader
-from epmstore.blobs.memory import MemoryBlobs
+from epmstore.blobs.memory_reader import MemoryBlobs
 from tests.blobs.contract import BlobReaderContract
 
 

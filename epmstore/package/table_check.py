@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 from epmstore.errors import BadPackageError
-from epmstore.package.schema import DERIVED
+from epmstore.package.file_format import DERIVED
 from epmstore.package.tables import PackagedRelease, PackageRow, rows_of
 
 

@@ -51,9 +51,9 @@ def recover(session: Session, everything: bool, boot: bool) -> int:
 
 def _recover(session: Session, handle: AppHandle, what: Recovery) -> int:
     """One of them; what is wrong with it must not keep the others from being recovered."""
-    interrupted = handle.owing.is_interrupted
+    interrupted = handle.obligations.is_interrupted
     try:
-        result = handle.owing.recover(
+        result = handle.obligations.recover(
             what=what, wait=BOOT_SECONDS if what == "boot" else WAIT_SECONDS
         )
     except RootError as error:
@@ -84,7 +84,7 @@ def confirm(session: Session) -> None:
     """
     handle = session.handle()
     if session.dry_run:
-        pending = handle.owing.pending
+        pending = handle.obligations.pending
         state = "nothing waits" if pending is None else f"version {pending.version} waits"
         session.out.note(f"{handle.app.key}: {state} to be confirmed")
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 from epmstore.checkout.goal import ReleaseGoal
 from epmstore.checkout.request import CheckoutAction, Prepared
 from epmstore.errors import NotRestorableError
-from epmstore.refcat.places import seeker_at
+from epmstore.refcat.seekers import seeker_at
 from epmstore.store.seeking import Seeker, fetch_contents, find_contents
 from epmstore.workspace.app.context import AppContext
 

@@ -9,8 +9,8 @@ import msgspec
 from epmstore.catalog.appcat import App
 from epmstore.catalog.model import Reason
 from epmstore.errors import EpmError
+from epmstored.app_state import AppState, WatchPhase
 from epmstored.outcome import RecordingOutcome
-from epmstored.state import AppState, WatchPhase
 
 log = logging.getLogger("epmstored")
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 
 from epmstore import locks
 from epmstore.atomic import TEMPORARY, directory, remove_file, retire
-from epmstore.care.tables import Tables, leans_on, read_table
+from epmstore.care.pack_tables import Tables, leans_on, read_table
 from epmstore.checkout.target import remove_tree
 from epmstore.digest import Sha256
 from epmstore.fsio import unlink

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from epmstore.catalog.model import AcceptRecord
 from epmstore.index.entries import Span
 from epmstore.refcat.baseline import Accepted, deviates_since, is_same
-from epmstore.refcat.explain import ReleaseSpan, ReleaseStep, choose_step, explain, is_touched_only
+from epmstore.refcat.explanation import (
+    ReleaseSpan,
+    ReleaseStep,
+    choose_step,
+    explain,
+    is_touched_only,
+)
 from epmstore.refcat.lines import Lines
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry, Pair

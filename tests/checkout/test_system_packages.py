@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from epmstore.checkout.packages import DPKG, owners_of
+from epmstore.checkout.system_packages import DPKG, owners_of
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import pytest
 
 from epmstore import atomic
 from epmstore.blobs import frames
+from epmstore.blobs.blob_store import PackStore, stored_share
 from epmstore.blobs.interface import BlobReader
 from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, publish_pack
 from epmstore.blobs.packlog import PackLog
 from epmstore.blobs.reader import FrameReader, PackFiles
-from epmstore.blobs.store import PackStore, stored_share
 from epmstore.digest import BlobInfo, Digest, Sha256, identify
 from epmstore.errors import (
     BlobNotFoundError,
