@@ -15,6 +15,9 @@ EpmError                    exit 4    the operation failed: DiskFullError, HookE
   NoSolutionError           exit 9    what is asked for cannot be: UnsolvedError
   NoStoreError              exit 10   no store here, or none that this release understands
   BusyError                 exit 11   somebody else holds the lock
+  RemoteError               exit 12   a remote failed: RemoteTransientError (RemoteBusyError),
+                                      RemoteDeniedError, RemoteFullError, RemoteReadOnlyError,
+                                      RemoteNotFoundError, RemoteChangedError, BadObjectError
 
 Rules: an error carries data, not only prose; `hint` names the remedy; `code` is the stable name
 that `--json` shows. Foreign exceptions are translated where they enter. Exit code 1 means
@@ -246,3 +249,56 @@ class NoStoreError(EpmError):
 class BusyError(EpmError):
     exit_code = 11
     code = "busy"
+
+
+class RemoteError(EpmError):
+    """A remote failed. Nothing that is recorded on this host depends on one."""
+
+    exit_code = 12
+    code = "remote"
+
+
+class RemoteTransientError(RemoteError):
+    """It may be otherwise in a while: what is retried, and nothing else is."""
+
+    code = "remote_transient"
+
+
+class RemoteBusyError(RemoteTransientError):
+    """The remote asks for less. `data["after"]` are seconds to wait, if it says so."""
+
+    code = "remote_busy"
+
+
+class RemoteDeniedError(RemoteError):
+    """Who we are, or who the remote is, is not accepted: never retried by itself."""
+
+    code = "remote_denied"
+
+
+class RemoteFullError(RemoteError):
+    code = "remote_full"
+
+
+class RemoteReadOnlyError(RemoteError):
+    """Nothing can be written or listed there, whoever asks."""
+
+    code = "remote_read_only"
+
+
+class RemoteNotFoundError(RemoteError):
+    """No object has this name there."""
+
+    code = "remote_not_found"
+
+
+class RemoteChangedError(RemoteError):
+    """What was to be replaced is not what was expected: somebody else replaced it."""
+
+    code = "remote_changed"
+
+
+class BadObjectError(RemoteError):
+    """What a remote gave is not what its name says, or is nothing that belongs there."""
+
+    code = "remote_bad_object"

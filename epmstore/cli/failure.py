@@ -31,6 +31,7 @@ EXIT_CODES = {
     9: "No solution: what is asked of packages cannot be, or whether it can was not found out.",
     10: "There is no store, or none that this release understands.",
     11: "Busy: another command holds the lock.",
+    12: "A remote failed; nothing that is recorded here depends on it.",
     130: "Interrupted.",
     141: "The reader of the output went away.",
 }

@@ -206,6 +206,7 @@ REASONS: dict[str, str] = {
     r"needs go|whole|unsigned|go back|goes there|not permitted": "it says what is so",
     r"by hand|move (it|that|the)|remove (it|that)|stop that|end it|see who|folder": "a person acts",
     r"put the directory|mount it|elsewhere|nobody|as root|be root|as the owner": "a person acts",
+    r"file server|its owner|wrote it": "others act",
     r"dmesg|file system|fuser|right one|reads|set the clock|other hosts": "a person acts",
     r"fault of epmstore|shows where": "a fault of ours",
     r"nothing is lost|nothing was changed|root is|systemctl|told to stop": "it says what is so",
