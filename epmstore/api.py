@@ -3,7 +3,7 @@
     from epmstore.api import ConflictError, Status, Workspace
 
 What a public method takes or returns is here, and what is in that. Where else a name lives may
-change with any release. Nobody in epmstore itself imports this: a program loads what it needs.
+change with any release. No module of epmstore imports this one: a program loads what it needs.
 """
 
 from epmstore.care.copy import CopyResult

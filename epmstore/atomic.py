@@ -127,7 +127,7 @@ def about(path: Path) -> Iterator[None]:
 
 
 def open_regular(path: Path, *, follow: bool = True, hint: str = _FROM_COPY) -> int:
-    """A descriptor for reading a file of ours, without waiting for anybody. Raises OSError;
+    """A descriptor for reading a file of ours, without waiting for another process. Raises OSError;
     DamagedError if something else lies in its place: a folder, a FIFO, a link to nothing.
     """
     irregular = DamagedError(f"{path} is not a regular file", hint=hint, file=str(path))

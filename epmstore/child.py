@@ -6,9 +6,9 @@ cross a fork. Each is in a process group of its own, so that Ctrl-C is the paren
 with its parent.
 
 Messages are pickles with a length before them, on the child's standard input and output; both ends
-are the same program, and nobody else holds the other end. The first message is a setting; then come
-lists of tasks, and lists of answers go back; an empty list ends it, and a Last is the last answer.
-An error is the last answer too, as itself.
+are the same program, and no other process holds the other end. The first message is a setting; then
+come lists of tasks, and lists of answers go back; an empty list ends it, and a Last is the last
+answer. An error is the last answer too, as itself.
 """
 
 import contextlib
@@ -90,7 +90,7 @@ class Child:
         discard: Callable[[Any], None] = _nothing_left,
     ) -> None:
         """`module` has a `main` that calls `serve`; it inherits `fds`. `discard` takes away what it
-        left, if nobody waits for it any more.
+        left, if its caller no longer waits for it.
         """
         self._discard = discard
         # -I: nothing is imported from the working directory, which need not be ours
@@ -165,7 +165,7 @@ class Child:
         return answer
 
     def _drain(self) -> None:
-        """What it left before it heard that nobody wants it is ours to take away."""
+        """What it left before it heard that its work is not wanted is ours to take away."""
         with contextlib.suppress(EpmError, OSError):
             while True:
                 answer = self._receive()
@@ -215,7 +215,7 @@ def _work(begun: AbstractContextManager[ChildService], pipe: IO[bytes]) -> objec
 
 
 def _send(fd: int, message: object) -> None:
-    """Raises BrokenPipeError if nobody reads."""
+    """Raises BrokenPipeError if the other end is closed."""
     data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
     fsio.write(fd, _LENGTH.pack(len(data)) + data)
 

@@ -2,8 +2,8 @@
 
 A later layer wins: default, then `config.toml`, then `EPMSTORE_<SECTION>_<KEY>`, then flags; each
 value remembers where it comes from. A name that is not in the schema is an error that suggests one:
-a misspelt setting must not silently be the default. Who reads the file and the environment is
-somebody else (the program, the daemon); nothing here is ambient.
+a misspelt setting must not silently be the default. The file and the environment are read elsewhere
+(by the program, by the daemon); nothing here is ambient.
 
     settings = merge([file_layer(data, "/etc/epmstore/config.toml"), environment_layer(environ)])
     settings.config.daemon.settle       2.0, in seconds
@@ -272,8 +272,8 @@ def _document(data: bytes, origin: str) -> dict[str, Any]:
 
 
 def environment_layer(environ: Mapping[str, str]) -> Layer:
-    """The settings among the variables. One that begins like a section of ours, or is nearly one
-    of ours, is an error; other variables are somebody else's. Raises UsageError.
+    """The settings among the variables. One that begins like a section of ours, or is nearly one of
+    ours, is an error; other variables belong to other programs. Raises UsageError.
     """
     values: dict[str, tuple[object, str]] = {}
     sections = tuple(f"{PREFIX}{section.upper()}_" for section in SECTIONS)

@@ -17,7 +17,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class UnexpectedError(EpmError):
-    """What nobody foresaw, as whoever asked is told of it."""
+    """What was not foreseen, as the caller is told of it."""
 
     code = "unexpected"
 

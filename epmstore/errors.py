@@ -14,7 +14,7 @@ EpmError                    exit 4    the operation failed: DiskFullError, HookE
   TrustError                exit 8    BadSignatureError, UntrustedError, OlderError
   NoSolutionError           exit 9    what is asked for cannot be: UnsolvedError
   NoStoreError              exit 10   no store here, or none that this release understands
-  BusyError                 exit 11   somebody else holds the lock
+  BusyError                 exit 11   another process holds the lock
   RemoteError               exit 12   a remote failed: RemoteTransientError (RemoteBusyError),
                                       RemoteDeniedError, RemoteFullError, RemoteReadOnlyError,
                                       RemoteNotFoundError, RemoteChangedError, BadObjectError
@@ -281,7 +281,7 @@ class RemoteFullError(RemoteError):
 
 
 class RemoteReadOnlyError(RemoteError):
-    """Nothing can be written or listed there, whoever asks."""
+    """Nothing can be written or listed there, by any user."""
 
     code = "remote_read_only"
 
@@ -293,7 +293,7 @@ class RemoteNotFoundError(RemoteError):
 
 
 class RemoteChangedError(RemoteError):
-    """What was to be replaced is not what was expected: somebody else replaced it."""
+    """What was to be replaced is not what was expected: another writer replaced it."""
 
     code = "remote_changed"
 

@@ -24,7 +24,7 @@ CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 UNNAMED = os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC
 PRIVATE = 0o700
-"""The mode of what nobody else may look into."""
+"""The mode of what no other user may look into."""
 PROTECTED = 0x10 | 0x20
 """Immutable, append-only: among the `lsattr` flags and the attributes of statx alike."""
 APPEND = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -120,8 +120,8 @@ def create(name: str | bytes, parent: DirFd, mode: int = 0o600) -> int:
 
 
 def create_unnamed(parent: DirFd) -> int:
-    """A new file that no folder names, and that is gone when it is closed; nobody sees a change.
-    Raises OSError where the file system has none.
+    """A new file that no folder names, and that is gone when it is closed; no watcher sees a
+    change. Raises OSError where the file system has none.
     """
     return os.open(".", UNNAMED, 0o600, dir_fd=parent)
 

@@ -28,7 +28,7 @@ class Descriptors(NamedTuple):
 
 
 def descriptors() -> Descriptors:
-    """As it is now. -1 in use where nobody can say."""
+    """As it is now. -1 in use where that is not known."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         used = len(os.listdir(_OPEN)) - 1  # the listing holds one itself

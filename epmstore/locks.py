@@ -36,8 +36,8 @@ def hold(
     owner: str = "",
 ) -> Iterator[None]:
     """Hold the lock `name` for the block. Who is only `reading` can hold it where nothing can be
-    written, too; if nobody ever took it there, nobody holds it. Raises BusyError, naming the
-    holder, after `wait` s; OSError.
+    written, too; if it was never taken there, it is free. Raises BusyError, naming the holder,
+    after `wait` s; OSError.
     """
     fd = _open(folder, name, reading=reading)
     if fd is None:
@@ -76,7 +76,7 @@ def is_held(folder: Path, name: str) -> bool:
 
 
 def _open(folder: Path, name: str, *, reading: bool) -> int | None:
-    """Null for a reader, where there is no such lock and none can be made."""
+    """None for a reader, where there is no such lock and none can be made."""
     with directory(folder) as parent, about(folder / name):
         try:
             return _open_or_make(name, parent)
@@ -125,7 +125,7 @@ def _busy(fd: int, name: str) -> BusyError:
 
 def _holder(fd: int) -> str:
     """Who holds a lock, as far as can be told: who took it alone has written it down; of those who
-    share it, and of one who was killed, the kernel knows. Empty if nobody does.
+    share it, and of one who was killed, the kernel knows. Empty if it is free.
     """
     written = os.pread(fd, 200, 0).decode(errors="replace").strip()
     processes = _processes(fd)
@@ -165,7 +165,7 @@ def _command(process: int) -> str:
 
 
 def _write_owner(fd: int, text: str) -> None:
-    """Plain writes: nobody depends on this text, and it must not slow a lock down."""
+    """Plain writes: nothing depends on this text, and it must not slow a lock down."""
     with contextlib.suppress(OSError):
         fsio.truncate(fd, 0)
         if text:

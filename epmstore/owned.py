@@ -2,8 +2,8 @@
 
 Root carries out what it finds in a store: journals, hooks, classes of paths. So a place counts as
 ours only if it, what is in it, and every folder and link on the way to it belong to us or to root,
-and nobody else may write there. A sticky folder of root's, such as /tmp, counts: what we have in it
-is ours. A group that is its owner's alone counts as its owner.
+and no other user may write there. A sticky folder of root's, such as /tmp, counts: what we have in
+it is ours. A group that is its owner's alone counts as its owner.
 
 Nothing is looked at first and opened then: each name is opened below the descriptor of the folder
 before it, and what was opened is judged. Who may not change the way cannot put anything else there
@@ -72,7 +72,7 @@ def settings_file() -> str:
 def open_way(path: str, *, folder: bool = True, way: bool = True) -> int:
     """A descriptor for reading what `path` names, reached name by name. Every link on the way, and
     the folder that it lies in, must be ours; with `way` every other folder, too. What it names is
-    not judged, and what is not a `folder` does not keep anybody waiting. Raises ForeignError,
+    not judged, and what is not a `folder` does not make the caller wait. Raises ForeignError,
     OSError.
     """
     with _Way(path, way) as found:
@@ -177,7 +177,7 @@ class _Way:
 
 
 def _check_folder(found: os.stat_result, where: str) -> None:
-    """A folder on the way: nobody else may put something else in the place of what is in it."""
+    """A folder on the way: no other user may put something else in the place of what is in it."""
     is_hidden_root = found.st_uid == OVERFLOW and in_user_namespace()
     if not is_ours(found.st_uid) and not is_hidden_root:
         remedy = f"`chown {os.geteuid()} {where}`, or have what is in it elsewhere"
@@ -217,8 +217,8 @@ def _is_private(gid: int, uid: int) -> bool:
 
 
 def check_store(path: Path, safe: Container[Path] = ()) -> None:
-    """Raises ForeignError if anybody but us and root can have written what is in a store, unless
-    it is among those that are `safe`; OSError if it cannot be opened.
+    """Raises ForeignError if a user other than us and root can have written what is in a store,
+    unless it is among those that are `safe`; OSError if it cannot be opened.
     """
     with _of_store(path, safe):
         fd = open_way(str(path))
@@ -264,7 +264,7 @@ def _check_inside(fd: int, store: str) -> None:
 def _check_files(fd: int, where: str, *, packs: bool = False) -> None:
     """What lies in a folder that only we may write. Folders of packs are judged, packs are not:
     each content has its witness, and a pack never changes. A temporary is written by the process
-    that made it, and by nobody after it: it is only ever taken away.
+    that made it, and by no other process: it is only ever taken away.
     """
     for name in os.listdir(fd):
         try:
@@ -357,7 +357,7 @@ def read_own(path: Path, limit: int) -> bytes:
 
 def follow(path: str, key: str) -> int:
     """A descriptor of the root that `path` leads to through links that only we can have made. The
-    root itself may be anybody's. Raises RootError, OSError.
+    root itself may belong to any user. Raises RootError, OSError.
     """
     try:
         return open_way(path, way=False)

@@ -18,7 +18,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """A Progress that nobody watches."""
+    """A Progress that is not watched."""
 
     def begin(self, what: str, *, files: int | None = None, size: int | None = None) -> None:
         pass

@@ -1,15 +1,15 @@
 """epmstore-rescue: brings recorded files back from a store without epmstore and without its index.
 
-One file, Python 3.11 and `zstandard`; copy it anywhere and run `python3 rescue.py --help`.
-It is the last resort, and a second implementation of docs/formats: nothing here is shared with the
-rest of epmstore. It only reads the store, and writes below one new folder.
+One file, Python 3.11 and `zstandard`; copy it anywhere and run `python3 rescue.py --help`. It is
+the last resort, and a second implementation of docs/formats: nothing here is shared with the rest
+of epmstore. It only reads the store, and writes below one new folder.
 
 Everything is checked: seals, the chain of catalog lines, the sum of the tree, SHA-256 and SHA-1 of
 each content. What is damaged is stepped over and named; other copies are tried. Paths that could
 lead out of the target are refused, symlinks are made when all files are written.
 
-Exit codes: 0 all there, 2 usage, 3 in part (what is missing is named), 4 failed, 5 not found,
-6 damaged, 7 the store is somebody else's.
+Exit codes: 0 all there, 2 usage, 3 in part (what is missing is named), 4 failed, 5 not found, 6
+damaged, 7 the store is another user's.
 """
 
 from __future__ import annotations
@@ -824,7 +824,7 @@ def pour(fd: int, data: bytes, sparse: bool) -> None:
 
 def check_owner(store: str, believed: int | None) -> None:
     """What a store says gets owners and modes with our rights: it is believed only if it is ours,
-    root's, or somebody's who was named.
+    root's, or a user's who was named.
     """
     trusted = {0, os.geteuid(), believed}
     places = [store, *(os.path.join(store, name) for name in ("packs", "packs/log", "catalogs"))]

@@ -25,8 +25,8 @@ APPLICATION_ID = 0x45504D53
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
-    """For the holder of the `write` lock. Creates the file, for nobody else to read, whatever the
-    umask. Raises sqlite3.Error, OSError.
+    """For the holder of the `write` lock. Creates the file, which no other user can read, whatever
+    the umask. Raises sqlite3.Error, OSError.
     """
     if not path.exists():
         _create(path)

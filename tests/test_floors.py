@@ -7,6 +7,7 @@ subsystem, on the floor that FLOORS names; files of one folder import each other
 import ast
 import re
 import sys
+import tokenize
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -369,6 +370,32 @@ def test_a_module_name_means_one_thing() -> None:
     assert set(twice) - set(SAME_SUBJECT) == set(), twice
     stale = set(SAME_SUBJECT) - set(twice) - {"__main__"}
     assert not stale, f"no longer needed: {stale}"
+
+
+# Docstrings and comments have subjects: the caller, a reader, no other process. And None is None.
+VAGUE = re.compile(
+    r"\b(?:whoever|(?:some|any|no|every)body|be had)\b|(?<!`)(?<!\bor )\bnull\b(?!`)", re.IGNORECASE
+)
+
+
+def said(module: str) -> Iterator[tuple[int, str]]:
+    """Line and text of every docstring and comment of a module."""
+    for node in ast.walk(syntax(module)):
+        body = getattr(node, "body", None)
+        for one in body if isinstance(body, list) else ():
+            if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant):
+                yield one.lineno, str(one.value.value)
+    with modules()[module].open("rb") as file:
+        for token in tokenize.tokenize(file.readline):
+            if token.type == tokenize.COMMENT:
+                yield token.start[0], token.string
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_docstrings_and_comments_say_who(name: str) -> None:
+    for line, text in said(name):
+        found = VAGUE.search(text)
+        assert found is None, f"{name}:{line}: {found}"
 
 
 def test_names_of_tests_say_the_behaviour() -> None:

@@ -1,8 +1,8 @@
-"""Keeping what checkouts promised: undo what nobody confirmed in time, end what a crash left.
+"""Keeping what checkouts promised: undo what was not confirmed in time, end what a crash left.
 
 A look at the names in `journals/` each few seconds is all that it costs when nothing is owed. What
-fails is tried again, not too often. What is done, and how, is the
-library's (workspace/app/recovering.py).
+fails is tried again, not too often. What is done, and how, is the library's
+(workspace/app/recovering.py).
 """
 
 import asyncio

@@ -10,8 +10,8 @@ WatchPhase: TypeAlias = Literal[
     "starting",  # not yet watched, or not yet looked at
     "watching",  # told by the kernel
     "polling",  # looked at now and then: `degraded` says why, unless that is as it should be
-    "paused",  # somebody said so
-    "held",  # somebody else changes or records the root: `held` says who
+    "paused",  # by request
+    "held",  # another process changes or records the root: `held` says who
     "gone",  # the root is not there or is another directory: `error` says more
     "error",  # the last recording failed: `error` says why; it is tried again
 ]

@@ -256,7 +256,7 @@ class AppRecorder:
     def _take_hints(self) -> None:
         watching, hints = self._root.now, self._root.take()
         if watching is not None and hints.lost:
-            # Of a poll nobody knows how long it has been quiet; the next one must not put it off.
+            # How long it was quiet before a poll is not known; the next one must not put it off.
             quiet = self._rhythm.settle if watching.is_polling else 0.0
             self._debounce.add_whole(watching.lost_reason, now=hints.last - quiet)
         if hints.folders:
@@ -345,7 +345,7 @@ class AppRecorder:
         if batch.whole is not None and self._root.now is not None:
             self._root.now.watcher.renew()
         only = batch.only
-        if only is not None:  # nor does the next version know what is there, if nobody looks again
+        if only is not None:  # nor does the next version know what is there, without another look
             only |= self._report.unseen
         handle = self._handle(workspace)
         writing: frozenset[str] = frozenset()

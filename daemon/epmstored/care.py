@@ -1,9 +1,8 @@
 """Looking after the store on schedule: room, retention, collection, a rolling check, proofs.
 
-One thing at a time, in a process that gives way to everybody (caretasks.py), and never while a
-checkout or a change is under way. `step` is what is due now, and is what tests
-call. What was done is remembered by the library (epmstore/care/ledger.py), so that a restart
-repeats nothing.
+One thing at a time, in a process that gives way to all others (caretasks.py), and never while a
+checkout or a change is under way. `step` is what is due now, and is what tests call. What was done
+is remembered by the library (epmstore/care/ledger.py), so that a restart repeats nothing.
 """
 
 import asyncio

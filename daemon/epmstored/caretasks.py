@@ -55,7 +55,7 @@ class CareOutcome(msgspec.Struct, frozen=True):
 
 
 class TaskProcess:
-    """Starts a task, and ends it if nobody waits for it any more."""
+    """Starts a task, and ends it if the daemon no longer waits for it."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None

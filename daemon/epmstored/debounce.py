@@ -17,7 +17,7 @@ MANY = 20_000
 class Batch(msgspec.Struct, frozen=True):
     """What to look at: these folders, or everything for `whole`'s reason. `first`: when the oldest
     of it changed. `writing` are files that were written to and, as far as was noticed, not closed;
-    `unsure`: others may have been opened before anybody noticed.
+    `unsure`: others may have been opened before that was noticed.
     """
 
     folders: frozenset[str]

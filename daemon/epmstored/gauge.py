@@ -9,7 +9,7 @@ import msgspec
 from epmstore.progress import SILENT, Progress
 
 QUICK: Final = 1.0
-"""Seconds: shorter work is nobody's news, and longer work is news so often."""
+"""Seconds: shorter work is no news, and longer work is news so often."""
 
 
 class Doing(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ class Gauge:
 
     @property
     def doing(self) -> Doing | None:
-        """Null while nothing is being done that takes long. The same for a while, so that who is
+        """None while nothing is being done that takes long. The same for a while, so that who is
         told of changes is not told of each file.
         """
         now = time.monotonic()

@@ -16,7 +16,7 @@ from epmstored.room import Room
 
 TroubleKind: TypeAlias = Literal["starting", "gone", "error", "full", "damage", "clock"]
 LASTS: Final = 30.0
-"""Seconds that something is in trouble before anybody is told: what is tried again once is over by
+"""Seconds that something is in trouble before that is told: what is tried again once is over by
 then.
 """
 
@@ -50,7 +50,7 @@ def troubles(
 
 
 def trouble_of(state: AppState) -> Trouble | None:
-    """Null if the application is recorded as it should be, or is not to be now."""
+    """None if the application is recorded as it should be, or is not to be now."""
     if state.phase in ("gone", "error"):
         kind: TroubleKind = "gone" if state.phase == "gone" else "error"
         return Trouble(state.app, kind, state.error or "no reason is known")

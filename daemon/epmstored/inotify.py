@@ -1,8 +1,8 @@
 """A watcher on the kernel's events, by the low level of watchdog.
 
 watchdog's own observer is not used: its walk after an overflow can feed its own queue, it does not
-tell its handlers of one, and it swallows a watch that could not be had. Its InotifyFD is: one
-kernel queue, a thread that reads it, and the parser.
+tell its handlers of one, and it swallows a watch that failed. Its InotifyFD is: one kernel queue, a
+thread that reads it, and the parser.
 
 Rules: a folder is watched before it is listed, so nothing is made unseen in between; a folder that
 moves is let go under its old name and watched anew, as a new one, under the new; what is not asked
@@ -60,7 +60,7 @@ _Place: TypeAlias = tuple[_Folder | None, str]
 
 
 class _Noticed:
-    """Hints under way from the reading thread to whoever takes them."""
+    """Hints under way from the reading thread to the task that takes them."""
 
     def __init__(self, clock: DaemonClock, notify: Notify) -> None:
         self._clock = clock

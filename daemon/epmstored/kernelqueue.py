@@ -1,8 +1,8 @@
 """The kernel's queue of events, one for all roots, and who is told what of it.
 
-A host allows few queues, and each root that had one of its own would take one away from others.
-The thread that reads it does nothing but hand on: each watcher handles its events in a thread of
-its own, so that a file system which hangs holds up nobody else, and the queue does not run over.
+A host allows few queues, and each root that had one of its own would take one away from others. The
+thread that reads it does nothing but hand on: each watcher handles its events in a thread of its
+own, so that a file system which hangs holds up no other root, and the queue does not run over.
 """
 
 import array
@@ -151,7 +151,7 @@ PATIENCE: Final = 5.0
 
 
 class SharedQueue:
-    """The kernel's queue while anybody has a seat at it. From any thread."""
+    """The kernel's queue while a watcher has a seat at it. From any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -180,7 +180,7 @@ class SharedQueue:
 
     def watch(self, seat: Seat, fd: int, mask: int) -> WatchDescriptor:
         """Raises OSError."""
-        with self._lock:  # or the first events of it would be nobody's
+        with self._lock:  # or the first events of it would have no watcher
             assert self._queue is not None, "somebody has a seat"
             wd = self._queue.watch(fd, mask)
             self._owners.setdefault(wd, set()).add(seat)

@@ -1,5 +1,5 @@
-"""Folders in which a file may change without anybody being told, because it is mapped, and when to
-look at them again. Pure: times are given.
+"""Folders in which a file may change without an event, because it is mapped, and when to look at
+them again. Pure: times are given.
 
 The kernel writes pages out within a time; what was stored until then shows by the next look, and
 what is stored afterwards in the times of the file (epmstore/scan/mapped.py).

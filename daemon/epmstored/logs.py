@@ -1,7 +1,7 @@
 """What the daemon says to its log: one line for each thing, as text or as JSON.
 
 What stands in a message may be a file name that any user chose: no line end and no control
-character gets through, so that nobody writes lines of his own or turns a terminal upside down.
+character gets through, so that no user writes lines of his own or turns a terminal upside down.
 """
 
 import json

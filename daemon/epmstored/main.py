@@ -99,7 +99,7 @@ def _service(option: str | None) -> Service:
 
 
 def _log(config: DaemonConfig) -> None:
-    """To stderr, where systemd and everybody else reads it."""
+    """To stderr, where systemd and people read it."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if config.log == "json" else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -33,7 +33,7 @@ def keep_little() -> None:
     what a thread once needed. And whatever is large gets pages of its own, which go when it goes:
     left alone, the library takes from the first large thing that is freed that more will come, and
     keeps up to 64 MiB. What is there now stays for good: a search for garbage would go through all
-    modules, and hold up everybody, 30 ms each time that memory is given back.
+    modules, and hold up all threads, 30 ms each time that memory is given back.
     """
     gc.collect()
     gc.freeze()

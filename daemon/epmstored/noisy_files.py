@@ -1,6 +1,6 @@
 """Which files change again and again, without end. Pure.
 
-A log that nobody classified would become a version each time that it grows, with all its content.
+A log that was not classified would become a version each time that it grows, with all its content.
 What is in so many drift versions one after the other is noisy.
 """
 

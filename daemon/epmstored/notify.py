@@ -5,7 +5,9 @@ from collections.abc import Mapping
 
 
 class Notifier:
-    """Says nothing where nobody listens, and never raises: it must not be what ends the daemon."""
+    """Says nothing where no one is to be told, and never raises: it must not be what ends the
+    daemon.
+    """
 
     def __init__(self, address: str | None, watchdog: float | None = None) -> None:
         self._address = f"\0{address[1:]}" if address and address.startswith("@") else address

@@ -1,4 +1,5 @@
-"""A watcher for roots of which nobody tells: everything may have changed, again and again.
+"""A watcher for roots of which the kernel tells nothing: everything may have changed, again and
+again.
 
 Network, overlay and FUSE file systems change without this kernel knowing, and a host may not allow
 as many watches as a root has folders. The look itself is the recorder's, whose stat cache makes it
@@ -30,7 +31,7 @@ class PollingWatcher:
         return Hints(lost=True, first=now, last=now)
 
     def is_quiet(self) -> bool:
-        """Nobody can say."""
+        """Not known."""
         return False
 
     def renew(self) -> None:

@@ -1,4 +1,4 @@
-"""Giving way: work that has time takes the processor and the disk when nobody else wants them."""
+"""Giving way: work that has time takes processor and disk when no other process wants them."""
 
 import contextlib
 import ctypes

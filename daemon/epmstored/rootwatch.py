@@ -37,7 +37,7 @@ class RootWatch:
         self._is_unknown = False
         """Whether the last check could not be made."""
         self.now: Watching | None = None
-        """Null while there is no root, or it could not be watched yet."""
+        """None while there is no root, or it could not be watched yet."""
         self.next = clock.monotonic()
         """When to `check`."""
 
@@ -94,7 +94,9 @@ class RootWatch:
             await asyncio.to_thread(watching.watcher.close)
 
     def abandon(self) -> None:
-        """As `let_go`, by the bridge, when it is done with what it is doing; nobody waits."""
+        """As `let_go`, by the bridge, when it is done with what it is doing; the caller does not
+        wait.
+        """
         watching, self.now = self.now, None
         if watching is not None:
             self._bridge.give(lambda _: watching.watcher.close())

@@ -34,7 +34,7 @@ RETRY: Final = 3600.0
 
 
 def period_of(task: CareTask, config: Config) -> float | None:
-    """Null: never."""
+    """None: never."""
     if task == "forget":
         return DAY if config.retention.enabled else None
     if task == "data":

@@ -213,7 +213,7 @@ class Service:
             await asyncio.to_thread(watch.close)
 
     async def _keep_promises(self) -> None:
-        """Checkouts that nobody confirmed are undone, those that a crash left are ended."""
+        """Checkouts that were not confirmed are undone, those that a crash left are ended."""
         bridge = Bridge("aftermath", self.open_workspace)
         try:
             await AftermathTasks(self.store, bridge, self._clock, Systemd()).run()

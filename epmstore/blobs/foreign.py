@@ -1,4 +1,4 @@
-"""Sealed frames that somebody else made, held to what is said of them. Pure.
+"""Sealed frames that came from elsewhere, held to what is said of them. Pure.
 
 A frame that comes from elsewhere becomes one of ours as it is, so it has to be one that this
 program could have written: its seal is right, it is of a kind that holds contents, it comes apart

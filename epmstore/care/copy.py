@@ -101,7 +101,7 @@ def copy_store(
 
 def copy_files(store: Store, target: Path, *, progress: Progress = SILENT) -> None:
     """Make an empty, prepared folder what the files of a store say that it is; the store itself is
-    only read, and nobody may write to it meanwhile. What is damaged comes as it is. Raises
+    only read, and no process may write to it meanwhile. What is damaged comes as it is. Raises
     DamagedError, OSError.
     """
     packs = {}
@@ -211,7 +211,7 @@ class _Copier:
         have contents that cannot be put together. Two that lean on each other come as they are.
         """
         if not (self._target / identity.FILE).exists():
-            return files  # nobody takes it for a store before it has that
+            return files  # no program takes it for a store before it has that
         try:
             leans = self._leanings(files)
         except DamagedError:

@@ -66,7 +66,9 @@ def examine(store: Store) -> list[HealthCheck]:
 
 
 def _leftovers(store: Store) -> Iterator[HealthCheck]:
-    """What killed commands left, what is in the quarantine, whom nobody records any more."""
+    """What killed commands left, what is in the quarantine, which applications are no longer
+    recorded.
+    """
     found = leftovers.find(store, reckon(store))
     stray = len(found.temporaries) + len(found.locks)
     if stray:

@@ -47,8 +47,8 @@ ONLY_EXEMPT = Policy(
 
 
 class Forgotten(msgspec.Struct, frozen=True):
-    """`versions` in order; `freed`: how many bytes collections free because of it, None if nobody
-    measured that, which is as dear as a collection. With `dry_run` nothing was recorded. `named`:
+    """`versions` in order; `freed`: how many bytes collections free because of it, None if it was
+    not measured, which costs as much as a collection. With `dry_run` nothing was recorded. `named`:
     these versions were asked for.
     """
 
@@ -170,7 +170,7 @@ def _barrier(store: Store, app: str, state: CatalogState, now: float) -> str | N
     if owed_file(store, app).path.exists():
         return "a checkout waits to be confirmed, or has not come to its end"
     hold = state.hold
-    if hold is None or hold.version is not None:  # one that nobody asked for
+    if hold is None or hold.version is not None:  # one that was not asked for
         return None
     if hold.until is None or from_rfc3339(hold.until) > now:
         return "the application is on hold"

@@ -381,7 +381,7 @@ class _Check:
             if place is not None and (place.file in broken or self._is_newer(place)):
                 continue
             # A release may be without its contents. That a recording which was killed has left one
-            # behind the place up to which the index read is no fault: nobody was told that it is.
+            # behind the place up to which the index read is no fault: it was never acknowledged.
             if place is None and sha256 not in recorded and not _is_in_any(copies, known):
                 continue
             wrong_places += place not in [*map(_index_place, copies)]

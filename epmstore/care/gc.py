@@ -1,6 +1,6 @@
 """Collecting: the space of what no version needs is given back.
 
-Marking and writing go on beside everybody else; each replacement of a file is then checked against
+Marking and writing go on beside other processes; each replacement of a file is then checked against
 everything that was committed since (replace_packs.py). One file at a time, dead ones first, so that
 a full disk gets emptier from the start. What was interrupted is done again from the beginning.
 """
@@ -92,7 +92,7 @@ def collect(
     caller wants it `now`; so does what is in the `quarantine`, until it is old. On a full disk the
     reserve is given up for it, and made again at the end.
 
-    Raises DamagedError (repair first: nobody knows what a damaged table needs), BusyError, OSError.
+    Raises DamagedError (repair first: what a damaged table needs is not known), BusyError, OSError.
     """
     if dry_run:
         with store.keep_packs():
@@ -183,7 +183,7 @@ class _Collector:
         with store.keep_packs():
             found = survey(store, now=self._now, progress=self._progress)
             if found.ends_log:
-                # Only a log that nobody appends to any more can be replaced; what was appended
+                # Only a log that is no longer appended to can be replaced; what was appended
                 # since the first look is in the second.
                 with store.lock_write():
                     store.packlog.begin_next()
@@ -213,14 +213,14 @@ class _Collector:
         store, tables = self._store, found.tables
         if not all(file in tables.groups for file in gone):
             return
-        # What is needed gets its new place while everybody goes on reading and recording.
+        # What is needed gets its new place while other processes go on reading and recording.
         with store.keep_packs():
             come = None if stage == "dropped" else self._write(found, stage, gone)
         if come in gone:
             return
         # Meanwhile versions may have been committed that need what was dead when it was marked. So
-        # it is judged again, by what is committed now, with nobody reading or committing, and only
-        # then do the old files go.
+        # it is judged again, by what is committed now, with no process reading or committing, and
+        # only then do the old files go.
         with store.lock_packs(), store.lock_write():
             catch_up(store)
             refresh(store, tables)

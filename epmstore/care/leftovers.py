@@ -1,4 +1,4 @@
-"""What nobody will ever ask for again, beside contents: temporaries of writers that were killed,
+"""What will never be asked for again, beside contents: temporaries of writers that were killed,
 what a drill left, the quarantine once it is old, locks of applications that are gone for good.
 
 A temporary is abandoned if no process has it open (its writer does from beginning to end), or, on
@@ -138,7 +138,7 @@ def _stray_locks(store: Store) -> Iterator[str]:
     try:
         cat = appcat.load(store.catalogs / "appcat.json")
     except EpmError:
-        return  # nobody knows
+        return  # not known
     known = {app.uuid for app in (*cat.apps, *cat.removed)}
     known |= {app_of(name) for name in all_catalogs(store)}
     known |= {name.partition(".")[0] for name in os.listdir(store.journals)}
@@ -148,7 +148,7 @@ def _stray_locks(store: Store) -> Iterator[str]:
 
 
 def _remove_lock(store: Store, name: str) -> None:
-    """Nobody waits for it: what it guards is not there any more."""
+    """No process waits for it: what it guards is not there any more."""
     folder = store.path / "locks"
     with contextlib.suppress(BusyError), locks.hold(folder, name, wait=0):
         remove_file(folder / name)

@@ -35,7 +35,7 @@ class StoredCopy(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def frame(self) -> FrameRow | None:
-        """Null for a large content."""
+        """None for a large content."""
         return None if self.row.frame == NO_FRAME else self.where.group.frames[self.row.frame]
 
     @property

@@ -1,10 +1,10 @@
 """Purging: a content that should never have been recorded is gone from the store, the fact stays.
 
 Order, each durable before the next: the record in every catalog that names the content (from then
-on nobody stores it again, and no version needs it); packs and logs written without it, what leaned
-on it stored in full; the index switched; the old files removed; the quarantine cleared of whatever
-holds it or cannot be read. Interrupted, it is finished by purging once more, or by the next
-collection.
+on no process stores it again, and no version needs it); packs and logs written without it, what
+leaned on it stored in full; the index switched; the old files removed; the quarantine cleared of
+whatever holds it or cannot be read. Interrupted, it is finished by purging once more, or by the
+next collection.
 
 What is removed is removed as files are: the blocks of a disk, snapshots of file systems and copies
 made before are out of reach here.
@@ -93,10 +93,9 @@ def purge(
 ) -> Purged:
     """Destroy contents. `path` is the one that they were asked for by.
 
-    Raises BlobNotFoundError for what nobody ever recorded, CollisionError for a SHA-1 that several
+    Raises BlobNotFoundError for what was never recorded, CollisionError for a SHA-1 that several
     contents have, ConflictError (a checkout was interrupted; it is a part of something else; it is
-    empty),
-    DamagedError (repair first), BusyError, OSError.
+    empty), DamagedError (repair first), BusyError, OSError.
     """
     with store.lock_write():
         catch_up(store)
@@ -269,7 +268,7 @@ def _destroy(
     """(files that were written anew, files that went from the quarantine)."""
     rewritten: list[str] = []
     with collecting(store, "purge"):
-        with store.keep_packs():  # the long look, beside everybody else
+        with store.keep_packs():  # the long look, beside other processes
             tables = _tables(store)
             sought = _sought(tables, contents, spare=True)
             known = _tainted(store, tables, sought, progress)
@@ -345,7 +344,9 @@ def _replace(
 
 
 def _in_quarantine(store: Store, sought: Sought) -> list[str]:
-    """Files there that hold it, or of which nobody can say; catalogs hold no contents."""
+    """Files there that hold it, or may hold it because they cannot be read; catalogs hold no
+    contents.
+    """
     found = []
     for name in sorted(os.listdir(store.quarantine)):
         if ".syscat" in name or ".refcat" in name:

@@ -92,14 +92,14 @@ def read_needs(
 
 def all_catalogs(store: Store) -> list[str]:
     """Names of all catalogs; also of those that only the index knows: a file that was lost is
-    damage, and not a history that nobody has.
+    damage, and not a history without a file.
     """
     return sorted({*store.all_catalogs(), *store.entries.catalogs()})
 
 
 def all_needs(store: Store, progress: Progress = SILENT) -> dict[str, CatalogNeeds]:
     """Of every catalog, as committed. One that cannot be read whole may need every content that
-    there is, and hinders nobody else. Raises DamagedError (of the index).
+    there is, and does not hinder the others. Raises DamagedError (of the index).
     """
     needs = {}
     catalogs = {app: committed(store, app) for app in all_catalogs(store)}
@@ -125,7 +125,7 @@ def purges(needs: Iterable[CatalogNeeds]) -> Purges:
 
 
 def purged_contents(needs: Collection[CatalogNeeds]) -> set[BlobInfo]:
-    """The contents that some catalog names and that were purged: nobody needs them any more."""
+    """The contents that some catalog names and that were purged: no version needs them any more."""
     purged = purges(needs)
     return {info for need in needs for info in need.spans if info in purged}
 

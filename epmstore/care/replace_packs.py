@@ -1,8 +1,8 @@
 """Replacing pack files by others: the one place where a pack is ever removed.
 
-Under the exclusive `gc` lock (nobody reads packs, nor refers to contents that are not committed
+Under the exclusive `gc` lock (no process reads packs, or refers to contents that are not committed
 yet) and the `write` lock: check once more that nothing is lost, switch the index, and only then
-unlink. Whatever dies in between leaves files that nobody needs, never the other way round.
+unlink. Whatever dies in between leaves files that are not needed, never the other way round.
 """
 
 import contextlib
@@ -114,7 +114,7 @@ def switch_files(
 
 
 def withdraw(store: Store, tables: Tables, file: str) -> None:
-    """Take a new pack away that nobody refers to yet. Under both locks. Raises OSError."""
+    """Take a new pack away that is not referred to yet. Under both locks. Raises OSError."""
     if file not in store.contents.files():
         tables.drop(file)
         remove_file(store.packs / file)

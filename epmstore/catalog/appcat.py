@@ -37,7 +37,7 @@ _ZEROS = b"0" * 64
 
 
 class RootIdentity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What tells a root that was emptied from one that was replaced. Null: not known."""
+    """What tells a root that was emptied from one that was replaced. None: not known."""
 
     inode: int
     fs_uuid: str | None = None

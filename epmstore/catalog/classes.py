@@ -83,7 +83,7 @@ class Rules:
         return self._by_patterns(path, is_dir)
 
     def is_below_state(self, path: str) -> bool:
-        """Whether a path is in a folder of class `state`, which nobody looks into, whatever class
+        """Whether a path is in a folder of class `state`, which is not looked into, whatever class
         it has itself.
         """
         if not self._lists:

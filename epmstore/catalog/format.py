@@ -202,8 +202,8 @@ def _check_readable(plain: bytes, record_type: str) -> None:
 
 def without_entries(plain: bytes, record: Decoded, before: CatalogPosition) -> bytes:
     """A line as the index keeps it: whole, but for what a version says of its paths. What is not
-    known in it stays, for a later release that knows it. Raises DamagedError: nobody has read a key
-    that is not known before.
+    known in it stays, for a later release that knows it. Raises DamagedError: no earlier release
+    read a key that is not known here.
     """
     if not isinstance(record, VersionPart):
         return plain

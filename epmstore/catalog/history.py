@@ -105,7 +105,7 @@ class CatalogFile:
         tail is cut off first, and copied to the folder `quarantine` if one is given. Raises
         ChangedError if whole records follow `after` (replay them first), DamagedError if the file
         is not one that ends with `after`, OSError. After an error the file ends where it did, as
-        far as that can be had.
+        far as that is possible.
         """
         return self.append_lines(encode(records, after), after, quarantine)
 
@@ -351,7 +351,7 @@ class _Sequence:
 
 def _begins_record(plain: bytes, behind: int) -> bool:
     """Whether a line that lies `behind` bytes behind a fault says that what is wrong there is no
-    append that broke off: nobody begins another one behind that, nor seals what nobody can read.
+    append that broke off: no append begins behind that, and what cannot be read is not sealed.
     """
     if not behind:
         return True

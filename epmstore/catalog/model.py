@@ -4,7 +4,7 @@ A catalog is a sequence of records. Each has a running number (`seq`), a type, a
 the line before it; these three are its Envelope, which the writer fills in. Only versions take
 version numbers.
 
-Rules: times are RFC 3339 in UTC; digests are lower-case hex; null and absent mean the same; keys
+Rules: times are RFC 3339 in UTC; digests are lower-case hex; `null` and absent mean the same; keys
 that this release does not know are ignored, and stay in the file. Pure.
 """
 
@@ -144,26 +144,26 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     `app` is the UUID of the application and `key` its name at the time. `txid` is the same in the
     journal: a commit that is replayed is not a second version. `window` is the span in which the
-    change can have happened. `counts` are paths, `folders` how many of these are no files (None:
-    nobody said), `times` how many were modified in their time alone. `of` is the version whose
+    change can have happened. `counts` are paths, `folders` how many of these are no files (None: it
+    was not said), `times` how many were modified in their time alone. `of` is the version whose
     content was brought back, `release` the vendor's release if it was one, `scope` the paths of a
-    partial checkout (None: all), `safety` the version recorded before it, `from_` the version
-    that was live. `command` is what `run` ran, and `exit_status` how that ended (None: nobody saw
-    its end, because who ran it was killed). `ignored` is the digest of the rules in force,
-    `rules` are these where no version before says them of that digest, and there are any;
+    partial checkout (None: all), `safety` the version recorded before it, `from_` the version that
+    was live. `command` is what `run` ran, and `exit_status` how that ended (None: its end was not
+    seen, because the process that ran it was killed). `ignored` is the digest of the rules in
+    force, `rules` are these where no version before says them of that digest, and there are any;
     `unobserved` are pairs of path and why. `tree` is the sum of the whole tree at this version (see
     tree.tree_sum), as 64 hex digits. `reckoned` is the time by what is relied upon
-    (epmstore/reckon.py), where the clock that `time` is from was in doubt. `operation` is what
-    was asked for, where `reason` does not say that (`rollback`, `redo`; see operations.py). `after`
-    is the release that a release follows in its line (None: the one with the number before it). A
+    (epmstore/reckon.py), where the clock that `time` is from was in doubt. `operation` is what was
+    asked for, where `reason` does not say that (`rollback`, `redo`; see operations.py). `after` is
+    the release that a release follows in its line (None: the one with the number before it). A
     version of many entries is a run of lines, `part` of `parts`, each of which repeats all of this.
     `sight` is the number of the rules by which was looked at the root (see SIGHT). `root` is the
     root directory itself (None: not looked at). `writing` are files that a process had open for
     writing when they were recorded, and wrote to a moment before: they may be half done.
     `installed` are the products that are installed from this version on, all of them (None: those
-    of the version before; see installed.py).
-    `package` is the packaging of a release as the vendor wrote it, byte for byte, in the first line
-    only: refcat/packaging_form.py reads it, and other readers pass over it.
+    of the version before; see installed.py). `package` is the packaging of a release as the vendor
+    wrote it, byte for byte, in the first line only: refcat/packaging_form.py reads it, and other
+    readers pass over it.
     """
 
     version: int

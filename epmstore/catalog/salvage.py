@@ -3,8 +3,8 @@ seal, and says where it stands.
 
 Passed over is what has no sound seal, what is no line that this release understands, and a version
 of which a part is missing. What is left is in order: numbers only rise. A version behind a gap says
-what differs from one that nobody has: whether its tree can be put together all the same is told by
-its sum alone.
+what differs from one that is lost: whether its tree can be put together all the same is told by its
+sum alone.
 """
 
 import hashlib

@@ -109,7 +109,7 @@ def resolve(selector: Selector, versions: VersionLookup) -> Resolved:
     first, last = span
     version = _base(selector, versions, first, last) - selector.back
     if not first <= version <= last:
-        meant = selector.text if selector.back else version  # never -4, which nobody wrote
+        meant = selector.text if selector.back else version  # never -4, which was not written
         raise _not_found(selector, f"no version {meant}", f"there are {first} to {last}")
     if versions.is_lost(version):
         raise _not_found(

@@ -75,8 +75,8 @@ RESCUE, RESCUE_BELOW, FOUND = OF_OTHERS = ("rescue", "rescue-below", "found")
 class Applied(msgspec.Struct, frozen=True):
     """What carrying out a plan came to, by what is there. `kept` are paths that were to go and are
     there, `missed` those that are not as wanted, with why; `refused` is what of the metadata could
-    not be had of others. `meanwhile` are the versions of what other processes wrote or put there
-    between the scan and the end. `left_out` is what a plan of old, which was recovered, said
+    not be restored on others. `meanwhile` are the versions of what other processes wrote or put
+    there between the scan and the end. `left_out` is what a plan of old, which was recovered, said
     besides.
     """
 
@@ -136,7 +136,7 @@ class Applier:
         return applied
 
     def recover(self) -> Applied | None:
-        """Finish or take back what a journal says. Null if there was none, or it was taken back.
+        """Finish or take back what a journal says. None if there was none, or it was taken back.
 
         Raises RootError if it is about another directory, DamagedError if the journal, or a staging
         folder without one, cannot be understood; then nothing is removed.

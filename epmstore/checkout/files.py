@@ -58,7 +58,7 @@ class NewFile(msgspec.Struct, frozen=True, gc=False):
 
 
 class Made(msgspec.Struct, frozen=True, gc=False):
-    """`refused` is what of the metadata could not be had, as `apply_metadata` says it."""
+    """`refused` is what of the metadata could not be set, as `apply_metadata` says it."""
 
     inode: int
     refused: list[str]
@@ -232,7 +232,7 @@ def _size(files: Iterable[NewFile]) -> int:
 
 
 def wait_for_writers(folder_fd: int, name: str) -> None:
-    """Wait until nobody writes into a folder of ours whose parent process has died: a moment.
+    """Wait until no process writes into a folder of ours whose parent process has died: a moment.
     Raises BusyError if it takes longer.
     """
     deadline = time.monotonic() + WAIT_SECONDS

@@ -34,7 +34,7 @@ CAME = "something took its name meanwhile"
 
 class CheckedPaths(msgspec.Struct, frozen=True):
     """`stats` of every path of the plan. `done` maps each path at which is what was put there, or
-    nothing as planned, to what it is: the wanted entry, but for metadata that could not be had.
+    nothing as planned, to what it is: the wanted entry, but for metadata that could not be set.
     `wrong` maps all others to why.
     """
 
@@ -56,7 +56,7 @@ def check(
     refused: Iterable[Refused],
 ) -> CheckedPaths:
     """Look at every path again. `left` are paths that are known to have been left alone, and why;
-    of those in `refused` not all metadata could be had.
+    of those in `refused` not all metadata could be set.
     """
     missed = {one.path: one.what for one in refused}
     checked = CheckedPaths({}, {}, {})
@@ -90,7 +90,7 @@ def check(
 
 
 def _rest(parent: int, name: str) -> Rest | None:
-    """Null for what has gone meanwhile."""
+    """None for what has gone meanwhile."""
     try:
         return read_attributes(link_path(parent, name))
     except OSError:
@@ -136,7 +136,7 @@ def _judge_absent(checked: CheckedPaths, step: Step, left: Mapping[RelPath, str]
 
 def _is_it(found: os.stat_result, step: Step, inode: int | None, missed: Collection[str]) -> bool:
     """Whether this is the very file or folder that was put there or set, with its content. A file
-    has the time that it was given, unless that is among what could not be had.
+    has the time that it was given, unless that is among what could not be set.
     """
     new = step.new
     if new is None or kind_of(found) != new.kind:
@@ -253,8 +253,8 @@ Walk = Callable[[RelPath], Iterable[Listing]]
 
 
 def strangers(checked: CheckedPaths, steps: Sequence[Step], walk: Walk) -> Iterator[Candidate]:
-    """What has to be looked at of paths that are not as planned: files and links that nobody here
-    made, and all that is in folders where none was.
+    """What has to be looked at of paths that are not as planned: files and links that this checkout
+    did not make, and all that is in folders where none was.
     """
     planned = {step.path for step in steps}
     for step in steps:

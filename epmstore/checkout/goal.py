@@ -5,7 +5,7 @@ Whatever speaks of a goal speaks in its words: a request has it as a value; the 
 what is owed and a plan file have its `form`, in a document of its `format`; the version that comes
 of it has what `said_in` adds, which `goal_of` reads again.
 
-Format 1 knows versions and releases, as `of` and `release`, one of which is null. Format 2 has
+Format 1 knows versions and releases, as `of` and `release`, one of which is `null`. Format 2 has
 `edits`, and no `of`, which every reader of format 1 looks for: it refuses them.
 """
 

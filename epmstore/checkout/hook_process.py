@@ -51,7 +51,7 @@ class CommandRunner(Protocol):
         ...
 
     def now(self) -> float:
-        """Seconds, of a clock that nobody sets."""
+        """Seconds, of a clock that is never set."""
         ...
 
     def wait(self, seconds: float) -> None:
@@ -67,7 +67,7 @@ class Commands:
         return any(os.path.isfile(name) and os.access(name, os.X_OK) for name in names)
 
     def run(self, command: HookCommand, environment: Mapping[str, str], limit: float) -> Ran:
-        with _interrupts_noted() as interrupts:  # or a process would be left that nobody knows
+        with _interrupts_noted() as interrupts:  # or a process would be left that is not known of
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -186,5 +186,5 @@ def _environment() -> dict[str, str]:
         found |= {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
     runtime = f"/run/user/{uid}"
     if os.path.isdir(runtime):
-        found["XDG_RUNTIME_DIR"] = runtime  # or `systemctl --user` finds nobody
+        found["XDG_RUNTIME_DIR"] = runtime  # or `systemctl --user` finds no manager
     return found

@@ -62,7 +62,7 @@ class HookSequence:
         ]
 
     def stop(self) -> HookRun | None:
-        """Null if there is no such hook."""
+        """None if there is no such hook."""
         return self._once("stop")
 
     def start(self) -> HookRun | None:
@@ -107,7 +107,7 @@ class HookSequence:
             self._runner.wait(min(HEALTH_PAUSE, left))
 
     def _run(self, name: HookName, command: HookCommand, limit: float) -> Ran | None:
-        """Null if it cannot be started."""
+        """None if it cannot be started."""
         try:
             return self._runner.run(command, {**self._environment, "EPMSTORE_HOOK": name}, limit)
         except OSError:

@@ -9,9 +9,9 @@ was reached.
     SWITCHED   the root is as planned, durably; what was there lies in the slots
     COMMITTED  the catalog says so
 
-A torn tail is a state that was not reached. Damage before it stops: then nobody may guess; and so
-does a format, a state or a line that this release does not know. No line is written that could not
-be read again.
+A torn tail is a state that was not reached. Damage before it stops recovery, which must not guess;
+and so does a format, a state or a line that this release does not know. No line is written that
+could not be read again.
 
 Between PLANNED and STAGED a line says which directory the staging folder is, before anything is put
 into it.
@@ -207,7 +207,7 @@ class Journal:
             os.close(fd)
 
     def load(self) -> Loaded | None:
-        """Null if there is none, or one that never became durable. Raises DamagedError, also if a
+        """None if there is none, or one that never became durable. Raises DamagedError, also if a
         release wrote it that knows more than this one.
         """
         try:
@@ -253,7 +253,7 @@ def _loaded(lines: Sequence[dict[str, Any]]) -> Loaded:
 
 
 def _check_known(lines: Sequence[dict[str, Any]]) -> None:
-    """Raises DamagedError for what another release wrote: nobody may guess what it was doing."""
+    """Raises DamagedError for what another release wrote: what it was doing must not be guessed."""
     for line in lines:
         state = line.get("state")
         if line is lines[0] and line.get("format", 1) not in FORMATS:

@@ -1,4 +1,4 @@
-"""Contents that are recorded and cannot be had: the paths that they are of, and what helps."""
+"""Contents that are recorded and cannot be read: the paths that they are of, and what helps."""
 
 from collections.abc import Container, Iterable, Sequence
 

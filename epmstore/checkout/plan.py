@@ -40,8 +40,8 @@ from epmstore.tree import Entry
 
 ConfigPolicy: TypeAlias = Literal["keep", "restore"]
 Safety: TypeAlias = Literal["stored", "purged"]
-"""Why what a file holds may go: it is in a version that can be restored, or somebody had it
-destroyed everywhere.
+"""Why what a file holds may go: it is in a version that can be restored, or it was purged on
+request.
 """
 NamedPath: TypeAlias = tuple[RelPath, str]
 """A path, and why it is named."""
@@ -64,8 +64,8 @@ class PathDifference(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     `by_change`: a change or a release recorded the path in its present life. `edited_by`: whether
     what happened to it since the wanted version was a change, or drift. `path_class` is what the
     rules in force say (None: the class that the entry has). `safe` is how the content of the file
-    that was found is (None: it is not). `below_state`: it is in a folder of class `state`, which
-    nobody looks into. `holds` are paths in such a folder that was found which are no entries.
+    that was found is (None: it is not). `below_state`: it is in a folder of class `state`, which is
+    not looked into. `holds` are paths in such a folder that was found which are no entries.
     """
 
     path: RelPath
@@ -224,7 +224,9 @@ def plan_from_empty(entries: Iterable[Entry]) -> Plan:
 
 
 def check_databases(plan: Plan) -> None:
-    """Raises ConflictError if the plan would write a database that nobody decided about."""
+    """Raises ConflictError if the plan would write a database without a decision of the user about
+    it.
+    """
     if plan.databases:
         names = ", ".join(map(repr, plan.databases))
         patterns = state_patterns(plan.databases, [step.path for step in plan.steps])
@@ -344,7 +346,7 @@ class _Planner:
     def _judge_unseen(
         self, d: PathDifference, wanted: Entry | None, path_class: Class
     ) -> _Verdict | None:
-        """About a path at which something is that nobody looked at, or that is no entry."""
+        """About a path at which something is that was not looked at, or that is no entry."""
         if path_class == "ignore" or is_within(d.path, self._around.ignored):
             return self._judge_ignored(d, wanted)
         if is_within(d.path, self._around.unobserved.keys()):
@@ -389,7 +391,7 @@ class _Planner:
         return self._give("not restored", d.path, _SECRET_NOW if is_secret else _UNSTORED)
 
     def _judge_ignored(self, d: PathDifference, wanted: Entry | None) -> _Verdict:
-        """Nobody looked at what is there; who names it is told that it does not come back."""
+        """What is there was not looked at; who names it is told that it does not come back."""
         if wanted is not None and d.path in self._around.ignored and d.path_class != "ignore":
             return self._give("not restored", d.path, _FOLDER_IGNORED)  # no rule is about a file
         if wanted is None or d.path not in self._scope:

@@ -44,8 +44,8 @@ HELD_FAST = ("mapped", "executing")
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What the caller takes upon itself. `live`: running programs may be replaced under their
     processes. `hooks`: the application is stopped, started and checked, if it says how, within
-    these limits unless it has its own. `confirm`: seconds until it is undone unless somebody
-    confirms it. `unattended`: nobody looks on, so an application that is held is left alone.
+    these limits unless it has its own. `confirm`: seconds until it is undone unless it is
+    confirmed. `unattended`: no person looks on, so an application that is held is left alone.
     """
 
     live: bool = False
@@ -129,7 +129,7 @@ def _where_contents_are(goal: Goal | None) -> str:
 def _check_space(root_fd: int, steps: Sequence[Step]) -> None:
     caller = Caller.now()
     sizes = [step.seen.size for step in steps if step.seen and is_made_anew(step, caller)]
-    sizes += [  # of what has holes, nobody knows how much is written
+    sizes += [  # of what has holes, it is not known how much is written
         step.content.size
         for step in steps
         if step.content is not None and step.new is not None and not step.new.sparse

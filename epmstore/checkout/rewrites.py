@@ -3,9 +3,9 @@
 A process that has a file open for writing, mapped, or by another name reaches its inode whatever is
 set of it afterwards. So nothing that gives privilege is ever set on an inode that was there before:
 another owner or group, setuid and setgid, capabilities, who may write. Such a file is copied into
-the staging folder, is given its metadata there, where nobody else can reach it, and takes the place
-of the old one. What gives nothing (times, reading, executing, the owner's own rights) is set in
-place, after a look through the descriptor that is used for it.
+the staging folder, is given its metadata there, where no other user can reach it, and takes the
+place of the old one. What gives nothing (times, reading, executing, the owner's own rights) is set
+in place, after a look through the descriptor that is used for it.
 """
 
 import os
@@ -113,7 +113,7 @@ def identity_of(step: Step) -> FileId | None:
 
 
 def intruders(steps: Iterable[Step]) -> set[FileId]:
-    """Of files on which rights are to be set in place: those that somebody holds for writing who
+    """Of files on which rights are to be set in place: those that a process holds for writing which
     may not write to them as they are to be. Raises OSError.
     """
     wanted = {

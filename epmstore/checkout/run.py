@@ -56,7 +56,7 @@ LOOKS = 3
 
 class CompletedCheckout(msgspec.Struct, frozen=True, kw_only=True):
     """A request carried out. `applied` is None if nothing was to do. `hooks` ran around it;
-    `confirm_by` is when it is undone unless somebody confirms it.
+    `confirm_by` is when it is undone unless it is confirmed.
     """
 
     prepared: Prepared
@@ -113,9 +113,9 @@ class CheckoutEngine:
     def check(
         self, prepared: Prepared, terms: Terms, *, in_use: bool, contents: bool = True
     ) -> None:
-        """Everything that can be known of a plan without stopping anybody. Writes nothing. Raises
-        as `run`; because files are in use only with `in_use`, because contents are missing only
-        with `contents`.
+        """Everything that can be known of a plan without stopping the application. Writes nothing.
+        Raises as `run`; because files are in use only with `in_use`, because contents are missing
+        only with `contents`.
         """
         check_databases(prepared.plan)
         preflight(
@@ -174,7 +174,7 @@ class CheckoutEngine:
         expected: Prepared | None,
     ) -> tuple[Prepared, FoundRoot]:
         """The plan, and the look that it was made from. What `observe` gets is kept: a snapshot
-        stores it. What the plan would touch and nobody stored is looked at once more.
+        stores it. What the plan would touch and is not stored is looked at once more.
         """
         if not self._state.versions:
             raise VersionNotFoundError(
@@ -370,7 +370,7 @@ class CheckoutEngine:
 
 
 def _forbidden(steps: Iterable[Step]) -> Iterator[NamedPath]:
-    """What will not be had of what is written or set; another name of a file has what that has."""
+    """What cannot be set of what is written or set; another name of a file has what that has."""
     ours = Privilege.ours()
     for step in steps:
         if step.new is not None and step.link is None:

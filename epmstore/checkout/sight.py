@@ -32,9 +32,8 @@ class Sight:
         unobserved: Mapping[RelPath, str],
         number: int = SIGHT,
     ) -> None:
-        """`patterns` were in force (None: nobody knows which); `unobserved` maps paths that were
-        not seen, nor what is below them, to the kind of trouble; `number` is that of what a look
-        sees.
+        """`patterns` were in force (None: not known); `unobserved` maps paths that were not seen,
+        nor what is below them, to the kind of trouble; `number` is that of what a look sees.
         """
         self._patterns = patterns
         self._number = number
@@ -46,7 +45,7 @@ class Sight:
         return None if self._patterns is None else Rules(self._patterns)
 
     def why_unseen(self, path: RelPath, is_dir: bool) -> str | None:
-        """Why nobody can say that nothing was there; None if nothing was."""
+        """Why it cannot be said that nothing was there; None if nothing was."""
         if self._rules is None:
             return "by which rules it was recorded then is not known"
         found = self._rules.classify(path, is_dir)

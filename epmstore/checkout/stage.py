@@ -1,10 +1,10 @@
 """Staging: everything new is made in a folder of its own, whole and durable, before anything is
 touched.
 
-The folder lies at the top of the root, so it is on the same file system; it is 0700, so nobody runs
-or swaps what is half written. Its name proves nothing: the journal says which directory it is, and
-only that one is used, locked, emptied or removed; and of what is in it, only what we put there.
-Each step that makes an inode has a slot there, named by its number.
+The folder lies at the top of the root, so it is on the same file system; it is 0700, so no other
+user runs or swaps what is half written. Its name proves nothing: the journal says which directory
+it is, and only that one is used, locked, emptied or removed; and of what is in it, only what we put
+there. Each step that makes an inode has a slot there, named by its number.
 """
 
 import contextlib
@@ -257,7 +257,7 @@ class _Stager:
                     self._check_linked(number, leader)
 
     def _check_linked(self, number: int, leader: RelPath) -> None:
-        """Nobody has seen what the file that stays holds now. Raises ChangedError."""
+        """What the file that stays holds now was not seen. Raises ChangedError."""
         entry = self._entry(number)
         fd = fsio.open_file(str(number), self._stage_fd)
         try:

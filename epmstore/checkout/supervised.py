@@ -1,9 +1,9 @@
 """A checkout with what is around it: stop the application, bring the tree, start it, see that it is
 well; and if it is not, undo all of that.
 
-Everything that can be known before is looked at before anybody is stopped. From the first command
-on an Owed file says what is still to be done, so that the next command after a crash can do it.
-Under the app's lock; the caller has ended any earlier journal and owes nothing.
+Everything that can be known before is looked at before the application is stopped. From the first
+command on an Owed file says what is still to be done, so that the next command after a crash can do
+it. Under the app's lock; the caller has ended any earlier journal and owes nothing.
 """
 
 from collections.abc import Callable, Sequence

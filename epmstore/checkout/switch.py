@@ -237,7 +237,7 @@ class _Switcher:
         return True
 
     def _set(self, parent: int, name: str, step: Step) -> None:
-        """Set in place what gives nobody anything (rewrites.py), of the very file in the plan."""
+        """Set in place what grants no rights (rewrites.py), of the very file in the plan."""
         assert step.new is not None, "what is set is known"
         found = _lstat(name, parent)
         if found is None or kind_of(found) != step.new.kind:

@@ -61,7 +61,7 @@ def export(
     """`purged` are contents that were destroyed: named, not written. A `dry_run` writes nothing.
 
     Raises ConflictError if `target` is there and not an empty folder, OSError, DamagedError, which
-    names the paths whose contents cannot be had.
+    names the paths whose contents cannot be read.
     """
     entries = list(entries)
     _check_target(target)

@@ -52,8 +52,8 @@ def rollback_target(versions: Sequence[VersionInfo], *, drifted: bool) -> int:
 
 def last_change(versions: Sequence[VersionInfo]) -> VersionInfo | None:
     """The newest version that is no drift; where everything is, the first: the root as it was
-    found, which nobody has declared to be good, but which everything else came after. A command
-    that changed nothing is a version, and nothing to go back to.
+    found, which was not declared to be good, but which everything else came after. A command that
+    changed nothing is a version, and nothing to go back to.
     """
     changes = filter(_is_change, reversed(versions))
     return next(changes, versions[0] if versions else None)

@@ -1,4 +1,4 @@
-"""The versions that a checkout records: of what it did, and of what somebody else did meanwhile.
+"""The versions that a checkout records: of what it did, and of what other processes did meanwhile.
 Pure.
 """
 

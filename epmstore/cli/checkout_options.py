@@ -15,7 +15,7 @@ from epmstore.workspace.app.asked import TermsGiven
 from epmstore.workspace.settings import load_settings
 
 SHORTEST = 10.0
-"""Seconds of the shortest wait for a confirmation: nobody types faster."""
+"""Seconds of the shortest wait for a confirmation: no person types faster."""
 
 exact_option = click.option(
     "--exact", is_flag=True, help="Remove also what no change or release ever recorded."

@@ -140,7 +140,7 @@ def resume(session: Session) -> None:
 
 def _switch(session: Session, verb: str) -> None:
     daemon = Daemon(session.store_path)
-    # One that hangs is not left a request, which it would do when nobody reckons with it any more.
+    # One that hangs is not left a request, which it would do when its user no longer expects it.
     found = daemon.get("/v1/status", wait=KNOWN_SECONDS)
     if session.dry_run:
         keys = [one["app"] for one in found["apps"] if session.app in (None, one["app"])]

@@ -147,7 +147,7 @@ class Daemon:
             ) from None
 
     def _nobody(self, *, died: bool) -> NoDaemonError:
-        from epmstore import locks  # noqa: PLC0415 - start-up: nobody is there to be quick for
+        from epmstore import locks  # noqa: PLC0415 - start-up: only after a failure
 
         if not died and locks.is_held(self._store / "locks", DAEMON_LOCK):
             return NoDaemonError(

@@ -8,7 +8,9 @@ from epmstore.tree import Entry, Field
 
 
 def differing(old: Entry | None, new: Entry | None, fields: Iterable[Field]) -> list[str]:
-    """`mode 0644 -> 0755`, `content`: nobody reads digests, nor the time of what is new anyhow."""
+    """`mode 0644 -> 0755`, `content`: digests are not for reading, nor is the time of what is new
+    anyhow.
+    """
     named = list(fields)
     plain = {"content", "mtime"} if "content" in named else set()
     return [f if f in plain else _pair(old, new, f, "{0} -> {1}") for f in named]

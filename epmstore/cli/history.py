@@ -83,7 +83,7 @@ def log(
 ) -> int:
     """List the recorded versions, newest first.
 
-    A version is a change (somebody said so: snapshot, run, checkout) or drift (found in passing).
+    A version is a change (made on request: snapshot, run, checkout) or drift (found in passing).
     Drift between changes is folded into one line unless --all. The numbers are paths added (+),
     modified (~) and removed (-). With a reference catalog, each version says what explains it: an
     upgrade from one release to another, whole or in part, and how many files it does not explain.

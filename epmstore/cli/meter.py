@@ -1,6 +1,6 @@
 """Progress for people who watch a terminal: what is done, how fast, how much longer.
 
-Nothing is shown for a phase that is over before anybody could wonder; rich is imported only when
+Nothing is shown for a phase that is over before a person could wonder; rich is imported only when
 there is something to show.
 """
 

@@ -44,9 +44,9 @@ def identify(session: Session, what: str) -> int:
     """Say who ever shipped a file, and when.
 
     Looks the contents up in every reference catalog of this store: application, path, first and
-    last release. The name of a file does not matter. Exits with 1 if there is something that nobody
-    ever shipped. Of a folder, what each application shipped is summed up; -v names each file. Where
-    a content was on this host: epmstore find SHA1.
+    last release. The name of a file does not matter. Exits with 1 if there is something that no
+    vendor ever shipped. Of a folder, what each application shipped is summed up; -v names each
+    file. Where a content was on this host: epmstore find SHA1.
     """
     known = session.workspace.origins
     files = 0

@@ -168,7 +168,7 @@ class Output:
 
 
 def _put(text: str) -> None:
-    """Raises OutputError: of a full disk behind it nobody must think that it is the store's."""
+    """Raises OutputError: a full disk behind it must not be taken for the store's."""
     try:
         sys.stdout.write(text)
     except BrokenPipeError:

@@ -25,7 +25,7 @@ def prepare_streams() -> None:
 
 def is_output_broken() -> bool:
     """Whether it is standard output that cannot be written: what is left in it still cannot. It is
-    thrown away then, so that nobody tries again at the end.
+    thrown away then, so that it is not tried again at the end.
     """
     try:
         sys.stdout.flush()

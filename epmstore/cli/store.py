@@ -278,10 +278,10 @@ def gc(session: Session, now: bool, quarantine: bool) -> int:
 
     Never takes a content that a version needs which is not forgotten. What a policy forgot stays
     for a day, and while the clock is in doubt (`epmstore doctor`), unless --now is given; versions
-    that somebody named go at once. What was found damaged and set aside in the quarantine goes
-    after 90 days, or with --quarantine. Works on a full disk: the store keeps a reserve for it.
-    While the catalog of an application cannot be read whole, which is named, nothing is taken that
-    it may need (exit 3).
+    that were named go at once. What was found damaged and set aside in the quarantine goes after 90
+    days, or with --quarantine. Works on a full disk: the store keeps a reserve for it. While the
+    catalog of an application cannot be read whole, which is named, nothing is taken that it may
+    need (exit 3).
     """
     care = session.workspace.care
     if quarantine and not session.dry_run:

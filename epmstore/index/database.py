@@ -145,8 +145,8 @@ class Database:
 
     def read_aside(self) -> None:
         """From now on work on a copy in memory (an empty one if the index is missing or of an
-        earlier release), which nobody else sees: for a reader of a store in which nothing can be
-        written, and whose index has to be caught up first. Raises DamagedError, OSError.
+        earlier release), which no other process sees: for a reader of a store in which nothing can
+        be written, and whose index has to be caught up first. Raises DamagedError, OSError.
         """
         self.close()
         with self._lock, _translated(self):

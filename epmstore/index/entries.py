@@ -153,7 +153,7 @@ class Entries:
         removed: Iterable[RelPath],
     ) -> Callable[[], None]:
         """Make `version` out of the newest one, but for what SQLite does alone: that is done by
-        calling what comes back, from any thread, while nobody else uses the transaction. Within
+        calling what comes back, from any thread, while no other thread uses the transaction. Within
         `database.write`. `meta` entries keep the content that their path has.
 
         Applying the same part twice changes nothing.
@@ -172,7 +172,7 @@ class Entries:
                 writer.insert(insert.format(0), entries)
                 writer.insert(insert.format(1), map(_without_content, meta))
                 _remove(db, number, version, [writer.key(path) for path in removed])
-            if version:  # what version 0 changed, nobody asks
+            if version:  # what version 0 changed is never asked
                 db.executemany(
                     f"INSERT OR IGNORE INTO changes VALUES ({number}, {version}, ?)",
                     ((folder,) for folder in writer.folders()),

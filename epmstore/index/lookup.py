@@ -1,7 +1,7 @@
 """Where contents are: in which state of which path, of any application and of any vendor's catalog.
 
-Of catalogs, contents are indexed: everybody asks who shipped a file. Of the history of applications
-they are not: it is read from end to end, and few ask.
+Of catalogs, contents are indexed: who shipped a file is asked all the time. Of the history of
+applications they are not: it is read from end to end, and few ask.
 """
 
 import sqlite3

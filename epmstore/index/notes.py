@@ -25,7 +25,7 @@ class Stamp(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, path: Path) -> "Stamp | None":
-        """Null if there is no file."""
+        """None if there is no file."""
         try:
             found = os.stat(path)
         except FileNotFoundError:

@@ -188,7 +188,7 @@ class Trace:
         return f"{release.title} is {'kept' if value == NOW else 'taken'}"
 
     def _there(self, reason: ClauseReason) -> tuple[str, ...]:
-        """What there is of what a reason is about: nothing that would do is to be had."""
+        """What there is of what a reason is about: no release that would do is available."""
         options = self._rules.options
         if reason.need is None:
             return ()

@@ -68,7 +68,7 @@ class Draft:
         self._skipped: list[tuple[RelPath, str]] = []
         self._tags: list[str] = []
         self.package = package
-        """Its packaging; whoever knows more of it puts another one there."""
+        """Its packaging; a caller that knows more of it puts another one there."""
 
     @classmethod
     @contextlib.contextmanager

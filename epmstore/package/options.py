@@ -153,7 +153,7 @@ class SlotOptions:
         return self._fixed(now, release) if now is not None else None
 
     def _is_offered(self, slot: Slot, release: ProductRelease) -> bool:
-        """Under a channel: it is a target, or somebody named it."""
+        """Under a channel: it is a target, or a user named it."""
         targets = self.universe.targets.get(slot.app)
         if targets is None or release.given or release.number in targets:
             return True

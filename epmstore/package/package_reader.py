@@ -1,5 +1,5 @@
 """A package from elsewhere, as those have it who need what is in it: read by a process of its own
-(packagechild.py), asked for here. Its SQLite is never opened by whoever asks.
+(packagechild.py), asked for here. Its SQLite is never opened by the process that asks.
 
 with open_package(path, scratch, Asking(...)) as found:
     lines, sound = found.lines()
@@ -230,8 +230,8 @@ def is_package(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _private_copy(path: Path, scratch: Path) -> Iterator[tuple[Path, int, Callable[[], None]]]:
-    """A copy that nobody else can change, with its length; it is what is looked at. What comes with
-    it takes its name away.
+    """A copy that no other process can change, with its length; it is what is looked at. What comes
+    with it takes its name away.
     """
     for beside in _BESIDE:
         if os.path.lexists(f"{path}{beside}"):
@@ -241,7 +241,7 @@ def _private_copy(path: Path, scratch: Path) -> Iterator[tuple[Path, int, Callab
     with directory(scratch) as folder:
         source = _open(path)
         try:
-            # open until it has no name: what a process has open, nobody takes for left over
+            # open until it has no name: what a process has open, is not taken for left over
             target = fsio.create(name, folder)
             try:
                 size = _copy(path, source, target)

@@ -32,7 +32,7 @@ class NeededBy:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Why something is installed: whom it is needed by. Nobody: it is there for itself."""
+    """Why something is installed: whom it is needed by. If by none, it is there for itself."""
 
     instance: str
     release: ProductRelease

@@ -1,9 +1,9 @@
 """What must hold once something is installed, changed or removed: needs as clauses. Pure.
 
 What is installed and stays as it is asks for nothing: it is there. What changes asks that its own
-needs are met and its conflicts are not there, and that whoever is installed and leaned on what was
-before is met by something else, or changes as well. So only what is touched is looked at, however
-much is installed, and a need that nobody met before is no hindrance to anything.
+needs are met and its conflicts are not there, and that every installed product which leaned on what
+was before is met by something else, or changes as well. So only what is touched is looked at,
+however much is installed, and a need that was not met before is no hindrance to anything.
 """
 
 from collections import defaultdict
@@ -208,7 +208,7 @@ class NeedRules:
         )
 
     def _taken_out(self, slot: Slot, want: Want) -> Iterator[Clause]:
-        """Whoever leans on a part that is to be left out is met by something else, or changes."""
+        """What leans on a part that is to be left out is met by something else, or changes."""
         now = self.options.installed.get(slot)
         if now is None or not want.without:
             return

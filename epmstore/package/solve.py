@@ -6,7 +6,7 @@ Least change means, in this order:
 1. What is asked for is there, as new as it can be; what is installed and will do stays.
 2. Of what is installed and was not asked for, nothing changes that could stay, whatever else would
    then be new: of the rest of the changes there is no smaller set.
-3. With these versions, no change can be left out: nothing is installed that nobody needs.
+3. With these versions, no change can be left out: nothing is installed that is not needed.
 
 Nothing is ever removed unless that was asked for, and nothing becomes older unless that was
 allowed. A search that does not end within its limits says so, and proves nothing.
@@ -58,8 +58,8 @@ def solve(universe: Universe, request: SolveRequest) -> Solution:
 
 
 def uninstall(universe: Universe, wants: Iterable[Want]) -> Solution:
-    """What removing something comes to. Nothing else is changed for it: who needs it, and nobody
-    else who is there would do, refuses it. Raises NeedsError with `data["needed_by"]`.
+    """What removing something comes to. Nothing else is changed for it: a product that needs it,
+    and is met by no other one, refuses it. Raises NeedsError with `data["needed_by"]`.
     """
     request = SolveRequest(tuple(replace(want, action="remove") for want in wants))
     rules = NeedRules(universe, request)

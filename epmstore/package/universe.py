@@ -1,5 +1,5 @@
 """What is known when needs are solved: what is installed, what there is to choose from, and what is
-wanted. Values only; whoever makes them has read the store.
+wanted. Values only; the caller that makes them has read the store.
 
 - A *slot* is a product in an application: where a release of it is installed, or may be.
 - What the host itself has (libraries and capabilities of its system) is `system`.
@@ -30,7 +30,7 @@ class Slot(NamedTuple):
 class ProductRelease:
     """A release of a product. `number` is None for a candidate, which has none yet; `package` and
     `digest` are None where they are not known; `label` is that of a release that is no package.
-    `revoked` says why its vendor withdrew it. `given`: somebody named its file.
+    `revoked` says why its vendor withdrew it. `given`: its file was named.
     """
 
     app: str
@@ -78,7 +78,7 @@ class ProductRelease:
 @dataclass(frozen=True, slots=True, eq=False)
 class InstalledRelease:
     """A release that is installed in an application. `parts` of None are all. `frozen`: it stays as
-    it is. `found`: nobody recorded it as installed.
+    it is. `found`: it is not recorded as installed.
     """
 
     instance: str
@@ -97,7 +97,7 @@ class InstalledRelease:
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """What somebody asks for. `product` is a key or a UUID, `within` a range of it, `release` a
+    """What a user asks for. `product` is a key or a UUID, `within` a range of it, `release` a
     certain one. An installed release that is within is enough to install, and not to upgrade.
     `revoked`: it may be one that was withdrawn. `members` are optional ones of a bundle, by key.
     """

@@ -23,7 +23,7 @@ from epmstore.package.file_format import APPLICATION_ID, TABLES, USER_VERSION
 from epmstore.package.tables import PackageTables
 
 MODE: Final = 0o644
-"""It goes to everybody."""
+"""It goes to every host."""
 
 
 class PackageWriter:

@@ -42,7 +42,7 @@ class OpenChange(msgspec.Struct, frozen=True):
 class StartedRun(msgspec.Struct, frozen=True, kw_only=True):
     """A command that was run and whose changes are not recorded yet. `id` is the transaction id of
     the version that they become; `exit_status` is None until the command has ended, and stays so if
-    nobody lived to see that.
+    no process lived to see that.
     """
 
     id: str

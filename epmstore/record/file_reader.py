@@ -2,7 +2,7 @@
 back.
 
 The work of one worker, wherever that runs: values in, values out. Rules: a file counts only if it
-held still; contents that a path already has are not looked up; nobody is waited for.
+held still; contents that a path already has are not looked up; no other process is waited for.
 """
 
 import os

@@ -1,9 +1,9 @@
 """Reading what changed: candidates in, entries out, new contents compressed on the way.
 
 Candidates go in slices of neighbouring paths to workers, each of which reads, hashes, compresses
-and writes a group of its own and waits for nobody, not even for the end of the walk that finds the
-candidates. Rules: a content is stored once, whichever process meets
-it first; a file is stored only if it held still; small work is done here, large work in processes.
+and writes a group of its own and waits for no other one, not even for the end of the walk that
+finds the candidates. Rules: a content is stored once, whichever process meets it first; a file is
+stored only if it held still; small work is done here, large work in processes.
 """
 
 import os

@@ -74,7 +74,7 @@ class Keeping:
                 except (FileNotFoundError, NotADirectoryError):
                     self._note_gone(before.get(path), history)
                 except OSError:
-                    continue  # nobody may look
+                    continue  # it may not be looked at
                 else:
                     yield from self._found(path, found, before.get(path))
 

@@ -54,13 +54,13 @@ CandidateSink: TypeAlias = Callable[[Iterable[Candidate]], None]
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """One look at a root. `candidates` are those that nobody was fed with. `listings` are the
+    """One look at a root. `candidates` are those that no reader was fed with. `listings` are the
     stats, packed for comparing, of the folders in which they differ from the cached ones.
 
     `gone` entries were removed; `left` ones are outside of what the rules now look at; `missing`
-    ones were not found, but too little was seen to say that they are gone. `same_as`
-    says of hard links what their first path is. `vanished_folders` have rows in the cache and are
-    no more. `cold` says that there was no cache to compare with.
+    ones were not found, but too little was seen to say that they are gone. `same_as` says of hard
+    links what their first path is. `vanished_folders` have rows in the cache and are no more.
+    `cold` says that there was no cache to compare with.
     """
 
     candidates: list[Candidate]
@@ -242,7 +242,7 @@ class Observer:
 
 class _Found:
     """Gathers what is to be looked at: some paths at a time become candidates, and are passed on
-    while the walk goes on, or kept if nobody is to be fed.
+    while the walk goes on, or kept if there is no reader to be fed.
     """
 
     def __init__(
@@ -407,7 +407,7 @@ class _Look:
 
 
 def _is_state(listing: Listing, number: int) -> bool:
-    """Nobody brings it back: so nothing is a link of it, nor it one of anything."""
+    """It is never brought back: so nothing is a link of it, nor it one of anything."""
     return listing.classes is not None and listing.classes[number] == "state"
 
 

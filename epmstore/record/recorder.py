@@ -168,7 +168,7 @@ class Recorder:
     def _note_rows(
         self, root: Root, head: HistoryHead, seen: _Seen, rows: dict[bytes, bytes]
     ) -> None:
-        """Rows of what is as the newest version says; if nobody else is at work, and we may."""
+        """Rows of what is as the newest version says; if no other process works here and we may."""
         if head.version is None:
             return
         with contextlib.suppress(BusyError, OSError), self.store.lock_app(self.app.uuid, wait=0):
@@ -472,7 +472,9 @@ def _stored(ingested: Ingested, kept: Collection[RelPath]) -> frozenset[BlobInfo
 
 
 def _facts(root: Entry | None, before: VersionRecord | None) -> RootFacts | None:
-    """What a version says of the root itself: if nobody could look, what the one before says."""
+    """What a version says of the root itself: if it could not be looked at, what the one before
+    says.
+    """
     if root is not None:
         return facts_of(root)
     return None if before is None else before.root
@@ -537,7 +539,7 @@ def _without_content(entry: Entry) -> Entry:
 
 def _sparing(feed: CandidateSink, spared: set[RelPath]) -> CandidateSink:
     """Files whose content may be new become such of which no content is stored, and are named: the
-    stat cache must not know them, or nobody would look at them when there is room again.
+    stat cache must not know them, or they would not be looked at when there is room again.
     """
 
     def spare(one: Candidate) -> Candidate:

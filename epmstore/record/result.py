@@ -20,12 +20,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     of what other processes wrote while a checkout was under way.
 
     `added`, `modified` and `removed` count paths, `folders` those of them that are no files (None:
-    nobody counted), `times` those that were modified in their time alone.
+    not counted), `times` those that were modified in their time alone.
 
     `kept` pairs a path with why it was neither written nor removed. `unobserved` paths could not be
     looked at; `not_restored` names what the privilege at hand did not allow. `hooks` ran around it;
-    `confirm_by` is when it is undone unless it is confirmed; `packages` of the system own
-    paths that it changed; `held` says that automation leaves the application alone from now on.
+    `confirm_by` is when it is undone unless it is confirmed; `packages` of the system own paths
+    that it changed; `held` says that automation leaves the application alone from now on.
     """
 
     app: str

@@ -22,7 +22,7 @@ def fresh_rows(
     `read` has the candidates that were not as they were listed when they were read: the stat that
     they had then, None for those that could not be read. These are looked at again next time, as is
     everything that is not settled, and what is missing: a row without it would say that the version
-    does not have it either, and nobody would ever find that it is gone.
+    does not have it either, and it would never be found that it is gone.
     """
     changed: dict[str, dict[str, AnyStat]] = {}
     for path, stats in read.items():
@@ -56,7 +56,7 @@ def rows_after(
     `known` has each path that we changed: its stat after `settled_ns`, when it was right; None if
     it is rightly gone; UNKNOWN if it must be looked at again. All else keeps the row that it had,
     so that what another process changed meanwhile will differ from it. A folder without a row gets
-    one only if it is in `made`: of any other nobody knows what else had been in it.
+    one only if it is in `made`: of any other it is not known what else had been in it.
     """
     changed: dict[str, dict[str, AnyStat | None]] = {}
     gone: set[bytes] = set()

@@ -1,5 +1,5 @@
-"""What a look did not see, in one list for everybody who tells of it: status, diff, results, the
-daemon. Pure.
+"""What a look did not see, in one list for all that tell of it: status, diff, results, the daemon.
+Pure.
 """
 
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ class Unseen(msgspec.Struct, frozen=True):
 
     @property
     def incomplete(self) -> bool:
-        """Whether something may differ that nobody saw (exit code 3)."""
+        """Whether something may differ that was not seen (exit code 3)."""
         return bool(self.unstable or self.unobserved)
 
 

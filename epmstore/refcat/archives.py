@@ -339,7 +339,7 @@ def _tar_member(info: tarfile.TarInfo) -> ArchiveMember:
 
 
 def _tar_time(seconds: float) -> int | None:
-    """Null for what is before all times."""
+    """None for what is before all times."""
     if seconds >= LATEST:
         raise tarfile.ReadError(f"a file is from a time beyond all times: {seconds}")
     return round(seconds) * 1_000_000_000 if seconds >= 0 else None
@@ -382,5 +382,5 @@ def _zip_time(info: zipfile.ZipInfo) -> int | None:
     """zip knows no time zone: taken for UTC, so that it is the same everywhere."""
     try:
         return calendar.timegm((*info.date_time, 0, 0, 0)) * 1_000_000_000
-    except ValueError:  # month 0, day 0: nobody said
+    except ValueError:  # month 0, day 0: it was not said
         return None

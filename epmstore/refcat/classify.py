@@ -9,7 +9,7 @@ the order in which it decides; a test reads it.
 - Empty and tiny files say nothing about where they come from: they are never moved and never
   foreign.
 - A folder that the release lacks is no finding if it holds something: what it holds may be one.
-- Paths of the classes state and ignore are nobody's business here.
+- Paths of the classes state and ignore are not considered here.
 """
 
 from collections import defaultdict

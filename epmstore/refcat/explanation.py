@@ -101,7 +101,7 @@ def is_touched_only(pair: Pair) -> bool:
 
 def is_explained(pair: Pair, wanted: Entry | None, *, is_vendors: bool) -> bool:
     """Whether a path became what a release has there. One that the release lacks may only go if
-    what went `is_vendors`: nobody else's file is removed by a release.
+    what went `is_vendors`: a release removes only files of its vendor.
     """
     old, new = pair
     if new is None or wanted is None:

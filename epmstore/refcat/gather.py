@@ -242,7 +242,7 @@ class Gatherer:
             raise ConflictError(f"two sources have {entry.path!r}, and not the same")
 
     def _classify(self, path: RelPath, is_dir: bool) -> PathClass | None:
-        """Null for what is ignored, or lies in a folder of class `state`, which is one entry."""
+        """None for what is ignored, or lies in a folder of class `state`, which is one entry."""
         folder = split(path)[0]
         if folder and self._rules.classify(folder, True) == "state":
             return None

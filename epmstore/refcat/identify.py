@@ -39,8 +39,8 @@ class Identifier:
         return self._store.contents.seen(digest)
 
     def origins(self, contents: Iterable[BlobInfo]) -> dict[BlobInfo, list[Origin]]:
-        """Where each was shipped, in order of application, path and release; empty for what nobody
-        ever did.
+        """Where each was shipped, in order of application, path and release; empty for what was
+        never shipped.
         """
         wanted = list(contents)
         spans = Releases(self._store, "").spans([info.sha256 for info in wanted])

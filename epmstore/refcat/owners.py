@@ -1,6 +1,6 @@
 """Whether owners are as a release has them. Pure.
 
-A release names owners; who installs it may be somebody else, and then everything is theirs. So:
+A release names owners; the user who installs it may be another one, who then owns everything. So:
 
 - if at least half of the files have exactly the release's owner, the root is installed as released,
   and every other owner is a deviation;

@@ -6,7 +6,7 @@
   at this path is left, and named, unless everything that is not the release's is to go.
 - Owners are those that stand for the release's owners here. Setuid, setgid and sticky bits, and
   the right of group and others to write, come back only where this host has recorded them: a
-  catalog alone gives nobody rights. Nor does a link that was released lead out of the root.
+  catalog alone grants no rights. Nor does a link that was released lead out of the root.
 """
 
 from collections.abc import Collection, Sequence

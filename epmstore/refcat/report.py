@@ -119,7 +119,7 @@ def _head(facts: Facts, redact: Callable[[str], str] | None) -> Form:
 
 
 def redactor(salt: bytes) -> Callable[[str], str]:
-    """Names to hashes that mean nothing without the salt, which nobody keeps."""
+    """Names to hashes that mean nothing without the salt, which is not kept."""
 
     def redact(text: str) -> str:
         raw = text.encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""Seekers of contents in places that somebody names: folders and archives."""
+"""Seekers of contents in places that a user names: folders and archives."""
 
 import os
 import stat

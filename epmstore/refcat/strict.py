@@ -1,7 +1,7 @@
 """One line of a catalog that came from elsewhere: read without trust. Pure.
 
 The bytes are a line only if writing what was read gives the very same bytes: then no key is there
-twice, no number is beyond what it may be, and nothing is in it that nobody looked at. A line that
+twice, no number is beyond what it may be, and nothing is in it that was not looked at. A line that
 is written otherwise (other spaces, unknown keys of a newer release, the list form of components) is
 looked at once more, slowly, for what a decoder passes over: repeated keys, depth, huge numbers.
 

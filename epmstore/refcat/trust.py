@@ -69,8 +69,8 @@ class Trust:
         self.folder = store / TRUST
 
     def keys(self) -> list[PublicKey]:
-        """All of them. Raises DamagedError, OSError: of a key that cannot be read nobody knows what
-        it vouched for.
+        """All of them. Raises DamagedError, OSError: of a key that cannot be read it is not known
+        what it vouched for.
         """
         return [self._key(path) for path in sorted([*self._files(".asc"), *self._files(ONLY)])]
 

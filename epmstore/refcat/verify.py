@@ -61,7 +61,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def deviations(self) -> list[Deviation]:
-        """The findings that nobody accepted."""
+        """The findings that were not accepted."""
         return [one for one in self.findings if one.path not in self.accepted]
 
     @property

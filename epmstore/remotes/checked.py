@@ -1,4 +1,4 @@
-"""Objects, checked: every read of a remote that somebody relies on goes through here.
+"""Objects, checked: every read of a remote that is relied upon goes through here.
 
 A name, a size and a digest come from what is believed already; a remote gives bytes, and no more of
 them are taken than were asked for.

@@ -6,7 +6,7 @@ Others may write there, too, and nothing of it is believed; but nothing of their
 elsewhere. The folder is opened once, and each name below it is opened below the folder before it,
 following no link: who unmounts it, or puts another in its place, meanwhile, changes nothing for us.
 An object is written as a temporary beside it, synced, renamed, and its folder is synced. What is
-made may be read and written by whoever may the folder itself.
+made may be read and written by those who may the folder itself.
 
 Where the answer of a file server is lost, the call is sent again, and finds its own work done: a
 rename finds nothing to rename, a removal nothing to remove, mkdir a folder. So what counts is what
@@ -36,7 +36,7 @@ from epmstore.remotes.names import is_component, split_name, split_prefix
 from epmstore.remotes.remote import LISTED_MAX, PIECE, Abilities, ObjectInfo
 
 STALE_SECONDS: Final = 86_400
-"""A temporary that is so much older than what was just written belongs to nobody any more. Both
+"""A temporary that is so much older than what was just written belongs to no living process. Both
 times are the file server's own.
 """
 _RIGHTS: Final = 0o7777
@@ -196,8 +196,8 @@ class FolderRemote:
                 raise
 
     def _sweep(self, parent: int, folders: tuple[str, ...], last: str) -> None:
-        """Once for each folder: temporaries that nobody can be writing any more are taken away.
-        They are nobody's loss, so whatever fails is left for another time.
+        """Once for each folder: temporaries that no process can be writing any more are taken away.
+        They are no loss, so whatever fails is left for another time.
         """
         if folders in self._swept:
             return

@@ -29,8 +29,8 @@ def is_name(text: str) -> bool:
 
 
 def split_name(name: str) -> tuple[list[str], str]:
-    """The folders of a name, and the last component. Raises RemoteError for what is no name: nobody
-    asks a remote for it.
+    """The folders of a name, and the last component. Raises RemoteError for what is no name: no
+    caller asks a remote for it.
     """
     if not is_name(name):
         raise RemoteError(f"{name!r} is no name of an object on a remote")

@@ -214,7 +214,7 @@ def _place(url: SplitResult) -> tuple[str, str]:
 
 
 def _redirected(url: SplitResult, answer: HTTPResponse) -> SplitResult:
-    """Where an answer sends us. Raises RemoteError for where nobody goes."""
+    """Where an answer sends us. Raises RemoteError for where it is not followed."""
     text = answer.getheader("Location") or ""
     try:
         found = urlsplit(urljoin(url.geturl(), text))

@@ -78,8 +78,8 @@ def _name(root_fd: int) -> str:
 
 
 def _probe(directory: int) -> int:
-    """The ctime of a file made for this and taken away again: one that nobody sees, where the file
-    system has such. Raises OSError.
+    """The ctime of a file made for this and taken away again: one that no other process sees, where
+    the file system has such. Raises OSError.
     """
     with contextlib.suppress(OSError):
         fd = fsio.create_unnamed(directory)

@@ -1,7 +1,7 @@
 """Which processes hold files: open for writing or reading, mapped, or running.
 
-A snapshot of /proc, and no more: what a process opens next, nobody knows. Tolerates processes that
-end meanwhile; where it may not look into one, it says that the answer is incomplete.
+A snapshot of /proc, and no more: what a process opens next cannot be known. Tolerates processes
+that end meanwhile; where it may not look into one, it says that the answer is incomplete.
 """
 
 import os

@@ -28,7 +28,9 @@ from epmstore.scan.fsclock import FilesystemClock
 
 WRITEBACK = Path("/proc/sys/vm")
 USUAL_NS = 35 * 10**9
-"""How long pages stay dirty where nobody says otherwise: dirty_expire and dirty_writeback."""
+"""How long pages stay dirty where the kernel does not say otherwise: dirty_expire and
+dirty_writeback.
+"""
 PATIENCE = 2
 """A disk that has much to write takes its time: so many times that long is waited for."""
 

@@ -31,7 +31,7 @@ class Privilege(msgspec.Struct, frozen=True):
         return cls(os.geteuid(), os.getegid(), groups, _effective())
 
     def forbids(self, entry: Entry, found: Entry | None) -> tuple[str, ...]:
-        """What of `entry` will not be had, by the names that set_metadata.py has for it: of a file
+        """What of `entry` cannot be set, by the names that set_metadata.py has for it: of a file
         that is made, or, where one was `found`, set in place.
         """
         if self.capabilities & _ALL == _ALL:

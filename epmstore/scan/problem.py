@@ -2,7 +2,7 @@
 
 A path that a Problem names was not observed: its absence from a listing says nothing, and no plan
 may touch it. Only `special` is harmless: FIFOs, sockets and devices are seen well, and never
-recorded. Where something is mounted or ignored, nobody is to look (`is_gap`).
+recorded. Where something is mounted or ignored, it is not to be looked at (`is_gap`).
 """
 
 import errno
@@ -39,7 +39,7 @@ class Problem(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_gap(self) -> bool:
-        """Whether something may have changed there that nobody saw."""
+        """Whether something may have changed there that was not seen."""
         return self.kind not in _NO_GAP
 
 

@@ -36,7 +36,7 @@ class WalkScope:
         self._skip = skip
         self._device = None if cross_mounts else os.fstat(root_fd).st_dev
         self._mounts = frozenset() if cross_mounts else mounted_below(root_fd)
-        self._cache = FolderCache(root_fd)  # last: nobody would close it if the others fail
+        self._cache = FolderCache(root_fd)  # last: it would not be closed if the others fail
 
     def close(self) -> None:
         self._cache.close()

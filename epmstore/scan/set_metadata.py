@@ -22,7 +22,7 @@ def apply_metadata(fd: int, entry: Entry, privileged: bool) -> list[str]:
     """Owner, mode, xattrs and time of an open file or directory, as `entry` wants them.
 
     Without privilege only the group is tried, as far as it is one of the caller's own. A file that
-    stays another user's does not become setuid or setgid. Returns what could not be had: `owner`,
+    stays another user's does not become setuid or setgid. Returns what could not be set: `owner`,
     `mode`, `mtime`, and names of xattrs. Raises OSError for anything but a refusal.
     """
     found = os.fstat(fd)

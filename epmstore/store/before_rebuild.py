@@ -159,13 +159,13 @@ def _assemble(store: Store, app: str, known: IndexedCatalog, copies: Sequence[Pa
 
 
 def _witnessed(store: Store, app: str, known: IndexedCatalog) -> int:
-    """The highest number that a version had, as far as anybody knows but the catalog."""
+    """The highest number that a version had, as far as anything but the catalog knows."""
     seen = None if is_refcat(app) else store.live(app).state()
     return known.top if seen is None else max(known.top, seen.version)
 
 
 def _begin_again(store: Store, app: str, known: IndexedCatalog, chain: Chain) -> str:
-    """Go on without what nobody knows; what that is."""
+    """Go on without what is not known any more; what that is."""
     path = store.catalog(app).path
     if is_refcat(app):
         if path.exists():

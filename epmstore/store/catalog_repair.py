@@ -1,14 +1,14 @@
-"""Bringing a catalog back from everything that still knows of it, or going on without what nobody
-knows any more.
+"""Bringing a catalog back from everything that still knows of it, or going on without what is known
+nowhere any more.
 
 Sources are the sound lines of the file itself, those of copies of it, and the index, which keeps
 records and entries and from these makes the very lines again. The chain proves it: a line belongs
 where the next one names its SHA-256, or where the index noted it as the last; nothing else is put
-in. A chain that reaches as far as anybody knows is whole.
+in. A chain that reaches as far as any source knows is whole.
 
 Where it is not, a new chain can be begun: what is proven, a record that names the gap, then all
-that is sound behind it, and at last a version that says what the tree is as far as it is known.
-The file that was there goes to the quarantine.
+that is sound behind it, and at last a version that says what the tree is as far as it is known. The
+file that was there goes to the quarantine.
 """
 
 import contextlib

@@ -2,9 +2,9 @@
 
 Order, each durable before the next: contents (packs, or the pack log if they are few), the catalog
 lines, the index. Then, and only then, the caller may say that it is done. A crash in between leaves
-contents that nobody names (a collection takes them), or a catalog line that the index is caught up
-with on the next opening. The index may be got ready before, in a transaction that nobody sees until
-the lines are there.
+contents that no record names (a collection takes them), or a catalog line that the index is caught
+up with on the next opening. The index may be got ready before, in a transaction that no reader sees
+until the lines are there.
 
 A transaction id makes a commit repeatable: one that is already in the catalog is not written again.
 """
@@ -112,7 +112,7 @@ def commit_version(
         version, gap = _numbered(store, app, head, _reckoned(make(head), reckoning))
         records: list[Written] = [version] if gap is None else [gap, version]
         # Contents are durable before the line that names them: a crash in between leaves contents
-        # that nobody names, which a collection takes, and never a version without its contents.
+        # that no record names, which a collection takes, and never a version without its contents.
         placed = _place(store, [group for group in groups if not group.is_empty])
         position: CatalogPosition | None = None
 

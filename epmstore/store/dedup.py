@@ -1,4 +1,4 @@
-"""Which contents are new: asked by everybody who reads, for all readers of one job together.
+"""Which contents are new: asked by every reader, for all readers of one job together.
 
 A content is stored once, whichever process meets it first. Readers in processes of their own have a
 Dedup each, and share their claims through memory.
@@ -30,7 +30,7 @@ class Claims(Protocol):
     """What the readers of one job have taken upon themselves to store."""
 
     def take(self, sha256: Sha256) -> bool:
-        """Whether nobody took it before."""
+        """Whether it was not taken before."""
         ...
 
 
@@ -107,7 +107,7 @@ class Dedup:
         self._purged = contents.purged()
 
     def claim(self, info: BlobInfo, path: RelPath) -> bool:
-        """Whether the caller is the one to store this content; what was purged nobody stores."""
+        """Whether the caller is the one to store this content; what was purged is never stored."""
         if info in self._purged:
             return False
         if not self._empty:

@@ -36,7 +36,7 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 def hash_machine(machine_id: str) -> str:
-    """What stands for a machine in FORMAT; the id itself is nobody's business."""
+    """What stands for a machine in FORMAT; the id itself is not to be told."""
     return hashlib.sha256(b"epmstore machine " + machine_id.strip().encode()).hexdigest()[:32]
 
 

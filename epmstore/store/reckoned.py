@@ -3,8 +3,8 @@
     clock.json  {"format":1, "time":t, "wall":t, "boot":s, "uptime":t, "doubt":{"since":t,
                  "lasted":t} or null}
 
-Each commit notes it, once an hour of uptime and whenever a doubt begins or ends. A
-file that is lost or damaged costs time alone: it begins anew with the newest version, in doubt.
+Each commit notes it, once an hour of uptime and whenever a doubt begins or ends. A file that is
+lost or damaged costs time alone: it begins anew with the newest version, in doubt.
 """
 
 import contextlib
@@ -73,7 +73,7 @@ def _newest(store: Store, now: float) -> float | None:
                 said = version.header.reckoned or version.header.time
                 found.append(from_rfc3339(said))
     except DamagedError:
-        return now - OFF  # nobody knows: no reason to believe the clock
+        return now - OFF  # not known: no reason to believe the clock
     return max(found, default=None)
 
 

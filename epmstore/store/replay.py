@@ -158,7 +158,7 @@ def rebuild(
     copies: Sequence[Path] = (),
 ) -> Rebuilt:
     """Make the index anew, aside, and put it in the place of the old one when it is whole: who
-    reads meanwhile sees the old one. Under the `write` lock, with nobody else using packs.
+    reads meanwhile sees the old one. Under the `write` lock, with no other process using packs.
 
     What the old one knows and a catalog lacks is written back first, where that can be proven; what
     would be lost with it is an error, unless `accept_loss`: then the catalog goes on behind a gap.

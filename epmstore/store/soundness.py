@@ -1,9 +1,9 @@
 """Whether a catalog may be appended to: nothing ever goes behind damage.
 
-A file that is as this store left it is believed. One that was touched by anybody else, or that
-nobody has looked at yet, is read once from its beginning: seals, numbers and chain. What is found
-wrong is remembered with the state of the file, said to each caller that asks for that application,
-and hinders no other application.
+A file that is as this store left it is believed. One that was touched by anything else, or that was
+not looked at yet, is read once from its beginning: seals, numbers and chain. What is found wrong is
+remembered with the state of the file, said to each caller that asks for that application, and
+hinders no other application.
 """
 
 from collections.abc import Iterable
@@ -58,7 +58,7 @@ def check_sound(store: Store, app: str) -> None:
 
 def check_appendable(store: Store, app: str, head: CatalogPosition) -> None:
     """Raises DamagedError unless the catalog is whole up to `head`, as far as that can be known
-    without reading what nobody has touched. Under the `write` lock.
+    without reading what was not touched. Under the `write` lock.
     """
     check_sound(store, app)
     catalog = store.catalog(app)

@@ -1,6 +1,6 @@
 """Which folders in a root are ours: the staging folders that the journals of this store name.
 
-A name proves nothing, because anybody may give it. A journal says which directory a checkout made
+A name proves nothing, because any user may give it. A journal says which directory a checkout made
 (its inode and its owner) before anything is put into it; only that directory is left out of a look,
 locked or removed. Everything else that is called so is the application's, and recorded.
 """

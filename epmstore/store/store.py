@@ -121,8 +121,8 @@ class Store:
 
     @contextlib.contextmanager
     def lock_app(self, app: str, *, wait: float = locks.WAIT_SECONDS) -> Iterator[None]:
-        """Nobody else snapshots or changes this app's root. Raises BusyError, which names it by its
-        key.
+        """No other process snapshots or changes this app's root. Raises BusyError, which names it
+        by its key.
         """
         with contextlib.ExitStack() as held:
             hold = locks.hold(self.path / "locks", f"app-{app}", wait=wait, owner=self._owner)
@@ -156,14 +156,14 @@ class Store:
 
     @contextlib.contextmanager
     def lock_packs(self) -> Iterator[None]:
-        """Nobody uses packs: for the end of a collection. Raises BusyError."""
+        """No process uses packs: for the end of a collection. Raises BusyError."""
         with locks.hold(self.path / "locks", "gc", owner=self._owner):
             yield
 
     @contextlib.contextmanager
     def lock_write(self, *, reading: bool = False) -> Iterator[None]:
-        """Nobody else writes catalogs or the index. Short. `reading` as in `locks.hold`. Raises
-        BusyError.
+        """No other process writes catalogs or the index. Short. `reading` as in `locks.hold`.
+        Raises BusyError.
         """
         with locks.hold(self.path / "locks", "write", reading=reading, owner=self._owner):
             yield
@@ -197,8 +197,8 @@ def catalog_file(name: str) -> str:
 
 def restore_folders(path: Path, *, catalogs: bool = False) -> None:
     """Folders of a store that are gone are there again, empty: what was in them is damage, and said
-    to be, by who looks for it. Without that of `catalogs` nobody would know what is missing: raises
-    DamagedError, unless it is to be made as well.
+    to be, by who looks for it. Without that of `catalogs` it would not be known what is missing:
+    raises DamagedError, unless it is to be made as well.
     """
     for name in FOLDERS:
         if (path / name).is_dir():

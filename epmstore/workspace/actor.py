@@ -7,9 +7,9 @@ from epmstore.errors import UsageError
 
 
 class Actor(TypedDict, total=False):
-    """Whoever stands behind what is asked for, as far as it is known. `user` is None for a number
-    that has no name; `via` is what was asked: `cli`, `api`, `daemon`, or a word of the caller's
-    own; `sudo_user` is who took another's place; `job` is one of the daemon's.
+    """The user or program behind a request, as far as it is known. `user` is None for a number that
+    has no name; `via` is what was asked: `cli`, `api`, `daemon`, or a word of the caller's own;
+    `sudo_user` is who took another's place; `job` is one of the daemon's.
 
     Of `api` and `daemon` it is known that no person looks on: they leave alone what is held.
     """
@@ -23,7 +23,7 @@ class Actor(TypedDict, total=False):
 
 
 def recorded(actor: Actor | None) -> RecordedActor | None:
-    """What is recorded of somebody. Raises UsageError for what does not say who it is."""
+    """What is recorded of an actor. Raises UsageError for what does not say who it is."""
     if actor is None:
         return None
     if not isinstance(actor, dict):

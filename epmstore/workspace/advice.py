@@ -1,4 +1,4 @@
-"""What somebody who registers an application should know of its root."""
+"""What a user who registers an application should know of its root."""
 
 from collections.abc import Sequence
 

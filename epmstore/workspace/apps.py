@@ -99,7 +99,7 @@ class Apps:
         )
         self._declarations.check_free(key)
         self._check_root(app)
-        self._load().add(app)  # before the file: whoever applies files must never find a bad one
+        self._load().add(app)  # before the file: who applies files must never find a bad one
         self._declarations.write(app)
         app = self._register(app)
         return self._added(app, self._refcat(key))
@@ -194,7 +194,7 @@ class Apps:
 
     def add_noisy(self, key: str, paths: Iterable[str]) -> None:
         """From now on the contents of these files are not recorded, unless a pattern gives them a
-        class. For whoever watches them change all the time. Raises AppNotFoundError.
+        class. For a program that sees them change all the time. Raises AppNotFoundError.
         """
 
         def add(cat: AppCat) -> AppCat:

@@ -174,7 +174,7 @@ class Blobs:
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[SteadyStream]:
-    """A regular file that somebody named, perhaps by a symlink."""
+    """A regular file that a user named, perhaps by a symlink."""
     real = Path(os.path.realpath(path, strict=True))
     with atomic.directory(real.parent) as parent:
         found = fsio.lstat(real.name, parent)

@@ -82,7 +82,7 @@ class Care:
         return [file.removeprefix("packs/") for file in files if file.startswith("packs/")]
 
     def _remember(self, report: FsckReport, data: ledger.Rolling | None = None) -> None:
-        """What is damaged, for whoever asks and for the next look; how far a rolling one came."""
+        """What is damaged, for the caller and for the next look; how far a rolling one came."""
         left = [finding.file for finding in report.findings if not finding.repaired]
         damage = ledger.DamageNote(self._now(), len(left), tuple(sorted({*left}))) if left else None
         before = ledger.load(self._store.path)
@@ -225,8 +225,8 @@ class Care:
         )
 
     def reckon(self) -> Reckoning:
-        """The time that may be relied upon, noted so that it can be carried on. For whoever runs
-        for long: what nobody was there to see is in doubt.
+        """The time that may be relied upon, noted so that it can be carried on. For a program that
+        runs for long: what it was not there to see is in doubt.
         """
         return keep(self._store)
 

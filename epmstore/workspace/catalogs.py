@@ -217,7 +217,7 @@ class Catalogs:
             is_meant = app.key == named or (named is None and app.key == about.key)
             if is_meant and not has_own:
                 if app.key != named and Releases.of(self._store, app).exists():
-                    continue  # it is compared with another catalog, and somebody wanted that
+                    continue  # it is compared with another catalog, and a user wanted that
                 self._apps.bind(app.key, about.app)
                 yield app.key
 

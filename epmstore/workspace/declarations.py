@@ -1,7 +1,7 @@
 """The folder `apps.d` of a store, and the drop-ins of its applications' systemd units.
 
 The default store of the system writes a file there for each application that it registers; any
-other store only reads what somebody has put there.
+other store only reads what is there.
 """
 
 from pathlib import Path
@@ -72,7 +72,7 @@ class Declarations:
             )
 
     def check_ours(self, key: str) -> None:
-        """Raises ConflictError if somebody else says what this application is to be."""
+        """Raises ConflictError if a file of another author says what this application is to be."""
         path = self.path(key)
         data = read_trusted(path)
         if data is not None and not data.startswith(MARK.encode()):

@@ -8,8 +8,8 @@
     stop = "systemctl stop crm"
 
 The file is the wish, the appcat is what is in force; `apply_declared_apps` makes the one from the
-other, as often as anybody likes. A file that epmstore wrote itself begins with MARK and is written
-again when `app set` changes the application; any other is somebody else's and is never written.
+other, as often as it is asked to. A file that epmstore wrote itself begins with MARK and is written
+again when `app set` changes the application; any other has another author and is never written.
 """
 
 import tomllib

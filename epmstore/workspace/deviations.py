@@ -44,10 +44,10 @@ class DatedDeviation(msgspec.Struct, frozen=True, kw_only=True):
 
 class BaselineStatus(msgspec.Struct, frozen=True, kw_only=True):
     """`baseline` says what the root was compared with: the release `release` (`label`), the version
-    `accepted` that somebody declared right, or just the newest version (None: there is none).
-    `revoked` is why the vendor withdrew that release (None: it did not), `withdrawn` the paths
-    with a component that it withdrew, and why. `excused` are paths that are not as the release has
-    them, and that somebody declared right.
+    `accepted` that a user declared right, or just the newest version (None: there is none).
+    `revoked` is why the vendor withdrew that release (None: it did not), `withdrawn` the paths with
+    a component that it withdrew, and why. `excused` are paths that are not as the release has them,
+    and that a user declared right.
     """
 
     status: Status

@@ -57,7 +57,7 @@ def make_store(
     """A new, empty store. Raises as `check_place`, OSError."""
     check_place(path, allow_network=allow_network, safe=safe)
     prepare(path)
-    check_store(path, safe)  # what somebody put there until it was for us alone
+    check_store(path, safe)  # what others put there until it was for us alone
     store = Store(path, identity.create(path, machine()), clock)
     with store.lock_write():
         catch_up(store)
@@ -80,7 +80,7 @@ def _check_local(path: Path) -> None:
 
 
 def believe(path: Path, safe: Container[Path]) -> identity.Identity:
-    """Which store is at `path`, when it is clear that nobody else can have written it. Raises
+    """Which store is at `path`, when it is clear that no other user can have written it. Raises
     ForeignError, NoStoreError, DamagedError, OSError.
     """
     try:

@@ -9,7 +9,7 @@ from epmstore.store.store import Store
 
 
 class ReadReport:
-    """A report that somebody sent, beside the catalog here."""
+    """A report that was sent here, beside the catalog here."""
 
     def __init__(self, store: Store, form: object) -> None:
         """Raises UsageError, VersionNotFoundError, ConflictError."""

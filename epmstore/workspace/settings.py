@@ -3,8 +3,8 @@
     settings = load_settings(Path("/var/lib/epmstore"), os.environ)
     settings.config.daemon.settle
 
-What these files say is carried out with the rights of whoever runs epmstore, so a file that others
-may write, or put there, is refused.
+What these files say is carried out with the rights of the user who runs epmstore, so a file that
+others may write, or put there, is refused.
 """
 
 import os
@@ -49,8 +49,8 @@ def load_settings(
 
 class SafeStores:
     """The stores of others that the one who runs this says are safe: root in
-    `/etc/epmstore/config.toml`, anybody else in `~/.config/epmstore/config.toml`. Never a store of
-    itself. Read when somebody asks.
+    `/etc/epmstore/config.toml`, any other user in `~/.config/epmstore/config.toml`. Never a store
+    of itself. Read when it is asked for.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -81,7 +81,7 @@ def _own_file(environ: Mapping[str, str]) -> Path | None:
 
 def read_trusted(path: Path) -> bytes | None:
     """A file that says what is to be done; None if it is not there. Raises UsageError for one that
-    somebody else could have written, or put there, OSError.
+    another user could have written, or put there, OSError.
     """
     try:
         fd = open_way(str(path.absolute()), folder=False)

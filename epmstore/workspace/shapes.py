@@ -1,7 +1,7 @@
-"""The shapes of docs/json.md, made from the library's values: the command line prints them, and
-the daemon sends them.
+"""The shapes of docs/json.md, made from the library's values: the command line prints them, and the
+daemon sends them.
 
-Keys are never left out; what is not known is null. A path that is not UTF-8 has the form of
+Keys are never left out; what is not known is `null`. A path that is not UTF-8 has the form of
 epmstore/relpath.py.
 """
 
@@ -104,8 +104,8 @@ def status(
     against: BaselineStatus | None = None,
     after: Aftermath | None = None,
 ) -> Shape:
-    """`daemon`: what the daemon adds, where it is the one who answers. Without `against` nobody
-    has compared the root with its baseline; without `after` nobody asked what is still to come of
+    """`daemon`: what the daemon adds, where it is the one who answers. Without `against` the root
+    was not compared with its baseline; without `after` it was not asked what is still to come of
     its checkouts.
     """
     known = BaselineStatus(status=value, baseline=None) if against is None else against

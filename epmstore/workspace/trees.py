@@ -2,7 +2,7 @@
 
     trees.at("release:41").entries()
 
-Whoever lists, reads, compares, plans to or writes out a tree asks a TreeSource, and need not know
+Code that lists, reads, compares, plans to or writes out a tree asks a TreeSource, and need not know
 of which kind it is (treesources.py has them). A new kind of tree is one more there, and one more
 answer of `Trees.at`.
 """
@@ -39,7 +39,7 @@ class TreeSource(Protocol):
 
     @property
     def is_foreign(self) -> bool:
-        """Whether it is somebody else's word: owners and times in it are not those of this host."""
+        """Whether it comes from a vendor: owners and times in it are not those of this host."""
 
     @property
     def goal(self) -> Goal:

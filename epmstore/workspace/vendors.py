@@ -2,7 +2,7 @@
 
 A catalog is named by the key of an application of this host that has one, or by its own key or
 UUID: a vendor's store needs no application. What is published does not say which of its vendor's
-people did it: it goes to everybody.
+people did it: it goes to every host.
 """
 
 import re
@@ -370,7 +370,7 @@ def _about(releases: Releases) -> AboutRecord:
 
 
 def _number(releases: Releases, release: AnyVersion) -> int:
-    """Of a release that somebody named. Raises VersionNotFoundError, UsageError."""
+    """Of a release that a user named. Raises VersionNotFoundError, UsageError."""
     return releases.resolve(given.a_release(release))
 
 

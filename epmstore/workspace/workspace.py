@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from epmstore.workspace.vendors import Vendors
 
 _NOT_NOW = (BusyError, RootError, DamagedError, DiskFullError, LimitError, OSError)
-"""Why a checkout that was interrupted is not finished by whoever opens the store."""
+"""Why a checkout that was interrupted is not finished by the program that opens the store."""
 
 
 class Workspace:
@@ -144,8 +144,8 @@ class Workspace:
         safe_stores: AnyPlaces = (),
     ) -> Self:
         """Make a store and open it. Raises ConflictError if something is there already,
-        ForeignError in a folder of somebody else's, UsageError if that is on a network file
-        system, OSError.
+        ForeignError in a folder of another user, UsageError if that is on a network file system,
+        OSError.
         """
         safe = given.places(safe_stores)
         store = make_store(
@@ -283,7 +283,7 @@ class Workspace:
         return AppHandle(context)
 
     def for_actor(self, actor: Actor, progress: Progress = SILENT) -> "Workspace":
-        """The same open store, on behalf of somebody else. Lasts as long as this one."""
+        """The same open store, on behalf of another user. Lasts as long as this one."""
         return Workspace(
             self._store,
             progress=progress,
@@ -297,8 +297,8 @@ class Workspace:
         """Finish or take back every interrupted checkout.
 
         One that is still running holds its lock, and is not interrupted. What cannot be finished
-        now (the root is not there, the journal is damaged) must not keep anybody from reading the
-        log: whatever needs that root will say so. No hook is run: nobody asked for that.
+        now (the root is not there, the journal is damaged) must not keep a user from reading the
+        log: whatever needs that root will say so. No hook is run: that was not asked for.
         """
         for app in self.apps.list():
             handle = self.app(app.key)
@@ -311,7 +311,7 @@ class Workspace:
 
     def rest(self) -> None:
         """Let go of files and memory that were taken for reading; what is asked next takes them
-        again. For whoever keeps a workspace open for days.
+        again. For a program that keeps a workspace open for days.
         """
         self._store.close()
 

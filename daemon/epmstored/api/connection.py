@@ -36,7 +36,7 @@ END_OF_HEAD = b"\r\n\r\n"
 class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
     """`head`, `body`, `request`: seconds until the head has arrived, until the body has, and until
     an answer that is no stream must be ready. `stall`: how long a reader of a stream may not read.
-    `connections` of everybody, of which those without all rights have at most half.
+    `connections` of all clients, of which those without all rights have at most half.
     """
 
     head: float = 5.0

@@ -74,7 +74,7 @@ class Proofs(Protocol):
 
 
 class NoProofs:
-    """Nobody looks after the store."""
+    """The store is not looked after."""
 
     room = AMPLE
     damage = 0
@@ -85,5 +85,5 @@ class NoProofs:
 
 
 def scratch_folder(store: Path) -> Path:
-    """Where files lie that nobody needs after a crash."""
+    """Where files lie that are not needed after a crash."""
     return store / "scratch"

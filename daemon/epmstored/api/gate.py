@@ -1,4 +1,4 @@
-"""What a request must be like before anybody looks at what it asks for. Pure.
+"""What a request must be like before its content is looked at. Pure.
 
 The socket is for programs of this host. What only a web page or a confused proxy would send (a
 foreign Host, an Origin, an upgrade, a body with GET) is refused, and what changes something must

@@ -42,7 +42,7 @@ from epmstored.health import Trouble, troubles
 
 KNOWN_FOR = 60.0
 """Seconds for which an answer holds if nothing is known to have happened: of what is stored to a
-mapped file, nobody is told.
+mapped file, the kernel tells nothing.
 """
 STATES = ("queued", "running", "done", "failed", "cancelled")
 
@@ -291,8 +291,8 @@ class Handlers:
 
     async def _look(self, app: str) -> tuple[object | None, Shape]:
         """A token, and what is always asked for anew. Equal tokens mean that nothing has happened
-        in between, neither to the root nor to what is recorded of it nor to its rules; None: nobody
-        can say.
+        in between, neither to the root nor to what is recorded of it nor to its rules; None: not
+        known.
         """
         was_unsure = is_unsure(self._state(app))
         found = await self._parts.readers.run(lambda ws: answers.recorded(ws, app))

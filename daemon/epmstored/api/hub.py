@@ -62,7 +62,7 @@ class Hub:
             self._subscriptions.discard(subscription)
 
     def close(self) -> None:
-        """Everybody is told that there is no more."""
+        """Every listener is told that there is no more."""
         for subscription in self._subscriptions:
             subscription.lost = True
 

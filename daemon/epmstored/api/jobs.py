@@ -225,7 +225,7 @@ class Jobs:
                 taken = {job.wants for job in self._all.values() if job.state == "running"}
                 for job in self._all.values():
                     if job.state == "queued" and job.wants not in taken:
-                        job.state = "running"  # before anybody else looks
+                        job.state = "running"  # before another worker looks
                         return job
                 await self._changed.wait()
         return None
@@ -262,7 +262,7 @@ class Jobs:
             self._changed.notify_all()
 
     def _tell_later(self, job: Job) -> None:
-        """From a worker's thread; nobody is told when the loop is gone already."""
+        """From a worker's thread; no listener is told when the loop is gone already."""
         try:
             self._loop.call_soon_threadsafe(self._tell, job)
         except RuntimeError:

@@ -1,8 +1,9 @@
 """The socket: made where it belongs, for whom it is meant, and taken over from a daemon that died.
 
 Only the holder of the daemon's lock of the store may listen: then a socket that is there already
-has nobody behind it. It gets its name when it is ready, so that nobody ever meets one with the
-wrong mode. Addresses of Unix sockets end after 107 bytes: the folder is named by its descriptor.
+has no process behind it. It gets its name when it is ready, so that no client ever meets one with
+the wrong mode. Addresses of Unix sockets end after 107 bytes: the folder is named by its
+descriptor.
 """
 
 import contextlib

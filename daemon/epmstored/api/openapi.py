@@ -40,7 +40,7 @@ _TYPES: dict[str, Schema] = {
 
 
 def _shape(text: str) -> Schema:
-    """`key:s key:[s] key:Status? ...`: every key is always there, `?` may be null."""
+    """`key:s key:[s] key:Status? ...`: every key is always there, `?` may be `null`."""
     properties = {}
     for part in text.split():
         key, _, kind = part.partition(":")

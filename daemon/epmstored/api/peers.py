@@ -49,7 +49,7 @@ class Access(msgspec.Struct, frozen=True):
     group: int | None = None
 
     def rights(self, peer: Peer) -> Set[AccessRight]:
-        """Empty for everybody else."""
+        """Empty for all others."""
         if peer.uid in (0, self.owner):
             return frozenset(AccessRight)
         if self.group is not None and self.group in peer.groups:
@@ -66,7 +66,7 @@ def peer_of(connection: socket.socket) -> Peer:
 
 
 def _groups(connection: socket.socket) -> tuple[int, ...]:
-    """Of the kernels that can say; none elsewhere, so that nobody is let in by mistake."""
+    """Of the kernels that can say; none elsewhere, so that no client is let in by mistake."""
     try:
         data = connection.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 4 * MANY_GROUPS)
     except OSError as error:
@@ -91,7 +91,7 @@ def name_of(peer: Peer) -> str:
 
 
 def gid_of(group: str) -> int | None:
-    """Null if this host has no such group."""
+    """None if this host has no such group."""
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError:

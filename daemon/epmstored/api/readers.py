@@ -45,4 +45,4 @@ class Readers:
         self._running.discard(task)
         self._free.put_nowait(runner)
         if not task.cancelled():
-            task.exception()  # or an error that nobody waits for any more would be complained of
+            task.exception()  # or an error that is no longer waited for would be complained of

@@ -1,7 +1,7 @@
 """What every change of a live root goes through: from a request to its plan, and to its result.
 
-Checked first, in this order: that nobody is kept from it (holds), that nothing else is owed, what a
-release needs, and that its contents are to be had. How it is done is epmstore/checkout's to know.
+Checked first, in this order: that no hold forbids it, that nothing else is owed, what a release
+needs, and that its contents can be got. How it is done is epmstore/checkout's to know.
 """
 
 from collections.abc import Sequence

@@ -102,7 +102,7 @@ class AppContext:
         return self.store.journal(self.app.uuid).exists()
 
     def is_cut_off(self) -> bool:
-        """Whether there is a journal that nobody is working on."""
+        """Whether there is a journal that no process is working on."""
         if not self.is_interrupted:
             return False
         try:

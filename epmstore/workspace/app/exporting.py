@@ -27,8 +27,8 @@ def export_tree(
     *,
     dry_run: bool,
 ) -> ExportedTree:
-    """Write what is in `scope` (empty: all) of a tree. What a foreign one says is masked: it gives
-    nobody rights here, and its links stay within it. Raises PathNotFoundError, NotRestorableError,
+    """Write what is in `scope` (empty: all) of a tree. What a foreign one says is masked: it grants
+    no rights here, and its links stay within it. Raises PathNotFoundError, NotRestorableError,
     ConflictError, DamagedError, OSError.
     """
     for path in scope:
@@ -81,7 +81,7 @@ def _with_folders(tree: Mapping[RelPath, Entry]) -> dict[RelPath, Entry]:
 
 
 def _as_mine(tree: Mapping[RelPath, Entry]) -> dict[RelPath, Entry]:
-    """Owned by whoever writes it, with hard links only to what is written, too."""
+    """Owned by the user who writes it, with hard links only to what is written, too."""
     uid, gid = os.geteuid(), os.getegid()
     return {
         path: replace(

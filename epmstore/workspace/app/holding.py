@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # start-up
     from epmstore.checkout.preflight import Terms
 
 AUTOMATIC = ("daemon", "api")
-"""What stands behind whoever asks without a person."""
+"""Callers behind which no person stands."""
 
 
 def hold_in_force(context: AppContext) -> HoldRecord | None:
@@ -25,7 +25,7 @@ def hold_in_force(context: AppContext) -> HoldRecord | None:
 
 
 def check_hold(context: AppContext, terms: "Terms") -> None:
-    """Raises ConflictError if nobody looks on and the application is to be left alone."""
+    """Raises ConflictError if no person looks on and the application is to be left alone."""
     automatic = terms.unattended or (context.actor or {}).get("via") in AUTOMATIC
     hold = hold_in_force(context) if automatic else None
     if hold is not None:

@@ -120,8 +120,8 @@ class Obligations:
         return None if owed is None or owed.phase == "CONFIRMING" else owed
 
     def recover(self, *, wait: float = WAIT_SECONDS, what: Recovery = "all") -> Result | None:
-        """Finish or take back an interrupted checkout, and do what is owed around it. Null if there
-        was none, or it was taken back and nobody had to be started.
+        """Finish or take back an interrupted checkout, and do what is owed around it. None if there
+        was none, or it was taken back and no application had to be started.
 
         At boot, who is busy with it since this boot is not waited for: he may be starting the very
         application that waits for us. Raises BusyError if one is still running after `wait`
@@ -149,7 +149,7 @@ class Obligations:
 
     def undo_unconfirmed(self) -> Result | None:
         """Take a checkout back that was not confirmed in time, with the application's hooks around
-        it. Null if that is not so (any more). Raises as `undo`; then it is still owed.
+        it. None if that is not so (any more). Raises as `undo`; then it is still owed.
         """
         with self._store.lock_app(self._app.uuid), open_root(self._app) as root:
             owed = self.owed

@@ -53,11 +53,11 @@ class Recording:
         again: Share | None = None,
         writing: frozenset[str] = frozenset(),
     ) -> Recorded:
-        """Record what nobody announced, in the folders `only` or in the whole root, as drift. For
-        whoever watches the root: a change that is open is left alone. Without `contents` for a
-        store that has no room: what changed is recorded as if it were `state`, until it has.
+        """Record what was not announced, in the folders `only` or in the whole root, as drift. For
+        a program that watches the root: a change that is open is left alone. Without `contents` for
+        a store that has no room: what changed is recorded as if it were `state`, until it has.
         `again`: files that are read even if nothing shows that they changed. `writing`: paths that
-        somebody is still writing; the version marks those that it has.
+        are still being written; the version marks those that it has.
 
         Raises ChangeOpenError, BusyError after `wait` seconds, and as `snapshot`.
         """
@@ -73,7 +73,7 @@ class Recording:
 
     def run(self, command: Sequence[str], label: str | None = None) -> Result:
         """Run a command in this process's terminal, record what is there before it, and what it did
-        as one labelled change with its exit status. Nobody else records or changes the root
+        as one labelled change with its exit status. No other process records or changes the root
         meanwhile.
 
         Whatever can refuse is asked first. If what it did cannot be recorded afterwards, the error

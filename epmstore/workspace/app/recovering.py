@@ -46,7 +46,7 @@ class Recovering:
             return None
         checkout = self._acting.supervised(root)
         if what == "boot" and checkout.is_same_boot(owed):
-            return None  # the application may run, and without hooks nobody can stop it
+            return None  # the application may run, and without hooks it cannot be stopped
         if owed.phase == "CONFIRMING" and checkout.seconds_left(owed) > 0:
             return None
         return tuple(checkout.recover(owed, hooks=what == "all").runs)

@@ -1,4 +1,4 @@
-"""The contents of a release that a checkout needs: whether they are to be had, and from where."""
+"""The contents of a release that a checkout needs: whether they can be got, and from where."""
 
 from collections.abc import Sequence
 from pathlib import Path

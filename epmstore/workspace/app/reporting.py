@@ -123,7 +123,7 @@ class Reporter:
         return merged_rules(self._context.recorder.rules, Rules(self._context.releases.patterns()))
 
     def _what_else(self, entry: Entry) -> str:
-        """What a path is that has no finding: not known, if nobody compared it."""
+        """What a path is that has no finding: not known, if it was not compared."""
         if entry.path_class == "state":
             return "state"
         found = self._classify(entry.path, False)

@@ -133,7 +133,7 @@ def _tally(applied: Applied) -> Tally:
 
 
 def _missed(applied: Applied | None) -> Iterator[str]:
-    """What is not as it was to be, and what could not be had of the rest."""
+    """What is not as it was to be, and what could not be set of the rest."""
     if applied is None:
         return
     for path, why in applied.missed.items():

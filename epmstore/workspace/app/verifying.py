@@ -35,7 +35,7 @@ class Verifying:
 
     @property
     def accepted(self) -> Accepted:
-        """What somebody declared right."""
+        """What a user declared right."""
         return Accepted(self._context.state().accepts)
 
     def vendor_key(self, app: str) -> str:
