@@ -14,7 +14,7 @@ from typing import TypeAlias
 import msgspec
 import pysequoia
 from pysequoia import Cert, PySigner, Sig, SignatureMode, Tsk, sign, verify
-from pysequoia.packet import PacketPile, SignatureType
+from pysequoia.packet import PacketPile, SignatureType, Tag
 
 from epmstore.errors import BadSignatureError, UntrustedError, UsageError
 
@@ -52,7 +52,7 @@ class PublicKey(msgspec.Struct, frozen=True):
 
 def read_key(data: bytes) -> PublicKey:
     """A public key, armored or not. Raises UsageError for anything else, and for a secret one."""
-    if _SECRET in data:
+    if _SECRET in data or _has_secret_packets(data):
         raise UsageError(
             "this is a secret key: only the public one belongs here",
             hint="gpg --armor --export KEY writes it",
@@ -71,6 +71,13 @@ def read_key(data: bytes) -> PublicKey:
         raise UsageError(
             "this is no OpenPGP key", hint="gpg --armor --export KEY writes one"
         ) from None
+
+
+def _has_secret_packets(data: bytes) -> bool:
+    try:
+        return any(packet.tag == Tag.SecretKey for packet in PacketPile.from_bytes(data))
+    except (RuntimeError, ValueError):
+        return False
 
 
 def check_signature(
@@ -114,6 +121,12 @@ def _untrusted(fingerprint: Fingerprint, why: str) -> UntrustedError:
         hint="`epmstore catalog trust FILE` with the key that its vendor uses now",
         fingerprint=fingerprint,
     )
+
+
+def make_key(name: str) -> tuple[bytes, bytes]:
+    """A new secret key, which is open and does not expire, and its public one (armored)."""
+    secret = Tsk.generate(name)
+    return bytes(secret), str(secret.extract_certificate()).encode()
 
 
 def make_signature(data: bytes, secret: bytes) -> bytes:

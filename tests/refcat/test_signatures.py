@@ -15,7 +15,7 @@ from epmstore.errors import (
     UntrustedError,
     UsageError,
 )
-from epmstore.refcat.signature import check_signature, read_key
+from epmstore.refcat.signature import check_signature, make_key, read_key
 from tests.kit.vendors import CRM, R0, R1, Importer, Vendor, export
 
 GPG = shutil.which("gpg")
@@ -260,6 +260,13 @@ def test_a_key_is_read_within_limits_before_it_is_trusted(
         with pytest.raises(UsageError, match="no more than"):
             ws.catalogs.trust(bytes(2 << 20))
         assert ws.catalogs.trusted() == []
+
+
+def test_a_secret_key_that_is_not_armored_is_not_taken_for_a_public_one() -> None:
+    secret, public = make_key("V <v@example.org>")
+    with pytest.raises(UsageError, match="secret key"):
+        read_key(secret)
+    assert read_key(public).names == ("V <v@example.org>",)
 
 
 def test_secret_keys_and_junk_are_not_trusted(host: Importer, gpg: Gpg) -> None:
