@@ -7,6 +7,7 @@ in no tree: what a version says of it is an entry with the path `.` (catalog/roo
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -58,6 +59,8 @@ SETTABLE: Final = tuple(
 """What is set of a file that has the right content: mode, uid, gid, xattrs. Times are not always
 known, and names of owners are those of another host.
 """
+settable_values: Final = attrgetter(*SETTABLE)
+"""Their values, of an entry: plans compare them for each path of a tree."""
 HOSTS_OWN: Final = tuple(name for name in FIELDS if name not in _SAID_ONCE | {"mode"})
 """What a foreign tree cannot know of a host: it is not compared with what that has."""
 

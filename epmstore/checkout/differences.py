@@ -17,6 +17,7 @@ from epmstore.catalog.classes import Class, Rules, stronger
 from epmstore.catalog.fold import check_whole, fold
 from epmstore.catalog.model import Decoded, GapRecord, VersionKind, VersionRecord
 from epmstore.catalog.rootfacts import root_change, root_of
+from epmstore.checkout.ops import may_displace
 from epmstore.checkout.plan import PathDifference, Safety, Seen
 from epmstore.digest import BlobInfo
 from epmstore.index.entries import Entries, Span
@@ -127,13 +128,12 @@ class Judge:
         self._row: tuple[str, dict[str, StatRow]] = ("", {})
 
     def differences(self, pairs: dict[RelPath, Pair]) -> list[PathDifference]:
-        found = [one.content for one, _ in pairs.values() if one is not None]
-        safe = self._keeps([content for content in found if content is not None])
-        return [self._difference(path, pairs, safe) for path in sort_paths(pairs)]
+        found = [self._difference(path, pairs) for path in sort_paths(pairs)]
+        displaced = [d.found.content for d in found if d.found is not None and _may_displace(d)]
+        safe = self._keeps([content for content in displaced if content is not None])
+        return [_with_safety(d, safe) if _may_displace(d) else d for d in found]
 
-    def _difference(
-        self, path: RelPath, pairs: dict[RelPath, Pair], safe: Mapping[BlobInfo, Safety]
-    ) -> PathDifference:
+    def _difference(self, path: RelPath, pairs: dict[RelPath, Pair]) -> PathDifference:
         found, wanted = pairs[path]
         if path == ROOT:  # no rule is about it
             seen = self._seen(path)
@@ -150,7 +150,6 @@ class Judge:
             by_change=by_change,
             edited_by=edited_by,
             path_class=path_class,
-            safe=None if found is None else _safety(found, path_class, safe),
             below_state=self._rules.is_below_state(path),
             holds=self._holds(found, wanted, pairs),
         )
@@ -167,7 +166,8 @@ class Judge:
         beside a database is left alone with it, whatever pattern was thought of.
         """
         are_folders = {side.kind == "directory" for side in sides if side is not None}
-        path_class = stronger(self._rules.classify(path, is_dir) for is_dir in are_folders)
+        classes = [self._rules.classify(path, is_dir) for is_dir in are_folders]
+        path_class = classes[0] if len(classes) == 1 else stronger(classes)
         if path_class == "program" and path.endswith(COMPANIONS):
             main = RelPath(path.rpartition("-")[0])
             if self._rules.classify(main) in ("state", "ignore") and self._lstat(main) is not None:
@@ -224,11 +224,23 @@ class Judge:
         return Seen(found.st_dev, *now, found.st_nlink)
 
 
-def _safety(found: Entry, path_class: Class, safe: Mapping[BlobInfo, Safety]) -> Safety | None:
+def _may_displace(difference: PathDifference) -> bool:
+    """Whether it may come to it that what is there goes: a file with other names may be made anew
+    only to have its metadata to itself.
+    """
+    seen = difference.seen
+    has_names = seen is None or seen.links > 1
+    return has_names or may_displace(difference.found, difference.wanted)
+
+
+def _with_safety(difference: PathDifference, safe: Mapping[BlobInfo, Safety]) -> PathDifference:
     """What was recorded as a secret was not stored, and what is one now is not brought back."""
-    if found.content is None or "secret" in (path_class, found.path_class):
-        return None
-    return safe.get(found.content)
+    found = difference.found
+    if found is None or found.content is None:
+        return difference
+    if "secret" in (difference.path_class, found.path_class):
+        return difference
+    return replace(difference, safe=safe.get(found.content))
 
 
 def present_life(spans: Sequence[Span]) -> list[Span]:

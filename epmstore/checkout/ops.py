@@ -2,7 +2,7 @@
 
 from typing import Literal, TypeAlias
 
-from epmstore.tree import SETTABLE, Entry
+from epmstore.tree import Entry, settable_values
 
 Op: TypeAlias = Literal["mkdir", "put", "retype", "set", "unlink", "rmdir"]
 
@@ -27,9 +27,20 @@ def op_of(found: Entry | None, wanted: Entry | None) -> Op | None:
         return "put"
     if found.target != wanted.target:
         return "put"
-    if any(getattr(found, field) != getattr(wanted, field) for field in SETTABLE):
+    if settable_values(found) != settable_values(wanted):
         return "set"
     return "set" if wanted.mtime_ns not in (None, found.mtime_ns) else None
+
+
+def may_displace(found: Entry | None, wanted: Entry | None) -> bool:
+    """Whether bringing one entry to the other can take a file from its path, whatever is decided
+    about names of the same file. A file without other names, that has its content, stays.
+    """
+    if found is None or found.kind != "file":
+        return False
+    if wanted is None or wanted.kind != "file" or (found.same_as, wanted.same_as) != (None, None):
+        return True
+    return _needs_writing(found, wanted)
 
 
 def _needs_writing(found: Entry, wanted: Entry) -> bool:
@@ -43,4 +54,4 @@ def look_of(entry: Entry | None) -> tuple[object, ...]:
     """What all names of one file share."""
     if entry is None:
         return ()
-    return (entry.mtime_ns, *(getattr(entry, field) for field in SETTABLE))
+    return (entry.mtime_ns, *settable_values(entry))

@@ -64,8 +64,9 @@ class PathDifference(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     `by_change`: a change or a release recorded the path in its present life. `edited_by`: whether
     what happened to it since the wanted version was a change, or drift. `path_class` is what the
     rules in force say (None: the class that the entry has). `safe` is how the content of the file
-    that was found is (None: it is not). `below_state`: it is in a folder of class `state`, which is
-    not looked into. `holds` are paths in such a folder that was found which are no entries.
+    that was found is (None: it is not, or it stays there). `below_state`: it is in a folder of
+    class `state`, which is not looked into. `holds` are paths in such a folder that was found which
+    are no entries.
     """
 
     path: RelPath

@@ -18,7 +18,7 @@ from epmstore.filestat import FileId
 from epmstore.relpath import RelPath
 from epmstore.scan.holders import Credentials, Holder, credentials, holders
 from epmstore.scan.xattrs import ACLS, CAPABILITY
-from epmstore.tree import Entry, Xattrs
+from epmstore.tree import Entry, Xattrs, settable_values
 
 SETID = 0o6000
 OTHERS_WRITE = 0o022
@@ -51,6 +51,8 @@ class Caller(msgspec.Struct, frozen=True):
 
 def gives_privilege(old: Entry, new: Entry, caller: Caller) -> bool:
     """Whether who reaches the inode of a file gains by its metadata becoming `new`. Pure."""
+    if settable_values(old) == settable_values(new):
+        return False  # only times are to be set
     if caller.uid not in (0, old.uid, new.uid):
         return False  # it may set nothing
     if caller.owner(old, new) != (old.uid, old.gid) or (old.mode ^ new.mode) & OTHERS_WRITE:

@@ -32,7 +32,7 @@ from epmstore.scan.problem import UnreadError
 from epmstore.scan.set_metadata import apply_link_metadata, apply_metadata
 from epmstore.scan.steady import SteadyStream
 from epmstore.scan.xattrs import NOT_PERMITTED
-from epmstore.tree import SETTABLE
+from epmstore.tree import settable_values
 
 ASIDE = ".old"
 """Suffix of the slot for what was there, on file systems that cannot exchange two names."""
@@ -449,8 +449,8 @@ def _lacks_only_time(step: Step) -> bool:
     old, new = step.old, step.new
     if old is None or new is None:
         return False
-    fields = (*SETTABLE, "content", "target")
-    return all(getattr(old, name) == getattr(new, name) for name in fields)
+    is_same = (old.content, old.target) == (new.content, new.target)
+    return is_same and settable_values(old) == settable_values(new)
 
 
 def _is_as_wanted(found: os.stat_result, step: Step) -> bool:

@@ -62,6 +62,8 @@ def write_xattrs(where: int | str, wanted: Xattrs) -> list[str]:
 
 def missing_xattrs(present: Xattrs, wanted: Xattrs) -> dict[str, bytes | None]:
     """What is to be set (None: removed) so that the recorded attributes are `wanted`."""
+    if present == wanted:
+        return {}
     extra = dict(present).keys() - dict(wanted).keys()
     missing: dict[str, bytes | None] = {
         name: None for name in extra if name.startswith(_REMOVABLE) or name in ACLS
