@@ -41,11 +41,21 @@ def unlike(found: Picture, allowed: Sequence[Picture], named: Collection[bytes])
         [
             path
             for path in differences(found, one)
-            if path not in named and path not in tops and not _only_links(path, found, one, named)
+            if path not in named
+            and path not in tops
+            and not _only_links(path, found, one, named)
+            and not _has_no_folder(path, found, named)
         ]
         for one in allowed
     ]
     return min(wrong, key=len)[:5]
+
+
+def _has_no_folder(path: bytes, found: Picture, named: Collection[bytes]) -> bool:
+    """Whether it cannot be there, because a folder above it, that was named, is not."""
+    parts = path.split(b"/")
+    above = (b"/".join(parts[:n]) for n in range(1, len(parts)))
+    return path not in found and any(top in named and top not in found for top in above)
 
 
 def _only_links(path: bytes, one: Picture, two: Picture, named: Collection[bytes]) -> bool:
