@@ -20,14 +20,17 @@ from epmstore.catalog.appcat import App, RootIdentity
 from epmstore.catalog.classes import Patterns
 from epmstore.catalog.diff import Change
 from epmstore.catalog.hooks import HookRun, Hooks
+from epmstore.catalog.install_notes import NumberedNote
 from epmstore.catalog.model import (
     AboutRecord,
     AcceptRecord,
     Counts,
     ForgetRecord,
+    FreezeRecord,
     GapRecord,
     HoldRecord,
     Installed,
+    Note,
     PurgeRecord,
     Reason,
     RecordedActor,
@@ -40,7 +43,7 @@ from epmstore.catalog.model import (
 from epmstore.catalog.retention import Policy
 from epmstore.catalog.selector import Resolved
 from epmstore.catalog.state import CatalogState, Remark, VersionInfo
-from epmstore.checkout.goal import EditsGoal, Goal, ReleaseGoal, VersionGoal
+from epmstore.checkout.goal import EditsGoal, Goal, ReleaseGoal, RemovalGoal, VersionGoal
 from epmstore.checkout.obligations import Moment, Owed
 from epmstore.checkout.plan import ConfigPolicy, Options, Plan, Seen, Step
 from epmstore.checkout.request import CheckoutAction, Prepared, Request
@@ -98,7 +101,11 @@ from epmstore.errors import (
 )
 from epmstore.given import AnyPath, AnyPlaces, AnyVersion
 from epmstore.index.entries import Span
+from epmstore.package.known import InstalledProduct
 from epmstore.package.publish import PackageFile
+from epmstore.package.queries import NeededBy, Offering, Why
+from epmstore.package.solution import Kept, Solution, SolutionStep
+from epmstore.package.universe import ProductRelease
 from epmstore.progress import Progress
 from epmstore.reckon import ClockDoubt, ClockReading, Reckoning
 from epmstore.record.change import StartedRun
@@ -130,6 +137,7 @@ from epmstore.workspace.actor import Actor
 from epmstore.workspace.app.asked import Recovery, RepairAction, RepairOptions, TermsGiven
 from epmstore.workspace.app.explaining import Explaining
 from epmstore.workspace.app.handle import AppHandle
+from epmstore.workspace.app.installing import Installing, Move
 from epmstore.workspace.app.marking import Marking
 from epmstore.workspace.app.obligations import Aftermath, Obligations, Pending
 from epmstore.workspace.app.reading import Reading as AppReading
@@ -142,7 +150,10 @@ from epmstore.workspace.blobs import Blobs, BlobStat
 from epmstore.workspace.care import Care
 from epmstore.workspace.catalogs import Catalogs, Cloned, Imported
 from epmstore.workspace.deviations import Baseline, BaselineStatus, Changed, DatedDeviation, Since
+from epmstore.workspace.intended import InstallOptions, Intended, IntendedMove
+from epmstore.workspace.packages import Packages
 from epmstore.workspace.readreport import ReadReport
+from epmstore.workspace.targets import InstallTarget
 from epmstore.workspace.trees import Trees, TreeSource
 from epmstore.workspace.vendors import Published, Source, Vendors
 from epmstore.workspace.workspace import Workspace
@@ -214,6 +225,7 @@ __all__ = [
     "Forgotten",
     "ForkError",
     "FoundingVersion",
+    "FreezeRecord",
     "FsckReport",
     "GapRecord",
     "GcResult",
@@ -229,19 +241,31 @@ __all__ = [
     "InUseError",
     "Incoming",
     "IncompleteError",
+    "InstallOptions",
+    "InstallTarget",
     "Installed",
+    "InstalledProduct",
+    "Installing",
+    "Intended",
+    "IntendedMove",
     "InvalidNameError",
+    "Kept",
     "Kind",
     "Ledger",
     "LimitError",
     "Marking",
     "Moment",
+    "Move",
+    "NeededBy",
     "NeedsError",
     "NoSolutionError",
     "NoStoreError",
     "NotFoundError",
     "NotRestorableError",
+    "Note",
+    "NumberedNote",
     "Obligations",
+    "Offering",
     "OlderError",
     "Options",
     "Origin",
@@ -249,6 +273,7 @@ __all__ = [
     "Owed",
     "OwnerMapping",
     "PackageFile",
+    "Packages",
     "PathClass",
     "PathNotFoundError",
     "Patterns",
@@ -257,6 +282,7 @@ __all__ = [
     "Policy",
     "Prepared",
     "Problem",
+    "ProductRelease",
     "Progress",
     "Proposal",
     "PublicKey",
@@ -285,6 +311,7 @@ __all__ = [
     "RemoteNotFoundError",
     "RemoteReadOnlyError",
     "RemoteTransientError",
+    "RemovalGoal",
     "RepairAction",
     "RepairOptions",
     "Repaired",
@@ -304,6 +331,8 @@ __all__ = [
     "Sha256",
     "Share",
     "Since",
+    "Solution",
+    "SolutionStep",
     "Source",
     "Span",
     "StartedRun",
@@ -332,6 +361,7 @@ __all__ = [
     "VersionKind",
     "VersionNotFoundError",
     "VersionRecord",
+    "Why",
     "Workspace",
     "parse_digest",
     "parse_relpath",

@@ -22,14 +22,17 @@ from epmstore.catalog.model import (
     NO_PACKAGE,
     AboutRecord,
     AcceptRecord,
+    AcknowledgeRecord,
     CatalogPosition,
     Decoded,
     Envelope,
     Fact,
     ForgetRecord,
+    FreezeRecord,
     GapRecord,
     HoldRecord,
     LabelRecord,
+    Note,
     PinRecord,
     PurgeRecord,
     Record,
@@ -82,6 +85,8 @@ TYPES: Final[dict[str, type[Fact]]] = {
     "tag": TagRecord,
     "label": LabelRecord,
     "hold": HoldRecord,
+    "freeze": FreezeRecord,
+    "acknowledge": AcknowledgeRecord,
     "settings": SettingsRecord,
     "accept": AcceptRecord,
     "purge": PurgeRecord,
@@ -336,6 +341,8 @@ def _with_paths(record: RecordT, convert: Callable[[str], str]) -> RecordT:
             )
         if record.writing:
             changed["writing"] = tuple(map(convert, record.writing))
+        if record.notes:
+            changed["notes"] = tuple(_with_path(note, convert) for note in record.notes)
         if record.command is not None:
             text = text_to_json if convert is to_json else text_from_json
             changed["command"] = tuple(map(text, record.command))
@@ -346,6 +353,12 @@ def _with_paths(record: RecordT, convert: Callable[[str], str]) -> RecordT:
     elif isinstance(record, PurgeRecord) and record.path is not None:
         changed["path"] = convert(record.path)
     return msgspec.structs.replace(record, **changed) if changed else record
+
+
+def _with_path(note: Note, convert: Callable[[str], str]) -> Note:
+    if note.path is None:
+        return note
+    return msgspec.structs.replace(note, path=RelPath(convert(note.path)))
 
 
 def _own(said: msgspec.Raw) -> msgspec.Raw:

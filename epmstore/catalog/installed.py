@@ -5,18 +5,23 @@ tree is one of the set, and there is no other list that could contradict it. A s
 once, in the order of the UUIDs.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from epmstore.catalog.model import Installed
-from epmstore.catalog.state import CatalogState
+from epmstore.catalog.state import CatalogState, VersionInfo
 
 InstalledSet: TypeAlias = tuple[Installed, ...]
 
 
 def installed_at(state: CatalogState, version: int | None = None) -> InstalledSet:
     """The set at a version; without one, now. Empty before anything was installed."""
-    for one in reversed(state.versions):
+    return installed_by(state.versions, version)
+
+
+def installed_by(versions: Sequence[VersionInfo], version: int | None = None) -> InstalledSet:
+    """The same, of versions in their order."""
+    for one in reversed(versions):
         said = one.record.installed
         if said is not None and (version is None or one.version <= version):
             return said

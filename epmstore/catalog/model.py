@@ -139,6 +139,16 @@ class Installed(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_on
     adopted: bool = False
 
 
+class Note(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
+    """Something that a person should know of what a version did, until it is acknowledged: one word
+    of an open list (see install_notes.py), the path that it is about, and what else is to be said.
+    """
+
+    what: Operation
+    path: RelPath | None = None
+    text: str | None = None
+
+
 class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     """One version: what is said of it, without its entries.
 
@@ -161,9 +171,10 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     root directory itself (None: not looked at). `writing` are files that a process had open for
     writing when they were recorded, and wrote to a moment before: they may be half done.
     `installed` are the products that are installed from this version on, all of them (None: those
-    of the version before; see installed.py). `package` is the packaging of a release as the vendor
-    wrote it, byte for byte, in the first line only: refcat/packaging_form.py reads it, and other
-    readers pass over it.
+    of the version before; see installed.py). `notes` are what a person should know of what was
+    done, in the first line only.
+    `package` is the packaging of a release as the vendor wrote it, byte for byte, in the first line
+    only: refcat/packaging_form.py reads it, and other readers pass over it.
     """
 
     version: int
@@ -196,6 +207,7 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     root: RootFacts | None = None
     writing: tuple[RelPath, ...] = ()
     installed: tuple[Installed, ...] | None = None
+    notes: tuple[Note, ...] = ()
     package: msgspec.Raw = NO_PACKAGE
     part: int = 1
     parts: int = 1
@@ -203,7 +215,7 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 def next_part(header: VersionRecord) -> VersionRecord:
     """What the next line of the same version says of it."""
-    return msgspec.structs.replace(header, part=header.part + 1, package=NO_PACKAGE)
+    return msgspec.structs.replace(header, part=header.part + 1, package=NO_PACKAGE, notes=())
 
 
 class VersionPart(msgspec.Struct, frozen=True):
@@ -270,6 +282,21 @@ class HoldRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     until: str | None = None
     reason: str | None = None
     version: int | None = None
+
+
+class FreezeRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A product (UUID of its refcat) that is installed stays as it is, until `frozen` is false."""
+
+    product: str
+    frozen: bool
+    reason: str | None = None
+
+
+class AcknowledgeRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """These notes of a version were read: their places among them, from 0."""
+
+    version: int
+    notes: tuple[int, ...]
 
 
 class SettingsRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -365,6 +392,8 @@ Fact: TypeAlias = (
     | TagRecord
     | LabelRecord
     | HoldRecord
+    | FreezeRecord
+    | AcknowledgeRecord
     | SettingsRecord
     | AcceptRecord
     | PurgeRecord

@@ -15,9 +15,11 @@ import msgspec
 from epmstore.catalog.model import (
     AboutRecord,
     AcceptRecord,
+    AcknowledgeRecord,
     Counts,
     Decoded,
     ForgetRecord,
+    FreezeRecord,
     GapRecord,
     HoldRecord,
     LabelRecord,
@@ -59,7 +61,8 @@ class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
     `kind` may have come later (LabelRecord). `forgotten` is what let it go, None if it is
     restorable. `remarks`
     are all that was ever said of it, oldest first, with the label that it was recorded with.
-    `changes_nothing`: it is the tree of the version before, as of a command that changed nothing.
+    `changes_nothing`: it is the tree of the version before, as of a command that changed nothing,
+    and what is installed is the same.
     """
 
     record: VersionRecord
@@ -102,7 +105,8 @@ class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 class CatalogState(msgspec.Struct, frozen=True, kw_only=True):
     """A whole history as it stands now. `versions` are in order; one is missing only where lines of
-    the catalog were lost, which `gaps` speak of once the loss was accepted. Only a
+    the catalog were lost, which `gaps` speak of once the loss was accepted. `frozen` are products
+    by UUID, `acknowledged` pairs of a version and the place of a note among its notes. Only a
     refcat has `about`, `revoked`, what is withdrawn now, and `relabelled`, labels that were put
     right.
     """
@@ -111,6 +115,8 @@ class CatalogState(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, int] = {}
     hold: HoldRecord | None = None
     settings: dict[str, object] = {}
+    frozen: dict[str, FreezeRecord] = {}
+    acknowledged: frozenset[tuple[int, int]] = frozenset()
     accepts: list[AcceptRecord] = []
     purged: list[PurgeRecord] = []
     about: AboutRecord | None = None
@@ -166,6 +172,8 @@ class _Facts:
         self._forgotten: dict[int, ForgetRecord] = {}
         self._hold: HoldRecord | None = None
         self._settings: dict[str, object] = {}
+        self._frozen: dict[str, FreezeRecord] = {}
+        self._acknowledged: set[tuple[int, int]] = set()
         self._accepts: list[AcceptRecord] = []
         self._purged: list[PurgeRecord] = []
         self._about: AboutRecord | None = None
@@ -182,9 +190,7 @@ class _Facts:
             case TagRecord():
                 self._tag(record)
             case PinRecord():
-                change = self._pinned.add if record.pinned else self._pinned.discard
-                change(record.version)
-                self._remark(record, "pin" if record.pinned else "unpin", record.version)
+                self._pin(record)
             case ForgetRecord():
                 for version in record.versions:
                     self._forgotten.setdefault(version, record)  # the rest were gone already
@@ -193,8 +199,18 @@ class _Facts:
                 for version in record.versions:
                     self._forgotten.pop(version, None)
                 self._remark(record, "unforget", *record.versions)
+            case FreezeRecord() | AcknowledgeRecord():
+                self._add_installing(record)
             case _:
                 self._add_rare(record)
+
+    def _add_installing(self, record: FreezeRecord | AcknowledgeRecord) -> None:
+        match record:
+            case FreezeRecord():
+                self._frozen.pop(record.product, None)
+                self._frozen.update({record.product: record} if record.frozen else {})
+            case AcknowledgeRecord():
+                self._acknowledged.update((record.version, n) for n in record.notes)
 
     def _add_rare(self, record: Decoded) -> None:
         match record:
@@ -223,6 +239,11 @@ class _Facts:
         self._versions[record.version] = record
         if record.label is not None:
             self._remark(record, "label", record.version, text=record.label)
+
+    def _pin(self, record: PinRecord) -> None:
+        change = self._pinned.add if record.pinned else self._pinned.discard
+        change(record.version)
+        self._remark(record, "pin" if record.pinned else "unpin", record.version)
 
     def _label(self, record: LabelRecord) -> None:
         self._kinds[record.version] = record.kind
@@ -264,6 +285,8 @@ class _Facts:
             tags=self._tags,
             hold=self._hold,
             settings=self._settings,
+            frozen=self._frozen,
+            acknowledged=frozenset(self._acknowledged),
             accepts=self._accepts,
             purged=self._purged,
             about=self._about,
@@ -280,6 +303,7 @@ class _Facts:
             remarks=tuple(self._remarks.get(record.version, ())),
             changes_nothing=before is not None
             and record.counts == _NOTHING
+            and record.installed is None
             and record.tree == before.tree,
             tags=tags,
             pinned=record.version in self._pinned,

@@ -1,12 +1,14 @@
 """Where a checkout goes. Pure.
 
-A goal is a version, a vendor's release, or a set of entries that are wanted as they are given.
+A goal is a version, a vendor's release, that nothing of a release is there any more, or a set of
+entries that are wanted as they are given.
 Whatever speaks of a goal speaks in its words: a request has it as a value; the header of a journal,
 what is owed and a plan file have its `form`, in a document of its `format`; the version that comes
 of it has what `said_in` adds, which `goal_of` reads again.
 
 Format 1 knows versions and releases, as `of` and `release`, one of which is `null`. Format 2 has
-`edits`, and no `of`, which every reader of format 1 looks for: it refuses them.
+`edits`, and no `of`, which every reader of format 1 looks for: it refuses them. Format 3 has
+`without`, and none of these.
 """
 
 from typing import ClassVar, Final, TypeAlias, get_args
@@ -53,6 +55,24 @@ class ReleaseGoal(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(record, release=self.release)
 
 
+class RemovalGoal(msgspec.Struct, frozen=True):
+    """What a vendor released is not there any more, as far as it was not changed here."""
+
+    release: int
+    format: ClassVar[int] = 3
+    paths: ClassVar[None] = None
+
+    def __str__(self) -> str:
+        return f"without release:{self.release}"
+
+    def form(self) -> Form:
+        return {"without": self.release}
+
+    def said_in(self, record: VersionRecord) -> VersionRecord:
+        """What went is in its tree."""
+        return record
+
+
 class EditsGoal(msgspec.Struct, frozen=True):
     """Pairs of a path and the entry that is wanted there, None if nothing is; each path once. All
     else stays as it is. The contents are stored before, and the folder of each path is there, or is
@@ -82,8 +102,8 @@ class EditsGoal(msgspec.Struct, frozen=True):
         return record
 
 
-Goal: TypeAlias = VersionGoal | ReleaseGoal | EditsGoal
-FORMATS: Final = (1, 2)
+Goal: TypeAlias = VersionGoal | ReleaseGoal | RemovalGoal | EditsGoal
+FORMATS: Final = (1, 2, 3)
 """Those of documents with a goal that this release reads."""
 
 
@@ -96,6 +116,8 @@ def goal_from_form(form: Form) -> Goal:
         if not edits or len(edits) < len(form["edits"]):
             raise ValueError("it has no edits, or two of one path")
         return EditsGoal(tuple(edits.items()))
+    if "without" in form:
+        return RemovalGoal(msgspec.convert(form["without"], int))
     match form["of"], form.get("release"):
         case int(version), None:
             return VersionGoal(version)

@@ -30,7 +30,7 @@ from epmstore import codec, fsio, seal
 from epmstore.atomic import directory, discard, read_file, remove_file
 from epmstore.catalog.classes import Patterns
 from epmstore.catalog.format import named
-from epmstore.catalog.model import Installed, Reason, RecordedActor
+from epmstore.catalog.model import Installed, Note, Reason, RecordedActor
 from epmstore.checkout.goal import FORMATS, Goal, goal_from_form
 from epmstore.checkout.ops import Op
 from epmstore.checkout.plan import NamedPath, Plan, Seen, Step
@@ -62,7 +62,8 @@ _MAGIC = seal.MAGIC.to_bytes(4, "little")
 class Header(msgspec.Struct, frozen=True, kw_only=True):
     """What is applied, to which root, and what the version that records it is to say. `marked`: the
     journal says which directory the staging folder is. `sight` is that of the version before,
-    `installed` what is installed afterwards (None: what was).
+    `installed` what is installed afterwards (None: what was), `notes` what a person should
+    know of it.
     """
 
     txid: str
@@ -86,6 +87,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     marked: bool = False
     sight: int = 0
     installed: tuple[Installed, ...] | None = None
+    notes: tuple[Note, ...] = ()
 
     @property
     def stage(self) -> str:
@@ -359,12 +361,12 @@ def _whole_length(data: bytes) -> int:
 
 _HEADER: Final[tuple[str, ...]] = (
     *("txid", "app", "key", "root", "root_inode", "action", "reason", "time", "base", "of"),
-    *("from_", "safety", "scope", "label", "actor", "rules", "release", "edits", "unobserved"),
-    *("patterns", "marked", "sight", "installed"),
+    *("from_", "safety", "scope", "label", "actor", "rules", "release", "edits", "without"),
+    *("unobserved", "patterns", "marked", "sight", "installed", "notes"),
 )
 """Keys of a header in their order, with those of every goal."""
 _OPTIONAL: Final[frozenset[str]] = frozenset(
-    {"unobserved", "patterns", "marked", "sight", "installed"}
+    {"unobserved", "patterns", "marked", "sight", "installed", "notes"}
 )
 """What older journals lack, or one has only where there is something to say."""
 _TYPES: Final = {name: kind for name, kind in get_type_hints(Header).items() if name != "goal"}
@@ -380,6 +382,12 @@ def _header_form(header: Header) -> dict[str, Any]:
         del form["installed"]
     else:
         form["installed"] = msgspec.to_builtins(header.installed)
+    form["notes"] = [
+        msgspec.to_builtins(note) | ({} if note.path is None else {"path": to_json(note.path)})
+        for note in header.notes
+    ]
+    if not header.notes:
+        del form["notes"]
     form["unobserved"] = [
         (path if path == ROOT else to_json(path), why) for path, why in named(header.unobserved)
     ]
@@ -392,6 +400,10 @@ def _header_from_form(form: dict[str, Any]) -> Header:
     known["goal"] = goal_from_form(form)
     if known["scope"] is not None:
         known["scope"] = tuple(map(from_json, known["scope"]))
+    known["notes"] = tuple(
+        note if note.path is None else msgspec.structs.replace(note, path=from_json(note.path))
+        for note in known.get("notes", ())
+    )
     known["root"] = text_from_json(form["root"])
     known["unobserved"] = tuple(
         (from_json_or_root(path), why) for path, why in named(known.get("unobserved", ()))

@@ -14,7 +14,7 @@ import msgspec
 from epmstore.checkout.goal import FORMATS, goal_from_form
 from epmstore.checkout.journal import step_from_form, step_to_form
 from epmstore.checkout.plan import ConfigPolicy, NamedPath, Options, Plan
-from epmstore.checkout.request import CheckoutAction, Prepared, Request
+from epmstore.checkout.request import UNPLANNED, CheckoutAction, Prepared, Request
 from epmstore.errors import DamagedError, UsageError
 from epmstore.relpath import from_json, from_json_or_root, to_json
 from epmstore.scan.problem import Problem
@@ -112,6 +112,11 @@ def _from_form(form: dict[str, Any]) -> Prepared:
         raise UsageError("not a plan that this release understands", hint="make it anew")
     if form["action"] not in get_args(CheckoutAction):
         raise UsageError(f"a plan of {form['action']!r}, which this release does not know")
+    if form["action"] in UNPLANNED or "without" in form["request"]:
+        raise UsageError(
+            f"a plan of {form['action']!r}, which no plan file is for",
+            hint="`epmstore install` and the like need none; --dry-run shows what they do",
+        )
     if form["request"]["config"] not in get_args(ConfigPolicy):
         config = form["request"]["config"]
         raise UsageError(f"config {config!r} is nothing that this release knows")

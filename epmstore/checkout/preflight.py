@@ -9,11 +9,13 @@ import os
 import shlex
 import stat
 from collections.abc import Container, Iterable, Sequence
+from pathlib import Path
 from shlex import quote
 
 import msgspec
 
 from epmstore import fsio
+from epmstore.atomic import directory
 from epmstore.blobs.interface import BlobReader
 from epmstore.checkout.goal import Goal, ReleaseGoal
 from epmstore.checkout.lost import damaged
@@ -85,6 +87,20 @@ def preflight(
     if in_use:
         _check_holders(identities, terms)
         _check_writers(plan.steps)
+
+
+def check_place_for(folder: Path, plan: Plan, terms: Terms) -> None:
+    """What of `preflight` can be said of a root that is to be made in a folder. Raises as it
+    does.
+    """
+    with directory(folder) as fd:
+        _check_filesystem(fd, terms)
+        _check_space(fd, plan.steps)
+        if not os.access(f"/proc/self/fd/{fd}", os.W_OK | os.X_OK, effective_ids=True):
+            raise RootError(
+                f"in {folder} nothing can be made by this user",
+                hint="run it as root, or take another root with --root",
+            )
 
 
 def _check_filesystem(root_fd: int, terms: Terms) -> None:

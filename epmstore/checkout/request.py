@@ -1,10 +1,10 @@
 """What is asked of a checkout, and the plan that answers it. Values. Pure."""
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from epmstore.catalog.model import Installed, Reason
+from epmstore.catalog.model import Installed, Note, Reason
 from epmstore.checkout.goal import Goal
 from epmstore.checkout.plan import ConfigPolicy, NamedPath, Plan
 from epmstore.digest import BlobInfo
@@ -12,8 +12,13 @@ from epmstore.record.unseen import Unseen
 from epmstore.relpath import RelPath
 
 CheckoutAction: TypeAlias = Literal[
-    "checkout", "rollback", "undo", "redo", "apply", "repair", "edit"
-]
+    "checkout", "rollback", "undo", "redo", "apply", "repair", "edit",
+    "install", "upgrade", "downgrade", "uninstall", "adopt",
+]  # fmt: skip
+INSTALLING: Final[frozenset[CheckoutAction]] = frozenset({"install", "upgrade", "downgrade"})
+"""Actions that bring a root to a release which is installed from then on."""
+UNPLANNED: Final[frozenset[CheckoutAction]] = INSTALLING | {"uninstall", "adopt"}
+"""Actions that no plan file has: what is installed follows from more than one root."""
 REASONS: dict[CheckoutAction, Reason] = {
     "checkout": "checkout",
     "rollback": "checkout",
@@ -22,14 +27,20 @@ REASONS: dict[CheckoutAction, Reason] = {
     "apply": "checkout",
     "repair": "repair",
     "edit": "checkout",
+    "install": "checkout",
+    "upgrade": "checkout",
+    "downgrade": "checkout",
+    "uninstall": "checkout",
+    "adopt": "checkout",
 }
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for: the `goal`, for the paths in `scope` (None: all that it is about).
     `within` are two versions: only paths that differ between them are touched, and only while they
-    are as in the second, or, with `overwrite`, whatever became of them since. `installed` is what
-    is installed afterwards (None: with a whole version its set, else what is installed now).
+    are as in the second, or, with `overwrite`, whatever became of them since; an installing one
+    with `overwrite` replaces what is in its way. `installed` is what is installed afterwards (None:
+    with a whole version its set, else what is installed now), `notes` what a person should know.
     """
 
     action: CheckoutAction
@@ -41,6 +52,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     overwrite: bool = False
     label: str | None = None
     installed: tuple[Installed, ...] | None = None
+    notes: tuple[Note, ...] = ()
 
     @property
     def paths(self) -> tuple[RelPath, ...] | None:
@@ -53,7 +65,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     needs and that are not stored yet, but will be, since the root has them. `forbidden` is what our
     privilege does not allow of paths that it would bring back; `left` are paths that a plan for a
     release leaves alone before anything is planned, and why. `installed` is the set that this makes
-    of what is installed (None: it stays).
+    of what is installed (None: it stays), `notes` what a person should know of what it does.
     """
 
     app: str
@@ -63,5 +75,6 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     forbidden: tuple[NamedPath, ...] = ()
     left: tuple[NamedPath, ...] = ()
     installed: tuple[Installed, ...] | None = None
+    notes: tuple[Note, ...] = ()
     unseen: Unseen = Unseen()
     """What the look that it was made from did not see."""

@@ -19,7 +19,7 @@ from epmstore.catalog.model import VersionKind, VersionRecord
 from epmstore.catalog.state import CatalogState
 from epmstore.checkout.apply import Applied, Applier
 from epmstore.checkout.differences import Judge
-from epmstore.checkout.goal import EditsGoal, Goal, ReleaseGoal, VersionGoal
+from epmstore.checkout.goal import EditsGoal, Goal, ReleaseGoal, RemovalGoal, VersionGoal
 from epmstore.checkout.hardlinks import left_names
 from epmstore.checkout.journal import Header, LeftOut
 from epmstore.checkout.plan import (
@@ -31,7 +31,7 @@ from epmstore.checkout.plan import (
     make_plan,
 )
 from epmstore.checkout.preflight import Terms, preflight
-from epmstore.checkout.request import REASONS, Prepared, Request
+from epmstore.checkout.request import INSTALLING, REASONS, Prepared, Request
 from epmstore.checkout.wanted import EditsWishes, FoundRoot, VersionWishes, Wanted, Wishes
 from epmstore.clock import to_rfc3339
 from epmstore.digest import BlobInfo
@@ -104,9 +104,9 @@ class CheckoutEngine:
 
         def observe(keep: Collection[RelPath]) -> FoundRoot:
             if look is not None and not keep:
-                return FoundRoot(look, _newest(look))
+                return FoundRoot(look, self._newest(look))
             seen = self._recorder.status(self._root, kept=keep)
-            return FoundRoot(seen, _newest(seen))
+            return FoundRoot(seen, self._newest(seen))
 
         return self._decide(request, observe, expected)[0]
 
@@ -176,7 +176,7 @@ class CheckoutEngine:
         """The plan, and the look that it was made from. What `observe` gets is kept: a snapshot
         stores it. What the plan would touch and is not stored is looked at once more.
         """
-        if not self._state.versions:
+        if not self._state.versions and request.action not in INSTALLING:
             raise VersionNotFoundError(
                 f"nothing is recorded of {self._app.key} yet",
                 hint="record it first: epmstore snapshot",
@@ -197,13 +197,26 @@ class CheckoutEngine:
         names = left_names(prepared.plan.steps, found.look.found.same_as)
         return replace(prepared, plan=replace(prepared.plan, names=tuple(names))), found
 
+    def _newest(self, look: Look) -> VersionRecord:
+        """Of a root of which nothing is recorded yet, the version that is going to be its first."""
+        return look.head.version or VersionRecord(
+            version=0,
+            app=self._app.uuid,
+            key=self._app.key,
+            txid="",
+            kind=SAFETY.kind,
+            reason=SAFETY.reason,
+            tree="0" * 64,
+            time=to_rfc3339(self._store.clock.now()),
+        )
+
     def _wishes(self, goal: Goal) -> Wishes:
         match goal:
             case VersionGoal():
                 return VersionWishes(self._recorder, self._state)
             case EditsGoal():
                 return EditsWishes(self._recorder)
-            case ReleaseGoal():
+            case ReleaseGoal() | RemovalGoal():
                 assert self._released is not None, "a release comes with its tree"
                 return self._released()
 
@@ -249,6 +262,7 @@ class CheckoutEngine:
             forbidden=tuple(_forbidden(plan.steps)),
             left=tuple(wanted.left),
             installed=self._installed(request),
+            notes=(*wanted.notes, *request.notes),
         )
 
     def _installed(self, request: Request) -> InstalledSet | None:
@@ -366,6 +380,7 @@ class CheckoutEngine:
             patterns=self._recorder.rules_to_say(newest),
             unobserved=unobserved(found.now),
             installed=prepared.installed,
+            notes=prepared.notes,
         )
 
 
@@ -381,11 +396,6 @@ def _forbidden(steps: Iterable[Step]) -> Iterator[NamedPath]:
 
 def new_txid() -> str:
     return secrets.token_hex(16)
-
-
-def _newest(look: Look) -> VersionRecord:
-    assert look.head.version is not None, "there is a version to go to, so there is a newest one"
-    return look.head.version
 
 
 def _as_expected(prepared: Prepared, expected: Prepared) -> Prepared:

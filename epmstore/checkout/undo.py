@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from epmstore.catalog.installed import installed_by
 from epmstore.catalog.operations import can_be_undone, is_reversal
 from epmstore.catalog.state import VersionInfo
 from epmstore.checkout.goal import VersionGoal, goal_of, version_of
@@ -71,18 +72,20 @@ def content_of(versions: Sequence[VersionInfo], info: VersionInfo) -> int:
     seen: set[int] = set()
     while info.version not in seen:
         seen.add(info.version)
-        before = numbers.get(_same_as(info))
+        before = numbers.get(_same_as(versions, info))
         if before is None:
             break
         info = before
     return info.version
 
 
-def _same_as(info: VersionInfo) -> int:
+def _same_as(versions: Sequence[VersionInfo], info: VersionInfo) -> int:
     """The version of the same content that a version came from; -1 if it has one of its own."""
     record = info.record
     match goal_of(record):
-        case VersionGoal(version) if record.scope is None:
+        case VersionGoal(version) if record.scope is None and (
+            record.installed in (None, installed_by(versions, version))
+        ):
             return version
     return record.version - 1 if info.changes_nothing else -1
 
@@ -110,6 +113,25 @@ def redo_target(versions: Sequence[VersionInfo]) -> Reversal:
     last = undone[-1].record
     assert last.from_ is not None, "an operation follows a version"
     return Reversal(last.version, last.version, last.from_)
+
+
+def taken_back(versions: Sequence[VersionInfo]) -> frozenset[int]:
+    """Versions of operations that were undone, and not done again."""
+    found: set[int] = set()
+    done: list[VersionInfo] = []
+    for info in versions:
+        if can_be_undone(info.record):
+            done.append(info)
+            continue
+        goal = goal_of(info.record)
+        if not is_reversal(info.record):
+            continue
+        if done and version_of(goal) == done[-1].record.from_:
+            found.add(done.pop().version)
+        elif version_of(goal) in found:
+            found.discard(version_of(goal) or 0)
+            done += [one for one in versions if one.version == version_of(goal)]
+    return frozenset(found)
 
 
 def _stacks(versions: Sequence[VersionInfo]) -> tuple[list[VersionInfo], list[VersionInfo]]:

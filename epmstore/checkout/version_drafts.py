@@ -34,6 +34,7 @@ def done_version(
         scope=header.scope,
         safety=header.safety,
         installed=header.installed,
+        notes=header.notes,
     )
     return replace(part, header=header.goal.said_in(record))
 

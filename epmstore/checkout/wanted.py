@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
-from epmstore.catalog.model import VersionRecord
+from epmstore.catalog.model import Note, VersionRecord
 from epmstore.catalog.state import CatalogState
 from epmstore.checkout.differences import overlay, recorded_pairs, root_pair
 from epmstore.checkout.goal import EditsGoal, VersionGoal
@@ -55,7 +55,8 @@ class FoundRoot(msgspec.Struct, frozen=True):
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """Path to (found, wanted), for all that may have to change, and how that is to be planned.
     `fresh` are paths that the newest version does not have as they were found. `sight` is what
-    could be seen of paths that the goal lacks. `left` is left alone before anything is planned.
+    could be seen of paths that the goal lacks. `left` is left alone before anything is planned;
+    `notes` are what a person should know of all this.
     """
 
     pairs: dict[RelPath, Pair]
@@ -63,6 +64,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     fresh: Collection[RelPath] = ()
     sight: Sight = CLEAR
     left: Sequence[NamedPath] = ()
+    notes: Sequence[Note] = ()
 
 
 class Wishes(Protocol):

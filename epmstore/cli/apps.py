@@ -72,6 +72,11 @@ def take_back_options(function: Callback) -> Callback:
 @click.option("--follow", is_flag=True, help="ROOT is a symbolic link: record what it leads to.")
 @click.option("--cross-mounts", is_flag=True, help="Enter file systems mounted below ROOT.")
 @click.option("--again", is_flag=True, help="Take up one that was removed, with its history.")
+@click.option(
+    "--product",
+    metavar="KEY",
+    help="It is an instance of this product. Default: of that of its own key.",
+)
 @click.argument("key")
 @click.argument("root", type=PATH, required=False)
 def app_add(
@@ -81,6 +86,7 @@ def app_add(
     follow: bool,
     cross_mounts: bool,
     again: bool,
+    product: str | None,
     **patterns: tuple[str, ...],
 ) -> None:
     """Register the directory of an application.
@@ -92,7 +98,7 @@ def app_add(
     --removed`), with its rules, and where it was unless ROOT says other.
     """
     if again:
-        if follow or cross_mounts or any(patterns.values()):
+        if follow or cross_mounts or product is not None or any(patterns.values()):
             raise UsageError("--again brings its rules along", hint="change them: epmstore app set")
         _add_again(session, key, root)
         return
@@ -104,7 +110,7 @@ def app_add(
         return
     before = [app for app in session.workspace.apps.removed() if app.key == key]
     added = session.workspace.apps.add(
-        key, path, follow=follow, cross_mounts=cross_mounts, **patterns
+        key, path, follow=follow, cross_mounts=cross_mounts, product=product, **patterns
     )
     _print_added(session, added)
     if before:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from epmstore.catalog.hooks import HOOKS, NONE, Hooks, show_command
-from epmstore.checkout.goal import EditsGoal, ReleaseGoal, VersionGoal
+from epmstore.checkout.goal import EditsGoal, ReleaseGoal, RemovalGoal, VersionGoal
 from epmstore.checkout.planfile import not_to_be_had, plan_to_form
 from epmstore.checkout.request import Prepared, Request
 from epmstore.cli.output import Output, counted, name, size
@@ -81,6 +81,8 @@ def _to(request: Request) -> str:
             return f"content of {version}"
         case ReleaseGoal(release):
             return request.label or f"release {release}"
+        case RemovalGoal():
+            return request.label or str(request.goal)
         case EditsGoal(edits):
             return request.label or counted(len(edits), "path")
 

@@ -100,6 +100,21 @@ SECTIONS: dict[str, dict[str, Row]] = {
         ),
     },
     "Packages": {
+        "install": Row("install", "install", "Install products, and what they need."),
+        "upgrade": Row("install", "upgrade", "Upgrade what is installed."),
+        "uninstall": Row("install", "uninstall", "Take away what was installed."),
+        "installed": Row("products", "installed", "List what is installed."),
+        "why": Row("products", "why", "Say why something is installed."),
+        "owner": Row(
+            "products", "owner", "Say which product a path, a library or a capability is of."
+        ),
+        "freeze": Row("products", "freeze", "Keep a product as it is."),
+        "unfreeze": Row("products", "unfreeze", "Let a product change again."),
+        "notes": Row(
+            "products",
+            "notes",
+            "List what should be known of what was done.",
+        ),
         "package build": Row("package", "build", "Build a candidate of a package."),
         "package show": Row(
             "package",

@@ -1,5 +1,5 @@
-"""What a request comes to on a host, with the least change. Values in, a value out; no I/O. No
-command asks it yet: who does builds the Universe.
+"""What a request comes to on a host, with the least change. Values in, a value out; no I/O. Who
+asks has built the Universe (known.py).
 
 Least change means, in this order:
 
@@ -93,10 +93,12 @@ def uninstall(universe: Universe, wants: Iterable[Want]) -> Solution:
 def _fixed(one: InstalledRelease) -> NeedsError:
     name = one.release.product
     if one.frozen:
-        return NeedsError(f"{one.release.title} is frozen", hint="unfreeze it first", product=name)
+        return NeedsError(
+            f"{one.release.title} is frozen", hint=f"`epmstore unfreeze {name}`", product=name
+        )
     return NeedsError(
         f"{name} was never recorded as installed",
-        hint="adopt it first: say which release it is",
+        hint=f"say which release it is: `epmstore install --adopt {name}`",
         product=name,
     )
 

@@ -10,8 +10,9 @@ from epmstore.relpath import RelPath
 from epmstore.scan.problem import Problem
 
 Action: TypeAlias = Literal[
-    "snapshot", "run", "checkout", "rollback", "undo", "redo", "repair", "apply", "edit", "recover"
-]
+    "snapshot", "run", "checkout", "rollback", "undo", "redo", "repair", "apply", "edit", "recover",
+    "install", "upgrade", "downgrade", "uninstall", "adopt",
+]  # fmt: skip
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,14 +1,18 @@
-"""What a release wants of a root: what a checkout that goes there is planned from."""
+"""What a release wants of a root: what a checkout that goes there, or away from it, is planned
+from.
+"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from epmstore.checkout.goal import ReleaseGoal
+from epmstore.checkout.goal import ReleaseGoal, RemovalGoal
 from epmstore.checkout.plan import Options
-from epmstore.checkout.request import Request
+from epmstore.checkout.request import INSTALLING, Request
 from epmstore.checkout.sight import Sight
 from epmstore.checkout.wanted import FoundRoot, Present, Wanted
 from epmstore.clock import from_rfc3339
+from epmstore.errors import ConflictError
 from epmstore.record.recorder import Look, Recorder
+from epmstore.refcat.install_plan import plan_install, plan_removal
 from epmstore.refcat.releases import Releases
 from epmstore.refcat.repair import plan_repair
 from epmstore.refcat.verify import Verifier
@@ -20,22 +24,34 @@ class ReleaseWishes:
     """Goals that a vendor released. What is to be kept is decided here, and is in no pair."""
 
     def __init__(
-        self, recorder: Recorder, releases: Releases, verifier: Callable[[], Verifier]
+        self,
+        recorder: Recorder,
+        releases: Releases,
+        verifier: Callable[[], Verifier],
+        installed: Callable[[], int | None],
     ) -> None:
-        """The `verifier` is asked for once it is needed: what it knows has to be read."""
+        """The `verifier` is asked for once it is needed: what it knows has to be read. `installed`
+        is the release that is installed now (None: none of them).
+        """
         self._recorder = recorder
         self._releases = releases
         self._verifier = verifier
+        self._installed = installed
 
     def named_state(self, request: Request) -> set[RelPath]:
         return set()
 
     def wanted(self, request: Request, found: FoundRoot) -> Wanted:
-        assert isinstance(request.goal, ReleaseGoal), "it is asked for goals of its kind"
-        release, now, scope = request.goal.release, found.now, request.scope or ()
+        goal = request.goal
+        if isinstance(goal, RemovalGoal):
+            return self._removed(goal.release, found)
+        assert isinstance(goal, ReleaseGoal), "it is asked for goals of its kind"
+        if request.action in INSTALLING:
+            return self._to_install(goal.release, request, found)
+        release, now, scope = goal.release, found.now, request.scope or ()
         repair = plan_repair(
             self._verifier().verify(now, release),
-            _Around(now, self._recorder, self._releases, release),
+            self._around(now, release),
             scope=scope,
             config=request.config,
             exact=request.exact,
@@ -48,16 +64,76 @@ class ReleaseWishes:
             left=repair.left,
         )
 
+    def _to_install(self, release: int, request: Request, found: FoundRoot) -> Wanted:
+        """Raises ConflictError if something is in the way."""
+        plan = plan_install(
+            self._verifier().verify(found.now, release),
+            self._around(found.now, release),
+            config=request.config,
+            replace=request.overwrite,
+        )
+        if plan.in_the_way:
+            raise self._in_the_way(release, plan.in_the_way)
+        return Wanted(
+            pairs=plan.repair.pairs,
+            options=Options(exact=True, config="restore"),
+            fresh=found.come,
+            sight=Sight(self._releases.patterns_at(release), {}),
+            left=plan.repair.left,
+            notes=plan.notes,
+        )
+
+    def _removed(self, release: int, found: FoundRoot) -> Wanted:
+        tree = self._releases.tree(release)
+        around = self._around(found.now, release)
+        plan = plan_removal(self._verifier().verify(found.now, release), around, tree)
+        return Wanted(
+            pairs=plan.pairs,
+            options=Options(exact=True, config="restore"),
+            fresh=found.come,
+            left=plan.left,
+        )
+
+    def _around(self, look: Look, release: int) -> "_Around":
+        return _Around(look, self._recorder, self._releases, release, self._installed())
+
+    def _in_the_way(self, release: int, paths: Sequence[RelPath]) -> ConflictError:
+        about, app = self._releases.about(), self._recorder.app
+        key = app.key if about is None else about.key
+        title = self._releases.get(release).title
+        return ConflictError(
+            f"{len(paths)} of the paths of {key} {title} are in {app.root} already, and are"
+            f" something else there: {paths[0]!r} for one",
+            hint=f"if this is {key}, installed by hand: `epmstore install --adopt {key}"
+            f" --app {app.key}`; --replace puts what was released in their place, and keeps what"
+            " is there in a version",
+            app=app.key,
+            paths=paths,
+        )
+
 
 class _Around(Present):
-    """The root, and the release beside it."""
+    """The root, and the release beside it; and the release that is installed there now."""
 
-    def __init__(self, look: Look, recorder: Recorder, releases: Releases, release: int) -> None:
+    def __init__(
+        self,
+        look: Look,
+        recorder: Recorder,
+        releases: Releases,
+        release: int,
+        installed: int | None,
+    ) -> None:
         self._recorded = recorder.store.entries
         super().__init__(look, self._recorded, recorder.app.uuid)
         self._catalog = releases.catalog
         self._release = release
+        self._installed = installed
         self.now_ns = int(from_rfc3339(releases.get(release).time) * 1e9)
 
     def released(self, path: RelPath) -> Entry | None:
         return self._recorded.at(self._catalog, self._release, path)
+
+    def before(self, path: RelPath) -> Entry | None:
+        if self._installed is None:
+            return None
+        return self._recorded.at(self._catalog, self._installed, path)

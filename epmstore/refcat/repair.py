@@ -9,8 +9,8 @@
   catalog alone grants no rights. Nor does a link that was released lead out of the root.
 """
 
-from collections.abc import Collection, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -22,6 +22,7 @@ from epmstore.refcat.verify import Verified
 from epmstore.relpath import RelPath, is_within, parents, sort_paths
 from epmstore.tree import Entry, Pair
 
+EDITED = "configuration that was edited here"
 RIGHTS = 0o7022
 """Setuid, setgid, sticky; writing by group and by others."""
 
@@ -55,6 +56,25 @@ class Repair(msgspec.Struct, frozen=True):
     left: list[tuple[RelPath, str]]
 
 
+WhyLeft: TypeAlias = Callable[[Deviation], str | None]
+"""Why a path is left as it is (empty: that is not worth a word); None if it is brought back."""
+
+
+def bring_back(
+    verified: Verified,
+    around: RepairContext,
+    why_left: WhyLeft,
+    scope: Collection[RelPath] = (),
+) -> Repair:
+    """What brings the paths in `scope` (empty: all) to the release, but for those that are left."""
+    planner = _Repair(verified, around, why_left, frozenset(scope))
+    for finding in verified.findings:
+        planner.take(finding)
+    planner.add_folders()
+    planner.drop_folders()
+    return Repair({p: planner.pairs[p] for p in sort_paths(planner.pairs)}, planner.left)
+
+
 def plan_repair(
     verified: Verified,
     around: RepairContext,
@@ -64,12 +84,21 @@ def plan_repair(
     exact: bool = False,
 ) -> Repair:
     """What brings the paths in `scope` (empty: all) back to the release."""
-    planner = _Repair(verified, around, frozenset(scope), config=config, exact=exact)
-    for finding in verified.findings:
-        planner.take(finding)
-    planner.add_folders()
-    planner.drop_folders()
-    return Repair({p: planner.pairs[p] for p in sort_paths(planner.pairs)}, planner.left)
+
+    def why_left(finding: Deviation) -> str | None:
+        path = finding.path
+        if path in scope:
+            return None
+        if path in verified.accepted:
+            return "it was accepted"
+        is_edited = finding.what in ("local", "meta") and finding.expected is not None
+        if finding.path_class == "config" and is_edited and config == "keep":
+            return EDITED
+        if finding.expected is None and finding.what not in OF_RELEASES and not exact:
+            return "no release has it here"
+        return None
+
+    return bring_back(verified, around, why_left, scope)
 
 
 class _Repair:
@@ -77,16 +106,13 @@ class _Repair:
         self,
         verified: Verified,
         around: RepairContext,
+        why_left: WhyLeft,
         scope: frozenset[RelPath],
-        *,
-        config: ConfigPolicy,
-        exact: bool,
     ) -> None:
         self._verified = verified
         self._around = around
+        self._ask = why_left
         self._scope = scope
-        self._config = config
-        self._exact = exact
         self.pairs: dict[RelPath, Pair] = {}
         self.left: list[tuple[RelPath, str]] = []
 
@@ -97,7 +123,7 @@ class _Repair:
             return
         why = self._why_left(finding)
         if why is not None:
-            self.left.append((finding.path, why))
+            self.left += [(finding.path, why)] if why else []
             return
         # asked for anew: these rows of the index vouch for themselves, those of a survey do not
         found = self._around.found(finding.path)
@@ -113,19 +139,9 @@ class _Repair:
             self.pairs[home] = (None, self._here(wanted, None))
 
     def _why_left(self, finding: Deviation) -> str | None:
-        path = finding.path
-        if self._leads_away(path):
+        if self._leads_away(finding.path):
             return "the link that was released leads out of the root"
-        if path in self._scope:
-            return None
-        if path in self._verified.accepted:
-            return "it was accepted"
-        is_edited = finding.what in ("local", "meta") and finding.expected is not None
-        if finding.path_class == "config" and is_edited and self._config == "keep":
-            return "configuration that was edited here"
-        if finding.expected is None and finding.what not in OF_RELEASES and not self._exact:
-            return "no release has it here"
-        return None
+        return self._ask(finding)
 
     def _leads_away(self, path: RelPath) -> bool:
         """Whether a release would put a link here that leaves the root."""

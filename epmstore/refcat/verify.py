@@ -115,11 +115,21 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 class Verifier:
     """Verifies one app of one store against one refcat."""
 
-    def __init__(self, recorder: Recorder, releases: Releases, accepted: Accepted) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        releases: Releases,
+        accepted: Accepted,
+        installed: int | None = None,
+    ) -> None:
+        """`installed` is the release that the root is compared with unless another is asked for
+        (None: the one that explains it best).
+        """
         self._store = recorder.store
         self._app = recorder.app
         self._releases = releases
         self._accepted = accepted
+        self._installed = installed
         self._just_counted: tuple[tuple[object, ...], Counted] | None = None
         self._memory = Memory(recorder.store.path / "live" / f"{recorder.app.uuid}.survey")
         self._classify = merged_rules(recorder.rules, Rules(releases.patterns()))
@@ -166,7 +176,7 @@ class Verifier:
                 owners=survey.owners,
                 unseen=tuple(look.changes.problems),
                 withdrawn=tuple(self._withdrawn(look)),
-                is_guess=known == 0 and release is None,
+                is_guess=known == 0 and release is None and self._installed is None,
             )
             return self._within(verified, look, frozenset(paths)) if paths else verified
 
@@ -277,11 +287,16 @@ class Verifier:
 
     def _survey(self, look: Look, release: int | None) -> Survey:
         keep = release is None
+        if release is None and self._installed is not None:
+            return self._beside(look, self._installed, keep=keep)
         if release is None:
             fit = self.fit(look)
             latest = self._releases.latest()
             assert latest is not None, "the caller checked"
             release = latest.version if fit is None else fit.release
+        return self._beside(look, release, keep=keep)
+
+    def _beside(self, look: Look, release: int, *, keep: bool) -> Survey:
         if look.head.version is None:
             return survey_nothing(release, self._releases.tree(release), look.changes.added)
         survey = self._recorded(look, release, keep=keep)

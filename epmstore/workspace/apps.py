@@ -24,7 +24,7 @@ from epmstore.given import AnyPath
 from epmstore.limits import limit_error
 from epmstore.owned import follow
 from epmstore.record import change
-from epmstore.refcat.catalogs import all_refcats
+from epmstore.refcat.catalogs import all_refcats, find_refcat
 from epmstore.refcat.releases import REFCAT_OPTION
 from epmstore.scan.mounts import filesystem
 from epmstore.store.store import Store
@@ -74,14 +74,19 @@ class Apps:
         secret: Sequence[str] = (),
         follow: bool = False,
         cross_mounts: bool = False,
+        product: str | None = None,
     ) -> AddedApp:
         """Register an application; nothing is recorded yet.
 
-        A root that is a symlink is pinned to what it points to now, unless `follow` is set. Raises
-        UsageError, ConflictError, RootError.
+        A root that is a symlink is pinned to what it points to now, unless `follow` is set. It is
+        compared with the catalog of `product` (key or UUID; None: of its own key). Raises
+        UsageError, ConflictError, RootError, AppNotFoundError.
         """
         where = self._resolved(str(given.a_place(root)), follow=follow)
         check_key(given.a_name(key))
+        about = self._refcat(key)
+        if product is not None:
+            about = find_refcat(self._store, given.a_name(product)).about()
         app = App(
             uuid=uuid.uuid4().hex,
             key=key,
@@ -101,8 +106,38 @@ class Apps:
         self._check_root(app)
         self._load().add(app)  # before the file: who applies files must never find a bad one
         self._declarations.write(app)
-        app = self._register(app)
-        return self._added(app, self._refcat(key))
+        app = self._register(app, about)
+        return self._added(app, about)
+
+    def proposed(self, key: str, root: str, *, refcat: str, patterns: Patterns) -> App:
+        """The application that `register` would add, compared with a refcat (UUID); its root need
+        not be there yet. Raises as `add`.
+        """
+        check_key(given.a_name(key))
+        where = self._resolved(root, follow=False)
+        app = App(
+            uuid=uuid.uuid4().hex,
+            key=key,
+            root=where,
+            identity=self._identity(where) if os.path.lexists(where) else None,
+            patterns=patterns,
+            created=to_rfc3339(self._store.clock.now()),
+            options={REFCAT_OPTION: refcat},
+        )
+        self._declarations.check_free(key)
+        self._check_root(app)
+        self._load().add(app)
+        return app
+
+    def register(self, app: App) -> App:
+        """Add one that was proposed, now that its root is there. Raises as `add`."""
+        app = msgspec.structs.replace(app, identity=self._identity(app.root))
+        self._declarations.check_free(app.key)
+        self._check_root(app)
+        self._load().add(app)
+        self._declarations.write(app)
+        self._change(lambda cat: cat.add(app))
+        return app
 
     def list(self) -> Sequence[App]:
         """In order of keys. Raises DamagedError."""
@@ -311,14 +346,13 @@ class Apps:
         if new == old:
             return AppliedApp(wanted.key, "unchanged")
         if not dry_run and old is None:
-            self._register(new)
+            self._register(new, self._refcat(new.key))
         elif not dry_run and old is not None:
             self._replace(old, new)
         return AppliedApp(wanted.key, "added" if old is None else "changed")
 
-    def _register(self, app: App) -> App:
-        """With the refcat of its key, if there is one here."""
-        about = self._refcat(app.key)
+    def _register(self, app: App, about: AboutRecord | None) -> App:
+        """With the refcat of its product, if there is one here."""
         if about is not None:
             app = msgspec.structs.replace(app, options={**app.options, REFCAT_OPTION: about.app})
         self._check_root(app)

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from epmstore.store.before_rebuild import Rebuilt
     from epmstore.workspace.care import Care
     from epmstore.workspace.catalogs import Catalogs
+    from epmstore.workspace.packages import Packages
     from epmstore.workspace.readreport import ReadReport
     from epmstore.workspace.vendors import Vendors
 
@@ -110,6 +111,13 @@ class Workspace:
         from epmstore.workspace.catalogs import Catalogs  # noqa: PLC0415 - start-up: seldom needed
 
         return Catalogs(self._store, self.apps, progress=self._progress, safe_stores=self._safe)
+
+    @cached_property
+    def packages(self) -> "Packages":
+        """What is installed, and what changes that."""
+        from epmstore.workspace.packages import Packages  # noqa: PLC0415 - start-up: seldom needed
+
+        return Packages(self._store, self.apps, progress=self._progress, actor=self._actor)
 
     @cached_property
     def vendors(self) -> "Vendors":

@@ -17,6 +17,7 @@ from epmstore.checkout.goal import (
     EditsGoal,
     Goal,
     ReleaseGoal,
+    RemovalGoal,
     VersionGoal,
     goal_from_form,
     goal_of,
@@ -77,6 +78,8 @@ def header(goal: Goal) -> Header:
             return replace(HEADER, goal=goal, action="rollback")
         case ReleaseGoal():
             return replace(HEADER, goal=goal, action="repair", reason="repair")
+        case RemovalGoal():
+            return replace(HEADER, goal=goal, action="uninstall", installed=())
         case EditsGoal():
             return replace(HEADER, goal=goal, action="edit", scope=goal.paths)
 

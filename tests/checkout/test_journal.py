@@ -191,10 +191,10 @@ def test_journal_refuses_lines_of_a_later_release(
     assert journal.path.read_bytes() == before
 
 
-@pytest.mark.parametrize("first", [{"format": 3, "header": {}}, {"format": 3}])
+@pytest.mark.parametrize("first", [{"format": 4, "header": {}}, {"format": 4}])
 def test_a_later_format_is_refused(journal: Journal, first: dict[str, object]) -> None:
     said(journal, **first)
-    with pytest.raises(DamagedError, match="format 3"):
+    with pytest.raises(DamagedError, match="format 4"):
         journal.load()
 
 
@@ -217,13 +217,13 @@ def test_retreat_makes_a_journal_that_never_staged(journal: Journal) -> None:
     assert (loaded.state, loaded.stage) == ("PLANNED", StageProof(7, 0))
 
 
-@pytest.mark.parametrize("change", [{"format": 3}, {"phase": "MERGING"}])
+@pytest.mark.parametrize("change", [{"format": 4}, {"phase": "MERGING"}])
 def test_obligations_of_a_later_release_are_refused(
     tmp_path: Path, change: dict[str, object]
 ) -> None:
     file = OwedFile(tmp_path / "app.owed")
     document: dict[str, object] = {"format": 1, "owed": {"phase": "STOPPING"}}
-    document |= {"format": 3} if "format" in change else {"owed": change}
+    document |= {"format": 4} if "format" in change else {"owed": change}
     sealed = {"sha256": owed_file._digest(document), **document}
     file.path.write_bytes(msgspec.json.encode(sealed))
     with pytest.raises(DamagedError, match="does not know"):
@@ -232,7 +232,7 @@ def test_obligations_of_a_later_release_are_refused(
 
 @pytest.mark.parametrize(
     "change",
-    [{"format": 3}, {"action": "merge"}, {"config": "ask"}, {"op": "reflink"}],
+    [{"format": 4}, {"action": "merge"}, {"config": "ask"}, {"op": "reflink"}],
 )
 def test_plans_of_a_later_release_are_refused(change: dict[str, object]) -> None:
     request = Request(action="checkout", goal=VersionGoal(0))

@@ -29,10 +29,17 @@ FACETS: tuple[type, ...] = (
     api.Care,
     api.Catalogs,
     api.Identifier,
+    api.Installing,
+    api.Packages,
     api.ReadReport,
     api.Vendors,
 )
-INNER = {("Recorded", "look"), ("Incoming", "read"), ("Incoming", "lines")}
+INNER = {
+    ("ProductRelease", "package"),
+    ("Recorded", "look"),
+    ("Incoming", "read"),
+    ("Incoming", "lines"),
+}
 """Fields that are of use to epmstore alone."""
 DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
 

@@ -13,6 +13,7 @@ Facets, each imported when it is first asked for:
 - marking.py     names for versions, and which are kept for good
 - restoring.py   bringing the root, or a folder elsewhere, to a tree; undoing that
 - repairing.py   bringing the root to a release: `repair`, and `checkout release:N`
+- installing.py  a release of a product comes into the root, and goes again; freezing; notes
 - verifying.py   the root beside what it should be
 - explaining.py  what accounts for what was recorded
 - obligations.py what comes after a checkout: recovering, confirming, holding

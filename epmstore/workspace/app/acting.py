@@ -145,10 +145,18 @@ class Acting:
     def _released(self) -> Wishes:
         """What releases want of the root."""
         from epmstore.refcat.release_goal import ReleaseWishes  # noqa: PLC0415 - start-up
-        from epmstore.workspace.app.verifying import verifier_of  # noqa: PLC0415 - start-up
+        from epmstore.workspace.app.verifying import (  # noqa: PLC0415 - start-up
+            installed_release,
+            verifier_of,
+        )
 
         context = self._context
-        return ReleaseWishes(context.recorder, context.releases, lambda: verifier_of(context))
+        return ReleaseWishes(
+            context.recorder,
+            context.releases,
+            lambda: verifier_of(context),
+            lambda: installed_release(context),
+        )
 
     def _approve(self, prepared: Prepared, found: FoundRoot) -> None:
         """Raises NeedsError."""

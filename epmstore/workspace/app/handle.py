@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # a facet is imported when it is first asked for: start-up
     from epmstore.refcat.verify import Verified
     from epmstore.tree import Entry
     from epmstore.workspace.app.explaining import Explaining
+    from epmstore.workspace.app.installing import Installing
     from epmstore.workspace.app.marking import Marking
     from epmstore.workspace.app.obligations import Obligations
     from epmstore.workspace.app.recording import Recording
@@ -91,6 +92,13 @@ class AppHandle:
         from epmstore.workspace.app.repairing import Repairing  # noqa: PLC0415 - start-up
 
         return Repairing(self._context)
+
+    @cached_property
+    def installing(self) -> "Installing":
+        """What is installed in the root, and what a person should know of that."""
+        from epmstore.workspace.app.installing import Installing  # noqa: PLC0415 - start-up
+
+        return Installing(self._context)
 
     @cached_property
     def verifying(self) -> "Verifying":

@@ -19,7 +19,7 @@ from epmstore.workspace.app.acting import Acting
 from epmstore.workspace.app.asked import ALL, RepairOptions, TermsGiven
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.needs import Needs
-from epmstore.workspace.app.verifying import verifier_of
+from epmstore.workspace.app.verifying import installed_with, verifier_of
 
 
 class Repaired(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ class Repairing:
         with open_root(self._context.app) as root:
             look = self._context.recorder.status(root)
             release, is_guess = self._release(asked.release, look)
-            request = _request(release, asked)
+            request = self._request(release, asked)
             self._acting.check_needs(request)
             prepared = self._acting.checkout(root).plan(request, look)
         return Repaired(prepared, prepared.left, is_guess)
@@ -61,7 +61,7 @@ class Repairing:
         sources = given.several_places(asked.sources)
         with self._context.locked_root() as root:
             look = self._context.recorder.status(root)
-            request = _request(self._release(asked.release, look)[0], asked)
+            request = self._request(self._release(asked.release, look)[0], asked)
             self._acting.check_needs(request)
             return self._acting.run(root, request, Terms(**terms), look=look, sources=sources)
 
@@ -78,13 +78,15 @@ class Repairing:
         verified = verifier_of(self._context).verify(look)
         return verified.release, verified.is_guess
 
-
-def _request(release: Release, asked: RepairOptions) -> Request:
-    return Request(
-        action=asked.action,
-        goal=ReleaseGoal(release.version),
-        scope=given.scope(asked.paths) or None,
-        exact=asked.exact,
-        config=asked.config,
-        label=f"release {release.title}",
-    )
+    def _request(self, release: Release, asked: RepairOptions) -> Request:
+        """A checkout of a whole release is one of what is installed, too; a repair is not."""
+        is_whole = asked.action == "checkout" and not asked.paths
+        return Request(
+            action=asked.action,
+            goal=ReleaseGoal(release.version),
+            scope=given.scope(asked.paths) or None,
+            exact=asked.exact,
+            config=asked.config,
+            label=f"release {release.title}",
+            installed=installed_with(self._context, release) if is_whole else None,
+        )

@@ -28,6 +28,7 @@ from epmstore.workspace.app.acting import Acting
 from epmstore.workspace.app.asked import TermsGiven
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.exporting import export_tree
+from epmstore.workspace.treesources import ReleaseTree
 
 
 class Restoring:
@@ -168,6 +169,13 @@ class Restoring:
         self, selector: AnyVersion, paths: Sequence[AnyPath], *, exact: bool, config: ConfigPolicy
     ) -> Request:
         source = self._context.trees.restorable(selector)
+        installed = None
+        if not paths and isinstance(source, ReleaseTree):
+            from epmstore.workspace.app.verifying import (  # noqa: PLC0415 - start-up
+                installed_with,
+            )
+
+            installed = installed_with(self._context, source.release)
         return Request(
             action="checkout",
             goal=source.goal,
@@ -175,6 +183,7 @@ class Restoring:
             exact=exact,
             config=config,
             label=str(source) if source.is_foreign else None,
+            installed=installed,
         )
 
     def _rollback(self, root: Root, look: Look, config: ConfigPolicy) -> Request:

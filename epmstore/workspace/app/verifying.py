@@ -5,12 +5,13 @@ from functools import partial
 
 from epmstore import given
 from epmstore.catalog.classes import Class
-from epmstore.catalog.model import AcceptRecord
+from epmstore.catalog.installed import InstalledSet, find_product, installed_at, with_product
+from epmstore.catalog.model import AcceptRecord, Installed
 from epmstore.errors import NotFoundError, PathNotFoundError
 from epmstore.given import AnyPath, AnyVersion
 from epmstore.record.recorder import Look
 from epmstore.refcat.baseline import Accepted, IsRight, deviates_since, is_same
-from epmstore.refcat.releases import key_of
+from epmstore.refcat.releases import Release, key_of
 from epmstore.refcat.verify import Verified, Verifier
 from epmstore.relpath import ROOT, RelPath, is_within, sort_paths
 from epmstore.tree import Entry, PathClass, path_of
@@ -197,7 +198,26 @@ class Verifying:
 
 def verifier_of(context: AppContext) -> Verifier:
     """What compares the root with releases, less what was accepted."""
-    return Verifier(context.recorder, context.releases, Accepted(context.state().accepts))
+    accepted = Accepted(context.state().accepts)
+    return Verifier(context.recorder, context.releases, accepted, installed_release(context))
+
+
+def installed_release(context: AppContext) -> int | None:
+    """The number of the release that is installed, of those that the root is compared with."""
+    found = find_product(installed_at(context.state()), context.releases.app)
+    return None if found is None else found.release
+
+
+def installed_with(context: AppContext, release: Release) -> InstalledSet | None:
+    """What is installed once the root is at another release of what is installed now; None if
+    nothing of it is.
+    """
+    now = installed_at(context.state())
+    if find_product(now, context.releases.app) is None:
+        return None
+    product = context.releases.app
+    said = Installed(product=product, release=release.version, digest=release.digest)
+    return with_product(now, said)
 
 
 def since_in(context: AppContext, look: Look, path: RelPath, is_right: IsRight) -> int | None:
