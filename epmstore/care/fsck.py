@@ -39,7 +39,7 @@ from epmstore.progress import SILENT, Progress
 from epmstore.record import change
 from epmstore.store import identity
 from epmstore.store.replay import pack_files
-from epmstore.store.soundness import remember
+from epmstore.store.soundness import all_witnessed, fault_error, known_fault, remember
 from epmstore.store.store import INDEX, Store, catalog_file, is_refcat
 from epmstore.tree import tree_sum
 
@@ -194,6 +194,7 @@ class _Check:
         apps &= self._known.positions.keys()
         if not self._known.positions:
             apps = set(store.all_catalogs())
+        apps |= {app for app in all_witnessed(store) if store.notes.fault(app) is not None}
         self._progress.begin("checking catalogs", files=len(apps))
         for app in sorted(apps):
             file = f"catalogs/{catalog_file(app)}"
@@ -204,6 +205,8 @@ class _Check:
                 hits = [(need.key, version) for version in lost]
                 self._add(kind, file, need.fault.message, versions=hits)
                 self._remember(app, need.fault)
+            elif (fault := known_fault(store, app)) is not None:  # it ends too early
+                self._add("torn", file, fault_error(store, app, fault).message)
             elif self._known.sizes.get(app, 0) > need.position.length:
                 self._notes.append(f"{file}: bytes at the end were never acknowledged")
             for version in need.wrong:

@@ -42,6 +42,7 @@ from epmstore.catalog.model import (
     VersionPart,
     VersionRecord,
     Written,
+    highest_number,
     next_part,
 )
 from epmstore.errors import ChangedError, DamagedError, TornError
@@ -69,7 +70,8 @@ class Read(msgspec.Struct, frozen=True):
 
 
 class Tail(msgspec.Struct, frozen=True):
-    """What lies beyond a committed position: `valid` ends the last whole record, `size` the file.
+    """What lies beyond a committed position: `valid` ends the last whole record, `size` the file,
+    and `top` is the highest number that a record in between speaks for; -1 if none does.
 
     Both lengths are in bytes.
     """
@@ -77,6 +79,7 @@ class Tail(msgspec.Struct, frozen=True):
     committed: CatalogPosition
     valid: CatalogPosition
     size: int
+    top: int = -1
 
     @property
     def replay(self) -> bool:
@@ -190,12 +193,13 @@ class CatalogFile:
         cannot be read that no append which broke off leaves behind: if no length is known, any
         record; else the beginning of one, unless `many` records were appended at once.
         """
-        valid = committed
+        valid, top = committed, -1
         try:
             for found in self.read(committed):
                 record = found.record
                 if not isinstance(record, VersionPart) or record.header.part == record.header.parts:
                     valid = found.after
+                    top = max(top, highest_number(record))
         except DamagedError as error:
             fault = int(error.data["offset"])
             if (
@@ -204,7 +208,7 @@ class CatalogFile:
                 or (not many and self._record_follows(fault, beginning=True))
             ):
                 raise DamagedError(error.message, hint=error.hint, **error.data) from None
-        return Tail(committed, valid, self._length())
+        return Tail(committed, valid, self._length(), top)
 
     def check(self, position: CatalogPosition) -> None:
         """Raises DamagedError unless the whole file up to `position` is right and ends in it."""

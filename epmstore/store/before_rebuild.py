@@ -18,8 +18,9 @@ from epmstore.catalog.model import START, CatalogPosition, VersionPart
 from epmstore.catalog.salvage import CatalogSalvage
 from epmstore.clock import to_rfc3339
 from epmstore.errors import DamagedError, EpmError
+from epmstore.store import newest
 from epmstore.store.catalog_repair import Chain, IndexLines, assemble, begin_again, write_chain
-from epmstore.store.soundness import read_tail
+from epmstore.store.soundness import all_witnessed, read_tail, witnessed
 from epmstore.store.store import Store, catalog_file, is_refcat, refcat
 
 
@@ -70,7 +71,7 @@ def names_of_all(store: Store) -> list[str]:
         known = store.entries.catalogs() if store.database.exists() else []
     except DamagedError:
         known = []
-    return sorted({*store.all_catalogs(), *known})
+    return sorted({*store.all_catalogs(), *known, *all_witnessed(store)})
 
 
 def mend_catalogs(
@@ -160,8 +161,7 @@ def _assemble(store: Store, app: str, known: IndexedCatalog, copies: Sequence[Pa
 
 def _witnessed(store: Store, app: str, known: IndexedCatalog) -> int:
     """The highest number that a version had, as far as anything but the catalog knows."""
-    seen = None if is_refcat(app) else store.live(app).state()
-    return known.top if seen is None else max(known.top, seen.version)
+    return max(known.top, witnessed(store, app))
 
 
 def _begin_again(store: Store, app: str, known: IndexedCatalog, chain: Chain) -> str:
@@ -170,6 +170,7 @@ def _begin_again(store: Store, app: str, known: IndexedCatalog, chain: Chain) ->
     if is_refcat(app):
         if path.exists():
             retire(path, store.quarantine)
+        newest.drop(store.path, app)
         return f"{_named(app, known)}: its catalog went to the quarantine; import it again"
     salvaged = CatalogSalvage(path)
     there = {

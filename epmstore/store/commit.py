@@ -33,6 +33,7 @@ from epmstore.clock import to_rfc3339
 from epmstore.index.database import Interned
 from epmstore.index.entries import IndexedRecord
 from epmstore.reckon import Reckoning
+from epmstore.store import newest
 from epmstore.store.reckoned import keep
 from epmstore.store.replay import begin_part, catch_up
 from epmstore.store.reserve import with_reserve
@@ -130,6 +131,7 @@ def commit_version(
                 store.notes.raise_top(app, version.header.version)
 
         with_reserve(store.path, enter)
+        newest.note(store.path, app, version.header.version)
     return version.header
 
 
@@ -162,7 +164,14 @@ def _numbered(
         why="the catalog ended before versions that were recorded once",
     )
     header = msgspec.structs.replace(version.header, version=top + 1)
-    return msgspec.structs.replace(version, header=header), gap
+    version = msgspec.structs.replace(version, header=header)
+    return version, None if _is_said(store, app, top) else gap
+
+
+def _is_said(store: Store, app: str, last: int) -> bool:
+    """Whether a record names the gap up to a number already, because a loss was accepted."""
+    gaps = [decode_line(r.form)[1] for r in store.entries.records(app) if r.type == "gap"]
+    return any(isinstance(gap, GapRecord) and gap.last == last for gap in gaps)
 
 
 @contextmanager

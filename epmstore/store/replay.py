@@ -22,8 +22,15 @@ from epmstore.errors import DamagedError, NoStoreError
 from epmstore.index.entries import IndexedRecord
 from epmstore.index.notes import CatalogFault, Stamp
 from epmstore.progress import SILENT, Progress
+from epmstore.store import newest
 from epmstore.store.before_rebuild import Rebuilt, carry_tops, check_nothing_lost, mend_catalogs
-from epmstore.store.soundness import check_sound, read_tail, remember
+from epmstore.store.soundness import (
+    all_witnessed,
+    check_sound,
+    read_tail,
+    remember,
+    witnessed,
+)
 from epmstore.store.store import INDEX, QUARANTINE, Store
 
 REBUILT = ".rebuilt"
@@ -69,8 +76,9 @@ def catch_up(store: Store, progress: Progress = SILENT, *, app: str | None = Non
     is_new = not store.database.exists()
     if is_new:
         enter_packs(store, progress)
-    for name in _names(store):
-        if _is_behind(store, name):
+    spoken_for = all_witnessed(store) if is_new else set()
+    for name in sorted({*_names(store), *spoken_for}):
+        if name in spoken_for or _is_behind(store, name):
             try:
                 _catch_up(store, name, progress)
             except NoStoreError:  # of a newer release: nothing is wrong with it
@@ -126,7 +134,8 @@ def _salvage(store: Store, app: str, committed: CatalogPosition, error: DamagedE
     found = CatalogSalvage(store.catalog(app).path, committed.length)
     with store.database.write():
         enter_records(store, app, iter(found.reads))
-        remember(store, app, error, lost=found.lost, is_salvaged=not committed.length)
+        lost = [*found.lost, error.data["lost"]] if "lost" in error.data else found.lost
+        remember(store, app, error, lost=lost, is_salvaged=not committed.length)
     store.live(app).empty()  # it was of trees that the index may not have
 
 
@@ -135,11 +144,8 @@ def raise_tops(store: Store) -> None:
     came from an older copy gives none of them again.
     """
     with store.database.write():
-        for path in sorted((store.path / "live").glob("*.sqlite")):
-            app = path.stem
-            state = store.live(app).state()
-            if state is not None:
-                store.notes.raise_top(app, state.version)
+        for app in sorted(all_witnessed(store)):
+            store.notes.raise_top(app, witnessed(store, app))
 
 
 def _cut_torn(store: Store, app: str, committed: CatalogPosition) -> None:
@@ -171,7 +177,7 @@ def rebuild(
     with Store(store.path, store.identity, store.clock, index=aside.name) as fresh:
         findings = enter_packs(fresh, progress)
         progress.begin("reading catalogs")
-        for app in fresh.all_catalogs():
+        for app in sorted({*fresh.all_catalogs(), *all_witnessed(fresh)}):
             try:
                 _catch_up(fresh, app, progress)
             except NoStoreError as error:
@@ -268,7 +274,9 @@ def enter_records(store: Store, app: str, found: Iterator[Read]) -> None:
             last = batch[-1].after
             records = [index_record(read) for read in batch if not _is_later_part(read)]
             store.entries.add_records(app, records, (last.length, last.head, last.seq))
-            store.notes.raise_top(app, max(highest_number(read.record) for read in batch))
+            top = max(highest_number(read.record) for read in batch)
+            store.notes.raise_top(app, top)
+            newest.note(store.path, app, top)
 
 
 def _is_later_part(read: Read) -> bool:

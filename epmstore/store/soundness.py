@@ -10,10 +10,13 @@ from collections.abc import Iterable
 from typing import Final
 
 from epmstore.catalog.history import Tail
-from epmstore.catalog.model import START, CatalogPosition, highest_number
+from epmstore.catalog.model import START, CatalogPosition
 from epmstore.errors import DamagedError
 from epmstore.index.notes import CatalogFault, Stamp
+from epmstore.store import newest
 from epmstore.store.store import Store, is_refcat
+
+CACHES: Final = "*.sqlite"
 
 REMEDY: Final = (
     "`epmstore rebuild` mends it if the index knows what it said; else take that from a copy,"
@@ -90,25 +93,36 @@ def check_recordable(store: Store, app: str) -> None:
             check_appendable(store, app, CatalogPosition(*found))
 
 
+def witnessed(store: Store, app: str) -> int:
+    """The highest number that a version had, by what lies beside index and catalog; -1 if nothing
+    says so.
+    """
+    noted = newest.read(store.path).get(app, -1)
+    live = None if is_refcat(app) else store.live(app).state()
+    return noted if live is None else max(noted, live.version)
+
+
+def all_witnessed(store: Store) -> set[str]:
+    """The catalogs that something speaks for which lies beside them and the index."""
+    return {*newest.read(store.path), *(path.stem for path in (store.path / "live").glob(CACHES))}
+
+
 def read_tail(store: Store, app: str, committed: CatalogPosition) -> Tail:
-    """What lies beyond `committed`. What is torn at the end of a catalog of which no index knows
-    how long it was is damage, too, if a version was seen once that is not in front of it.
-    Raises DamagedError.
+    """What lies beyond `committed`. Where no index knows how far a catalog went, it is damaged if
+    it ends before a version that was recorded: it is torn, from an older copy, or gone. Raises
+    DamagedError.
     """
     catalog = store.catalog(app)
     tail = catalog.tail(committed, many=is_refcat(app))
-    seen = None
-    if tail.torn and committed == START and not is_refcat(app):
-        seen = store.live(app).state()
-    if seen is not None:
-        read = catalog.read(START, tail.valid.length)
-        if seen.version > max((highest_number(one.record) for one in read), default=-1):
-            raise DamagedError(
-                f"{catalog.path}, byte {tail.valid.length}: version {seen.version} was recorded,"
-                " and cannot be read",
-                file=str(catalog.path),
-                offset=tail.valid.length,
-            )
+    seen = witnessed(store, app) if committed == START else -1
+    if seen > tail.top:
+        raise DamagedError(
+            f"{catalog.path}, byte {tail.valid.length}: version {seen} was recorded,"
+            " and cannot be read",
+            file=str(catalog.path),
+            offset=tail.valid.length,
+            lost=(tail.top + 1, seen),
+        )
     return tail
 
 

@@ -27,6 +27,7 @@ from epmstore.record import change
 from epmstore.refcat.catalogs import all_refcats, find_refcat
 from epmstore.refcat.releases import REFCAT_OPTION
 from epmstore.scan.mounts import filesystem
+from epmstore.store import newest
 from epmstore.store.store import Store
 from epmstore.workspace.declarations import Declarations, Units
 from epmstore.workspace.declared import Declared
@@ -312,6 +313,7 @@ class Apps:
             with self._store.database.write(durable=True):
                 self._store.entries.forget_app(app.uuid)
             retire(self._store.catalog(app.uuid).path, self._store.quarantine)
+            newest.drop(self._store.path, app.uuid)
 
     def apply_declared(self, *, dry_run: bool = False) -> Sequence[AppliedApp]:
         """Make the appcat what the files of `apps.d` say; what has no file stays as it is. Doing it

@@ -114,7 +114,7 @@ DAMAGE: dict[str, Callable[[Ruin], object]] = {
 }
 OLDER = ("shorter", "empty", "lost")
 SEEN_ALONE = [kind for kind in DAMAGE if kind not in OLDER]
-"""What can be seen without an index; the others look like a catalog of an earlier day."""
+"""What a catalog shows itself; of the others, witnesses say that they are of an earlier day."""
 
 
 def check_others(ruin: Ruin) -> None:
@@ -234,12 +234,26 @@ def test_without_it_what_is_sound_is_read_and_the_history_can_go_on(ruin: Ruin, 
     check_goes_on(ruin, VERSIONS - 1)
 
 
+WITNESSES = ("live/*", "newest.json")
+
+
+@pytest.mark.parametrize("left", WITNESSES)
 @pytest.mark.parametrize("kind", OLDER)
 @pytest.mark.slow
-def test_a_catalog_of_an_earlier_day_goes_on_behind_a_gap(ruin: Ruin, kind: str) -> None:
+def test_a_catalog_of_an_earlier_day_goes_on_behind_a_gap(ruin: Ruin, kind: str, left: str) -> None:
+    """Once somebody has accepted that: nobody is told less than was recorded without a word."""
     DAMAGE[kind](ruin)
     ruin.drop_index()
+    for pattern in set(WITNESSES) - {left}:
+        for path in ruin.path.glob(pattern):
+            path.unlink()
+    check_refused(ruin)
     check_others(ruin)
+    with ruin.open_all() as ws:
+        [finding] = ws.care.fsck().findings
+    assert finding.file == f"catalogs/{ruin.catalog.name}" and finding.kind == "torn"
+    assert str(VERSIONS - 1) in finding.detail
+    ruin.mend(accept_loss=True)
     check_goes_on(ruin, VERSIONS - 1)
     with ruin.crm() as crm:
         assert [gap.last for gap in crm.reading.state().gaps] == [VERSIONS - 1]
@@ -268,6 +282,8 @@ def test_numbers_of_an_older_catalog_are_not_given_again(ruin: Ruin) -> None:
     ruin.catalog.write_bytes(ruin.whole)
     ruin.drop_index()
     ruin.write("again")
+    check_refused(ruin)
+    ruin.mend(accept_loss=True)
     assert ruin.snapshot() == VERSIONS + 1
     with ruin.crm() as crm:
         assert [(gap.first, gap.last) for gap in crm.reading.state().gaps] == [(VERSIONS, VERSIONS)]
