@@ -1,4 +1,5 @@
 """An entry as a JSON object and back: the `Entry` of docs/json.md, in plans, journals and `--json`.
+Pure.
 
 Keys are never left out; `null` means nothing. Paths that are not UTF-8 have the form of relpath.py.
 """

@@ -1,4 +1,4 @@
-"""What a collection would do to which pack file. Decides; touches nothing.
+"""What a collection would do to which pack file. Pure.
 
 - A content that is needed is kept in one file (in full, rather than as a delta; in the file with
   the least dead bytes): other copies are dead.

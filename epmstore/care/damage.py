@@ -1,4 +1,4 @@
-"""What a check of a store found, as values: the `finding` of docs/json.md."""
+"""What a check of a store found, as values: the `finding` of docs/json.md. Pure."""
 
 from typing import Literal, TypeAlias
 

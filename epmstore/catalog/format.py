@@ -1,4 +1,4 @@
-"""Catalog lines: records as JSON, sealed; drawn in docs/formats/catalog.md. No I/O.
+"""Catalog lines: records as JSON, sealed; drawn in docs/formats/catalog.md. Pure.
 
 - A line is plain JSON with a newline, compressed on its own and sealed (Kind.LINE, `number` is its
   plain length), so that `zstdcat` prints a catalog and each line can be read alone.

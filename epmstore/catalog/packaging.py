@@ -1,5 +1,5 @@
-"""The packaging of a release: what the key `package` of its first line says. Values only; drawn in
-docs/formats/package.md.
+"""The packaging of a release: what the key `package` of its first line says. Pure: values only;
+drawn in docs/formats/package.md.
 
 - Every text, list and number has a limit, and all limits are here: what is beyond one is not
   decoded, and the error names the key. A limit is part of the format and never grows: what needs

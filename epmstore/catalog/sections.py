@@ -1,4 +1,5 @@
 """The entries of one catalog line, by what they are: the larger half of docs/formats/catalog.md.
+Pure.
 
 - A value equal to the line's `defaults` is left out; a path that says nothing else has `{}`, and
   the list form `{"<sha1>": ["path", ...]}` means the same for all its paths.

@@ -1,4 +1,4 @@
-"""What is said between who reads a package and who asked for it. Values only."""
+"""What is said between who reads a package and who asked for it. Values. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias

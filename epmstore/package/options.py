@@ -1,4 +1,5 @@
 """What may be in each slot: the releases to choose from, and those that are left out, and why.
+Pure.
 
 Not chosen from are: releases older than what is installed (unless going back was asked for), what
 was revoked (unless it was named), what the channel of the product does not offer, what is for

@@ -1,4 +1,4 @@
-"""Finding values that hold all clauses, by resolvelib. Values in, values out.
+"""Finding values that hold all clauses, by resolvelib. Pure.
 
 An identifier is a variable, or a clause with several choices; so what resolvelib picks is either
 the value of a variable or the choice of a clause. Everything is preferred as it is now; of what has

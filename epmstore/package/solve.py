@@ -1,4 +1,4 @@
-"""What a request comes to on a host, with the least change. Values in, a value out; no I/O. Who
+"""What a request comes to on a host, with the least change. Pure: values in, a value out. Who
 asks has built the Universe (known.py).
 
 Least change means, in this order:

@@ -1,5 +1,5 @@
 """What is known when needs are solved: what is installed, what there is to choose from, and what is
-wanted. Values only; the caller that makes them has read the store.
+wanted. Pure: values; the caller that makes them has read the store.
 
 - A *slot* is a product in an application: where a release of it is installed, or may be.
 - What the host itself has (libraries and capabilities of its system) is `system`.

@@ -1,4 +1,4 @@
-"""What in a tree looks like data of the running application rather than a part of it.
+"""What in a tree looks like data of the running application rather than a part of it. Pure.
 
 Only proposals, in the form of patterns (gitignore) that an operator may give the application; they
 are printed, and never applied unasked. What has a class already is left out.

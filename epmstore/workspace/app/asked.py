@@ -1,4 +1,4 @@
-"""What is asked of the facets that change a root. Values."""
+"""What is asked of the facets that change a root. Pure."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
