@@ -10,7 +10,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,11 +28,19 @@ def temporary_name() -> str:
 
 def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     """`path` holds `data`, durably, or what it held before. Raises OSError."""
+    replace_with_pieces(path, [data], mode)
+
+
+def replace_with_pieces(path: Path, pieces: Iterable[bytes], mode: int = 0o600) -> int:
+    """The same with what `pieces` come to; how many bytes that is. Raises what they raise, too."""
+    size = 0
     with directory(path.parent) as parent:
         name = temporary_name()
         fd = fsio.create(name, parent, mode)
         try:
-            fsio.write(fd, data)
+            for piece in pieces:
+                fsio.write(fd, piece)
+                size += len(piece)
             fsio.sync_file(fd)
             fsio.rename(name, parent, path.name, parent)
         except BaseException:
@@ -41,6 +49,7 @@ def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
         finally:
             os.close(fd)
         fsio.sync_directory(parent)
+    return size
 
 
 def replace_read(

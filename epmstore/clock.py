@@ -18,12 +18,6 @@ class Clock(Protocol):
         ...
 
 
-class SteadyClock(Protocol):
-    def uptime(self) -> float:
-        """Seconds since this host was started, asleep or awake, whatever the clock is set to."""
-        ...
-
-
 class SystemClock:
     def now(self) -> float:
         return time.time()

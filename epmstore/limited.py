@@ -19,7 +19,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import IO, Any, Final, Self
 
 import msgspec
@@ -116,12 +115,7 @@ class LimitedReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.kill()
         with self._process:
             pass  # closes the pipes and waits

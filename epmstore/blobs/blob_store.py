@@ -132,10 +132,6 @@ class PackStore:
             for place, base, _ in together:
                 yield place, self._read(place, base, end)
 
-    def base_for(self, info: BlobInfo) -> Place | None:
-        """What a new version of this content should be made a delta against; see `bases_for`."""
-        return self.part_base(info.sha256)
-
     def part_base(self, sha256: Sha256) -> Place | None:
         """The same of a content that is known by its witness only."""
         return self._bases_of([sha256]).get(sha256)

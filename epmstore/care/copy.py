@@ -20,16 +20,14 @@ from pathlib import Path
 
 import msgspec
 
-from epmstore import fsio, locks
+from epmstore import locks
 from epmstore.atomic import (
     TEMPORARY,
-    directory,
-    discard,
     make_directories,
     read_file,
     remove_file,
     replace_file,
-    temporary_name,
+    replace_with_pieces,
 )
 from epmstore.blobs.pack import SUFFIX
 from epmstore.blobs.packlog import read_groups
@@ -274,22 +272,7 @@ class _Copier:
 
     def _copy_file(self, target: Path, pieces: Iterator[bytes]) -> None:
         make_directories(target.parent)
-        with directory(target.parent) as parent:
-            name = temporary_name()
-            fd = fsio.create(name, parent)
-            try:
-                size = 0
-                for piece in pieces:
-                    fsio.write(fd, piece)
-                    size += len(piece)
-                fsio.sync_file(fd)
-                fsio.rename(name, parent, target.name, parent)
-            except BaseException:
-                discard(name, parent)
-                raise
-            finally:
-                os.close(fd)
-            fsio.sync_directory(parent)
+        size = replace_with_pieces(target, pieces)
         self.files += 1
         self.size += size
         self._progress.advance(files=1, size=size)

@@ -200,30 +200,6 @@ def make_plan(
     )
 
 
-def plan_from_empty(entries: Iterable[Entry]) -> Plan:
-    """Everything that makes a tree where nothing is. Files of which no content is recorded are left
-    out, and those named whose content is never stored.
-    """
-    by_path = {entry.path: entry for entry in entries}
-    steps: list[Step] = []
-    secret: list[NamedPath] = []
-    leaders: dict[RelPath, RelPath] = {}
-    for path in sort_paths(by_path):
-        entry = by_path[path]
-        if entry.kind == "directory":
-            steps.append(Step("mkdir", path, None, entry))
-        elif entry.kind == "file" and entry.content is None:
-            continue
-        elif entry.path_class == "secret":
-            secret.append((path, NEVER_STORED))
-        else:
-            link = leaders.setdefault(entry.same_as or path, path)
-            if by_path[link].content != entry.content:
-                leaders[entry.same_as or path] = link = path
-            steps.append(Step("put", path, None, entry, link=None if link == path else link))
-    return Plan(steps=tuple(steps), not_restored=tuple(secret))
-
-
 def check_databases(plan: Plan) -> None:
     """Raises ConflictError if the plan would write a database without a decision of the user about
     it.

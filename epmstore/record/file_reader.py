@@ -8,7 +8,6 @@ held still; contents that a path already has are not looked up; no other process
 import os
 import stat
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Self
 
 import msgspec
@@ -64,12 +63,7 @@ class FileReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._folders.close()
         if self._deltas is not None:
             self._deltas.writer.discard()

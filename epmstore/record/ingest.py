@@ -15,7 +15,6 @@ from contextlib import ExitStack
 from functools import cached_property
 from itertools import chain
 from queue import SimpleQueue
-from types import TracebackType
 from typing import Self
 
 import msgspec
@@ -148,12 +147,7 @@ class Ingestion:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if not self._is_finished:
             for worker in self._workers:
                 worker.stop()

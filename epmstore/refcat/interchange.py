@@ -88,16 +88,6 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     signer: PublicKey | None = None
 
 
-class ExportedCatalog(msgspec.Struct, frozen=True, kw_only=True):
-    """What was written: up to which release, how many lines and plain bytes."""
-
-    about: AboutRecord
-    release: int | None
-    head: str
-    lines: int
-    size: int
-
-
 def export_lines(store: Store, releases: Releases) -> Iterator[bytes]:
     """The plain lines of a refcat: what is signed, imported and read by people. Raises
     DamagedError.

@@ -47,7 +47,6 @@ LAST_NS: Final = 10**9 << 63
 """No file system has seconds beyond 64 bits."""
 _DIGITS: Final = len(str(-LAST_NS))
 MAX_TEXT = 4096
-MAX_NAME = 64
 MAX_PATTERNS = 1000
 MAX_TOGETHER = 1 << 16
 MAX_NEEDS = 10_000

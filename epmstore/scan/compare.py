@@ -65,13 +65,6 @@ class Settled(msgspec.Struct, frozen=True):
     mapped: frozenset[int] | None = frozenset()
 
 
-def racy(ctime_ns: int, now_ns: int, granularity_ns: int) -> bool:
-    """Whether an entry with this ctime may change without showing it, if the file system's clock
-    stood at `now_ns` before the entry was read. A ctime in the future always may.
-    """
-    return ctime_ns > now_ns - granularity_ns
-
-
 def pack_stats(
     names: Sequence[str],
     stats: Sequence[AnyStat],

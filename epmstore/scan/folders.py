@@ -5,7 +5,6 @@ thread.
 """
 
 import os
-from types import TracebackType
 from typing import Self
 
 from epmstore import fsio
@@ -13,20 +12,6 @@ from epmstore.errors import InvalidNameError
 
 HELD = 16
 """So many levels below the root stay open; deeper ones are opened again when they are needed."""
-
-
-def open_folder(root_fd: int, folder: str) -> int:
-    """A new descriptor of `folder` ('' is the root itself); the caller closes it. Raises OSError:
-    a component that is missing, no directory, or a symlink. Raises InvalidNameError for `..`.
-    """
-    fd = fsio.open_directory(".", root_fd)
-    for name in _components(folder):
-        try:
-            below = fsio.open_directory(name, fd)
-        finally:
-            os.close(fd)
-        fd = below
-    return fd
 
 
 class FolderCache:
@@ -42,7 +27,10 @@ class FolderCache:
         self._last: str | None = ""
 
     def open(self, folder: str) -> int:
-        """A descriptor that is good until the next call. Raises OSError as `open_folder`."""
+        """A descriptor of `folder` ('' is the root itself) that is good until the next call. Raises
+        OSError: a component that is missing, no directory, or a symlink. Raises InvalidNameError
+        for `..`.
+        """
         if folder == self._last:
             return self._top()
         self._last = None
@@ -65,12 +53,7 @@ class FolderCache:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _common(self, parts: list[str]) -> int:

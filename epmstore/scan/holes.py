@@ -1,11 +1,9 @@
-"""Files with holes: where their data lies, and writing them again without filling the holes.
+"""Files with holes: writing them again without filling the holes.
 
 A hole reads as zeros, so it needs no record of its own: whatever comes back as a run of zeros, in
 whole blocks, may be a hole again.
 """
 
-import errno
-import os
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -22,28 +20,6 @@ class Extent(msgspec.Struct, frozen=True, gc=False):
 
     offset: int
     length: int
-
-
-def data_extents(fd: int, size: int) -> list[Extent]:
-    """Where the first `size` bytes of an open file are more than holes, in order.
-
-    One extent for all of it where the file system cannot tell. Moves the file's offset.
-    """
-    found: list[Extent] = []
-    end = 0
-    while end < size:
-        try:
-            start = os.lseek(fd, end, os.SEEK_DATA)
-            end = min(os.lseek(fd, start, os.SEEK_HOLE), size)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing but a hole from here on
-                break
-            if error.errno in (errno.EINVAL, errno.ENOTSUP):
-                return [Extent(0, size)]
-            raise
-        if start < end:
-            found.append(Extent(start, end - start))
-    return found
 
 
 def zero_runs(chunk: bytes, offset: int = 0) -> Iterator[Extent]:

@@ -5,7 +5,6 @@ The rules are those of walk.py; this holds the root open only while it is used.
 
 import os
 from collections.abc import Collection, Iterator
-from types import TracebackType
 from typing import Literal, Self
 
 from epmstore.filestat import FileId
@@ -44,12 +43,7 @@ class WalkScope:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def open(self, folder: str) -> int | None:

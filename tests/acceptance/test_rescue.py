@@ -105,7 +105,7 @@ def test_every_version_is_the_same(
     tmp_path: Path, root: Path, layout: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("epmstore.record.ingest.POOL_FROM", 1 << 40)  # all in this process
-    for module in ("record.reading", "checkout.files"):
+    for module in ("record.file_reader", "checkout.files"):
         monkeypatch.setattr(f"epmstore.{module}.PART_THRESHOLD", 2_000_000)
     if layout != "log":
         monkeypatch.setattr(commit, "LOG_LIMIT", 0)

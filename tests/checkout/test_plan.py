@@ -17,7 +17,6 @@ from epmstore.checkout.plan import (
     Surroundings,
     check_databases,
     make_plan,
-    plan_from_empty,
 )
 from epmstore.checkout.sight import Sight
 from epmstore.digest import identify
@@ -322,8 +321,8 @@ class TestHardLinks:
     def test_nor_is_one_with_another_content_whatever_history_says(self) -> None:
         a, b, c = (RelPath(name) for name in "abc")
         entries = [file(a), *(file(path, TWO, same_as=a) for path in (b, c))]
-        for plan in (make_plan(map(come, entries)), plan_from_empty(entries)):
-            assert {step.path: step.link for step in plan.steps} == {a: None, b: None, c: b}
+        plan = make_plan(map(come, entries))
+        assert {step.path: step.link for step in plan.steps} == {a: None, b: None, c: b}
 
     def seen(self, links: int) -> Seen:
         return Seen(1, 2, 3, 4, 5, links)
@@ -339,14 +338,6 @@ class TestHardLinks:
         assert steps(plan) == [("set", "a"), ("set", "b")]
 
     NAMES = ((RelPath("a"), None), (RelPath("b"), RelPath("a")))
-
-
-def test_from_nothing() -> None:
-    secret = file("key", path_class="secret")
-    state = file("log", None, path_class="state")
-    plan = plan_from_empty([file("a/x"), folder("a"), secret, state, link("l", "a")])
-    assert steps(plan) == [("mkdir", "a"), ("put", "a/x"), ("put", "l")]
-    assert names(plan.not_restored) == ["key"]
 
 
 # Any two trees: doing the steps on a model gives the wanted tree, and each is possible in its turn.

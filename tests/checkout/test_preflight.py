@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from epmstore.blobs.memory_reader import MemoryBlobs
 from epmstore.checkout.goal import ReleaseGoal
 from epmstore.checkout.plan import Plan, Step
 from epmstore.checkout.preflight import Terms, preflight
@@ -28,6 +27,7 @@ from epmstore.relpath import RelPath
 from epmstore.scan.folders import FolderCache
 from epmstore.scan.mounts import FilesystemInfo
 from epmstore.tree import Entry
+from tests.kit.memory_blobs import MemoryBlobs
 
 BLOBS = MemoryBlobs()
 CONTENT = BLOBS.put(b"new")

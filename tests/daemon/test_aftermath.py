@@ -17,7 +17,7 @@ from epmstore.places import DAEMON_LOCK
 from epmstore.workspace import Workspace
 from epmstored.aftermath import AGAIN, AftermathTasks
 from epmstored.bridge import Bridge
-from epmstored.clock import FakeDaemonClock
+from tests.kit.clock import FakeDaemonClock
 from tests.kit.daemon import running
 
 

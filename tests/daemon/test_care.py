@@ -19,9 +19,9 @@ from epmstore.workspace import Workspace
 from epmstored import priority
 from epmstored.care import Carer
 from epmstored.caretasks import CareOrder, TaskProcess, perform
-from epmstored.clock import FakeDaemonClock
 from epmstored.health import troubles
 from epmstored.schedule import DAY, FIRST
+from tests.kit.clock import FakeDaemonClock
 from tests.kit.recorder import WatchedHost
 
 

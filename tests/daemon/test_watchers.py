@@ -18,13 +18,13 @@ from epmstore.checkout.journal import Journal
 from epmstore.errors import LimitError
 from epmstore.scan.scope import WalkScope
 from epmstored import inotify, kernelqueue
-from epmstored.clock import FakeDaemonClock
 from epmstored.inotify import InotifyWatcher
 from epmstored.kernelqueue import SharedQueue
 from epmstored.polling import PollingWatcher
 from epmstored.watcher import Hints, Watcher, WatchLimitError
 from epmstored.watching import open_scope
 from tests.checkout.test_journal import HEADER
+from tests.kit.clock import FakeDaemonClock
 
 pytestmark = pytest.mark.slow
 

@@ -9,10 +9,10 @@ from epmstore.errors import EpmError
 from epmstore.workspace import Workspace
 from epmstored.apprecorder import AppRecorder
 from epmstored.bridge import Bridge
-from epmstored.clock import FakeDaemonClock
 from epmstored.timing import Rhythm
 from epmstored.watcher import NOTHING, Hints, Notify
 from epmstored.watching import Watched, Watching, identity_of
+from tests.kit.clock import FakeDaemonClock
 
 FLAGS = ("lost", "root", "limit", "unsure")
 RHYTHM = Rhythm(settle=2.0, longest=60.0, reconcile=86_400.0, root=30.0, retry=1.0)

@@ -12,7 +12,6 @@ from epmstore.scan.compare import (
     Settled,
     compare_stats,
     pack_stats,
-    racy,
     repack_stats,
     settle_stats,
     unpack_stats,
@@ -185,7 +184,6 @@ def test_differences() -> None:
     ("ctime", "is_racy"), [(0, False), (990, False), (991, True), (1000, True), (5000, True)]
 )
 def test_racy_means_within_a_tick_of_now_or_later(ctime: int, is_racy: bool) -> None:
-    assert racy(ctime, 1000, 10) == is_racy
     stored = pack_stats(["a"], [made(ctime_ns=ctime)], settled_ns=1000 - 10)
     assert (unpack_stats(stored)["a"][3] == RACY) == is_racy
     # It is looked at again as long as it is racy, and never because it once was.

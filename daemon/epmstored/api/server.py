@@ -89,7 +89,7 @@ class ControlApi:
     ) -> None:
         self.path = socket_path(store)
         self.ready = asyncio.Event()
-        self._core, self._runners, self._clock = core, runners, clock or SystemClock()
+        self._runners, self._clock = runners, clock or SystemClock()
         gid = usable_group(group)
         self._gid = gid
         self._guests = Guests(Access(os.stat(store).st_uid, gid), limits)

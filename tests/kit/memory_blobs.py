@@ -1,4 +1,4 @@
-"""A BlobReader in memory: for tests, and the first implementation of the contract."""
+"""A BlobReader in memory, which keeps the contract of the ones on disk."""
 
 from collections.abc import Iterable, Iterator
 

@@ -2,8 +2,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from epmstore.blobs.interface import BlobReader
-from epmstore.blobs.memory_reader import MemoryBlobs
 from tests.blobs.contract import BlobReaderContract
+from tests.kit.memory_blobs import MemoryBlobs
 
 
 class TestMemoryBlobs(BlobReaderContract):
