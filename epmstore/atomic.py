@@ -41,6 +41,7 @@ def replace_with_pieces(path: Path, pieces: Iterable[bytes], mode: int = 0o600) 
             for piece in pieces:
                 fsio.write(fd, piece)
                 size += len(piece)
+            # Content before name: else a power cut may leave the name with nothing in it.
             fsio.sync_file(fd)
             fsio.rename(name, parent, path.name, parent)
         except BaseException:

@@ -341,6 +341,7 @@ def publish_pack(packs: Path, written: WrittenGroup) -> str:
     try:
         atomic.make_directories(folder)
         with atomic.directory(packs) as source, atomic.directory(folder) as parent:
+            # Its bytes were synced when they were written; now its name is, before a row names it.
             fsio.rename(path.name, source, written.id + SUFFIX, parent)
             fsio.sync_directory(parent)
     except BaseException:

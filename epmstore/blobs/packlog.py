@@ -97,6 +97,7 @@ class PackLog:
     ) -> list[GroupPosition]:
         name = f"{FOLDER}/{number}"
         try:
+            # No record names these bytes yet: what a crash leaves of them the next append cuts off.
             fsio.write_at(fd, b"".join([_in_memory(group) for group in groups]), start)
             fsio.sync_data(fd)
         except OSError:
@@ -111,6 +112,8 @@ class PackLog:
 
     def _give_up(self, fd: int, number: int, end: int) -> None:
         """What the disk holds beyond `end` is not known any more."""
+        # After a sync that failed, the kernel may take pages for written that the disk never got: a
+        # second sync would not say so. So nothing is appended here any more.
         self._ended.add(number)
         with contextlib.suppress(OSError):
             fsio.truncate(fd, end)

@@ -99,6 +99,7 @@ def collect(
             found = _rehearse(store, survey(store, now=now, progress=progress), progress)
         left = leftovers.foretell(store, reckon(store), quarantine=quarantine)
         return msgspec.structs.replace(found, freed=found.freed + left)
+    # First: what has to be gone must not be copied into new packs.
     with_reserve(store.path, lambda: finish_purges(store, progress))
     result = with_reserve(store.path, _Collector(store, progress, now=now).run)
     make_reserve(store.path)
@@ -217,6 +218,7 @@ class _Collector:
         with store.keep_packs():
             come = None if stage == "dropped" else self._write(found, stage, gone)
         if come in gone:
+            # The same contents have the same name: the file is as it is to be.
             return
         # Meanwhile versions may have been committed that need what was dead when it was marked. So
         # it is judged again, by what is committed now, with no process reading or committing, and

@@ -119,6 +119,8 @@ def purge(
         raise ConflictError("a checkout has not ended", hint="`epmstore recover`")
     with store.keep_packs():  # refused before anything is said
         _sought(_tables(store), found.contents, spare=False)
+    # The fact first: from here on no process stores it again, and the next collection ends what is
+    # killed.
     _record(store, found, path, reason, actor)
     rewritten, cleared = _destroy(store, found.contents, progress)
     return msgspec.structs.replace(found, rewritten=rewritten, cleared=cleared)
@@ -275,6 +277,8 @@ def _destroy(
             looked_at = dict(tables.sizes)
         with store.lock_packs(), store.lock_write():
             catch_up(store)
+            # What came since the long look is looked at now, with no process writing, until no file
+            # has any of it: the files that are written here are among those.
             for _ in range(TRIES):
                 refresh(store, tables)
                 _check(tables)
@@ -326,6 +330,7 @@ def _replace(
     store: Store, tables: Tables, sought: Sought, tainted: dict[str, frozenset[int]]
 ) -> None:
     """Under both locks: new files without it, the index switched, the old ones removed."""
+    # The log goes as a whole: what is appended next must not be in it.
     if store.packlog.file in tainted:
         store.packlog.begin_next()
     with closing(PackStore(store.packs, tables)) as blobs:
@@ -336,6 +341,7 @@ def _replace(
                 publish_pack(store.packs, written)
             else:
                 discard_written(written)
+    # New files are durable by now; then the index has them, then the old ones go.
     refresh(store, tables)
     switch_files(store, tables, set(tainted))
     with store.database.write(durable=True):

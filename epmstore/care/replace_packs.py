@@ -98,6 +98,8 @@ def switch_files(
     for file in gone:
         affected.update(sha256 for _, sha256, _, _ in store.contents.rows(file))
         tables.drop(file)
+    # The index, durably, before any file goes: a crash in between leaves files that no row names,
+    # and never rows without their file.
     with store.database.write(durable=True):
         for file in {*gone, *anew}:
             store.contents.forget_file(file)
@@ -105,6 +107,7 @@ def switch_files(
             if row.frame == NO_FRAME:
                 store.contents.forget_large(row.sha256)
         _enter(store, tables, list(affected))
+    # Descriptors that are open would go on reading what is gone.
     store.blobs.close()
     for file in gone:
         if quarantine:

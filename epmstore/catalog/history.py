@@ -136,6 +136,8 @@ class CatalogFile:
                     fsio.write_at(fd, bytes(waiting), written)
                 fsio.sync_data(fd)
             except BaseException:
+                # Whole lines may be there by now: a version of which the caller is told that it
+                # failed would count.
                 with contextlib.suppress(OSError):
                     fsio.truncate(fd, after.length)
                 raise

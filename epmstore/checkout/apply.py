@@ -104,6 +104,7 @@ class Applier:
     def apply(self, header: Header, steps: Sequence[Step], left_out: LeftOut = NOTHING) -> Applied:
         """Raises OSError, DamagedError, BlobNotFoundError; before STAGED nothing is changed."""
         steps, copies = with_copies(steps, Caller.now(), intruders(steps))
+        # Until the end: a collection beside this would take packs that are still to be read.
         with self._store.keep_packs():
             # The journal is durable before the first thing that only it can explain.
             self._in_journal(lambda: self._journal.begin(header, steps, left_out))
@@ -121,6 +122,7 @@ class Applier:
                 wanted = [(one.path, one.content) for one in steps if one.content is not None]
                 raise unreadable(wanted, self._store.blobs, error) from None
             except BaseException:
+                # Interrupted, too: nothing of the root was touched, so nothing has to stay.
                 self._give_up()
                 raise
             loaded = Loaded(
@@ -260,6 +262,7 @@ class Applier:
                 return None
         else:
             try:
+                # After a crash nothing says which files were written to meanwhile: look at all.
                 doubtful = set(range(len(steps)))
                 if state == "STAGED":
                     loaded, found = self._switch(loaded, stage_fd)
@@ -297,6 +300,7 @@ class Applier:
 
     def _switch(self, loaded: Loaded, stage_fd: int) -> tuple[Loaded, set[int]]:
         """(the journal as it is now: SWITCHED, the steps whose old files may have changed)."""
+        # Before any slot holds what was displaced, which must survive a journal cut short.
         mark_switching(stage_fd)
         done = switch(
             self._root.fd,
@@ -306,6 +310,7 @@ class Applier:
             privileged=self._privileged,
             progress=self._progress,
         )
+        # The root, then the slots, then SWITCHED: it must not say what a power cut can take back.
         sync(self._root.fd, loaded.steps, everything=len(loaded.steps) >= SYNCFS_FROM)
         fsio.sync_directory(stage_fd)
         refused = [*loaded.refused, *done.refused]
@@ -334,6 +339,7 @@ class Applier:
         ingested = self._ingest(stage_fd, found)
         rescued: dict[RelPath, Entry] = {}
         for one in ingested.examined:
+            # It is in its slot and nowhere else: unless it is stored, the slot must stay.
             if one.entry is None:
                 raise DamagedError(f"what was displaced cannot be read: {one.problem}")
             step = candidates[one.path]

@@ -143,6 +143,7 @@ class Journal:
             pairs = iter(getattr(left_out, name))
             while some := [(to_json(path), why) for path, why in islice(pairs, BATCH)]:
                 lines.append({"steps": [], name: some})
+        # The last line, in one write with all others: a journal without it never began.
         lines.append({"state": "PLANNED"})
         sealed = b"".join(map(_written, lines))
         with directory(self.path.parent) as parent:
@@ -190,6 +191,7 @@ class Journal:
         with directory(self.path.parent) as parent:
             fd = fsio.open_append(self.path.name, parent)
         try:
+            # Durable before the caller takes away what STAGED spoke of.
             fsio.truncate(fd, end)
             fsio.sync_file(fd)
         finally:
@@ -201,6 +203,7 @@ class Journal:
             fd = fsio.open_append(self.path.name, parent)
         try:
             end = _whole_length(read_file(self.path))
+            # A torn line of an earlier try goes: what stands behind it would not be read.
             if end < os.fstat(fd).st_size:
                 fsio.truncate(fd, end)
             fsio.write_at(fd, sealed, end)

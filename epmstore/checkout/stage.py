@@ -71,6 +71,8 @@ def make_stage(root_fd: int, name: str) -> int:
     """
     fsio.make_directory(name, root_fd)
     fsio.sync_directory(root_fd)
+    # Between making and opening it, a process that may write to the root can have put a folder of
+    # its own there: so the one that is open is looked at.
     fd = fsio.open_directory(name, root_fd)
     found = os.fstat(fd)
     has_more = found.st_mode & 0o777 & ~fsio.PRIVATE
@@ -152,7 +154,9 @@ def stage(
     stager.symlinks()
     stager.copies(root_fd)
     stager.files(store)
+    # Last: they are links to slots that were filled before.
     stager.links(root_fd)
+    # All of it is durable before the journal says STAGED.
     if stager.syncs_each:
         fsio.sync_directory(stage_fd)
     else:

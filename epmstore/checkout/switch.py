@@ -185,6 +185,7 @@ class _Switcher:
             return
         slot = self._in_slot(str(number))
         if slot is None or slot.st_ino != self._inodes[number]:
+            # The slot has what was there before: this was done before a crash.
             return
         found = _lstat(name, parent)
         if found is not None and found.st_ino == slot.st_ino and not _makes_folder(step):
@@ -214,6 +215,8 @@ class _Switcher:
         except OSError as error:
             if error.errno not in NOT_SUPPORTED:
                 raise
+            # For a moment nothing has the name. What had it waits under a name of its own, so that
+            # what goes on after a crash finds both.
             aside = next(a for a in _asides(number) if self._in_slot(a) is None)
             fsio.rename(name, parent, aside, self._stage_fd)
             self._judge(number, aside, step, found)
@@ -253,6 +256,7 @@ class _Switcher:
         if fd is None:
             return
         try:
+            # Judged and set by the descriptor: the name may be another file's by now.
             why = self._why_not(fd, step)
             if why is None:
                 self._note(step, apply_metadata(fd, step.new, self._privileged))

@@ -31,6 +31,7 @@ class Deposit:
         self._given: dict[Digest, BlobInfo] = {}
 
     def __enter__(self) -> Self:
+        # Left in the other order: groups are taken away while packs are still kept.
         self._held.enter_context(self.store.keep_packs())
         self._held.callback(self._discard)
         return self
@@ -84,6 +85,7 @@ class Deposit:
         """All of it is stored. Raises CollisionError, DamagedError, OSError; then nothing is."""
         groups = self._finish()
         with self.store.lock_write():
+            # Since `add` asked, another process may have stored other contents of these addresses.
             if self._given:
                 catch_up(self.store)
             self._check_stored(list(self._given.values()))

@@ -173,6 +173,7 @@ def rebuild(
     """
     mended, gone = mend_catalogs(store, copies, accept_loss=accept_loss)
     aside = store.path / f"{INDEX}{REBUILT}"
+    # What a rebuild that was killed has left.
     _remove(aside, "", *BESIDE)
     with Store(store.path, store.identity, store.clock, index=aside.name) as fresh:
         findings = enter_packs(fresh, progress)

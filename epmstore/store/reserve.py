@@ -38,6 +38,7 @@ def make_reserve(store: Path, size: int | None = None) -> bool:
         try:
             fsio.allocate(fd, size)
             fsio.sync_file(fd)
+            # It has its name once it is whole: a part of it would free less than is counted on.
             fsio.rename(name, parent, FILE, parent)
         except OSError as error:
             discard(name, parent)
