@@ -41,6 +41,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     are as in the second, or, with `overwrite`, whatever became of them since; an installing one
     with `overwrite` replaces what is in its way. `installed` is what is installed afterwards (None:
     with a whole version its set, else what is installed now), `notes` what a person should know.
+    `owner` (ids and names of user and group) is whose all is that an installing one writes.
     """
 
     action: CheckoutAction
@@ -53,6 +54,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     label: str | None = None
     installed: tuple[Installed, ...] | None = None
     notes: tuple[Note, ...] = ()
+    owner: tuple[int, int, str | None, str | None] | None = None
 
     @property
     def paths(self) -> tuple[RelPath, ...] | None:

@@ -62,6 +62,7 @@ replace_option = click.option(
     ],
 )
 @click.option("--root", metavar="DIR", type=PATH, help="Where a new application lives.")
+@click.option("--owner", metavar="USER", help="Whose all that is written is.")
 @click.option("--adopt", is_flag=True, help="It is there already: only say so, and write nothing.")
 @downgrade_option
 @revoked_option
@@ -74,6 +75,7 @@ def install(
     session: Session,
     names: tuple[str, ...],
     root: str | None,
+    owner: str | None,
     adopt: bool,
     config: ConfigPolicy,
     **given: Any,
@@ -84,7 +86,7 @@ def install(
     --root or where the package proposes. It is a checkout: what is found is recorded first, the
     root is old or new whatever happens, and `epmstore undo` takes it back.
     """
-    asked = _options(session, given, root=root, config=config)
+    asked = _options(session, given, root=root, config=config, owner=owner)
     terms = terms_of(session, given)
     packages = session.workspace.packages
     if adopt:
@@ -178,11 +180,13 @@ def _options(
     *,
     config: ConfigPolicy,
     root: str | None = None,
+    owner: str | None = None,
     upgrade_all: bool = False,
 ) -> InstallOptions:
     return InstallOptions(
         app=session.app,
         root=root,
+        owner=owner,
         downgrade=given["downgrade"],
         revoked=given["revoked"],
         replace=given["replace"],

@@ -159,6 +159,11 @@ class Database:
             self._equip(found)
             self._aside = found
 
+    @property
+    def is_aside(self) -> bool:
+        """Whether it is a copy in memory."""
+        return self._aside is not None
+
     def check(self) -> None:
         """Look at every page. Raises DamagedError unless the file is a sound database of ours."""
         with self.read() as db:

@@ -19,7 +19,7 @@ from epmstore.catalog.install_notes import FOUND_CONFIG, KEPT_CONFIG, KEPT_FILE,
 from epmstore.catalog.model import Note
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.refcat.classify import OF_RELEASES, Deviation, deviating_fields, same_state
-from epmstore.refcat.owners import OwnerMapping
+from epmstore.refcat.owners import Owner, OwnerMapping
 from epmstore.refcat.repair import EDITED, RIGHTS, Repair, RepairContext, bring_back
 from epmstore.refcat.verify import Verified
 from epmstore.relpath import RelPath, parents, sort_paths
@@ -49,15 +49,32 @@ class InstallPlan(msgspec.Struct, frozen=True):
 
 
 def plan_install(
-    verified: Verified, around: InstallContext, *, config: ConfigPolicy, replace: bool
+    verified: Verified,
+    around: InstallContext,
+    *,
+    config: ConfigPolicy,
+    replace: bool,
+    owner: Owner | None = None,
 ) -> InstallPlan:
     """What brings a root to a release, beside which it was `verified`. With `replace`, nothing is
-    in the way.
+    in the way. All that is written is the `owner`'s (None: of who stands for the release's owners).
     """
     judge = _Judge(verified, around, config=config, replace=replace)
     repair = bring_back(verified, around, judge.why_left)
+    if owner is not None:
+        repair = Repair(
+            {p: _given_to(owner, pair) for p, pair in repair.pairs.items()}, repair.left
+        )
     stays = [p for p, (found, wanted) in repair.pairs.items() if found is wanted is not None]
     return InstallPlan(repair, tuple(judge.notes), tuple(sort_paths([*judge.in_the_way, *stays])))
+
+
+def _given_to(owner: Owner, pair: Pair) -> Pair:
+    found, wanted = pair
+    if wanted is None or found is wanted:
+        return pair
+    uid, gid, user, group = owner
+    return found, msgspec.structs.replace(wanted, uid=uid, gid=gid, user=user, group=group)
 
 
 def plan_removal(verified: Verified, around: RepairContext, entries: Iterable[Entry]) -> Repair:

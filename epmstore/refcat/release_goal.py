@@ -2,7 +2,10 @@
 from.
 """
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec.structs import replace
 
 from epmstore.checkout.goal import ReleaseGoal, RemovalGoal
 from epmstore.checkout.plan import Options
@@ -13,11 +16,14 @@ from epmstore.clock import from_rfc3339
 from epmstore.errors import ConflictError
 from epmstore.record.recorder import Look, Recorder
 from epmstore.refcat.install_plan import plan_install, plan_removal
+from epmstore.refcat.owners import Owner
 from epmstore.refcat.releases import Releases
 from epmstore.refcat.repair import plan_repair
 from epmstore.refcat.verify import Verifier
 from epmstore.relpath import RelPath
-from epmstore.tree import Entry
+from epmstore.scan.metadata import OwnerNames
+from epmstore.scan.privilege import Privilege
+from epmstore.tree import Entry, Pair
 
 
 class ReleaseWishes:
@@ -57,7 +63,7 @@ class ReleaseWishes:
             exact=request.exact,
         )
         return Wanted(
-            pairs=repair.pairs,
+            pairs=self._named(repair.pairs),
             options=Options(exact=True, config="restore", scope=scope),
             fresh=found.come,
             sight=Sight(self._releases.patterns_at(release), {}),
@@ -66,16 +72,18 @@ class ReleaseWishes:
 
     def _to_install(self, release: int, request: Request, found: FoundRoot) -> Wanted:
         """Raises ConflictError if something is in the way."""
+        verified = self._verifier().verify(found.now, release)
         plan = plan_install(
-            self._verifier().verify(found.now, release),
+            verified,
             self._around(found.now, release),
             config=request.config,
             replace=request.overwrite,
+            owner=request.owner or (None if verified.owners.pairs else _only_owner()),
         )
         if plan.in_the_way:
             raise self._in_the_way(release, plan.in_the_way)
         return Wanted(
-            pairs=plan.repair.pairs,
+            pairs=self._named(plan.repair.pairs),
             options=Options(exact=True, config="restore"),
             fresh=found.come,
             sight=Sight(self._releases.patterns_at(release), {}),
@@ -94,6 +102,21 @@ class ReleaseWishes:
             left=plan.left,
         )
 
+    def _named(self, pairs: Mapping[RelPath, Pair]) -> dict[RelPath, Pair]:
+        """What is wanted with the names that its owners have on this host: a release has others, or
+        none, and a look at the root finds these.
+        """
+        names = OwnerNames()
+        return {
+            path: (found, wanted)
+            if wanted is None or wanted is found
+            else (
+                found,
+                replace(wanted, user=names.user(wanted.uid), group=names.group(wanted.gid)),
+            )
+            for path, (found, wanted) in pairs.items()
+        }
+
     def _around(self, look: Look, release: int) -> "_Around":
         return _Around(look, self._recorder, self._releases, release, self._installed())
 
@@ -110,6 +133,16 @@ class ReleaseWishes:
             app=app.key,
             paths=paths,
         )
+
+
+def _only_owner() -> Owner | None:
+    """Where nothing tells who stands for the owners of a release, and files may not be given to
+    others, all of them are the caller's.
+    """
+    if Privilege.ours().may_chown:
+        return None
+    names, uid, gid = OwnerNames(), os.geteuid(), os.getegid()
+    return uid, gid, names.user(uid), names.group(gid)
 
 
 class _Around(Present):

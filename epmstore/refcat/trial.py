@@ -9,7 +9,7 @@ from epmstore.catalog.format import decode_line, open_line, without_entries
 from epmstore.catalog.history import Read
 from epmstore.catalog.model import START, CatalogPosition
 from epmstore.refcat.interchange import Incoming
-from epmstore.store.replay import enter_records
+from epmstore.store.replay import enter_aside
 from epmstore.store.store import Store, refcat
 
 
@@ -19,7 +19,7 @@ def trial_store(store: Store, incoming: Iterable[Incoming]) -> Store:
     try:
         trial.database.read_aside()
         for one in incoming:
-            enter_records(trial, refcat(one.about.app), _reads(trial, one))
+            enter_aside(trial, refcat(one.about.app), _reads(trial, one))
     except BaseException:
         trial.close()
         raise

@@ -30,6 +30,11 @@ class Privilege(msgspec.Struct, frozen=True):
         groups = frozenset((*os.getgroups(), os.getegid()))
         return cls(os.geteuid(), os.getegid(), groups, _effective())
 
+    @property
+    def may_chown(self) -> bool:
+        """Whether files may be given to others."""
+        return self._has(_CHOWN)
+
     def forbids(self, entry: Entry, found: Entry | None) -> tuple[str, ...]:
         """What of `entry` cannot be set, by the names that set_metadata.py has for it: of a file
         that is made, or, where one was `found`, set in place.

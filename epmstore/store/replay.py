@@ -268,16 +268,30 @@ def _enter_file(store: Store, file: str, known: int) -> None:
 def enter_records(store: Store, app: str, found: Iterator[Read]) -> None:
     """Enter records that are durable in a catalog. Under the `write` lock."""
     with store.database.write():
-        while batch := list(islice(found, BATCH)):
-            for read in batch:
-                if isinstance(read.record, VersionPart):
-                    begin_part(store, app, read.record)()
-            last = batch[-1].after
-            records = [index_record(read) for read in batch if not _is_later_part(read)]
-            store.entries.add_records(app, records, (last.length, last.head, last.seq))
-            top = max(highest_number(read.record) for read in batch)
-            store.notes.raise_top(app, top)
+        for top in _entered(store, app, found):
             newest.note(store.path, app, top)
+
+
+def enter_aside(store: Store, app: str, found: Iterator[Read]) -> None:
+    """Enter records that are in no catalog into an index that is a copy in memory."""
+    assert store.database.is_aside, "it would be said of the store itself"
+    with store.database.write():
+        for _ in _entered(store, app, found):
+            pass
+
+
+def _entered(store: Store, app: str, found: Iterator[Read]) -> Iterator[int]:
+    """Enter records by and by: the highest number of a version that was met in each batch."""
+    while batch := list(islice(found, BATCH)):
+        for read in batch:
+            if isinstance(read.record, VersionPart):
+                begin_part(store, app, read.record)()
+        last = batch[-1].after
+        records = [index_record(read) for read in batch if not _is_later_part(read)]
+        store.entries.add_records(app, records, (last.length, last.head, last.seq))
+        top = max(highest_number(read.record) for read in batch)
+        store.notes.raise_top(app, top)
+        yield top
 
 
 def _is_later_part(read: Read) -> bool:

@@ -2,7 +2,9 @@
 Reads the store and the application's roots, and changes nothing.
 """
 
+import grp
 import platform
+import pwd
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -23,6 +25,7 @@ from epmstore.package.solution import Solution, SolutionStep
 from epmstore.package.solve import solve, uninstall
 from epmstore.package.taking import Arrived
 from epmstore.package.universe import ProductRelease, Slot, SolveRequest, Universe, Want
+from epmstore.refcat.owners import Owner
 from epmstore.refcat.releases import refcat_of
 from epmstore.store.store import Store
 from epmstore.workspace.app.context import AppContext
@@ -35,7 +38,8 @@ from epmstore.workspace.targets import InstallTarget, Targets, instance_of
 class InstallOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How something is installed: in the application `app`, or in a new one at `root`.
     `downgrade`: releases may become older. `revoked`: also what its vendor withdrew. `replace`:
-    what is in its way goes. `upgrade_all`: what can be newer becomes newer. The rest is about
+    what is in its way goes. `upgrade_all`: what can be newer becomes newer. `owner` is the user
+    whose all that is written is. The rest is about
     files, as in `catalogs.import_`.
     """
 
@@ -46,6 +50,7 @@ class InstallOptions(msgspec.Struct, frozen=True, kw_only=True):
     replace: bool = False
     config: ConfigPolicy = "keep"
     upgrade_all: bool = False
+    owner: str | None = None
     signature: AnyPath | None = None
     allow_unsigned: bool = False
     signer: str | None = None
@@ -318,6 +323,17 @@ def _installed(release: ProductRelease, *, adopted: bool = False) -> Installed:
     )
 
 
+def _owner(name: str) -> Owner:
+    """Raises ConflictError."""
+    try:
+        found = pwd.getpwnam(name)
+        return found.pw_uid, found.pw_gid, found.pw_name, grp.getgrgid(found.pw_gid).gr_name
+    except (KeyError, ValueError):
+        raise ConflictError(
+            f"there is no user {name!r} with a group here", hint="make one, or name another"
+        ) from None
+
+
 _ACTIONS: dict[str, CheckoutAction] = {
     "install": "install",
     "upgrade": "upgrade",
@@ -339,6 +355,7 @@ def _move(step: SolutionStep, solution: Solution, asked: InstallOptions) -> Move
         label=label,
         config=asked.config,
         replace=asked.replace,
+        owner=None if asked.owner is None else _owner(asked.owner),
         notes=tuple(Note(what=UNMET, text=f"{text}, which is not there") for text in unmet),
     )
 

@@ -42,7 +42,7 @@ from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.installing import Installing
 from epmstore.workspace.apps import Apps
 from epmstore.workspace.intended import PLAIN, Deciding, InstallOptions, Intended, IntendedMove
-from epmstore.workspace.targets import Targets, empty_folder, missing_folders, take_back
+from epmstore.workspace.targets import Targets, empty_folder, give_to, missing_folders, take_back
 
 LOCK = "packages"
 
@@ -323,6 +323,8 @@ class Packages:
         try:
             app = self._apps.get(one.target.app.key)
             installing = Installing(self._context(self._store, app))
+            if made and one.move.owner is not None:
+                give_to(Path(app.root), one.move.owner)
             if one.move.action == "adopt":
                 return installing.adopt(one.move, **terms)
             return installing.carry_out(one.move, **terms)

@@ -20,6 +20,7 @@ from epmstore.catalog.model import AboutRecord
 from epmstore.errors import ConflictError, UsageError
 from epmstore.package.known import KnownProducts
 from epmstore.package.universe import ProductRelease
+from epmstore.refcat.owners import Owner
 from epmstore.refcat.releases import REFCAT_OPTION, Releases, refcat_of
 from epmstore.store.store import Store
 from epmstore.workspace.apps import Apps
@@ -182,6 +183,12 @@ def _make_root(root: Path) -> list[Path]:
     missing = missing_folders(root)
     make_directories(root, 0o755)
     return missing
+
+
+def give_to(root: Path, owner: Owner) -> None:
+    """A root that was made is its owner's. Raises OSError."""
+    with directory(root) as fd:
+        fsio.set_owner(fd, owner[0], owner[1])
 
 
 def take_back(made: Sequence[Path]) -> None:

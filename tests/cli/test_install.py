@@ -1,6 +1,7 @@
 """Installing, upgrading and uninstalling, as an operator does it."""
 
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -439,3 +440,15 @@ def test_a_root_that_is_a_link(cli: "Cli", old: Path, tmp_path: Path, root: Path
     assert files_in(target) == V1
     [shown] = cli.ok("app", "show", "crm", "--json").shapes
     assert shown["root"] == str(target)
+
+
+@pytest.mark.root
+def test_files_may_be_given_to_a_user(cli: "Cli", old: Path, new: Path, root: Path) -> None:
+    refused = cli("install", str(old), "--owner", "no-such-user")
+    assert refused.code == 7 and not root.exists()
+    cli.ok("install", str(old), "--owner", "nobody")
+    uid = pwd.getpwnam("nobody").pw_uid
+    assert {path.stat().st_uid for path in [root, *root.rglob("*")]} == {uid}
+    cli.ok("upgrade", str(new))
+    assert {path.stat().st_uid for path in root.rglob("*")} == {uid}
+    assert cli.ok("status").code == 0

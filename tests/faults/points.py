@@ -35,6 +35,7 @@ from epmstore.checkout.journal import Journal
 from epmstore.errors import DamagedError, EpmError
 from epmstore.store import reserve
 from tests.faults.further import BIG, FURTHER
+from tests.faults.installs import INSTALLS
 from tests.faults.lines import Lines
 from tests.faults.scenarios import SCENARIOS, Ack, Scenario, Stage
 from tests.faults.shim import LOG, SYNCS, Fault, Shim
@@ -48,7 +49,7 @@ HOWS = (
     *("sql-kill", "sql-again", "sql-tear", "sql-fail"),
 )
 ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EACCES", "EROFS", "EMFILE", "EINTR")
-ALL = {**SCENARIOS, **FURTHER}
+ALL = {**SCENARIOS, **FURTHER, **INSTALLS}
 RECOVERIES = 4
 """That are killed in a row at most, before one is let through."""
 Answer: TypeAlias = dict[str, Any]

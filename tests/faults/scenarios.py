@@ -16,6 +16,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from epmstore import sqlite
+from epmstore.catalog.installed import InstalledSet
 from epmstore.checkout.target import ExportedTree
 from epmstore.digest import Digest, identify
 from epmstore.record.result import Result
@@ -43,6 +44,8 @@ class Stage:
     roots: list[Picture] = field(default_factory=list)
     """What the root may be afterwards."""
     purged: list[Digest] = field(default_factory=list)
+    sets: list[InstalledSet] = field(default_factory=list)
+    """What is installed, where the root is one of `roots`."""
 
     @property
     def store(self) -> Path:
@@ -58,6 +61,7 @@ class Stage:
     def take(self, other: "Stage") -> None:
         """What a process learned that prepared it."""
         self.versions, self.roots, self.purged = other.versions, other.roots, other.purged
+        self.sets = other.sets
 
     def record(self) -> int:
         with self.open() as workspace:

@@ -79,6 +79,7 @@ def _judged(
         root = picture(stage.root)
         if wrong := unlike(root, stage.roots, done.named):
             yield f"the root is no state it may be in: {wrong}"
+        yield from _installed(stage, handle, root)
         yield from _leftovers(stage)
         yield from _versions(stage, scenario, handle, root, done)
         yield from _compared(stage, scenario, handle, turn)
@@ -93,6 +94,17 @@ def _judged(
         handle.snapshot("afterwards")
         if not handle.status().clean:
             yield "a snapshot left something unrecorded"
+
+
+def _installed(stage: Stage, handle: AppHandle, root: Picture) -> Iterator[str]:
+    """What is said to be installed goes with the root."""
+    if not stage.sets:
+        return
+    said = handle.installing.installed
+    if said not in [
+        one for one, known in zip(stage.sets, stage.roots, strict=True) if known == root
+    ]:
+        yield f"the root does not go with what is installed: {said}"
 
 
 def _leftovers(stage: Stage) -> Iterator[str]:

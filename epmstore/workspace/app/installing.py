@@ -25,6 +25,7 @@ from epmstore.errors import NotFoundError
 from epmstore.record.recorder import SAFETY, Intent
 from epmstore.record.result import Result
 from epmstore.record.root import Root
+from epmstore.refcat.owners import Owner
 from epmstore.workspace.app.acting import Acting
 from epmstore.workspace.app.asked import TermsGiven
 from epmstore.workspace.app.context import AppContext
@@ -32,7 +33,8 @@ from epmstore.workspace.app.context import AppContext
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
     """One step of an application: `product` is what is installed afterwards, or was until then.
-    With `replace`, what is in its way goes. `label` is what the version is called.
+    With `replace`, what is in its way goes. `label` is what the version is called;
+    `owner` whose all that is written is (None: as in the release).
     """
 
     action: CheckoutAction
@@ -41,6 +43,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     config: ConfigPolicy = "keep"
     replace: bool = False
     notes: tuple[Note, ...] = ()
+    owner: Owner | None = None
 
 
 class Installing:
@@ -143,4 +146,5 @@ class Installing:
             if is_going
             else with_product(now, move.product),
             notes=move.notes,
+            owner=move.owner,
         )
