@@ -361,6 +361,15 @@ SAME_SUBJECT = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "name", sorted(name for name in modules() if modules()[name].name == "__init__.py")
+)
+def test_the_docstring_of_a_folder_lists_its_files(name: str) -> None:
+    listed = re.findall(r"^- (\w+\.py) ", ast.get_docstring(syntax(name)) or "", re.MULTILINE)
+    there = [path.name for path in modules()[name].parent.glob("[!_]*.py")]
+    assert sorted(listed) == sorted(there)
+
+
 def test_a_module_name_means_one_thing() -> None:
     """A basename that two folders have must be about one subject: SAME_SUBJECT says which."""
     homes: dict[str, list[str]] = {}

@@ -1,0 +1,32 @@
+"""Bringing a root to a tree: planned, journaled, staged, switched, recorded; and undone.
+
+- apply.py            carrying out a plan, and finishing what a crash interrupted
+- differences.py      from two versions to the differences that a plan is made of
+- files.py            making many files with given contents below a folder
+- found.py            what is there when a checkout has done what it could
+- goal.py             where a checkout goes
+- hardlinks.py        further names of files: what becomes of those that are no part of a plan
+- hook_process.py     running the commands of others
+- hook_report.py      what came of hooks: as shapes, as lines, as an error
+- hook_sequence.py    the hooks of one application, run in order; what came of them is kept
+- journal.py          the journal: what makes the applying of a plan finishable
+- lost.py             contents that are recorded and cannot be read
+- obligations.py      what a checkout still owes: start, health check, confirmation
+- ops.py              what brings one entry of a path to another
+- plan.py             from the tree found and the tree wanted to the steps
+- planfile.py         a plan as a document, for `plan -o` and `apply`
+- preflight.py        everything that could stop a plan half-way, looked at before it begins
+- request.py          what is asked of a checkout, and the plan that answers it
+- rewrites.py         which files are made anew though only their metadata is to change
+- run.py              the use case: bring a root to a goal
+- sight.py            what the look could see that a version, or a release, was made from
+- stage.py            staging: everything new is made aside, whole and durable
+- supervised.py       a checkout with its hooks: stop, bring the tree, start, check, or undo
+- switch.py           switching: the steps of a staged plan, one after another
+- system_packages.py  which packages of the system own paths that a checkout changed
+- target.py           `checkout --target DIR`: a version as a folder of its own
+- undo.py             what `rollback`, `undo` and `redo` mean for a history
+- units.py            databases as what they are to a plan
+- version_drafts.py   the versions that a checkout records
+- wanted.py           what a goal comes to for one root, as a look has just found it
+"""

@@ -1,0 +1,57 @@
+"""The command line: a file for a group of commands, and what they share.
+
+- apps.py              commands about the applications of this host
+- blob.py              commands about single contents
+- catalog.py           commands for catalogs on the move
+- change_lines.py      printing what differs between two trees
+- checkout_options.py  the options of commands that change a root
+- command.py           how a command is declared
+- config.py            `config show`: the settings in force, and who says so
+- content.py           what differs inside two text files, as a unified diff
+- convert.py           `catalog convert`: catalogs as the founding documents drew them
+- daemon.py            commands for the daemon: status, watch, pause, resume, jobs
+- daemon_client.py     asking the daemon, over its socket
+- damage.py            what a check of the store found, for people
+- drill.py             the command `drill`
+- explained.py         what explains a version, in a few words
+- facts.py             the facts in which two entries differ, for people
+- failure.py           what went wrong, in one line with a hint, and as an exit code
+- feed.py              what the daemon tells as it happens
+- findings.py          what a verification came to, for people
+- history.py           commands that look back: log, ls, cat, diff, history, find
+- install.py           commands that change what is installed: install, upgrade, uninstall
+- live.py              commands about the live root: plan, apply, checkout, rollback, undo, redo
+- main.py              where the program begins
+- man.py               manual pages, made from the commands themselves
+- meter.py             progress for people who watch a terminal
+- moments.py           times as people write and read them
+- obligations.py       commands about what is around a checkout: recover, confirm, hold, unhold
+- origin.py            commands about where things come from: identify, blame
+- output.py            what is printed, and how it stays harmless
+- package.py           commands for packages as files
+- paths.py             what users type for paths, versions and ranges
+- plan_view.py         a plan, before it is carried out: shown, and asked about
+- products.py          commands that say what is installed, and why
+- program.py           one run of the command line
+- publish.py           `release publish`: a candidate becomes a release, and a package for hosts
+- purge.py             `purge`: the command that destroys
+- quick.py             `status` by asking the daemon, before anything big is imported
+- record.py            commands that record: snapshot, run, change, and what marks a version
+- reference.py         docs/commands.md, made from the commands themselves
+- release.py           commands of a vendor: release init, set, add, list, show, diff, revoke
+- repair.py            bringing a root to a vendor's release
+- report.py            what an application's root is, file by file, to pass on
+- reportpage.py        a report as one HTML page that needs nothing else
+- result_line.py       the line that says the truth after a change
+- scan_status.py       `epmstore status`: asked of the daemon, or by a scan of this process
+- schema.py            docs/formats/package.schema.json, made from structs
+- session.py           what one command line stands on: options, store, application
+- setup.py             commands that set up: init, doctor, completion
+- status.py            what has changed since the last version, for people and programs
+- stdio.py             the standard streams, before anything is read or written
+- store.py             commands about the store as a whole
+- summary.py           a result on its way out
+- table.py             every command, as strings
+- verify.py            commands about what is right: verify, accept
+- where.py             where the store is, and where we are: what the environment says of places
+"""

@@ -1,0 +1,45 @@
+"""Releases: reference catalogs, and what a root is to them.
+
+- append.py            publishing: one more release at the end of a refcat
+- archivechild.py      what reads an archive in a process of its own
+- archives.py          what is in an archive, member by member: tar (gz, bz2, xz, zst), zip, deb
+- baseline.py          what a root is compared with, and since when it deviates
+- blame.py             every change of one path
+- catalogchild.py      what examines a catalog from elsewhere in a process of its own
+- catalogs.py          all refcats of a store: found by key, and what their newest releases need
+- checker.py           a whole catalog that came from elsewhere: its lines in order, without trust
+- classify.py          what every path of a root is to the vendor of an application
+- content_copy.py      contents of releases, from one store to another
+- converting.py        founding catalogs as releases
+- explain_versions.py  the use case: explain the versions of one app by its refcat
+- explanation.py       what explains a recorded version: a step between releases, or nothing
+- fit.py               which release best explains a root
+- founding.py          the catalogs of the founding documents, read generously
+- gather.py            from what a vendor has to the tree of a release
+- host.py              what needs are held against on this host
+- hygiene.py           what is asked of names and trees that come from elsewhere
+- identify.py          which releases ever shipped a content
+- install_plan.py      what installing a release in a root does, and uninstalling it
+- interchange.py       refcats on the move: out as plain lines, and in again without trust
+- knowledge.py         what the refcats of a store know, asked for many contents at once
+- lines.py             lines of releases: which release follows which
+- naming.py            how people name releases, and how a release is shown
+- owners.py            whether owners are as a release has them
+- packaging_form.py    the packaging of a release: read, written, checked
+- rehearsal.py         documents from elsewhere: a process with limits reads them first
+- release_goal.py      what a checkout to or from a release is planned from
+- releases.py          what the vendor of one application ever released
+- repair.py            from the findings of a root to what is to be brought back
+- report.py            the report of one application, file by file
+- requires.py          what a release needs, and whether it is there
+- seekers.py           seekers of contents in places that a user names: folders and archives
+- signature.py         detached OpenPGP signatures
+- strict.py            one line of a catalog that came from elsewhere: read without trust
+- survey.py            a root beside a release, as far as the index can say it
+- survey_cache.py      what the last survey of an app came to
+- template.py          templates: a release as one JSON object
+- trial.py             a store as it would be after an import, for dry runs
+- trust.py             whom a store believes, and what it has learned of each refcat
+- unpacked.py          archives, read elsewhere and asked for here
+- verify.py            the use case: what every path of a live root is to its vendor
+"""
