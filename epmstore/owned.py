@@ -244,7 +244,7 @@ def check_new_store(path: Path, safe: Container[Path] = ()) -> None:
 
 def _check_inside(fd: int, store: str) -> None:
     _check_place(os.fstat(fd), store)
-    _check_files(fd, store)
+    _check_files(fd, store, fd)
     for name in FOLDERS:
         try:
             below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
@@ -256,15 +256,15 @@ def _check_inside(fd: int, store: str) -> None:
                 os.close(open_way(f"{store}/{name}"))
             _check_place(os.fstat(below), f"{store}/{name}")
             if name != "quarantine":
-                _check_files(below, f"{store}/{name}", packs=name == "packs")
+                _check_files(below, f"{store}/{name}", fd, packs=name == "packs")
         finally:
             os.close(below)
 
 
-def _check_files(fd: int, where: str, *, packs: bool = False) -> None:
-    """What lies in a folder that only we may write. Folders of packs are judged, packs are not:
-    each content has its witness, and a pack never changes. A temporary is written by the process
-    that made it, and by no other process: it is only ever taken away.
+def _check_files(fd: int, where: str, store_fd: int, *, packs: bool = False) -> None:
+    """What lies in a folder of a store that only we may write. Folders of packs are judged, packs
+    are not: each content has its witness, and a pack never changes. A temporary is written by the
+    process that made it, and by no other process: it is only ever taken away.
     """
     for name in os.listdir(fd):
         try:
@@ -276,10 +276,30 @@ def _check_files(fd: int, where: str, *, packs: bool = False) -> None:
             if packs:
                 _check_place(found, path)
         elif name not in _ON_THEIR_OWN and not name.startswith(TEMPORARY):
-            _check_file(found, path, fd, name)
+            _check_file(found, path, (fd, name), store_fd)
 
 
-def _check_file(found: os.stat_result, path: str, fd: int, name: str) -> None:
+def _names_within(store_fd: int, found: os.stat_result) -> int:
+    """How many names of a file are in a store, where only we can have made them: a power cut may
+    leave both that a file was moved between.
+    """
+    counts: dict[int, int] = {}  # a folder that is reached in two ways counts once
+    for folder in (".", *FOLDERS):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=store_fd)
+            try:
+                place = os.fstat(fd)
+                if place.st_dev == found.st_dev:  # names of a file are on its file system
+                    inodes = [one.inode() for one in os.scandir(fd)]
+                    counts[place.st_ino] = inodes.count(found.st_ino)
+            finally:
+                os.close(fd)
+    return sum(counts.values())
+
+
+def _check_file(found: os.stat_result, path: str, place: tuple[int, str], store_fd: int) -> None:
+    """`place` is the folder and the name."""
+    fd, name = place
     _check_owner(found, path)
     if stat.S_ISLNK(found.st_mode):
         try:
@@ -293,7 +313,7 @@ def _check_file(found: os.stat_result, path: str, fd: int, name: str) -> None:
         return
     if may_others_write(found):
         raise _foreign(path, f"others may write {path}", found, f"`chmod go-w {path}`")
-    if found.st_nlink > 1:
+    if found.st_nlink > 1 and found.st_nlink > _names_within(store_fd, found):
         text = f"{path} has another name elsewhere (a hard link), by which it may be written"
         copy = f"`cp -p {path} {path}.new && mv {path}.new {path}`"
         raise _foreign(path, text, found, f"give it a life of its own: {copy}")

@@ -202,6 +202,16 @@ def test_the_remedies_work(cli: Cli, recorded: Path, secret: Path) -> None:
     cli.ok("snapshot")
 
 
+def test_two_names_of_a_file_within_a_store_are_its_own(cli: Cli, recorded: Path) -> None:
+    """A power cut may leave both names that a file was moved between, as to the quarantine."""
+    (log,) = (cli.store / "packs/log").iterdir()
+    os.link(log, cli.store / "quarantine" / log.name)
+    cli.ok("log")
+    os.link(log, cli.store.parent / "outside")
+    (cli.store / "also").symlink_to("quarantine")
+    assert cli("log").code == FOREIGN
+
+
 def test_root_says_which_stores_of_others_are_safe(
     cli: Cli, recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
