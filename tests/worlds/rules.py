@@ -230,7 +230,8 @@ def _as_wanted(world: World, now: Moment) -> Iterator[str]:
         if is_as(now.after.get(path), claim) or _is_mount_point(now, path, claim, version):
             continue
         left = True
-        is_config = "config" in (claim.path_class, world.rules.class_of(path))
+        today = world.rules.class_of(path, is_folder=claim.kind == "directory")
+        is_config = "config" in (claim.path_class, today)
         if is_config and named.keeps(path):
             left = False
         elif not named.leaves_out(path):
