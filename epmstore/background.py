@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def beside(work: Callable[[], None]) -> Iterator[None]:
+def in_background(work: Callable[[], None]) -> Iterator[None]:
     """`work` is done in another thread while the block runs, and has ended when the block is left,
     come what may: what it works on may be taken from it then. Raises what `work` raised, unless the
     block itself failed.

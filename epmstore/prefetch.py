@@ -10,7 +10,7 @@ from typing import NoReturn, TypeVar
 _Result = TypeVar("_Result")
 
 
-def ahead(calls: Iterable[Callable[[], _Result]]) -> Generator[_Result, None, None]:
+def prefetch(calls: Iterable[Callable[[], _Result]]) -> Generator[_Result, None, None]:
     """The results of calls, in order. The next call is asked for while one is made, and no more
     than two wait to be taken: each holds a piece of work in memory. Raises what they raise, and
     what `calls` raises, after the results of all before; close it to leave it early, and no call is

@@ -15,7 +15,7 @@ from epmstore.errors import BusyError, EpmError
 from epmstore.workspace import AppHandle, Workspace
 from epmstored.bridge import Bridge
 from epmstored.clock import DaemonClock
-from epmstored.systemd_jobs import Elsewhere
+from epmstored.systemd_jobs import SystemdJobs
 
 log = logging.getLogger("epmstored")
 
@@ -30,12 +30,12 @@ class AftermathTasks:
     """For one store; `bridge` is a thread that hooks may keep waiting."""
 
     def __init__(
-        self, store: Path, bridge: Bridge, clock: DaemonClock, elsewhere: Elsewhere
+        self, store: Path, bridge: Bridge, clock: DaemonClock, systemd: SystemdJobs
     ) -> None:
         self._journals = store / "journals"
         self._bridge = bridge
         self._clock = clock
-        self._elsewhere = elsewhere
+        self._systemd = systemd
         self._not_before: dict[str, float] = {}
 
     async def run(self) -> None:
@@ -79,9 +79,9 @@ class AftermathTasks:
             if handle.obligations.is_expired
             else "did not come to its end"
         )
-        if self._elsewhere.is_needed(handle.app.root):
+        if self._systemd.is_needed(handle.app.root):
             log.warning("%s: a checkout %s; %s sees to it", key, why, UNIT.format(key))
-            self._elsewhere.start(UNIT.format(key), wait=False)
+            self._systemd.start(UNIT.format(key), wait=False)
             return
         log.warning("%s: a checkout %s", key, why)
         result = handle.obligations.recover(wait=0)

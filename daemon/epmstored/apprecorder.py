@@ -29,13 +29,13 @@ from epmstored.clock import DaemonClock
 from epmstored.debounce import Batch, Debounce
 from epmstored.gauge import Gauge
 from epmstored.late import Late
-from epmstored.noisy_files import Noise
+from epmstored.noisy_files import NoisyFiles
 from epmstored.outcome import RecordingOutcome, record, record_all
 from epmstored.recovery import AppRecovery
 from epmstored.rootwatch import RootWatch
-from epmstored.systemd_jobs import Elsewhere
-from epmstored.timing import Rhythm
-from epmstored.unstable import Restless
+from epmstored.systemd_jobs import SystemdJobs
+from epmstored.timing import Timing
+from epmstored.unstable import UnstableFiles
 from epmstored.watcher import WatchLimitError
 from epmstored.watching import WatcherFactory
 
@@ -54,15 +54,15 @@ class AppRecorder:
         bridge: Bridge,
         slow: Bridge,
         clock: DaemonClock,
-        rhythm: Rhythm,
+        timing: Timing,
         watch: WatcherFactory,
         first_reason: Reason = "startup-scan",
-        elsewhere: Elsewhere | None = None,
+        systemd: SystemdJobs | None = None,
         is_half_done: halfdone.IsHalfDone = halfdone.is_half_done,
         pause: Pause | None = None,
         recorded: OnRecorded = lambda app, version: None,
     ) -> None:
-        """`first_reason` is what the first look is for; `elsewhere` recovers what we may not. With
+        """`first_reason` is what the first look is for; `systemd` recovers what we may not. With
         a `pause` nothing is recorded until it is resumed. `recorded` is told of each new version.
         """
         self.app = app
@@ -73,17 +73,17 @@ class AppRecorder:
             self.ready.set()
         self._slow, self._gauge = slow, Gauge()
         self._clock = clock
-        self._rhythm = rhythm
+        self._timing = timing
         self._look_for_writers = is_half_done
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
-        self._debounce = Debounce(rhythm.settle, rhythm.longest)
+        self._debounce = Debounce(timing.settle, timing.longest)
         self._root = RootWatch(
-            app, bridge=bridge, clock=clock, rhythm=rhythm, watch=watch, notify=self._notify
+            app, bridge=bridge, clock=clock, timing=timing, watch=watch, notify=self._notify
         )
         self._report = Report(app, recorded)
-        self._recovery = AppRecovery(app, bridge, self._report, elsewhere)
-        self._noise = Noise()
+        self._recovery = AppRecovery(app, bridge, self._report, systemd)
+        self._noisy_files = NoisyFiles()
         self._random = Random(app.uuid)
         self._known: AppHandle | None = None
         """Of the bridge's workspace."""
@@ -93,7 +93,7 @@ class AppRecorder:
         self._started = self._looking = False
         self.why_full: str | None = None
         self._failures = 0
-        self._restless, self._late = Restless(), Late()
+        self._unstable_files, self._late = UnstableFiles(), Late()
         self._next_reconcile = self._reconcile_after()
         self._put_off_since: float | None = None
 
@@ -126,7 +126,9 @@ class AppRecorder:
 
     def _is_quiet(self) -> bool:
         watching = self._root.now
-        waits = bool(self._debounce) or self._restless.due is not None or self._late.is_certain
+        waits = (
+            bool(self._debounce) or self._unstable_files.due is not None or self._late.is_certain
+        )
         if watching is None or self._looking or waits:
             return False
         return watching.watcher.is_quiet()
@@ -158,14 +160,14 @@ class AppRecorder:
         self._next_reconcile = self._clock.monotonic()
         self._wake.set()
 
-    def follow(self, rhythm: Rhythm) -> None:
-        """From now on, in another rhythm; and watch again what could not be watched."""
-        if rhythm.reconcile != self._rhythm.reconcile:
-            self._rhythm = rhythm
+    def follow(self, timing: Timing) -> None:
+        """From now on, in another timing; and watch again what could not be watched."""
+        if timing.reconcile != self._timing.reconcile:
+            self._timing = timing
             self._next_reconcile = self._reconcile_after()
-        self._rhythm = rhythm
-        self._debounce.settle, self._debounce.longest = rhythm.settle, rhythm.longest
-        self._root.follow(rhythm)
+        self._timing = timing
+        self._debounce.settle, self._debounce.longest = timing.settle, timing.longest
+        self._root.follow(timing)
         self._wake.set()
 
     # The loop.
@@ -196,8 +198,8 @@ class AppRecorder:
         now = self._clock.monotonic()
         if not self._may_record:
             return
-        if again := self._restless.take(now) | self._late.take(now):
-            self._debounce.add(again, first=now, last=now - self._rhythm.settle)
+        if again := self._unstable_files.take(now) | self._late.take(now):
+            self._debounce.add(again, first=now, last=now - self._timing.settle)
         if (batch := self._debounce.take(now)) is not None:
             await self._record_if_done(batch)
         elif self._is_reconcile_due(now):
@@ -222,7 +224,7 @@ class AppRecorder:
         """When `step` has something to do, as far as is known now; None: when it is woken."""
         times: list[float | None] = [self._root.next]
         if self._root.now is not None and self._pause is None:
-            times += [self._debounce.due(), self._restless.due, self._late.due]
+            times += [self._debounce.due(), self._unstable_files.due, self._late.due]
             times += [self._next_reconcile, self._root.now.due]
         return min(time for time in times if time is not None)
 
@@ -232,7 +234,7 @@ class AppRecorder:
         """
         due = self.due()
         if self._debounce and self._pause is None and not self._stopping:
-            due = min(due or 0.0, self._clock.monotonic() + self._rhythm.settle)
+            due = min(due or 0.0, self._clock.monotonic() + self._timing.settle)
             self._wake.clear()
         timeout = None if due is None else max(0.0, due - self._clock.monotonic())
         try:
@@ -257,7 +259,7 @@ class AppRecorder:
         watching, hints = self._root.now, self._root.take()
         if watching is not None and hints.lost:
             # How long it was quiet before a poll is not known; the next one must not put it off.
-            quiet = self._rhythm.settle if watching.is_polling else 0.0
+            quiet = self._timing.settle if watching.is_polling else 0.0
             self._debounce.add_whole(watching.lost_reason, now=hints.last - quiet)
         if hints.folders:
             self._debounce.add(
@@ -286,7 +288,7 @@ class AppRecorder:
         reason: Reason = "scan" if self._started else self._first_reason
         phase: WatchPhase = "watching" if self._started else "starting"
         self._report.watched(phase, () if self._root.now is None else self._root.now.degraded)
-        self._debounce.add_whole(reason, now=self._clock.monotonic() - self._rhythm.settle)
+        self._debounce.add_whole(reason, now=self._clock.monotonic() - self._timing.settle)
 
     async def _gone(self, error: Exception) -> None:
         await self._root.lose(was_known=self._started)
@@ -297,10 +299,10 @@ class AppRecorder:
     async def _record_if_done(self, batch: Batch) -> None:
         """What a process is still writing is waited for, though not for ever."""
         now = self._clock.monotonic()
-        latest = batch.first + self._rhythm.longest
+        latest = batch.first + self._timing.longest
         if now < latest and await self._is_half_done(batch):
             self.ready.set()
-            wait = now + self._rhythm.settle
+            wait = now + self._timing.settle
             self._debounce.give_back(batch, not_before=min(wait, latest))
         else:
             await self._record(batch)
@@ -308,7 +310,7 @@ class AppRecorder:
     async def _is_half_done(self, batch: Batch) -> bool:
         if not halfdone.needs_a_look(batch):
             return False
-        since = self._clock.now() - self._rhythm.longest
+        since = self._clock.now() - self._timing.longest
         try:
             return await self.bridge.run(lambda _: self._look_for_writers(self.app, batch, since))
         except (EpmError, OSError):
@@ -327,9 +329,9 @@ class AppRecorder:
         self._failures = 0
         self._started = True
         self._note(outcome, batch)
-        if outcome.is_new and (noisy := self._noise.note(outcome.written)):
+        if outcome.is_new and (noisy := self._noisy_files.note(outcome.written)):
             await self._quieten(noisy)
-        self._restless.note(outcome.unstable, self._clock.monotonic(), self._rhythm)
+        self._unstable_files.note(outcome.unstable, self._clock.monotonic(), self._timing)
         self.ready.set()
 
     async def _quieten(self, noisy: list[str]) -> None:
@@ -350,7 +352,7 @@ class AppRecorder:
         handle = self._handle(workspace)
         writing: frozenset[str] = frozenset()
         if halfdone.needs_a_look(batch):
-            since = self._clock.now() - self._rhythm.longest
+            since = self._clock.now() - self._timing.longest
             writing = halfdone.still_written(self.app, batch, since)
         contents = not self.is_full
         return record(handle, batch.reason, only, contents=contents, writing=writing)
@@ -371,7 +373,7 @@ class AppRecorder:
         """Nothing was recorded: what to say of it, and when to try again."""
         self._failures += 1
         now = self._clock.monotonic()
-        wait = min(self._rhythm.retry * 2 ** (self._failures - 1), self._rhythm.retry_longest)
+        wait = min(self._timing.retry * 2 ** (self._failures - 1), self._timing.retry_longest)
         if isinstance(error, RootError | WatchLimitError):
             self._root.renew() if isinstance(error, WatchLimitError) else self._root.check_soon()
             self._debounce.give_back(batch, not_before=now + wait)
@@ -393,7 +395,7 @@ class AppRecorder:
         when = self._next_reconcile
         if when is None or now < when:
             return False
-        return not self._debounce or now >= when + self._rhythm.longest
+        return not self._debounce or now >= when + self._timing.longest
 
     async def _reconcile(self) -> None:
         """Look at everything, for what no event told of."""
@@ -401,14 +403,14 @@ class AppRecorder:
         if bridge.is_busy:  # with another root, whose file system may even hang
             self._put_off_since = self._put_off_since or now
             if now < self._put_off_since + PUT_OFF:
-                self._next_reconcile = now + self._rhythm.settle
+                self._next_reconcile = now + self._timing.settle
                 return
             bridge = self.bridge
         self._put_off_since = None
         self._next_reconcile = self._reconcile_after()
         batch = Batch(frozenset(), "scan", self._clock.monotonic())
         try:
-            shares = self._rhythm.shares
+            shares = self._timing.shares
             outcome = await bridge.run(
                 lambda ws: record_all(
                     self._gauged(ws), self.app.key, shares, contents=not self.is_full
@@ -448,6 +450,6 @@ class AppRecorder:
         return (*found, *self._report.degraded())
 
     def _reconcile_after(self) -> float | None:
-        if self._rhythm.reconcile is None:
+        if self._timing.reconcile is None:
             return None
-        return self._clock.monotonic() + self._rhythm.reconcile * self._random.uniform(0.9, 1.1)
+        return self._clock.monotonic() + self._timing.reconcile * self._random.uniform(0.9, 1.1)

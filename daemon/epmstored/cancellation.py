@@ -12,15 +12,15 @@ class StoppedError(EpmError):
     code: ClassVar[str] = "stopped"
 
 
-class Brake:
+class Cancellation:
     """Shared by all threads of a daemon."""
 
     def __init__(self) -> None:
-        self._pulled = False
+        self._is_cancelled = False
 
-    def pull(self) -> None:
+    def cancel(self) -> None:
         """From now on nothing that reports here goes on."""
-        self._pulled = True
+        self._is_cancelled = True
 
     def begin(self, what: str, *, files: int | None = None, size: int | None = None) -> None:
         self._check()
@@ -32,5 +32,5 @@ class Brake:
         """Whatever is over needs no stopping."""
 
     def _check(self) -> None:
-        if self._pulled:
+        if self._is_cancelled:
             raise StoppedError("the daemon ends", hint="its next start goes on")

@@ -42,7 +42,7 @@ from epmstored.logs import JsonFormatter, TextFormatter
 from epmstored.memory import keep_little
 from epmstored.notify import Notifier
 from epmstored.service import Service
-from epmstored.timing import Rhythm
+from epmstored.timing import Timing
 from epmstored.watching import chooser
 
 FIRST_NEEDED_LATER = (
@@ -84,13 +84,13 @@ def main(args: list[str] | None = None) -> int:
 def _service(option: str | None) -> Service:
     store, clock = _store(option), SystemDaemonClock()
     config = load_settings(store, os.environ).config
-    rhythm = Rhythm.of(config.daemon)
+    timing = Timing.of(config.daemon)
     _log(config.daemon)
     return Service(
         store,
         clock=clock,
-        rhythm=rhythm,
-        watch=chooser(store, clock, rhythm.poll),
+        timing=timing,
+        watch=chooser(store, clock, timing.poll),
         notifier=Notifier.from_environment(os.environ, os.getpid()),
         config=config,
         safe_stores=SafeStores(os.environ),

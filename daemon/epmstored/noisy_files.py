@@ -10,7 +10,7 @@ RUNNING = 10
 """Drift versions one after the other."""
 
 
-class Noise:
+class NoisyFiles:
     """Counts for one application, since the daemon was started."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from epmstore.workspace import Workspace
 from epmstored.aftermath import UNIT
 from epmstored.app_report import Report
 from epmstored.bridge import Bridge
-from epmstored.systemd_jobs import Elsewhere, Systemd
+from epmstored.systemd_jobs import Systemd, SystemdJobs
 
 log = logging.getLogger("epmstored")
 
@@ -19,12 +19,12 @@ class AppRecovery:
     """
 
     def __init__(
-        self, app: App, bridge: Bridge, report: Report, elsewhere: Elsewhere | None = None
+        self, app: App, bridge: Bridge, report: Report, systemd: SystemdJobs | None = None
     ) -> None:
         self._app = app
         self._bridge = bridge
         self._report = report
-        self._elsewhere = elsewhere or Systemd()
+        self._systemd = systemd or Systemd()
 
     async def run(self, found: ConflictError) -> None:
         """`found` is what a recording ran into. What goes wrong is reported."""
@@ -37,9 +37,9 @@ class AppRecovery:
 
     def _recover(self, workspace: Workspace) -> str:
         """Who did it, or does. In the worker's thread."""
-        if self._elsewhere.is_needed(self._app.root):
+        if self._systemd.is_needed(self._app.root):
             unit = UNIT.format(self._app.key)
-            self._elsewhere.start(unit, wait=False)
+            self._systemd.start(unit, wait=False)
             return unit
         workspace.app(self._app.key).obligations.recover(wait=0)
         return "the daemon"

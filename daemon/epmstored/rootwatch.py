@@ -6,7 +6,7 @@ from epmstore.catalog.appcat import App
 from epmstore.record.root import open_root
 from epmstored.bridge import Bridge
 from epmstored.clock import DaemonClock
-from epmstored.timing import Rhythm
+from epmstored.timing import Timing
 from epmstored.watcher import NOTHING, Hints, Notify
 from epmstored.watching import Watched, WatcherFactory, Watching, watched
 
@@ -20,14 +20,14 @@ class RootWatch:
         *,
         bridge: Bridge,
         clock: DaemonClock,
-        rhythm: Rhythm,
+        timing: Timing,
         watch: WatcherFactory,
         notify: Notify,
     ) -> None:
         self._app = app
         self._bridge = bridge
         self._clock = clock
-        self._rhythm = rhythm
+        self._timing = timing
         self._watch = watch
         self._notify = notify
         self._is_stale = False
@@ -65,9 +65,9 @@ class RootWatch:
         check could not be made. Raises EpmError, OSError; what is watched stays watched then.
         """
         was_known, self._is_unknown = not self._is_unknown, True
-        rhythm = self._rhythm
+        timing = self._timing
         # No event tells that a symlink in the path of a followed root leads elsewhere now.
-        again = min(rhythm.root, rhythm.settle) if self._app.follow else rhythm.root
+        again = min(timing.root, timing.settle) if self._app.follow else timing.root
         self.next = self._clock.monotonic() + again
         what = await self._bridge.run(lambda _: look_at_root(self._app))
         if self.now is not None and self.now.what == what and not self._is_stale:
@@ -101,9 +101,9 @@ class RootWatch:
         if watching is not None:
             self._bridge.give(lambda _: watching.watcher.close())
 
-    def follow(self, rhythm: Rhythm) -> None:
-        """In another rhythm; and watch again what could not be watched."""
-        self._rhythm = rhythm
+    def follow(self, timing: Timing) -> None:
+        """In another timing; and watch again what could not be watched."""
+        self._timing = timing
         if self.now is None or self.now.is_polling:
             self.renew()
 

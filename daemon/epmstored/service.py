@@ -21,7 +21,7 @@ from epmstored.aftermath import AftermathTasks
 from epmstored.alarm import Alarm
 from epmstored.appcatwatch import AppcatWatch
 from epmstored.bridge import Bridge
-from epmstored.cancellation import Brake
+from epmstored.cancellation import Cancellation
 from epmstored.care import Carer
 from epmstored.caretasks import ACTOR
 from epmstored.clock import DaemonClock
@@ -31,7 +31,7 @@ from epmstored.health import Patience, troubles
 from epmstored.notify import Notifier
 from epmstored.supervisor import Supervisor
 from epmstored.systemd_jobs import Systemd
-from epmstored.timing import Rhythm, waiting_settings
+from epmstored.timing import Timing, waiting_settings
 from epmstored.watching import WatcherFactory
 
 log = logging.getLogger("epmstored")
@@ -53,7 +53,7 @@ class Service:
         store: Path,
         *,
         clock: DaemonClock,
-        rhythm: Rhythm,
+        timing: Timing,
         watch: WatcherFactory,
         notifier: Notifier,
         config: Config = Config(),  # noqa: B008 - frozen
@@ -66,8 +66,8 @@ class Service:
         self._config = config
         self._started_with = config
         self._clock = clock
-        self._rhythm = rhythm
-        self._brake = Brake()
+        self._timing = timing
+        self._cancellation = Cancellation()
         self._read_config = read_config or (lambda: config)
         self._watch = watch
         self._notifier = notifier
@@ -77,7 +77,7 @@ class Service:
         """For a thread of its own."""
         return Workspace.open(
             self.store,
-            progress=self._brake,
+            progress=self._cancellation,
             actor=ACTOR,
             recover=False,
             safe_stores=self._safe,
@@ -110,7 +110,7 @@ class Service:
         self.supervisor = Supervisor(
             self.open_workspace,
             clock=self._clock,
-            rhythm=self._rhythm,
+            timing=self._timing,
             watch=self._watch,
             recorded=alarm.recorded,
         )
@@ -157,7 +157,7 @@ class Service:
     async def _drain(self, supervised: asyncio.Task[None]) -> None:
         """Let what is dirty be recorded, for a while; then stop what reports, then what hangs."""
         self.supervisor.stop()
-        for give_up in (self._brake.pull, supervised.cancel):
+        for give_up in (self._cancellation.cancel, supervised.cancel):
             _, late = await asyncio.wait({supervised}, timeout=DRAIN)
             if not late:
                 return
@@ -186,7 +186,7 @@ class Service:
     def _follow(self, config: Config) -> None:
         """Settings, as far as they can count before the next start; the others are named."""
         self._config = config
-        self.supervisor.follow(Rhythm.of(config.daemon))
+        self.supervisor.follow(Timing.of(config.daemon))
         self._carer.follow(config)
         waiting = waiting_settings(self._started_with, config)
         self.supervisor.waiting_settings = waiting

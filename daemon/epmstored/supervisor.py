@@ -18,7 +18,7 @@ from epmstored.app_state import AppState, Pause
 from epmstored.apprecorder import AppRecorder
 from epmstored.bridge import Bridge
 from epmstored.clock import DaemonClock
-from epmstored.timing import Rhythm
+from epmstored.timing import Timing
 from epmstored.watching import WatcherFactory
 
 log = logging.getLogger("epmstored")
@@ -36,7 +36,7 @@ class Supervisor:
         open_workspace: Callable[[], Workspace],
         *,
         clock: DaemonClock,
-        rhythm: Rhythm,
+        timing: Timing,
         watch: WatcherFactory,
         recorded: OnRecorded = lambda app, version: None,
     ) -> None:
@@ -45,7 +45,7 @@ class Supervisor:
         self.slow = Bridge("slow", open_workspace, niceness=10)
         self._open_workspace = open_workspace
         self._clock = clock
-        self._rhythm = rhythm
+        self._timing = timing
         self._watch = watch
         self._recorded = recorded
         self._recorders: dict[str, AppRecorder] = {}
@@ -149,11 +149,11 @@ class Supervisor:
                 if uuid not in self._recorders and not self._stopping.is_set():
                     self._add(app, "startup-scan" if first else "scan")
 
-    def follow(self, rhythm: Rhythm) -> None:
+    def follow(self, timing: Timing) -> None:
         """Settings may have changed, or what the host allows."""
-        self._rhythm = rhythm
+        self._timing = timing
         for recorder in self._recorders.values():
-            recorder.follow(rhythm)
+            recorder.follow(timing)
 
     def _add(self, app: App, reason: Reason) -> None:
         log.info("%s: watching %s", app.key, app.root)
@@ -162,7 +162,7 @@ class Supervisor:
             bridge=Bridge(app.key, self._open_workspace),
             slow=self.slow,
             clock=self._clock,
-            rhythm=self._rhythm,
+            timing=self._timing,
             watch=self._watch,
             first_reason=reason,
             pause=self._pauses.get(app.uuid),

@@ -27,11 +27,11 @@ PLANS: Final = Path("/run/epmstore/apply")
 LIMIT: Final = 64 << 20
 
 
-class ElsewhereError(EpmError):
+class SystemdJobError(EpmError):
     """What the command that a unit ran ended with: its code, its exit code."""
 
 
-class Elsewhere(Protocol):
+class SystemdJobs(Protocol):
     def is_needed(self, root: str) -> bool:
         """Whether this process cannot change the root, and systemd can have it done."""
         ...
@@ -69,8 +69,8 @@ class Systemd:
             )
 
 
-def apply_elsewhere(
-    plan: Prepared, elsewhere: Elsewhere, options: Sequence[str] = (), *, folder: Path = PLANS
+def apply_by_systemd(
+    plan: Prepared, systemd: SystemdJobs, options: Sequence[str] = (), *, folder: Path = PLANS
 ) -> dict[str, Any]:
     """Have a plan carried out by a unit, with options of `epmstore apply`: the `result` of
     docs/json.md. Raises EpmError, OSError.
@@ -83,7 +83,7 @@ def apply_elsewhere(
         replace_read(files["plan"], encode_plan(plan), decode_plan)
         failure: EpmError | None = None
         try:
-            elsewhere.start(APPLY.format(job), wait=True)
+            systemd.start(APPLY.format(job), wait=True)
         except EpmError as error:
             failure = error
         result = _last_object(files["out"], "result")
@@ -91,7 +91,7 @@ def apply_elsewhere(
             return result
         said = _last_object(files["err"], "error")
         if said is not None:
-            raise error_from_form(said, ElsewhereError)
+            raise error_from_form(said, SystemdJobError)
         raise failure or EpmError(f"{APPLY.format(job)} said nothing")
     finally:
         for path in files.values():

@@ -7,7 +7,7 @@ import msgspec
 from epmstore.config import Config, DaemonConfig
 
 
-class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """`settle`: how long a root must have been quiet before a change is recorded; `longest`: how
     long nothing may wait under steady writing. `poll`: how often a root is looked at that cannot be
     watched. `reconcile`: how often everything is looked at for what no event told (None: never).
@@ -26,7 +26,7 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
     retry_longest: float = 60.0
 
     @classmethod
-    def of(cls, config: DaemonConfig) -> "Rhythm":
+    def of(cls, config: DaemonConfig) -> "Timing":
         return cls(
             settle=config.settle,
             longest=config.settle_max,

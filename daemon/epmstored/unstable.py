@@ -7,10 +7,10 @@ it.
 from collections.abc import Iterable
 
 from epmstored.app_report import folder_of
-from epmstored.timing import Rhythm
+from epmstored.timing import Timing
 
 
-class Restless:
+class UnstableFiles:
     """For one application."""
 
     def __init__(self) -> None:
@@ -18,13 +18,13 @@ class Restless:
         self._times = 0
         self._next = 0.0
 
-    def note(self, unstable: Iterable[str], now: float, rhythm: Rhythm) -> None:
+    def note(self, unstable: Iterable[str], now: float, timing: Timing) -> None:
         """The paths of one recording that did not hold still; none: all did."""
         folders = frozenset(map(folder_of, unstable))
         self._times = self._times + 1 if folders else 0
         if folders:
-            wait = rhythm.settle * 2 ** min(self._times - 1, 10)
-            self._folders, self._next = folders, now + min(wait, rhythm.retry_longest)
+            wait = timing.settle * 2 ** min(self._times - 1, 10)
+            self._folders, self._next = folders, now + min(wait, timing.retry_longest)
 
     @property
     def due(self) -> float | None:

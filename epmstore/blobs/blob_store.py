@@ -19,7 +19,7 @@ from epmstore.blobs.reader import FrameReader
 from epmstore.digest import BlobInfo, Sha256, check_no_collision
 from epmstore.errors import BlobNotFoundError, DamagedError, DigestMismatchError, UsageError
 from epmstore.pack_table import Place
-from epmstore.prefetch import ahead
+from epmstore.prefetch import prefetch
 from epmstore.seal import RecordKind
 
 _Placed: TypeAlias = tuple[Place, Place | None]
@@ -212,7 +212,7 @@ class PackStore:
         bases = self._bases(parts)
         placed = [(part, None if part.base is None else bases[part.base]) for part in parts]
         calls = (partial(self._unless_moved, part, base) for part, base in placed)
-        with contextlib.closing(ahead(calls)) as contents:
+        with contextlib.closing(prefetch(calls)) as contents:
             for part, data in zip(parts, contents, strict=True):
                 yield self._moved(part) if data is None else data
 

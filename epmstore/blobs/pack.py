@@ -23,7 +23,7 @@ from epmstore.blobs.records import load_group
 from epmstore.blobs.spool import SpillBuffer, Temporary, discard_temporary
 from epmstore.digest import BlobInfo, Digest, Hasher, Sha256, identify
 from epmstore.pack_table import NO_FRAME, BlobRow, FrameRow, GroupTable
-from epmstore.prefetch import ahead
+from epmstore.prefetch import prefetch
 
 PART_THRESHOLD = 64 << 20
 """Contents above this many bytes are added with `add_large`."""
@@ -184,7 +184,7 @@ class GroupWriter:
         del first, second  # or they would be held as long as all the others pass by
         whole = Hasher()
         parts: list[Sha256] = []
-        with closing(ahead(self._presses(pieces, whole, parts, has_part, bases))) as pressed:
+        with closing(prefetch(self._presses(pieces, whole, parts, has_part, bases))) as pressed:
             for part in pressed:
                 self._put_part(part)
         info = whole.info()

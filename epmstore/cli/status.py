@@ -59,7 +59,7 @@ def _row(shape: Shape) -> StatusRow:
         shape["app"],
         version,
         _summary(shape),
-        _standing(shape),
+        _deviating(shape),
         _daemon(shape),
         name(text_from_json(shape["root"])),
     )
@@ -72,7 +72,7 @@ def _baseline(shape: Shape) -> str:
     return f"accepted {shape['accepted']}" if shape["baseline"] == "accepted" else "-"
 
 
-def _standing(shape: Shape) -> str:
+def _deviating(shape: Shape) -> str:
     """The baseline, how many paths deviate from it, and since when."""
     baseline = _baseline(shape)
     if baseline == "-":

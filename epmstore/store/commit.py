@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from epmstore.background import beside
+from epmstore.background import in_background
 from epmstore.blobs.pack import WrittenGroup, publish_pack
 from epmstore.blobs.records import load_group
 from epmstore.catalog.format import decode_envelope, decode_line, encode_line, position_behind
@@ -122,7 +122,7 @@ def commit_version(
             with store.database.write():
                 steps = [_enter_groups(store, placed), begin_part(store, app, version)]
                 store.database.interned = Interned()  # nothing more is, and lines take memory
-                with _beside(steps, len(version.entries) + len(version.meta)):
+                with _in_background(steps, len(version.entries) + len(version.meta)):
                     # This is the commit. If the index then has no room, all of `enter` is done
                     # again with the reserve given up, but for the lines, which are there.
                     if position is None:
@@ -175,7 +175,7 @@ def _is_said(store: Store, app: str, last: int) -> bool:
 
 
 @contextmanager
-def _beside(steps: Sequence[Callable[[], None]], changes: int) -> Iterator[None]:
+def _in_background(steps: Sequence[Callable[[], None]], changes: int) -> Iterator[None]:
     """Before the block is left, the index is ready. What is not small it gets ready meanwhile."""
 
     def work() -> None:
@@ -186,7 +186,7 @@ def _beside(steps: Sequence[Callable[[], None]], changes: int) -> Iterator[None]
         work()
         yield
     else:
-        with beside(work):
+        with in_background(work):
             yield
 
 

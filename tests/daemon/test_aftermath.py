@@ -58,10 +58,10 @@ class Place:
         with locks.hold(self.store / "locks", DAEMON_LOCK), self.open() as workspace:
             workspace.app("crm").checkout("0", confirm=confirm)
 
-    def aftermath(self, elsewhere: NoSystemd | None = None) -> AftermathTasks:
+    def aftermath(self, systemd: NoSystemd | None = None) -> AftermathTasks:
         self.clock = FakeDaemonClock()
         bridge = Bridge("unused", self.open)
-        return AftermathTasks(self.store, bridge, self.clock, elsewhere or NoSystemd())
+        return AftermathTasks(self.store, bridge, self.clock, systemd or NoSystemd())
 
 
 @pytest.fixture

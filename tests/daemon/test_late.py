@@ -13,7 +13,7 @@ from epmstore.scan.compare import pack_stats
 from epmstore.scan.fsclock import probe_clock
 from epmstore.workspace import Workspace
 from epmstored.late import Late
-from epmstored.timing import Rhythm
+from epmstored.timing import Timing
 from tests.kit.recorder import WatchedHost
 
 
@@ -36,8 +36,8 @@ def test_folders_wait_until_pages_are_written() -> None:
 def test_everything_is_read_within_its_time(
     reconcile: float | None, read_back: float | None, shares: int
 ) -> None:
-    rhythm = Rhythm.of(DaemonConfig(reconcile=reconcile, read_back=read_back))
-    assert rhythm.shares == shares
+    timing = Timing.of(DaemonConfig(reconcile=reconcile, read_back=read_back))
+    assert timing.shares == shares
 
 
 @pytest.mark.slow
@@ -70,11 +70,11 @@ async def test_contents_that_rotted_are_found_by_the_looks_at_everything(
     for name in names:
         (host.root / name).write_bytes(b"good " + name.encode())
     async with host.recorder() as recorder:
-        recorder.follow(Rhythm(reconcile=86_400.0, read_back=4 * 86_400.0))
+        recorder.follow(Timing(reconcile=86_400.0, read_back=4 * 86_400.0))
         await recorder.step()
         _rot(host, names)
         with caplog.at_level(logging.WARNING):
-            for _ in range(recorder._rhythm.shares):
+            for _ in range(recorder._timing.shares):
                 host.clock.advance(1.1 * 86_400.0)
                 await recorder.step()
     told = [one for one in caplog.messages if "no stat shows it" in one]

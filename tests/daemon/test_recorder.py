@@ -21,7 +21,7 @@ from epmstored.app_report import Report
 from epmstored.app_state import Pause
 from epmstored.apprecorder import PUT_OFF
 from epmstored.bridge import Bridge
-from epmstored.cancellation import Brake
+from epmstored.cancellation import Cancellation
 from epmstored.gauge import Doing
 from epmstored.noisy_files import RUNNING
 from epmstored.outcome import record
@@ -246,10 +246,12 @@ async def test_more_folders_than_the_host_allows_are_polled(host: WatchedHost) -
 
 
 async def test_a_recording_can_be_stopped(host: WatchedHost) -> None:
-    brake = Brake()
-    brake.pull()
+    cancellation = Cancellation()
+    cancellation.cancel()
     async with host.recorder() as recorder:
-        stopped = Bridge("s", lambda: Workspace.open(host.store, progress=brake, recover=False))
+        stopped = Bridge(
+            "s", lambda: Workspace.open(host.store, progress=cancellation, recover=False)
+        )
         recorder.bridge = stopped
         await recorder.step()
         assert recorder.state.error == "the daemon ends; its next start goes on"

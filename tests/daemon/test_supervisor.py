@@ -18,7 +18,7 @@ def _supervisor(host: WatchedHost) -> Supervisor:
     return Supervisor(
         lambda: Workspace.open(host.store, recover=False),
         clock=host.clock,
-        rhythm=RHYTHM,
+        timing=RHYTHM,
         watch=host.watch,
     )
 

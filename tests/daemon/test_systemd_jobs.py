@@ -9,7 +9,7 @@ import pytest
 from epmstore.errors import EpmError
 from epmstore.places import SYSTEM_STORE
 from epmstore.workspace import Workspace
-from epmstored.systemd_jobs import APPLY, PLANS, ElsewhereError, Systemd, apply_elsewhere
+from epmstored.systemd_jobs import APPLY, PLANS, Systemd, SystemdJobError, apply_by_systemd
 from tests.daemon.test_units import FOLDER, read
 from tests.kit.program import PROGRAM
 
@@ -72,7 +72,7 @@ def test_the_result_comes_back(tmp_path: Path, tool: Path, plans: Path) -> None:
     units = Units(tmp_path / "store", plans)
     with Workspace.open(tmp_path / "store") as workspace:
         plan = workspace.app("crm").plan("0")
-        result = apply_elsewhere(plan, units, ["--live", "--no-hooks"], folder=plans)
+        result = apply_by_systemd(plan, units, ["--live", "--no-hooks"], folder=plans)
     assert (result["action"], result["from"], result["version"]) == ("apply", 1, 2)
     assert tool.read_text() == "one"
     assert units.options == ["OPTIONS=--live --no-hooks\n"]
@@ -84,8 +84,8 @@ def test_the_error_comes_back_as_it_was(tmp_path: Path, tool: Path, plans: Path)
     with Workspace.open(tmp_path / "store") as workspace:
         plan = workspace.app("crm").plan("0")
         workspace.app("crm").hold("audit")
-        with pytest.raises(ElsewhereError, match="audit") as raised:
-            apply_elsewhere(plan, units, folder=plans)
+        with pytest.raises(SystemdJobError, match="audit") as raised:
+            apply_by_systemd(plan, units, folder=plans)
     assert (raised.value.code, raised.value.exit_code) == ("conflict", 7)
     assert "unhold" in (raised.value.hint or "")
     assert tool.read_text() == "two"

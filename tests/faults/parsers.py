@@ -392,7 +392,7 @@ class Table:
             systemd_jobs._last_object(said, "result")
             found = systemd_jobs._last_object(said, "error")
             if found is not None:
-                error_from_form(found, systemd_jobs.ElsewhereError)
+                error_from_form(found, systemd_jobs.SystemdJobError)
 
         return {
             "body": Parser(BODY, lambda data: forms.read_body(data, cast(Any, forms.JobSpec))),

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from epmstore.background import beside
+from epmstore.background import in_background
 
 
 def test_both_go_on_at_once() -> None:
@@ -17,7 +17,7 @@ def test_both_go_on_at_once() -> None:
         begun.set()
         done.append(allowed.wait(10))
 
-    with beside(work):
+    with in_background(work):
         assert begun.wait(10)
         assert not done
         allowed.set()
@@ -29,7 +29,7 @@ def test_an_error_of_the_work_comes_out() -> None:
         raise OSError(28, "no space")
 
     passed = []
-    with pytest.raises(OSError, match="no space"), beside(work):
+    with pytest.raises(OSError, match="no space"), in_background(work):
         passed.append(1)
     assert passed == [1]
 
@@ -42,7 +42,7 @@ def test_an_error_of_the_block_waits_for_the_work() -> None:
         done.append(1)
         raise OSError("of the work")
 
-    with pytest.raises(ValueError, match="of the block"), beside(work):
+    with pytest.raises(ValueError, match="of the block"), in_background(work):
         raise ValueError("of the block")
     assert done == [1]
 
@@ -58,6 +58,6 @@ def test_an_interrupt_waits_for_the_work() -> None:
         time.sleep(0.3)
         done.append(1)
 
-    with pytest.raises(KeyboardInterrupt), beside(work):
+    with pytest.raises(KeyboardInterrupt), in_background(work):
         waiting.set()
     assert done == [1]

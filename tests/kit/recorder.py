@@ -9,13 +9,13 @@ from epmstore.errors import EpmError
 from epmstore.workspace import Workspace
 from epmstored.apprecorder import AppRecorder
 from epmstored.bridge import Bridge
-from epmstored.timing import Rhythm
+from epmstored.timing import Timing
 from epmstored.watcher import NOTHING, Hints, Notify
 from epmstored.watching import Watched, Watching, identity_of
 from tests.kit.clock import FakeDaemonClock
 
 FLAGS = ("lost", "root", "limit", "unsure")
-RHYTHM = Rhythm(settle=2.0, longest=60.0, reconcile=86_400.0, root=30.0, retry=1.0)
+RHYTHM = Timing(settle=2.0, longest=60.0, reconcile=86_400.0, root=30.0, retry=1.0)
 
 
 class FakeWatcher:
@@ -92,7 +92,7 @@ class WatchedHost:
             bridge=bridges[0],
             slow=bridges[1],
             clock=self.clock,
-            rhythm=RHYTHM,
+            timing=RHYTHM,
             watch=make_watching or self.watch,
         )
         for bridge in bridges:

@@ -8,7 +8,7 @@ from epmstore.config import CheckoutConfig
 from epmstore.relpath import from_json
 from epmstore.workspace import Workspace, shapes
 from epmstored.api.forms import Checkout, Fsck, JobSpec, Snapshot
-from epmstored.systemd_jobs import Elsewhere, Systemd, apply_elsewhere
+from epmstored.systemd_jobs import Systemd, SystemdJobs, apply_by_systemd
 
 FINDINGS = 1000
 """More than so many are counted only."""
@@ -19,10 +19,10 @@ class Work:
     """Does jobs; `hook_limits` are those for applications that name none of their own."""
 
     def __init__(
-        self, hook_limits: HookLimits = CheckoutConfig, elsewhere: Elsewhere | None = None
+        self, hook_limits: HookLimits = CheckoutConfig, systemd: SystemdJobs | None = None
     ) -> None:
         self._hook_limits = hook_limits
-        self._elsewhere = elsewhere or Systemd()
+        self._systemd = systemd or Systemd()
 
     def perform(self, spec: JobSpec, workspace: Workspace) -> dict[str, Any]:
         """Raises EpmError, OSError."""
@@ -40,9 +40,9 @@ class Work:
         handle = workspace.app(spec.app)
         paths = [from_json(path) for path in spec.paths]
         config: ConfigPolicy = "restore" if spec.config == "restore" else "keep"
-        if self._elsewhere.is_needed(handle.app.root):
+        if self._systemd.is_needed(handle.app.root):
             plan = handle.plan(spec.version, paths, exact=spec.exact, config=config)
-            return apply_elsewhere(plan, self._elsewhere, options_of(spec))
+            return apply_by_systemd(plan, self._systemd, options_of(spec))
         limits = self._hook_limits()
         done = handle.checkout(
             spec.version,
