@@ -18,6 +18,7 @@ import epmstore.refcat.release_goal
 import epmstore.workspace.advice
 import epmstore.workspace.care
 import epmstore.workspace.catalogs
+import epmstore.workspace.packages
 import epmstore.workspace.readreport
 import epmstore.workspace.vendors
 from epmstore import __version__, limits
@@ -26,6 +27,7 @@ from epmstore.errors import EpmError, UsageError
 from epmstore.places import SYSTEM_STORE
 from epmstore.workspace.app import (
     explaining,
+    installing,
     marking,
     needs,
     recording,
@@ -51,10 +53,11 @@ FIRST_NEEDED_LATER = (
     epmstore.workspace.advice,
     epmstore.workspace.care,
     epmstore.workspace.catalogs,
+    epmstore.workspace.packages,
     epmstore.workspace.readreport,
     epmstore.workspace.vendors,
     pathspec,
-    *(release_contents, explaining, marking, needs, recording),
+    *(release_contents, explaining, installing, marking, needs, recording),
     *(recovering, repairing, reporting, restoring, verifying),
 )
 """Elsewhere these are imported where they are needed first, for a quick start of the command line.
