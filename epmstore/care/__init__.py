@@ -20,4 +20,5 @@
 - replace_packs.py  replacing pack files by others: the one place where a pack is ever removed
 - restore.py        `store restore`: a store
 - stats.py          how much is stored: the `stats` of docs/json.md
+- superseded.py     releases whose contents a host needs no more
 """

@@ -29,6 +29,7 @@ from epmstore.care.references import (
     read_needs,
     witnesses,
 )
+from epmstore.care.superseded import superseded
 from epmstore.catalog.model import CatalogPosition
 from epmstore.catalog.state import CatalogState
 from epmstore.checkout.obligations import owed_file
@@ -292,9 +293,15 @@ class _Check:
                 self._add(kind, file, why, info=info, versions=self._users(info))
 
     def _needed(self) -> set[BlobInfo]:
-        """The contents of all restorable versions that were not purged."""
-        purged = purges(self._needs.values())
-        needed = {info for need in self._needs.values() for info in need.needed()}
+        """The contents of all restorable versions that were not purged, nor are of releases that
+        were superseded.
+        """
+        purged, old = purges(self._needs.values()), superseded(self._needs)
+        needed = {
+            info
+            for app, need in self._needs.items()
+            for info in need.needed(without=old.get(app, ()))
+        }
         return {info for info in needed if info not in purged} if purged else needed
 
     def _users(self, info: BlobInfo) -> list[Hit]:

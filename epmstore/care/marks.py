@@ -1,7 +1,8 @@
 """What a collection must not take, and what came after it looked: roots, not yet what they lean on.
 
 From the catalogs: every content of every version that is not forgotten, or was forgotten by a
-policy within a day, unless it was purged. From open journals: every content that they name,
+policy within a day, unless it was purged or is of a release that was superseded
+(superseded.py). From open journals: every content that they name,
 everything that any version of their application has, and every content that no version names at
 all, because it may be about to be named.
 """
@@ -19,6 +20,7 @@ from epmstore.care.references import (
     purged_contents,
     witnesses,
 )
+from epmstore.care.superseded import superseded
 from epmstore.catalog.model import CatalogPosition, UnforgetRecord, VersionPart
 from epmstore.catalog.retention import may_go
 from epmstore.digest import Sha256
@@ -67,6 +69,7 @@ def mark(
     if they were forgotten; `held`: forgotten ones that are looked at as if they were not.
     """
     journals = open_journals(store)
+    old = superseded(needs)
     busy = {path.name.partition(".")[0] for path in journals}
     needed: set[Sha256] = set()
     named: set[Sha256] = set()
@@ -75,7 +78,8 @@ def mark(
         if app in busy:
             needed |= witnesses(need.spans)
         else:
-            gone, also = (without or {}).get(app, _NONE), (held or {}).get(app, _NONE)
+            gone = (without or {}).get(app, _NONE) | old.get(app, _NONE)
+            also = (held or {}).get(app, _NONE)
             needed |= witnesses(need.needed(without=gone, also=also))
     for path in journals:
         needed |= named_in(path)

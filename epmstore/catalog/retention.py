@@ -18,6 +18,8 @@ from epmstore.catalog.state import CatalogState, VersionInfo
 from epmstore.clock import datable, from_rfc3339
 from epmstore.reckon import DAY, Reckoning, credible
 
+KEEP_RELEASES: Final = 2
+"""Of a product that is installed, so many of its newest releases keep their contents, too."""
 WAIT: Final = DAY
 """So long, in reckoned time, what a policy forgot is still there."""
 

@@ -188,7 +188,10 @@ class Packages:
     def _alone(self) -> Iterator[None]:
         """No other command installs anything. Raises BusyError."""
         try:
-            with locks.hold(self._store.path / "locks", LOCK, wait=locks.WAIT_SECONDS):
+            with (
+                locks.hold(self._store.path / "locks", LOCK, wait=locks.WAIT_SECONDS),
+                self._store.keep_packs(),  # nor is what a file brought collected before it is used
+            ):
                 yield
         except BusyError as error:
             if error.data.get("lock", LOCK) != LOCK or "app" in error.data:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from epmstore.checkout.goal import ReleaseGoal
-from epmstore.checkout.request import CheckoutAction, Prepared
+from epmstore.checkout.request import INSTALLING, CheckoutAction, Prepared
 from epmstore.errors import NotRestorableError
 from epmstore.refcat.seekers import seeker_at
 from epmstore.store.seeking import Seeker, fetch_contents, find_contents
@@ -45,6 +45,8 @@ def check_contents(
 
 def _from_where(action: CheckoutAction, release: int) -> str:
     """The command that takes contents from elsewhere, for a command that does not."""
+    if action in INSTALLING:
+        return "name the file of its package: `epmstore install FILE`"
     if action == "repair":
         return "name a folder or an archive that has them with --from"
     return f"`epmstore repair --release {release} --from PLACE` takes them from there"
