@@ -127,11 +127,14 @@ def known_here(store: Store, app: str) -> CheckedCatalog:
 def read_source(path: Path) -> bytes:
     """A catalog file as it is. Raises OSError, BadCatalogError for one beyond all limits."""
     data = bytearray()
+    too_large = BadCatalogError(f"{path} is larger than {MAX_FILE:,} bytes", line=0)
     with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size > MAX_FILE:
+            raise too_large  # before memory is taken for it
         while piece := file.read(PIECE):
             data += piece
             if len(data) > MAX_FILE:
-                raise BadCatalogError(f"{path} is larger than {MAX_FILE:,} bytes", line=0)
+                raise too_large
     return bytes(data)
 
 
