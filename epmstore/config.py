@@ -32,6 +32,16 @@ PREFIX: Final = "EPMSTORE_"
 DEFAULT: Final = "default"
 OFF: Final = "off"
 SAFE_STORES: Final = "safe_stores"
+MORE_THAN_NOTHING: Final = {
+    "daemon.reconcile": "never",
+    "daemon.read_back": "never",
+    "daemon.poll": "",
+    "store.max_size": "no limit",
+    "care.drill": "never",
+    "checkout.hook_timeout": "",
+    "checkout.health_timeout": "",
+}
+"""Settings of which 0 says nothing that can be meant, and what `off` means there."""
 NEAR: Final = 0.85
 """How like one of ours a variable is that is taken for it."""
 
@@ -280,11 +290,15 @@ def environment_layer(environ: Mapping[str, str]) -> Layer:
     for name, value in environ.items():
         if name in _VARIABLES:
             values[_VARIABLES[name]] = (value, name)
-        elif name.startswith(PREFIX) and name not in OTHER_VARIABLES:
+        elif name not in OTHER_VARIABLES:
             known = (*_VARIABLES, *sorted(OTHER_VARIABLES))
-            near = difflib.get_close_matches(name, known, cutoff=NEAR)
-            if near or name.startswith(sections):
-                raise unknown(f"variable {name}", name, known, None)
+            large = name.upper()
+            if large == f"{PREFIX}{SAFE_STORES.upper()}":
+                hint = "write it in a file: docs/config.md says in which"
+                raise UsageError(f"there is no variable {name}", hint=hint)
+            near = name.startswith(PREFIX) and difflib.get_close_matches(name, known, cutoff=NEAR)
+            if near or large in known or large.startswith(sections):
+                raise unknown(f"variable {name}", large, known, None)
     return Layer(values)
 
 
@@ -344,7 +358,9 @@ def _check(config: Config) -> None:
             f" daemon.settle ({format_duration(config.daemon.settle)})",
             hint="settle_max is the longest that a change waits, settle the shortest",
         )
-    for key in ("daemon.poll", "checkout.hook_timeout", "checkout.health_timeout"):
+    for key in MORE_THAN_NOTHING:
         section, _, name = key.partition(".")
-        if not getattr(getattr(config, section), name):
-            raise UsageError(f"{key} must be more than 0")
+        if getattr(getattr(config, section), name) == 0:
+            off = MORE_THAN_NOTHING[key]
+            hint = f"for {off}, write {OFF!r}" if off else None
+            raise UsageError(f"{key} must be more than 0", hint=hint)

@@ -7,6 +7,7 @@ What these files say is carried out with the rights of the user who runs epmstor
 others may write, or put there, is refused.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from epmstore.config import (
     merge,
     safe_stores_of,
 )
-from epmstore.errors import ForeignError, UsageError
+from epmstore.errors import DamagedError, ForeignError, UsageError
 from epmstore.owned import is_ours, may_others_write, open_way
 from epmstore.places import CONFIG, SYSTEM_CONFIG, config_folder
 
@@ -86,7 +87,12 @@ def read_trusted(path: Path) -> bytes | None:
     try:
         fd = open_way(str(path.absolute()), folder=False)
     except (FileNotFoundError, NotADirectoryError):
+        _check_leads_somewhere(path)
         return None
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise _leads_nowhere(path, path) from None
     except ForeignError as error:
         if not os.path.lexists(path):
             return None
@@ -107,5 +113,24 @@ def read_trusted(path: Path) -> bytes | None:
             )
         with os.fdopen(fd, "rb", closefd=False) as file:  # a folder would have none
             return read_up_to(file, path, LIMIT)
+    except DamagedError as error:
+        raise UsageError(error.message, file=str(path)) from None
     finally:
         os.close(fd)
+
+
+def _check_leads_somewhere(path: Path) -> None:
+    """Raises UsageError for a file that is not there because a link to it, or to a folder on the
+    way, leads to nothing: what it says is missing, and must not silently be the default.
+    """
+    for place in (path, *path.parents):
+        if place.is_symlink() and not place.exists():
+            raise _leads_nowhere(path, place)
+
+
+def _leads_nowhere(path: Path, link: Path) -> UsageError:
+    return UsageError(
+        f"{path} cannot be read: the link {link} leads to nothing",
+        hint="put there what it should lead to, or remove it",
+        file=str(path),
+    )

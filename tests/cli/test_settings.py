@@ -80,6 +80,25 @@ def test_each_command_refuses_settings_that_others_may_write(cli: Cli, recorded:
     assert "can be written by others" in cli("doctor").out
 
 
+@pytest.mark.parametrize("to", ["nowhere", "config.toml"])
+def test_a_link_that_leads_to_nothing_is_no_silent_default(
+    cli: Cli, recorded: Path, to: str
+) -> None:
+    (cli.store / "config.toml").symlink_to(to)
+    found = cli("status")
+    assert found.code == 2
+    assert "config.toml leads to nothing" in found.err
+    assert "config.toml leads to nothing" in cli("doctor").out
+    (cli.store / "config.toml").unlink()
+    cli.ok("status")
+
+
+def test_settings_without_end_are_wrong_settings(cli: Cli, recorded: Path) -> None:
+    (cli.store / "config.toml").touch(0o600)
+    os.truncate(cli.store / "config.toml", 1 << 40)
+    assert cli("status").code == 2
+
+
 def test_doctor_says_all_of_it(cli: Cli, recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = cli.store / "apps.d"
     folder.mkdir()

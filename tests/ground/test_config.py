@@ -125,3 +125,29 @@ def test_sizes_read_back(count: int) -> None:
 def test_parse_duration_refuses_other_texts(text: str) -> None:
     with pytest.raises(UsageError):
         measures.parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["daemon.poll", "daemon.reconcile", "daemon.read_back", "store.max_size", "care.drill"],
+)
+def test_nothing_at_all_is_no_silent_off(key: str) -> None:
+    """Of a largest size of 0 no content would be recorded; a look every 0 s would never end."""
+    zero = "0" if key == "store.max_size" else "0s"
+    with pytest.raises(UsageError, match=f"{key} must be more than 0"):
+        merge([environment_layer({f"EPMSTORE_{key.replace('.', '_').upper()}": zero})])
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("epmstore_store", "EPMSTORE_STORE"),
+        ("EPMSTORE_daemon_settle", "EPMSTORE_DAEMON_SETTLE"),
+        ("Epmstore_Care_Dril", "EPMSTORE_CARE_DRILL"),
+        ("EPMSTORE_SAFE_STORES", "in a file"),
+    ],
+)
+def test_ours_in_small_letters_is_no_silent_default(name: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=f"there is no variable {name}") as raised:
+        environment_layer({name: "/x"})
+    assert hint in (raised.value.hint or "")
