@@ -182,6 +182,8 @@ def read_up_to(file: BinaryIO, path: Path, limit: int | None) -> bytes:
     """The rest of an open file. Raises OSError, DamagedError if that is beyond `limit` bytes."""
     if limit is None:
         return file.read()
+    if os.fstat(file.fileno()).st_size > limit:
+        raise DamagedError(f"{path} is larger than {limit} bytes")
     data = bytearray()  # piece by piece: what is asked for at once is taken from memory at once
     while piece := file.read(min(_PIECE, limit + 1 - len(data))):
         data += piece

@@ -36,6 +36,8 @@ _ANY_FOLDER = "(?P<ps_d>/)"
 _EVERYTHING = (".",)
 MOST_STARS: Final = 2
 """In a pattern of which the expression is not known: more could be tried for ever."""
+MOST_CHARACTERS: Final = 4096
+"""In a pattern; no path is longer, and translating one takes the square of its length."""
 _ENDS = ("(?P<ps_d>/)", "(?P<ps_d>/)|$)")
 """How expressions of pathspec end that match a path itself and not only what is in it."""
 
@@ -172,6 +174,8 @@ def _compile(patterns: tuple[str, ...]) -> list[_Rule]:
 
     rules = []
     for text in patterns:
+        if len(text) > MOST_CHARACTERS:
+            raise UsageError(f"{text[:40]!r}... is longer than a path can be")
         try:
             # "simple", because other engines do not take names that are not UTF-8
             found = list(GitIgnoreSpec.from_lines([_spelled(text)], backend="simple").patterns)

@@ -21,7 +21,7 @@ from epmstore.refcat.naming import title
 from epmstore.refcat.rehearsal import rehearse
 from epmstore.refcat.report import PRIVATE, read_written
 
-LIMIT = 4 << 30
+LIMIT = 256 << 20
 FORMATS = {".json": "json", ".html": "html", ".htm": "html", ".txt": "text"}
 MODE = 0o600
 

@@ -9,6 +9,7 @@ from pathspec import GitIgnoreSpec
 
 from epmstore.catalog.classes import Patterns, Rules
 from epmstore.catalog.linear import linear
+from epmstore.errors import UsageError
 
 PIECES = [
     "a",
@@ -100,3 +101,10 @@ def test_a_class_never_matches_a_slash() -> None:
 def test_unknown_expressions_are_left_alone() -> None:
     assert linear("^(?:a|b)") is None
     assert linear("a") is None
+
+
+@pytest.mark.parametrize("piece", ["x", "**/", "[ab]", "*"])
+def test_a_pattern_longer_than_any_path_is_refused(piece: str) -> None:
+    """Translating it would take the square of its length: minutes for a megabyte."""
+    with pytest.raises(UsageError, match="longer than a path"):
+        Rules(Patterns(state=(piece * (1 << 20),)))

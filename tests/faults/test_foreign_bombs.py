@@ -22,6 +22,7 @@ from typing import Literal
 import pytest
 import zstandard
 
+from epmstore.cli.main import main as program
 from epmstore.digest import identify
 from epmstore.errors import EpmError
 from epmstore.progress import SILENT
@@ -455,3 +456,13 @@ def test_documents(kind: Literal["report", "founding"], name: str) -> None:
             assert "\n" not in error.message
         else:
             assert (kind, name) == ("report", "lists") and len(DOCUMENTS[name]) > 5 << 20
+
+
+@pytest.mark.parametrize("words", ["report read", "catalog convert", "catalog verify"])
+def test_a_file_that_is_too_large_takes_no_memory(tmp_path: Path, words: str) -> None:
+    store, hole = str(tmp_path / "store"), tmp_path / "hole"
+    Workspace.init(store).close()
+    with hole.open("wb") as file:
+        file.truncate(40 << 30)
+    with little_memory():
+        assert program([*words.split(), str(hole), "--store", store]) in (2, 6)
