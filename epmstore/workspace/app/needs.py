@@ -84,7 +84,7 @@ class Needs:
         paths = [path for one in lacking for path in self._released_at(one, release)]
         hint = f"name what is needed as well: {' '.join(paths)}" if paths else None
         if release is not None:
-            whole = f"`epmstore repair --release {release}`, without paths,"
+            whole = f"`epmstore repair --release number:{release}`, without paths,"
             hint = f"{hint}; or {whole} goes there" if hint else f"{whole} goes there nevertheless"
         return NeedsError(
             f"what is asked for needs what is not there: {'; '.join(one.why for one in lacking)}",
