@@ -105,13 +105,19 @@ def app_add(
     if not root:
         raise UsageError("which ROOT?" if root is None else "the root is empty")
     path = Path(os.path.abspath(root))
-    if session.dry_run:
-        session.out.note(f"would register {key} at {name(str(path))}")
-        return
     before = [app for app in session.workspace.apps.removed() if app.key == key]
     added = session.workspace.apps.add(
-        key, path, follow=follow, cross_mounts=cross_mounts, product=product, **patterns
+        key,
+        path,
+        follow=follow,
+        cross_mounts=cross_mounts,
+        product=product,
+        dry_run=session.dry_run,
+        **patterns,
     )
+    if session.dry_run:
+        session.out.note(f"would register {key} at {name(added.app.root)}")
+        return
     _print_added(session, added)
     if before:
         old = before[-1].uuid
@@ -377,15 +383,11 @@ def app_move(session: Session, key: str, root: str) -> None:
     Moves no file: it tells epmstore where the directory is now. The history goes on.
     """
     path = Path(os.path.abspath(root))
+    app = session.workspace.apps.move(key, path, dry_run=session.dry_run)
     if session.dry_run:
-        session.workspace.apps.get(key)
-    app = (
-        session.workspace.apps.get(key)
-        if session.dry_run
-        else session.workspace.apps.move(key, path)
-    )
-    would = "would be" if session.dry_run else "is now"
-    session.out.outcome(app_shape(app), f"{key}: the root {would} {name(str(path))}")
+        session.out.note(f"{key}: the root would be {name(app.root)}")
+        return
+    session.out.outcome(app_shape(app), f"{key}: the root is now {name(app.root)}")
 
 
 @command(
@@ -410,8 +412,10 @@ def app_remove(session: Session, key: str, forget: bool) -> None:
         if forget:
             session.confirm(f"Forget every version of {app.key}?")
         session.workspace.apps.remove(key, forget=forget)
-    would = "would be" if session.dry_run else "is"
-    session.out.outcome(app_shape(app), f"{app.key}: {would} not recorded any more")
+    if session.dry_run:
+        session.out.note(f"{app.key}: would be recorded no more")
+        return
+    session.out.outcome(app_shape(app), f"{app.key}: is not recorded any more")
     if not forget:
         session.out.note(
             f"its history stays: epmstore log --app {app.uuid}; take it up again: epmstore app add"

@@ -9,6 +9,7 @@ from epmstore.cli.command import PATH, command
 from epmstore.cli.output import counted, name, size
 from epmstore.cli.session import Session
 from epmstore.digest import BlobInfo, identify_stream, parse_address
+from epmstore.errors import ConflictError, NotFoundError, UsageError
 
 DIFFERENT = 1
 PIECE = 1 << 20
@@ -37,12 +38,14 @@ def put(session: Session, file: str) -> None:
     """
     path = Path(os.path.abspath(file))
     if session.dry_run:
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path} is no regular file")
         with path.open("rb") as stream:
             info = identify_stream(iter(lambda: stream.read(PIECE), b""))
     else:
         info = session.workspace.blobs.put(path)
     if session.json:
-        session.out.shape(_shape("blob", info))
+        session.out.shape({**_shape("blob", info), "dry_run": session.dry_run})
     else:
         session.out.line(info.digest.hex())
 
@@ -63,10 +66,16 @@ def get(session: Session, sha1: str, path: str) -> None:
     digest = parse_address(sha1)
     blobs = session.workspace.blobs
     info = blobs.stat(digest).info
+    where = Path(os.path.abspath(path))
     if not session.dry_run:
-        blobs.get(digest, Path(os.path.abspath(path)))
+        blobs.get(digest, where)
+    elif os.path.lexists(where):
+        raise ConflictError(f"{where} is there already", hint="name a new file", file=str(where))
+    elif not where.parent.is_dir():
+        raise NotFoundError(f"there is no folder {where.parent}", hint="make it first")
     would = "would write" if session.dry_run else "wrote"
-    session.out.outcome(_shape("blob", info), f"{would} {size(info.size)} to {name(path)}")
+    shape = {**_shape("blob", info), "dry_run": session.dry_run}
+    session.out.outcome(shape, f"{would} {size(info.size)} to {name(path)}")
 
 
 @command(

@@ -83,12 +83,10 @@ def confirm(session: Session) -> None:
     waits to be confirmed.
     """
     handle = session.handle()
+    version = handle.obligations.confirm(dry_run=session.dry_run)
     if session.dry_run:
-        pending = handle.obligations.pending
-        state = "nothing waits" if pending is None else f"version {pending.version} waits"
-        session.out.note(f"{handle.app.key}: {state} to be confirmed")
+        session.out.note(f"{handle.app.key}: version {version} would be confirmed")
         return
-    version = handle.confirm()
     shape = {"type": "confirmation", "app": handle.app.key, "version": version}
     session.out.outcome(shape, f"{handle.app.key}: version {version} is confirmed, and stays")
 
@@ -115,6 +113,7 @@ def hold(session: Session, key: str, message: str | None, until: str | None) -> 
     if not session.dry_run:
         handle.hold(message, end)
     shape = {"type": "hold", "app": key, "held": True, "until": end, "reason": message}
+    shape["dry_run"] = session.dry_run
     word = "would be held" if session.dry_run else "held"
     session.out.outcome(shape, f"{key}: {word}" + (f" until {local(end)}" if end else ""))
 
@@ -130,8 +129,8 @@ def unhold(session: Session, key: str) -> None:
     Exits with 5 if it is not held.
     """
     handle = session.workspace.app(key)
-    if not session.dry_run:
-        handle.unhold()
+    handle.obligations.unhold(dry_run=session.dry_run)
     shape = {"type": "hold", "app": key, "held": False, "until": None, "reason": None}
+    shape["dry_run"] = session.dry_run
     word = "would not be held any more" if session.dry_run else "not held any more"
     session.out.outcome(shape, f"{key}: {word}")

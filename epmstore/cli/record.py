@@ -207,6 +207,7 @@ def _mark(session: Session, version: str, *, pinned: bool) -> None:
     if not session.dry_run:
         (handle.pin if pinned else handle.unpin)(str(chosen))
     shape = {"type": "pin", "app": handle.app.key, "version": chosen, "pinned": pinned}
+    shape["dry_run"] = session.dry_run
     would = "would be " if session.dry_run else ""
     word = "pinned" if pinned else "not pinned any more"
     session.out.outcome(shape, f"{handle.app.key}: version {chosen} {would}{word}")
@@ -244,12 +245,13 @@ def tag(session: Session, name: str, version: str | None, delete: bool) -> None:
         None if delete else recorded_version(handle.trees.resolve(selector(version or "latest")))
     )
     was = handle.reading.state().tagged(name)
-    if not session.dry_run:
-        if chosen is None:
-            handle.untag(name)
-        else:
-            handle.tag(name, str(chosen))
+    dry_run = session.dry_run
+    if chosen is None:
+        handle.marking.untag(name, dry_run=dry_run)
+    else:
+        handle.marking.tag(name, str(chosen), dry_run=dry_run)
     shape = {"type": "tag", "app": handle.app.key, "name": name, "version": chosen, "was": was}
+    shape["dry_run"] = dry_run
     would = "would be " if session.dry_run else ""
     text = f"the tag {name!r} {would}dropped" if delete else f"version {chosen} {would}{name!r}"
     if was is not None and was != chosen:

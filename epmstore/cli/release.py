@@ -8,6 +8,7 @@ import click
 import msgspec
 from msgspec.structs import replace
 
+from epmstore.catalog.appcat import check_key
 from epmstore.catalog.classes import LISTS, Patterns
 from epmstore.catalog.model import AboutRecord
 from epmstore.catalog.selector import parse_selector
@@ -95,10 +96,11 @@ def init(
     the vendor's word on which paths are configuration, data or secret on every host.
     """
     check_label(title)
+    vendors = session.workspace.vendors
     if session.dry_run:
+        check_key(key)
         session.out.note(f"would begin the catalog of {key}")
         return
-    vendors = session.workspace.vendors
     about = vendors.init(key, name=title, uuid=uuid, patterns=Patterns(**patterns))
     shape = catalog_shape(about, vendors.releases(key))
     session.out.outcome(shape, f"{key}: catalog begun, UUID {about.app}")

@@ -440,6 +440,7 @@ def adopt(session: Session, moved: bool, new_host: bool) -> None:
         Workspace.adopt(path, new_store=new_host, safe_stores=SafeStores(os.environ))
     would = "would be" if session.dry_run else "is"
     shape = {"type": "store", "app": None, "path": shapes.text(str(path)), "new": new_host}
+    shape["dry_run"] = session.dry_run
     session.out.outcome(shape, f"the store at {name(str(path))} {would} this machine's")
 
 

@@ -95,6 +95,7 @@ def accept(session: Session, version: str, paths: tuple[str, ...], reason: str |
         "version": record.version,
         "paths": None if record.paths is None else shapes.paths(record.paths),
         "reason": record.reason,
+        "dry_run": session.dry_run,
     }
     would = "would be accepted" if session.dry_run else "accepted"
     session.out.outcome(shape, f"{handle.app.key}: {what} {would}")

@@ -76,8 +76,10 @@ class Apps:
         follow: bool = False,
         cross_mounts: bool = False,
         product: str | None = None,
+        dry_run: bool = False,
     ) -> AddedApp:
-        """Register an application; nothing is recorded yet.
+        """Register an application; nothing is recorded yet. With `dry_run` it only finds out
+        whether that would be refused.
 
         A root that is a symlink is pinned to what it points to now, unless `follow` is set. It is
         compared with the catalog of `product` (key or UUID; None: of its own key). Raises
@@ -106,6 +108,8 @@ class Apps:
         self._declarations.check_free(key)
         self._check_root(app)
         self._load().add(app)  # before the file: who applies files must never find a bad one
+        if dry_run:
+            return self._added(app, about)
         self._declarations.write(app)
         app = self._register(app, about)
         return self._added(app, about)
@@ -247,8 +251,9 @@ class Apps:
         self._change(lambda cat: cat.change(new))
         return new
 
-    def move(self, key: str, root: AnyPath) -> App:
-        """The application lives elsewhere now; its UUID, history and numbers stay.
+    def move(self, key: str, root: AnyPath, *, dry_run: bool = False) -> App:
+        """The application lives elsewhere now; its UUID, history and numbers stay. With `dry_run`
+        nothing changes: it is what it would be.
 
         Raises RootError unless the new root resembles what was recorded.
         """
@@ -258,6 +263,8 @@ class Apps:
         self._check_root(new)
         self.check_resembles(new)
         self._load().change(new)
+        if dry_run:
+            return new
         self._declarations.write(new)
         self._replace(old, new)
         return new

@@ -145,7 +145,7 @@ def test_a_checkout_waits_to_be_confirmed(cli: "Cli", two: Path) -> None:
     check(shape)
     check(shape["confirm"], "Confirm")
     assert cli("checkout", "1").code == 7
-    assert "version 2 waits" in cli.ok("confirm", "--dry-run").err
+    assert "version 2 would be confirmed" in cli.ok("confirm", "--dry-run").err
     [shape] = cli.ok("confirm", "--json").shapes
     check(shape)
     assert shape["version"] == 2

@@ -94,7 +94,7 @@ def test_app_list_is_json_lines(cli: "Cli", crm: Path) -> None:
 
 
 def test_app_remove_leaves_the_root_alone(cli: "Cli", recorded: Path) -> None:
-    assert "would be" in cli.ok("app", "remove", "crm", "--dry-run").out
+    assert "would be" in cli.ok("app", "remove", "crm", "--dry-run").err
     assert len(cli.ok("app", "list", "--json").shapes) == 1
     cli.ok("app", "remove", "crm", "--yes")
     assert cli.ok("app", "list").out == ""

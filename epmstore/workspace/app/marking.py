@@ -21,18 +21,20 @@ class Marking:
         """Let retention decide again. Raises VersionNotFoundError."""
         return self._set_pin(selector, False)
 
-    def tag(self, name: str, selector: AnyVersion) -> int:
+    def tag(self, name: str, selector: AnyVersion, *, dry_run: bool = False) -> int:
         """Give a version a name; a name that another version has moves. Raises UsageError."""
         check_tag(name)
         version = self._context.trees.version(selector)
-        self._tag(name, version)
+        if not dry_run:
+            self._tag(name, version)
         return version
 
-    def untag(self, name: str) -> None:
+    def untag(self, name: str, *, dry_run: bool = False) -> None:
         """Drop a name. Raises VersionNotFoundError if no version has it."""
         if self._context.state().tagged(name) is None:
             raise VersionNotFoundError(f"no tag {name!r}", hint="`epmstore log` shows tags")
-        self._tag(name, None)
+        if not dry_run:
+            self._tag(name, None)
 
     def _tag(self, name: str, version: int | None) -> None:
         time, actor = self._context.now(), self._context.actor

@@ -132,7 +132,7 @@ class Obligations:
         with self._store.lock_app(self._app.uuid, wait=wait), open_root(self._app) as root:
             return self._recovering.recover(root, what)
 
-    def confirm(self) -> int | None:
+    def confirm(self, *, dry_run: bool = False) -> int | None:
         """It is good, and stays: the version. Raises NotFoundError if nothing waits for that,
         BusyError.
         """
@@ -144,7 +144,8 @@ class Obligations:
                     hint="`epmstore log` shows whether it was undone already",
                     app=self._app.key,
                 )
-            owed_file(self._store, self._app.uuid).drop()
+            if not dry_run:
+                owed_file(self._store, self._app.uuid).drop()
         return owed.version
 
     def undo_unconfirmed(self) -> Result | None:
@@ -165,11 +166,12 @@ class Obligations:
             from_rfc3339(until)
         self._commit_hold(held=True, reason=reason, until=until)
 
-    def unhold(self) -> None:
+    def unhold(self, *, dry_run: bool = False) -> None:
         """Let automation go on. Raises NotFoundError if it is not held."""
         if self._context.state().hold is None:
             raise NotFoundError(f"{self._app.key} is not held", app=self._app.key)
-        self._commit_hold(held=False)
+        if not dry_run:
+            self._commit_hold(held=False)
 
     def hold_in_force(self) -> HoldRecord | None:
         """The hold that keeps automation from moving this application now, if there is one."""
