@@ -16,7 +16,7 @@ def unreadable(
     """Names the paths whose content cannot be read: all are looked at once more. `error`, which
     was met on the way, if it is about none of them.
     """
-    lost = {info for info in {info for _, info in wanted} if not _can_read(blobs, info)}
+    lost = {info for info in {info for _, info in wanted} if not can_read(blobs, info)}
     return damaged(wanted, lost) if lost else error
 
 
@@ -32,7 +32,8 @@ def damaged(wanted: Iterable[tuple[RelPath, BlobInfo]], lost: Container[BlobInfo
     )
 
 
-def _can_read(blobs: BlobReader, info: BlobInfo) -> bool:
+def can_read(blobs: BlobReader, info: BlobInfo) -> bool:
+    """Whether the store gives a content back, to the byte. Reads it."""
     try:
         for _ in blobs.stream(info):
             pass

@@ -47,7 +47,7 @@ class CatalogFault(msgspec.Struct, frozen=True, kw_only=True):
     is_salvaged: bool = False
 
 
-_Note = TypeVar("_Note", Stamp, CatalogFault, int)
+_Note = TypeVar("_Note", Stamp, CatalogFault, int, tuple[str, ...])
 
 
 class Notes:
@@ -86,6 +86,15 @@ class Notes:
         if number > self.top(app):
             self._put("top", app, number)
 
+    def damaged_packs(self) -> tuple[str, ...]:
+        """Files of packs in which the last check found damage."""
+        return self._get("damaged", "packs", tuple[str, ...]) or ()
+
+    def name_damaged_packs(self, files: tuple[str, ...]) -> None:
+        """The same, from now on."""
+        if files != self.damaged_packs():
+            self._put("damaged", "packs", files)
+
     def _get(self, kind: str, app: str, form: type[_Note]) -> _Note | None:
         with self._database.read() as db:
             row = db.execute("SELECT value FROM store WHERE key = ?", (f"{kind}:{app}",)).fetchone()
@@ -94,7 +103,7 @@ class Notes:
         except (ValueError, TypeError, RecursionError):
             return None
 
-    def _put(self, kind: str, app: str, note: Stamp | CatalogFault | int) -> None:
+    def _put(self, kind: str, app: str, note: Stamp | CatalogFault | int | tuple[str, ...]) -> None:
         with self._database.write() as db:
             row = (f"{kind}:{app}", msgspec.json.encode(note))
             db.execute("INSERT OR REPLACE INTO store VALUES (?, ?)", row)

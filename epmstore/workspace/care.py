@@ -22,7 +22,7 @@ from epmstore.catalog.model import RecordedActor
 from epmstore.catalog.retention import DEFAULT, Policy
 from epmstore.clock import to_rfc3339
 from epmstore.digest import BlobInfo, Digest, Sha256
-from epmstore.errors import BusyError, NotFoundError
+from epmstore.errors import BusyError, DamagedError, NotFoundError
 from epmstore.given import AnyPath, AnyVersion
 from epmstore.progress import Progress
 from epmstore.reckon import Reckoning
@@ -91,6 +91,12 @@ class Care:
                 self._store.path,
                 lambda old: structs.replace(old, damage=damage, data=data or old.data),
             )
+        # Checkouts ask the index: what cannot be read there is no reason to displace a live file.
+        packs = tuple(self._bad_packs())
+        with contextlib.suppress(DamagedError):  # of the index: it is a finding itself
+            if self._store.database.exists() and packs != self._store.notes.damaged_packs():
+                with self._store.lock_write():
+                    self._store.notes.name_damaged_packs(packs)
 
     def fsck_on(self, share: float) -> FsckReport:
         """Check the store, and read the next share of its contents (0 to 1): where the last such

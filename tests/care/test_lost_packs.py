@@ -97,6 +97,24 @@ def test_the_last_copy_of_a_lost_content_is_not_displaced(
     assert host.live() == host.kept[0]
 
 
+@pytest.mark.parametrize("is_rolling", [False, True])
+def test_the_last_copy_of_what_a_check_found_damaged_is_not_displaced(
+    host: WornHost, is_rolling: bool
+) -> None:
+    spoil(packs(host)[1])
+    with host.open() as ws:
+        assert not (ws.care.fsck_on(1.0) if is_rolling else ws.care.fsck(1.0)).clean
+    with host.open() as ws:
+        result = ws.app("crm").checkout("0")
+    assert result.not_restored == ("x: what it holds now is in no version",)
+    assert host.live() == host.kept[1]
+    with host.open() as ws:
+        ws.care.fsck(1.0, True)
+        assert not ws._store.notes.damaged_packs()
+        assert not ws.app("crm").checkout("0").not_restored
+    assert host.live() == host.kept[0]
+
+
 def test_gc_takes_a_folder_that_has_the_name_of_a_temporary(host: WornHost) -> None:
     left = host.path / "packs" / f"{TEMPORARY}folder"
     left.mkdir()
