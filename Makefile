@@ -79,7 +79,7 @@ faults: export EPM_TEST_DIST = 1
 faults: export EPM_TEST_HOSTILE = 2000
 faults: $(STAMP)
 	@$(BIN)/python -m pytest -q -n $(JOBS) --timeout 3600 tests/acceptance tests/checkout tests/faults tests/worlds \
-		tests/package/test_against_brute_force.py \
+		tests/package/test_against_brute_force.py tests/sync \
 		tests/daemon/test_dist.py $(ARGS)
 	@$(BIN)/python -m tests.faults.everything --out campaigns
 

@@ -86,6 +86,7 @@ from epmstore.errors import (
     RemoteDeniedError,
     RemoteError,
     RemoteFullError,
+    RemoteHeadError,
     RemoteNotFoundError,
     RemoteReadOnlyError,
     RemoteTransientError,
@@ -129,9 +130,17 @@ from epmstore.refcat.signature import PublicKey
 from epmstore.refcat.trust import Import, TrustRecord
 from epmstore.refcat.verify import Verified
 from epmstore.relpath import RelPath, parse_relpath
+from epmstore.remotes.metered import MeteredRemote, Traffic
+from epmstore.remotes.remote import Abilities, ObjectInfo, Remote
 from epmstore.scan.detect import Proposal
 from epmstore.scan.problem import Problem
 from epmstore.store.before_rebuild import Rebuilt
+from epmstore.sync.connecting import RemoteLink
+from epmstore.sync.heads import Head, HeadApp, RefcatRef, SegmentRef, SignedHead
+from epmstore.sync.judging import HeadFinding
+from epmstore.sync.pulling import PulledApp, PulledHost, PullResult
+from epmstore.sync.pushing import PushedApp, PushPlan, Upload
+from epmstore.sync.registry import RemoteSettings
 from epmstore.tree import Entry, Kind, PathClass
 from epmstore.workspace.actor import Actor
 from epmstore.workspace.app.asked import Recovery, RepairAction, RepairOptions, TermsGiven
@@ -153,12 +162,14 @@ from epmstore.workspace.deviations import Baseline, BaselineStatus, Changed, Dat
 from epmstore.workspace.intended import InstallOptions, Intended, IntendedMove
 from epmstore.workspace.packages import Packages
 from epmstore.workspace.readreport import ReadReport
+from epmstore.workspace.remotes import KnownHost, Pushed, RemoteCheck, Remotes, RemoteView
 from epmstore.workspace.targets import InstallTarget
 from epmstore.workspace.trees import Trees, TreeSource
 from epmstore.workspace.vendors import Published, Source, Vendors
 from epmstore.workspace.workspace import Workspace
 
 __all__ = [
+    "Abilities",
     "AboutRecord",
     "AcceptRecord",
     "Accepted",
@@ -230,6 +241,9 @@ __all__ = [
     "GapRecord",
     "GcResult",
     "Goal",
+    "Head",
+    "HeadApp",
+    "HeadFinding",
     "HealthCheck",
     "HoldRecord",
     "HookError",
@@ -251,9 +265,11 @@ __all__ = [
     "InvalidNameError",
     "Kept",
     "Kind",
+    "KnownHost",
     "Ledger",
     "LimitError",
     "Marking",
+    "MeteredRemote",
     "Moment",
     "Move",
     "NeededBy",
@@ -264,6 +280,7 @@ __all__ = [
     "NotRestorableError",
     "Note",
     "NumberedNote",
+    "ObjectInfo",
     "Obligations",
     "Offering",
     "OlderError",
@@ -287,8 +304,14 @@ __all__ = [
     "Proposal",
     "PublicKey",
     "Published",
+    "PullResult",
+    "PulledApp",
+    "PulledHost",
     "PurgeRecord",
     "Purged",
+    "PushPlan",
+    "Pushed",
+    "PushedApp",
     "ReadReport",
     "Reason",
     "Rebuilt",
@@ -297,20 +320,28 @@ __all__ = [
     "RecordedActor",
     "Recording",
     "Recovery",
+    "RefcatRef",
     "Refused",
     "RelPath",
     "Release",
     "ReleaseGoal",
     "Releases",
     "Remark",
+    "Remote",
     "RemoteBusyError",
     "RemoteChangedError",
+    "RemoteCheck",
     "RemoteDeniedError",
     "RemoteError",
     "RemoteFullError",
+    "RemoteHeadError",
+    "RemoteLink",
     "RemoteNotFoundError",
     "RemoteReadOnlyError",
+    "RemoteSettings",
     "RemoteTransientError",
+    "RemoteView",
+    "Remotes",
     "RemovalGoal",
     "RepairAction",
     "RepairOptions",
@@ -328,8 +359,10 @@ __all__ = [
     "RootFacts",
     "RootIdentity",
     "Seen",
+    "SegmentRef",
     "Sha256",
     "Share",
+    "SignedHead",
     "Since",
     "Solution",
     "SolutionStep",
@@ -342,6 +375,7 @@ __all__ = [
     "TaskTimes",
     "TermsGiven",
     "TornError",
+    "Traffic",
     "TreeSource",
     "Trees",
     "TrustError",
@@ -352,6 +386,7 @@ __all__ = [
     "Unseen",
     "UnsolvedError",
     "UntrustedError",
+    "Upload",
     "UsageError",
     "Vendors",
     "Verified",

@@ -17,7 +17,8 @@ EpmError                    exit 4    the operation failed: DiskFullError, HookE
   BusyError                 exit 11   another process holds the lock
   RemoteError               exit 12   a remote failed: RemoteTransientError (RemoteBusyError),
                                       RemoteDeniedError, RemoteFullError, RemoteReadOnlyError,
-                                      RemoteNotFoundError, RemoteChangedError, BadObjectError
+                                      RemoteNotFoundError, RemoteChangedError, BadObjectError,
+                                      RemoteHeadError
 
 Rules: an error carries data, not only prose; `hint` names the remedy; `code` is the stable name
 that `--json` shows. Foreign exceptions are translated where they enter. Exit code 1 means
@@ -184,7 +185,9 @@ class InUseError(ConflictError):
 
 
 class ForkError(ConflictError):
-    """Two catalogs of one application have the same release with another content."""
+    """Two catalogs of one application have the same release with another content; or two hosts sign
+    with one key.
+    """
 
     code = "fork"
 
@@ -302,3 +305,9 @@ class BadObjectError(RemoteError):
     """What a remote gave is not what its name says, or is nothing that belongs there."""
 
     code = "remote_bad_object"
+
+
+class RemoteHeadError(RemoteError):
+    """The head of a writer is not what is remembered of it; `data["fault"]` says how."""
+
+    code = "remote_head"

@@ -34,7 +34,7 @@ _PATH: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 FOLDERS: Final = (
     *("packs", "packs/log", "catalogs", "journals", "quarantine", "locks", "live", "trust"),
-    "scratch",
+    *("scratch", "remotes"),
 )
 """Of a store: those whose files are believed, or written in place."""
 _ON_THEIR_OWN: Final = (CONFIG, APPS)

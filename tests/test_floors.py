@@ -352,6 +352,7 @@ SAME_SUBJECT = {
     "obligations": "what a checkout owes: the file, the facet, the commands",
     "publish": "a candidate becomes a release: the use case, and its command",
     "purge": "purging, and its command",
+    "remotes": "remotes of a store: the verbs, and the commands for them",
     "repair": "repairing a root, and its command",
     "report": "the report of an application, and its command",
     "salvage": "what can still be read of damaged files: packs, catalogs",

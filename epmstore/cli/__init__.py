@@ -36,9 +36,11 @@
 - publish.py           `release publish`: a candidate becomes a release, and a package for hosts
 - purge.py             `purge`: the command that destroys
 - quick.py             `status` by asking the daemon, before anything big is imported
+- reach.py             how far histories are on remotes, for `status`
 - record.py            commands that record: snapshot, run, change, and what marks a version
 - reference.py         docs/commands.md, made from the commands themselves
 - release.py           commands of a vendor: release init, set, add, list, show, diff, revoke
+- remotes.py           commands for remotes: remote add, list, show, set, check, remove
 - repair.py            bringing a root to a vendor's release
 - report.py            what an application's root is, file by file, to pass on
 - reportpage.py        a report as one HTML page that needs nothing else
@@ -51,6 +53,7 @@
 - stdio.py             the standard streams, before anything is read or written
 - store.py             commands about the store as a whole
 - summary.py           a result on its way out
+- syncing.py           the commands `push`, `pull` and `sync`
 - table.py             every command, as strings
 - verify.py            commands about what is right: verify, accept
 - where.py             where the store is, and where we are: what the environment says of places

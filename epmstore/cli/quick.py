@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from epmstore.cli.daemon_client import CONNECT_SECONDS, Daemon, NoDaemonError
 from epmstore.cli.output import Output
+from epmstore.cli.reach import with_reach
 from epmstore.cli.status import show_status
 from epmstore.cli.stdio import BROKEN_PIPE, COMPLETE, prepare_streams
 from epmstore.cli.where import find_store, working_directory
@@ -64,7 +65,7 @@ def ask_status(store: Path, app: str | None, out: Output) -> list[Shape] | None:
         found = [daemon.get(f"/v1/apps/{quote(key, safe='')}/status") for key in keys]
         if found and daemon.skew:
             out.warn(daemon.skew)
-        return found or None
+        return with_reach(store, found) or None
     except NoDaemonError as error:
         if error.died:
             out.note("the daemon has died, and nothing is recorded by itself: epmstored run")

@@ -11,6 +11,7 @@ from epmstore.cli.command import command
 from epmstore.cli.daemon_client import Daemon
 from epmstore.cli.paths import scope
 from epmstore.cli.quick import ask_status
+from epmstore.cli.reach import with_reach
 from epmstore.cli.session import Session
 from epmstore.cli.status import show_status, unknown_row
 from epmstore.errors import EpmError
@@ -76,6 +77,7 @@ def look(session: Session, handles: "Sequence[AppHandle]", paths: "Sequence[RelP
             failed.append(error)
             unknown.append(unknown_row(handle.app.key, handle.app.root, error.message))
     hint(session, [one["app"] for one in found if not one["clean"]])
+    found = with_reach(session.store_path, found)
     code = show_status(session.out, found, table=len(handles) > 1, unknown=unknown)
     for other in failed[1:]:
         session.out.warn(other.message, error=other.code)

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from epmstore.workspace import AppHandle, Workspace
     from epmstore.workspace.actor import Actor
 
-__all__ = ["STORE", "Session", "actor", "find_store", "keys_for_completion", "working_directory"]
+__all__ = [
+    "STORE",
+    "Session",
+    "actor",
+    "find_store",
+    "keys_for_completion",
+    "remotes_for_completion",
+    "working_directory",
+]
 
 
 class Session:
@@ -188,6 +196,20 @@ def actor() -> "Actor":
     if os.environ.get("SUDO_USER"):
         found["sudo_user"] = os.environ["SUDO_USER"]
     return found
+
+
+def remotes_for_completion(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[str]:
+    """The names of all remotes; none if anything is in the way."""
+    from epmstore.sync.registry import Registry  # noqa: PLC0415 - start-up
+
+    session = ctx.find_object(Session)
+    try:
+        known = Registry(find_store(session.store if session else None)[0]).list()
+    except Exception:
+        return []
+    return [one.name for one in known if one.name.startswith(incomplete)]
 
 
 def keys_for_completion(ctx: click.Context) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from epmstore.cli.moments import local
 from epmstore.cli.output import Output, counted, name, number
+from epmstore.cli.reach import reach_lines
 from epmstore.errorform import Shape
 from epmstore.measures import format_duration
 from epmstore.refcat.naming import title
@@ -183,7 +184,7 @@ def _print(out: Output, shape: Shape) -> None:
     out.line(_totals(shape) or nothing)
     _print_deviations(out, shape)
     _print_withdrawn(out, shape)
-    for line in _aftermath(shape):
+    for line in (*_aftermath(shape), *reach_lines(shape)):
         out.line(line)
     if shape["daemon"] is not None and _daemon(shape) != "watching":
         out.note(f"daemon: {_daemon(shape)}")

@@ -21,6 +21,7 @@ GROUPS = {
     "package": "Packages: releases as files.",
     "blob": "Single contents of the store, by SHA-1.",
     "store": "The store as a whole.",
+    "remote": "Places elsewhere that keep what is recorded here.",
     "config": "The settings in force.",
     "daemon": "The daemon that records by itself.",
 }
@@ -154,6 +155,21 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "store adopt": Row("store", "adopt", "Take over a store from another machine."),
         "store upgrade": Row("store", "upgrade", "Bring the store to the newest format."),
         "config show": Row("config", "config_show", "Show each setting and where it comes from."),
+    },
+    "Remotes": {
+        "remote add": Row(
+            "remotes", "remote_add", "Remember a remote, and make a depot there if it is empty."
+        ),
+        "remote list": Row("remotes", "remote_list", "List the remotes of this store."),
+        "remote show": Row("remotes", "remote_show", "Show a remote, and what is known from it."),
+        "remote set": Row(
+            "remotes", "remote_set", "Change where a remote is, or who this host is there."
+        ),
+        "remote check": Row("remotes", "remote_check", "Check whether a remote is what it was."),
+        "remote remove": Row("remotes", "remote_remove", "Forget a remote."),
+        "push": Row("syncing", "push", "Send what was recorded here to a remote, or to all."),
+        "pull": Row("syncing", "pull", "Bring what other hosts pushed from a remote, or from all."),
+        "sync": Row("syncing", "sync", "Push to a remote and pull from it, or from all."),
     },
     "Daemon": {
         "daemon status": Row("daemon", "status", "Show what the daemon knows and does."),

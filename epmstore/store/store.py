@@ -40,6 +40,8 @@ DERIVED = ("survey", "explained")
 """Endings of files beside a stat cache (epmstore/refcat), which may be lost like it."""
 TRUST = "trust"
 """Keys that vouch for catalogs from elsewhere, and what is known of those; made when needed."""
+REMOTES = "remotes"
+"""Remotes, the keys of this host there, and what was pulled from them; made when needed."""
 SYSCAT = ".syscat.zst"
 REFCAT = ".refcat.zst"
 

@@ -1,7 +1,13 @@
 """What epmstore keeps on remotes: depots, and what goes to them and comes from them.
 
+- access.py        who can read what lies on a remote, in words
+- connecting.py    from the settings of a remote to the remote itself
 - depot.py         what says that a place is a depot, and how its objects are called
 - heads.py         the head of a writer
+- judging.py       what a head is, held against what is remembered of it
+- pulling.py       what other hosts recorded comes from a depot
+- pushing.py       what a host recorded goes to a depot
+- registry.py      the remotes of a store, and what it remembers of each
 - segmentchild.py  what examines segments from elsewhere in a process of its own
 - segments.py      how a history is cut into segments
 """

@@ -14,6 +14,8 @@
 - opening.py        making and opening stores: what is checked before anything else happens
 - packages.py       `ws.packages`: install, upgrade, uninstall, adopt
 - readreport.py     reading a report that was made elsewhere
+- remotes.py        `ws.remotes`: places elsewhere, and what goes there and comes from there
+- remoteshapes.py   shapes of docs/json.md: remotes
 - settings.py       the settings of a store, read
 - shapes.py         the shapes of docs/json.md, made from values of the library
 - targets.py        which application a product is installed in

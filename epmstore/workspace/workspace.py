@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from epmstore.workspace.catalogs import Catalogs
     from epmstore.workspace.packages import Packages
     from epmstore.workspace.readreport import ReadReport
+    from epmstore.workspace.remotes import Remotes
     from epmstore.workspace.vendors import Vendors
 
 _NOT_NOW = (BusyError, RootError, DamagedError, DiskFullError, LimitError, OSError)
@@ -124,6 +125,13 @@ class Workspace:
         from epmstore.workspace.vendors import Vendors  # noqa: PLC0415 - start-up: seldom needed
 
         return Vendors(self._store, progress=self._progress)
+
+    @cached_property
+    def remotes(self) -> "Remotes":
+        """Places elsewhere, and what goes there and comes from there."""
+        from epmstore.workspace.remotes import Remotes  # noqa: PLC0415 - start-up: seldom needed
+
+        return Remotes(self._store, progress=self._progress)
 
     def read_report(self, form: object) -> "ReadReport":
         """A report that was made elsewhere, beside the catalog here. Raises UsageError,

@@ -98,6 +98,7 @@ def test_commands_that_change_have_dry_run() -> None:
         "release list", "release show", "release diff", "catalog verify",
             "package show", "package files", "package diff", "package verify",
         "installed", "why", "owner",
+        "remote list", "remote show", "remote check",
     }  # fmt: skip
     dry = {words for words in COMMANDS if any(o.name == "dry_run" for o in load(words)[0].common)}
     assert dry == set(COMMANDS) - harmless

@@ -97,6 +97,15 @@ gc
 stats
 store copy {work}/copied
 store restore --from {work}/copied
+remote add site {depot}
+remote list
+remote show site
+remote set site --order 3
+remote check site
+push site --yes
+pull site
+sync site
+remote remove site
 store adopt --moved
 store upgrade
 config show
@@ -184,11 +193,12 @@ def places(cli: "Cli", recorded: Path, tmp_path: Path) -> dict[str, Path]:
     """Where a tour may go; `source` is a store with a catalog of crm, for which the example of the
     founding documents is in `plain`.
     """
-    made = {name: tmp_path / name for name in ("erp", "moved", "other", "work", "source")}
+    made = {name: tmp_path / name for name in ("erp", "moved", "other", "work", "source", "depot")}
     made["work"].mkdir(exist_ok=True)
     spec = f'[package]\nproduct = "crm"\nversion = "4.1.0"\n[[files]]\nfrom = "{recorded}"\n'
     (made["work"] / "crm.toml").write_text(spec)
     made["erp"].mkdir()
+    made["depot"].mkdir()
     (made["erp"] / "file").write_text("x")
     store = ("--store", str(made["source"]))
     cli.ok("init", *store)

@@ -66,7 +66,7 @@ def examined(path: Path, data: bytes, lines: int, line: str) -> SegmentVerdict:
     path.write_bytes(data)
     fd = os.open(path, os.O_RDONLY)
     try:
-        return examine_segment(SegmentOrder(fd, lines, line))
+        return [*examine_segment(SegmentOrder(fd, 0, lines, line))][-1]
     finally:
         os.close(fd)
 
@@ -101,7 +101,7 @@ def test_they_are_examined_in_a_process_of_its_own(tmp_path: Path) -> None:
     data, end = labels(3)
     (tmp_path / "s").write_bytes(data)
     with open(tmp_path / "s", "rb") as file:
-        order = SegmentOrder(file.fileno(), 0, START.head)
+        order = SegmentOrder(file.fileno(), 0, 0, START.head)
         with LimitedReader(
             "epmstore.sync.segmentchild", order, (file.fileno(),), what="a segment"
         ) as reader:

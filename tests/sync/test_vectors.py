@@ -28,7 +28,7 @@ def test_a_depot_of_format_1_is_read() -> None:
     name = segment.name(writer, CRM)
     data = read_checked(remote, name, segment.size, segment.sha256)
     fd = os.open(PLACE / name, os.O_RDONLY)
-    verdict = examine_segment(SegmentOrder(fd, START.seq, START.head))
+    [verdict] = examine_segment(SegmentOrder(fd, 0, START.seq, START.head))
     os.close(fd)
     remote.close()
     assert (verdict.lines, verdict.line) == (app.lines, app.line)

@@ -32,6 +32,7 @@ FACETS: tuple[type, ...] = (
     api.Installing,
     api.Packages,
     api.ReadReport,
+    api.Remotes,
     api.Vendors,
 )
 INNER = {

@@ -1,0 +1,179 @@
+"""Commands for remotes: where they are, and whether they are what they were."""
+
+import click
+
+from epmstore.cli.command import PATH, command
+from epmstore.cli.moments import local
+from epmstore.cli.output import counted, name
+from epmstore.cli.session import Session, remotes_for_completion
+from epmstore.relpath import text_from_json
+from epmstore.sync.access import describe_access
+from epmstore.workspace import remoteshapes
+from epmstore.workspace.remotes import RemoteView
+
+FAILED = 12
+
+
+@command(
+    changes=True,
+    examples=[
+        ("epmstore remote add site /mnt/site/depot", "a folder, of a file server perhaps"),
+        ("epmstore remote add central https://depot.example.org/crm", "to read from"),
+    ],
+)
+@click.option("--order", type=int, metavar="N", help="Lower ones are asked first. Default: last.")
+@click.option(
+    "--authorities", metavar="FILE", type=PATH, help="Certificates that vouch for the web server."
+)
+@click.argument("name_", metavar="NAME")
+@click.argument("url")
+def remote_add(
+    session: Session, name_: str, url: str, order: int | None, authorities: str | None
+) -> None:
+    """Remember a remote, and make a depot there if it is empty.
+
+    A remote is a folder (its path is its URL), or a web server that has one. A key is made with
+    which this host signs what it says there; its fingerprint is the id of this host. Nothing is
+    pushed yet, and nothing of a remote is ever believed unchecked. It is not encrypted: who can
+    read it is said.
+    """
+    settings = session.workspace.remotes.add(
+        name_, url, order=order, authorities=authorities, dry_run=session.dry_run
+    )
+    verb = "would be added" if session.dry_run else "is added"
+    text = f"{name_} {verb}: {name(settings.url)}"
+    session.out.outcome(remoteshapes.remote(RemoteView(settings, None, ())), text)
+    if not session.dry_run:
+        session.out.note(describe_access(settings.url))
+        if settings.writer is not None:
+            session.out.note(f"this host is {settings.writer} there; next: epmstore push {name_}")
+
+
+@command(examples=[("epmstore remote list", "in the order in which they are asked")])
+def remote_list(session: Session) -> None:
+    """List the remotes of this store.
+
+    In the order in which they are asked, with what was pushed there last, as far as is known here.
+    """
+    remotes = session.workspace.remotes
+    views = [remotes.show(one.name) for one in remotes.list()]
+    if session.json:
+        for view in views:
+            session.out.shape(remoteshapes.remote(view))
+        return
+    session.out.table([_row(view) for view in views], right=(0,))
+    if not views:
+        session.out.note("there is none; add one: epmstore remote add NAME URL")
+
+
+def _row(view: RemoteView) -> tuple[str, ...]:
+    settings, head = view.settings, view.head
+    pushed = "nothing pushed yet" if head is None else f"pushed {local(head.time)}"
+    if settings.writer is None:
+        pushed = "to read from"
+    hosts = counted(len(view.hosts), "other host")
+    return (str(settings.order), settings.name, name(settings.url), pushed, hosts)
+
+
+@command(examples=[("epmstore remote show site", "and the hosts that were pulled from it")])
+@click.argument("name_", metavar="NAME", shell_complete=remotes_for_completion)
+def remote_show(session: Session, name_: str) -> None:
+    """Show a remote, and what is known from it.
+
+    Asks nothing of the remote: `remote check` does.
+    """
+    view = session.workspace.remotes.show(name_)
+    if session.json:
+        session.out.shape(remoteshapes.remote(view))
+        return
+    out, settings = session.out, view.settings
+    out.line(f"{settings.name}: {name(settings.url)}, asked as number {settings.order}")
+    out.line(f"depot {settings.depot}; {describe_access(settings.url)}")
+    if settings.writer is not None:
+        said = "nothing was pushed yet"
+        if view.head is not None:
+            said = f"head {view.head.number} of {local(view.head.time)}"
+        out.line(f"this host is {settings.writer} there; {said}; policy {settings.policy}")
+    for host in view.hosts:
+        out.line(f"host {host.writer}: head {host.head.number} of {local(host.head.time)}")
+        for app in host.head.apps:
+            version = "nothing recorded" if app.version is None else f"version {app.version}"
+            ended = f", removed {local(app.ended)}" if app.ended else ""
+            out.line(f"  {app.key} at {name(text_from_json(app.root))}: {version}{ended}")
+
+
+@command(
+    changes=True,
+    asks=True,
+    examples=[
+        ("epmstore remote set site --url /srv/depot", "the same depot at another place"),
+        ("epmstore remote set site --new-writer", "this host is a clone, or was restored"),
+    ],
+)
+@click.option("--url", help="Where the depot is now.")
+@click.option("--order", type=int, metavar="N", help="Lower ones are asked first.")
+@click.option("--new-writer", is_flag=True, help="Make another key, and so another id.")
+@click.argument("name_", metavar="NAME", shell_complete=remotes_for_completion)
+def remote_set(
+    session: Session, name_: str, url: str | None, order: int | None, new_writer: bool
+) -> None:
+    """Change where a remote is, or who this host is there.
+
+    With another URL it has to be the same depot. With --new-writer this host gets another id, and
+    says whose history it continues; what the old one has put there stays.
+    """
+    remotes = session.workspace.remotes
+    if session.dry_run:
+        view = remotes.show(name_)
+    else:
+        if new_writer:
+            session.confirm(f"make another key for this host on {name_}?")
+        remotes.change(name_, url=url, order=order, new_writer=new_writer)
+        view = remotes.show(name_)
+    who = f"; this host is {view.settings.writer} there" if view.settings.writer else ""
+    text = f"{name_}: {name(view.settings.url)}, asked as number {view.settings.order}{who}"
+    session.out.outcome(remoteshapes.remote(view), text)
+
+
+@command(examples=[("epmstore remote check site", "all that this host has there is read back")])
+@click.argument("name_", metavar="NAME", shell_complete=remotes_for_completion)
+def remote_check(session: Session, name_: str) -> int:
+    """Check whether a remote is what it was.
+
+    Whether it can be reached, is the same depot, has the head of this host as it was acknowledged,
+    and all that this names: each is read back. Exits with 12 if something is wrong.
+    """
+    code = 0
+    for one in session.workspace.remotes.check(name_):
+        if not one.ok:
+            code = FAILED
+        if session.json:
+            session.out.shape(remoteshapes.check(one))
+            continue
+        mark = session.out.paint("ok", "32") if one.ok else session.out.paint("WRONG", "31")
+        session.out.line(f"{mark}  {one.name}: {name(one.detail)}")
+        if one.hint:
+            session.out.note(f"  hint: {one.hint}")
+    return code
+
+
+@command(
+    changes=True,
+    asks=True,
+    examples=[("epmstore remote remove site", "what is there stays there")],
+)
+@click.argument("name_", metavar="NAME", shell_complete=remotes_for_completion)
+def remote_remove(session: Session, name_: str) -> None:
+    """Forget a remote.
+
+    What was pulled from it goes, and so does the key of this host there: adding it again makes this
+    host another one there. What is on the remote stays.
+    """
+    if not session.dry_run:
+        session.confirm(f"forget {name_}, what was pulled from it, and the key of this host there?")
+        session.workspace.remotes.remove(name_)
+    else:
+        session.workspace.remotes.show(name_)
+    verb = "would be forgotten" if session.dry_run else "is forgotten"
+    shape = {"type": "remote_removed", "app": None, "name": name_, "dry_run": session.dry_run}
+    session.out.outcome(shape, f"{name_} {verb}; what is there stays there")

@@ -1,0 +1,255 @@
+"""`ws.remotes`: places elsewhere, and what goes there and comes from there. Thin: each verb names
+its use case.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias
+
+import msgspec
+from msgspec.structs import replace
+
+from epmstore import __version__
+from epmstore.clock import to_rfc3339
+from epmstore.errors import EpmError, RemoteReadOnlyError, UsageError
+from epmstore.given import AnyPath, a_place
+from epmstore.progress import Progress
+from epmstore.remotes.checked import holds
+from epmstore.store.store import Store
+from epmstore.sync.connecting import RemoteLink, connect
+from epmstore.sync.depot import make_depot, open_depot
+from epmstore.sync.heads import Head, SignedHead
+from epmstore.sync.pulling import Pull, PullResult, forget_host, known_head, known_writers
+from epmstore.sync.pushing import PushPlan, apply_push, find_own, plan_push
+from epmstore.sync.registry import Registry, RemoteRecord, RemoteSettings, check_name, url_of
+
+Connect: TypeAlias = Callable[[str, str | None], contextlib.AbstractContextManager[RemoteLink]]
+
+
+class RemoteCheck(msgspec.Struct, frozen=True):
+    """One thing that was looked at on a remote, and whether it is in order."""
+
+    name: str
+    ok: bool
+    detail: str
+    hint: str | None = None
+
+
+class KnownHost(msgspec.Struct, frozen=True):
+    """A host of which something was pulled, and what it said last."""
+
+    writer: str
+    head: Head
+
+
+class RemoteView(msgspec.Struct, frozen=True):
+    """A remote, the head of this host that it has as far as is known here, and other hosts."""
+
+    settings: RemoteSettings
+    head: Head | None
+    hosts: tuple[KnownHost, ...]
+
+
+class Pushed(msgspec.Struct, frozen=True):
+    """A push: its plan, and the head that is there now (None: it was only planned)."""
+
+    plan: PushPlan
+    done: SignedHead | None
+
+
+class Remotes:
+    """Remotes of one open store. `connect` is how a URL becomes a remote."""
+
+    def __init__(self, store: Store, *, progress: Progress, connect: Connect = connect) -> None:
+        self._store = store
+        self._progress = progress
+        self._connect = connect
+        self._registry = Registry(store.path)
+
+    def list(self) -> list[RemoteSettings]:
+        """In the order in which they are asked. Raises DamagedError."""
+        return self._registry.list()
+
+    def add(
+        self,
+        name: str,
+        url: AnyPath,
+        *,
+        authorities: AnyPath | None = None,
+        order: int | None = None,
+        dry_run: bool = False,
+    ) -> RemoteSettings:
+        """Look at a place, make a depot of it if it is empty, and remember it with a key for this
+        host (none where nothing can be written). A folder is named from `here`. Raises UsageError,
+        ConflictError, NoStoreError (a newer depot, or none that one could make), RemoteError.
+        """
+        self._registry.check_free(name)
+        known = self._registry.list()
+        settings = RemoteSettings(
+            name=name,
+            url=url_of(url),
+            depot="",
+            order=max((one.order for one in known), default=0) + 1 if order is None else order,
+            added=to_rfc3339(self._store.clock.now()),
+            authorities=None if authorities is None else str(a_place(authorities).absolute()),
+        )
+        with self._connect(settings.url, settings.authorities) as link:
+            writes = link.remote.abilities.writes
+            if link.remote.stat("EPMSTORE") is None and writes and not dry_run:
+                depot = make_depot(link.remote, settings.url).depot
+            elif link.remote.stat("EPMSTORE") is None and writes:
+                depot = ""
+            else:
+                depot = open_depot(link.remote, settings.url).depot
+        settings = replace(settings, depot=depot)
+        if dry_run:
+            return settings
+        record = self._registry.record(name)
+        return record.make_writer(settings) if writes else record.change(settings)
+
+    def show(self, name: str) -> RemoteView:
+        """Raises NotFoundError, DamagedError."""
+        record = self._registry.record(name)
+        settings = record.settings()
+        now = self._store.clock.now()
+        hosts = []
+        for writer in sorted(known_writers(record)):
+            known = known_head(record, settings, writer, now)
+            if known is not None:
+                hosts.append(KnownHost(writer, known.head.head))
+        own = None if settings.writer is None else record.reached()
+        return RemoteView(settings, own, tuple(hosts))
+
+    def change(
+        self,
+        name: str,
+        *,
+        url: AnyPath | None = None,
+        order: int | None = None,
+        new_writer: bool = False,
+    ) -> RemoteSettings:
+        """Another place of the same depot, another order, or a new id for this host there. Raises
+        NotFoundError, BadObjectError (another depot), RemoteError.
+        """
+        record = self._registry.record(name)
+        with self._registry.hold(name):
+            settings = record.settings()
+            if url is not None:
+                settings = replace(settings, url=url_of(url))
+                with self._connect(settings.url, settings.authorities) as link:
+                    open_depot(link.remote, settings.url, settings.depot)
+            if order is not None:
+                settings = replace(settings, order=order)
+            if new_writer and settings.writer is None:
+                raise RemoteReadOnlyError(f"nothing is written to {name}")
+            return record.make_writer(settings) if new_writer else record.change(settings)
+
+    def remove(self, name: str) -> RemoteSettings | None:
+        """Forget a remote; what is there stays there. Raises NotFoundError."""
+        with self._registry.hold(name):
+            return self._registry.remove(name)
+
+    def check(self, name: str) -> Iterator[RemoteCheck]:
+        """Whether a remote is what it was: reachable, this depot, with all that this host has put
+        there, read back. Raises NotFoundError, DamagedError.
+        """
+        record = self._registry.record(name)
+        settings = record.settings()
+        try:
+            with self._connect(settings.url, settings.authorities) as link:
+                open_depot(link.remote, settings.url, settings.depot)
+                yield RemoteCheck("depot", True, f"{settings.depot} at {settings.url}")
+                if settings.writer is not None:
+                    yield from self._own_checks(record, link)
+        except EpmError as error:
+            yield RemoteCheck("reachable", False, error.message, error.hint)
+
+    def _own_checks(self, record: RemoteRecord, link: RemoteLink) -> Iterator[RemoteCheck]:
+        found = find_own(self._store, record, link)
+        if found is None:
+            yield RemoteCheck("head", True, "nothing was pushed yet")
+            return
+        yield RemoteCheck("head", True, f"{found.head.number} of {found.head.time}")
+        lost = [
+            name
+            for app in found.head.apps
+            for segment in app.segments
+            if not holds(
+                link.remote,
+                name := segment.name(found.head.writer, app.app),
+                segment.size,
+                segment.sha256,
+            )
+        ]
+        detail = f"{len(lost)} lost or damaged, such as {lost[0]}" if lost else "all are right"
+        hint = f"`epmstore push {record.name} --anew` writes them again" if lost else None
+        yield RemoteCheck("histories", not lost, detail, hint)
+
+    def push(
+        self, name: str, *, anew: bool = False, agreed: bool = False, dry_run: bool = False
+    ) -> Pushed:
+        """What is recorded here goes there. The first time it is only planned unless it is
+        `agreed`: a person is to see what leaves this host. Raises NotFoundError, UsageError,
+        RemoteError, RemoteHeadError, ForkError, BusyError.
+        """
+        record = self._registry.record(name)
+        settings = record.settings()
+        if settings.writer is None:
+            raise RemoteReadOnlyError(
+                f"nothing can be written to {name}", hint="push to the folder that it shows"
+            )
+        hold = contextlib.nullcontext() if dry_run else self._registry.hold(name)
+        with hold, self._connect(settings.url, settings.authorities) as link:
+            plan = plan_push(self._store, record, link, __version__, anew=anew)
+            if dry_run or not (agreed or settings.agreed):
+                return Pushed(plan, None)
+            done = apply_push(self._store, record, link, plan, progress=self._progress)
+        if not settings.agreed:
+            record.change(replace(settings, agreed=True))
+        return Pushed(plan, done)
+
+    def pull(
+        self,
+        name: str,
+        *,
+        hosts: Iterable[str] = (),
+        forget: Iterable[str] = (),
+        dry_run: bool = False,
+    ) -> PullResult:
+        """What other hosts pushed comes here; `hosts` alone, if any are named. `forget` those
+        first: what is known of them does not count. Raises NotFoundError, RemoteError, BusyError.
+        """
+        record = self._registry.record(name)
+        settings = record.settings()
+        hold = contextlib.nullcontext() if dry_run else self._registry.hold(name)
+        with hold, self._connect(settings.url, settings.authorities) as link:
+            if forget and dry_run:
+                raise UsageError("what is to be forgotten is forgotten: leave --dry-run out")
+            for writer in forget:
+                forget_host(record, writer)
+            pull = Pull(self._store, record, link, dry_run=dry_run, progress=self._progress)
+            return pull.run([*hosts])
+
+    def reached(self, app: str) -> Sequence[tuple[str, int | None]]:
+        """How far the history of an application (UUID) is on each remote that this host writes to:
+        name, and the newest version there (None: nothing of it). Asks no remote. Raises
+        DamagedError.
+        """
+        found = []
+        for settings in self._registry.list():
+            if settings.writer is not None:
+                head = self._registry.record(settings.name).reached()
+                there = None if head is None else head.app(app)
+                found.append((settings.name, None if there is None else there.version))
+        return found
+
+    def named(self, name: str | None) -> Sequence[str]:
+        """The remote that is meant: the one that is named, or all. Raises UsageError for none."""
+        if name is not None:
+            return [check_name(name)]
+        found = [one.name for one in self._registry.list()]
+        if not found:
+            raise UsageError(
+                "this store has no remote", hint="add one: `epmstore remote add NAME URL`"
+            )
+        return found

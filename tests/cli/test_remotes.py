@@ -1,0 +1,256 @@
+"""Remotes as users have them: a host that pushes, one that pulls, and what the page says to do."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.test_json import check
+from tests.remotes.webserver import serving
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
+
+PAGE = Path(__file__).parents[2] / "docs/remotes.md"
+
+
+@pytest.fixture
+def depot(tmp_path: Path) -> Path:
+    made = tmp_path / "depot"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def site(cli: "Cli", recorded: Path, depot: Path) -> str:
+    """The id of a host that has pushed version 0."""
+    writer = cli.ok("remote", "add", "site", str(depot), "--json").shapes[0]["writer"]
+    cli.ok("push", "site", "--yes")
+    return str(writer)
+
+
+@pytest.fixture
+def other(cli: "Cli", site: str, tmp_path: Path, depot: Path) -> Iterator[str]:
+    """The options of a second host, which has the same remote."""
+    store = str(tmp_path / "other")
+    cli.ok("init", "--store", store)
+    cli.ok("remote", "add", "site", str(depot), "--store", store)
+    yield store
+
+
+def test_the_tour_of_the_page_is_right(cli: "Cli", recorded: Path, depot: Path) -> None:
+    lines = re.findall(r"^    epmstore (.*?) +#", PAGE.read_text(), re.MULTILINE)
+    assert len(lines) == 6
+    for line in lines:
+        cli.ok(*line.replace("/mnt/site/depot", str(depot)).split())
+
+
+def test_status_says_how_far_a_remote_is(cli: "Cli", recorded: Path, site: str) -> None:
+    assert "recorded here and on site\n" in cli("status").out
+    (recorded / "new").write_text("x")
+    cli.ok("snapshot")
+    assert "recorded here; on site up to 0 of 1\n" in cli("status").out
+    found = cli("status", "--json").shapes[0]
+    assert found["remotes"] == [{"name": "site", "version": 0}]
+    cli.ok("push")
+    assert "recorded here and on site\n" in cli("status").out
+
+
+def test_the_first_time_it_is_shown_and_not_sent(cli: "Cli", recorded: Path, depot: Path) -> None:
+    cli.ok("remote", "add", "site", str(depot))
+    assert "not on site yet" in cli("status").out
+    refused = cli("push")
+    assert refused.code == 2 and "--dry-run" in refused.err and "--yes" in refused.err
+    shown = cli.ok("push", "site", "--dry-run")
+    assert "crm: version 0" in shown.out
+    assert [p.name for p in depot.iterdir()] == ["EPMSTORE"]
+    cli.ok("push", "site", "--yes")
+    (recorded / "new").write_text("x")
+    cli.ok("snapshot")
+    cli.ok("push")  # it was agreed to
+
+
+def test_another_host_knows_what_the_first_has_recorded(cli: "Cli", site: str, other: str) -> None:
+    pulled = cli.ok("pull", "--store", other)
+    assert site in pulled.out and "crm version 0" in pulled.out
+    assert "crm at" in cli.ok("remote", "show", "site", "--store", other).out
+    assert "nothing new" in cli.ok("sync", "--yes", "--store", other).out
+
+
+def test_shapes_of_remotes(cli: "Cli", recorded: Path, depot: Path, tmp_path: Path) -> None:
+    for words in (
+        ("remote", "add", "site", str(depot)),
+        ("remote", "list"),
+        ("push", "site", "--yes"),
+        ("remote", "show", "site"),
+        ("remote", "set", "site", "--order", "7"),
+        ("remote", "check", "site"),
+        ("pull", "site"),
+        ("sync",),
+        ("remote", "remove", "site", "--dry-run"),
+        ("remote", "remove", "site"),
+    ):
+        shapes = cli.ok(*words, "--json").shapes
+        assert shapes
+        for shape in shapes:
+            check(shape)
+
+
+def test_dry_runs_change_nothing(cli: "Cli", recorded: Path, depot: Path) -> None:
+    cli.ok("remote", "add", "site", str(depot), "--dry-run")
+    assert list(depot.iterdir()) == [] and cli.ok("remote", "list").out == ""
+    cli.ok("remote", "add", "site", str(depot))
+    before = sorted(depot.rglob("*"))
+    for words in (
+        ("push", "--dry-run"), ("pull", "--dry-run"), ("sync", "--dry-run"),
+        ("remote", "set", "site", "--new-writer", "--dry-run"),
+        ("remote", "remove", "site", "--dry-run"),
+    ):  # fmt: skip
+        cli.ok(*words)
+    assert sorted(depot.rglob("*")) == before
+    assert len(cli.ok("remote", "list", "--json").shapes) == 1
+
+
+def test_a_bad_place_for_a_depot_is_refused(
+    cli: "Cli", recorded: Path, depot: Path, tmp_path: Path
+) -> None:
+    (depot / "letter").write_text("dear")
+    assert cli("remote", "add", "site", str(depot)).code == 2
+    assert cli("remote", "add", "site", str(tmp_path / "nothing")).code == 12
+    assert cli("remote", "add", "site", "sftp://host/x").code == 2
+    assert cli("remote", "add", "Site", str(depot)).code == 2
+    assert cli.ok("remote", "list").out == ""
+
+
+def test_names_that_are_not_there_are_said(cli: "Cli", recorded: Path, depot: Path) -> None:
+    assert cli("push").code == 2
+    for words in ("push", "pull", "sync"):
+        assert cli(words, "nothing").code == 5
+    for words in ("show", "set", "check", "remove"):
+        assert cli("remote", words, "nothing").code == 5
+    cli.ok("remote", "add", "site", str(depot))
+    assert cli("remote", "add", "site", str(depot)).code == 7
+
+
+def test_one_remote_that_fails_keeps_none_of_the_others(
+    cli: "Cli", recorded: Path, depot: Path, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    cli.ok("remote", "add", "gone", str(gone))
+    cli.ok("remote", "add", "site", str(depot))
+    shutil.rmtree(gone)
+    done = cli("push", "--yes")
+    assert done.code == 12 and "gone:" in done.err
+    assert "site: crm up to version 0" in done.out
+    assert cli("sync", "gone", "--yes").code == 12
+
+
+def test_a_mount_that_is_not_there_is_not_filled(cli: "Cli", site: str, depot: Path) -> None:
+    depot.rename(depot.with_name("away"))
+    assert cli("push").code == 12
+    depot.mkdir()
+    refused = cli("push")
+    assert refused.code == 10 and "mounted" in refused.err
+    assert list(depot.iterdir()) == []
+    assert cli("remote", "check", "site").code == 12
+    depot.rmdir()
+    depot.with_name("away").rename(depot)
+    cli.ok("push")
+
+
+def heads(depot: Path, writer: str) -> Path:
+    return depot / "hosts" / writer / "head"
+
+
+def test_a_head_that_was_rolled_back_is_written_anew_as_the_page_says(
+    cli: "Cli", recorded: Path, site: str, other: str, depot: Path
+) -> None:
+    old = heads(depot, site).read_bytes()
+    (recorded / "new").write_text("x")
+    cli.ok("snapshot")
+    cli.ok("push")
+    cli.ok("pull", "--store", other)
+    heads(depot, site).write_bytes(old)
+    for words in (("push",), ("remote", "check", "site")):
+        found = cli(*words)
+        assert found.code == 12 and "rolled back" in found.out + found.err
+    pulled = cli("pull", "--store", other, "--json")
+    assert pulled.code == 12
+    assert [one["fault"] for one in pulled.shapes[0]["findings"]] == ["rolled_back"]
+    cli.ok("push", "site", "--anew")
+    cli.ok("remote", "check", "site")
+    cli.ok("pull", "--store", other)
+
+
+def test_a_history_that_is_lost_there_is_seen_and_written_anew(
+    cli: "Cli", site: str, other: str, depot: Path
+) -> None:
+    [segment] = [p for p in depot.rglob("*-*-*") if p.is_file()]
+    segment.write_bytes(b"garbage")
+    found = cli("remote", "check", "site")
+    assert found.code == 12 and "--anew" in found.err
+    assert cli("pull", "--store", other).code == 12
+    cli.ok("push", "site", "--anew")
+    cli.ok("remote", "check", "site")
+    assert site in cli.ok("pull", "--store", other).out
+
+
+def test_a_clone_is_named_and_made_another_host(
+    cli: "Cli", recorded: Path, site: str, tmp_path: Path
+) -> None:
+    clone = str(tmp_path / "clone")
+    shutil.copytree(cli.store, clone, symlinks=True)
+    (recorded / "new").write_text("x")
+    cli.ok("snapshot")
+    cli.ok("push")
+    refused = cli("push", "--store", clone)
+    assert refused.code == 7 and "--new-writer" in refused.err
+    cli.ok("remote", "set", "site", "--new-writer", "--store", clone)
+    cli.ok("push", "--store", clone)
+    shown = cli.ok("pull", "--json").shapes[0]["hosts"]
+    assert len(shown) == 1 and shown[0]["writer"] != site
+
+
+def test_another_place_has_to_be_the_same_depot(
+    cli: "Cli", site: str, depot: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(depot, moved)
+    cli.ok("remote", "set", "site", "--url", str(moved))
+    cli.ok("remote", "check", "site")
+    (tmp_path / "third").mkdir()
+    cli.ok("remote", "add", "third", str(tmp_path / "third"))
+    refused = cli("remote", "set", "site", "--url", str(tmp_path / "third"))
+    assert refused.code == 12 and "another depot" in refused.err
+
+
+def test_a_web_server_is_read_from(cli: "Cli", site: str, depot: Path, tmp_path: Path) -> None:
+    reader = ("--store", str(tmp_path / "reader"))
+    cli.ok("init", *reader)
+    with serving(depot) as url:
+        found = cli.ok("remote", "add", "web", url, "--json", *reader).shapes[0]
+        assert found["writer"] is None
+        assert cli("push", "web", *reader).code == 12
+        assert site in cli.ok("pull", "--host", site, *reader).out
+        assert "nothing new" in cli.ok("sync", *reader).out
+        cli.ok("remote", "check", "web", *reader)
+
+
+def test_settings_that_were_changed_by_hand_are_not_believed(cli: "Cli", site: str) -> None:
+    path = cli.store / "remotes/site/settings.json"
+    said = json.loads(path.read_text())
+    path.write_text(json.dumps({**said, "url": "/etc"}))
+    assert cli("push").code == 6
+    assert cli("status").code == 0
+    cli.ok("remote", "remove", "site")
+    assert not (cli.store / "remotes/site").exists()
+
+
+def test_keys_of_this_host_are_its_owners_alone(cli: "Cli", site: str) -> None:
+    for path in (cli.store / "remotes").rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0, path
