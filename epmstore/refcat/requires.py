@@ -115,26 +115,33 @@ def _component(path: str, tree: Tree) -> str:
 
 
 def check_one_way(
-    app: str, requires: Sequence[Requirement], others: Mapping[str, Sequence[Requirement]]
+    app: str,
+    requires: Sequence[Requirement],
+    others: Mapping[str, Sequence[Requirement]],
+    keys: Mapping[str, str] | None = None,
 ) -> None:
     """Raises ConflictError for a circle: among the components of a release of `app`, or among
-    applications, given what the newest releases of the `others` need.
+    applications, given what the newest releases of the `others` need. `keys` are what people call
+    applications (UUIDs).
     """
     components: dict[str, set[str]] = {}
     for one in requires:
         if one.digest is not None and one.of is not None:
             components.setdefault(one.of, set()).add(one.digest)
-    _check_acyclic(components, "component")
+    _check_acyclic(components, "component", {})
     apps = {other: {r.app for r in needs if r.app is not None} for other, needs in others.items()}
     apps[app] = {r.app for r in requires if r.app is not None}
-    _check_acyclic(apps, "application")
+    said = {
+        r.app: r.key for needs in (requires, *others.values()) for r in needs if r.app and r.key
+    }
+    _check_acyclic(apps, "application", {**said, **(keys or {})})
 
 
-def _check_acyclic(graph: Mapping[str, Iterable[str]], what: str) -> None:
+def _check_acyclic(graph: Mapping[str, Iterable[str]], what: str, keys: Mapping[str, str]) -> None:
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
-        circle = [str(node) for node in error.args[1]]
+        circle = [keys.get(str(node), str(node)) for node in error.args[1]]
         raise ConflictError(
             f"a circle of needs: {what} {' is needed by '.join(circle)}",
             hint="needs go one way: leave one of them out",

@@ -355,7 +355,8 @@ class Vendors:
         needs = tuple(
             parse_requirement(text, tree, vendors) for text in given.texts(requires, "needs")
         )
-        check_one_way(app, needs, needs_of_others(self._store, app))
+        keys = {one.app: one.key for one in all_refcats(self._store)}
+        check_one_way(app, needs, needs_of_others(self._store, app), keys)
         return ReleaseDraft(label=label, requires=needs, after=after)
 
     def _now(self) -> str:

@@ -59,6 +59,16 @@ def test_holes_stay_holes(tmp_path: Path) -> None:
         assert (tmp_path / "copy/hole").read_bytes() == (bench.root / "hole").read_bytes()
 
 
+def test_the_store_is_no_place_for_it(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.recorded({"a": File(b"1")})
+        (tmp_path / "link").symlink_to(bench.store.path)
+        for place in (bench.store.path, tmp_path / "link"):
+            with pytest.raises(UsageError, match="lies in the store"):
+                bench.live.export("0", place / "copy")
+        assert not (bench.store.path / "copy").exists()
+
+
 def test_an_empty_folder_will_do(tmp_path: Path) -> None:
     with Bench(tmp_path) as bench:
         back = bench.recorded(TREE)

@@ -121,6 +121,7 @@ def test_a_circle_of_applications_is_refused_when_it_would_be_published(tmp_path
         ws.vendors.init("server")
         ws.vendors.add("crm", source, requires=["server"])
         assert ws.vendors.releases("crm").all()[0].requires[0].key == "server"
-        with pytest.raises(ConflictError, match="circle"):
+        with pytest.raises(ConflictError, match="circle") as caught:
             ws.vendors.add("server", source, requires=["crm"])
+        assert {"crm", "server"} == set(caught.value.data["circle"])
         assert ws.vendors.releases("server").all() == []

@@ -1,5 +1,6 @@
 """`app.restoring`: bringing the root, or a folder elsewhere, to a tree; and undoing that."""
 
+import os
 from collections.abc import Sequence
 from typing import Unpack
 
@@ -158,9 +159,13 @@ class Restoring:
     ) -> ExportedTree:
         """A version or a release, or some paths of it, as a folder of its own. Never looks at the
         live root. A `dry_run` says what would come of it, and writes nothing. Raises as `ls`,
-        NotRestorableError, ConflictError, DamagedError, OSError.
+        NotRestorableError, ConflictError, DamagedError, OSError; UsageError for a place in the
+        store.
         """
         context, place = self._context, given.a_place(target).absolute()
+        store = os.path.realpath(context.store.path)
+        if os.path.realpath(place).startswith(f"{store}/"):
+            raise UsageError(f"{place} lies in the store", hint="name a folder elsewhere")
         source, scope = context.trees.restorable(selector), given.scope(paths)
         progress = context.progress
         return export_tree(context.store, source, place, scope, progress, dry_run=dry_run)
