@@ -17,7 +17,7 @@ from epmstore import fsio
 from epmstore.atomic import directory, make_directories, temporary_name
 from epmstore.catalog.appcat import App
 from epmstore.catalog.model import AboutRecord
-from epmstore.errors import ConflictError, UsageError
+from epmstore.errors import ConflictError, RootError, UsageError
 from epmstore.package.known import KnownProducts
 from epmstore.package.universe import ProductRelease
 from epmstore.refcat.owners import Owner
@@ -118,6 +118,16 @@ class Targets:
             )
         if root is None:
             _check_proposed(release, where)
+        if os.path.realpath(where) == "/":
+            raise UsageError(
+                "a product is not installed over the whole system",
+                hint=f"name a folder for it: `epmstore install {release.product} --root DIR`",
+            )
+        if os.path.islink(where) and not os.path.exists(where):
+            raise RootError(
+                f"{where} is a link to what is not there",
+                hint="mount or make that, or name another root with --root",
+            )
         there = os.path.lexists(where)
         patterns = self._about(release.app).patterns
         app = self._apps.proposed(instance, where, refcat=release.app, patterns=patterns)

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from epmstore import locks
 from epmstore.catalog.model import RevokeRecord
 from epmstore.refcat.append import say
+from epmstore.refcat.trust import Trust
 from tests.cli.test_json import check
 from tests.kit.products import LIB, V1, V2, Products, files_in
 
@@ -436,6 +438,11 @@ def test_a_root_that_is_a_link(cli: "Cli", old: Path, tmp_path: Path, root: Path
     root.symlink_to(target)
     refused = cli("install", str(old))
     assert refused.code == 7 and not [*target.iterdir()]
+    (tmp_path / "dangling").symlink_to("nothing")
+    refused = cli("install", "crm", "--root", str(tmp_path / "dangling"))
+    assert refused.code == 7 and not (tmp_path / "nothing").exists()
+    assert cli("install", "crm", "--root", "/").code == 2
+    assert cli.ok("app", "list", "--json").shapes == []
     cli.ok("install", str(old), "--root", str(root))
     assert files_in(target) == V1
     [shown] = cli.ok("app", "show", "crm", "--json").shapes
@@ -452,3 +459,38 @@ def test_files_may_be_given_to_a_user(cli: "Cli", old: Path, new: Path, root: Pa
     cli.ok("upgrade", str(new))
     assert {path.stat().st_uid for path in root.rglob("*")} == {uid}
     assert cli.ok("status").code == 0
+
+
+def test_packages_that_are_not_to_be_believed_are_refused(
+    cli: "Cli", old: Path, tmp_path: Path, root: Path
+) -> None:
+    before = store_files(cli)
+    data = old.read_bytes()
+    newer = data[:60] + (99).to_bytes(4, "big") + data[64:]
+    middle = data.index(b"EPM1") + 20  # in a seal
+    flipped = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+    for bad, code in ((newer, 10), (flipped, 6), (data[:-4096], 6)):
+        path = tmp_path / "bad.epkg"
+        path.write_bytes(bad)
+        for dry in ([], ["--dry-run"]):
+            found = cli("install", str(path), *dry)
+            assert found.code == code, found
+    (tmp_path / "bad.epkg.asc").write_text("no signature")
+    (tmp_path / "bad.epkg").write_bytes(data)
+    assert cli("install", str(tmp_path / "bad.epkg")).code == 8
+    assert store_files(cli) == before and not root.exists()
+    assert cli.ok("app", "list", "--json").shapes == []
+
+
+def test_a_package_that_came_signed_is_not_taken_unsigned(
+    cli: "Cli", old: Path, new: Path, root: Path
+) -> None:
+    cli.ok("install", str(old))
+    [uuid] = {one["is"]["uuid"] for one in cli.ok("installed", "--json").shapes}
+    trust = Trust(cli.store)
+    trust.remember(uuid, replace(trust.record(uuid), signed=True))
+    for dry in ([], ["--dry-run"]):
+        assert cli("upgrade", str(new), *dry).code == 8
+    assert files_in(root) == V1
+    cli.ok("upgrade", str(new), "--allow-unsigned")
+    assert files_in(root) == V2
