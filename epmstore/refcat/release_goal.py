@@ -14,11 +14,13 @@ from epmstore.checkout.sight import Sight
 from epmstore.checkout.wanted import FoundRoot, Present, Wanted
 from epmstore.clock import from_rfc3339
 from epmstore.errors import ConflictError
+from epmstore.index.entries import Entries
 from epmstore.record.recorder import Look, Recorder
 from epmstore.refcat.install_plan import plan_install, plan_removal
 from epmstore.refcat.owners import Owner
 from epmstore.refcat.releases import Releases
 from epmstore.refcat.repair import plan_repair
+from epmstore.refcat.survey import MANY
 from epmstore.refcat.verify import Verifier
 from epmstore.relpath import RelPath
 from epmstore.scan.metadata import OwnerNames
@@ -145,6 +147,28 @@ def _only_owner() -> Owner | None:
     return uid, gid, names.user(uid), names.group(gid)
 
 
+class _Looked:
+    """What one release has at a path: each looked up for itself, and after MANY of them all are
+    read at once.
+    """
+
+    def __init__(self, entries: Entries, catalog: str, release: int) -> None:
+        self._entries = entries
+        self._catalog = catalog
+        self._release = release
+        self._asked = 0
+        self._tree: Mapping[RelPath, Entry] | None = None
+
+    def at(self, path: RelPath) -> Entry | None:
+        self._asked += 1
+        if self._tree is None and self._asked > MANY:
+            tree = self._entries.tree(self._catalog, self._release)
+            self._tree = {entry.path: entry for entry in tree}
+        if self._tree is not None:
+            return self._tree.get(path)
+        return self._entries.at(self._catalog, self._release, path)
+
+
 class _Around(Present):
     """The root, and the release beside it; and the release that is installed there now."""
 
@@ -156,17 +180,16 @@ class _Around(Present):
         release: int,
         installed: int | None,
     ) -> None:
-        self._recorded = recorder.store.entries
-        super().__init__(look, self._recorded, recorder.app.uuid)
-        self._catalog = releases.catalog
-        self._release = release
-        self._installed = installed
+        entries = recorder.store.entries
+        super().__init__(look, entries, recorder.app.uuid)
+        self._released = _Looked(entries, releases.catalog, release)
+        self._before = None
+        if installed is not None:
+            self._before = _Looked(entries, releases.catalog, installed)
         self.now_ns = int(from_rfc3339(releases.get(release).time) * 1e9)
 
     def released(self, path: RelPath) -> Entry | None:
-        return self._recorded.at(self._catalog, self._release, path)
+        return self._released.at(path)
 
     def before(self, path: RelPath) -> Entry | None:
-        if self._installed is None:
-            return None
-        return self._recorded.at(self._catalog, self._installed, path)
+        return None if self._before is None else self._before.at(path)
