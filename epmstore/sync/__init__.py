@@ -3,6 +3,7 @@
 - access.py        who can read what lies on a remote, in words
 - connecting.py    from the settings of a remote to the remote itself
 - depot.py         what says that a place is a depot, and how its objects are called
+- headchild.py     what examines keys and heads from elsewhere in a process of its own
 - heads.py         the head of a writer
 - judging.py       what a head is, held against what is remembered of it
 - pulling.py       what other hosts recorded comes from a depot

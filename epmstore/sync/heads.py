@@ -18,15 +18,18 @@ from typing import Final
 import msgspec
 
 from epmstore.catalog.appcat import check_key
+from epmstore.clock import from_rfc3339
 from epmstore.errors import (
     BadObjectError,
     BadSignatureError,
     EpmError,
+    InvalidNameError,
     TrustError,
     UnreadableError,
     UsageError,
 )
 from epmstore.refcat.signature import PublicKey, check_signature, make_signature, read_key
+from epmstore.relpath import text_from_json
 from epmstore.sync.depot import FORMAT, check_readable, is_uuid, is_writer
 
 HEAD_MAX: Final = 8 << 20
@@ -182,6 +185,8 @@ def _decode(line: bytes, writer: str) -> Head:
         raise BadObjectError(f"the head of {writer} has a number that is none")
     if head.prev is not None and not _is_digest(head.prev):
         raise BadObjectError(f"the head of {writer} follows nothing that is one")
+    if not (_is_time(head.time) and all(a.ended is None or _is_time(a.ended) for a in head.apps)):
+        raise BadObjectError(f"the head of {writer} has a time that is none")
     if not is_writer(head.writer) or not (head.continues is None or is_writer(head.continues)):
         raise BadObjectError(f"the head of {writer} names a writer who is none")
     return head
@@ -191,6 +196,8 @@ def _check_app(app: HeadApp, writer: str) -> None:
     where = f"the head of {writer} says of {app.app!r:.40}"
     if not is_uuid(app.app) or not _is_key(app.key) or not _is_digest(app.line):
         raise BadObjectError(f"{where} what no application is called")
+    if not _is_root(app.root) or not (app.version is None or 0 <= app.version < NUMBER_MAX):
+        raise BadObjectError(f"{where} where no application is, or a version that is none")
     if len(app.segments) > SEGMENTS_MAX:
         raise BadObjectError(f"{where} too many segments")
     due = 0
@@ -201,6 +208,21 @@ def _check_app(app: HeadApp, writer: str) -> None:
         due = segment.last + 1
     if due != app.lines:
         raise BadObjectError(f"{where} that it has {app.lines} lines, and segments of {due}")
+
+
+def _is_time(text: str) -> bool:
+    try:
+        from_rfc3339(text)
+    except (UsageError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _is_root(text: str) -> bool:
+    try:
+        return text_from_json(text).startswith("/")
+    except (InvalidNameError, UsageError, ValueError):
+        return False
 
 
 def _is_key(text: str) -> bool:

@@ -50,6 +50,7 @@ from epmstore.remotes.remote import PIECE, Remote
 from epmstore.store.store import SYSCAT, Store
 from epmstore.sync.connecting import RemoteLink
 from epmstore.sync.depot import head_name, is_writer, key_name, open_depot
+from epmstore.sync.headchild import HeadOrder, read_foreign_head
 from epmstore.sync.heads import (
     HEAD_MAX,
     KEY_MAX,
@@ -162,14 +163,14 @@ class Pull:
                 key_data = read_small(self._remote, key_name(writer), KEY_MAX)
         except RemoteNotFoundError:
             return judge_other(known and known.head, None, writer)
-        key = read_writer_key(key_data, writer)
-        found = read_head(data, writer, self._settings.depot, key, self._now)
+        if known is not None and known.head.data == data:
+            self._sweep(writer, known.head)
+            return None
+        order = HeadOrder(key_data, data, writer, self._settings.depot, self._now)
+        _, found = read_foreign_head(order)
         finding = judge_other(known and known.head, found, writer)
         if finding is not None:
             return finding
-        if known is not None and known.head.digest == found.digest:
-            self._sweep(writer, found)
-            return None
         total = sum(segment.size for app in found.head.apps for segment in app.segments)
         if total > HISTORY_MAX:
             raise BadObjectError(f"{writer} says that it has histories beyond all measure")

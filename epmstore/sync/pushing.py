@@ -38,6 +38,7 @@ from epmstore.remotes.remote import PIECE, Remote
 from epmstore.store.store import Store, refcat
 from epmstore.sync.connecting import RemoteLink
 from epmstore.sync.depot import head_name, key_name, open_depot
+from epmstore.sync.headchild import HeadOrder, read_foreign_head
 from epmstore.sync.heads import (
     HEAD_MAX,
     Head,
@@ -124,7 +125,7 @@ def plan_push(
     open_depot(link.remote, link.where, settings.depot)
     _, key = record.public(settings)
     now = store.clock.now()
-    there, found, displaces = _found_head(link.remote, settings, key, now, lenient=anew)
+    there, found, displaces = _found_head(link.remote, record, now, lenient=anew)
     kept = [_kept(record.kept_head(name), settings, key, now) for name in ("head", "next")]
     if anew:
         follows = max(filter(None, (found, *kept)), key=lambda h: h.head.number, default=None)
@@ -151,7 +152,7 @@ def find_own(store: Store, record: RemoteRecord, link: RemoteLink) -> SignedHead
     settings = record.settings()
     _, key = record.public(settings)
     now = store.clock.now()
-    _, found, _ = _found_head(link.remote, settings, key, now, lenient=False)
+    _, found, _ = _found_head(link.remote, record, now, lenient=False)
     kept = [_kept(record.kept_head(name), settings, key, now) for name in ("head", "next")]
     return follow_own(kept[0], kept[1], found)
 
@@ -210,15 +211,20 @@ def put_checked(
 
 
 def _found_head(
-    remote: Remote, settings: RemoteSettings, key: PublicKey, now: float, *, lenient: bool
+    remote: Remote, record: RemoteRecord, now: float, *, lenient: bool
 ) -> tuple[bytes | None, SignedHead | None, bool]:
     """The bytes, the head that they are, and whether something larger than any head is there.
     `lenient`: what is no head is one that is not there. Raises RemoteError, NoStoreError.
     """
+    settings = record.settings()
+    public, key = record.public(settings)
     data = None
     try:
         data = read_small(remote, head_name(key.fingerprint), HEAD_MAX)
-        return data, read_head(data, key.fingerprint, settings.depot, key, now), False
+        if data in (record.kept_head("head"), record.kept_head("next")):
+            return data, read_head(data, key.fingerprint, settings.depot, key, now), False
+        order = HeadOrder(public, data, key.fingerprint, settings.depot, now)
+        return data, read_foreign_head(order)[1], False
     except RemoteNotFoundError:
         return None, None, False
     except (BadObjectError, BadSignatureError, NoStoreError) as error:

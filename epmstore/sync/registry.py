@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from epmstore import fsio, locks
 from epmstore.atomic import (
+    TEMPORARY,
     directory,
     make_directories,
     read_file,
@@ -204,6 +205,8 @@ class Registry:
     def hold(self, name: str) -> Iterator[None]:
         """No other process of this host pushes to it or pulls from it. Raises BusyError."""
         with locks.hold(self._store / "locks", f"remote-{check_name(name)}"):
+            for path in self.record(name).folder.glob(f"{TEMPORARY}*"):
+                remove_file(path)  # of a process that was killed
             yield
 
     def _paths(self) -> Iterator[Path]:

@@ -16,6 +16,7 @@ from epmstore.errors import (
     UnreadableError,
 )
 from epmstore.refcat.signature import make_signature
+from epmstore.relpath import text_to_json
 from epmstore.sync.heads import (
     HEAD_MAX,
     SEGMENT_MAX,
@@ -140,9 +141,15 @@ BAD: dict[str, dict[str, Any]] = {
     "a bad continues": {"continues": "../x"},
     "apps twice": {"apps": segments((0, 2, 1, DIGEST))["apps"] * 2},
     "no list": {"apps": {}},
+    "no time": {"time": "soon"},
+    "an endless time": {"time": "9" * 4000},
     "features are none": {"features": None},
 }
-for field, value in {"app": "../x", "key": "../x", "line": "x", "lines": 4}.items():
+OF_APPS: dict[str, Any] = {
+    "app": "../x", "key": "../x", "line": "x", "lines": 4, "root": "//zz", "version": -1,
+    "ended": "yesterday", "refcat": {"lines": "1"},
+}  # fmt: skip
+for field, value in OF_APPS.items():
     spoilt = segments((0, 2, 1, DIGEST))
     spoilt["apps"][0][field] = value
     BAD[f"a bad {field}"] = spoilt
@@ -200,7 +207,7 @@ def test_any_head_that_can_be_comes_back(
     for count, size in sizes:
         found.append(SegmentRef(lines, lines + count - 1, size, DIGEST))
         lines += count
-    app = head_app(segments=tuple(found), lines=lines, root=root)
+    app = head_app(segments=tuple(found), lines=lines, root=text_to_json(f"/{root}"))
     whole: Head = head(number=number, apps=(app,))
     assert read(signed(whole).data).head == whole
 
