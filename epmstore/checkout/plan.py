@@ -530,12 +530,13 @@ class _Planner:
 
 
 def _as_today(wanted: Entry, d: PathDifference) -> Entry:
-    """What the version that comes of it says. What was a secret is recorded by the rules of today.
-    A file of which only metadata was recorded keeps the content that it has, and what goes with
-    that.
+    """What the version that comes of it says. What was a secret, or is one now, is recorded by the
+    rules of today: a version that says of a secret that it is none promises its content. A file of
+    which only metadata was recorded keeps the content that it has, and what goes with that.
     """
     found, path_class = d.found, d.path_class
-    if wanted.path_class == "secret" and path_class in ("program", "config"):
+    was, is_now = wanted.path_class == "secret", path_class == "secret"
+    if (was or is_now) and path_class in ("program", "config", "secret"):
         wanted = msgspec.structs.replace(wanted, path_class=path_class)
     if found is None or {wanted.kind, found.kind} != {"file"} or wanted.content is not None:
         return wanted

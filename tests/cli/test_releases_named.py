@@ -339,3 +339,22 @@ def test_conffiles_of_a_package_are_configuration_here_and_on_hosts(
     assert set(done["config"]) <= {p["pattern"] for p in added["proposals"]}
     again = cli.ok("release", "add", "app", deb, "--json").shapes[0]
     assert not again["changed"] and again["config"] == []
+
+
+def test_a_secret_that_a_release_has_promises_no_content(
+    cli: "Cli", root: Path, tmp_path: Path
+) -> None:
+    """Its catalog came without contents, and what the host has of it is never stored."""
+    exported, store = tmp_path / "app.refcat", str(tmp_path / "second")
+    cli.ok("catalog", "export", "app", str(exported))
+    cli.ok("init", "--store", store)
+    cli.ok("app", "add", "app", str(root), "--secret", "bin/app", "--store", store)
+    cli.ok("catalog", "import", str(exported), "--allow-unsigned", "--store", store)
+    (root / "bin/app").chmod(0o700)
+    cli.ok("snapshot", "--store", store)
+    for words in (("checkout", "release:5.0", "bin/app"), ("undo",), ("redo",)):
+        cli.ok(*words, "--store", store)
+    shapes = cli.ok("ls", "--json", "--store", store).shapes
+    assert [one["class"] for one in shapes if one["path"] == "bin/app"] == ["secret"]
+    assert (root / "bin/app").stat().st_mode & 0o777 == 0o644
+    cli.ok("fsck", "--store", store)
