@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from epmstore.catalog.installed import installed_by
+from epmstore.catalog.installed import find_product, installed_by
 from epmstore.catalog.operations import can_be_undone, is_reversal
 from epmstore.catalog.state import VersionInfo
 from epmstore.checkout.goal import VersionGoal, goal_of, version_of
@@ -49,6 +49,27 @@ def rollback_target(versions: Sequence[VersionInfo], *, drifted: bool) -> int:
             " any of them; `epmstore undo` reverses a rollback",
         )
     return content_of(versions, earlier[-1])
+
+
+def product_target(versions: Sequence[VersionInfo], product: str) -> int:
+    """The version that taking back the last step of a product (UUID) goes to: the one before it was
+    installed as it is in the content that is live. Raises VersionNotFoundError if nothing of the
+    product was there before.
+    """
+    last = last_change(versions)
+    live = -1 if last is None else content_of(versions, last)
+    for info in reversed([one for one in versions if one.version <= live]):
+        before = find_product(installed_by(versions, info.version - 1), product)
+        if info.record.installed is None or find_product(info.record.installed, product) == before:
+            continue
+        if before is None:
+            break
+        numbers = {one.version: one for one in versions}
+        return content_of(versions, numbers[info.version - 1])
+    raise VersionNotFoundError(
+        "the release that is installed is the first one: nothing of it was there before",
+        hint="`epmstore undo` reverses the last operation, `epmstore uninstall` takes it away",
+    )
 
 
 def last_change(versions: Sequence[VersionInfo]) -> VersionInfo | None:

@@ -202,25 +202,32 @@ def _export(
     examples=[
         ("epmstore rollback", "away with what happened since the last change, or with that change"),
         ("epmstore rollback --dry-run", "where it would go, and what it would do"),
+        ("epmstore rollback crm", "to the release of crm before its last upgrade"),
     ],
 )
 @config_option
 @terms_options
-def rollback(session: Session, config: ConfigPolicy, **given: Any) -> int:
+@click.argument("product", metavar="[NAME]", required=False)
+def rollback(session: Session, product: str | None, config: ConfigPolicy, **given: Any) -> int:
     """Go back to the last good state.
 
     If something has drifted since the last change, back to that change; else to the change before
     it. Where the daemon alone has recorded, the first version is the change to go back to. Paths of
     class state do not count. Repeating it walks further back. `epmstore undo` reverses it.
+    With the NAME of a product, to the version before its last step: before an upgrade of it.
     """
+    known = None
+    if product is not None:
+        app, known = session.workspace.packages.one_installed(product, session.app)
+        session.app = app.key
     handle = session.handle()
     terms = terms_of(session, given)
     return _carry_out(
         session,
         handle,
         terms,
-        lambda: handle.restoring.plan_rollback(config=config),
-        lambda: handle.rollback(config=config, **terms),
+        lambda: handle.restoring.plan_rollback(config=config, product=known),
+        lambda: handle.restoring.rollback(config=config, product=known, **terms),
     )
 
 

@@ -494,3 +494,23 @@ def test_a_package_that_came_signed_is_not_taken_unsigned(
     assert files_in(root) == V1
     cli.ok("upgrade", str(new), "--allow-unsigned")
     assert files_in(root) == V2
+
+
+def test_a_rollback_of_a_product_takes_its_last_step_back(
+    cli: "Cli", crm: Products, old: Path, new: Path, root: Path
+) -> None:
+    third = crm.pack({**V2, "bin/third": b"3"}, "4.2.0", root=str(root))
+    for path in (old, new, third):
+        cli.ok("install", str(path))
+    (root / "bin" / "added").write_bytes(b"here")
+    cli.ok("snapshot", "-m", "added by hand")
+    [plan] = cli.ok("rollback", "crm", "--dry-run", "--json").shapes
+    [result] = cli.ok("rollback", "crm", "--yes", "--json").shapes
+    assert (plan["of"], plan["removed"]) == (result["of"], result["removed"])
+    assert installed(cli) == [("crm", "4.1.0", 1)]
+    cli.ok("unhold", "crm")
+    cli.ok("rollback", "crm", "--yes")
+    assert installed(cli) == [("crm", "4.0.0", 0)]
+    first = cli("rollback", "crm", "--yes")
+    assert first.code == 5 and "epmstore uninstall" in first.err
+    assert cli("rollback", "nobody").code == 5

@@ -14,6 +14,7 @@ from epmstore.checkout.undo import (
     Reversal,
     content_of,
     last_change,
+    product_target,
     redo_target,
     rollback_target,
     undo_target,
@@ -94,19 +95,30 @@ class Restoring:
         with self._context.store.keep_packs():
             return self._acting.carry_out(_edit(entries, remove, label), Terms(**terms))
 
-    def plan_rollback(self, *, config: ConfigPolicy = "keep") -> Prepared:
+    def plan_rollback(
+        self, *, config: ConfigPolicy = "keep", product: str | None = None
+    ) -> Prepared:
         """What `rollback` would do now."""
         with open_root(self._context.app) as root:
             look = self._context.recorder.status(root)
-            return self._acting.checkout(root).plan(self._rollback(root, look, config), look)
+            request = self._rollback(root, look, config, product)
+            return self._acting.checkout(root).plan(request, look)
 
-    def rollback(self, *, config: ConfigPolicy = "keep", **terms: Unpack[TermsGiven]) -> Result:
-        """To the last change if that brings something back, else to the one before what is live.
-        From then on the application is held. Raises as `checkout`.
+    def rollback(
+        self,
+        *,
+        config: ConfigPolicy = "keep",
+        product: str | None = None,
+        **terms: Unpack[TermsGiven],
+    ) -> Result:
+        """To the last change if that brings something back, else to the one before what is live;
+        with a `product` (UUID), to the version before its last step: an upgrade, for one. From
+        then on the application is held. Raises as `checkout`.
         """
         with self._context.locked_root() as root:
             look = self._context.recorder.status(root)
-            return self._acting.run(root, self._rollback(root, look, config), Terms(**terms))
+            request = self._rollback(root, look, config, product)
+            return self._acting.run(root, request, Terms(**terms))
 
     def plan_undo(self) -> Prepared:
         """What `undo` would do now."""
@@ -191,11 +203,16 @@ class Restoring:
             installed=installed,
         )
 
-    def _rollback(self, root: Root, look: Look, config: ConfigPolicy) -> Request:
+    def _rollback(
+        self, root: Root, look: Look, config: ConfigPolicy, product: str | None
+    ) -> Request:
         """Drift that a checkout would keep anyway (state, edited configuration, what was not
         recorded on purpose) is no reason to stop at the last change: nothing would come of it.
         """
         versions = self._context.state().versions
+        if product is not None:
+            target = product_target(versions, product)
+            return _rollback_to(self._context.trees.restorable_version(target), config)
         drifted = False
         last = last_change(versions)
         if last is not None and (last.version != look.head.number or not look.changes.is_empty):
