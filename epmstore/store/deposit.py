@@ -82,7 +82,9 @@ class Deposit:
         self._groups += groups
 
     def commit(self) -> None:
-        """All of it is stored. Raises CollisionError, DamagedError, OSError; then nothing is."""
+        """All of it is stored, and known to the index; no record names it yet. Raises
+        CollisionError, DamagedError, OSError; then nothing is.
+        """
         groups = self._finish()
         with self.store.lock_write():
             # Since `add` asked, another process may have stored other contents of these addresses.
