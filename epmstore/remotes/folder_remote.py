@@ -32,7 +32,7 @@ from epmstore.errors import (
 from epmstore.owned import open_way
 from epmstore.remotes.checked import checked_pieces, exactly
 from epmstore.remotes.folder_errors import translated
-from epmstore.remotes.names import is_component, split_name, split_prefix
+from epmstore.remotes.names import DEPTH_MAX, is_component, split_name, split_prefix
 from epmstore.remotes.remote import LISTED_MAX, PIECE, Abilities, ObjectInfo
 
 STALE_SECONDS: Final = 86_400
@@ -220,6 +220,8 @@ class FolderRemote:
         for sort_name, size in found:
             name = sort_name.removesuffix("/")
             if sort_name.endswith("/"):
+                if len(folders) + 1 >= DEPTH_MAX:
+                    continue  # no name is so deep
                 yield from self._list([*folders, name])
             else:
                 yield ObjectInfo("/".join([*folders, name]), size)

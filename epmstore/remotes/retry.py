@@ -21,6 +21,14 @@ ATTEMPTS: Final = 6
 FIRST: Final = 0.5
 LONGEST: Final = 30.0
 """Seconds between two attempts: twice as many each time, up to that."""
+WITHIN: Final = 45.0
+"""Seconds after which a call is not begun again: one that waited for its time limit is not waited
+for again and again.
+"""
+ENOUGH: Final = 1 << 16
+"""Bytes of a read after which its failures are counted anew; or an eighth of what is left. A remote
+that gives a byte at a time is given up.
+"""
 
 
 class Pauses(msgspec.Struct, frozen=True):
@@ -31,6 +39,7 @@ class Pauses(msgspec.Struct, frozen=True):
     attempts: int = ATTEMPTS
     first: float = FIRST
     longest: float = LONGEST
+    within: float = WITHIN
 
     def before(self, attempt: int, chance: float, asked: float | None) -> float:
         """Seconds before an attempt (the second is 1). `asked` is what the remote wants."""
@@ -48,12 +57,14 @@ class RetryRemote:
         pauses: Pauses = Pauses(),  # noqa: B008 - frozen
         *,
         sleep: Callable[[float], None] = time.sleep,
+        timer: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
         told: Callable[[RemoteTransientError], None] = lambda error: None,
     ) -> None:
         self._remote = remote
         self._pauses = pauses
         self._sleep = sleep
+        self._timer = timer
         self._chance = chance
         self._told = told
 
@@ -68,18 +79,20 @@ class RetryRemote:
         return self._again(lambda: self._remote.stat(name))
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
-        attempt = 0
+        attempts = _Attempts(self._pauses, self._timer)
         while True:
+            made, wanted = 0, length
             try:
                 for piece in self._remote.read(name, start, length):
                     yield piece
-                    attempt = 0
+                    made += len(piece)
                     start += len(piece)
                     length = None if length is None else length - len(piece)
                 return
             except RemoteTransientError as error:
-                attempt += 1
-                self._wait(attempt, error)
+                if made >= ENOUGH or (wanted is not None and made * 8 >= wanted):
+                    attempts = _Attempts(self._pauses, self._timer)
+                self._wait(attempts, error)
 
     def write(self, name: str, pieces: Iterable[bytes], size: int, sha256: str) -> None:
         if isinstance(pieces, Iterator):
@@ -87,16 +100,15 @@ class RetryRemote:
         self._again(lambda: self._remote.write(name, pieces, size, sha256))
 
     def replace(self, name: str, data: bytes, expected: bytes | None) -> None:
-        attempt = 0
+        attempts = _Attempts(self._pauses, self._timer)
         while True:
             try:
                 self._remote.replace(name, data, expected)
                 return
             except RemoteTransientError as error:
-                attempt += 1
-                self._wait(attempt, error)
+                self._wait(attempts, error)
             except RemoteChangedError:
-                if not attempt or self._again(lambda: self._now(name, len(data))) != data:
+                if not attempts.count or self._again(lambda: self._now(name, len(data))) != data:
                     raise
                 return
 
@@ -107,18 +119,36 @@ class RetryRemote:
         return read_small(self._remote, name, limit)
 
     def _again(self, call: Callable[[], T]) -> T:
-        attempt = 0
+        attempts = _Attempts(self._pauses, self._timer)
         while True:
             try:
                 return call()
             except RemoteTransientError as error:
-                attempt += 1
-                self._wait(attempt, error)
+                self._wait(attempts, error)
 
-    def _wait(self, attempt: int, error: RemoteTransientError) -> None:
+    def _wait(self, attempts: "_Attempts", error: RemoteTransientError) -> None:
         """Raises the error if it was the last attempt."""
-        if attempt >= self._pauses.attempts:
+        asked = error.data.get("after") if isinstance(error, RemoteBusyError) else None
+        pause = attempts.failed(self._chance(), asked)
+        if pause is None:
             raise error
         self._told(error)
-        asked = error.data.get("after") if isinstance(error, RemoteBusyError) else None
-        self._sleep(self._pauses.before(attempt, self._chance(), asked))
+        self._sleep(pause)
+
+
+class _Attempts:
+    """The attempts at one call: how many failed, and since when."""
+
+    def __init__(self, pauses: Pauses, timer: Callable[[], float]) -> None:
+        self.count = 0
+        self._pauses = pauses
+        self._timer = timer
+        self._begun = timer()
+
+    def failed(self, chance: float, asked: float | None) -> float | None:
+        """Seconds until the next; None if there is none."""
+        self.count += 1
+        took = self._timer() - self._begun
+        if self.count >= self._pauses.attempts or took >= self._pauses.within:
+            return None
+        return self._pauses.before(self.count, chance, asked)

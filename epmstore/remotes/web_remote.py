@@ -34,7 +34,7 @@ from epmstore.remotes.checked import exactly
 from epmstore.remotes.names import split_name
 from epmstore.remotes.remote import PIECE, Abilities, ObjectInfo
 
-SECONDS: Final = 30.0
+SECONDS: Final = 20.0
 """For connecting, and between one piece and the next."""
 PATIENCE: Final = 60.0
 SLOWEST: Final = 1024

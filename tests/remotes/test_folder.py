@@ -1,8 +1,10 @@
 """A folder as a remote: the contract, what others put there, what a file server does to calls."""
 
+import contextlib
 import errno
 import os
 import stat
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,18 @@ def test_a_folder_in_the_place_of_an_object_is_named(tmp_path: Path) -> None:
     with pytest.raises(RemoteError):
         put(remote, "packs/x", b"new")
     assert list(remote.list("")) == []
+
+
+def test_folders_without_an_end_are_not_gone_into(tmp_path: Path) -> None:
+    remote = fill(tmp_path, {"/".join("a" * 8): b"as deep as a name may be"})
+    place = tmp_path / "b"
+    place.mkdir()
+    with contextlib.chdir(place):
+        for _ in range(1500):
+            os.mkdir("d")
+            os.chdir("d")
+    assert [o.name for o in remote.list("")] == ["/".join("a" * 8)]
+    subprocess.run(["rm", "-r", place], check=True)
 
 
 def test_nothing_is_below_an_object(tmp_path: Path) -> None:

@@ -1,11 +1,16 @@
 """Remotes that wrap another one are that one, to whoever asks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from epmstore.errors import RemoteBusyError, RemoteDeniedError, RemoteError
+from epmstore.errors import (
+    RemoteBusyError,
+    RemoteDeniedError,
+    RemoteError,
+    RemoteTransientError,
+)
 from epmstore.remotes.memory_remote import MemoryRemote
 from epmstore.remotes.metered import MeteredRemote, Traffic
 from epmstore.remotes.remote import PIECE, Remote
@@ -95,6 +100,37 @@ def test_a_remote_that_asks_for_time_gets_it_within_reason() -> None:
         with pytest.raises(RemoteBusyError):
             RetryRemote(remote, Pauses(attempts=2), sleep=waits.append).stat("x")
     assert waits == [7, 60.0]
+
+
+def test_a_remote_that_takes_its_time_to_fail_is_given_up() -> None:
+    time = Time()
+    remote = Refusing(RemoteTransientError("it does not answer"))
+
+    def wait(call: str, name: str) -> None:
+        time.sleep(20)
+        remote.calls += 1
+        raise remote.error
+
+    slow = MemoryRemote(before=wait)
+    with pytest.raises(RemoteTransientError):
+        RetryRemote(slow, timer=time, sleep=time.sleep).stat("x")
+    assert remote.calls == 3
+
+
+class Dripping(MemoryRemote):
+    """Each read ends after a byte."""
+
+    def read(self, name: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        self.reads = getattr(self, "reads", 0) + 1
+        yield from super().read(name, start, 1)
+        raise RemoteTransientError("cut off")
+
+
+def test_a_remote_that_gives_a_byte_at_a_time_is_given_up() -> None:
+    remote = Dripping(shelf_of({"x": bytes(100_000)}))
+    with pytest.raises(RemoteTransientError):
+        list(RetryRemote(remote, sleep=lambda seconds: None).read("x", 0, 100_000))
+    assert remote.reads == 6
 
 
 def test_pauses_grow_and_differ() -> None:
