@@ -34,21 +34,31 @@ def read_archive(path: Path) -> Members:
 
 def deb_control(path: Path) -> DebControl | None:
     """What a deb says of itself; None for any other file. Raises EpmError, OSError."""
-    with path.open("rb") as file:  # most are none, and no process is needed to say so
-        if file.read(len(AR_MAGIC)) != AR_MAGIC:
+    fd = _open(path)
+    try:
+        if os.read(fd, len(AR_MAGIC)) != AR_MAGIC:  # most are none: no process is needed for it
             return None
+    finally:
+        os.close(fd)
     with _reading(path, control=True) as messages:
         for message in messages:
             return msgspec.msgpack.decode(message, type=DebControl | None)
     return None
 
 
+def _open(path: Path) -> int:
+    """A regular file; nothing waits for who writes to a FIFO. Raises UsageError, OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise UsageError(f"{path} is neither a folder nor a file")
+    return fd
+
+
 @contextlib.contextmanager
 def _reading(path: Path, *, control: bool) -> Iterator[Iterator[bytes]]:
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    fd = _open(path)
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise UsageError(f"{path} is neither a folder nor a file")
         name = os.fsencode(path).decode(errors="backslashreplace")
         with LimitedReader(MODULE, ArchiveOrder(fd, name, control), (fd,), what=name) as reader:
             yield reader.messages()

@@ -450,3 +450,10 @@ def test_a_catalog_does_not_say_who_of_its_vendor_made_it(shop: Shop, build: Pat
         ws.vendors.add("other", Source(paths=(build,)))
         ws.vendors.revoke("other", release=0)
         assert b"jane" not in b"".join(ws.catalogs.export("other"))
+
+
+def test_nothing_waits_for_who_writes_to_a_fifo(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/null")):
+        with pytest.raises(UsageError):
+            deb_control(path)
