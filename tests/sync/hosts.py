@@ -18,7 +18,7 @@ from epmstore.workspace.remotes import Pushed, Remotes
 from tests.kit.host import Host
 
 SITE = "site"
-STEP = 1 if "EPM_TEST_POINTS" in os.environ else 3
+STEP = 1 if "EPM_TEST_POINTS" in os.environ else 4
 """At each so manieth call something is killed; `make faults` takes each of them."""
 
 

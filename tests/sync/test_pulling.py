@@ -1,6 +1,7 @@
 """Pulling facts: what is known of another host is what it signed, or what was known before."""
 
 import contextlib
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from epmstore.sync.pulling import PullResult
 from tests.kit.faults import Calls, Killed, faults
 from tests.remotes.contract import everything
 from tests.remotes.webserver import serving
-from tests.sync.hosts import SITE, STEP, Site, copied
+from tests.sync.hosts import SITE, STEP, Site, copied, copied_with_depot
 from tests.sync.test_pushing import CutOff, history_here
 
 
@@ -57,9 +58,19 @@ def history_known(site: Site, writer: str) -> bytes:
     return data
 
 
+@pytest.fixture(scope="module")
+def first_pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return Pair(tmp_path_factory.mktemp("pair"))
+
+
 @pytest.fixture
-def pair(tmp_path: Path) -> Pair:
-    return Pair(tmp_path)
+def pair(first_pair: Pair, tmp_path: Path) -> Pair:
+    """A copy of one that was made once; the root is the same."""
+    made = copy.copy(first_pair)
+    made.one = copied_with_depot(first_pair.one, tmp_path / "one")
+    made.two = copied(first_pair.two, tmp_path / "two")
+    made.two.shelf, made.two.remote = made.one.shelf, MemoryRemote(made.one.shelf)
+    return made
 
 
 def test_histories_of_others_come_byte_for_byte(pair: Pair) -> None:
@@ -256,7 +267,7 @@ def test_a_pull_that_is_cut_off_at_any_call_is_done_by_the_next(pair: Pair, tmp_
         assert history_known(two, pair.writer) == history_here(pair.one)
         if cut_off.count < n:
             break
-        n += 1
+        n += STEP
     assert n > 3
 
 
