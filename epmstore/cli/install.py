@@ -267,8 +267,9 @@ def _show(session: Session, intended: Intended, terms: TermsGiven) -> int:
 
 def _say(session: Session, intended: Intended, results: list[Result]) -> int:
     _say_intended(session, intended)
-    code = 0
+    code, is_one = 0, len(session.workspace.apps.list()) == 1
     for result in results:
+        session.app = session.app if is_one else result.app
         code = finish(session, result) or code
     for one in intended.moves:
         packages = session.workspace.packages

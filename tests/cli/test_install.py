@@ -247,6 +247,10 @@ def test_needed_products_come_first_and_stay(
     assert cli("install", str(needing), "--dry-run").code == 9
     assert not root.exists()
     cli.ok("catalog", "import", str(payed))
+    said = cli.ok("install", "crm").out
+    assert "undo: epmstore undo --app libpay" in said and "undo --app crm" in said
+    cli.ok("undo", "--app", "crm")
+    cli.ok("undo", "--app", "libpay")
     solution, *results = cli.ok("install", "crm", "--json").shapes
     check(solution)
     assert [one["app"] for one in results] == ["libpay", "crm"]
