@@ -32,6 +32,8 @@ AS_IT_IS = {
     "epmstore/cli/reference.py": "documentation",
     "epmstore/cli/schema.py": "documentation",
     "daemon/epmstored/api/openapi.py": "documentation",
+    "epmstore/sync/pulling.py": "a key and a head that were read, and verified",
+    "epmstore/sync/registry.py": "keys, and heads that were decoded",
     "epmstore/workspace/declarations.py": "a drop-in, which systemd reads",
     "daemon/epmstored/systemd_jobs.py": "options, which systemd reads",
 }

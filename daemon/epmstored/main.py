@@ -20,6 +20,7 @@ import epmstore.workspace.care
 import epmstore.workspace.catalogs
 import epmstore.workspace.packages
 import epmstore.workspace.readreport
+import epmstore.workspace.remotes
 import epmstore.workspace.vendors
 from epmstore import __version__, limits
 from epmstore.config import DaemonConfig
@@ -55,6 +56,7 @@ FIRST_NEEDED_LATER = (
     epmstore.workspace.catalogs,
     epmstore.workspace.packages,
     epmstore.workspace.readreport,
+    epmstore.workspace.remotes,
     epmstore.workspace.vendors,
     pathspec,
     *(release_contents, explaining, installing, marking, needs, recording),

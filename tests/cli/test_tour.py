@@ -69,6 +69,16 @@ package verify {work}/crm-4.1.0-1.candidate.epkg
 package diff {work}/crm-4.1.0-1.candidate.epkg {work}/crm-4.1.0-1.candidate.epkg
 package unpack {work}/crm-4.1.0-1.candidate.epkg {work}/unpacked
 release publish {work}/crm-4.1.0-1.candidate.epkg --out {work}
+install crm --adopt
+installed
+why crm
+owner {crm}/crm.conf
+notes
+freeze crm
+unfreeze crm
+upgrade crm
+uninstall crm
+undo
 release relabel crm 0 1.1
 release revoke crm 0 --reason x
 verify
@@ -133,7 +143,7 @@ REFUSES = {"catalog clone", "confirm", "rollback", "catalog convert", "report"}
 """What this tour gives no reason to do; these have tests of their own."""
 RAW = {"cat", "completion"}
 """What prints contents or scripts, and no shapes."""
-LISTS = {"app apply", "catalog trust"}
+LISTS = {"app apply", "catalog trust", "notes"}
 """What prints nothing where there is nothing."""
 ELSEWHERE = {"daemon status", "daemon watch", "daemon pause", "daemon resume", "daemon jobs"}
 """Tested where a daemon runs."""

@@ -31,6 +31,7 @@ class Bug(NamedTuple):
 
 def put(owner: object, name: str, value: object) -> None:
     """In the place of a function of the program."""
+    assert hasattr(owner, name), f"{owner} has no {name}: the bug would be none"
     setattr(owner, name, value)
 
 
@@ -52,7 +53,7 @@ def contents_after_the_line() -> None:
 
     put(commit, "_place", Later)
     put(commit, "_enter_groups", lambda store, placed: lambda: enter(store, placed)())
-    put(commit, "_beside", after)
+    put(commit, "_in_background", after)
 
 
 def removed_before_it_is_replaced() -> None:
