@@ -14,7 +14,7 @@ import click
 
 from epmstore import __version__
 from epmstore.cli.session import Session, keys_for_completion
-from epmstore.cli.table import COMMANDS, GROUPS, SECTIONS, below
+from epmstore.cli.table import COMMANDS, EVERY_DAY, GROUPS, SECTIONS, below
 from epmstore.errorform import plain_text
 
 Callback: TypeAlias = Callable[..., int | None]
@@ -215,18 +215,17 @@ class CliGroup(click.Group):
         ctx.fail(f"There is no command {' '.join([self.prefix, word]).strip()!r}.{advice}")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for title, names in self.sections().items():
-            with formatter.section(title):
-                formatter.write_dl(list(names.items()))
-
-    def sections(self) -> dict[str, dict[str, str]]:
-        """What help lists: title, then words and summaries."""
+        """All commands of a group; of the whole program what is needed every day, and the names of
+        the others, so that the first page is one screen.
+        """
         if self.prefix:
-            return {"Commands": below(self.prefix)}
-        return {
-            title: {words: row.summary for words, row in rows.items()}
-            for title, rows in SECTIONS.items()
-        }
+            with formatter.section("Commands"):
+                formatter.write_dl(list(below(self.prefix).items()))
+            return
+        with formatter.section("Every day"):
+            formatter.write_dl([(words, COMMANDS[words].summary) for words in EVERY_DAY])
+        with formatter.section("All commands"):
+            formatter.write_dl([(title, _names(rows)) for title, rows in SECTIONS.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         """From the table, so that pressing Tab imports no command."""
@@ -235,6 +234,15 @@ class CliGroup(click.Group):
         names = below(self.prefix)
         found = [CompletionItem(n, help=s) for n, s in names.items() if n.startswith(incomplete)]
         return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+def _names(rows: Iterable[str]) -> str:
+    """The words of commands; those that begin with the same one are one name: `app add|list`."""
+    found: dict[str, list[str]] = {}
+    for words in rows:
+        first, _, rest = words.partition(" ")
+        found.setdefault(first, []).append(rest)
+    return ", ".join(f"{first} {'|'.join(rest)}".rstrip() for first, rest in found.items())
 
 
 def _elsewhere(word: str) -> list[str]:

@@ -69,25 +69,13 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "hold": Row("obligations", "hold", "Keep automation from changing an application."),
         "unhold": Row("obligations", "unhold", "Let automation change an application again."),
     },
-    "Vendor": {
+    "Releases": {
         "verify": Row("verify", "verify", "Tell each file by the release it is from."),
         "accept": Row("verify", "accept", "Declare a recorded version right."),
         "repair": Row("repair", "repair", "Bring what deviates back to the release."),
         "report": Row("report", "report", "Report on an application, to pass on; or read one."),
         "identify": Row("origin", "identify", "Say who ever shipped a file, and when."),
         "blame": Row("origin", "blame", "Show who changed a path, when, and to what."),
-        "release init": Row("release", "init", "Begin the reference catalog of an application."),
-        "release set": Row("release", "set_", "Add patterns to a catalog, or name it anew."),
-        "release add": Row("release", "add", "Publish a release."),
-        "release list": Row("release", "list_", "List catalogs, or the releases of one."),
-        "release show": Row("release", "show", "Show one release."),
-        "release diff": Row("release", "diff", "Show what differs between two releases."),
-        "release publish": Row("publish", "publish", "Publish a candidate of a package."),
-        "release relabel": Row("release", "relabel", "Put the label of a release right."),
-        "release revoke": Row(
-            "release", "revoke", "Withdraw a release, or one component wherever it is."
-        ),
-        "catalog export": Row("catalog", "export", "Write a catalog out, to be given to others."),
         "catalog import": Row("catalog", "import_", "Take over what is new of a vendor's catalog."),
         "catalog verify": Row(
             "catalog", "verify", "Check a catalog file, or a package, without importing it."
@@ -100,7 +88,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
             "catalog", "trust", "List the keys that vouch for catalogs, or change them."
         ),
     },
-    "Packages": {
+    "Products": {
         "install": Row("install", "install", "Install products, and what they need."),
         "upgrade": Row("install", "upgrade", "Upgrade what is installed."),
         "uninstall": Row("install", "uninstall", "Take away what was installed."),
@@ -115,24 +103,6 @@ SECTIONS: dict[str, dict[str, Row]] = {
             "products",
             "notes",
             "List what should be known of what was done.",
-        ),
-        "package build": Row("package", "build", "Build a candidate of a package."),
-        "package show": Row(
-            "package",
-            "show",
-            "Show what a package is.",
-        ),
-        "package files": Row("package", "files", "List the files of a package."),
-        "package diff": Row(
-            "package", "diff", "Show what differs between the files of two packages."
-        ),
-        "package verify": Row(
-            "package",
-            "verify",
-            "Check a package by itself.",
-        ),
-        "package unpack": Row(
-            "package", "unpack", "Write the files of a package into a new folder."
         ),
     },
     "Contents": {
@@ -178,7 +148,46 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "daemon resume": Row("daemon", "resume", "Let the daemon record again."),
         "daemon jobs": Row("daemon", "jobs", "List, follow or stop the daemon's jobs."),
     },
+    "For vendors": {
+        "release init": Row("release", "init", "Begin the reference catalog of an application."),
+        "release set": Row("release", "set_", "Add patterns to a catalog, or name it anew."),
+        "release add": Row("release", "add", "Publish a release."),
+        "release list": Row("release", "list_", "List catalogs, or the releases of one."),
+        "release show": Row("release", "show", "Show one release."),
+        "release diff": Row("release", "diff", "Show what differs between two releases."),
+        "release publish": Row("publish", "publish", "Publish a candidate of a package."),
+        "release relabel": Row("release", "relabel", "Put the label of a release right."),
+        "release revoke": Row(
+            "release", "revoke", "Withdraw a release, or one component wherever it is."
+        ),
+        "catalog export": Row("catalog", "export", "Write a catalog out, to be given to others."),
+        "package build": Row("package", "build", "Build a candidate of a package."),
+        "package show": Row(
+            "package",
+            "show",
+            "Show what a package is.",
+        ),
+        "package files": Row("package", "files", "List the files of a package."),
+        "package diff": Row(
+            "package", "diff", "Show what differs between the files of two packages."
+        ),
+        "package verify": Row(
+            "package",
+            "verify",
+            "Check a package by itself.",
+        ),
+        "package unpack": Row(
+            "package", "unpack", "Write the files of a package into a new folder."
+        ),
+    },
 }
+
+EVERY_DAY = (
+    *("status", "log", "diff", "snapshot", "run"),
+    *("checkout", "rollback", "undo"),
+    *("verify", "repair", "install", "upgrade", "doctor"),
+)
+"""What the first page explains; of the others it has the names."""
 
 COMMANDS: dict[str, Row] = {words: row for rows in SECTIONS.values() for words, row in rows.items()}
 

@@ -14,7 +14,7 @@ from epmstore.cli.failure import EXIT_CODES
 from epmstore.cli.main import main
 from epmstore.cli.reference import load
 from epmstore.cli.session import Session
-from epmstore.cli.table import COMMANDS, GROUPS
+from epmstore.cli.table import COMMANDS, EVERY_DAY, GROUPS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 README = DOCS.parent / "README.md"
@@ -115,11 +115,21 @@ def test_exit_codes_are_documented() -> None:
     assert rows == set(EXIT_CODES)
 
 
-def test_help_of_the_program_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_of_the_program_names_every_command_on_one_screen(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
+    everyday, _, names = out.partition("All commands:")
+    for words in EVERY_DAY:
+        assert re.search(rf"^  {words} ", everyday, re.MULTILINE), words
+    listed = " ".join(names.split())
     for words in COMMANDS:
-        assert re.search(rf"^  {words} ", out, re.MULTILINE), words
+        first, _, rest = words.partition(" ")
+        assert re.search(rf"\b{first} (?:\w+\|)*{rest}\b" if rest else rf"\b{first}\b", listed), (
+            words
+        )
+    assert out.count("\n") < 60
 
 
 @pytest.mark.parametrize("group", GROUPS)
