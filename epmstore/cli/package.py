@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 import click
 import msgspec
@@ -50,11 +51,11 @@ def build(session: Session, spec: str, out: str) -> None:
     path, folder = _there(spec), Path(os.path.abspath(out))
     said = read_spec(read_named(path, LIMIT), name(spec))
     title = f"{said.package.product} {said.package.version}-{said.package.build}"
+    if not folder.is_dir():
+        raise NotFoundError(f"{name(out)} is no folder", hint=f"make it: `mkdir -p {quote(out)}`")
     if session.dry_run:
         session.out.note(f"would build {title}")
         return
-    if not folder.is_dir():
-        raise NotFoundError(f"{name(out)} is no folder")
     built = build_candidate(said, path.parent, folder, SystemClock(), session.progress())
     _say_built(session, built, title)
 

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -46,7 +47,9 @@ def publish(
         raise NotFoundError(f"{name(candidate)} is not there")
     folder = None if out is None else Path(os.path.abspath(out))
     if folder is not None and not folder.is_dir():
-        raise NotFoundError(f"{name(str(folder))} is no folder")
+        raise NotFoundError(
+            f"{name(str(folder))} is no folder", hint=f"make it: `mkdir -p {quote(str(folder))}`"
+        )
     secret = None if sign is None else read_named(Path(sign), LIMIT)
     published = vendors.publish(path, after=after, dry_run=session.dry_run)
     key = published.about.key

@@ -62,3 +62,17 @@ def test_dry_runs_change_nothing(cli: "Cli", tmp_path: Path) -> None:
     assert "would publish a release (4.1.0-1)" in out
     assert cli.ok("release", "list", "crm").out == ""
     assert {path.name for path in Path().iterdir()} == {candidate}
+
+
+def test_where_the_folder_is_not_there_dry_run_and_run_say_how_to_make_it(
+    cli: "Cli", tmp_path: Path
+) -> None:
+    place(tmp_path)
+    (tmp_path / "crm.toml").write_text(SPEC)
+    out = tmp_path / "a folder"
+    words = ("package", "build", str(tmp_path / "crm.toml"), "--out", str(out))
+    for more in (("--dry-run",), ()):
+        found = cli(*words, *more)
+        assert found.code == 5 and f"mkdir -p '{out}'" in found.err
+    out.mkdir()  # as it says
+    cli.ok(*words)
