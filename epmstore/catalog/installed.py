@@ -28,6 +28,13 @@ def installed_by(versions: Sequence[VersionInfo], version: int | None = None) ->
     return ()
 
 
+def is_uninstalled(state: CatalogState, product: str) -> bool:
+    """Whether a product was installed once, and is not now."""
+    if find_product(installed_at(state), product) is not None:
+        return False
+    return any(find_product(one.record.installed or (), product) for one in state.versions)
+
+
 def with_product(installed: Iterable[Installed], product: Installed) -> InstalledSet:
     """The set once a release of a product is installed, in place of any other release of it."""
     return as_set([*without_product(installed, product.product), product])

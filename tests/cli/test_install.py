@@ -225,6 +225,21 @@ def test_uninstalling_keeps_what_is_not_the_vendors(cli: "Cli", old: Path, root:
     assert files_in(root) == {**V1, **ours}
 
 
+def test_status_does_not_miss_an_uninstalled_product(cli: "Cli", old: Path, root: Path) -> None:
+    cli.ok("install", str(old))
+    cli.ok("uninstall", "crm")
+    found = cli.ok("status", "--json").shapes[0]
+    assert (found["baseline"], found["deviations"]) == ("version", [])
+    for words in (("repair", "--dry-run"), ("repair",)):
+        refused = cli(*words)
+        assert refused.code == 7 and "uninstalled" in refused.err and "install" in refused.err
+    cli.ok("install", "crm")  # as it says
+    assert cli.ok("status", "--json").shapes[0]["baseline"] == "release"
+    (root / next(iter(V1))).unlink()
+    cli.ok("repair")
+    assert files_in(root) == V1
+
+
 def test_uninstalling_for_good(cli: "Cli", old: Path, root: Path) -> None:
     cli.ok("install", str(old))
     cli.ok("uninstall", "crm", "--forget", "--yes")

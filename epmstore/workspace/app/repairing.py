@@ -8,6 +8,7 @@ from epmstore import given
 from epmstore.checkout.goal import ReleaseGoal
 from epmstore.checkout.preflight import Terms
 from epmstore.checkout.request import Prepared, Request
+from epmstore.errors import ConflictError
 from epmstore.given import AnyVersion
 from epmstore.record.recorder import Look
 from epmstore.record.result import Result
@@ -19,7 +20,7 @@ from epmstore.workspace.app.acting import Acting
 from epmstore.workspace.app.asked import ALL, RepairOptions, TermsGiven
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.needs import Needs
-from epmstore.workspace.app.verifying import installed_with, verifier_of
+from epmstore.workspace.app.verifying import installed_with, verifier_of, was_uninstalled
 
 
 class Repaired(msgspec.Struct, frozen=True):
@@ -75,6 +76,14 @@ class Repairing:
         """(the release that is meant, whether it is a guess)."""
         if asked is not None:
             return self._context.releases.get(self._context.trees.release_number(asked)), False
+        if was_uninstalled(self._context):
+            key = self._context.app.key
+            raise ConflictError(
+                f"what {key} had of its vendor was uninstalled: no release is to be repaired",
+                hint="`epmstore install NAME` installs it again; `epmstore repair --release N`"
+                " brings a certain release back",
+                app=key,
+            )
         verified = verifier_of(self._context).verify(look)
         return verified.release, verified.is_guess
 

@@ -5,7 +5,13 @@ from functools import partial
 
 from epmstore import given
 from epmstore.catalog.classes import Class
-from epmstore.catalog.installed import InstalledSet, find_product, installed_at, with_product
+from epmstore.catalog.installed import (
+    InstalledSet,
+    find_product,
+    installed_at,
+    is_uninstalled,
+    with_product,
+)
 from epmstore.catalog.model import AcceptRecord, Installed
 from epmstore.errors import NotFoundError, PathNotFoundError
 from epmstore.given import AnyPath, AnyVersion
@@ -72,12 +78,13 @@ class Verifying:
         return self._accept_record(selector, paths, None)
 
     def baseline_status(self) -> BaselineStatus:
-        """The root beside its baseline: the release, else the accepted version, else the newest
-        version. Writes nothing. Raises RootError, DamagedError.
+        """The root beside its baseline: the release, unless its product was uninstalled; else the
+        accepted version, else the newest version. Writes nothing. Raises RootError, DamagedError.
         """
         look = self._context.look()
         status = status_of(self._context, look)
-        if self._context.releases.latest() is not None:
+        releases = self._context.releases
+        if releases.latest() is not None and not was_uninstalled(self._context):
             return self._against_release(look, BaselineStatus(status=status, baseline="release"))
         accepted = self.accepted
         if look.head.number is None:
@@ -206,6 +213,11 @@ def installed_release(context: AppContext) -> int | None:
     """The number of the release that is installed, of those that the root is compared with."""
     found = find_product(installed_at(context.state()), context.releases.app)
     return None if found is None else found.release
+
+
+def was_uninstalled(context: AppContext) -> bool:
+    """Whether the root is to be as no release of its vendor: what was installed was taken away."""
+    return is_uninstalled(context.state(), context.releases.app)
 
 
 def installed_with(context: AppContext, release: Release) -> InstalledSet | None:
