@@ -31,7 +31,7 @@ def test_parts_of_two_notes_say_nothing(tmp_path: Path) -> None:
             assert newest.read(tmp_path) in allowed, data
 
 
-def test_what_is_no_note_is_replaced_by_the_next(tmp_path: Path) -> None:
+def test_the_next_note_replaces_one_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / newest.FILE).write_bytes(b"no JSON, and longer than what is written next" * 9)
     assert newest.read(tmp_path) == {}
     newest.note(tmp_path, CATALOGS[0], 1)
