@@ -4,7 +4,8 @@ A note is part of the version that it is about, so it is there if and only if th
 counts the notes of an application, from 1, in the order of versions.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -19,6 +20,9 @@ KEPT_FILE: Final = "kept-file"
 FOUND_CONFIG: Final = "found-config"
 REPLACED: Final = "replaced"
 UNMET: Final = "unmet"
+INCOMPLETE: Final = "incomplete"
+NAMED = 20
+"""So many paths that could not be put have a note each; one more counts the others."""
 SAID: Final = {
     KEPT_CONFIG: "was edited here, and its vendor changed it as well: yours is kept",
     KEPT_FILE: "was changed here, and the new release has it no more: it is kept",
@@ -69,6 +73,18 @@ class NumberedNote(msgspec.Struct, frozen=True, kw_only=True):
         path, release = self.note.path, self.version.record.release
         kept = self.note.what in (KEPT_CONFIG, FOUND_CONFIG)
         return None if not kept or path is None or release is None else (release, path)
+
+
+def incomplete(missed: Mapping[RelPath, str]) -> tuple[Note, ...]:
+    """Of paths that are not as what was installed has them, each with why."""
+    notes = [
+        Note(what=INCOMPLETE, path=path, text=f"is not as its release has it: {why}")
+        for path, why in islice(missed.items(), NAMED)
+    ]
+    if len(missed) > NAMED:
+        more = f"{len(missed) - NAMED:,} more paths are not as their release has them"
+        notes.append(Note(what=INCOMPLETE, text=f"{more}: `epmstore verify` names all"))
+    return tuple(notes)
 
 
 def notes_of(state: CatalogState, taken_back: Collection[int] = ()) -> list[NumberedNote]:

@@ -374,10 +374,11 @@ class Applier:
         if checked.wrong:
             made = as_tree(made, base, planned, self._live_below)
         outcome: EntriesBeforeAndAfter = {path: (base.get(path), now) for path, now in made.items()}
+        _, missed = _sorted_out(steps, checked)
         version = commit_version(
             self._store,
             app,
-            lambda head: done_version(header, head, outcome, self._now()),
+            lambda head: done_version(header, head, outcome, self._now(), missed=missed),
             txid=header.txid,
         )
         return version, strange.keys()

@@ -25,6 +25,7 @@ from epmstore.checkout.journal import Header, LeftOut
 from epmstore.checkout.lost import can_read
 from epmstore.checkout.plan import (
     NamedPath,
+    Plan,
     Safety,
     Step,
     Surroundings,
@@ -46,7 +47,7 @@ from epmstore.record.unseen import unseen
 from epmstore.relpath import RelPath, parents, sort_paths, to_bytes
 from epmstore.scan.databases import PG_MARK, DatabaseUnit, databases, may_hold_databases
 from epmstore.scan.folders import FolderCache
-from epmstore.scan.privilege import Privilege
+from epmstore.scan.privilege import Privilege, is_nothing_else
 from epmstore.scan.walk import Listing
 from epmstore.store.commit import read_version
 from epmstore.store.soundness import check_sound
@@ -255,12 +256,13 @@ class CheckoutEngine:
                 from_=newest.version,
                 goal=request.goal,
             )
+        plan, forbidden = _without_futile(plan)
         return Prepared(
             app=self._app.uuid,
             request=request,
             plan=plan,
             about=frozenset(self._coming(found)) & frozenset(plan.contents()),
-            forbidden=tuple(_forbidden(plan.steps)),
+            forbidden=forbidden,
             left=tuple(wanted.left),
             installed=self._installed(request),
             notes=(*wanted.notes, *request.notes),
@@ -401,14 +403,27 @@ class CheckoutEngine:
         )
 
 
-def _forbidden(steps: Iterable[Step]) -> Iterator[NamedPath]:
-    """What cannot be set of what is written or set; another name of a file has what that has."""
+def _without_futile(plan: Plan) -> tuple[Plan, tuple[NamedPath, ...]]:
+    """(the plan, what cannot be set of what it writes or sets): steps that could set nothing at all
+    are none; another name of a file has what that has.
+    """
     ours = Privilege.ours()
-    for step in steps:
-        if step.new is not None and step.link is None:
-            what = ours.forbids(step.new, step.old if step.op == "set" else None)
-            if what:
-                yield step.path, ", ".join(what)
+    steps: list[Step] = []
+    futile: list[NamedPath] = []
+    forbidden: list[NamedPath] = []
+    for step in plan.steps:
+        found = step.old if step.op == "set" else None
+        is_made = step.new is not None and step.link is None
+        what = ours.forbids(step.new, found) if step.new is not None and is_made else ()
+        if step.new and found and what and is_nothing_else(step.new, found, what):
+            futile.append((step.path, ", ".join(what)))
+            continue
+        steps.append(step)
+        if what:
+            forbidden.append((step.path, ", ".join(what)))
+    if not futile:
+        return plan, tuple(forbidden)
+    return replace(plan, steps=tuple(steps), refused=(*plan.refused, *futile)), tuple(forbidden)
 
 
 def new_txid() -> str:

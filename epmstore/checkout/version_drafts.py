@@ -8,6 +8,7 @@ from typing import TypeAlias
 from msgspec.structs import replace
 
 from epmstore.catalog.diff import is_metadata_only, tally
+from epmstore.catalog.install_notes import incomplete
 from epmstore.catalog.model import VersionPart, VersionRecord
 from epmstore.catalog.rootfacts import facts_of
 from epmstore.checkout.journal import Header
@@ -21,9 +22,16 @@ EntriesBeforeAndAfter: TypeAlias = Mapping[RelPath, tuple[Entry | None, Entry | 
 
 
 def done_version(
-    header: Header, head: HistoryHead, outcome: EntriesBeforeAndAfter, now: str
+    header: Header,
+    head: HistoryHead,
+    outcome: EntriesBeforeAndAfter,
+    now: str,
+    *,
+    missed: Mapping[RelPath, str],
 ) -> VersionPart:
-    """Of what was done."""
+    """Of what was done. Where that changes what is installed, there are notes of what was `missed`:
+    paths that are not as wanted, and why.
+    """
     part = found_version(header, head, outcome, now, txid=header.txid)
     record = replace(
         part.header,
@@ -34,7 +42,7 @@ def done_version(
         scope=header.scope,
         safety=header.safety,
         installed=header.installed,
-        notes=header.notes,
+        notes=(*header.notes, *(incomplete(missed) if header.installed is not None else ())),
     )
     return replace(part, header=header.goal.said_in(record))
 

@@ -6,10 +6,11 @@ that are there; set_metadata.py finds out the same by trying.
 
 import os
 import stat
+from collections.abc import Collection
 
 import msgspec
 
-from epmstore.tree import Entry
+from epmstore.tree import Entry, changed_fields
 
 _CHOWN, _FOWNER, _SYS_ADMIN, _SETFCAP = 0, 3, 21, 31
 _ALL = sum(1 << bit for bit in (_CHOWN, _FOWNER, _SYS_ADMIN, _SETFCAP))
@@ -73,6 +74,17 @@ class Privilege(msgspec.Struct, frozen=True):
 
     def _has(self, bit: int) -> bool:
         return bool(self.capabilities >> bit & 1)
+
+
+def is_nothing_else(entry: Entry, found: Entry, refused: Collection[str]) -> bool:
+    """Whether what cannot be set, as `forbids` says it, is all in which what was found differs."""
+    different: set[str] = set(changed_fields(found, entry))
+    if not entry.mode & _SETID:  # of these modes, the rest is set
+        different -= {"mode"} & {*refused}
+    different -= {"owner", "mtime"} & {*refused}
+    if {name for name, _ in {*entry.xattrs} ^ {*found.xattrs}} <= {*refused}:
+        different.discard("xattrs")
+    return not different
 
 
 def _effective() -> int:

@@ -115,7 +115,7 @@ def owed_of(goal: Goal, place: Path) -> str:
 def line_of(goal: Goal) -> str:
     outcome: EntriesBeforeAndAfter = {ENTRY.path: (None, replace(ENTRY, same_as=None))}
     head, now = HistoryHead(START, NEWEST), "2026-10-03T14:02:04.000Z"
-    part = done_version(header(goal), head, outcome, now)
+    part = done_version(header(goal), head, outcome, now, missed={})
     return encode_line(part, CatalogPosition(0, "0" * 64, 5)).decode()
 
 

@@ -1,10 +1,13 @@
 """What is installed goes where the tree goes: back again, and through a crash."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from epmstore.catalog.install_notes import INCOMPLETE, NAMED, notes_of
 from epmstore.catalog.installed import InstalledSet, installed_at
 from epmstore.catalog.model import Installed
 from epmstore.checkout.goal import EditsGoal, VersionGoal
@@ -87,6 +90,36 @@ def test_a_product_that_is_there_already_is_recorded_as_installed(bench: Bench) 
     assert bench.picture() == before and not bench.leftovers()
     bench.live.undo()
     assert now(bench) == () and bench.picture() == before
+
+
+def test_paths_that_could_not_be_put_are_noted_with_the_installed_set(bench: Bench) -> None:
+    (bench.root / "etc/port").write_bytes(b"2")
+    for number in range(NAMED + 2):
+        (bench.root / f"f{number}").write_bytes(b"mine")
+    bench.record()
+    for number in range(NAMED + 2):
+        (bench.root / f"f{number}").unlink()
+    bench.record()
+
+    def refuse(_: str, arguments: tuple[object, ...]) -> None:
+        if "port" in arguments:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with faults(refuse):
+        done = run(bench, Request(action="checkout", goal=VersionGoal(0), installed=(CRM,)))
+    assert done.applied is not None and list(done.applied.missed) == ["etc/port"]
+    (note,) = notes_of(bench.live.reading.state())
+    assert (note.note.what, note.note.path, note.is_open) == (INCOMPLETE, "etc/port", True)
+    assert now(bench) == (CRM,) and (bench.root / "etc/port").read_bytes() == b"2"
+
+    def refuse_all(_: str, arguments: tuple[object, ...]) -> None:
+        if any(str(one).startswith("f") and str(one)[1:].isdigit() for one in arguments):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with faults(refuse_all):
+        run(bench, Request(action="checkout", goal=VersionGoal(1), installed=(NEWER,)))
+    notes = notes_of(bench.live.reading.state())[1:]
+    assert len(notes) == NAMED + 1 and "2 more paths" in notes[-1].text
 
 
 @pytest.mark.slow

@@ -396,7 +396,7 @@ def test_checkout_names_owners_it_may_not_give(tmp_path: Path) -> None:
             assert result.incomplete
             assert read(bench, "a") == b"1"
             assert bench.is_clean(), "the version says which owner it has"
-            assert bench.live.plan("1").plan.steps, "and it is not the one that was wanted"
+            assert bench.live.plan("1").plan.refused, "and it is not the one that was wanted"
     finally:
         os.seteuid(0)
         os.setegid(0)

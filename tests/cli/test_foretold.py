@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from epmstore.checkout.planfile import not_to_be_had
 from epmstore.digest import identify
 from epmstore.workspace import Workspace
 from tests.cli.test_repair import put
 from tests.cli.test_verify import RELEASES, root, write
-from tests.kit.bench import Bench, File
+from tests.kit.bench import Bench, Dir, File, build
 from tests.kit.program import Outcome
 
 if TYPE_CHECKING:
@@ -273,13 +274,42 @@ def assert_forbidden(tmp_path: Path) -> None:
     os.seteuid(65534)
     try:
         with Bench(tmp_path) as bench:
-            told = [f"{path}: {why}" for path, why in bench.live.plan("1").forbidden]
+            told = [f"{path}: {why}" for path, why in not_to_be_had(bench.live.plan("1"))]
             result = bench.live.checkout("1")
     finally:
         os.seteuid(0)
         os.setegid(0)
     assert {"a: owner", "c: owner, mode"} <= set(told)
     assert sorted(result.not_restored) == sorted(told)
+
+
+@pytest.mark.root
+def test_plan_counts_no_step_that_the_privilege_forbids_as_a_whole() -> None:
+    """A folder whose owner alone was changed, by root, and that another user brings back."""
+    with tempfile.TemporaryDirectory() as place:
+        with Bench(Path(place)) as bench:
+            build(bench.root, {"d": Dir(0o777), "d/a": File(b"1")})
+            _give_away(Path(place))
+            bench.record()
+            os.chown(bench.root / "d", 12, 12)
+            bench.record()
+            _give_away(bench.path)
+        os.setegid(65534)
+        os.seteuid(65534)
+        try:
+            with Bench(Path(place)) as bench:
+                plan = bench.live.plan("0").plan
+                result = bench.live.checkout("0")
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+    assert plan.refused == (("d", "owner"),) and not plan.counts.modified
+    assert list(result.not_restored) == ["d: owner"] and not result.modified
+
+
+def _give_away(top: Path) -> None:
+    for where in [top, *top.rglob("*")]:
+        os.chown(where, 65534, 65534, follow_symlinks=False)
 
 
 def a_socket(at: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import epmstore.workspace.care  # noqa: F401 - once, and not in each process that judges
 from epmstore import fsio
+from epmstore.catalog.install_notes import INCOMPLETE
 from epmstore.catalog.state import VersionInfo
 from epmstore.digest import identify
 from epmstore.errors import EpmError
@@ -79,7 +80,7 @@ def _judged(
         root = picture(stage.root)
         if wrong := unlike(root, stage.roots, done.named):
             yield f"the root is no state it may be in: {wrong}"
-        yield from _installed(stage, handle, root)
+        yield from _installed(stage, handle, root, done.named)
         yield from _leftovers(stage)
         yield from _versions(stage, scenario, handle, root, done)
         yield from _compared(stage, scenario, handle, turn)
@@ -96,14 +97,26 @@ def _judged(
             yield "a snapshot left something unrecorded"
 
 
-def _installed(stage: Stage, handle: AppHandle, root: Picture) -> Iterator[str]:
-    """What is said to be installed goes with the root."""
+def _installed(
+    stage: Stage, handle: AppHandle, root: Picture, named: Collection[bytes]
+) -> Iterator[str]:
+    """What is said to be installed goes with the root, but for what was named when it was done; and
+    of that, there are notes.
+    """
     if not stage.sets:
         return
     said = handle.installing.installed
-    if said not in [
-        one for one, known in zip(stage.sets, stage.roots, strict=True) if known == root
-    ]:
+    states = zip(stage.sets, stage.roots, strict=True)
+    if said in [one for one, known in states if known == root]:
+        return
+    notes = [one.note for one in handle.installing.notes() if one.is_open]
+    noted = {os.fsencode(note.path) for note in notes if note.path is not None}
+    if any(note.what == INCOMPLETE and note.path is None for note in notes):
+        noted.update(named)  # too many to have a note each
+    states = zip(stage.sets, stage.roots, strict=True)
+    if not any(
+        one == said and not unlike(root, [known], noted & {*named}) for one, known in states
+    ):
         yield f"the root does not go with what is installed: {said}"
 
 
