@@ -103,6 +103,7 @@ from epmstore.errors import (
 from epmstore.given import AnyPath, AnyPlaces, AnyVersion
 from epmstore.index.entries import Span
 from epmstore.package.known import InstalledProduct
+from epmstore.package.patch_base import PatchBase
 from epmstore.package.publish import PackageFile
 from epmstore.package.queries import NeededBy, Offering, Why
 from epmstore.package.solution import Kept, Solution, SolutionStep
@@ -291,6 +292,7 @@ __all__ = [
     "OwnerMapping",
     "PackageFile",
     "Packages",
+    "PatchBase",
     "PathClass",
     "PathNotFoundError",
     "Patterns",

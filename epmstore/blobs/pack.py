@@ -410,6 +410,12 @@ def _whole(delta: bytes, size: int, make: Callable[[], frames.Frame]) -> frames.
     return None if len(delta) * 2 <= len(frame.body) else frame
 
 
+def paying_delta(data: bytes, base: bytes, level: int = codec.DELTA_LEVEL) -> bytes | None:
+    """The difference of a content to another one, if it takes at most half of its own frame."""
+    delta = codec.compress_delta(data, base, level)
+    return delta if _whole(delta, len(data), partial(frames.solid, [data])) is None else None
+
+
 def _pieces(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
     """The same bytes in pieces of exactly `size`, the last one excepted."""
     buffer = bytearray()

@@ -18,14 +18,16 @@ from epmstore.cli.session import Session
 from epmstore.cli.summary import titled
 from epmstore.clock import SystemClock
 from epmstore.entryform import entry_to_form
-from epmstore.errors import NotFoundError, UsageError
+from epmstore.errors import NoStoreError, NotFoundError, UsageError
 from epmstore.package.draft import Completed
 from epmstore.package.from_spec import build as build_candidate
-from epmstore.package.inspection import Looked, look, verify_package
+from epmstore.package.inspection import Finding, Looked, look, verify_package
 from epmstore.package.inspection import unpack as unpack_package
+from epmstore.package.patch_base import PatchBase
 from epmstore.package.ranges import describe
 from epmstore.package.spec import LIMIT, read_spec
 from epmstore.package.tables import PartsOf
+from epmstore.refcat import naming
 from epmstore.workspace import shapes
 
 TEMPORARY = "/var/tmp"
@@ -88,9 +90,10 @@ def show(session: Session, file: str) -> None:
     """Show what a package is.
 
     What it needs, and what installing it takes, is shown too. Nothing is imported, and the
-    signature is not looked at.
+    signature is not looked at. To look at a patch package takes a store that has the release that
+    it goes on from; that is so for all commands of `package`.
     """
-    found = look(_there(file), _scratch(), session.progress())
+    found = look(_there(file), _scratch(), session.progress(), _finding(session))
     if session.json:
         session.out.shape(_shape(file, found))
         return
@@ -107,6 +110,7 @@ def _shape(file: str, found: Looked) -> shapes.Shape:
         "file": shapes.text(file),
         "candidate": found.is_candidate,
         "release": None if found.is_candidate else release.record.version,
+        "since": None if found.since is None else found.since.version,
         "digest": release.digest,
         "files": sum(entry.kind == "file" for entry in release.entries),
         "bytes": found.size,
@@ -119,6 +123,8 @@ def _lines(found: Looked) -> Iterator[tuple[str, str]]:
     yield "package", f"{release.about.key} {name(found.title)}"
     if found.is_candidate:
         yield "candidate", "no release yet: its vendor numbers it"
+    if found.since is not None:
+        yield "patch of", name(naming.title(found.since.version, found.since.label))
     for label in ("summary", "packager", "url", "architecture", "build_time", "root"):
         if said := getattr(package, label):
             yield label.replace("_", " "), name(said)
@@ -165,7 +171,7 @@ def files(session: Session, file: str, part: str | None) -> None:
 
     The columns are mode, size, class, part and path.
     """
-    found = look(_there(file), _scratch(), session.progress())
+    found = look(_there(file), _scratch(), session.progress(), _finding(session))
     parts = PartsOf(found.release.package)
     rows = []
     for entry in found.release.entries:
@@ -196,7 +202,9 @@ def diff(session: Session, one: str, two: str, exit_code: bool) -> int:
 
     Each line says A (added), M (modified) or D (removed), the path, and what of it differs.
     """
-    old, new = (look(_there(file), _scratch(), session.progress()) for file in (one, two))
+    old, new = (
+        look(_there(file), _scratch(), session.progress(), _finding(session)) for file in (one, two)
+    )
     key = new.release.about.key
     before, after = ({e.path: e for e in found.release.entries} for found in (old, new))
     changes = list(compare(before, after).values())
@@ -216,7 +224,7 @@ def verify(session: Session, file: str) -> None:
     Its lines, its contents, and what its tables for people say. Whether its signature counts, and
     how it goes on from what is here, `catalog verify` says.
     """
-    found = verify_package(_there(file), _scratch(), session.progress())
+    found = verify_package(_there(file), _scratch(), session.progress(), _finding(session))
     shape = _shape(file, found) | {"type": "sound"}
     shape |= {"contents": found.contents, "plain": found.plain}
     del shape["package"]
@@ -244,7 +252,9 @@ def unpack(session: Session, file: str, target: str, part: str | None) -> None:
     if session.dry_run:
         session.out.note(f"would unpack {name(file)} into {name(target)}")
         return
-    done = unpack_package(path, folder, _scratch(), SystemClock(), session.progress(), part)
+    done = unpack_package(
+        path, folder, _scratch(), SystemClock(), session.progress(), part, _finding(session)
+    )
     shape = {"type": "unpacked", "app": None, "target": shapes.text(str(folder))}
     session.out.outcome(
         {**shape, "files": done.files}, f"{counted(done.files, 'file')} in {name(str(folder))}"
@@ -258,6 +268,18 @@ def _there(text: str) -> Path:
     if path.is_dir():
         raise UsageError(f"{name(text)} is a folder")
     return path
+
+
+def _finding(session: Session) -> Finding:
+    """The store, where there is one: asked for patch packages alone."""
+
+    def find(path: Path) -> PatchBase | None:
+        try:
+            return session.workspace.packages.beside(path)
+        except NoStoreError:
+            return None
+
+    return find
 
 
 def _scratch() -> Path:

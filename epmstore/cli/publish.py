@@ -23,24 +23,39 @@ from epmstore.workspace import shapes
         ("epmstore release publish crm-4.1.0-1.candidate.epkg", "in the catalog of crm"),
         ("epmstore release publish crm-4.1.0-1.candidate.epkg --out dist", "and crm-4.1.0-1.epkg"),
         ("epmstore release publish CANDIDATE --out dist --sign vendor.key", "with a signature"),
+        ("epmstore release publish CANDIDATE --out dist --patch-from 4.0.0-1", "and a patch"),
     ],
 )
 @click.option("--out", "out", metavar="DIR", type=PATH, help="Write the package of it there.")
 @click.option("--sign", metavar="KEYFILE", type=PATH, help="Sign the package with this secret key.")
+@click.option(
+    "--patch-from",
+    metavar="RELEASE,...",
+    help="Write patches from these releases, too, for hosts that have them.",
+)
 @click.option("--after", metavar="RELEASE", help="The one that it follows, if not the newest one.")
 @click.argument("candidate", metavar="CANDIDATE", type=PATH)
 def publish(
-    session: Session, candidate: str, out: str | None, sign: str | None, after: str | None
+    session: Session,
+    candidate: str,
+    out: str | None,
+    sign: str | None,
+    patch_from: str | None,
+    after: str | None,
 ) -> None:
     """Publish a candidate of a package.
 
     It gets the next number in the catalog of its product, and its version and build as label. If
     nothing but the build differs from the newest release, nothing is published. With --out its
     package for hosts is written; one that is there already is never replaced, so that a run that
-    was cut off may be run again.
+    was cut off may be run again. A patch has only what leads there from another release, and is
+    taken by hosts that have that one.
     """
     if sign is not None and out is None:
         raise UsageError("--sign needs --out: the signature lies beside the package")
+    bases = [one.strip() for one in (patch_from or "").split(",") if one.strip()]
+    if patch_from is not None and (out is None or not bases):
+        raise UsageError("--patch-from needs --out, and releases with commas between them")
     vendors = session.workspace.vendors
     path = Path(os.path.abspath(candidate))
     if not path.exists():
@@ -51,13 +66,14 @@ def publish(
             f"{name(str(folder))} is no folder", hint=f"make it: `mkdir -p {quote(str(folder))}`"
         )
     secret = None if sign is None else read_named(Path(sign), LIMIT)
-    published = vendors.publish(path, after=after, dry_run=session.dry_run)
+    published = vendors.publish(path, after=after, patch_from=bases, dry_run=session.dry_run)
     key = published.about.key
     say_published(session, key, published)
     if folder is not None and published.release is not None and not session.dry_run:
-        _say_packed(
-            session, key, vendors.pack(key, published.release.version, folder, secret=secret)
-        )
+        number = published.release.version
+        for since in (None, *(base for base in published.bases if base != number)):
+            made = vendors.pack(key, number, folder, since=since, secret=secret)
+            _say_packed(session, key, made)
 
 
 def _say_packed(session: Session, key: str, made: PackageFile) -> None:
@@ -66,6 +82,7 @@ def _say_packed(session: Session, key: str, made: PackageFile) -> None:
         "app": key,
         "release": made.release,
         "label": made.label,
+        "since": made.since,
         "file": shapes.text(str(made.path)),
         "bytes": made.size,
         "signed": made.signed,

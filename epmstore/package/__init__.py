@@ -16,7 +16,10 @@ versions are compared, and what is needed is solved.
 - options.py         what may be in each slot, and what is left out
 - package_reader.py  a package from elsewhere, read by that process
 - packagechild.py    what reads a package from elsewhere, in a process of its own
+- packing.py         contents on their way from a store into a package
 - parts.py           parts of a package as patterns
+- patch_base.py      what a patch package goes on from, in a store
+- patching.py        what leads from one release to another
 - publish.py         a candidate becomes a release of its product
 - queries.py         why something is installed, and who has what
 - ranges.py          needs as vendors write them, and as they are shown

@@ -64,6 +64,7 @@ class Holding:
             self._add(row, parts)
         if parts:
             raise BadPackageError(f"parts of {next(iter(parts)).hex()}, which is not in it")
+        self._check_bases()
         self._frames = self._by_frame()
         there = {row[0] for row in db.execute("SELECT id FROM frames")}
         odd = min(there ^ set(self._frames), default=None)
@@ -85,11 +86,18 @@ class Holding:
                 seen.add(info.sha256)
                 yield path, info
 
+    def bases_elsewhere(self) -> Iterator[BlobInfo]:
+        """What deltas in it were made against, and is not in it; parts are not known here."""
+        for base in self.bases:
+            info = self._named.get(Sha256(base))
+            if info is not None and base not in self._places:
+                yield info
+
     def frames(self) -> Iterator[tuple[int, list[Blob]]]:
         """Frames with contents that are files of their own, deltas last."""
         deltas = []
         for number, blobs in sorted(self._frames.items()):
-            if any(blob.sha1 is None for blob in blobs) and not any(b.base for b in blobs):
+            if any(blob.sha1 is None for blob in blobs):
                 if len(blobs) > 1:
                     raise BadPackageError(f"frame {number} holds a part, and something else")
                 continue
@@ -123,6 +131,17 @@ class Holding:
                 raise BadPackageError(f"{sha256.hex()} is part of nothing in it")
         elif self._named.get(Sha256(sha256)) != BlobInfo(Digest(sha1), Sha256(sha256), size):
             raise BadPackageError(f"no release has the content {sha256.hex()}")
+
+    def _check_bases(self) -> None:
+        """A delta is on a content of a release, or on what may be a part, that is no delta here."""
+        for _, blob in self._places.values():
+            if blob.base is None:
+                continue
+            _, base = self._places.get(blob.base, (0, None))
+            if base is not None and base.base is not None:
+                raise BadPackageError(f"{blob.sha256.hex()} is a difference to a difference")
+            if blob.sha1 is not None and Sha256(blob.base) not in self._named:
+                raise BadPackageError(f"{blob.sha256.hex()} is a difference to what no release has")
 
     def _by_frame(self) -> dict[int, list[Blob]]:
         found: dict[int, list[Blob]] = {}

@@ -13,6 +13,7 @@ APPLICATION_ID: Final = 0x45504D4B
 USER_VERSION: Final = 1
 SUFFIX: Final = ".epkg"
 CANDIDATE: Final = f".candidate{SUFFIX}"
+PATCH: Final = f".patch{SUFFIX}"
 NOBODY: Final = "0" * 32
 """The product (UUID) of a candidate: it has none yet, and no catalog is of it."""
 

@@ -32,11 +32,14 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Begun(msgspec.Struct, frozen=True, tag="begun"):
-    """Whose product's lines are in it, which is the first, and the head that this follows."""
+    """Whose product's lines are in it, which is the first, and the head that this follows; and the
+    number of the first release in it, as far as that can be told before anything is checked.
+    """
 
     product: str
     first: int
     prev: str
+    release: int | None = None
 
 
 class LineBytes(msgspec.Struct, frozen=True, tag="lines"):
@@ -70,7 +73,9 @@ class Blob(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Lacking(msgspec.Struct, frozen=True, tag="lacking"):
-    """Contents of the newest release that are not in it."""
+    """Contents that are not in it, and are needed: those of the newest release, and what there are
+    differences to.
+    """
 
     blobs: Sequence[Blob]
 

@@ -62,15 +62,15 @@ _HEADER: Final = 100
 
 class Asking(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks: the signature beside the package, the keys that count, the time, and what other
-    applications need. `known` finds the catalog (product, and the head that it should have after so
-    many lines) that a package of later lines goes on from. `whole`: the tables for people, too.
+    applications need. `known` finds the catalog that a patch package goes on from. `whole`: the
+    tables for people, too.
     """
 
     signature: bytes | None = None
     keys: Sequence[PublicKey] = ()
     now: float = 0.0
     needs: Mapping[str, Sequence[Requirement]] = {}
-    known: Callable[[str, int, str], CheckedCatalog] | None = None
+    known: Callable[[Begun], CheckedCatalog] | None = None
     whole: bool = False
     progress: Progress = SILENT
 
@@ -103,7 +103,9 @@ class PackageReading:
         self.product = ""
         self.known: CheckedCatalog | None = None
         self.lacking: list[BlobInfo] = []
-        """Contents of the newest release that are not in it: a patch has what is new."""
+        """Contents that are needed and not in it: a patch has what is new, and differences."""
+        self.bases: list[Sha256] = []
+        """What deltas in it were made against."""
 
     def lines(self) -> tuple[bytes, Sound]:
         """Its plain lines, joined, and what they come to. Raises BadPackageError and what else is
@@ -117,7 +119,7 @@ class PackageReading:
         if begun.first and self._asking.known is None:
             raise BadPackageError("it goes on from a catalog, and there is none to go on from")
         if begun.first and self._asking.known is not None:
-            self.known = self._asking.known(begun.product, begun.first, begun.prev)
+            self.known = self._asking.known(begun)
             fsio.write(self._answer.fd, msgspec.msgpack.encode(self.known))
         self._answer.close()
         data = bytearray()
@@ -126,6 +128,7 @@ class PackageReading:
             self._asking.progress.advance(size=len(message.data))
         if not isinstance(message, Sound):
             raise _odd()
+        self.bases = [Sha256(base) for base in message.bases]
         while isinstance(more := self._next(), Lacking):
             self.lacking += [_info(blob) for blob in more.blobs]
         self._ahead = more

@@ -9,7 +9,7 @@ then the frames. Nothing here is decoded but lines. The first fault ends it.
 import re
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -35,12 +35,14 @@ from epmstore.package.messages import (
     Sealed,
     Sound,
 )
+from epmstore.package.patching import changed
 from epmstore.package.table_check import compare
 from epmstore.package.tables import PackagedRelease
 from epmstore.refcat import packaging_form
 from epmstore.refcat.checker import CheckedCatalog, Checker
 from epmstore.refcat.signature import check_signature
 from epmstore.refcat.strict import MAX_LINE
+from epmstore.tree import Entry
 
 CHUNK: Final = 4 << 20
 """Bytes of a message, about."""
@@ -137,7 +139,9 @@ class _Package:
     def read(self, signer: str | None) -> Iterator[object]:
         begun = self._begin()
         yield begun
-        checker = self._checker(begun)
+        checker, known = self._checker(begun)
+        before = known.tree if known is not None and self._order.whole else ()
+        del known
         last: object = None
         pending = bytearray()
         for plain in self._lines(begun):
@@ -161,7 +165,7 @@ class _Package:
         yield from self._lacking(holding, is_full=begun.first == 0)
         yield from self._contents(holding)
         if self._order.whole:
-            self._compare(checker, last)
+            self._compare(checker, last, before)
 
     def _begin(self) -> Begun:
         rows = self._db.execute("SELECT DISTINCT product FROM catalog LIMIT 2").fetchall()
@@ -172,17 +176,25 @@ class _Package:
         if not isinstance(product, str) or not _UUID.fullmatch(product):
             raise BadPackageError("it is of no product")
         first = self._db.execute("SELECT seq, line FROM catalog ORDER BY seq LIMIT 1").fetchone()
-        plain = self._plain(first[1])
-        said = msgspec.json.decode(plain, type=_Begins)
-        return Begun(product, int(first[0]), said.prev)
+        said = msgspec.json.decode(self._plain(first[1]), type=_Begins)
+        release = self._first_release() if first[0] else None
+        return Begun(product, int(first[0]), said.prev, release)
 
-    def _checker(self, begun: Begun) -> Checker:
+    def _first_release(self) -> int | None:
+        """Of a package of later lines; a hint for messages, so it is not looked for for long."""
+        for (line,) in self._db.execute("SELECT line FROM catalog ORDER BY seq LIMIT 10"):
+            said = msgspec.json.decode(self._plain(line), type=_Begins)
+            if said.type == "version":
+                return said.version
+        return None
+
+    def _checker(self, begun: Begun) -> tuple[Checker, CheckedCatalog | None]:
         others = {app: needs for app, needs in self._order.needs.items() if app != begun.product}
         if begun.first == 0:
-            return Checker(others)
+            return Checker(others), None
         with open(self._order.known, "rb", closefd=False) as pipe:
             known = msgspec.msgpack.decode(pipe.read(), type=CheckedCatalog)
-        return Checker.resume(known, others)
+        return Checker.resume(known, others), known
 
     def _lines(self, begun: Begun) -> Iterator[bytes]:
         rows = self._db.execute("SELECT product, seq, line FROM catalog ORDER BY seq")
@@ -215,11 +227,9 @@ class _Package:
             if is_full:
                 raise BadPackageError(f"it lacks the content of {path!a}")
             batch.append(Blob(info.sha256, info.digest, info.size))
-            if len(batch) >= BATCH:
-                yield Lacking(batch)
-                batch = []
-        if batch:
-            yield Lacking(batch)
+        batch += [Blob(one.sha256, one.digest, one.size) for one in holding.bases_elsewhere()]
+        for start in range(0, len(batch), BATCH):
+            yield Lacking(batch[start : start + BATCH])
 
     def _contents(self, holding: Holding) -> Iterator[object]:
         for number, blobs in holding.frames():
@@ -246,13 +256,13 @@ class _Package:
         for start in range(0, len(record), CHUNK):
             yield Piece(record[start : start + CHUNK])
 
-    def _compare(self, checker: Checker, last: VersionPart) -> None:
-        """What people read against what hosts read."""
+    def _compare(self, checker: Checker, last: VersionPart, before: Sequence[Entry]) -> None:
+        """What people read against what hosts read: of a patch, what is new since `before`."""
         release = PackagedRelease(
             about=checker.finish(),
             record=last.header,
             package=packaging_form.read(checker.package),
-            entries=list(checker.tree()),
+            entries=changed(before, list(checker.tree())),
             digest=checker.head,
         )
         compare(self._db, release)
@@ -260,6 +270,8 @@ class _Package:
 
 class _Begins(msgspec.Struct):
     prev: str
+    type: str | None = None
+    version: int | None = None
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ that is another release's is an error.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,10 +20,12 @@ from epmstore.catalog.model import AboutRecord
 from epmstore.catalog.packaging import Package
 from epmstore.clock import to_rfc3339
 from epmstore.errors import AppNotFoundError, BadCatalogError, ConflictError, UsageError
-from epmstore.package.file_format import SUFFIX
+from epmstore.package.file_format import PATCH, SUFFIX
 from epmstore.package.from_release import read_release, write_package
 from epmstore.package.inspection import Looked, looked
 from epmstore.package.package_reader import Asking, LargeOne, PackageReading, open_package
+from epmstore.package.patch_base import PatchBase
+from epmstore.package.tables import PackagedRelease
 from epmstore.package.taking import SCRATCH
 from epmstore.progress import Progress
 from epmstore.refcat import packaging_form
@@ -50,7 +52,8 @@ SIGNED = ".asc"
 
 class Numbered(msgspec.Struct, frozen=True, kw_only=True):
     """What publishing a candidate came to. `release` is None for a dry run; `changed` is false if
-    the newest release is the same, which is then `release`.
+    the newest release is the same, which is then `release`. `bases` are the releases from which
+    patches were asked for.
     """
 
     about: AboutRecord
@@ -59,15 +62,17 @@ class Numbered(msgspec.Struct, frozen=True, kw_only=True):
     changed: bool
     delta: ReleaseDelta
     files: int
+    bases: tuple[int, ...] = ()
 
 
 class PackageFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A package for hosts: of which release, and what is in it. `written` is false if it was there
-    already.
+    """A package for hosts: of which release, of a patch package `since` which. `written` is false
+    if it was there already.
     """
 
     path: Path
     release: int
+    since: int | None = None
     label: str | None
     size: int
     signed: bool
@@ -75,21 +80,32 @@ class PackageFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def publish_candidate(
-    store: Store, path: Path, progress: Progress, *, after: str | None = None, dry_run: bool = False
+    store: Store,
+    path: Path,
+    progress: Progress,
+    *,
+    after: str | None = None,
+    patch_from: Sequence[str] = (),
+    dry_run: bool = False,
 ) -> Numbered:
     """Publish a candidate in the catalog of its product. Raises UsageError for what is no
-    candidate, AppNotFoundError, BadPackageError and its kin, ConflictError, OSError; then nothing
-    is published.
+    candidate, AppNotFoundError, BadPackageError and its kin, VersionNotFoundError, ConflictError,
+    OSError; then nothing is published.
     """
-    with open_package(path, store.path / SCRATCH, Asking(progress=progress)) as reading:
+    asking = Asking(progress=progress, known=PatchBase(store, path).catalog)
+    with open_package(path, store.path / SCRATCH, asking) as reading:
         found = looked(reading, path)
         if not found.is_candidate:
             raise UsageError(
                 f"{path.name} is {found.release.about.key} {found.title}: it is published already"
             )
         releases = find_refcat(store, found.release.about.key)
+        bases = tuple(dict.fromkeys(map(releases.resolve, patch_from)))
+        for base in bases:
+            read_release(releases, base)
         with store.lock_app(releases.app), Deposit(store) as deposit:
-            return _number(deposit, reading, found, releases, progress, after, dry_run=dry_run)
+            done = _number(deposit, reading, found, releases, progress, after, dry_run=dry_run)
+        return replace(done, bases=bases)
 
 
 def _number(
@@ -198,33 +214,55 @@ def _differs(releases: Releases, latest: Release, package: Package) -> bool:
 
 
 def pack_release(
-    store: Store, releases: Releases, number: int, folder: Path, progress: Progress
+    store: Store,
+    releases: Releases,
+    number: int,
+    folder: Path,
+    progress: Progress,
+    since: int | None = None,
 ) -> PackageFile:
-    """The package of a release in `folder`, by its own name. Raises ConflictError if another
-    release's is there, UsageError for one that says nothing of a package, OSError.
+    """The package of a release in `folder`, by its own name; or the patch package that leads to it
+    from the release `since`. Raises ConflictError if that of another release is there, UsageError
+    for one that says nothing of a package or is not newer, OSError.
     """
     release = read_release(releases, number)
-    package, key = release.package, release.about.key
-    path = folder / f"{key}-{package.version}-{package.build}{SUFFIX}"
+    path = folder / _file_name(releases, release, since)
     is_there = path.exists()
     if is_there:
-        with open_package(path, store.path / SCRATCH, Asking()) as reading:
-            there = looked(reading, path).release
-        if there.digest != release.digest:
-            raise ConflictError(
-                f"{path} is there, and is another release",
-                hint="what was given to others is never replaced: name another folder",
-            )
+        _check_same(store, path, release.digest, since)
     else:
-        write_package(store, releases.app, number, path, progress)
+        write_package(store, releases.app, number, path, progress, since=since)
     return PackageFile(
         path=path,
         release=number,
+        since=since,
         label=releases.get(number).label,
         size=path.stat().st_size,
         signed=path.with_name(path.name + SIGNED).exists(),
         written=not is_there,
     )
+
+
+def _file_name(releases: Releases, release: PackagedRelease, since: int | None) -> str:
+    """`crm-4.1.0-1.epkg`; of a patch `crm-4.0.0-1_4.1.0-1.patch.epkg`."""
+    key, title = release.about.key, f"{release.package.version}-{release.package.build}"
+    if since is None:
+        return f"{key}-{title}{SUFFIX}"
+    before = read_release(releases, since).package
+    return f"{key}-{before.version}-{before.build}_{title}{PATCH}"
+
+
+def _check_same(store: Store, path: Path, digest: str, since: int | None) -> None:
+    """That a package that is there is the one that would be written. Raises ConflictError."""
+    asking = Asking(known=PatchBase(store, path).catalog)
+    with open_package(path, store.path / SCRATCH, asking) as reading:
+        there = looked(reading, path)
+    before = None if there.since is None else there.since.version
+    if (there.release.digest, before) != (digest, since):
+        raise ConflictError(
+            f"{path} is there, and is another release",
+            hint="what was given to others is never replaced: name another folder",
+        )
 
 
 def sign_package(path: Path, secret: bytes) -> None:

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import msgspec
 
-from epmstore.digest import Sha256
-from epmstore.errors import BlobNotFoundError, UsageError, VersionNotFoundError
+from epmstore.errors import BlobNotFoundError, UsageError
 from epmstore.package.file_format import NOBODY
 from epmstore.package.messages import Sound
 from epmstore.package.package_reader import Asking, LargeOne, PackageReading, open_package
+from epmstore.package.patch_base import PatchBase
 from epmstore.progress import Progress
 from epmstore.refcat.catalogchild import CatalogOrder, Verdict
 from epmstore.refcat.catalogs import needs_of_others
-from epmstore.refcat.checker import CheckedCatalog, CheckedRelease
+from epmstore.refcat.checker import CheckedRelease
 from epmstore.refcat.interchange import (
     Incoming,
     check_catalog,
@@ -77,22 +77,21 @@ def _arrive(
     store: Store, path: Path, consent: Consent, progress: Progress, *, keep: bool
 ) -> Arrived:
     signature = read_signature(path, consent.signature)
-    trust = Trust(store.path)
+    trust, base = Trust(store.path), PatchBase(store, path)
     asking = Asking(
         signature=signature,
         keys=trust.keys() if signature is not None else (),
         now=store.clock.now(),
         needs=needs_of_others(store, ""),
-        known=lambda product, first, prev: _known(store, product, first, prev),
+        known=base.catalog,
         progress=progress,
     )
     progress.begin(f"checking {path.name}", size=path.stat().st_size)
     with open_package(path, store.path / SCRATCH, asking) as reading:
-        incoming, sound = _lines(store, reading, signature, consent, progress)
+        incoming, sound = _lines(store, reading, base, signature, consent, progress)
+        base.check_stored(reading.lacking)
         with Deposit(store) as deposit:
-            bases = list(map(Sha256, sound.bases))
-            contents, size = _contents(deposit, reading, bases, progress)
-            _check_complete(store, reading)
+            contents, size = _contents(deposit, reading, base, progress)
             if keep:
                 deposit.commit()
     if keep:
@@ -103,6 +102,7 @@ def _arrive(
 def _lines(
     store: Store,
     reading: PackageReading,
+    base: PatchBase,
     signature: bytes | None,
     consent: Consent,
     progress: Progress,
@@ -116,7 +116,7 @@ def _lines(
             hint="its vendor numbers it, and publishes it",
         )
     if reading.known is not None:
-        data = b"".join(_lines_here(store, reading.known)) + data
+        data = b"".join(base.lines(reading.known)) + data
     more, verdict = _of_a_later_catalog(store, reading.product, sound)
     data += more
 
@@ -149,9 +149,12 @@ def _of_a_later_catalog(store: Store, product: str, sound: Sound) -> tuple[bytes
 
 
 def _contents(
-    deposit: Deposit, reading: PackageReading, bases: list[Sha256], progress: Progress
+    deposit: Deposit,
+    reading: PackageReading,
+    base: PatchBase,
+    progress: Progress,
 ) -> tuple[int, int]:
-    adopter = Adopter(deposit, bases)
+    adopter = Adopter(deposit, reading.bases)
     contents = size = 0
     progress.begin("taking contents")
     try:
@@ -166,40 +169,6 @@ def _contents(
             contents, size = contents + files, size + plain
             progress.advance(files=files, size=plain)
     except BlobNotFoundError as error:
-        raise _needs_more(error.message) from None
+        raise base.lacks(error.message) from None
     progress.end()
     return contents, size
-
-
-def _check_complete(store: Store, reading: PackageReading) -> None:
-    """What a patch does not have must be here, or it could not be installed."""
-    purged = store.contents.purged()
-    lost = [one for one in store.blobs.missing(reading.lacking) if one not in purged]
-    if lost:
-        raise _needs_more(f"{len(lost):,} contents are neither in it nor here")
-
-
-def _known(store: Store, product: str, first: int, prev: str) -> CheckedCatalog:
-    """The catalog that the lines of a package go on from, up to there. Raises
-    VersionNotFoundError.
-    """
-    try:
-        known = known_here(store, product)
-    except VersionNotFoundError:
-        raise _needs_more(f"it goes on from a catalog of {product}, and that is not here") from None
-    releases = Releases(store, product)
-    if (first - 1, prev) not in releases.heads():
-        raise _needs_more(f"it goes on from line {first} of its catalog, and that is not here")
-    before = [one for one in known.releases if one.lines <= first]
-    tree = list(releases.tree(before[-1].version)) if before else []
-    return msgspec.structs.replace(known, lines=first, head=prev, releases=before, tree=tree)
-
-
-def _lines_here(store: Store, known: CheckedCatalog) -> Iterator[bytes]:
-    return islice(export_lines(store, Releases(store, known.about.app)), known.lines)
-
-
-def _needs_more(why: str) -> VersionNotFoundError:
-    return VersionNotFoundError(
-        why, hint="ask its vendor for the full package of this release, or of the one before it"
-    )

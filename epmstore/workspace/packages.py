@@ -26,8 +26,10 @@ from epmstore.errors import (
     EpmError,
     NotFoundError,
 )
+from epmstore.given import AnyPath
 from epmstore.package.known import InstalledProduct, KnownProducts
 from epmstore.package.package_reader import is_package
+from epmstore.package.patch_base import PatchBase
 from epmstore.package.queries import Offering, Why, owner, why
 from epmstore.package.taking import Arrived, Consent, check_package, take_package
 from epmstore.progress import Progress
@@ -106,6 +108,10 @@ class Packages:
         """
         one = self._deciding().one_installed(name, app)
         return one.app, one.said.product
+
+    def beside(self, path: AnyPath) -> PatchBase:
+        """What the patch package in a file goes on from, as far as it is here."""
+        return PatchBase(self._store, given.a_place(path))
 
     # What would come of a request.
 

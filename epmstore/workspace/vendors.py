@@ -63,7 +63,8 @@ from epmstore.workspace.app.comparing import changes_of
 class Published(msgspec.Struct, frozen=True, kw_only=True):
     """What adding a release came to. `release` is None for a dry run; `changed` is false if the
     newest release is the same tree, which is then `release`. `config` are patterns that the catalog
-    says from now on, because packages named these files as configuration.
+    says from now on, because packages named these files as configuration; `bases` are the releases
+    that patches were asked for from.
     """
 
     about: AboutRecord
@@ -74,6 +75,7 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     files: int
     skipped: tuple[tuple[RelPath, str], ...] = ()
     config: tuple[str, ...] = ()
+    bases: tuple[int, ...] = ()
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,11 +184,17 @@ class Vendors:
         )
 
     def publish(
-        self, candidate: AnyPath, *, after: AnyVersion | None = None, dry_run: bool = False
+        self,
+        candidate: AnyPath,
+        *,
+        after: AnyVersion | None = None,
+        patch_from: Sequence[AnyVersion] = (),
+        dry_run: bool = False,
     ) -> Published:
         """Publish what was built as a candidate of a package, in the catalog of its product.
-        `after` as for `add`. Raises UsageError for what is no candidate, AppNotFoundError,
-        BadPackageError, ConflictError, OSError; then nothing is published.
+        `after` as for `add`; `patch_from` are releases that patches are wanted from: which they
+        are, `bases` says. Raises UsageError for what is no candidate, AppNotFoundError,
+        VersionNotFoundError, BadPackageError, ConflictError, OSError; then nothing is published.
         """
         follows = None if after is None else given.a_release(after)
         done = publish_candidate(
@@ -194,6 +202,7 @@ class Vendors:
             given.a_place(candidate),
             self._progress,
             after=None if follows is None else str(follows),
+            patch_from=[str(given.a_release(one)) for one in patch_from],
             dry_run=dry_run,
         )
         return Published(
@@ -203,18 +212,27 @@ class Vendors:
             changed=done.changed,
             counts=done.delta.counts,
             files=done.files,
+            bases=done.bases,
         )
 
     def pack(
-        self, key: str, release: AnyVersion, folder: AnyPath, *, secret: bytes | None = None
+        self,
+        key: str,
+        release: AnyVersion,
+        folder: AnyPath,
+        *,
+        since: AnyVersion | None = None,
+        secret: bytes | None = None,
     ) -> PackageFile:
-        """The package of a release, in a folder, signed with a `secret` key. One that is there is
-        left as it is. Raises AppNotFoundError, VersionNotFoundError, ConflictError if the file of
-        its name is another, UsageError, OSError.
+        """The package of a release, in a folder, signed with a `secret` key; or the patch package
+        that leads to it from an older one (`since`). One that is there is left as it is. Raises
+        AppNotFoundError, VersionNotFoundError, ConflictError if the file of its name is another,
+        UsageError, OSError.
         """
         found = find_refcat(self._store, key)
         number, place = _number(found, release), given.a_place(folder)
-        made = pack_release(self._store, found, number, place, self._progress)
+        before = None if since is None else _number(found, since)
+        made = pack_release(self._store, found, number, place, self._progress, before)
         if secret is None:
             return made
         sign_package(made.path, secret)

@@ -188,6 +188,7 @@ FOLLOWED: dict[str, str] = {
     RELEASES: "tests/cli/test_release.py",
     r"chattr": "tests/checkout/test_preflight.py",
     r"it can be done with": "tests/package/test_solve.py",
+    r"it needs the full package": "tests/cli/test_patches.py",
 }
 """Tests that go the way of a hint; a pattern of it."""
 REASONS: dict[str, str] = {
