@@ -171,6 +171,14 @@ class Database:
         if found != "ok":
             raise DamagedError(f"the index is damaged: {found}", hint="run `epmstore rebuild`")
 
+    def is_sound(self) -> bool:
+        """Whether every page is, as far as can be told: of an index that cannot be opened, too."""
+        try:
+            with contextlib.closing(sqlite.open_reader(self.path)) as db:
+                return bool(db.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok")
+        except sqlite.ERRORS:
+            return False
+
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """A connection that sees one state of the index for the whole block.
@@ -341,6 +349,15 @@ def _translated(database: Database) -> Iterator[None]:
         yield
     except sqlite.ERRORS as error:
         raise _known(error, database) from error
+    except _CONFUSED as error:
+        # Pages in each other's place make rows of other tables: values of types that nothing wrote.
+        if not database.is_sound():
+            raise damaged_index() from error
+        raise
+
+
+_CONFUSED = (TypeError, ValueError, LookupError, AttributeError, OverflowError)
+"""What a mistake of ours raises, and a value that cannot be where it was found."""
 
 
 def _known(error: Exception, database: Database) -> EpmError:
@@ -350,7 +367,8 @@ def _known(error: Exception, database: Database) -> EpmError:
     what = f"{path}: the index cannot be used now"
     if kind in _BUSY or database.is_replaced:
         return BusyError("the index is busy", hint="try again")
-    if kind in _DAMAGED or code == sqlite3.SQLITE_IOERR_SHORT_READ or not path.exists():
+    is_missing = not path.exists() and kind != sqlite3.SQLITE_FULL  # which ends the making of one
+    if kind in _DAMAGED or code == sqlite3.SQLITE_IOERR_SHORT_READ or is_missing:
         return DamagedError(f"the index cannot be used: {error}", hint="run `epmstore rebuild`")
     if kind == sqlite3.SQLITE_NOMEM or code == sqlite3.SQLITE_IOERR_NOMEM:
         return limits.memory_error(what)

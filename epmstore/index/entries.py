@@ -79,12 +79,17 @@ class Entries:
             row: IndexedPosition | None = db.execute(
                 "SELECT length, head, seq FROM apps WHERE uuid = ?", (app,)
             ).fetchone()
+        if row is not None and [*map(type, row)] != [int, str, int]:
+            raise damaged_index()
         return row
 
     def catalogs(self) -> list[str]:
         """Names of all that something was entered of, whether or not the files are there."""
         with self.database.read() as db:
-            return [name for (name,) in db.execute("SELECT uuid FROM apps WHERE length > 0")]
+            names = [name for (name,) in db.execute("SELECT uuid FROM apps WHERE length > 0")]
+        if not all(isinstance(name, str) for name in names):
+            raise damaged_index()
+        return names
 
     def records(self, app: str) -> list[IndexedRecord]:
         """All records of an app in order."""

@@ -2,6 +2,7 @@
 tried (1: each bit of each byte).
 """
 
+import itertools
 import json
 import random
 from collections import Counter
@@ -12,7 +13,7 @@ import pytest
 from epmstore import seal
 from epmstore.store import reserve
 from epmstore.workspace import Workspace
-from tests.faults.bitrot import Damage, Patient, attempt
+from tests.faults.bitrot import BLOCK, Damage, Patient, attempt
 from tests.kit.program import SEED, amount
 
 EVERY = amount("EPM_TEST_ROT", 60)
@@ -72,6 +73,17 @@ def test_each_file_that_is_gone_is_named(patient: Patient) -> None:
 def test_frames_that_changed_places_are_found(patient: Patient) -> None:
     line = attempt(patient, None, Damage("whole", "packs/log/0", "swap", 0, 1536))
     assert line["verdict"] == "ok", line
+
+
+@pytest.mark.slow
+def test_pages_of_the_index_that_changed_places_are_found(patient: Patient) -> None:
+    """Rows of other tables, with values of types that nothing wrote there."""
+    pages = len(patient.files["index.sqlite"]) // BLOCK
+    pairs = list(itertools.combinations(range(pages), 2))
+    for one, two in random.Random(SEED).sample(pairs, max(20, len(pairs) // EVERY)):
+        damage = Damage("whole", "index.sqlite", "swap", one * BLOCK, two * BLOCK)
+        line = attempt(patient, None, damage)
+        assert line["verdict"] in ("ok", "nothing changed"), line
 
 
 @pytest.mark.slow

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from epmstore.errors import DamagedError
 from epmstore.index.database import Database
 
 
@@ -27,4 +30,19 @@ def test_a_block_goes_on_with_the_index_that_it_began_with(tmp_path: Path) -> No
         (tmp_path / "new").rename(tmp_path / "old")
         assert which(database) == b"old"
     assert which(database) == b"new"
+    database.close()
+
+
+@pytest.mark.parametrize("mistake", [TypeError, ValueError, KeyError])
+def test_only_a_damaged_index_makes_damage_of_a_mistake(
+    tmp_path: Path, mistake: type[Exception]
+) -> None:
+    make(tmp_path / "index", "uuid")
+    database = Database(tmp_path / "index", "uuid")
+    with pytest.raises(mistake), database.read():
+        raise mistake
+    with pytest.raises(DamagedError), database.read():
+        data = (tmp_path / "index").read_bytes()
+        (tmp_path / "index").write_bytes(data[:4096] + bytes(len(data) - 4096))
+        raise mistake
     database.close()

@@ -74,3 +74,16 @@ def test_read_only_it_is_read_and_not_written(small: Path, database: Database) -
         db.execute("INSERT INTO store VALUES ('x', x'01')")
     with database.read() as db:  # what was a copy shows it
         assert db.execute("SELECT value FROM store WHERE key = 'x'").fetchone() == (b"\x01",)
+
+
+def test_an_index_that_cannot_be_made_without_space_is_not_called_damaged(small: Path) -> None:
+    with (small / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError):
+        while True:
+            filler.write(bytes(4096))
+    database = Database(small / "index.sqlite", "store")
+    assert isinstance(is_refused(database), DiskFullError)
+    (small / "filler").unlink()
+    with database.write():
+        pass
+    assert is_read(database)
+    database.close()
