@@ -40,7 +40,7 @@ $(STAMP): pyproject.toml requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		--requirement requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
-		--editable . --group dev
+		--editable '.[sftp,s3]' --group dev
 	@touch $(STAMP)
 
 check: $(STAMP)
@@ -101,7 +101,7 @@ machine: $(STAMP)
 lock:
 	@$(PYTHON) -m venv .venv/lock && .venv/lock/bin/python -m pip install --quiet uv
 	@.venv/lock/bin/uv pip compile --quiet --universal --generate-hashes --no-header \
-		--python-version 3.11 --group build --group dev --upgrade \
+		--python-version 3.11 --all-extras --group build --group dev --upgrade \
 		pyproject.toml --output-file requirements.lock
 
 # Fetches the wheels that requirements.lock names; needs dpkg-deb.

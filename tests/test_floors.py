@@ -73,6 +73,12 @@ OWNERS = {
     "click": {"epmstore.cli"},
     "rich": {"epmstore.cli"},
     "logging": {"epmstored"},
+    "paramiko": {
+        "epmstore.remotes.sftp_channel",
+        "epmstore.remotes.sftp_connection",
+        "epmstore.remotes.sftp_errors",
+        "epmstore.remotes.sftp_remote",
+    },
     "asyncio": {"epmstored"},
     "aiofiles": {"epmstored"},
     "watchdog": {"epmstored"},

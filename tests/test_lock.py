@@ -23,7 +23,11 @@ def pins() -> dict[str, Version]:
 
 def wanted() -> list[Requirement]:
     project = tomllib.loads((TOP / "pyproject.toml").read_text())
-    lists = [project["project"]["dependencies"], *project["dependency-groups"].values()]
+    lists = [
+        project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"].values(),
+        *project["dependency-groups"].values(),
+    ]
     return [Requirement(text) for found in lists for text in found]
 
 

@@ -20,7 +20,8 @@ def with_reach(store: Path, found: list[Shape]) -> list[Shape]:
         {
             **shape,
             "remotes": [
-                {"name": name, "version": versions.get(shape["app"])} for name, versions in remotes
+                {"name": name, "version": versions.get(shape["app"]), "denied": denied}
+                for name, versions, denied in remotes
             ],
         }
         for shape in found
@@ -33,7 +34,10 @@ def reach_lines(shape: Shape) -> list[str]:
     lines = []
     for one in shape.get("remotes", ()):
         name, there = one["name"], one["version"]
-        if there is None:
+        if one.get("denied"):
+            lines.append(f"not on {name}: {one['denied']}")
+            lines.append(f"  when that is mended: epmstore remote check {name}")
+        elif there is None:
             lines.append(f"recorded here, and not on {name} yet: epmstore push {name}")
         elif there < newest:
             lines.append(f"recorded here; on {name} up to {there} of {newest}")
@@ -42,20 +46,31 @@ def reach_lines(shape: Shape) -> list[str]:
     return lines
 
 
-def _remotes(folder: Path) -> Iterator[tuple[str, dict[str, int | None]]]:
-    """Name, and versions by the key of the application. What cannot be read is not told of."""
+def _remotes(folder: Path) -> Iterator[tuple[str, dict[str, int | None], str | None]]:
+    """Name, versions by the key of the application, and why this host is not let in (None: it is).
+    Of those to read from, only who does not let it in. What cannot be read is not told of.
+    """
     if not folder.is_dir():
         return
-    known = []
+    known: list[tuple[int, str, dict[str, int | None], str | None]] = []
     for place in folder.iterdir():
         try:
             settings = json.loads(_read(place / "settings.json"))
-            if settings["writer"] is not None:
-                known.append((settings["order"], str(settings["name"]), _versions(place / "head")))
+            denied = _denied(place / "denied.json")
+            if settings["writer"] is not None or denied is not None:
+                named = (int(settings["order"]), str(settings["name"]))
+                known.append((*named, _versions(place / "head"), denied))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    for _, name, versions in sorted(known, key=lambda one: one[:2]):
-        yield name, versions
+    for _, name, versions, denied in sorted(known, key=lambda one: one[:2]):
+        yield name, versions, denied
+
+
+def _denied(path: Path) -> str | None:
+    try:
+        return str(json.loads(_read(path))["message"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _versions(path: Path) -> dict[str, int | None]:

@@ -1,5 +1,8 @@
 """Commands for remotes: where they are, and whether they are what they were."""
 
+from collections.abc import Callable
+from typing import Any, TypedDict, Unpack
+
 import click
 
 from epmstore.cli.command import PATH, command
@@ -14,31 +17,73 @@ from epmstore.workspace.remotes import RemoteView
 FAILED = 12
 
 
+class Ways(TypedDict):
+    """How one gets in, as it was given."""
+
+    authorities: str | None
+    credentials: str | None
+    host_keys: tuple[str, ...]
+
+
+_WAYS = (
+    click.option(
+        "--authorities",
+        metavar="FILE",
+        type=PATH,
+        help="Certificates (PEM) that vouch for the server.",
+    ),
+    click.option(
+        "--credentials",
+        metavar="FILE",
+        type=PATH,
+        help="What this host shows there: a private key, or a password.",
+    ),
+    click.option(
+        "--host-key",
+        "host_keys",
+        metavar="SHA256:...",
+        multiple=True,
+        help="Fingerprint of the key that an SFTP server has.",
+    ),
+)
+
+
+def _ways(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say how one gets in."""
+    for option in reversed(_WAYS):
+        function = option(function)
+    return function
+
+
 @command(
     changes=True,
     examples=[
         ("epmstore remote add site /mnt/site/depot", "a folder, of a file server perhaps"),
+        (
+            "epmstore remote add safe sftp://epm@backup.example.org/srv/depot"
+            " --credentials /etc/epmstore/safe.key --host-key SHA256:...",
+            "a folder of an SFTP server",
+        ),
         ("epmstore remote add central https://depot.example.org/crm", "to read from"),
     ],
 )
 @click.option("--order", type=int, metavar="N", help="Lower ones are asked first. Default: last.")
-@click.option(
-    "--authorities", metavar="FILE", type=PATH, help="Certificates that vouch for the web server."
-)
+@_ways
 @click.argument("name_", metavar="NAME")
 @click.argument("url")
 def remote_add(
-    session: Session, name_: str, url: str, order: int | None, authorities: str | None
+    session: Session, name_: str, url: str, order: int | None, **ways: Unpack[Ways]
 ) -> None:
     """Remember a remote, and make a depot there if it is empty.
 
-    A remote is a folder (its path is its URL), or a web server that has one. A key is made with
-    which this host signs what it says there; its fingerprint is the id of this host. Nothing is
-    pushed yet, and nothing of a remote is ever believed unchecked. It is not encrypted: who can
-    read it is said.
+    A remote is a folder (its path is its URL), a folder of an SFTP server, or a web server that has
+    one. A key is made with which this host signs what it says there; its fingerprint is the id of
+    this host. Nothing is pushed yet, and nothing of a remote is ever believed unchecked. It is not
+    encrypted: who can read it is said. An SFTP server has to have the key that --host-key names;
+    without that its key is shown, and nothing is sent to it.
     """
     settings = session.workspace.remotes.add(
-        name_, url, order=order, authorities=authorities, dry_run=session.dry_run
+        name_, url, order=order, dry_run=session.dry_run, **ways
     )
     verb = "would be added" if session.dry_run else "is added"
     text = f"{name_} {verb}: {name(settings.url)}"
@@ -107,20 +152,27 @@ def remote_show(session: Session, name_: str) -> None:
     asks=True,
     examples=[
         ("epmstore remote set site --url /srv/depot", "the same depot at another place"),
+        ("epmstore remote set safe --host-key SHA256:...", "the server got another key"),
         ("epmstore remote set site --new-writer", "this host is a clone, or was restored"),
     ],
 )
 @click.option("--url", help="Where the depot is now.")
 @click.option("--order", type=int, metavar="N", help="Lower ones are asked first.")
 @click.option("--new-writer", is_flag=True, help="Make another key, and so another id.")
+@_ways
 @click.argument("name_", metavar="NAME", shell_complete=remotes_for_completion)
 def remote_set(
-    session: Session, name_: str, url: str | None, order: int | None, new_writer: bool
+    session: Session,
+    name_: str,
+    url: str | None,
+    order: int | None,
+    new_writer: bool,
+    **ways: Unpack[Ways],
 ) -> None:
-    """Change where a remote is, or who this host is there.
+    """Change how a remote is reached, or who this host is there.
 
-    With another URL it has to be the same depot. With --new-writer this host gets another id, and
-    says whose history it continues; what the old one has put there stays.
+    However it is reached, it has to be the same depot. With --new-writer this host gets another id,
+    and says whose history it continues; what the old one has put there stays.
     """
     remotes = session.workspace.remotes
     if session.dry_run:
@@ -128,7 +180,7 @@ def remote_set(
     else:
         if new_writer:
             session.confirm(f"make another key for this host on {name_}?")
-        remotes.change(name_, url=url, order=order, new_writer=new_writer)
+        remotes.change(name_, url=url, order=order, new_writer=new_writer, **ways)
         view = remotes.show(name_)
     who = f"; this host is {view.settings.writer} there" if view.settings.writer else ""
     text = f"{name_}: {name(view.settings.url)}, asked as number {view.settings.order}{who}"

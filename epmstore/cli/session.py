@@ -83,6 +83,7 @@ class Session:
                 actor=actor(),
                 recover=recover,
                 safe_stores=SafeStores(os.environ),
+                environ=os.environ,
             )
         except NoStoreError as error:
             raise self._with_system_store(error) from None

@@ -133,7 +133,9 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "remote list": Row("remotes", "remote_list", "List the remotes of this store."),
         "remote show": Row("remotes", "remote_show", "Show a remote, and what is known from it."),
         "remote set": Row(
-            "remotes", "remote_set", "Change where a remote is, or who this host is there."
+            "remotes",
+            "remote_set",
+            "Change how a remote is reached, or who this host is there.",
         ),
         "remote check": Row("remotes", "remote_check", "Check whether a remote is what it was."),
         "remote remove": Row("remotes", "remote_remove", "Forget a remote."),

@@ -14,6 +14,9 @@ def describe_access(url: str) -> str:
         return "everybody who can reach this web server can read it"
     if url.startswith("http://"):
         return "everybody who can reach this web server, and everybody on the way, can read it"
+    if url.startswith("sftp://"):
+        user = url.removeprefix("sftp://").partition("@")[0]
+        return f"it is not encrypted: {user}, and who runs that server, can read and delete it"
     try:
         found = os.stat(url)
     except OSError:

@@ -4,6 +4,7 @@
     remotes/<name>/secret             the key that this host signs its heads with; mode 0600
     remotes/<name>/head               the head that it has there, as it was acknowledged
     remotes/<name>/next               the head that it was about to put there
+    remotes/<name>/denied.json        that this host is not let in, and since when
     remotes/<name>/hosts/<writer>/    key, head and histories of other hosts, as they were pulled
 
 Settings have a digest of themselves; keys and heads are checked by the code that reads them. Each
@@ -34,6 +35,7 @@ from epmstore.atomic import (
 from epmstore.errors import ConflictError, DamagedError, NotFoundError, UsageError
 from epmstore.given import AnyPath, a_place
 from epmstore.refcat.signature import PublicKey, make_key, read_key
+from epmstore.remotes.place import SFTP, RemotePlace, sftp_address
 from epmstore.store.store import REMOTES
 from epmstore.sync.heads import HEAD_MAX, KEY_MAX, Head
 
@@ -45,16 +47,14 @@ KEY_NAME: Final = "epmstore"
 """What a key of a writer says that it is called: nothing about the host."""
 
 
-class RemoteSettings(msgspec.Struct, frozen=True, kw_only=True):
+class RemoteSettings(RemotePlace, frozen=True, kw_only=True):
     """One remote. Those of a lower `order` are asked first. `writer` is who this host is there
     (None: nothing can be written there), `continues` who it was before. `agreed`: a person has seen
-    what goes there. `authorities` is a file of certificates that vouch for a web server.
+    what goes there.
     """
 
     sha256: str = _ZEROS
     format: int = 1
-    name: str
-    url: str
     depot: str
     order: int
     policy: str = "facts"
@@ -62,7 +62,15 @@ class RemoteSettings(msgspec.Struct, frozen=True, kw_only=True):
     writer: str | None = None
     continues: str | None = None
     agreed: bool = False
-    authorities: str | None = None
+
+
+class RemoteDenial(msgspec.Struct, frozen=True):
+    """That a remote did not accept this host, or this host did not accept it: it is not tried again
+    before a person says so.
+    """
+
+    time: str
+    message: str
 
 
 class RemoteRecord:
@@ -92,8 +100,23 @@ class RemoteRecord:
                 file=str(path),
             ) from None
 
+    def denial(self) -> RemoteDenial | None:
+        """None if nothing is known of one."""
+        with contextlib.suppress(OSError, ValueError, DamagedError):
+            data = read_file(self.folder / "denied.json", _LIMIT)
+            return msgspec.json.decode(data, type=RemoteDenial)
+        return None
+
+    def deny(self, denial: RemoteDenial | None) -> None:
+        """None: it may be tried again. Raises OSError."""
+        if denial is not None:
+            replace_file(self.folder / "denied.json", msgspec.json.encode(denial))
+        elif self.denial() is not None:
+            remove_file(self.folder / "denied.json")
+
     def change(self, settings: RemoteSettings) -> RemoteSettings:
-        """Raises OSError."""
+        """What was denied may be tried again. Raises OSError."""
+        self.deny(None)
         whole = replace(settings, sha256=_sum_of(settings))
         data = msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n"
         make_directories(self.folder)
@@ -247,18 +270,22 @@ def url_of(place: AnyPath) -> str:
     scheme, sep, _ = text.partition("://")
     if not sep:
         return os.path.normpath(a_place(text).absolute())
-    if scheme in ("http", "https"):
-        return text.rstrip("/")
-    raise UsageError(
-        f"{scheme}:// is nothing that this release reaches",
-        hint="name a folder, or a web server: https://host/folder",
-    )
+    if scheme == SFTP:
+        sftp_address(text)
+    elif scheme not in ("http", "https"):
+        raise UsageError(
+            f"{scheme}:// is nothing that this release reaches",
+            hint="name a folder, sftp://user@host/folder, or a web server: https://host/folder",
+        )
+    return text.rstrip("/")
 
 
 def _parse(data: bytes) -> RemoteSettings:
     """Raises ValueError for anything but what was written."""
-    found = msgspec.json.decode(data, type=RemoteSettings)
-    if found.sha256 != _sum_of(found):
+    document = msgspec.json.decode(data)
+    found = msgspec.convert(document, RemoteSettings)
+    plain = msgspec.json.encode({**document, "sha256": _ZEROS})  # with what it has, and no more
+    if found.sha256 != hashlib.sha256(plain).hexdigest():
         raise ValueError("it has another digest")
     return found
 

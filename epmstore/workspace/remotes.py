@@ -3,7 +3,8 @@ its use case.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import msgspec
@@ -11,19 +12,28 @@ from msgspec.structs import replace
 
 from epmstore import __version__
 from epmstore.clock import to_rfc3339
-from epmstore.errors import EpmError, RemoteReadOnlyError, UsageError
+from epmstore.errors import EpmError, RemoteDeniedError, RemoteReadOnlyError, UsageError
 from epmstore.given import AnyPath, a_place
 from epmstore.progress import Progress
 from epmstore.remotes.checked import holds
+from epmstore.remotes.place import RemotePlace, check_place
 from epmstore.store.store import Store
-from epmstore.sync.connecting import RemoteLink, connect
+from epmstore.sync import connecting
+from epmstore.sync.connecting import NOTHING, RemoteLink
 from epmstore.sync.depot import make_depot, open_depot
 from epmstore.sync.heads import Head, SignedHead
 from epmstore.sync.pulling import Pull, PullResult, forget_host, known_head, known_writers
 from epmstore.sync.pushing import PushPlan, apply_push, find_own, plan_push
-from epmstore.sync.registry import Registry, RemoteRecord, RemoteSettings, check_name, url_of
+from epmstore.sync.registry import (
+    Registry,
+    RemoteDenial,
+    RemoteRecord,
+    RemoteSettings,
+    check_name,
+    url_of,
+)
 
-Connect: TypeAlias = Callable[[str, str | None], contextlib.AbstractContextManager[RemoteLink]]
+Connect: TypeAlias = Callable[[RemotePlace], contextlib.AbstractContextManager[RemoteLink]]
 
 
 class RemoteCheck(msgspec.Struct, frozen=True):
@@ -58,12 +68,21 @@ class Pushed(msgspec.Struct, frozen=True):
 
 
 class Remotes:
-    """Remotes of one open store. `connect` is how a URL becomes a remote."""
+    """Remotes of one open store. `connect` is how settings become a remote; what it shows there may
+    be found by `environ`.
+    """
 
-    def __init__(self, store: Store, *, progress: Progress, connect: Connect = connect) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        progress: Progress,
+        connect: Connect | None = None,
+        environ: Mapping[str, str] = NOTHING,
+    ) -> None:
         self._store = store
         self._progress = progress
-        self._connect = connect
+        self._connect = connect or partial(connecting.connect, environ=environ)
         self._registry = Registry(store.path)
 
     def list(self) -> list[RemoteSettings]:
@@ -76,12 +95,17 @@ class Remotes:
         url: AnyPath,
         *,
         authorities: AnyPath | None = None,
+        credentials: AnyPath | None = None,
+        host_keys: Iterable[str] = (),
+        endpoint: str | None = None,
+        region: str | None = None,
         order: int | None = None,
         dry_run: bool = False,
     ) -> RemoteSettings:
         """Look at a place, make a depot of it if it is empty, and remember it with a key for this
-        host (none where nothing can be written). A folder is named from `here`. Raises UsageError,
-        ConflictError, NoStoreError (a newer depot, or none that one could make), RemoteError.
+        host (none where nothing can be written). `RemotePlace` says what the rest is. Raises
+        UsageError, ConflictError, NoStoreError (a newer depot, or none that one could make),
+        RemoteError.
         """
         self._registry.check_free(name)
         known = self._registry.list()
@@ -91,9 +115,14 @@ class Remotes:
             depot="",
             order=max((one.order for one in known), default=0) + 1 if order is None else order,
             added=to_rfc3339(self._store.clock.now()),
-            authorities=None if authorities is None else str(a_place(authorities).absolute()),
+            authorities=_file(authorities),
+            credentials=_file(credentials),
+            host_keys=tuple(host_keys),
+            endpoint=endpoint,
+            region=region,
         )
-        with self._connect(settings.url, settings.authorities) as link:
+        check_place(settings)
+        with self._connect(settings) as link:
             writes = link.remote.abilities.writes
             if link.remote.stat("EPMSTORE") is None and writes and not dry_run:
                 depot = make_depot(link.remote, settings.url).depot
@@ -125,6 +154,9 @@ class Remotes:
         name: str,
         *,
         url: AnyPath | None = None,
+        authorities: AnyPath | None = None,
+        credentials: AnyPath | None = None,
+        host_keys: Iterable[str] = (),
         order: int | None = None,
         new_writer: bool = False,
     ) -> RemoteSettings:
@@ -134,10 +166,18 @@ class Remotes:
         record = self._registry.record(name)
         with self._registry.hold(name):
             settings = record.settings()
-            if url is not None:
-                settings = replace(settings, url=url_of(url))
-                with self._connect(settings.url, settings.authorities) as link:
-                    open_depot(link.remote, settings.url, settings.depot)
+            moved = replace(
+                settings,
+                url=settings.url if url is None else url_of(url),
+                authorities=_file(authorities) or settings.authorities,
+                credentials=_file(credentials) or settings.credentials,
+                host_keys=tuple(host_keys) or settings.host_keys,
+            )
+            if moved != settings:
+                check_place(moved)
+                with self._connect(moved) as link:
+                    open_depot(link.remote, moved.url, moved.depot)
+                settings = moved
             if order is not None:
                 settings = replace(settings, order=order)
             if new_writer and settings.writer is None:
@@ -156,8 +196,9 @@ class Remotes:
         record = self._registry.record(name)
         settings = record.settings()
         try:
-            with self._connect(settings.url, settings.authorities) as link:
+            with self._reach(record, settings, again=True) as link:
                 open_depot(link.remote, settings.url, settings.depot)
+                record.deny(None)
                 yield RemoteCheck("depot", True, f"{settings.depot} at {settings.url}")
                 if settings.writer is not None:
                     yield from self._own_checks(record, link)
@@ -199,7 +240,7 @@ class Remotes:
                 f"nothing can be written to {name}", hint="push to the folder that it shows"
             )
         hold = contextlib.nullcontext() if dry_run else self._registry.hold(name)
-        with hold, self._connect(settings.url, settings.authorities) as link:
+        with hold, self._reach(record, settings) as link:
             plan = plan_push(self._store, record, link, __version__, anew=anew)
             if dry_run or not (agreed or settings.agreed):
                 return Pushed(plan, None)
@@ -222,13 +263,34 @@ class Remotes:
         record = self._registry.record(name)
         settings = record.settings()
         hold = contextlib.nullcontext() if dry_run else self._registry.hold(name)
-        with hold, self._connect(settings.url, settings.authorities) as link:
+        with hold, self._reach(record, settings) as link:
             if forget and dry_run:
                 raise UsageError("what is to be forgotten is forgotten: leave --dry-run out")
             for writer in forget:
                 forget_host(record, writer)
             pull = Pull(self._store, record, link, dry_run=dry_run, progress=self._progress)
             return pull.run([*hosts])
+
+    @contextlib.contextmanager
+    def _reach(
+        self, record: RemoteRecord, settings: RemoteSettings, *, again: bool = False
+    ) -> Iterator[RemoteLink]:
+        """A way there. Where this host was not let in it is not tried `again` by itself, so that no
+        account is locked by hosts that go on asking. Raises RemoteDeniedError, and as `connect`.
+        """
+        denial = None if again else record.denial()
+        if denial is not None:
+            raise RemoteDeniedError(
+                f"{denial.message} (that was at {denial.time}, and was not tried since)",
+                hint=f"when it is mended: `epmstore remote check {record.name}` tries again",
+            )
+        try:
+            with self._connect(settings) as link:
+                yield link
+        except RemoteDeniedError as error:
+            now = to_rfc3339(self._store.clock.now())
+            record.deny(RemoteDenial(now, error.message))
+            raise
 
     def reached(self, app: str) -> Sequence[tuple[str, int | None]]:
         """How far the history of an application (UUID) is on each remote that this host writes to:
@@ -253,3 +315,8 @@ class Remotes:
                 "this store has no remote", hint="add one: `epmstore remote add NAME URL`"
             )
         return found
+
+
+def _file(given: AnyPath | None) -> str | None:
+    """A file of this host, as it is kept."""
+    return None if given is None else str(a_place(given).absolute())

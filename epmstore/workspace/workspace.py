@@ -10,7 +10,7 @@ OSError. One workspace may be used from one thread at a time.
 """
 
 import contextlib
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -69,8 +69,10 @@ class Workspace:
         config: Path | None = None,
         units: Path | None = None,
         safe_stores: Container[Path] = (),
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self._store = store
+        self._environ = environ or {}
         self._safe = safe_stores
         self._progress = progress
         self._actor = actor
@@ -131,7 +133,7 @@ class Workspace:
         """Places elsewhere, and what goes there and comes from there."""
         from epmstore.workspace.remotes import Remotes  # noqa: PLC0415 - start-up: seldom needed
 
-        return Remotes(self._store, progress=self._progress)
+        return Remotes(self._store, progress=self._progress, environ=self._environ)
 
     def read_report(self, form: object) -> "ReadReport":
         """A report that was made elsewhere, beside the catalog here. Raises UsageError,
@@ -180,9 +182,11 @@ class Workspace:
         config: AnyPath | None = None,
         units: AnyPath | None = None,
         safe_stores: AnyPlaces = (),
+        environ: Mapping[str, str] | None = None,
     ) -> Self:
         """Open a store; `actor` says who asks and goes into what is recorded. `config` and `units`
-        are the folders of its configuration and of systemd's units, if not the usual ones.
+        are the folders of its configuration and of systemd's units, if not the usual ones. What
+        remotes ask for may be found by `environ`, variables as those of a process.
 
         A checkout that was interrupted is finished first, unless `recover` is false. What is in a
         store is carried out, so that one that others than the caller and root can have written is
@@ -201,6 +205,7 @@ class Workspace:
             config=None if config is None else given.a_place(config),
             units=None if units is None else given.a_place(units),
             safe_stores=safe,
+            environ=environ,
         )
         if recover:
             workspace._recover()
@@ -306,6 +311,7 @@ class Workspace:
             config=self._config,
             units=self._units,
             safe_stores=self._safe,
+            environ=self._environ,
         )
 
     def _recover(self) -> None:

@@ -189,6 +189,7 @@ FOLLOWED: dict[str, str] = {
     r"chattr": "tests/checkout/test_preflight.py",
     r"it can be done with": "tests/package/test_solve.py",
     r"it needs the full package": "tests/cli/test_patches.py",
+    r"--credentials FILE|ssh-keygen|authorized_keys": "tests/cli/test_remotes_sftp.py",
 }
 """Tests that go the way of a hint; a pattern of it."""
 REASONS: dict[str, str] = {
@@ -209,6 +210,9 @@ REASONS: dict[str, str] = {
     r"put the directory|mount it|elsewhere|nobody|as root|be root|as the owner": "a person acts",
     r"file server|its owner|wrote it|mounted\?": "others act",
     r"copy of the depot|stays as it is|not believed": "it says what is so",
+    r"is SFTP allowed": "others act",
+    r"^it looks like": "it says how it is said",
+    r"pip install": "it says what to install",
     r"dmesg|file system|fuser|right one|reads|set the clock|other hosts": "a person acts",
     r"fault of epmstore|shows where": "a fault of ours",
     r"nothing is lost|nothing was changed|root is|systemctl|told to stop": "it says what is so",

@@ -55,7 +55,7 @@ def test_status_says_how_far_a_remote_is(cli: "Cli", recorded: Path, site: str) 
     cli.ok("snapshot")
     assert "recorded here; on site up to 0 of 1\n" in cli("status").out
     found = cli("status", "--json").shapes[0]
-    assert found["remotes"] == [{"name": "site", "version": 0}]
+    assert found["remotes"] == [{"name": "site", "version": 0, "denied": None}]
     cli.ok("push")
     assert "recorded here and on site\n" in cli("status").out
 
@@ -121,7 +121,7 @@ def test_a_bad_place_for_a_depot_is_refused(
     (depot / "letter").write_text("dear")
     assert cli("remote", "add", "site", str(depot)).code == 2
     assert cli("remote", "add", "site", str(tmp_path / "nothing")).code == 12
-    assert cli("remote", "add", "site", "sftp://host/x").code == 2
+    assert cli("remote", "add", "site", "ftp://host/x").code == 2
     assert cli("remote", "add", "Site", str(depot)).code == 2
     assert cli.ok("remote", "list").out == ""
 

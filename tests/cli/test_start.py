@@ -7,7 +7,10 @@ from pathlib import Path
 from epmstore import __version__
 from epmstore.workspace import Workspace
 
-FOREIGN = ("aiofiles", "asyncio", "hypothesis", "rich", "watchdog", "unittest")
+FOREIGN = (
+    "aiofiles", "asyncio", "cryptography", "hypothesis", "obstore", "paramiko", "rich", "unittest",
+    "watchdog",
+)  # fmt: skip
 
 
 def modules_after(*args: str) -> set[str]:
@@ -59,6 +62,16 @@ def test_no_command_imports_what_only_others_need() -> None:
     assert not found & {"tarfile", "zipfile"}
     loaded = {name for name in ours(found) if name.startswith("epmstore.cli.")}
     assert not loaded & {f"epmstore.cli.{n}" for n in ("setup", "record", "blob", "store", "man")}
+
+
+def test_a_remote_imports_only_what_reaches_it(tmp_path: Path) -> None:
+    (tmp_path / "depot").mkdir()
+    store = tmp_path / "store"
+    Workspace.init(store).close()
+    for words in (["add", "site", str(tmp_path / "depot")], ["list"], ["check", "site"]):
+        found = modules_after("remote", *words, "--store", str(store))
+        assert "epmstore.remotes.folder_remote" in found
+        assert not {name.split(".")[0] for name in found} & {"paramiko", "obstore", "cryptography"}
 
 
 LIGHT = {"goal", "hook_report", "obligations"}

@@ -39,12 +39,14 @@ def needs(*tools: str) -> None:
             pytest.skip(f"needs {tool}")
 
 
-def needed(name: str) -> set[str]:
-    """What an installed package asks for on Debian 12."""
-    asked = map(Requirement, requires(name) or [])
-    here = {**TARGET, "extra": ""}
+def needed(name: str, *extras: str) -> set[str]:
+    """What an installed package asks for on Debian 12, with these extras."""
+    asked = [*map(Requirement, requires(name) or [])]
     return {
-        canonicalize_name(one.name) for one in asked if not one.marker or one.marker.evaluate(here)
+        canonicalize_name(one.name)
+        for extra in ("", *extras)
+        for one in asked
+        if not one.marker or one.marker.evaluate({**TARGET, "extra": extra})
     }
 
 
@@ -52,7 +54,7 @@ def test_the_package_has_what_the_program_needs_and_nothing_else() -> None:
     locked = runtime(LOCK)
     blocks = re.split(r"^(?=\w)", locked, flags=re.MULTILINE)[1:]
     names = {block.partition("==")[0] for block in blocks}
-    assert names == needed("epmstore").union(*map(needed, names))
+    assert names == needed("epmstore", *PROJECT["optional-dependencies"]).union(*map(needed, names))
     assert all("--hash=sha256:" in block for block in blocks)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from epmstore.progress import SILENT
 from epmstore.remotes.memory_remote import MemoryRemote, MemoryShelf
 from epmstore.remotes.metered import MeteredRemote
+from epmstore.remotes.place import RemotePlace
 from epmstore.remotes.remote import Remote
 from epmstore.remotes.retry import RetryRemote
 from epmstore.sync.connecting import RemoteLink
@@ -31,9 +32,9 @@ class Site:
         self.remote: Remote = MemoryRemote(self.shelf)
 
     @contextlib.contextmanager
-    def connect(self, url: str, authorities: str | None) -> Iterator[RemoteLink]:
+    def connect(self, place: RemotePlace) -> Iterator[RemoteLink]:
         meter = MeteredRemote(self.remote)
-        yield RemoteLink(RetryRemote(meter, sleep=lambda seconds: None), meter, url)
+        yield RemoteLink(RetryRemote(meter, sleep=lambda seconds: None), meter, place.url)
 
     @contextlib.contextmanager
     def remotes(self) -> Iterator[Remotes]:
