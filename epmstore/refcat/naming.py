@@ -2,6 +2,7 @@
 
     RELEASE   14 | number:14     its number
               4.2.16 | label:..  its label, as its vendor gave it
+              4.1.0              the newest build of a version, as packages are labelled: 4.1.0-2
               latest | latest~1  the newest one, or one so many before it
 
 `release:` may stand in front of each. A bare word that one release has as its label and another one
@@ -19,7 +20,10 @@ RESERVED = frozenset({"latest", "now", "release", "label", "number", "all"})
 """Words that mean something else where a release is named."""
 _LATEST = re.compile(r"latest(?:~(?P<back>[0-9]{0,15}))?")
 _NUMBER = re.compile(r"[0-9]{1,15}")
-_HINT = "a release is written as 7, latest, latest~1 or by its label: `epmstore release list`"
+_BUILD = re.compile(r"[1-9][0-9]{0,8}")
+_HINT = (
+    "a release is written as 7, latest, latest~1, by its label or version: `epmstore release list`"
+)
 
 
 class NamedRelease(Protocol):
@@ -54,6 +58,8 @@ def resolve(releases: Sequence[NamedRelease], text: str) -> int:
     meant = _by_label(releases, wanted)
     if _NUMBER.fullmatch(wanted) and int(wanted) < len(releases):
         meant = {**meant, int(wanted): releases[int(wanted)]}
+    if not meant and (builds := _builds_of(releases, wanted)):
+        return builds[max(builds)]
     if not meant and _NUMBER.fullmatch(wanted):
         return by_number(releases, int(wanted))
     return _one_of(wanted, meant)
@@ -79,6 +85,16 @@ def check_label(releases: Sequence[NamedRelease], label: str, *, of: int | None 
 
 def _by_label(releases: Sequence[NamedRelease], label: str) -> dict[int, NamedRelease]:
     return {one.version: one for one in releases if one.label == label}
+
+
+def _builds_of(releases: Sequence[NamedRelease], version: str) -> dict[int, int]:
+    """The builds of a version, as packages are labelled, with the number of each release."""
+    ends = {one.version: (one.label or "").removeprefix(f"{version}-") for one in releases}
+    return {
+        int(end): number
+        for number, end in ends.items()
+        if _BUILD.fullmatch(end) and releases[number].label != end
+    }
 
 
 def by_number(releases: Sequence[NamedRelease], number: int) -> int:

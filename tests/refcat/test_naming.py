@@ -80,6 +80,18 @@ def test_every_release_has_an_exact_name() -> None:
         assert resolve(DJANGO, f"number:{one.version}") == one.version
 
 
+def test_a_version_is_its_newest_build_unless_a_label_is_meant() -> None:
+    built = releases(
+        "4.1.0-2", "4.1.0-10", "4.1.0-9", "4.2.0-1", "4.2.0", "7-1", "9", "rc-x", "x-01"
+    )
+    assert [resolve(built, text) for text in ("4.1.0", "release:4.1.0", "4.1.0-2")] == [1, 1, 0]
+    assert [resolve(built, text) for text in ("4.2.0", "4.2.0-1", "7", "9")] == [4, 3, 7, 6]
+    for text in ("4.1", "rc", "x", "", "-1"):
+        with pytest.raises(VersionNotFoundError):
+            resolve(built, text)
+    assert resolve(releases("41-1"), "41") == 0
+
+
 def test_a_label_names_one_release() -> None:
     check_label(DJANGO, "5.1")
     check_label(DJANGO, "4.2.16", of=2)
