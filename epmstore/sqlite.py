@@ -118,11 +118,15 @@ def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 def check_folded(path: Path) -> None:
     """Whether a database that was closed is all in its own file, before that alone is given another
-    name: a WAL that could not be written back stays, and closing does not say so. Raises OSError.
+    name: a WAL that could not be written back stays, and closing does not say so, nor why. Raises
+    OSError.
     """
     wal = path.with_name(f"{path.name}-wal")
-    if wal.exists() and wal.stat().st_size:
-        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+    left = wal.stat().st_size if wal.exists() else 0
+    if left:
+        found = os.statvfs(path.parent)
+        code = errno.ENOSPC if found.f_bavail * found.f_frsize < left else errno.EIO
+        raise OSError(code, os.strerror(code), str(path))
 
 
 def check(connection: sqlite3.Connection, *, user_version: int) -> None:

@@ -7,6 +7,7 @@ file system is read-only meanwhile. One JSON line a step; root is needed.
 """
 
 import argparse
+import errno
 import json
 import os
 import random
@@ -82,6 +83,8 @@ class Room:
             problems.append(answer["unexpected"])
         if issubclass(getattr(errors, answer.get("error", ""), Exception), errors.DamagedError):
             problems.append(f"called damaged: {answer['says']}")
+        if os.strerror(errno.EIO) in answer.get("says", ""):
+            problems.append(f"called a broken disk: {answer['says']}")
         ended = "done" if "done" in answer else answer.get("error", "died")
         return {
             **step._asdict(),
