@@ -73,6 +73,7 @@ OWNERS = {
     "click": {"epmstore.cli"},
     "rich": {"epmstore.cli"},
     "logging": {"epmstored"},
+    "obstore": {"epmstore.remotes.object_errors", "epmstore.remotes.objects_remote"},
     "paramiko": {
         "epmstore.remotes.sftp_channel",
         "epmstore.remotes.sftp_connection",

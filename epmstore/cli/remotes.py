@@ -23,6 +23,8 @@ class Ways(TypedDict):
     authorities: str | None
     credentials: str | None
     host_keys: tuple[str, ...]
+    endpoint: str | None
+    region: str | None
 
 
 _WAYS = (
@@ -36,7 +38,7 @@ _WAYS = (
         "--credentials",
         metavar="FILE",
         type=PATH,
-        help="What this host shows there: a private key, or a password.",
+        help="What this host shows there: a private key, a password, or an access key.",
     ),
     click.option(
         "--host-key",
@@ -45,6 +47,8 @@ _WAYS = (
         multiple=True,
         help="Fingerprint of the key that an SFTP server has.",
     ),
+    click.option("--endpoint", metavar="URL", help="Where a bucket is, if not at Amazon."),
+    click.option("--region", metavar="NAME", help="The region of a bucket."),
 )
 
 
@@ -64,6 +68,11 @@ def _ways(function: Callable[..., Any]) -> Callable[..., Any]:
             " --credentials /etc/epmstore/safe.key --host-key SHA256:...",
             "a folder of an SFTP server",
         ),
+        (
+            "epmstore remote add pool s3://crm-depot/site --endpoint https://s3.example.org"
+            " --credentials /etc/epmstore/pool.key",
+            "a bucket",
+        ),
         ("epmstore remote add central https://depot.example.org/crm", "to read from"),
     ],
 )
@@ -76,11 +85,11 @@ def remote_add(
 ) -> None:
     """Remember a remote, and make a depot there if it is empty.
 
-    A remote is a folder (its path is its URL), a folder of an SFTP server, or a web server that has
-    one. A key is made with which this host signs what it says there; its fingerprint is the id of
-    this host. Nothing is pushed yet, and nothing of a remote is ever believed unchecked. It is not
-    encrypted: who can read it is said. An SFTP server has to have the key that --host-key names;
-    without that its key is shown, and nothing is sent to it.
+    A remote is a folder (its path is its URL), a folder of an SFTP server, a bucket of an object
+    store, or a web server that has one. A key is made with which this host signs what it says
+    there; its fingerprint is the id of this host. Nothing is pushed yet, and nothing of a remote is
+    ever believed unchecked. It is not encrypted: who can read it is said. An SFTP server has to
+    have the key that --host-key names; without that its key is shown, and nothing is sent to it.
     """
     settings = session.workspace.remotes.add(
         name_, url, order=order, dry_run=session.dry_run, **ways

@@ -7,6 +7,9 @@
 - memory_remote.py  a remote in memory, whose faults are knobs
 - metered.py        a remote that counts
 - names.py          names of objects on a remote: what may be one
+- object_errors.py  what an object store says, as the errors of remotes
+- object_keys.py    the access key of an object store, and where that is found
+- objects_remote.py  a remote that is a bucket of an object store
 - place.py          where a remote is, and how one gets in there
 - remote.py         what the rest of epmstore asks of a remote
 - retry.py          a remote that tries again: what may be otherwise in a while, and nothing else

@@ -7,16 +7,24 @@ https://host/folder, /mnt/depot
 """
 
 import re
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import msgspec
+from msgspec.structs import replace
 
 from epmstore.errors import UsageError
+from epmstore.remotes.names import is_name
 
 SFTP: Final = "sftp"
 S3: Final = "s3"
 _FINGERPRINT: Final = re.compile(r"SHA256:[A-Za-z0-9+/]{43}", re.ASCII)
+_BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}", re.ASCII)
+_ENDPOINT: Final = re.compile(
+    r"https?://(?:[A-Za-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?", re.ASCII
+)
+_S3_HINT: Final = "write it as s3://bucket/prefix"
 _SFTP_HINT: Final = "write it as sftp://user@host/folder, or sftp://user@host:2222/~/folder"
 
 
@@ -41,6 +49,33 @@ class RemotePlace(msgspec.Struct, frozen=True, kw_only=True):
         return scheme if sep else ""
 
 
+P = TypeVar("P", bound=RemotePlace)
+
+
+def bucket_address(url: str) -> tuple[str, str]:
+    """Bucket and prefix. Raises UsageError for what is no URL of a bucket."""
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    prefix = prefix.strip("/")
+    if not url.startswith("s3://") or not _BUCKET.fullmatch(bucket):
+        raise UsageError(f"{url!r} does not say which bucket", hint=_S3_HINT)
+    if prefix and not is_name(prefix):
+        raise UsageError(f"{prefix!r} cannot be a prefix: it is as names of objects are")
+    return bucket, prefix
+
+
+def with_environment(place: P, environ: Mapping[str, str]) -> P:
+    """A bucket with the endpoint and the region that variables say where a person did not: kept, so
+    that it stays the same whatever the variables are later.
+    """
+    if place.scheme != S3:
+        return place
+    endpoint = (
+        place.endpoint or environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+    )
+    region = place.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+    return replace(place, endpoint=endpoint or None, region=region or None)
+
+
 def check_place(place: RemotePlace) -> None:
     """Raises UsageError for what says nothing of such a place."""
     kinds = {
@@ -55,6 +90,11 @@ def check_place(place: RemotePlace) -> None:
             option = "host-key" if field == "host_keys" else field
             said = " and ".join(f"{scheme}://" for scheme in schemes)
             raise UsageError(f"--{option} says nothing of {place.url}: it is of {said}")
+    if place.endpoint and not _ENDPOINT.fullmatch(place.endpoint):
+        raise UsageError(
+            f"{place.endpoint!r} is no endpoint",
+            hint="write it as https://host:port, without a path",
+        )
     for key in place.host_keys:
         if not _FINGERPRINT.fullmatch(key):
             raise UsageError(

@@ -17,6 +17,10 @@ def describe_access(url: str) -> str:
     if url.startswith("sftp://"):
         user = url.removeprefix("sftp://").partition("@")[0]
         return f"it is not encrypted: {user}, and who runs that server, can read and delete it"
+    if url.startswith("s3://"):
+        return (
+            "it is not encrypted by epmstore: who may read the bucket, and who runs it, can read it"
+        )
     try:
         found = os.stat(url)
     except OSError:

@@ -13,7 +13,7 @@ from epmstore.errors import RemoteDeniedError, RemoteError
 from epmstore.remotes.credentials import credential_file, credential_name, read_secret
 from epmstore.remotes.folder_remote import FolderRemote
 from epmstore.remotes.metered import MeteredRemote
-from epmstore.remotes.place import SFTP, RemotePlace
+from epmstore.remotes.place import S3, SFTP, RemotePlace
 from epmstore.remotes.remote import Remote
 from epmstore.remotes.retry import RetryRemote
 from epmstore.remotes.web_remote import WebRemote
@@ -43,9 +43,15 @@ def connect(place: RemotePlace, environ: Mapping[str, str] = NOTHING) -> Iterato
     elif place.scheme == SFTP:
         module = _extra("sftp", "epmstore.remotes.sftp_remote")
         remote = module.SftpRemote(place, lambda: _secret(place, environ))
+    elif place.scheme == S3:
+        keys = importlib.import_module("epmstore.remotes.object_keys")
+        module = _extra("s3", "epmstore.remotes.objects_remote")
+        key = keys.access_key(place, environ)
+        authorities = None if place.authorities is None else Path(place.authorities).read_text()
+        remote = module.ObjectsRemote(place, key, authorities=authorities)
     else:
-        authorities = None if place.authorities is None else Path(place.authorities)
-        remote = WebRemote(place.url, authorities=authorities)
+        file = None if place.authorities is None else Path(place.authorities)
+        remote = WebRemote(place.url, authorities=file)
     with contextlib.closing(remote):
         yield link_to(remote, place.url)
 

@@ -35,7 +35,7 @@ from epmstore.atomic import (
 from epmstore.errors import ConflictError, DamagedError, NotFoundError, UsageError
 from epmstore.given import AnyPath, a_place
 from epmstore.refcat.signature import PublicKey, make_key, read_key
-from epmstore.remotes.place import SFTP, RemotePlace, sftp_address
+from epmstore.remotes.place import S3, SFTP, RemotePlace, bucket_address, sftp_address
 from epmstore.store.store import REMOTES
 from epmstore.sync.heads import HEAD_MAX, KEY_MAX, Head
 
@@ -272,10 +272,12 @@ def url_of(place: AnyPath) -> str:
         return os.path.normpath(a_place(text).absolute())
     if scheme == SFTP:
         sftp_address(text)
+    elif scheme == S3:
+        bucket_address(text)
     elif scheme not in ("http", "https"):
         raise UsageError(
             f"{scheme}:// is nothing that this release reaches",
-            hint="name a folder, sftp://user@host/folder, or a web server: https://host/folder",
+            hint="name a folder, sftp://user@host/folder, s3://bucket/prefix, or https://host/folder",
         )
     return text.rstrip("/")
 

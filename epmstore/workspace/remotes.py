@@ -16,7 +16,7 @@ from epmstore.errors import EpmError, RemoteDeniedError, RemoteReadOnlyError, Us
 from epmstore.given import AnyPath, a_place
 from epmstore.progress import Progress
 from epmstore.remotes.checked import holds
-from epmstore.remotes.place import RemotePlace, check_place
+from epmstore.remotes.place import RemotePlace, check_place, with_environment
 from epmstore.store.store import Store
 from epmstore.sync import connecting
 from epmstore.sync.connecting import NOTHING, RemoteLink
@@ -82,6 +82,7 @@ class Remotes:
     ) -> None:
         self._store = store
         self._progress = progress
+        self._environ = environ
         self._connect = connect or partial(connecting.connect, environ=environ)
         self._registry = Registry(store.path)
 
@@ -122,6 +123,7 @@ class Remotes:
             region=region,
         )
         check_place(settings)
+        settings = with_environment(settings, self._environ)
         with self._connect(settings) as link:
             writes = link.remote.abilities.writes
             if link.remote.stat("EPMSTORE") is None and writes and not dry_run:
@@ -157,6 +159,8 @@ class Remotes:
         authorities: AnyPath | None = None,
         credentials: AnyPath | None = None,
         host_keys: Iterable[str] = (),
+        endpoint: str | None = None,
+        region: str | None = None,
         order: int | None = None,
         new_writer: bool = False,
     ) -> RemoteSettings:
@@ -172,6 +176,8 @@ class Remotes:
                 authorities=_file(authorities) or settings.authorities,
                 credentials=_file(credentials) or settings.credentials,
                 host_keys=tuple(host_keys) or settings.host_keys,
+                endpoint=endpoint or settings.endpoint,
+                region=region or settings.region,
             )
             if moved != settings:
                 check_place(moved)
