@@ -201,8 +201,10 @@ def remote_set(
 def remote_check(session: Session, name_: str) -> int:
     """Check whether a remote is what it was.
 
-    Whether it can be reached, is the same depot, has the head of this host as it was acknowledged,
-    and all that this names: each is read back. Exits with 12 if something is wrong.
+    Whether it can be reached, is the same depot, keeps and gives what it is given (an object of
+    this host is written, read in parts, replaced and deleted), has the head of this host as it was
+    acknowledged, and all that this names: each is read back. What a server does not offer is said,
+    a server that lies is wrong. Exits with 12 if something is wrong.
     """
     code = 0
     for one in session.workspace.remotes.check(name_):

@@ -11,6 +11,7 @@
 - object_keys.py    the access key of an object store, and where that is found
 - objects_remote.py  a remote that is a bucket of an object store
 - place.py          where a remote is, and how one gets in there
+- probing.py        what a remote really does, tried on one object
 - remote.py         what the rest of epmstore asks of a remote
 - retry.py          a remote that tries again: what may be otherwise in a while, and nothing else
 - sftp_channel.py   the requests of SFTP, many on their way at once

@@ -77,7 +77,7 @@ class ObjectsRemote:
 
     @property
     def abilities(self) -> Abilities:
-        return Abilities(conditional=self.conditions is True)
+        return Abilities(conditional=self.conditions is True, parts=self.ranges is not False)
 
     def close(self) -> None:
         """Connections are the library's, and end with it."""
@@ -146,6 +146,30 @@ class ObjectsRemote:
                         raise
                 self.conditions = False
             self._put(key, data, "overwrite")
+
+    def keeps_conditions(self, name: str) -> bool | None:
+        """Whether the server itself refuses to replace what is not as expected; None if it knows no
+        conditions, or misreads them. An object of that name is made.
+        """
+        key = self._key_of(name)
+        with translated(name, self._where):
+            self._put(key, b"one", "overwrite")
+            try:
+                self._put(key, b"two", "create")
+                return False
+            except AlreadyExistsError:
+                pass
+            except BaseError as error:
+                if answer_of(error).status != 501:
+                    raise
+                return None
+            try:
+                self._put(key, b"two", {"e_tag": obstore.head(self._store, key)["e_tag"]})
+            except BaseError as error:
+                if answer_of(error).status not in (412, 501):
+                    raise
+                return None
+            return True
 
     def delete(self, name: str) -> None:
         key = self._key_of(name)

@@ -24,12 +24,17 @@ LISTED_MAX: Final = 1_000_000
 
 class Abilities(msgspec.Struct, frozen=True):
     """What a remote can do beyond giving the bytes of a name. `conditional`: `replace` is refused
-    by the remote itself where another was quicker. Work is saved by that, nothing relies on it.
+    by the remote itself where another was quicker. `parts` come alone; what is written is durable
+    (`syncs`); an object is replaced `at_once`, without a moment in which there is none. Of these
+    three it is said what was seen so far. Work is saved by all that, nothing relies on it.
     """
 
     writes: bool = True
     lists: bool = True
     conditional: bool = False
+    parts: bool = True
+    syncs: bool = True
+    at_once: bool = True
 
 
 class ObjectInfo(msgspec.Struct, frozen=True):

@@ -44,8 +44,6 @@ class SftpRemote:
     `secret` gives a private key, or a password.
     """
 
-    abilities = Abilities()
-
     def __init__(
         self, place: RemotePlace, secret: Callable[[], bytes], *, seconds: float = SECONDS
     ) -> None:
@@ -59,6 +57,10 @@ class SftpRemote:
         """Whether the server makes a file durable when it is asked to; None: not asked yet."""
         self.replaces_at_once: bool | None = None
         """Whether an object is replaced without a moment in which there is none."""
+
+    @property
+    def abilities(self) -> Abilities:
+        return Abilities(syncs=self.syncs is not False, at_once=self.replaces_at_once is not False)
 
     def close(self) -> None:
         self._links.close()

@@ -63,6 +63,11 @@ def key_name(writer: str) -> str:
     return f"hosts/{writer}/key"
 
 
+def probe_name(writer: str) -> str:
+    """The object that a host tries a remote with."""
+    return f"hosts/{writer}/probe"
+
+
 def write_marker(depot: str) -> bytes:
     """The bytes of EPMSTORE."""
     document: dict[str, Any] = {"format": FORMAT, "features": [], "depot": depot}

@@ -17,10 +17,11 @@ from epmstore.given import AnyPath, a_place
 from epmstore.progress import Progress
 from epmstore.remotes.checked import holds
 from epmstore.remotes.place import RemotePlace, check_place, with_environment
+from epmstore.remotes.probing import probe
 from epmstore.store.store import Store
 from epmstore.sync import connecting
 from epmstore.sync.connecting import NOTHING, RemoteLink
-from epmstore.sync.depot import make_depot, open_depot
+from epmstore.sync.depot import make_depot, open_depot, probe_name
 from epmstore.sync.heads import Head, SignedHead
 from epmstore.sync.pulling import Pull, PullResult, forget_host, known_head, known_writers
 from epmstore.sync.pushing import PushPlan, apply_push, find_own, plan_push
@@ -196,8 +197,9 @@ class Remotes:
             return self._registry.remove(name)
 
     def check(self, name: str) -> Iterator[RemoteCheck]:
-        """Whether a remote is what it was: reachable, this depot, with all that this host has put
-        there, read back. Raises NotFoundError, DamagedError.
+        """Whether a remote is what it was: reachable, this depot, keeping what it is given (one
+        object is written), with all that this host has put there, read back. Raises NotFoundError,
+        DamagedError.
         """
         record = self._registry.record(name)
         settings = record.settings()
@@ -207,6 +209,8 @@ class Remotes:
                 record.deny(None)
                 yield RemoteCheck("depot", True, f"{settings.depot} at {settings.url}")
                 if settings.writer is not None:
+                    for one in probe(link.remote, link.place, probe_name(settings.writer)):
+                        yield RemoteCheck(one.name, one.ok, one.detail, one.hint)
                     yield from self._own_checks(record, link)
         except EpmError as error:
             yield RemoteCheck("reachable", False, error.message, error.hint)
