@@ -10,7 +10,7 @@ ARGS ?=
 PYTHON ?= $(shell for p in python3 python3.15 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help setup check test faults storms machine lock dist demo bench clean
+.PHONY: help setup check test faults storms servers machine lock dist demo bench clean
 
 help:
 	@echo "make setup   prepare .venv (the others do it by themselves)"
@@ -18,6 +18,7 @@ help:
 	@echo "make test    the tests            (make test ARGS='tests/blobs -x' for some of them)"
 	@echo "make faults  kills, errors, flips, races, a soak and power cuts (root), in full figures: hours"
 	@echo "make storms  the daemon under storms and kills (root) in full figures: half an hour"
+	@echo "make servers remotes on real servers: moto, Swift, rclone, and Ceph where EPM_TEST_CEPH is: minutes"
 	@echo "make machine the .deb in an emulated machine with systemd (root, qemu, debootstrap): an hour"
 	@echo "make check   format, lint and types"
 	@echo "make bench   measure against other tools on real trees: half an hour, gigabytes"
@@ -90,6 +91,14 @@ storms: export EPM_STORM_RATE = 20000
 storms: export TMPDIR := $(if $(wildcard /dev/shm/.),/dev/shm,$(TMPDIR))
 storms: $(STAMP)
 	@$(BIN)/python -m pytest -q -rP --timeout 3600 tests/daemon/test_storms.py $(ARGS)
+
+# Servers that remotes are tried on, in an environment of their own, which the lock says nothing of.
+servers: export EPM_TEST_SERVERS = $(CURDIR)/.venv/servers/bin
+servers: $(STAMP)
+	@test -x .venv/servers/bin/rclone || { $(BIN)/python -m venv .venv/servers \
+		&& .venv/servers/bin/python -m pip install --quiet --requirement tests/servers/requirements.txt; }
+	@$(BIN)/python -m pytest -q -rs -n $(JOBS) --dist loadscope --timeout 600 tests/servers \
+		tests/remotes/test_sftp.py $(ARGS)
 
 # The newest .deb of dist/ is what is tried; python -m tests.machine.plug pulls its plug.
 machine: export EPM_TEST_MACHINE = 1
