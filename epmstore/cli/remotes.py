@@ -1,6 +1,6 @@
 """Commands for remotes: where they are, and whether they are what they were."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypedDict, Unpack
 
 import click
@@ -11,6 +11,7 @@ from epmstore.cli.output import counted, name
 from epmstore.cli.session import Session, remotes_for_completion
 from epmstore.relpath import text_from_json
 from epmstore.sync.access import describe_access
+from epmstore.sync.registry import RemoteSettings
 from epmstore.workspace import remoteshapes
 from epmstore.workspace.remotes import RemoteView
 
@@ -143,6 +144,10 @@ def remote_show(session: Session, name_: str) -> None:
     out, settings = session.out, view.settings
     out.line(f"{settings.name}: {name(settings.url)}, asked as number {settings.order}")
     out.line(f"depot {settings.depot}; {describe_access(settings.url)}")
+    for line in _ways_in(settings):
+        out.line(line)
+    if view.denied:
+        out.warn(f"{view.denied}: not asked any more; epmstore remote check {settings.name}")
     if settings.writer is not None:
         said = "nothing was pushed yet"
         if view.head is not None:
@@ -154,6 +159,18 @@ def remote_show(session: Session, name_: str) -> None:
             version = "nothing recorded" if app.version is None else f"version {app.version}"
             ended = f", removed {local(app.ended)}" if app.ended else ""
             out.line(f"  {app.key} at {name(text_from_json(app.root))}: {version}{ended}")
+
+
+def _ways_in(settings: RemoteSettings) -> Iterator[str]:
+    """How one gets in, as far as it was said."""
+    if settings.endpoint or settings.region:
+        yield f"bucket at {settings.endpoint or 'Amazon'}, region {settings.region or 'us-east-1'}"
+    if settings.credentials:
+        yield f"shows what is in {name(settings.credentials)}"
+    if settings.authorities:
+        yield f"certificates by {name(settings.authorities)}"
+    for key in settings.host_keys:
+        yield f"host key {key}"
 
 
 @command(

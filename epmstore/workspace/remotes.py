@@ -54,11 +54,14 @@ class KnownHost(msgspec.Struct, frozen=True):
 
 
 class RemoteView(msgspec.Struct, frozen=True):
-    """A remote, the head of this host that it has as far as is known here, and other hosts."""
+    """A remote, the head of this host that it has as far as is known here, and other hosts; why it
+    is not asked any more, if this host was not let in.
+    """
 
     settings: RemoteSettings
     head: Head | None
     hosts: tuple[KnownHost, ...]
+    denied: str | None = None
 
 
 class Pushed(msgspec.Struct, frozen=True):
@@ -150,7 +153,8 @@ class Remotes:
             if known is not None:
                 hosts.append(KnownHost(writer, known.head.head))
         own = None if settings.writer is None else record.reached()
-        return RemoteView(settings, own, tuple(hosts))
+        denial = record.denial()
+        return RemoteView(settings, own, tuple(hosts), None if denial is None else denial.message)
 
     def change(
         self,

@@ -49,6 +49,8 @@ def test_a_host_key_is_shown_and_pinned_as_the_hint_says(
     cli.ok("push", "safe", "--yes")
     assert "recorded here and on safe" in cli("status").out
     cli.ok("remote", "check", "safe")
+    shown = cli.ok("remote", "show", "safe").out
+    assert key in shown and "safe.secret" not in shown and ".secret" in shown
 
 
 def test_credentials_are_named_as_the_hint_says(
@@ -93,6 +95,7 @@ def test_a_refused_password_is_tried_once_until_a_person_says_again(
     assert "remote check safe" in refused.err
     status = cli("status")
     assert "not on safe" in status.out and "remote check safe" in status.out
+    assert "password" in cli("remote", "show", "safe").err
     assert cli("remote", "check", "safe").code == 12
     server.faults = NO_FAULTS
     assert cli("push", "safe", "--yes").code == 12
