@@ -11,7 +11,8 @@ The library reads the environment, too: all that decides whom we speak to, and h
 is said here.
 """
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -24,19 +25,23 @@ from epmstore.errors import (
     RemoteChangedError,
     RemoteError,
     RemoteNotFoundError,
+    RemoteTransientError,
 )
 from epmstore.remotes.checked import checked_pieces, exactly
 from epmstore.remotes.names import is_name, split_name, split_prefix
 from epmstore.remotes.object_errors import answer_of, remote_error, translated
 from epmstore.remotes.object_keys import AccessKey
 from epmstore.remotes.place import RemotePlace, bucket_address
-from epmstore.remotes.remote import LISTED_MAX, PIECE, Abilities, ObjectInfo
+from epmstore.remotes.remote import LISTED_MAX, Abilities, ObjectInfo
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Credential
 
 SECONDS: Final = 20.0
 """For connecting, and between one piece and the next."""
+PATIENCE: Final = 60.0
+DRIP: Final = 1024
+"""Bytes a second; who gives less for so long is not waited for, however steadily it drips."""
 SLOWEST: Final = 1 << 16
 """Bytes a second at which an object has to go there: the library waits for all of it at once."""
 IN_PARTS: Final = 64 << 20
@@ -58,6 +63,7 @@ class ObjectsRemote:
         authorities: str | None = None,
         seconds: float = SECONDS,
         in_parts: int = IN_PARTS,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         """Raises UsageError for what is no URL of a bucket."""
         self._bucket, self._prefix = bucket_address(place.url)
@@ -66,6 +72,8 @@ class ObjectsRemote:
         self._authorities = authorities
         self._seconds = seconds
         self._in_parts = in_parts
+        self._timer = timer
+        self._patient: dict[int, S3Store] = {}
         self._region = place.region or "us-east-1"
         self._endpoint = place.endpoint or f"https://s3.{self._region}.amazonaws.com"
         self._where = f"{place.url} ({self._endpoint})"
@@ -112,14 +120,14 @@ class ObjectsRemote:
             return
         with translated(name, self._where):
             found, skip = self._got(key, start, length)
-            yield from exactly(_skipping(found, skip), length, name)
+            yield from exactly(_skipping(self._steadily(found), skip), length, name)
 
     def write(self, name: str, pieces: Iterable[bytes], size: int, sha256: str) -> None:
         key = self._key_of(name)
         right = checked_pieces(pieces, size, sha256, name)
         with translated(name, self._where):
             if size > self._in_parts:
-                store = self._made(self._patience(PART * 2))
+                store = self._waiting_for(PART * 2)
                 obstore.put(
                     store, key, _blocks(right), use_multipart=True, chunk_size=PART,
                     max_concurrency=2,
@@ -179,6 +187,16 @@ class ObjectsRemote:
         except RemoteNotFoundError:
             return
 
+    def _steadily(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The same; who drips is not waited for."""
+        begun, count = self._timer(), 0
+        for piece in pieces:
+            yield piece
+            count += len(piece)
+            took = self._timer() - begun
+            if took > PATIENCE and count < took * DRIP:
+                raise RemoteTransientError(f"{self._where} does not answer")
+
     def _key_of(self, name: str) -> str:
         split_name(name)
         return f"{self._prefix}/{name}" if self._prefix else name
@@ -205,11 +223,15 @@ class ObjectsRemote:
     def _put(self, key: str, data: bytes, mode: Any) -> None:
         store = self._store
         if len(data) > SLOWEST:
-            store = self._made(self._patience(len(data)))
+            store = self._waiting_for(len(data))
         obstore.put(store, key, data, mode=mode, use_multipart=False)
 
-    def _patience(self, size: int) -> float:
-        return self._seconds + size / SLOWEST
+    def _waiting_for(self, size: int) -> S3Store:
+        """The same store, with time for so many bytes to go there."""
+        power = size.bit_length()
+        if power not in self._patient:
+            self._patient[power] = self._made(self._seconds + (1 << power) / SLOWEST)
+        return self._patient[power]
 
     def _got(self, key: str, start: int, length: int | None) -> tuple[Iterator[bytes], int]:
         """Pieces of an object, and how many bytes come before those that were asked for."""
@@ -260,7 +282,7 @@ class ObjectsRemote:
 
 
 def _stream(found: Any) -> Iterator[bytes]:
-    return (bytes(piece) for piece in found.stream(min_chunk_size=PIECE))
+    return (bytes(piece) for piece in found.stream(min_chunk_size=1))
 
 
 def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -4,7 +4,7 @@
 
 An object is written as a temporary beside it, made durable where the server can (`fsync`), looked
 at, and renamed over what is there (`posix-rename`). Where a server has no such rename, what is
-there is removed first: for that moment there is no object. Links are not followed, as far as a
+there goes aside first: for that moment there is no object. Links are not followed, as far as a
 client can see to that: a folder or an object that is a link is named.
 """
 
@@ -206,11 +206,24 @@ class SftpRemote:
         if not self.replaces_at_once:
             try:
                 sftp.rename(old, new)
-            except StatusError:
-                # what is there is in the way: it was no good, or is to be another
-                with contextlib.suppress(_NothingError), _nothing():
-                    sftp.remove(new)
-                sftp.rename(old, new)
+            except StatusError as error:
+                self._rename_aside(sftp, old, new, error)
+
+    def _rename_aside(self, sftp: SftpChannel, old: str, new: str, error: StatusError) -> None:
+        """What is there, if anything, is in the way: it goes aside, and comes back if that was not
+        what was wrong. Raises the error if nothing is there.
+        """
+        aside = f"{posixpath.dirname(new)}/{temporary_name()}"
+        try:
+            sftp.rename(new, aside)
+        except StatusError:
+            raise error from None
+        try:
+            sftp.rename(old, new)
+        except StatusError:
+            sftp.rename(aside, new)
+            raise
+        self._discard(sftp, aside)
 
     def _discard(self, sftp: SftpChannel, path: str) -> None:
         with contextlib.suppress(StatusError, paramiko.SSHException, EOFError, OSError):

@@ -30,12 +30,14 @@ HOST_KEY = paramiko.ECDSAKey.generate()
 
 
 class SftpFaults(msgspec.Struct, frozen=True):
-    """What goes wrong. `no_rename`: without posix-rename. `keeps`: so many bytes of each file, and
+    """What goes wrong. `no_rename`: without posix-rename. `stuck`: what was just made cannot be
+    renamed. `keeps`: so many bytes of each file, and
     says that all are. `denied`, `full`: nothing can be written. `cut`: hangs up after so many reads
     and writes; `silent`: says nothing any more after so many.
     """
 
     no_rename: bool = False
+    stuck: bool = False
     keeps: int | None = None
     denied: bool = False
     full: bool = False
@@ -106,6 +108,7 @@ class _Files(paramiko.SFTPServerInterface):
         self.faults, self.calls, self.serving = serving.faults, serving.calls, serving
         self.hang_up = server.transport.close
         self.counted = 0
+        self.made = ""
 
     def count(self, call: str) -> None:
         self.calls.append(call)
@@ -121,6 +124,7 @@ class _Files(paramiko.SFTPServerInterface):
         if self.faults.denied and flags & os.O_WRONLY:
             return SFTP_PERMISSION_DENIED
         mode = "wb" if flags & os.O_WRONLY else "rb"
+        self.made = path if flags & os.O_WRONLY else self.made
 
         def opened() -> _Handle:
             return _Handle(self, os.fdopen(os.open(path, flags, 0o666), mode), flags)
@@ -150,7 +154,7 @@ class _Files(paramiko.SFTPServerInterface):
 
     def rename(self, oldpath: str, newpath: str) -> Any:
         self.calls.append("rename")
-        if os.path.lexists(newpath):
+        if os.path.lexists(newpath) or (self.faults.stuck and oldpath == self.made):
             return SFTP_FAILURE
         return _answer(lambda: os.rename(oldpath, newpath))
 

@@ -247,6 +247,25 @@ def test_who_does_not_answer_is_not_waited_for() -> None:
             put(remote, "x", b"1")
 
 
+def test_who_drips_is_not_waited_for(shop: S3Shop) -> None:
+    ended = threading.Event()
+
+    def drip(handler: S3Handler) -> bool:
+        headers = {"ETag": "x", "Last-Modified": "Mon, 30 Nov 2026 23:00:00 GMT"}
+        handler.say(200, b"x", {**headers, "Content-Length": "512000"})
+        handler.wfile.flush()
+        ended.wait(20)
+        handler.close_connection = True
+        return True
+
+    shop.answer = drip
+    seconds = iter(range(0, 100_000, 61))
+    remote = shop.remote(timer=lambda: float(next(seconds)))
+    with pytest.raises(RemoteTransientError, match="does not answer"):
+        list(remote.read("x"))
+    ended.set()
+
+
 def test_nobody_there_may_be_otherwise_in_a_while() -> None:
     for endpoint in ("http://127.0.0.1:1", "http://nowhere.invalid"):
         remote = ObjectsRemote(RemotePlace(url=f"s3://{BUCKET}", endpoint=endpoint), KEY)

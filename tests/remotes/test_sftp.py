@@ -237,6 +237,17 @@ def test_a_write_that_fails_leaves_what_was_there(depot: Path) -> None:
     assert [p.name for p in depot.iterdir()] == ["x"]
 
 
+def test_a_rename_that_fails_leaves_the_head_that_was_there(depot: Path) -> None:
+    (depot / "head").write_bytes(b"old")
+    with asking(depot, SftpFaults(no_rename=True, stuck=True)) as (remote, _):
+        for _ in range(2):
+            with pytest.raises(RemoteError, match="Failure"):
+                remote.replace("head", b"new", b"old")
+            with pytest.raises(RemoteError, match="Failure"):
+                put(remote, "other", b"new")
+    assert [(p.name, p.read_bytes()) for p in depot.iterdir()] == [("head", b"old")]
+
+
 @pytest.mark.parametrize("at", [0, 1, 5, 20])
 def test_a_connection_that_ends_is_made_anew(depot: Path, at: int) -> None:
     data = OBJECTS["packs/ab.pack"] * 3
