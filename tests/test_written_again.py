@@ -32,6 +32,7 @@ AS_IT_IS = {
     "epmstore/cli/reference.py": "documentation",
     "epmstore/cli/schema.py": "documentation",
     "daemon/epmstored/api/openapi.py": "documentation",
+    "epmstore/sync/depottables.py": "a table that was read, and is known by its digest",
     "epmstore/sync/pulling.py": "a key and a head that were read, and verified",
     "epmstore/sync/registry.py": "keys, and heads that were decoded",
     "epmstore/workspace/declarations.py": "a drop-in, which systemd reads",

@@ -11,7 +11,7 @@ from epmstore.cli.output import counted, name
 from epmstore.cli.session import Session, remotes_for_completion
 from epmstore.relpath import text_from_json
 from epmstore.sync.access import describe_access
-from epmstore.sync.registry import RemoteSettings
+from epmstore.sync.registry import POLICIES, RESTORABLE, RemoteSettings
 from epmstore.workspace import remoteshapes
 from epmstore.workspace.remotes import RemoteView
 
@@ -179,11 +179,18 @@ def _ways_in(settings: RemoteSettings) -> Iterator[str]:
     examples=[
         ("epmstore remote set site --url /srv/depot", "the same depot at another place"),
         ("epmstore remote set safe --host-key SHA256:...", "the server got another key"),
+        ("epmstore remote set site --push restorable", "contents go there, too"),
         ("epmstore remote set site --new-writer", "this host is a clone, or was restored"),
     ],
 )
 @click.option("--url", help="Where the depot is now.")
 @click.option("--order", type=int, metavar="N", help="Lower ones are asked first.")
+@click.option(
+    "--push",
+    "policy",
+    type=click.Choice(POLICIES),
+    help="What is pushed: facts, or all that kept versions need.",
+)
 @click.option("--new-writer", is_flag=True, help="Make another key, and so another id.")
 @_ways
 @click.argument("name_", metavar="NAME", shell_complete=remotes_for_completion)
@@ -192,10 +199,14 @@ def remote_set(
     name_: str,
     url: str | None,
     order: int | None,
+    policy: str | None,
     new_writer: bool,
     **ways: Unpack[Ways],
 ) -> None:
-    """Change how a remote is reached, or who this host is there.
+    """Change how a remote is reached, what goes there, or who this host is there.
+
+    With `--push restorable` the contents that kept versions need go, too, but never those of class
+    secret; what would go is shown by the next push, and has to be agreed to.
 
     However it is reached, it has to be the same depot. With --new-writer this host gets another id,
     and says whose history it continues; what the old one has put there stays.
@@ -206,25 +217,33 @@ def remote_set(
     else:
         if new_writer:
             session.confirm(f"make another key for this host on {name_}?")
-        remotes.change(name_, url=url, order=order, new_writer=new_writer, **ways)
+        remotes.change(name_, url=url, order=order, new_writer=new_writer, policy=policy, **ways)
         view = remotes.show(name_)
     who = f"; this host is {view.settings.writer} there" if view.settings.writer else ""
-    text = f"{name_}: {name(view.settings.url)}, asked as number {view.settings.order}{who}"
+    goes = "; facts and contents are pushed" if view.settings.policy == RESTORABLE else ""
+    text = f"{name_}: {name(view.settings.url)}, asked as number {view.settings.order}{who}{goes}"
     session.out.outcome(remoteshapes.remote(view), text)
 
 
-@command(examples=[("epmstore remote check site", "all that this host has there is read back")])
+@command(
+    examples=[
+        ("epmstore remote check site", "all that this host has there"),
+        ("epmstore remote check site --read-data", "every byte of it is read back"),
+    ]
+)
+@click.option("--read-data", is_flag=True, help="Read packs with contents back, too.")
 @click.argument("name_", metavar="NAME", shell_complete=remotes_for_completion)
-def remote_check(session: Session, name_: str) -> int:
+def remote_check(session: Session, name_: str, read_data: bool) -> int:
     """Check whether a remote is what it was.
 
     Whether it can be reached, is the same depot, keeps and gives what it is given (an object of
     this host is written, read in parts, replaced and deleted), has the head of this host as it was
-    acknowledged, and all that this names: each is read back. What a server does not offer is said,
-    a server that lies is wrong. Exits with 12 if something is wrong.
+    acknowledged, and all that this names: histories are read back; packs are there, and with
+    --read-data are read back, too. What a server does not offer is said, a server that lies is
+    wrong. Exits with 12 if something is wrong.
     """
     code = 0
-    for one in session.workspace.remotes.check(name_):
+    for one in session.workspace.remotes.check(name_, read_data=read_data):
         if not one.ok:
             code = FAILED
         if session.json:

@@ -7,7 +7,7 @@ import click
 
 from epmstore.cli.command import command
 from epmstore.cli.moments import local
-from epmstore.cli.output import Output, counted, name, size
+from epmstore.cli.output import Output, counted, name, number, size
 from epmstore.cli.session import Session, remotes_for_completion
 from epmstore.errors import EpmError, UsageError
 from epmstore.sync.access import describe_access
@@ -16,6 +16,7 @@ from epmstore.workspace import remoteshapes
 from epmstore.workspace.remotes import Pushed
 
 FAILED = 12
+INCOMPLETE = 3
 
 
 @command(
@@ -33,9 +34,10 @@ def push(session: Session, name_: str | None, anew: bool) -> int:
     """Send what was recorded here to a remote, or to all.
 
     What goes are facts: the histories of all applications of this host, with names, metadata and
-    digests of files, and none of their contents. The first time it is shown, and has to be agreed
-    to. Cut off anywhere, it goes on by pushing again. Exits with 12 if a remote failed; what is
-    recorded here does not depend on any.
+    digests of files. Their contents go only with `remote set NAME --push restorable`: those that
+    kept versions need, and never those of class secret. The first time it is shown, and has to be
+    agreed to. Cut off anywhere, it goes on by pushing again. Exits with 12 if a remote failed, on
+    which nothing that is recorded here depends; with 3 if contents cannot be read here.
     """
     return _each(session, name_, lambda one: _push(session, one, anew=anew), writing=True)
 
@@ -117,7 +119,12 @@ def _push(session: Session, one: str, *, anew: bool) -> int:
     session.out.outcome(shape, _closing(one, pushed, dry_run=session.dry_run))
     if not session.json and session.dry_run:
         _list(session.out, pushed)
-    return 0
+    lacking = {} if pushed.sent is None else pushed.sent.lacking
+    for key, count in lacking.items():
+        session.out.warn(f"{key}: {counted(count, 'content')} cannot be read here, and did not go")
+    if lacking:
+        session.out.note("hint: `epmstore fsck --read-data --repair`")
+    return INCOMPLETE if lacking else 0
 
 
 def _agree(session: Session, one: str, pushed: Pushed) -> None:
@@ -132,7 +139,8 @@ def _agree(session: Session, one: str, pushed: Pushed) -> None:
         )
     session.out.note(f"to {url} would go, for the first time:")
     _list(session.out, pushed)
-    session.out.note("that is names, metadata and digests of all recorded files, and no contents")
+    also = "their contents, but for secrets" if pushed.contents is not None else "no contents"
+    session.out.note(f"that is names, metadata and digests of all recorded files, and {also}")
     session.out.note(describe_access(url))
     session.confirm(f"push this to {one}, now and from now on?")
 
@@ -144,6 +152,13 @@ def _list(out: Output, pushed: Pushed) -> None:
         for app in pushed.plan.apps
         if app.lines
     ]
+    if pushed.contents is not None:
+        lines += [
+            f"{app.key}: {counted(app.packing.contents, 'content')} of {number(app.known)},"
+            f" {size(app.packing.size)}, as about {size(app.packing.cost)}"
+            for app in pushed.contents.apps
+            if app.packing.packs
+        ]
     for line in out.some(lines):
         out.line(line)
 
@@ -158,13 +173,27 @@ def _versions(before: int | None, version: int | None) -> str:
 
 
 def _closing(one: str, pushed: Pushed, *, dry_run: bool) -> str:
+    contents = _contents(pushed, dry_run=dry_run)
     if pushed.plan.is_nothing:
-        return f"{one} has all that is recorded here"
+        return f"{one} has all that is recorded here" if not contents else f"{one}: {contents}"
     apps = [app for app in pushed.plan.apps if app.lines]
     said = ", ".join(f"{app.key} up to version {app.version}" for app in apps[:5])
     more = f" and {counted(len(apps) - 5, 'more application')}" if len(apps) > 5 else ""
     verb = "would be sent" if dry_run else "sent"
-    return f"{one}: {said or 'what this host is'}{more}; {size(pushed.plan.size)} {verb}"
+    facts = f"{one}: {said or 'what this host is'}{more}; {size(pushed.plan.size)} {verb}"
+    return f"{facts}; {contents}" if contents else facts
+
+
+def _contents(pushed: Pushed, *, dry_run: bool) -> str:
+    """What of contents goes, or went; nothing, if none does."""
+    if pushed.contents is None or pushed.contents.is_nothing:
+        return ""
+    count = sum(app.packing.contents for app in pushed.contents.apps)
+    if pushed.sent is None:
+        verb = "would be" if dry_run else "are to be"
+        return f"{counted(count, 'content')}, about {size(pushed.contents.cost)}, {verb} sent"
+    packs = counted(pushed.sent.packs, "pack")
+    return f"{counted(count, 'content')} sent in {packs}, {size(pushed.sent.size)}"
 
 
 def _pull(session: Session, one: str, hosts: Sequence[str], forget: Sequence[str]) -> int:

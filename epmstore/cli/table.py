@@ -135,7 +135,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "remote set": Row(
             "remotes",
             "remote_set",
-            "Change how a remote is reached, or who this host is there.",
+            "Change how a remote is reached, what goes there, or who this host is there.",
         ),
         "remote check": Row("remotes", "remote_check", "Check whether a remote is what it was."),
         "remote remove": Row("remotes", "remote_remove", "Forget a remote."),

@@ -1,14 +1,19 @@
 """What epmstore keeps on remotes: depots, and what goes to them and comes from them.
 
-- access.py        who can read what lies on a remote, in words
-- connecting.py    from the settings of a remote to the remote itself
-- depot.py         what says that a place is a depot, and how its objects are called
-- headchild.py     what examines keys and heads from elsewhere in a process of its own
-- heads.py         the head of a writer
-- judging.py       what a head is, held against what is remembered of it
-- pulling.py       what other hosts recorded comes from a depot
-- pushing.py       what a host recorded goes to a depot
-- registry.py      the remotes of a store, and what it remembers of each
-- segmentchild.py  what examines segments from elsewhere in a process of its own
-- segments.py      how a history is cut into segments
+- access.py           who can read what lies on a remote, in words
+- connecting.py       from the settings of a remote to the remote itself
+- depot.py            what says that a place is a depot, and how its objects are called
+- depottables.py      what lies where in the packs of a depot
+- headchild.py        what examines keys and heads from elsewhere in a process of its own
+- heads.py            the head of a writer
+- judging.py          what a head is, held against what is remembered of it
+- needed.py           which contents may go to a depot, and have to
+- pack_plan.py        what goes into which pack
+- packbuild.py        how a pack for a depot is made
+- pulling.py          what other hosts recorded comes from a depot
+- pushed_contents.py  what kept versions need goes to a depot
+- pushing.py          what a host recorded goes to a depot
+- registry.py         the remotes of a store, and what it remembers of each
+- segmentchild.py     what examines segments from elsewhere in a process of its own
+- segments.py         how a history is cut into segments
 """

@@ -37,6 +37,9 @@ KEY_MAX: Final = 1 << 16
 SEGMENT_MAX: Final = 64 << 20
 APPS_MAX: Final = 10_000
 SEGMENTS_MAX: Final = 100_000
+PACKS_MAX: Final = 100_000
+PACK_MAX: Final = 160 << 20
+TABLE_MAX: Final = 16 << 20
 NUMBER_MAX: Final = 1 << 53
 """Numbers that any reader of JSON keeps exactly."""
 _DIGEST: Final = 64
@@ -61,9 +64,40 @@ class RefcatRef(msgspec.Struct, frozen=True):
     line: str
 
 
+class ObjectRef(msgspec.Struct, frozen=True):
+    """An object that is called by its digest: `sha256` of all of its bytes, `size` in bytes."""
+
+    size: int
+    sha256: str
+
+
+class PackRef(msgspec.Struct, frozen=True):
+    """A pack with contents of an application, and the object that its table is."""
+
+    size: int
+    sha256: str
+    table: ObjectRef
+
+    def name(self, writer: str, app: str) -> str:
+        return f"hosts/{writer}/{app}/packs/{self.sha256}.pack"
+
+    def table_name(self, writer: str, app: str) -> str:
+        return f"hosts/{writer}/{app}/tables/{self.table.sha256}"
+
+
+class ContentsRef(msgspec.Struct, frozen=True):
+    """What the packs were last made for: all that the history needed when it had so many `lines`,
+    the newest version being `version`.
+    """
+
+    lines: int
+    version: int | None
+
+
 class HeadApp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One application of a host: its history has `lines` lines, the last with the SHA-256 `line`,
     in segments that follow each other. `version` is the newest. `ended`: it was removed then.
+    `packs` hold contents, each leaning on earlier ones alone; `contents` says how far they go.
     """
 
     app: str
@@ -75,6 +109,8 @@ class HeadApp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: int | None = None
     refcat: RefcatRef | None = None
     ended: str | None = None
+    packs: tuple[PackRef, ...] = ()
+    contents: ContentsRef | None = None
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,6 +244,15 @@ def _check_app(app: HeadApp, writer: str) -> None:
         due = segment.last + 1
     if due != app.lines:
         raise BadObjectError(f"{where} that it has {app.lines} lines, and segments of {due}")
+    if len(app.packs) > PACKS_MAX or not all(map(_is_pack, app.packs)):
+        raise BadObjectError(f"{where} that it has packs that are none")
+    if app.contents is not None and not 0 <= app.contents.lines < NUMBER_MAX:
+        raise BadObjectError(f"{where} contents of lines that are none")
+
+
+def _is_pack(pack: PackRef) -> bool:
+    right = 0 < pack.size <= PACK_MAX and 0 < pack.table.size <= min(TABLE_MAX, pack.size)
+    return right and _is_digest(pack.sha256) and _is_digest(pack.table.sha256)
 
 
 def _is_time(text: str) -> bool:

@@ -9,7 +9,7 @@ head. Cut off anywhere, it is done by pushing again.
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -41,8 +41,11 @@ from epmstore.sync.depot import head_name, key_name, open_depot
 from epmstore.sync.headchild import HeadOrder, read_foreign_head
 from epmstore.sync.heads import (
     HEAD_MAX,
+    ContentsRef,
     Head,
     HeadApp,
+    ObjectRef,
+    PackRef,
     RefcatRef,
     SegmentRef,
     SignedHead,
@@ -67,6 +70,13 @@ class PushedApp(msgspec.Struct, frozen=True):
     version: int | None
     lines: int
     size: int
+
+
+class ContentsThere(msgspec.Struct, frozen=True):
+    """The packs of an application on a remote, and what they were made for."""
+
+    packs: tuple[PackRef, ...] = ()
+    contents: ContentsRef | None = None
 
 
 class PushPlan(msgspec.Struct, frozen=True):
@@ -116,16 +126,23 @@ class Upload(msgspec.Struct, frozen=True):
 
 
 def plan_push(
-    store: Store, record: RemoteRecord, link: RemoteLink, release: str, *, anew: bool = False
+    store: Store,
+    record: RemoteRecord,
+    link: RemoteLink,
+    release: str,
+    *,
+    anew: bool = False,
+    there: Mapping[str, ContentsThere] | None = None,
 ) -> PushPlan:
     """What of the store is not there. `release` is that of epmstore; `anew` takes nothing that is
-    there for right. Raises RemoteError, RemoteHeadError, ForkError, DamagedError, OSError.
+    there for right. `there` are the contents of applications that are there now, where that is not
+    what the head says. Raises RemoteError, RemoteHeadError, ForkError, DamagedError, OSError.
     """
     settings = record.settings()
     open_depot(link.remote, link.where, settings.depot)
     _, key = record.public(settings)
     now = store.clock.now()
-    there, found, displaces = _found_head(link.remote, record, now, lenient=anew)
+    replaced, found, displaces = _found_head(link.remote, record, now, lenient=anew)
     kept = [_kept(record.kept_head(name), settings, key, now) for name in ("head", "next")]
     if anew:
         follows = max(filter(None, (found, *kept)), key=lambda h: h.head.number, default=None)
@@ -137,12 +154,21 @@ def plan_push(
         planned = _plan_app(store, app, None if anew else before, key.fingerprint)
         if planned is not None:
             said, files = planned
-            apps.append(said)
+            apps.append(_with_contents(said, before, (there or {}).get(app.uuid)))
             uploads += files
             known = 0 if before is None or anew else before.lines
             pushed.append(_pushed(said, before, known, sum(f.segment.size for f in files)))
     head = _head(settings, follows, apps, release, to_rfc3339(now))
-    return PushPlan(settings, follows, there, head, tuple(pushed), tuple(uploads), anew, displaces)
+    planned_uploads = tuple(uploads)
+    return PushPlan(
+        settings, follows, replaced, head, tuple(pushed), planned_uploads, anew, displaces
+    )
+
+
+def _with_contents(said: HeadApp, before: HeadApp | None, there: ContentsThere | None) -> HeadApp:
+    if there is None:
+        there = ContentsThere() if before is None else ContentsThere(before.packs, before.contents)
+    return replace(said, packs=there.packs, contents=there.contents)
 
 
 def find_own(store: Store, record: RemoteRecord, link: RemoteLink) -> SignedHead | None:
@@ -181,7 +207,7 @@ def apply_push(
         progress.advance(size=upload.segment.size)
     progress.end()
     writer = key.fingerprint
-    whole = SegmentRef(0, 0, len(public), hashlib.sha256(public).hexdigest())
+    whole = ObjectRef(len(public), hashlib.sha256(public).hexdigest())
     put_checked(remote, key_name(writer), [public], whole)
     record.keep_head("next", made.data)
     if plan.displaces:
@@ -194,7 +220,10 @@ def apply_push(
 
 
 def put_checked(
-    remote: Remote, name: str, pieces: "Upload | Sequence[bytes]", wanted: SegmentRef
+    remote: Remote,
+    name: str,
+    pieces: Iterable[bytes],
+    wanted: SegmentRef | ObjectRef | PackRef,
 ) -> None:
     """An object is there, and was read back; it is sent only if it was not. Raises RemoteError,
     BadObjectError.

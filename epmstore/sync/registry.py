@@ -5,6 +5,8 @@
     remotes/<name>/head               the head that it has there, as it was acknowledged
     remotes/<name>/next               the head that it was about to put there
     remotes/<name>/denied.json        that this host is not let in, and since when
+    remotes/<name>/packs.json         packs that were sent, and that no head may name yet
+    remotes/<name>/tables/<sha256>    tables of packs there, as far as they were needed once
     remotes/<name>/hosts/<writer>/    key, head and histories of other hosts, as they were pulled
 
 Settings have a digest of themselves; keys and heads are checked by the code that reads them. Each
@@ -37,10 +39,12 @@ from epmstore.given import AnyPath, a_place
 from epmstore.refcat.signature import PublicKey, make_key, read_key
 from epmstore.remotes.place import S3, SFTP, RemotePlace, bucket_address, sftp_address
 from epmstore.store.store import REMOTES
-from epmstore.sync.heads import HEAD_MAX, KEY_MAX, Head
+from epmstore.sync.heads import HEAD_MAX, KEY_MAX, Head, PackRef
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-POLICIES: Final = ("facts",)
+FACTS: Final = "facts"
+RESTORABLE: Final = "restorable"
+POLICIES: Final = (FACTS, RESTORABLE)
 _LIMIT: Final = 1 << 16
 _ZEROS: Final = "0" * 64
 KEY_NAME: Final = "epmstore"
@@ -57,7 +61,7 @@ class RemoteSettings(RemotePlace, frozen=True, kw_only=True):
     format: int = 1
     depot: str
     order: int
-    policy: str = "facts"
+    policy: str = FACTS
     added: str
     writer: str | None = None
     continues: str | None = None
@@ -129,7 +133,7 @@ class RemoteRecord:
         """
         secret, public = make_key(KEY_NAME)
         make_directories(self.folder)
-        for name in ("head", "next"):
+        for name in ("head", "next", "packs.json"):
             remove_file(self.folder / name)
         replace_file(self.folder / "public", public)
         replace_file(self.folder / "secret", secret)
@@ -168,6 +172,20 @@ class RemoteRecord:
             if data is not None:
                 return msgspec.json.decode(data.partition(b"\n")[0], type=Head)
         return None
+
+    def sent_packs(self) -> dict[str, tuple[PackRef, ...]]:
+        """Packs that this host sent and read back, by application: those of the head that is there,
+        and those of a push that was cut off. A hint; nothing where it was lost.
+        """
+        with contextlib.suppress(OSError, DamagedError, ValueError, RecursionError):
+            data = read_file(self.folder / "packs.json", HEAD_MAX)
+            return msgspec.json.decode(data, type=dict[str, tuple[PackRef, ...]])
+        return {}
+
+    def note_packs(self, app: str, packs: tuple[PackRef, ...]) -> None:
+        """Raises OSError."""
+        noted = {**self.sent_packs(), app: packs}
+        replace_file(self.folder / "packs.json", msgspec.json.encode(noted))
 
     def acknowledge(self, data: bytes) -> None:
         """A head is there: it is what the next one follows."""
@@ -228,8 +246,10 @@ class Registry:
     def hold(self, name: str) -> Iterator[None]:
         """No other process of this host pushes to it or pulls from it. Raises BusyError."""
         with locks.hold(self._store / "locks", f"remote-{check_name(name)}"):
-            for path in self.record(name).folder.glob(f"{TEMPORARY}*"):
-                remove_file(path)  # of a process that was killed
+            folder = self.record(name).folder
+            for place in (folder, folder / "tables"):
+                for path in place.glob(f"{TEMPORARY}*"):
+                    remove_file(path)  # of a process that was killed
             yield
 
     def _paths(self) -> Iterator[Path]:

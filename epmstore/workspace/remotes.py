@@ -18,14 +18,25 @@ from epmstore.progress import Progress
 from epmstore.remotes.checked import holds
 from epmstore.remotes.place import RemotePlace, check_place, with_environment
 from epmstore.remotes.probing import probe
+from epmstore.remotes.remote import Remote
 from epmstore.store.store import Store
 from epmstore.sync import connecting
 from epmstore.sync.connecting import NOTHING, RemoteLink
 from epmstore.sync.depot import make_depot, open_depot, probe_name
 from epmstore.sync.heads import Head, SignedHead
 from epmstore.sync.pulling import Pull, PullResult, forget_host, known_head, known_writers
+from epmstore.sync.pushed_contents import (
+    ContentsPlan,
+    PushedContents,
+    apply_contents,
+    is_sound,
+    packs_there,
+    plan_contents,
+)
 from epmstore.sync.pushing import PushPlan, apply_push, find_own, plan_push
 from epmstore.sync.registry import (
+    POLICIES,
+    RESTORABLE,
     Registry,
     RemoteDenial,
     RemoteRecord,
@@ -65,10 +76,14 @@ class RemoteView(msgspec.Struct, frozen=True):
 
 
 class Pushed(msgspec.Struct, frozen=True):
-    """A push: its plan, and the head that is there now (None: it was only planned)."""
+    """A push: its plan, and the head that is there now (None: it was only planned). `contents` are
+    planned, and `sent`, where they go, too.
+    """
 
     plan: PushPlan
     done: SignedHead | None
+    contents: ContentsPlan | None = None
+    sent: PushedContents | None = None
 
 
 class Remotes:
@@ -168,9 +183,11 @@ class Remotes:
         region: str | None = None,
         order: int | None = None,
         new_writer: bool = False,
+        policy: str | None = None,
     ) -> RemoteSettings:
-        """Another place of the same depot, another order, or a new id for this host there. Raises
-        NotFoundError, BadObjectError (another depot), RemoteError.
+        """Another place of the same depot, another order, another policy of what goes there, or a
+        new id for this host there. If more is to go than before, it has to be agreed to anew.
+        Raises NotFoundError, UsageError, BadObjectError (another depot), RemoteError.
         """
         record = self._registry.record(name)
         with self._registry.hold(name):
@@ -191,8 +208,9 @@ class Remotes:
                 settings = moved
             if order is not None:
                 settings = replace(settings, order=order)
-            if new_writer and settings.writer is None:
+            if (new_writer or policy is not None) and settings.writer is None:
                 raise RemoteReadOnlyError(f"nothing is written to {name}")
+            settings = _with_policy(settings, policy)
             return record.make_writer(settings) if new_writer else record.change(settings)
 
     def remove(self, name: str) -> RemoteSettings | None:
@@ -200,10 +218,10 @@ class Remotes:
         with self._registry.hold(name):
             return self._registry.remove(name)
 
-    def check(self, name: str) -> Iterator[RemoteCheck]:
+    def check(self, name: str, *, read_data: bool = False) -> Iterator[RemoteCheck]:
         """Whether a remote is what it was: reachable, this depot, keeping what it is given (one
-        object is written), with all that this host has put there, read back. Raises NotFoundError,
-        DamagedError.
+        object is written), with all that this host has put there: histories are read back, packs if
+        we `read_data`. Raises NotFoundError, DamagedError.
         """
         record = self._registry.record(name)
         settings = record.settings()
@@ -215,11 +233,13 @@ class Remotes:
                 if settings.writer is not None:
                     for one in probe(link.remote, link.place, probe_name(settings.writer)):
                         yield RemoteCheck(one.name, one.ok, one.detail, one.hint)
-                    yield from self._own_checks(record, link)
+                    yield from self._own_checks(record, link, read_data=read_data)
         except EpmError as error:
             yield RemoteCheck("reachable", False, error.message, error.hint)
 
-    def _own_checks(self, record: RemoteRecord, link: RemoteLink) -> Iterator[RemoteCheck]:
+    def _own_checks(
+        self, record: RemoteRecord, link: RemoteLink, *, read_data: bool
+    ) -> Iterator[RemoteCheck]:
         found = find_own(self._store, record, link)
         if found is None:
             yield RemoteCheck("head", True, "nothing was pushed yet")
@@ -239,6 +259,8 @@ class Remotes:
         detail = f"{len(lost)} lost or damaged, such as {lost[0]}" if lost else "all are right"
         hint = f"`epmstore push {record.name} --anew` writes them again" if lost else None
         yield RemoteCheck("histories", not lost, detail, hint)
+        if any(app.packs for app in found.head.apps):
+            yield _packs_check(link.remote, found.head, record.name, read_data=read_data)
 
     def push(
         self, name: str, *, anew: bool = False, agreed: bool = False, dry_run: bool = False
@@ -256,12 +278,35 @@ class Remotes:
         hold = contextlib.nullcontext() if dry_run else self._registry.hold(name)
         with hold, self._reach(record, settings) as link:
             plan = plan_push(self._store, record, link, __version__, anew=anew)
+            contents = None
+            if settings.policy == RESTORABLE:
+                contents = plan_contents(self._store, record, link, anew=anew)
             if dry_run or not (agreed or settings.agreed):
-                return Pushed(plan, None)
-            done = apply_push(self._store, record, link, plan, progress=self._progress)
-        if not settings.agreed:
-            record.change(replace(settings, agreed=True))
-        return Pushed(plan, done)
+                return Pushed(plan, None, contents)
+            if not settings.agreed:
+                record.change(replace(settings, agreed=True))
+            return self._apply(record, link, plan, contents, anew=anew)
+
+    def _apply(
+        self,
+        record: RemoteRecord,
+        link: RemoteLink,
+        plan: PushPlan,
+        contents: ContentsPlan | None,
+        *,
+        anew: bool,
+    ) -> Pushed:
+        """Facts; then contents, and a head that names them, if there are any to send."""
+        store, progress = self._store, self._progress
+        if contents is not None and contents.is_nothing:
+            there = contents.there()
+            plan = plan_push(store, record, link, __version__, anew=anew, there=there)
+        done = apply_push(store, record, link, plan, progress=progress)
+        if contents is None or contents.is_nothing:
+            return Pushed(plan, done, contents)
+        sent = apply_contents(store, record, link, contents, progress=progress)
+        naming = plan_push(store, record, link, __version__, there=sent.there)
+        return Pushed(plan, apply_push(store, record, link, naming), contents, sent)
 
     def pull(
         self,
@@ -334,3 +379,31 @@ class Remotes:
 def _file(given: AnyPath | None) -> str | None:
     """A file of this host, as it is kept."""
     return None if given is None else str(a_place(given).absolute())
+
+
+def _with_policy(settings: RemoteSettings, policy: str | None) -> RemoteSettings:
+    if policy is None or policy == settings.policy:
+        return settings
+    if policy not in POLICIES:
+        raise UsageError(f"{policy!r} is no policy: there are {', '.join(POLICIES)}")
+    agreed = settings.agreed and policy != RESTORABLE
+    return replace(settings, policy=policy, agreed=agreed)
+
+
+def _packs_check(remote: Remote, head: Head, name: str, *, read_data: bool) -> RemoteCheck:
+    """The packs that a head names: whether they are there, and right if we `read_data`."""
+    count, lost = 0, []
+    for app in head.apps:
+        there = packs_there(remote, head.writer, app.app, app.packs)
+        for pack, is_there in there.items():
+            count += 1
+            if not is_there or (read_data and not is_sound(remote, head.writer, app.app, pack)):
+                lost.append(pack.name(head.writer, app.app))
+    if lost:
+        detail = f"{len(lost)} of {count} packs lost or damaged, such as {lost[0]}"
+        return RemoteCheck(
+            "contents", False, detail, f"`epmstore push {name} --anew` sends them again"
+        )
+    right = "right" if read_data else "there; --read-data reads them back"
+    packs = "the one pack is" if count == 1 else f"all {count} packs are"
+    return RemoteCheck("contents", True, f"{packs} {right}")

@@ -59,7 +59,21 @@ def push(name: str, pushed: Pushed, *, dry_run: bool) -> Shape:
         "nothing": plan.is_nothing,
         "bytes": plan.size,
         "apps": [*map(pushed_app, plan.apps)],
+        "contents": None if pushed.contents is None else contents(pushed),
         "dry_run": dry_run,
+    }
+
+
+def contents(pushed: Pushed) -> Shape:
+    """What of contents goes, or went."""
+    plan, sent = pushed.contents, pushed.sent
+    assert plan is not None, "the caller looked"
+    return {
+        "contents": sum(app.packing.contents for app in plan.apps),
+        "plain_bytes": sum(app.packing.size for app in plan.apps),
+        "bytes": plan.cost if sent is None else sent.size,
+        "packs": sum(len(app.packing.packs) for app in plan.apps) if sent is None else sent.packs,
+        "lacking": 0 if sent is None else sum(sent.lacking.values()),
     }
 
 

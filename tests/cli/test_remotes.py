@@ -44,7 +44,7 @@ def other(cli: "Cli", site: str, tmp_path: Path, depot: Path) -> Iterator[str]:
 
 def test_the_tour_of_the_page_is_right(cli: "Cli", recorded: Path, depot: Path) -> None:
     lines = re.findall(r"^    epmstore (.*?) +#", PAGE.read_text(), re.MULTILINE)
-    assert len(lines) == 6
+    assert len(lines) == 8
     for line in lines:
         cli.ok(*line.replace("/mnt/site/depot", str(depot)).split())
 
@@ -254,3 +254,24 @@ def test_settings_that_were_changed_by_hand_are_not_believed(cli: "Cli", site: s
 def test_keys_of_this_host_are_its_owners_alone(cli: "Cli", site: str) -> None:
     for path in (cli.store / "remotes").rglob("*"):
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_contents_go_when_that_was_agreed_to_and_are_checked(
+    cli: "Cli", recorded: Path, site: str, depot: Path
+) -> None:
+    assert "contents are pushed" in cli.ok("remote", "set", "site", "--push", "restorable").out
+    refused = cli("push", "site")
+    assert refused.code == 2 and "--dry-run" in refused.err
+    assert "contents of" in cli.ok("push", "site", "--dry-run").out
+    assert not [*depot.rglob("*.pack")]
+    pushed = cli.ok("push", "site", "--yes", "--json").shapes[0]
+    check(pushed)
+    assert pushed["contents"]["packs"] == 1 and pushed["contents"]["lacking"] == 0
+    assert "the one pack is there" in cli.ok("remote", "check", "site").out
+    [pack] = depot.rglob("*.pack")
+    pack.write_bytes(bytes(pack.stat().st_size))
+    assert cli("remote", "check", "site").code == 0
+    wrong = cli("remote", "check", "site", "--read-data")
+    assert wrong.code == 12 and "--anew" in wrong.err
+    cli.ok("push", "site", "--anew")
+    cli.ok("remote", "check", "site", "--read-data")
