@@ -1,5 +1,6 @@
 """Remotes as users have them: a host that pushes, one that pulls, and what the page says to do."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -249,6 +250,18 @@ def test_settings_that_were_changed_by_hand_are_not_believed(cli: "Cli", site: s
     assert cli("status").code == 0
     cli.ok("remote", "remove", "site")
     assert not (cli.store / "remotes/site").exists()
+
+
+def test_settings_of_before_sftp_and_buckets_are_read(cli: "Cli", site: str) -> None:
+    path = cli.store / "remotes/site/settings.json"
+    said = json.loads(path.read_text())
+    for key in ("credentials", "host_keys", "endpoint", "region"):
+        del said[key]
+    plain = json.dumps({**said, "sha256": "0" * 64}, separators=(",", ":"))
+    said["sha256"] = hashlib.sha256(plain.encode()).hexdigest()
+    path.write_text(json.dumps(said, indent=2))
+    assert cli.ok("remote", "show", "site", "--json").shapes[0]["writer"] == site
+    cli.ok("push")
 
 
 def test_keys_of_this_host_are_its_owners_alone(cli: "Cli", site: str) -> None:
