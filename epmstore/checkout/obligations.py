@@ -129,7 +129,7 @@ class OwedFile:
 
 _KEYS: Final[tuple[str, ...]] = (
     *("app", "key", "phase", "action", "txid", "from", "of", "version", "hooks", "confirm"),
-    *("since", "time", "why", "allow_network", "actor", "release", "edits"),
+    *("since", "time", "why", "allow_network", "actor", "release", "edits", "without"),
 )
 """In their order, with those of every goal."""
 

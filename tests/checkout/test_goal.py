@@ -142,6 +142,11 @@ def test_each_document_says_the_goal_again(name: str, tmp_path: Path) -> None:
     assert goal_from_form({**goal.form(), "other": 1}) == goal
 
 
+def test_an_uninstall_that_is_owed_is_read_again(tmp_path: Path) -> None:
+    owed_of(RemovalGoal(41), tmp_path)
+    assert OwedFile(tmp_path / "a.owed").load() == replace(OWED, goal=RemovalGoal(41))
+
+
 def test_a_version_says_whose_content_it_brought_back() -> None:
     said = {}
     for name, goal in GOALS.items():

@@ -225,6 +225,18 @@ def test_uninstalling_keeps_what_is_not_the_vendors(cli: "Cli", old: Path, root:
     assert files_in(root) == {**V1, **ours}
 
 
+def test_an_application_with_hooks_is_stopped_before_its_product_goes(
+    cli: "Cli", old: Path, root: Path
+) -> None:
+    cli.ok("install", str(old))
+    cli.ok("app", "set", "crm", "--stop", f"test -e {root}/bin/crmd", "--start", "true")
+    _, result = cli.ok("uninstall", "crm", "--json", "--yes").shapes
+    check(result)
+    assert [run["hook"] for run in result["hooks"]] == ["stop", "start"]
+    assert not files_in(root)
+    assert cli.ok("status").code == 0, "nothing is owed any more"
+
+
 def test_status_does_not_miss_an_uninstalled_product(cli: "Cli", old: Path, root: Path) -> None:
     cli.ok("install", str(old))
     cli.ok("uninstall", "crm")
