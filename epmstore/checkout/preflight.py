@@ -143,30 +143,84 @@ def _where_contents_are(goal: Goal | None) -> str:
 
 
 def _check_space(root_fd: int, steps: Sequence[Step]) -> None:
+    check_space(root_fd, space_needed(steps), "the plan needs")
+
+
+class SpaceNeeded(msgspec.Struct, frozen=True):
+    """What a plan takes of a file system at once, in bytes and inodes; `lasting` are the bytes that
+    it takes for good, when what it replaces is gone.
+    """
+
+    size: int = 0
+    inodes: int = 0
+    lasting: int = 0
+
+
+def space_needed(steps: Sequence[Step]) -> SpaceNeeded:
+    """Of what is made beside what is there."""
     caller = Caller.now()
     sizes = [step.seen.size for step in steps if step.seen and is_made_anew(step, caller)]
-    sizes += [  # of what has holes, it is not known how much is written
+    contents = [  # of what has holes, it is not known how much is written
         step.content.size
         for step in steps
         if step.content is not None and step.new is not None and not step.new.sparse
     ]
-    needed = sum(-(-size // BLOCK) * BLOCK for size in sizes)
+    gone = [step.old.content.size for step in steps if step.old and step.old.content]
+    size, lasting = _blocks([*sizes, *contents]), _blocks(contents) - _blocks(gone)
+    inodes = 1 + sum(is_staged(step) or is_made_anew(step, caller) for step in steps)
+    return SpaceNeeded(size, inodes, max(0, lasting))
+
+
+def _blocks(sizes: Iterable[int]) -> int:
+    return sum(-(-size // BLOCK) * BLOCK for size in sizes)
+
+
+def one_after_the_other(plans: Iterable[SpaceNeeded]) -> SpaceNeeded:
+    """What several plans take at most, if each is carried out when those before it are done."""
+    total = SpaceNeeded()
+    for one in plans:
+        total = SpaceNeeded(
+            max(total.size, total.lasting + one.size),
+            max(total.inodes, one.inodes),
+            total.lasting + one.lasting,
+        )
+    return total
+
+
+def check_space(root_fd: int, needed: SpaceNeeded, who: str) -> None:
+    """Whether there is room on the file system of a root; `who` says what needs it. Raises
+    DiskFullError.
+    """
     found = os.fstatvfs(root_fd)
     free = (found.f_bfree if os.geteuid() == 0 else found.f_bavail) * found.f_frsize
-    if needed > free:
+    if needed.size > free:
         raise DiskFullError(
-            f"the plan needs {needed:,} bytes on the root's file system, {free:,} are free",
+            f"{who} {needed.size:,} bytes on the root's file system, {free:,} are free",
             hint="free some space there; nothing was changed",
-            needed=needed,
+            needed=needed.size,
             free=free,
         )
-    inodes = 1 + sum(is_staged(step) or is_made_anew(step, caller) for step in steps)
-    if found.f_files and inodes > found.f_ffree:
+    if found.f_files and needed.inodes > found.f_ffree:
         raise DiskFullError(
-            f"the plan needs {inodes:,} inodes on the root's file system,"
-            f" {found.f_ffree:,} are free",
+            f"{who} {needed.inodes:,} inodes on the root's file system, {found.f_ffree:,} are free",
             hint="remove some files there; nothing was changed",
         )
+
+
+def check_space_for_all(plans: Sequence[tuple[Path, Plan]]) -> None:
+    """Whether there is room for plans that are carried out one after the other, on each file system
+    that they are for. Each comes with its root, or with the folder that is to hold it. Raises
+    DiskFullError, OSError.
+    """
+    needed: dict[int, list[SpaceNeeded]] = {}
+    roots: dict[int, Path] = {}
+    for folder, plan in plans:
+        device = os.stat(folder).st_dev
+        roots[device] = folder
+        needed.setdefault(device, []).append(space_needed(plan.steps))
+    for device, folder in roots.items():
+        with directory(folder) as fd:
+            check_space(fd, one_after_the_other(needed[device]), "all of it needs")
 
 
 def _check_folders(root_fd: int, steps: Sequence[Step]) -> list[str]:

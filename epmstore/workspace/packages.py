@@ -18,7 +18,7 @@ from epmstore.catalog import appcat
 from epmstore.catalog.appcat import App
 from epmstore.catalog.install_notes import NumberedNote
 from epmstore.catalog.model import Installed, RecordedActor
-from epmstore.checkout.preflight import Terms, check_place_for
+from epmstore.checkout.preflight import Terms, check_place_for, check_space_for_all
 from epmstore.checkout.request import Prepared
 from epmstore.errors import (
     BusyError,
@@ -282,6 +282,7 @@ class Packages:
         moves = [
             replace(one, prepared=self._plan(store, one, arrived, terms)) for one in intended.moves
         ]
+        check_space_for_all([(_nearest(one), one.prepared.plan) for one in moves if one.prepared])
         return replace(intended, moves=tuple(moves))
 
     def _plan(
@@ -305,8 +306,7 @@ class Packages:
                 prepared = replace(prepared, about=prepared.about | coming)
             installing.check(prepared, **terms)
             if one.target.makes_root:
-                missing = missing_folders(Path(one.target.app.root))
-                check_place_for(missing[0].parent, prepared.plan, Terms(**terms))
+                check_place_for(_nearest(one), prepared.plan, Terms(**terms))
         return prepared
 
     def _carry_out(self, intended: Intended, terms: TermsGiven) -> tuple[Intended, list[Result]]:
@@ -370,6 +370,12 @@ def _comes_with(arrived: Sequence[Arrived | None], product: Installed) -> bool:
         and (one.incoming.about.app, one.release.version) == (product.product, product.release)
         for one in arrived
     )
+
+
+def _nearest(one: IntendedMove) -> Path:
+    """The root, or of one that is to be made, the folder above it that is there."""
+    root = Path(one.target.app.root)
+    return missing_folders(root)[0].parent if one.target.makes_root else root
 
 
 def _scratch(store: Store) -> Path:

@@ -12,7 +12,7 @@ import pytest
 
 from epmstore.checkout.goal import ReleaseGoal
 from epmstore.checkout.plan import Plan, Step
-from epmstore.checkout.preflight import Terms, preflight
+from epmstore.checkout.preflight import Terms, check_space_for_all, preflight
 from epmstore.digest import BlobInfo, identify
 from epmstore.errors import (
     ConflictError,
@@ -104,6 +104,18 @@ def test_space_is_counted(root: Path, check: Check) -> None:
             preflight(fd, Plan(steps=(known,) * 11), _Everything(blobs), Terms())
     finally:
         os.close(fd)
+    assert caught.value.data["needed"] > caught.value.data["free"]
+
+
+def test_space_is_counted_for_all_that_share_a_file_system(root: Path, tmp_path: Path) -> None:
+    found = os.statvfs(root)
+    most = msgspec.structs.replace(CONTENT, size=found.f_bfree * found.f_frsize * 2 // 3)
+    come = Plan(steps=(Step("put", RelPath("f"), None, file("f", most)),))
+    anew = Plan(steps=(Step("put", RelPath("f"), file("f", most), file("f", most)),))
+    for fits in ([come], [anew, come], [anew, anew]):
+        check_space_for_all([(root, plan) for plan in fits])
+    with pytest.raises(DiskFullError) as caught:
+        check_space_for_all([(root, come), (tmp_path, come)])
     assert caught.value.data["needed"] > caught.value.data["free"]
 
 

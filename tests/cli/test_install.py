@@ -5,6 +5,7 @@ import pwd
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -292,6 +293,29 @@ def test_needed_products_come_first_and_stay(
     assert [one["is"]["product"] for one in why["by"]] == ["crm"]
     cli.ok("uninstall", "crm", "libpay", "--yes")
     assert installed(cli) == []
+
+
+def test_room_for_all_is_asked_for_before_the_first_is_moved(
+    cli: "Cli",
+    crm: Products,
+    old: Path,
+    tmp_path: Path,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lib = Products(tmp_path / "lib-vendor", key="libpay", app=LIB)
+    place, large = tmp_path / "opt" / "libpay", os.urandom(100_000)
+    cli.ok("catalog", "import", str(lib.pack({"lib/pay": large}, "3.1", root=str(place))))
+    needing = crm.pack({"bin/crmd": large[1:]}, "4.1.0", needs=("libpay>=3",), root=str(root))
+    cli.ok("catalog", "import", str(needing))
+    free = SimpleNamespace(f_bfree=40, f_bavail=40, f_frsize=4096, f_files=0, f_ffree=0, f_flag=0)
+    monkeypatch.setattr(os, "fstatvfs", lambda fd: free)
+    for words in (["install", "crm", "--dry-run"], ["install", "crm"]):
+        refused = cli(*words)
+        assert refused.code == 4 and "all of it needs" in refused.err
+        assert not place.exists() and not root.exists() and installed(cli) == []
+    cli.ok("install", "libpay")
+    assert files_in(place) == {"lib/pay": large}
 
 
 def test_who_owns_what(cli: "Cli", old: Path, root: Path) -> None:
