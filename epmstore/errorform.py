@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias, TypeVar
 
 from epmstore.errors import DiskFullError, EpmError
-from epmstore.limits import limit_error
+from epmstore.limits import limit_error, size_error
 
 Shape: TypeAlias = dict[str, Any]
 """A JSON object of docs/json.md."""
@@ -55,6 +55,8 @@ def from_system(error: OSError, *, hint: str | None = None) -> EpmError:
     if error.errno in _FULL:
         full = "free some space: `epmstore gc` after `epmstore forget`, then run the command again"
         return DiskFullError(message, hint=full, **data)
+    if error.errno == errno.EFBIG:
+        return size_error(names[0] if names else "not done")
     if (limit := limit_error(error, names[0] if names else "not done")) is not None:
         return limit
     if error.errno in (errno.EACCES, errno.EPERM):

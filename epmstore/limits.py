@@ -111,6 +111,23 @@ def limit_error(error: OSError, what: str) -> LimitError | None:
     return memory_error(what) if error.errno == errno.ENOMEM else None
 
 
+def size_error(what: str) -> LimitError:
+    """A file would be larger than this process, or the file system, allows."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if soft == resource.RLIM_INFINITY:
+        return LimitError(
+            f"{what}: a file would be larger than its file system allows",
+            hint="move the store or the application to a file system for larger files",
+            limit="file size",
+        )
+    return LimitError(
+        f"{what}: a file would be larger than the {soft:,} bytes that this process may write"
+        " (RLIMIT_FSIZE)",
+        hint="raise the limit: `ulimit -f unlimited` in a shell, LimitFSIZE= in a unit",
+        limit="RLIMIT_FSIZE",
+    )
+
+
 def memory_error(what: str) -> LimitError:
     """There is none left for this process."""
     return LimitError(

@@ -72,6 +72,17 @@ def test_a_limit_is_named_wherever_the_system_tells_of_it(code: int) -> None:
     assert error.hint
 
 
+@pytest.mark.parametrize("soft", [4096, resource.RLIM_INFINITY])
+def test_a_file_that_may_not_be_so_large_is_said_with_the_limit(
+    monkeypatch: pytest.MonkeyPatch, soft: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, resource.RLIM_INFINITY))
+    error = from_system(OSError(errno.EFBIG, os.strerror(errno.EFBIG)))
+    assert isinstance(error, LimitError)
+    assert error.hint
+    assert ("4,096" in error.message) == (error.data["limit"] == "RLIMIT_FSIZE") == (soft == 4096)
+
+
 def test_an_index_is_not_damaged_for_want_of_descriptors(tmp_path: Path) -> None:
     with Workspace.init(tmp_path / "store") as workspace:
         (tmp_path / "root").mkdir()
