@@ -47,6 +47,7 @@ from epmstore.record.root import Root
 from epmstore.record.rows import fresh_rows
 from epmstore.relpath import ROOT, RelPath, is_relpath
 from epmstore.scan.fsclock import FilesystemClock, probe_clock, watch_clock
+from epmstore.scan.hidden import Hidden
 from epmstore.scan.mapped import outstanding
 from epmstore.scan.metadata import OwnerNames, describe
 from epmstore.scan.problem import UnreadError, judge
@@ -485,8 +486,10 @@ def _recorded_root(head: HistoryHead) -> Entry | None:
 
 
 def _describe_root(root: Root) -> Entry | None:
-    """The root directory itself; None if its attributes cannot be read."""
+    """The root directory itself; None if its attributes cannot be read, or its owner is hidden."""
     found = os.fstat(root.fd)
+    if Hidden().has(found):
+        return None
     try:
         return describe(root.fd, ".", ROOT, found, fd=root.fd, owners=OwnerNames())
     except UnreadError:

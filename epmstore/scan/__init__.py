@@ -10,6 +10,7 @@
 - mapped.py        which files a process has mapped, and may change unseen
 - metadata.py      everything that is recorded of a path except its content
 - mounts.py        what is mounted where, as the kernel's mount table tells it
+- hidden.py        owners that a user namespace does not know
 - privilege.py     what this process will not be allowed to set of a path
 - problem.py       what a look at a live root could not see, or may not record
 - scope.py         which directories of a root a walk goes into, asked one at a time

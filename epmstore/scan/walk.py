@@ -25,6 +25,7 @@ from epmstore.relpath import (
     to_bytes,
 )
 from epmstore.scan.folders import FolderCache
+from epmstore.scan.hidden import WHY, Hidden
 from epmstore.scan.mounts import mounted_below
 from epmstore.scan.problem import Problem, judge
 from epmstore.scan.staging_mark import marked_by
@@ -123,6 +124,7 @@ class _Walker:
         self._mounts = frozenset() if cross_mounts else mounted_below(root)
         self._mount_parents = {split(path)[0] for path in self._mounts}
         self._device = None if cross_mounts else self._root.st_dev
+        self._hidden = Hidden()
 
     def everything(self) -> Iterator[Listing]:
         yield from self._from("", self._root)
@@ -148,6 +150,9 @@ class _Walker:
                 yield _unseen(folder, stats, Problem(RelPath(path), *judge(error)))
                 return
             if (stats.st_dev, stats.st_ino) in self._skip or self._is_marked(path, stats):
+                return
+            if self._hidden.has(stats):
+                yield _unseen(folder, stats, Problem(RelPath(path), "unreadable", WHY))
                 return
             if self._is_mount(path, stats):
                 yield _unseen(
@@ -201,6 +206,7 @@ class _Walker:
         """Whether every entry is an ordinary one, of class `program`, and may be entered."""
         return (
             self._classify is None
+            and not self._hidden.possible
             and found.folder != ""
             and found.folder not in self._mount_parents
             and {stats.st_mode & _TYPE for stats in found.stats} <= _RECORDED
@@ -227,6 +233,8 @@ class _Walker:
                 ignored.append(path)
             elif self._is_mount(path, stats):
                 unobserved.append(Problem(path, "mount", self._why_mount(path, stats)))
+            elif self._hidden.has(stats):
+                unobserved.append(Problem(path, "unreadable", WHY))
             elif is_directory and self._is_marked(path, stats):
                 skipped.append(Problem(path, "special", _MARKED))
             elif file_type not in _RECORDED:
