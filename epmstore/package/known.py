@@ -185,7 +185,8 @@ class KnownProducts:
             yield InstalledRelease(instance=app.key, release=release, found=True)
 
     def _has_anything(self, app: App) -> bool:
-        return bool(self._store.entries.live_folder(app.uuid, ""))
+        entries = self._store.entries
+        return entries.position(app.uuid) is not None and bool(entries.live_folder(app.uuid, ""))
 
     def _libraries(self, releases: Iterable[ProductRelease]) -> frozenset[str]:
         """Of the host, if a release needs libraries."""

@@ -318,6 +318,15 @@ def test_room_for_all_is_asked_for_before_the_first_is_moved(
     assert files_in(place) == {"lib/pay": large}
 
 
+def test_an_application_of_which_nothing_is_recorded_hinders_no_install(
+    cli: "Cli", old: Path, tmp_path: Path, root: Path
+) -> None:
+    (tmp_path / "web").mkdir()
+    cli.ok("app", "add", "web", str(tmp_path / "web"))
+    cli.ok("install", str(old))
+    assert files_in(root) == V1 and installed(cli) == [("crm", "4.0.0", 0)]
+
+
 def test_who_owns_what(cli: "Cli", old: Path, root: Path) -> None:
     cli.ok("install", str(old))
     [owner] = cli.ok("owner", str(root / "bin" / "crmd"), "--json").shapes
