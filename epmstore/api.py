@@ -137,9 +137,19 @@ from epmstore.scan.detect import Proposal
 from epmstore.scan.problem import Problem
 from epmstore.store.before_rebuild import Rebuilt
 from epmstore.sync.connecting import RemoteLink
-from epmstore.sync.heads import Head, HeadApp, RefcatRef, SegmentRef, SignedHead
+from epmstore.sync.heads import (
+    ContentsRef,
+    Head,
+    HeadApp,
+    ObjectRef,
+    PackRef,
+    RefcatRef,
+    SegmentRef,
+    SignedHead,
+)
 from epmstore.sync.judging import HeadFinding
 from epmstore.sync.pulling import PulledApp, PulledHost, PullResult
+from epmstore.sync.pushed_contents import OutgoingApp, OutgoingContents, SentContents
 from epmstore.sync.pushing import PushedApp, PushPlan, Upload
 from epmstore.sync.registry import RemoteSettings
 from epmstore.tree import Entry, Kind, PathClass
@@ -214,6 +224,7 @@ __all__ = [
     "CollisionError",
     "ConfigPolicy",
     "ConflictError",
+    "ContentsRef",
     "CopyResult",
     "Counts",
     "Damage",
@@ -282,14 +293,18 @@ __all__ = [
     "Note",
     "NumberedNote",
     "ObjectInfo",
+    "ObjectRef",
     "Obligations",
     "Offering",
     "OlderError",
     "Options",
     "Origin",
     "OutdatedIndexError",
+    "OutgoingApp",
+    "OutgoingContents",
     "Owed",
     "OwnerMapping",
+    "PackRef",
     "PackageFile",
     "Packages",
     "PatchBase",
@@ -362,6 +377,7 @@ __all__ = [
     "RootIdentity",
     "Seen",
     "SegmentRef",
+    "SentContents",
     "Sha256",
     "Share",
     "SignedHead",

@@ -30,13 +30,15 @@ class Damage(msgspec.Struct, frozen=True, kw_only=True):
 
 class FsckReport(msgspec.Struct, frozen=True, kw_only=True):
     """`notes` are no damage: torn tails beyond what was acknowledged. `frames` were read and
-    decoded; `seed` chose them: the same seed and share choose the same again.
+    decoded; `seed` chose them: the same seed and share choose the same again. `came` says from
+    where how many contents came, where a repair stored them anew.
     """
 
     findings: tuple[Damage, ...]
     notes: tuple[str, ...] = ()
     frames: int = 0
     seed: int = 0
+    came: tuple[tuple[str, int], ...] = ()
 
     @property
     def clean(self) -> bool:

@@ -64,10 +64,10 @@ def repair(
             again = fsck(store, read_data, seed=report.seed, files=files, progress=progress)
             report = _joined(report, again.findings)
         in_packs = [f for f in report.findings if f.file.startswith(PACKS)]
-        if in_packs:
-            _Repair(store, seekers).run(in_packs)
+        came = _Repair(store, seekers).run(in_packs) if in_packs else {}
     after = fsck(store, read_data, seed=report.seed, files=files, progress=progress)
-    return _joined(_judged(report, after), after.findings)
+    joined = _joined(_judged(report, after), after.findings)
+    return msgspec.structs.replace(joined, came=tuple(came.items()))
 
 
 class _Repair:
@@ -80,8 +80,10 @@ class _Repair:
         """Bad file to the contents that cannot be read from it."""
         self._salvaged: set[Sha256] = set()
         """What can be read from bad files whose table cannot."""
+        self._came: dict[str, int] = {}
 
-    def run(self, findings: Iterable[Damage]) -> None:
+    def run(self, findings: Iterable[Damage]) -> dict[str, int]:
+        """From where how many contents came."""
         store = self._store
         self._end_log()
         with store.keep_packs():
@@ -103,6 +105,7 @@ class _Repair:
             with store.database.write():
                 for sha256 in gone_for_good:
                     store.contents.forget_large(sha256)
+        return self._came
 
     def _end_log(self) -> None:
         """The log that is appended to may be a bad one, and must hold still."""
@@ -152,7 +155,9 @@ class _Repair:
                 infos = {self._info(tables, sha256) for sha256 in pending}
                 for seeker in self._seekers:
                     left = [i for i in infos if i is not None and not writer.has(i.sha256)]
-                    give_anew(deposit, left, seeker, is_sound)
+                    came = give_anew(deposit, left, seeker, is_sound)
+                    if came:
+                        self._came[str(seeker)] = self._came.get(str(seeker), 0) + came
                 for_good.update(sha256 for sha256 in pending if not writer.has(sha256))
                 pending = _leaning(tables, for_good) - for_good
                 pending = {sha256 for sha256 in pending if not writer.has(sha256)}

@@ -81,13 +81,13 @@ class ShareType(click.ParamType[float]):
     metavar="[SHARE]",
     help="Read contents too: all of them, or a share like 10%.",
 )
-@click.option("--repair", is_flag=True, help="Mend what can be mended from live roots.")
+@click.option("--repair", is_flag=True, help="Mend from live roots and remotes.")
 def fsck(session: Session, read_data: float, repair: bool) -> int:
     """Check the store for damage.
 
     Names every damaged file, the contents in it, and the versions that are hit. --repair takes good
-    bytes from a live root where they still are, moves bad ones to the quarantine, and invents
-    nothing. Exits with 6 if damage is left.
+    bytes from a live root where they still are, then from remotes in their order, moves bad ones to
+    the quarantine, and invents nothing. Exits with 6 if damage is left.
     """
     workspace = session.open(recover=False)
     report = workspace.care.fsck(read_data, repair=repair and not session.dry_run)
@@ -98,6 +98,8 @@ def fsck(session: Session, read_data: float, repair: bool) -> int:
         print_damage(session.out, report.findings)
     for note in report.notes:
         session.out.note(f"note: {note}")
+    for where, count in report.came:
+        session.out.note(f"{counted(count, 'content')} came from {where}")
     left = sum(not finding.repaired for finding in report.findings)
     text = f"no damage found{_unread(read_data)}"
     if report.findings:

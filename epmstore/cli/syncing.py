@@ -154,10 +154,9 @@ def _list(out: Output, pushed: Pushed) -> None:
     ]
     if pushed.contents is not None:
         lines += [
-            f"{app.key}: {counted(app.packing.contents, 'content')} of {number(app.known)},"
-            f" {size(app.packing.size)}, as about {size(app.packing.cost)}"
+            f"{app.key}: {counted(app.contents, 'content')} of {number(app.known)},"
+            f" {size(app.size)}, as about {size(app.cost)}"
             for app in pushed.contents.apps
-            if app.packing.packs
         ]
     for line in out.some(lines):
         out.line(line)
@@ -186,9 +185,9 @@ def _closing(one: str, pushed: Pushed, *, dry_run: bool) -> str:
 
 def _contents(pushed: Pushed, *, dry_run: bool) -> str:
     """What of contents goes, or went; nothing, if none does."""
-    if pushed.contents is None or pushed.contents.is_nothing:
+    if pushed.contents is None or not pushed.contents.packs:
         return ""
-    count = sum(app.packing.contents for app in pushed.contents.apps)
+    count = sum(app.contents for app in pushed.contents.apps)
     if pushed.sent is None:
         verb = "would be" if dry_run else "are to be"
         return f"{counted(count, 'content')}, about {size(pushed.contents.cost)}, {verb} sent"

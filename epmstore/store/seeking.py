@@ -77,9 +77,10 @@ def give_anew(
     wanted: Collection[BlobInfo],
     seeker: Seeker,
     has_part: Callable[[Sha256], bool],
-) -> None:
+) -> int:
     """Have a deposit store those of `wanted` that a seeker has, whatever the store says that it
-    holds; `has_part` says which parts of large contents are sound there. Raises OSError.
+    holds; how many these were. `has_part` says which parts of large contents are sound there.
+    Raises OSError.
     """
     left = set(wanted)
     with closing(_offers(seeker, left)) as offers:
@@ -88,6 +89,7 @@ def give_anew(
                 left.discard(deposit.writer.add_large(offer.pieces, has_part))
             else:
                 _take_small(left, offer, deposit.writer.add)
+    return len({*wanted} - left)
 
 
 def as_far_as_readable(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -3,10 +3,12 @@
 - access.py           who can read what lies on a remote, in words
 - connecting.py       from the settings of a remote to the remote itself
 - depot.py            what says that a place is a depot, and how its objects are called
+- depotseeker.py      contents that are missing here, sought in the depot of a remote
 - depottables.py      what lies where in the packs of a depot
 - headchild.py        what examines keys and heads from elsewhere in a process of its own
 - heads.py            the head of a writer
 - judging.py          what a head is, held against what is remembered of it
+- locating.py         where contents lie in the packs of a depot, and in which order they are read
 - needed.py           which contents may go to a depot, and have to
 - pack_plan.py        what goes into which pack
 - packbuild.py        how a pack for a depot is made

@@ -2,10 +2,10 @@
 
 import contextlib
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -30,6 +30,10 @@ class RemoteLink(msgspec.Struct, frozen=True):
     meter: MeteredRemote
     where: str
     place: Remote | None = None
+
+
+Connect: TypeAlias = Callable[[RemotePlace], contextlib.AbstractContextManager[RemoteLink]]
+"""How settings become a remote."""
 
 
 @contextlib.contextmanager

@@ -43,6 +43,34 @@ class AppContents(msgspec.Struct, frozen=True):
     packing: Packing
 
 
+class OutgoingApp(msgspec.Struct, frozen=True):
+    """How many contents of an application go, of how many `known` that it needs: `size` bytes, as
+    about `cost` bytes.
+    """
+
+    key: str
+    contents: int
+    known: int
+    size: int
+    cost: int
+
+
+class OutgoingContents(msgspec.Struct, frozen=True):
+    """What a push of contents sends, in so many packs of about so many bytes."""
+
+    apps: tuple[OutgoingApp, ...]
+    packs: int
+    cost: int
+
+
+class SentContents(msgspec.Struct, frozen=True):
+    """What was sent: packs, bytes; and by application how many contents could not be read here."""
+
+    packs: int
+    size: int
+    lacking: Mapping[str, int]
+
+
 class ContentsPlan(msgspec.Struct, frozen=True):
     """What a push of contents would send."""
 
@@ -57,6 +85,17 @@ class ContentsPlan(msgspec.Struct, frozen=True):
     def is_nothing(self) -> bool:
         """Whether no pack is to be sent."""
         return not any(app.packing.packs for app in self.apps)
+
+    def outgoing(self) -> OutgoingContents:
+        """The same in figures."""
+        apps = tuple(
+            OutgoingApp(app.key, one.contents, app.known, one.size, one.cost)
+            for app in self.apps
+            for one in [app.packing]
+            if one.packs
+        )
+        packs = sum(len(app.packing.packs) for app in self.apps)
+        return OutgoingContents(apps, packs, self.cost)
 
     def there(self) -> dict[str, ContentsThere]:
         """What a head may say if no pack is to be sent."""

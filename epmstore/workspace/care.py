@@ -1,8 +1,9 @@
 """`ws.care`: looking after the store as a whole. Thin: each verb names its use case."""
 
 import contextlib
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
@@ -33,6 +34,9 @@ from epmstore.store.store import Store
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.apps import find_app
 
+if TYPE_CHECKING:  # start-up
+    from epmstore.sync.depotseeker import DepotContents
+
 
 class Care:
     """Looking after one open store: fsck, gc, retention, drills, what doctor says."""
@@ -44,8 +48,10 @@ class Care:
         actor: RecordedActor | None,
         progress: Progress,
         safe_stores: Container[Path] = (),
+        remotes: "Callable[[], Sequence[DepotContents]]" = tuple,
     ) -> None:
         self._store = store
+        self._remotes = remotes
         self._safe = safe_stores
         self._actor = actor
         self._progress = progress
@@ -58,18 +64,21 @@ class Care:
         self, read_data: float = 0.0, repair: bool = False, *, seed: int | None = None
     ) -> FsckReport:
         """Check the store; `read_data` is the share of frames (0 to 1) to read and decode. With
-        `repair`, mend what can be mended from live files, and say of each finding whether it is.
+        `repair`, mend what can be mended from live files and remotes, and say of each finding
+        whether it is.
 
         Raises OSError, BusyError (only to repair); damage is a finding.
         """
-        check = mend if repair else fsck
-        report = check(
-            self._store,
-            read_data,
-            seed=seed,
-            files=self._bad_packs(),
-            progress=self._progress,
-        )
+        files, progress = self._bad_packs(), self._progress
+        if repair:
+            seekers = self._remotes()
+            report = mend(
+                self._store, read_data, seed=seed, files=files, progress=progress, seekers=seekers
+            )
+            notes = (note for one in seekers for note in one.notes())
+            report = structs.replace(report, notes=(*report.notes, *notes))
+        else:
+            report = fsck(self._store, read_data, seed=seed, files=files, progress=progress)
         report = self._with_trust(report)
         with contextlib.suppress(OSError, BusyError):  # of a store that is only read
             self._remember(report)

@@ -3,9 +3,8 @@ its use case.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -16,18 +15,20 @@ from epmstore.errors import EpmError, RemoteDeniedError, RemoteReadOnlyError, Us
 from epmstore.given import AnyPath, a_place
 from epmstore.progress import Progress
 from epmstore.remotes.checked import holds
-from epmstore.remotes.place import RemotePlace, check_place, with_environment
+from epmstore.remotes.place import check_place, with_environment
 from epmstore.remotes.probing import probe
 from epmstore.remotes.remote import Remote
 from epmstore.store.store import Store
 from epmstore.sync import connecting
-from epmstore.sync.connecting import NOTHING, RemoteLink
+from epmstore.sync.connecting import NOTHING, Connect, RemoteLink
 from epmstore.sync.depot import make_depot, open_depot, probe_name
+from epmstore.sync.depotseeker import DepotContents
 from epmstore.sync.heads import Head, SignedHead
 from epmstore.sync.pulling import Pull, PullResult, forget_host, known_head, known_writers
 from epmstore.sync.pushed_contents import (
     ContentsPlan,
-    PushedContents,
+    OutgoingContents,
+    SentContents,
     apply_contents,
     is_sound,
     packs_there,
@@ -44,8 +45,6 @@ from epmstore.sync.registry import (
     check_name,
     url_of,
 )
-
-Connect: TypeAlias = Callable[[RemotePlace], contextlib.AbstractContextManager[RemoteLink]]
 
 
 class RemoteCheck(msgspec.Struct, frozen=True):
@@ -82,8 +81,8 @@ class Pushed(msgspec.Struct, frozen=True):
 
     plan: PushPlan
     done: SignedHead | None
-    contents: ContentsPlan | None = None
-    sent: PushedContents | None = None
+    contents: OutgoingContents | None = None
+    sent: SentContents | None = None
 
 
 class Remotes:
@@ -282,7 +281,7 @@ class Remotes:
             if settings.policy == RESTORABLE:
                 contents = plan_contents(self._store, record, link, anew=anew)
             if dry_run or not (agreed or settings.agreed):
-                return Pushed(plan, None, contents)
+                return Pushed(plan, None, None if contents is None else contents.outgoing())
             if not settings.agreed:
                 record.change(replace(settings, agreed=True))
             return self._apply(record, link, plan, contents, anew=anew)
@@ -303,10 +302,12 @@ class Remotes:
             plan = plan_push(store, record, link, __version__, anew=anew, there=there)
         done = apply_push(store, record, link, plan, progress=progress)
         if contents is None or contents.is_nothing:
-            return Pushed(plan, done, contents)
+            return Pushed(plan, done, None if contents is None else contents.outgoing())
         sent = apply_contents(store, record, link, contents, progress=progress)
         naming = plan_push(store, record, link, __version__, there=sent.there)
-        return Pushed(plan, apply_push(store, record, link, naming), contents, sent)
+        done = apply_push(store, record, link, naming)
+        counts = SentContents(sent.packs, sent.size, sent.lacking)
+        return Pushed(plan, done, contents.outgoing(), counts)
 
     def pull(
         self,
@@ -407,3 +408,15 @@ def _packs_check(remote: Remote, head: Head, name: str, *, read_data: bool) -> R
     right = "right" if read_data else "there; --read-data reads them back"
     packs = "the one pack is" if count == 1 else f"all {count} packs are"
     return RemoteCheck("contents", True, f"{packs} {right}")
+
+
+def seekers(remotes: Remotes) -> Sequence[DepotContents]:
+    """Where contents that are missing here are sought, in the order in which remotes are asked.
+    Asks none before something is. Raises DamagedError.
+    """
+    now = remotes._store.clock.now()
+    found = []
+    for settings in remotes.list():
+        record = remotes._registry.record(settings.name)
+        found.append(DepotContents(record, settings, partial(remotes._reach, record), now))
+    return found

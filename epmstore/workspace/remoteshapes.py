@@ -69,10 +69,10 @@ def contents(pushed: Pushed) -> Shape:
     plan, sent = pushed.contents, pushed.sent
     assert plan is not None, "the caller looked"
     return {
-        "contents": sum(app.packing.contents for app in plan.apps),
-        "plain_bytes": sum(app.packing.size for app in plan.apps),
+        "contents": sum(app.contents for app in plan.apps),
+        "plain_bytes": sum(app.size for app in plan.apps),
         "bytes": plan.cost if sent is None else sent.size,
-        "packs": sum(len(app.packing.packs) for app in plan.apps) if sent is None else sent.packs,
+        "packs": plan.packs if sent is None else sent.packs,
         "lacking": 0 if sent is None else sum(sent.lacking.values()),
     }
 

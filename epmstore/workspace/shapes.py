@@ -286,7 +286,14 @@ def finding(value: "Damage") -> Shape:
 def fsck_summary(value: "FsckReport") -> Shape:
     left = sum(not one.repaired for one in value.findings)
     shape = {"type": "summary", "app": None, "clean": value.clean, "notes": list(value.notes)}
-    return {**shape, "findings": len(value.findings), "left": left, "frames": value.frames}
+    came = {text(where): count for where, count in value.came}
+    return {
+        **shape,
+        "findings": len(value.findings),
+        "left": left,
+        "frames": value.frames,
+        "came_from": came,
+    }
 
 
 def gc(value: "GcResult") -> Shape:

@@ -105,7 +105,7 @@ class RecordedTree:
                 raise
             raise DamagedError(
                 f"the content of {entry.path!r} is lost: {error.message}",
-                hint="`epmstore fsck --repair` takes it from a live root where it still is,"
+                hint="`epmstore fsck --repair` takes it from a live root or a remote that has it,"
                 " `epmstore store restore --from COPY` from a copy of the store",
                 path=entry.path,
             ) from None

@@ -10,7 +10,7 @@ OSError. One workspace may be used from one thread at a time.
 """
 
 import contextlib
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from epmstore.checkout.obligations import Owed
     from epmstore.refcat.identify import Identifier
     from epmstore.store.before_rebuild import Rebuilt
+    from epmstore.sync.depotseeker import DepotContents
     from epmstore.workspace.care import Care
     from epmstore.workspace.catalogs import Catalogs
     from epmstore.workspace.packages import Packages
@@ -98,7 +99,18 @@ class Workspace:
         """Looking after the store as a whole."""
         from epmstore.workspace.care import Care  # noqa: PLC0415 - start-up: seldom needed
 
-        return Care(self._store, actor=self._actor, progress=self._progress, safe_stores=self._safe)
+        return Care(
+            self._store,
+            actor=self._actor,
+            progress=self._progress,
+            safe_stores=self._safe,
+            remotes=self._remote_seekers,
+        )
+
+    def _remote_seekers(self) -> "Sequence[DepotContents]":
+        from epmstore.workspace.remotes import seekers  # noqa: PLC0415 - start-up: seldom needed
+
+        return seekers(self.remotes)
 
     @cached_property
     def origins(self) -> "Identifier":

@@ -45,7 +45,7 @@ def other(cli: "Cli", site: str, tmp_path: Path, depot: Path) -> Iterator[str]:
 
 def test_the_tour_of_the_page_is_right(cli: "Cli", recorded: Path, depot: Path) -> None:
     lines = re.findall(r"^    epmstore (.*?) +#", PAGE.read_text(), re.MULTILINE)
-    assert len(lines) == 8
+    assert len(lines) == 9
     for line in lines:
         cli.ok(*line.replace("/mnt/site/depot", str(depot)).split())
 

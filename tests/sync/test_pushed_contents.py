@@ -138,7 +138,7 @@ def test_it_has_to_be_agreed_to_anew(tmp_path: Path) -> None:
     with site.remotes() as remotes:
         remotes.change(SITE, policy="restorable")
         found = remotes.push(SITE)
-        assert found.done is None and found.contents is not None and not found.contents.is_nothing
+        assert found.done is None and found.contents is not None and found.contents.packs
         assert packs_of(site.shelf.objects) == []
         assert remotes.push(SITE, agreed=True).sent is not None
         site_again = remotes.push(SITE)
