@@ -6,10 +6,10 @@ once are not possible: what one of them decided would not hold any more.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from msgspec.structs import replace
 
@@ -46,6 +46,9 @@ from epmstore.workspace.apps import Apps
 from epmstore.workspace.intended import PLAIN, Deciding, InstallOptions, Intended, IntendedMove
 from epmstore.workspace.targets import Targets, empty_folder, give_to, missing_folders, take_back
 
+if TYPE_CHECKING:  # start-up
+    from epmstore.sync.depotseeker import DepotContents
+
 LOCK = "packages"
 
 
@@ -59,7 +62,9 @@ class Packages:
         *,
         progress: Progress,
         actor: RecordedActor | None,
+        remotes: "Callable[[], Sequence[DepotContents]]" = tuple,
     ) -> None:
+        self._remotes = remotes
         self._store = store
         self._apps = apps
         self._progress = progress
@@ -269,7 +274,9 @@ class Packages:
         return Deciding(store or self._store, self._apps, self._context)
 
     def _context(self, store: Store, app: App) -> AppContext:
-        return AppContext(store, app, actor=self._actor, progress=self._progress)
+        return AppContext(
+            store, app, actor=self._actor, progress=self._progress, remotes=self._remotes
+        )
 
     def _planned(
         self,

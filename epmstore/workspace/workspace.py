@@ -131,7 +131,13 @@ class Workspace:
         """What is installed, and what changes that."""
         from epmstore.workspace.packages import Packages  # noqa: PLC0415 - start-up: seldom needed
 
-        return Packages(self._store, self.apps, progress=self._progress, actor=self._actor)
+        return Packages(
+            self._store,
+            self.apps,
+            progress=self._progress,
+            actor=self._actor,
+            remotes=self._remote_seekers,
+        )
 
     @cached_property
     def vendors(self) -> "Vendors":
@@ -311,7 +317,13 @@ class Workspace:
         ConflictError if several that were removed had that key.
         """
         app = self.apps.find(key)
-        context = AppContext(self._store, app, actor=self._actor, progress=self._progress)
+        context = AppContext(
+            self._store,
+            app,
+            actor=self._actor,
+            progress=self._progress,
+            remotes=self._remote_seekers,
+        )
         return AppHandle(context)
 
     def for_actor(self, actor: Actor, progress: Progress = SILENT) -> "Workspace":

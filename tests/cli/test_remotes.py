@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -288,3 +289,52 @@ def test_contents_go_when_that_was_agreed_to_and_are_checked(
     assert wrong.code == 12 and "--anew" in wrong.err
     cli.ok("push", "site", "--anew")
     cli.ok("remote", "check", "site", "--read-data")
+
+
+def test_a_release_without_contents_gets_them_from_a_remote(
+    cli: "Cli", recorded: Path, depot: Path, tmp_path: Path
+) -> None:
+    """Those that another host pushed: a dry run asks what is there, a run takes it."""
+    vendor, host = str(tmp_path / "vendor"), str(tmp_path / "host")
+    cli.ok("init", "--store", vendor)
+    cli.ok("release", "init", "app", "--store", vendor)
+    cli.ok("release", "add", "app", str(recorded), "--label", "1.0", "--store", vendor)
+    cli.ok("remote", "add", "site", str(depot))
+    cli.ok("remote", "set", "site", "--push", "restorable")
+    cli.ok("push", "site", "--yes")
+    (tmp_path / "root2").mkdir()
+    cli.ok("init", "--store", host)
+    cli.ok("catalog", "clone", vendor, "app", "--store", host)
+    cli.ok("app", "add", "app", str(tmp_path / "root2"), "--product", "app", "--store", host)
+    cli.ok("snapshot", "--store", host)
+    wanted = ("checkout", "release:1.0", "--store", host)
+    assert cli(*wanted, "--dry-run").code == cli(*wanted).code == 5
+    cli.ok("remote", "add", "site", str(depot), "--store", host)
+    cli.ok("pull", "site", "--store", host)
+    depot.rename(tmp_path / "away")
+    for found in (cli(*wanted, "--dry-run"), cli(*wanted)):
+        assert found.code == 12 and "site was asked for contents, in vain" in found.err
+    (tmp_path / "away").rename(depot)
+    cli.ok(*wanted, "--dry-run")
+    assert not any((tmp_path / "root2").iterdir())
+    cli.ok(*wanted)
+    theirs = {p.relative_to(recorded): p.read_bytes() for p in recorded.rglob("*") if p.is_file()}
+    root = tmp_path / "root2"
+    assert theirs == {p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    cli.ok("fsck", "--read-data", "--store", host)
+
+
+def test_a_repaired_store_says_from_where_contents_came(
+    cli: "Cli", recorded: Path, depot: Path
+) -> None:
+    cli.ok("remote", "add", "site", str(depot))
+    cli.ok("remote", "set", "site", "--push", "restorable")
+    cli.ok("push", "site", "--yes")
+    packs = Path(os.environ["EPMSTORE_STORE"]) / "packs"
+    for path in [*packs.rglob("*"), *recorded.rglob("*")]:
+        if path.is_file():
+            path.unlink()
+    assert cli("fsck", "--read-data").code == 6
+    found = cli.ok("fsck", "--read-data", "--repair", "--json").shapes[-1]
+    assert found["came_from"]["site"] > 0 and found["clean"]
+    cli.ok("checkout", "0")

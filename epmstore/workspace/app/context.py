@@ -1,6 +1,6 @@
 """What the facets of one application share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # start-up
     from epmstore.checkout.hook_process import CommandRunner
     from epmstore.record.recorder import Look, Recorder
     from epmstore.refcat.releases import Releases
+    from epmstore.sync.depotseeker import DepotContents
 
 
 class AppContext:
@@ -38,8 +39,12 @@ class AppContext:
         actor: RecordedActor | None = None,
         progress: Progress = SILENT,
         runner: "CommandRunner | None" = None,
+        remotes: "Callable[[], Sequence[DepotContents]]" = tuple,
     ) -> None:
-        """`runner` runs hooks, if they are to be run in another way."""
+        """`runner` runs hooks, if they are to be run in another way; `remotes` says where contents
+        are sought that are not here.
+        """
+        self.remotes = remotes
         self.store = store
         self.app = app
         self.actor = actor

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from epmstore.checkout.goal import ReleaseGoal
 from epmstore.checkout.request import INSTALLING, CheckoutAction, Prepared
-from epmstore.errors import NotRestorableError
+from epmstore.errors import NotRestorableError, RemoteError
 from epmstore.refcat.seekers import seeker_at
 from epmstore.store.seeking import Seeker, fetch_contents, find_contents
 from epmstore.workspace.app.context import AppContext
@@ -14,9 +14,10 @@ from epmstore.workspace.app.context import AppContext
 def check_contents(
     context: AppContext, plan: Prepared, sources: Sequence[Path], *, take: bool
 ) -> None:
-    """Raises NotRestorableError if contents that a plan needs are neither stored, nor about to be
-    recorded, nor in the sources (folders and archives), of which they are stored if we `take` them;
-    UsageError, EpmError, OSError for a source.
+    """Raises NotRestorableError (RemoteError, if a remote that may have them could not be asked) if
+    contents that a plan needs are neither stored, nor about to be recorded, nor in the sources
+    (folders and archives), nor on a remote, of which they are stored if we `take` them; UsageError,
+    EpmError, OSError for a source.
     """
     goal, wanted = plan.request.goal, plan.plan.contents()
     assert isinstance(goal, ReleaseGoal), "those of a version are the store's own"
@@ -27,11 +28,20 @@ def check_contents(
             missing -= fetch_contents(context.store, missing, seeker, context.progress)
         else:
             missing -= find_contents(missing, seeker, context.progress)
+    remotes = context.remotes() if missing else ()
+    for remote in remotes:
+        if take:
+            missing -= fetch_contents(context.store, missing, remote, context.progress)
+        elif missing:
+            missing -= remote.locate(missing).contents
     if missing:
         title = context.releases.get(goal.release).title
         where = ["the store (what was released with contents, and every version)", "the root"]
-        where += map(str, sources)
-        raise NotRestorableError(
+        where += map(str, (*sources, *remotes))
+        notes = [note for remote in remotes for note in remote.notes()]
+        is_away = any(remote.failure is not None for remote in remotes)
+        error = RemoteError if is_away else NotRestorableError
+        raise error(
             f"{len(missing)} of {len(wanted)} contents of release {title} are not to"
             f" be had; they were sought in {', '.join(where)}",
             hint=f"{_from_where(plan.request.action, goal.release)}, or bring them from the"
@@ -39,6 +49,7 @@ def check_contents(
             app=context.app.key,
             missing=len(missing),
             sought=where,
+            **({"report": notes} if notes else {}),
             digests=sorted(info.digest.hex() for info in missing)[:100],
         )
 
