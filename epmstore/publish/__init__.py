@@ -1,0 +1,12 @@
+"""The release pipeline: from a vendor's build to a payload on a remote, by way of a spool.
+
+- build.py          a build of the pipeline, as a value
+- buildrecords.py   what the pipeline asks of whatever keeps its records
+- lifecycle.py      the states of a build, and what leads from one to the next
+- payload.py        the one file that is uploaded, made of a build
+- prepare.py        what one run of the preparer does
+- sidecars.py       small files beside a payload, for people and other programs
+- spoolfolder.py    the working space that hosts share, and whether it can lock
+- sqliterecords.py  records of builds in SQLite, in the spool
+- transactions.py   the transaction log as JSON Lines
+"""

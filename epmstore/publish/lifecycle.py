@@ -1,0 +1,117 @@
+"""The states of a build, and what leads from one to the next. Pure."""
+
+from typing import Final
+
+import msgspec
+
+from epmstore.errors import ConflictError
+from epmstore.publish.build import BuildRecord
+
+NEW: Final = ""
+IN_PROCESS: Final = "in_process"
+DONE: Final = "done"
+ERROR: Final = "error"
+HOLD: Final = "hold"
+WITHDRAWN: Final = "withdrawn"
+STATES: Final = (NEW, IN_PROCESS, DONE, ERROR, HOLD, WITHDRAWN)
+READY: Final = "ready"
+ASSOCIATED: Final = "associated"
+
+FAILURES_MAX: Final = 10
+"""So many in a row, and a person has to look."""
+_FIRST_WAIT: Final = 60.0
+_LONGEST_WAIT: Final = 21_600.0
+
+TRANSITIONS: Final[dict[str, dict[str, str]]] = {
+    "prepared": {NEW: IN_PROCESS, ERROR: IN_PROCESS},
+    "arrived": {IN_PROCESS: DONE},
+    "failed": {NEW: ERROR, ERROR: ERROR, IN_PROCESS: ERROR, DONE: ERROR},
+    "delayed": {IN_PROCESS: IN_PROCESS},
+    "given up": {NEW: HOLD, ERROR: HOLD, IN_PROCESS: HOLD, DONE: HOLD},
+    "hold": {NEW: HOLD, ERROR: HOLD, IN_PROCESS: HOLD, DONE: HOLD},
+    "unhold": {HOLD: NEW},
+    "retry": {ERROR: NEW},
+    "withdraw": {NEW: WITHDRAWN, ERROR: WITHDRAWN, IN_PROCESS: WITHDRAWN, DONE: WITHDRAWN,
+                 HOLD: WITHDRAWN},
+    "cleared": {WITHDRAWN: WITHDRAWN},
+}  # fmt: skip
+"""What happens to a build: from which states, to which."""
+
+NEXT: Final = {
+    NEW: "publish prepare makes its payload",
+    IN_PROCESS: "publish upload sends it, publish prepare sees that it arrived",
+    DONE: "nothing",
+    ERROR: "publish prepare tries again",
+    HOLD: "a person decides: publish unhold, or publish withdraw",
+    WITHDRAWN: "nothing",
+}
+"""What is done about a build in each state."""
+
+
+def backoff(failures: int) -> float:
+    """Seconds to wait after so many failures in a row: 1, 2, 4 minutes, at most six hours."""
+    return min(_FIRST_WAIT * 2.0 ** max(0, failures - 1), _LONGEST_WAIT)
+
+
+def moved(build: BuildRecord, event: str, now: float) -> BuildRecord:
+    """The build after what happened to it. Raises ConflictError if that cannot happen to one in its
+    state, or one that is associated is held.
+    """
+    after = TRANSITIONS[event].get(build.state)
+    if after is None:
+        raise ConflictError(
+            f"build {build.number} is {shown(build.state)}: it cannot be {_DONE[event]}",
+        )
+    if event in ("hold", "given up") and build.association == ASSOCIATED:
+        raise ConflictError(
+            f"build {build.number} is associated: hosts may have it",
+            hint="withdraw it instead: it is not permitted to hold what hosts may have",
+        )
+    since = build.since if after == build.state else now
+    clean = event in ("arrived", "prepared", "unhold", "retry", "withdraw", "cleared")
+    found = msgspec.structs.replace(
+        build,
+        state=after,
+        since=since,
+        association=_association(build, event),
+        error=None if clean else build.error,
+        failures=0 if clean else build.failures,
+        due=0.0 if clean or event == "hold" else build.due,
+    )
+    return found
+
+
+_DONE: Final = {
+    "hold": "held", "unhold": "released from a hold", "retry": "tried again",
+    "withdraw": "withdrawn", "prepared": "prepared", "arrived": "done", "failed": "in error",
+    "given up": "given up", "delayed": "delayed", "cleared": "cleared away",
+}  # fmt: skip
+
+
+def _association(build: BuildRecord, event: str) -> str:
+    if event == "arrived":
+        return READY
+    return "" if event in ("withdraw", "failed", "hold", "given up") else build.association
+
+
+def failed(build: BuildRecord, why: str, now: float, *, delayed: bool = False) -> BuildRecord:
+    """The build after a failure; one too many holds it. What is only `delayed` keeps its
+    payload.
+    """
+    failures = build.failures + 1
+    event = "delayed" if delayed else "failed"
+    if failures >= FAILURES_MAX:
+        event = "given up"
+    noted = msgspec.structs.replace(
+        build, failures=failures, error=why, due=now + backoff(failures)
+    )
+    return moved(noted, event, now)
+
+
+def shown(state: str) -> str:
+    """A state for people."""
+    return state.replace("_", " ") or "not tried yet"
+
+
+def is_due(build: BuildRecord, now: float, *, at_once: bool) -> bool:
+    return at_once or build.due <= now

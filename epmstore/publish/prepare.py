@@ -1,0 +1,198 @@
+"""What one run of the preparer does. One at a time, over all processes; nothing depends on an
+earlier run having ended.
+
+For each build the order decides: payload in `temp/`, sidecars on the remote, record, and only then
+the payload in `upload/`. What a killed run leaves is found by the next one (docs/pipeline.md).
+"""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from epmstore import fsio
+from epmstore.atomic import directory, remove_file
+from epmstore.clock import Clock
+from epmstore.errorform import from_system
+from epmstore.errors import ChangedError, DamagedError, EpmError, RemoteError
+from epmstore.progress import SILENT, Progress
+from epmstore.publish.build import Author, BuildRecord
+from epmstore.publish.buildrecords import BuildRecords
+from epmstore.publish.lifecycle import (
+    DONE,
+    ERROR,
+    IN_PROCESS,
+    NEW,
+    WITHDRAWN,
+    failed,
+    is_due,
+    moved,
+)
+from epmstore.publish.payload import PayloadFile, make_payload, sha256_of
+from epmstore.publish.sidecars import SUFFIXES, sidecars
+from epmstore.publish.spoolfolder import SpoolFolder, sweep
+from epmstore.publish.transactions import append_log
+from epmstore.refcat.signature import sign_file
+from epmstore.remotes.checked import holds
+from epmstore.remotes.remote import Remote
+
+_SIGNATURE: Final = ".tmp-signature"
+
+
+class Preparer:
+    """Everything that a run needs. `author` is who runs it."""
+
+    def __init__(
+        self,
+        spool: SpoolFolder,
+        records: BuildRecords,
+        remote: Remote,
+        author: Author,
+        clock: Clock,
+        progress: Progress = SILENT,
+    ) -> None:
+        self._spool = spool
+        self._records = records
+        self._remote = remote
+        self._author = author
+        self._clock = clock
+        self._progress = progress
+
+    def run(self, *, at_once: bool = False) -> Iterator[BuildRecord]:
+        """Each build that a run did something about, as it is then; one that fails hinders no
+        other. `at_once` does not wait for those that failed a while ago. Raises BusyError, OSError,
+        DamagedError.
+        """
+        with self._records.alone():
+            append_log(self._spool.log, self._records)
+            running = self._records.find([IN_PROCESS])
+            names = {build.file_name for build in running if build.file_name is not None}
+            sweep(self._spool.temp, names)
+            sweep(self._spool.upload, names)
+            due = self._records.find([IN_PROCESS, NEW, ERROR, DONE, WITHDRAWN])
+            self._progress.begin("preparing", files=len(due))
+            for build in due:
+                if is_due(build, self._clock.now(), at_once=at_once):
+                    found = self._one(build)
+                    if found is not None:
+                        yield found
+                self._progress.advance(files=1)
+            self._progress.end()
+            append_log(self._spool.log, self._records)
+
+    def _one(self, build: BuildRecord) -> BuildRecord | None:
+        """None if there was nothing to do, or another process did it."""
+        try:
+            try:
+                return self._step(build)
+            except OSError as error:
+                raise from_system(error) from None
+        except ChangedError as error:
+            if self._records.get(build.number).revision != build.revision:
+                return None  # a person was quicker: that counts
+            return self._fail(build, error)
+        except EpmError as error:
+            return self._fail(build, error)
+
+    def _step(self, build: BuildRecord) -> BuildRecord | None:
+        if build.state == IN_PROCESS:
+            return self._look_after(build)
+        if build.state == DONE:
+            _described(build)
+            return None
+        if build.state == WITHDRAWN:
+            return self._clear(build)
+        return self._prepare(build)
+
+    def _prepare(self, build: BuildRecord) -> BuildRecord:
+        payload = make_payload(build, self._spool.temp)
+        prepared = msgspec.structs.replace(
+            moved(build, "prepared", self._clock.now()),
+            size=payload.size,
+            md5=payload.md5,
+            sha1=payload.sha1,
+            sha256=payload.sha256,
+            built=payload.built,
+            remote_path=f"{build.product}/{build.number}/{payload.name}",
+        )
+        for suffix, data in sidecars(payload, self._signature(payload)).items():
+            digest = hashlib.sha256(data).hexdigest()
+            self._remote.write(f"{prepared.remote_path}{suffix}", [data], len(data), digest)
+        changed = self._change(prepared, "prepared")
+        self._hand_over(payload.name)
+        return changed
+
+    def _signature(self, payload: PayloadFile) -> bytes | None:
+        if self._spool.settings.sign is None:
+            return None
+        target = self._spool.temp / _SIGNATURE
+        secret = Path(self._spool.settings.sign).read_bytes()
+        sign_file(self._spool.temp / payload.name, target, secret)
+        signature = target.read_bytes()
+        remove_file(target)
+        return signature
+
+    def _hand_over(self, name: str) -> None:
+        """A payload goes from `temp/` to `upload/`: from now on it is an uploader's."""
+        with directory(self._spool.temp) as temp, directory(self._spool.upload) as upload:
+            fsio.rename(name, temp, name, upload)
+            fsio.sync_directory(upload)
+            fsio.sync_directory(temp)
+
+    def _look_after(self, build: BuildRecord) -> BuildRecord | None:
+        """A payload that waits, is to be handed over, or has arrived."""
+        name, remote_path, size, sha256 = _described(build)
+        waiting = self._spool.upload / name
+        if waiting.exists():
+            if waiting.stat().st_size != size:
+                raise DamagedError(f"{waiting} is not the payload that was made: it is made anew")
+            return None
+        if sha256_of(self._spool.temp / name) == sha256:
+            self._hand_over(name)
+            return build
+        if not holds(self._remote, remote_path, size, sha256):
+            raise DamagedError(
+                f"the payload is neither in the spool nor, as it should be, at {remote_path}"
+            )
+        return self._change(moved(build, "arrived", self._clock.now()), "the remote has it")
+
+    def _clear(self, build: BuildRecord) -> BuildRecord | None:
+        """What was withdrawn goes from the remote: the payload first, so that no payload is without
+        its sidecars.
+        """
+        if build.remote_path is None:
+            return None
+        for suffix in ("", *SUFFIXES):
+            self._remote.delete(f"{build.remote_path}{suffix}")
+        cleared = moved(build, "cleared", self._clock.now())
+        return self._change(msgspec.structs.replace(cleared, remote_path=None), "cleared away")
+
+    def _fail(self, build: BuildRecord, error: EpmError) -> BuildRecord | None:
+        """A remote that fails says nothing about a payload that was made."""
+        now = self._clock.now()
+        if build.state == WITHDRAWN:
+            noted = msgspec.structs.replace(build, error=error.message)
+        else:
+            delayed = build.state == IN_PROCESS and isinstance(error, RemoteError)
+            noted = failed(build, error.message, now, delayed=delayed)
+        try:
+            return self._change(noted, error.message)
+        except ChangedError:
+            return None
+
+    def _change(self, build: BuildRecord, why: str) -> BuildRecord:
+        return self._records.change(build, self._author, self._clock.now(), why)
+
+
+def _described(build: BuildRecord) -> tuple[str, str, int, str]:
+    """Name, remote path, size and SHA-256. Raises DamagedError for a record in a state
+    that only one with a payload can be in.
+    """
+    name, path = build.file_name, build.remote_path
+    if name is None or path is None or build.size is None or build.sha256 is None:
+        raise DamagedError(
+            f"the record says {build.state}, and no payload was ever made: it was moved by hand"
+        )
+    return name, path, build.size, build.sha256

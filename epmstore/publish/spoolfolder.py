@@ -1,0 +1,139 @@
+"""The working space that hosts share, and whether it can lock.
+
+pipeline.json   where payloads go, and who signs them
+builds.sqlite   records and their transaction log
+log.jsonl       the log again, for other programs
+temp/           payloads in the making
+upload/         payloads that wait for an uploader
+locks/          files to hold flock on; never deleted
+"""
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from epmstore import fsio
+from epmstore.atomic import directory, make_directories, replace_file
+from epmstore.errors import ConflictError, DamagedError, EpmError, NotFoundError
+
+SETTINGS: Final = "pipeline.json"
+_PROBE: Final = """
+import fcntl, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+try:
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    sys.exit(7)
+"""
+_REFUSED: Final = 7
+
+
+class SpoolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is said once about a spool. `sign` is a file with a secret key, or None."""
+
+    remote: str
+    sign: str | None = None
+
+
+class SpoolFolder(msgspec.Struct, frozen=True):
+    """Where everything of a spool is."""
+
+    path: Path
+    settings: SpoolSettings
+
+    @property
+    def temp(self) -> Path:
+        return self.path / "temp"
+
+    @property
+    def upload(self) -> Path:
+        return self.path / "upload"
+
+    @property
+    def locks(self) -> Path:
+        return self.path / "locks"
+
+    @property
+    def database(self) -> Path:
+        return self.path / "builds.sqlite"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.jsonl"
+
+
+def can_lock(path: Path) -> bool:
+    """Whether a lock that this process holds on a file keeps another process out, and only as long
+    as it is held. Raises OSError.
+    """
+    with directory(path.parent) as parent:
+        fd = fsio.open_append(path.name, parent)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        held = _other(path)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        return held == _REFUSED and _other(path) == 0
+    finally:
+        os.close(fd)
+
+
+def _other(path: Path) -> int:
+    command = [sys.executable, "-I", "-S", "-c", _PROBE, str(path)]
+    return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode
+
+
+def make_spool(
+    path: Path, settings: SpoolSettings, lockable: Callable[[Path], bool] = can_lock
+) -> SpoolFolder:
+    """A new spool; the same settings again change nothing. Raises ConflictError if there is one
+    with others, EpmError if its file system cannot lock, OSError.
+    """
+    spool = SpoolFolder(path, settings)
+    if (path / SETTINGS).exists() and open_spool(path).settings != settings:
+        raise ConflictError(f"{path} is a spool already, with other settings")
+    for folder in (spool.temp, spool.upload, spool.locks):
+        make_directories(folder)
+    probe = spool.locks / "probe"
+    if not probe.exists():
+        replace_file(probe, b"")
+    if not lockable(probe):
+        raise EpmError(
+            f"the file system of {path} cannot lock: two processes held one lock",
+            hint="take a folder of a file system that has locks for all its hosts",
+        )
+    replace_file(path / SETTINGS, msgspec.json.encode(settings) + b"\n")
+    return spool
+
+
+def open_spool(path: Path) -> SpoolFolder:
+    """Raises NotFoundError, DamagedError, OSError."""
+    try:
+        data = (path / SETTINGS).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFoundError(f"{path} is no spool") from None
+    try:
+        return SpoolFolder(path, msgspec.json.decode(data, type=SpoolSettings))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DamagedError(f"{path / SETTINGS} is damaged: {error}") from None
+
+
+def sweep(folder: Path, keep: set[str]) -> list[str]:
+    """Remove what an interrupted run left in a folder of the spool. For the preparer alone."""
+    removed = []
+    with directory(folder) as fd:
+        for name in sorted(os.listdir(fd)):
+            if name not in keep:
+                with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                    fsio.unlink(name, fd)
+                    removed.append(name)
+    return removed
