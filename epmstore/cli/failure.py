@@ -80,6 +80,11 @@ def translate(error: BaseException) -> EpmError:
         return _usage(error)
     if isinstance(error, click.ClickException):
         return UsageError(error.format_message())
+    if isinstance(error, FileNotFoundError) and error.filename is None and _is_nowhere():
+        return UsageError(
+            "the working directory is not there any more",
+            hint="cd to one that is, or write places as they are seen from /",
+        )
     if isinstance(error, OSError):
         known = from_system(error, hint=f"{DEBUG}=1 shows where it happened")
         if isinstance(error, (FileNotFoundError, NotADirectoryError)) and known.data["file"]:
@@ -96,6 +101,15 @@ def translate(error: BaseException) -> EpmError:
         f"unexpected error: {type(error).__name__}: {reason}",
         hint=f"this is a fault of epmstore; {DEBUG}=1 shows where it happened",
     )
+
+
+def _is_nowhere() -> bool:
+    """Whether our working directory was removed, or another got its name."""
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
 
 
 def _usage(error: click.UsageError) -> UsageError:

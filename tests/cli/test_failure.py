@@ -176,3 +176,17 @@ def test_junk_in_the_environment_is_an_error(
 def test_no_store_is_10(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["log", "--store", str(tmp_path / "none")]) == 10
     assert "epmstore init" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["init --store rel", "app add q rel", "store copy rel"])
+def test_a_working_directory_that_is_gone_is_said(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EPMSTORE_STORE", str(tmp_path / "store"))
+    assert main(["init"]) == 0
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["-q", "fsck"]) == 0
+    assert main(words.split()) == 2
+    assert "working directory is not there any more" in capsys.readouterr().err
