@@ -17,6 +17,8 @@ OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBADF, errno.EFAULT)
 ENOUGH = 64
 """Descriptors that any of our commands can do with."""
 _OPEN = Path("/proc/self/fd")
+NO_PROC = "this process sees no /proc, without which nothing can be looked at or changed safely"
+MOUNT_PROC = "mount it where epmstore runs: `mount -t proc proc /proc`"
 
 
 class Descriptors(NamedTuple):

@@ -61,8 +61,15 @@ def examine(store: Store) -> list[HealthCheck]:
         *_appcat_and_apps(store),
         _clock(store),
         _descriptors(),
+        _proc(),
         *_leftovers(store),
     ]
+
+
+def _proc() -> HealthCheck:
+    if os.path.exists("/proc/self/fd"):
+        return HealthCheck("proc", True, "/proc is mounted")
+    return HealthCheck("proc", False, limits.NO_PROC, limits.MOUNT_PROC)
 
 
 def _leftovers(store: Store) -> Iterator[HealthCheck]:

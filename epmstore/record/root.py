@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from epmstore import fsio
+from epmstore import fsio, limits
 from epmstore.catalog.appcat import App
-from epmstore.errors import EpmError, RootError, UnreadableRootError
+from epmstore.errors import EpmError, LimitError, RootError, UnreadableRootError
 from epmstore.limits import OURS, limit_error
 from epmstore.owned import follow
 from epmstore.scan.problem import judge
@@ -41,7 +41,7 @@ class Root(msgspec.Struct, frozen=True):
 def open_root(app: App) -> Iterator[Root]:
     """Raises RootError if the root vanished or is not the registered directory, others may change a
     link that is followed to it, or the application was removed; UnreadableRootError if it may not
-    or cannot be read, LimitError for want of descriptors or memory.
+    or cannot be read, LimitError for want of descriptors, memory or /proc.
     """
     if app.removed is not None:
         raise RootError(
@@ -54,6 +54,9 @@ def open_root(app: App) -> Iterator[Root]:
     except OSError as error:
         raise _not_opened(app, error) from None
     try:
+        if not os.path.exists(f"/proc/self/fd/{fd}"):
+            # attributes of what is open are read there: each path would be said to have vanished
+            raise LimitError(limits.NO_PROC, hint=limits.MOUNT_PROC, limit="proc")
         found = os.fstat(fd)
         _check(app, found)
         yield Root(fd, found)

@@ -2,7 +2,9 @@
 
 import errno
 import json
+import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import pytest
@@ -12,6 +14,10 @@ from epmstore.cli.failure import EXIT_CODES, report, translate
 from epmstore.cli.main import main
 from epmstore.cli.session import Session
 from epmstore.errors import BusyError, EpmError, VersionNotFoundError
+from tests.kit.program import PROGRAM
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
 
 
 def every_error(kind: type[EpmError] = EpmError) -> list[type[EpmError]]:
@@ -190,3 +196,18 @@ def test_a_working_directory_that_is_gone_is_said(
     assert main(["-q", "fsck"]) == 0
     assert main(words.split()) == 2
     assert "working directory is not there any more" in capsys.readouterr().err
+
+
+@pytest.mark.root
+def test_without_proc_no_path_is_said_to_have_vanished(cli: "Cli", recorded: Path) -> None:
+    """As in a chroot where it was not mounted."""
+    assert any(recorded.iterdir())
+    without = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
+    if subprocess.run([*without, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs to mount something at /proc")
+    for words, code in ((["status"], 4), (["snapshot"], 4), (["checkout", "0"], 4), (["log"], 0)):
+        found = subprocess.run([*without, PROGRAM, *words], capture_output=True, check=False)
+        assert found.returncode == code, found
+        assert code == 0 or b"sees no /proc" in found.stderr
+    found = subprocess.run([*without, PROGRAM, "doctor"], capture_output=True, check=False)
+    assert b"FAIL  proc" in found.stdout
