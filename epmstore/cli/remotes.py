@@ -203,7 +203,7 @@ def remote_set(
     new_writer: bool,
     **ways: Unpack[Ways],
 ) -> None:
-    """Change how a remote is reached, what goes there, or who this host is there.
+    """Change how a remote is reached, or what goes there.
 
     With `--push restorable` the contents that kept versions need go, too, but never those of class
     secret; what would go is shown by the next push, and has to be agreed to.

@@ -22,6 +22,7 @@ GROUPS = {
     "blob": "Single contents of the store, by SHA-1.",
     "store": "The store as a whole.",
     "remote": "Places elsewhere that keep what is recorded here.",
+    "publish": "Builds on their way to a remote.",
     "config": "The settings in force.",
     "daemon": "The daemon that records by itself.",
 }
@@ -135,7 +136,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "remote set": Row(
             "remotes",
             "remote_set",
-            "Change how a remote is reached, what goes there, or who this host is there.",
+            "Change how a remote is reached, or what goes there.",
         ),
         "remote check": Row("remotes", "remote_check", "Check whether a remote is what it was."),
         "remote remove": Row("remotes", "remote_remove", "Forget a remote."),
@@ -161,6 +162,25 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "release relabel": Row("release", "relabel", "Put the label of a release right."),
         "release revoke": Row(
             "release", "revoke", "Withdraw a release, or one component wherever it is."
+        ),
+        "publish init": Row("pipeline", "publish_init", "Make a spool for builds."),
+        "publish add": Row("pipeline", "publish_add", "Add a build to the pipeline."),
+        "publish prepare": Row(
+            "pipeline", "publish_prepare", "Make payloads of builds, and see which arrived."
+        ),
+        "publish list": Row("pipeline", "publish_list", "List builds, with the state of each."),
+        "publish show": Row("pipeline", "publish_show", "Show one build."),
+        "publish log": Row("pipeline", "publish_log", "Show the transaction log."),
+        "publish status": Row(
+            "pipeline", "publish_status", "Say how many builds are in which state."
+        ),
+        "publish hold": Row("pipeline", "publish_hold", "Keep a build from being released."),
+        "publish unhold": Row("pipeline", "publish_unhold", "Let a build that was held go on."),
+        "publish retry": Row(
+            "pipeline", "publish_retry", "Try a build in error again with the next run."
+        ),
+        "publish withdraw": Row(
+            "pipeline", "publish_withdraw", "Take a build out of the pipeline for good."
         ),
         "catalog export": Row("catalog", "export", "Write a catalog out, to be given to others."),
         "package build": Row("package", "build", "Build a candidate of a package."),

@@ -39,13 +39,20 @@ TRANSITIONS: Final[dict[str, dict[str, str]]] = {
 
 NEXT: Final = {
     NEW: "publish prepare makes its payload",
-    IN_PROCESS: "publish upload sends it, publish prepare sees that it arrived",
+    IN_PROCESS: "it goes from upload/ to the remote; publish prepare sees that it arrived",
     DONE: "nothing",
     ERROR: "publish prepare tries again",
     HOLD: "a person decides: publish unhold, or publish withdraw",
-    WITHDRAWN: "nothing",
+    WITHDRAWN: "publish prepare takes it from the remote",
 }
 """What is done about a build in each state."""
+
+
+def next_action(build: BuildRecord) -> str:
+    """What is done about a build."""
+    if build.state == WITHDRAWN and build.remote_path is None:
+        return NEXT[DONE]
+    return NEXT[build.state]
 
 
 def backoff(failures: int) -> float:

@@ -15,7 +15,7 @@ import msgspec
 from epmstore import fsio
 from epmstore.atomic import directory, remove_file
 from epmstore.clock import Clock
-from epmstore.errorform import from_system
+from epmstore.errorform import from_system, plain_text
 from epmstore.errors import ChangedError, DamagedError, EpmError, RemoteError
 from epmstore.progress import SILENT, Progress
 from epmstore.publish.build import Author, BuildRecord
@@ -171,14 +171,14 @@ class Preparer:
 
     def _fail(self, build: BuildRecord, error: EpmError) -> BuildRecord | None:
         """A remote that fails says nothing about a payload that was made."""
-        now = self._clock.now()
+        now, why = self._clock.now(), plain_text(error.message)
         if build.state == WITHDRAWN:
-            noted = msgspec.structs.replace(build, error=error.message)
+            noted = msgspec.structs.replace(build, error=why)
         else:
             delayed = build.state == IN_PROCESS and isinstance(error, RemoteError)
-            noted = failed(build, error.message, now, delayed=delayed)
+            noted = failed(build, why, now, delayed=delayed)
         try:
-            return self._change(noted, error.message)
+            return self._change(noted, why)
         except ChangedError:
             return None
 

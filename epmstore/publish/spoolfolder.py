@@ -120,7 +120,9 @@ def open_spool(path: Path) -> SpoolFolder:
     try:
         data = (path / SETTINGS).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise NotFoundError(f"{path} is no spool") from None
+        raise NotFoundError(
+            f"{path} is no spool", hint="make one: `epmstore publish init --spool DIR --remote DIR`"
+        ) from None
     try:
         return SpoolFolder(path, msgspec.json.decode(data, type=SpoolSettings))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -70,7 +70,9 @@ class SqliteRecords:
                 f"SELECT {', '.join(_BUILD)} FROM builds WHERE number = ?", (number,)
             ).fetchone()
         if row is None:
-            raise NotFoundError(f"there is no build {number}")
+            raise NotFoundError(
+                f"there is no build {number}", hint="`epmstore publish list` lists them"
+            )
         return _build(row)
 
     def find(self, states: Sequence[str]) -> Sequence[BuildRecord]:

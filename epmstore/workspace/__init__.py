@@ -13,6 +13,7 @@
 - intended.py       which release of which product goes where, and how
 - opening.py        making and opening stores: what is checked before anything else happens
 - packages.py       `ws.packages`: install, upgrade, uninstall, adopt
+- pipelineshapes.py  shapes of docs/json.md: the release pipeline
 - readreport.py     reading a report that was made elsewhere
 - remotes.py        `ws.remotes`: places elsewhere, and what goes there and comes from there
 - remoteshapes.py   shapes of docs/json.md: remotes

@@ -60,6 +60,7 @@ def test_no_command_imports_what_only_others_need() -> None:
     assert "epmstore.workspace" in found
     assert not {name.split(".")[0] for name in found} & set(FOREIGN)
     assert not found & {"tarfile", "zipfile"}
+    assert not {name for name in ours(found) if name.startswith("epmstore.publish")}
     loaded = {name for name in ours(found) if name.startswith("epmstore.cli.")}
     assert not loaded & {f"epmstore.cli.{n}" for n in ("setup", "record", "blob", "store", "man")}
 

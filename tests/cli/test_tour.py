@@ -107,6 +107,19 @@ gc
 stats
 store copy {work}/copied
 store restore --from {work}/copied
+publish init --spool {work}/spool --remote {releases}
+publish add --spool {work}/spool --product crm {crm}
+publish prepare --spool {work}/spool
+publish list --spool {work}/spool
+publish show --spool {work}/spool 1
+publish log --spool {work}/spool
+publish status --spool {work}/spool
+publish add --spool {work}/spool --product crm {work}/later
+publish prepare --spool {work}/spool
+publish retry --spool {work}/spool 2
+publish hold --spool {work}/spool 1
+publish unhold --spool {work}/spool 1
+publish withdraw --spool {work}/spool 1
 remote add site {depot}
 remote list
 remote show site
@@ -203,12 +216,16 @@ def places(cli: "Cli", recorded: Path, tmp_path: Path) -> dict[str, Path]:
     """Where a tour may go; `source` is a store with a catalog of crm, for which the example of the
     founding documents is in `plain`.
     """
-    made = {name: tmp_path / name for name in ("erp", "moved", "other", "work", "source", "depot")}
+    made = {
+        name: tmp_path / name
+        for name in ("erp", "moved", "other", "work", "source", "depot", "releases")
+    }
     made["work"].mkdir(exist_ok=True)
     spec = f'[package]\nproduct = "crm"\nversion = "4.1.0"\n[[files]]\nfrom = "{recorded}"\n'
     (made["work"] / "crm.toml").write_text(spec)
     made["erp"].mkdir()
     made["depot"].mkdir()
+    made["releases"].mkdir()
     (made["erp"] / "file").write_text("x")
     store = ("--store", str(made["source"]))
     cli.ok("init", *store)

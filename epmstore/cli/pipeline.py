@@ -1,0 +1,281 @@
+"""Commands for the release pipeline: builds of a spool, and what becomes of them."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from epmstore.cli.command import PATH, command
+from epmstore.cli.moments import local
+from epmstore.cli.output import name, size
+from epmstore.cli.session import Session, actor
+from epmstore.clock import SystemClock, to_rfc3339
+from epmstore.publish.build import KINDS, PAYLOADS, Author, BuildRecord
+from epmstore.publish.desk import ReleaseDesk, begin_spool
+from epmstore.publish.lifecycle import ERROR, HOLD, STATES, next_action, shown
+from epmstore.publish.transactions import line_shape
+from epmstore.workspace import pipelineshapes
+
+PARTIAL = 3
+_SPOOL = click.option(
+    "--spool",
+    metavar="DIR",
+    type=PATH,
+    required=True,
+    envvar="EPMSTORE_SPOOL",
+    help="The spool. Default: $EPMSTORE_SPOOL.",
+)
+_NUMBER = click.argument("number", type=int, metavar="BUILD")
+_WHY = click.option("-m", "--message", metavar="TEXT", help="Why, for the transaction log.")
+
+
+def _desk(session: Session, spool: str) -> ReleaseDesk:
+    who = actor()
+    author = Author(who.get("user") or str(who.get("uid")), socket.gethostname())
+    desk = ReleaseDesk(Path(spool), author, SystemClock(), session.progress())
+    click.get_current_context().call_on_close(desk.close)
+    return desk
+
+
+@command(
+    changes=True,
+    examples=[
+        ("epmstore publish init --spool /mnt/spool --remote /mnt/releases", "without signatures"),
+        (
+            "epmstore publish init --spool /mnt/spool --remote /mnt/releases --sign vendor.key",
+            "each payload gets an .asc",
+        ),
+    ],
+)
+@_SPOOL
+@click.option("--remote", metavar="DIR", required=True, help="The folder that payloads go to.")
+@click.option("--sign", metavar="FILE", type=PATH, help="A secret key that payloads are signed by.")
+def publish_init(session: Session, spool: str, remote: str, sign: str | None) -> None:
+    """Make a spool for builds.
+
+    The spool is a folder that all hosts of the pipeline share. A file system on which two processes
+    can hold one lock is refused. The same settings again change nothing.
+    """
+    key = None if sign is None else Path(sign)
+    made = begin_spool(Path(spool), remote, key, dry_run=session.dry_run)
+    verb = "would be made" if session.dry_run else "is made"
+    text = f"the spool {name(str(made.path))} {verb}, for {name(made.settings.remote)}"
+    session.out.outcome(pipelineshapes.spool(made, dry_run=session.dry_run), text)
+    if sign is None:
+        session.out.note("payloads are not signed: there will be no .asc")
+
+
+@command(
+    changes=True,
+    examples=[
+        ("epmstore publish add --spool /mnt/spool /builds/crm-4.1 --product crm", "a folder"),
+        (
+            "epmstore publish add --spool /mnt/spool crm-4.1.0-1.epkg --product crm --payload epkg",
+            "a package that `release publish` made",
+        ),
+    ],
+)
+@_SPOOL
+@click.option("--product", metavar="KEY", required=True, help="What it is a build of.")
+@click.option("--kind", type=click.Choice(KINDS), default="full", help="Default: full.")
+@click.option("--payload", type=click.Choice(PAYLOADS), default="tar.gz", help="Default: tar.gz.")
+@click.argument("path", type=PATH)
+def publish_add(
+    session: Session, spool: str, path: str, product: str, kind: str, payload: str
+) -> None:
+    """Add a build to the pipeline.
+
+    It need not be there yet: a build that is not found is tried again.
+    """
+    desk = _desk(session, spool)
+    made = desk.add(
+        Path(path), product=product, kind=kind, payload=payload, dry_run=session.dry_run
+    )
+    _changed(session, desk, made, "would be added" if session.dry_run else f"is {made.number}")
+
+
+@command(
+    changes=True,
+    examples=[("epmstore publish prepare --spool /mnt/spool", "by a person, or a timer")],
+)
+@_SPOOL
+@click.option("--wait", is_flag=True, help="Leave what failed a while ago alone until it is due.")
+def publish_prepare(session: Session, spool: str, wait: bool) -> int:
+    """Make payloads of builds, and see which arrived.
+
+    One at a time, over all hosts; a build that fails is named, and hinders no other (3). What a
+    run that was killed left is found by the next one.
+    """
+    desk = _desk(session, spool)
+    if session.dry_run:
+        for build in desk.due(at_once=not wait):
+            _changed(session, desk, build, next_action(build))
+        return 0
+    failed = False
+    for build in desk.prepare(at_once=not wait):
+        _changed(session, desk, build, shown(build.state))
+        failed = failed or build.error is not None
+    return PARTIAL if failed else 0
+
+
+@command(
+    examples=[
+        ("epmstore publish list --spool /mnt/spool", "all builds"),
+        ("epmstore publish list --spool /mnt/spool --state error", "those in one state"),
+    ]
+)
+@_SPOOL
+@click.option("--state", metavar="STATE", help="Only those in it: error, hold, done ...")
+def publish_list(session: Session, spool: str, state: str | None) -> None:
+    """List builds, with the state of each.
+
+    How long it is in that, the last error, and what is next.
+    """
+    desk = _desk(session, spool)
+    builds = desk.list(STATES if state is None else [state])
+    if session.json:
+        for build in builds:
+            session.out.shape(pipelineshapes.build(build, desk.now()))
+        return
+    session.out.table([_row(build) for build in builds], right=(0,))
+
+
+@command(examples=[("epmstore publish show --spool /mnt/spool 4", "everything about a build")])
+@_SPOOL
+@_NUMBER
+def publish_show(session: Session, spool: str, number: int) -> None:
+    """Show one build.
+
+    Its record, with the digests of its payload and where that is on the remote.
+    """
+    desk = _desk(session, spool)
+    shape = pipelineshapes.build(desk.get(number), desk.now())
+    if session.json:
+        session.out.shape(shape)
+        return
+    rows = {key: value for key, value in shape.items() if key not in ("type", "app", "dry_run")}
+    rows["size"] = None if shape["size"] is None else size(shape["size"])
+    session.out.table([(key, name(str(value))) for key, value in rows.items() if value])
+
+
+@command(examples=[("epmstore publish log --spool /mnt/spool 4", "what became of a build")])
+@_SPOOL
+@click.argument("number", type=int, metavar="[BUILD]", required=False)
+def publish_log(session: Session, spool: str, number: int | None) -> None:
+    """Show the transaction log.
+
+    Each change of a record: when, by whom, on which host, and why.
+    """
+    desk = _desk(session, spool)
+    lines = [line for line in desk.log() if number in (None, line.build)]
+    if session.json:
+        for line in lines:
+            session.out.shape(line_shape(line))
+        return
+    session.out.table(
+        [
+            (
+                local(to_rfc3339(line.time)),
+                str(line.build),
+                line.product,
+                shown(line.after),
+                f"{line.actor}@{line.host}",
+                name(line.why),
+            )
+            for line in lines
+        ]
+    )
+
+
+@command(examples=[("epmstore publish status --spool /mnt/spool", "how many builds are where")])
+@_SPOOL
+def publish_status(session: Session, spool: str) -> None:
+    """Say how many builds are in which state.
+
+    Those that need a person are named.
+    """
+    desk = _desk(session, spool)
+    builds = desk.list()
+    shape = pipelineshapes.pipeline(desk.spool, builds)
+    if session.json:
+        session.out.shape(shape)
+        return
+    session.out.table([(str(count), shown(state)) for state, count in shape["states"].items()])
+    for build in builds:
+        if build.state in (HOLD, ERROR):
+            session.out.note(f"build {build.number} ({build.product}): {build.error or 'held'}")
+
+
+def _act(event: str) -> Callable[..., None]:
+    def act(session: Session, spool: str, number: int, message: str | None) -> None:
+        desk = _desk(session, spool)
+        found = desk.act(number, event, message or event, dry_run=session.dry_run)
+        would = "would be " if session.dry_run else ""
+        _changed(session, desk, found, f"{would}{shown(found.state)}")
+
+    return act
+
+
+@command(changes=True, examples=[("epmstore publish hold --spool /mnt/spool 4 -m recall", "stop")])
+@_SPOOL
+@_WHY
+@_NUMBER
+def publish_hold(session: Session, **given: Any) -> None:
+    """Keep a build from being released.
+
+    Its payload leaves the spool with the next run. What is associated is withdrawn instead (7).
+    """
+    _act("hold")(session, **given)
+
+
+@command(changes=True, examples=[("epmstore publish unhold --spool /mnt/spool 4", "go on")])
+@_SPOOL
+@_WHY
+@_NUMBER
+def publish_unhold(session: Session, **given: Any) -> None:
+    """Let a build that was held go on.
+
+    As one that was not tried yet.
+    """
+    _act("unhold")(session, **given)
+
+
+@command(changes=True, examples=[("epmstore publish retry --spool /mnt/spool 4", "at once")])
+@_SPOOL
+@_WHY
+@_NUMBER
+def publish_retry(session: Session, **given: Any) -> None:
+    """Try a build in error again with the next run.
+
+    Its failures are counted anew.
+    """
+    _act("retry")(session, **given)
+
+
+@command(
+    changes=True, examples=[("epmstore publish withdraw --spool /mnt/spool 4 -m bug", "for good")]
+)
+@_SPOOL
+@_WHY
+@_NUMBER
+def publish_withdraw(session: Session, **given: Any) -> None:
+    """Take a build out of the pipeline for good.
+
+    With the next run its payload and sidecars go from the remote. There is no way back: add the
+    build again.
+    """
+    _act("withdraw")(session, **given)
+
+
+def _changed(session: Session, desk: ReleaseDesk, build: BuildRecord, text: str) -> None:
+    shape = pipelineshapes.build(build, desk.now(), dry_run=session.dry_run)
+    error = "" if build.error is None else f": {build.error}"
+    session.out.outcome(shape, f"{build.product} {name(build.path)}: {text}{error}")
+
+
+def _row(build: BuildRecord) -> tuple[str, ...]:
+    since = local(to_rfc3339(build.since))
+    last = next_action(build) if build.error is None else build.error
+    return (str(build.number), build.product, shown(build.state), since, name(last))

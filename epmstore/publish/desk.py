@@ -1,0 +1,127 @@
+"""What people do with the builds of a spool: added, looked at, prepared, held, withdrawn."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from epmstore.clock import Clock
+from epmstore.errorform import plain_text
+from epmstore.errors import UsageError
+from epmstore.progress import SILENT, Progress
+from epmstore.publish.build import (
+    KINDS,
+    PAYLOADS,
+    Author,
+    BuildDraft,
+    BuildRecord,
+    Transaction,
+)
+from epmstore.publish.lifecycle import ERROR, IN_PROCESS, NEW, STATES, WITHDRAWN, is_due, moved
+from epmstore.publish.prepare import Preparer
+from epmstore.publish.spoolfolder import SpoolFolder, SpoolSettings, make_spool, open_spool
+from epmstore.publish.sqliterecords import SqliteRecords
+from epmstore.relpath import is_utf8
+from epmstore.remotes.names import is_component
+from epmstore.remotes.place import RemotePlace
+from epmstore.sync.connecting import connect
+
+
+def begin_spool(
+    path: Path, remote: str, sign: Path | None, *, dry_run: bool = False
+) -> SpoolFolder:
+    """A new spool whose payloads go to a folder. Raises UsageError, ConflictError, EpmError,
+    RemoteError, OSError.
+    """
+    if "://" in remote:
+        raise UsageError(f"{remote} is no folder", hint="name a folder")
+    place = str(Path(remote).absolute())
+    with connect(RemotePlace(url=place)):
+        pass
+    if sign is not None and not sign.is_file():
+        raise UsageError(f"there is no key {sign}", hint="name a file with a secret key")
+    settings = SpoolSettings(place, None if sign is None else str(sign.absolute()))
+    if dry_run:
+        return SpoolFolder(path.absolute(), settings)
+    spool = make_spool(path.absolute(), settings)
+    SqliteRecords(spool.database, spool.locks).close()
+    return spool
+
+
+class ReleaseDesk:
+    """An open spool, for one user of it."""
+
+    def __init__(
+        self, path: Path, author: Author, clock: Clock, progress: Progress = SILENT
+    ) -> None:
+        """Raises NotFoundError, DamagedError, OSError."""
+        self.spool = open_spool(path.absolute())
+        self._records = SqliteRecords(self.spool.database, self.spool.locks)
+        self._author = author
+        self._clock = clock
+        self._progress = progress
+
+    def close(self) -> None:
+        self._records.close()
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def add(
+        self, path: Path, *, product: str, kind: str, payload: str, dry_run: bool = False
+    ) -> BuildRecord:
+        """A record for a build, which need not be there yet. Raises UsageError."""
+        if not is_utf8(str(path.absolute())):
+            raise UsageError("the name of a build has to be text", hint="name it in UTF-8")
+        if not is_component(product):
+            raise UsageError(
+                f"{product!r} is no product: it names a folder on the remote",
+                hint="use letters, digits and ._-+~=",
+            )
+        for value, known in ((kind, KINDS), (payload, PAYLOADS)):
+            if value not in known:
+                raise UsageError(f"{value!r} is none of {', '.join(known)}")
+        draft = BuildDraft(product=product, kind=kind, payload=payload, path=str(path.absolute()))
+        now = self._clock.now()
+        if not dry_run:
+            return self._records.add(draft, self._author, now)
+        return BuildRecord(
+            number=0, product=product, kind=kind, payload=payload, path=draft.path,
+            owner=self._author.actor, since=now,
+        )  # fmt: skip
+
+    def get(self, number: int) -> BuildRecord:
+        """Raises NotFoundError."""
+        return self._records.get(number)
+
+    def list(self, states: Sequence[str] = STATES) -> Sequence[BuildRecord]:
+        return self._records.find(states)
+
+    def log(self, after: int = 0) -> Sequence[Transaction]:
+        return self._records.log(after)
+
+    def act(self, number: int, event: str, why: str, *, dry_run: bool = False) -> BuildRecord:
+        """What a person decides: `hold`, `unhold`, `retry` or `withdraw`. Raises NotFoundError,
+        ConflictError, ChangedError.
+        """
+        now = self._clock.now()
+        found = moved(self._records.get(number), event, now)
+        return found if dry_run else self._records.change(found, self._author, now, plain_text(why))
+
+    def due(self, *, at_once: bool) -> Sequence[BuildRecord]:
+        """What a run of the preparer would look at."""
+        now = self._clock.now()
+        found = self._records.find([IN_PROCESS, NEW, ERROR, WITHDRAWN])
+        return [
+            build
+            for build in found
+            if is_due(build, now, at_once=at_once)
+            and (build.state != WITHDRAWN or build.remote_path is not None)
+        ]
+
+    def prepare(self, *, at_once: bool) -> Iterator[BuildRecord]:
+        """One run of the preparer: see there. Raises RemoteError, BusyError, too."""
+        with contextlib.ExitStack() as stack:
+            link = stack.enter_context(connect(RemotePlace(url=self.spool.settings.remote)))
+            yield from Preparer(
+                self.spool, self._records, link.remote, self._author, self._clock, self._progress
+            ).run(at_once=at_once)
