@@ -17,7 +17,7 @@ from epmstore.package.draft import Draft
 from tests.test_floors import ROOT
 
 DOCS = ROOT / "docs"
-HEADINGS = ("EPM", "Packages that are databases", "APM")
+HEADINGS = ("EPM", "Packages that are databases", "APM", "The release pipeline")
 WAITS_FOR = ("packages", "the console", "remotes", "the pipeline")
 ROW = re.compile(r"^\| (?!row |-)(.*) \|$", re.MULTILINE)
 CODE = re.compile(r"`([^`]+)`")
@@ -27,7 +27,7 @@ LINK = re.compile(r"\[[^\]]+\]\(([^)#]*)(?:#([^)]*))?\)")
 def sections() -> list[list[list[str]]]:
     """The cells of the rows of each table."""
     first, *found = re.split(r"^## ", (DOCS / "founding.md").read_text("utf-8"), flags=re.M)
-    assert [one.startswith(name) for one, name in zip(found, HEADINGS, strict=True)] == [True] * 3
+    assert [one.startswith(name) for one, name in zip(found, HEADINGS, strict=True)] == [True] * 4
     assert not ROW.search(first)
     return [[row.split(" | ") for row in ROW.findall(one)] for one in found]
 
@@ -65,6 +65,7 @@ def options(words: str) -> set[str]:
 def test_every_wish_is_there_once() -> None:
     assert sorted(ids(0)) == sorted([*(f"E{n}" for n in range(1, 37)), "E13b", "E13c", "E14b"])
     assert ids(1) == [f"Z{n}" for n in range(1, 40)]
+    assert ids(3) == [f"P{n}" for n in range(1, 15)]
     assert len(ids(2)) == len(set(ids(2))) == 122
     assert len(sections()[2]) == 90
     named = [name for name in ids(2) if not re.fullmatch(r"\d+(\.\d+)+", name)]

@@ -1,0 +1,68 @@
+"""Commands of the release pipeline: what they end with, and what a dry run leaves alone."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.test_json import check
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def place(cli: "Cli", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a spool, one build and a remote."""
+    monkeypatch.setenv("EPMSTORE_SPOOL", str(tmp_path / "spool"))
+    (tmp_path / "releases").mkdir()
+    (tmp_path / "crm-4.1").mkdir()
+    (tmp_path / "crm-4.1" / "crmd").write_text("program")
+    cli.ok("publish", "init", "--remote", str(tmp_path / "releases"))
+    cli.ok("publish", "add", str(tmp_path / "crm-4.1"), "--product", "crm")
+    return tmp_path
+
+
+def test_a_build_goes_to_the_remote_and_is_done(cli: "Cli", place: Path) -> None:
+    (prepared,) = cli.ok("publish", "prepare", "--json").shapes
+    check(prepared)
+    assert prepared["state"] == "in_process"
+    (payload,) = (place / "spool" / "upload").iterdir()
+    shutil.move(payload, place / "releases" / prepared["remote_path"])
+    (done,) = cli.ok("publish", "prepare", "--json").shapes
+    assert (done["state"], done["association"]) == ("done", "ready")
+    states = [line["to"] for line in cli.ok("publish", "log", "1", "--json").shapes]
+    assert states == ["", "in_process", "done"]
+
+
+def test_a_build_that_fails_ends_a_run_with_3(cli: "Cli", place: Path) -> None:
+    cli.ok("publish", "add", str(place / "later"), "--product", "crm")
+    found = cli("publish", "prepare", "--json")
+    assert found.code == 3
+    assert [shape["state"] for shape in found.shapes] == ["in_process", "error"]
+    assert cli("publish", "prepare", "--wait", "--json").shapes == []
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        (5, "publish show 9"),
+        (5, "publish list --spool elsewhere"),
+        (7, "publish unhold 1"),
+        (7, "publish init --remote ."),
+        (2, "publish init --remote sftp://host/x --spool other"),
+        (12, "publish init --remote nowhere --spool other"),
+        (2, "publish add x --product ../up"),
+    ],
+)
+def test_refusals_have_their_codes(cli: "Cli", place: Path, code: int, line: str) -> None:
+    assert cli(*line.split()).code == code
+
+
+def test_dry_runs_change_nothing(cli: "Cli", place: Path) -> None:
+    before = cli.ok("publish", "log", "--json").shapes
+    for line in ("prepare", "hold 1", "withdraw 1", "add x --product crm"):
+        for shape in cli.ok("publish", *line.split(), "--dry-run", "--json").shapes:
+            assert shape["dry_run"] is True
+    assert cli.ok("publish", "log", "--json").shapes == before
