@@ -18,12 +18,14 @@ import msgspec
 from epmstore import codec, fsio
 from epmstore.atomic import directory, discard, temporary_name
 from epmstore.errors import BadPackageError, ChangedError, NotFoundError, UsageError
-from epmstore.package.file_format import CANDIDATE
+from epmstore.package.file_format import APPLICATION_ID, CANDIDATE
 from epmstore.publish.build import BuildRecord
 from epmstore.remotes.names import COMPONENT_MAX, is_component
 
 _PIECE: Final = 4 << 20
-_SQLITE: Final = b"SQLite format 3\0"
+_HEADER: Final = 100
+_APPLICATION: Final = slice(68, 72)
+"""Where the header of a SQLite file says whose it is."""
 _ROOM: Final = 40
 """Letters that digest and suffix take of a name."""
 _BESIDE: Final = ".filesize"
@@ -200,7 +202,7 @@ def _copy(source: Path, sink: _Sink, looks: _Looks) -> None:
             hint="`epmstore release publish` makes the package of it",
         )
     with source.open("rb") as file:
-        if file.read(len(_SQLITE)) != _SQLITE:
+        if file.read(_HEADER)[_APPLICATION] != APPLICATION_ID.to_bytes(4):
             raise BadPackageError(f"{source} is no package")
         file.seek(0)
         while piece := file.read(_PIECE):

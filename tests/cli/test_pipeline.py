@@ -66,3 +66,22 @@ def test_dry_runs_change_nothing(cli: "Cli", place: Path) -> None:
         for shape in cli.ok("publish", *line.split(), "--dry-run", "--json").shapes:
             assert shape["dry_run"] is True
     assert cli.ok("publish", "log", "--json").shapes == before
+
+
+def test_a_package_is_a_payload_as_it_is(cli: "Cli", place: Path) -> None:
+    cli.ok("init")
+    cli.ok("release", "init", "crm")
+    spec = f'[package]\nproduct = "crm"\nversion = "4.1.0"\n[[files]]\nfrom = "{place}/crm-4.1"\n'
+    (place / "crm.toml").write_text(spec)
+    cli.ok("package", "build", str(place / "crm.toml"), "--out", str(place))
+    (candidate,) = place.glob("*.candidate.epkg")
+    cli.ok("release", "publish", str(candidate), "--out", str(place / "releases"))
+    (package,) = (place / "releases").glob("*.epkg")
+    (place / "other.epkg").write_bytes(b"SQLite format 3\0" + bytes(200))
+    for path in (package, candidate, place / "other.epkg"):
+        cli.ok("publish", "add", str(path), "--product", "crm", "--payload", "epkg")
+    found = {shape["number"]: shape for shape in cli("publish", "prepare", "--json").shapes}
+    assert [found[number]["state"] for number in (2, 3, 4)] == ["in_process", "error", "error"]
+    assert "candidate" in found[3]["error"] and "no package" in found[4]["error"]
+    (payload,) = (place / "spool" / "upload").glob("*.epkg")
+    assert payload.read_bytes() == package.read_bytes()
