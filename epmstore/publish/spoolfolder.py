@@ -20,10 +20,11 @@ from typing import Final
 import msgspec
 
 from epmstore import fsio
-from epmstore.atomic import directory, make_directories, replace_file
+from epmstore.atomic import directory, make_directories, read_file, replace_read
 from epmstore.errors import ConflictError, DamagedError, EpmError, NotFoundError
 
 SETTINGS: Final = "pipeline.json"
+_SETTINGS_MAX: Final = 1 << 16
 _PROBE: Final = """
 import fcntl, os, sys
 fd = os.open(sys.argv[1], os.O_RDWR)
@@ -104,29 +105,33 @@ def make_spool(
     for folder in (spool.temp, spool.upload, spool.locks):
         make_directories(folder)
     probe = spool.locks / "probe"
-    if not probe.exists():
-        replace_file(probe, b"")
+    with directory(spool.locks) as fd, contextlib.suppress(FileExistsError):
+        os.close(fsio.create(probe.name, fd))
     if not lockable(probe):
         raise EpmError(
             f"the file system of {path} cannot lock: two processes held one lock",
             hint="take a folder of a file system that has locks for all its hosts",
         )
-    replace_file(path / SETTINGS, msgspec.json.encode(settings) + b"\n")
+    replace_read(path / SETTINGS, msgspec.json.encode(settings) + b"\n", _read_settings)
     return spool
 
 
 def open_spool(path: Path) -> SpoolFolder:
     """Raises NotFoundError, DamagedError, OSError."""
     try:
-        data = (path / SETTINGS).read_bytes()
+        data = read_file(path / SETTINGS, _SETTINGS_MAX)
     except (FileNotFoundError, NotADirectoryError):
         raise NotFoundError(
             f"{path} is no spool", hint="make one: `epmstore publish init --spool DIR --remote DIR`"
         ) from None
     try:
-        return SpoolFolder(path, msgspec.json.decode(data, type=SpoolSettings))
+        return SpoolFolder(path, _read_settings(data))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DamagedError(f"{path / SETTINGS} is damaged: {error}") from None
+
+
+def _read_settings(data: bytes) -> SpoolSettings:
+    return msgspec.json.decode(data, type=SpoolSettings)
 
 
 def sweep(folder: Path, keep: set[str]) -> list[str]:
