@@ -1,7 +1,6 @@
 """Commands for the release pipeline: builds of a spool, and what becomes of them."""
 
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from epmstore.cli.command import PATH, command
 from epmstore.cli.moments import local
 from epmstore.cli.output import name, size
 from epmstore.cli.session import Session, actor
+from epmstore.cli.summary import INCOMPLETE
 from epmstore.clock import SystemClock, to_rfc3339
 from epmstore.publish.build import KINDS, PAYLOADS, Author, BuildRecord
 from epmstore.publish.desk import ReleaseDesk, begin_spool
@@ -18,7 +18,6 @@ from epmstore.publish.lifecycle import ERROR, HOLD, STATES, next_action, shown
 from epmstore.publish.transactions import line_shape
 from epmstore.workspace import pipelineshapes
 
-PARTIAL = 3
 _SPOOL = click.option(
     "--spool",
     metavar="DIR",
@@ -117,7 +116,7 @@ def publish_prepare(session: Session, spool: str, wait: bool) -> int:
     for build in desk.prepare(at_once=not wait):
         _changed(session, desk, build, shown(build.state))
         failed = failed or build.error is not None
-    return PARTIAL if failed else 0
+    return INCOMPLETE if failed else 0
 
 
 @command(
@@ -208,14 +207,11 @@ def publish_status(session: Session, spool: str) -> None:
             session.out.note(f"build {build.number} ({build.product}): {build.error or 'held'}")
 
 
-def _act(event: str) -> Callable[..., None]:
-    def act(session: Session, spool: str, number: int, message: str | None) -> None:
-        desk = _desk(session, spool)
-        found = desk.act(number, event, message or event, dry_run=session.dry_run)
-        would = "would be " if session.dry_run else ""
-        _changed(session, desk, found, f"{would}{shown(found.state)}")
-
-    return act
+def _act(session: Session, event: str, spool: str, number: int, message: str | None) -> None:
+    desk = _desk(session, spool)
+    found = desk.act(number, event, message or event, dry_run=session.dry_run)
+    would = "would be " if session.dry_run else ""
+    _changed(session, desk, found, f"{would}{shown(found.state)}")
 
 
 @command(changes=True, examples=[("epmstore publish hold --spool /mnt/spool 4 -m recall", "stop")])
@@ -227,7 +223,7 @@ def publish_hold(session: Session, **given: Any) -> None:
 
     Its payload leaves the spool with the next run. What is associated is withdrawn instead (7).
     """
-    _act("hold")(session, **given)
+    _act(session, "hold", **given)
 
 
 @command(changes=True, examples=[("epmstore publish unhold --spool /mnt/spool 4", "go on")])
@@ -239,7 +235,7 @@ def publish_unhold(session: Session, **given: Any) -> None:
 
     As one that was not tried yet.
     """
-    _act("unhold")(session, **given)
+    _act(session, "unhold", **given)
 
 
 @command(changes=True, examples=[("epmstore publish retry --spool /mnt/spool 4", "at once")])
@@ -251,7 +247,7 @@ def publish_retry(session: Session, **given: Any) -> None:
 
     Its failures are counted anew.
     """
-    _act("retry")(session, **given)
+    _act(session, "retry", **given)
 
 
 @command(
@@ -266,7 +262,7 @@ def publish_withdraw(session: Session, **given: Any) -> None:
     With the next run its payload and sidecars go from the remote. There is no way back: add the
     build again.
     """
-    _act("withdraw")(session, **given)
+    _act(session, "withdraw", **given)
 
 
 def _changed(session: Session, desk: ReleaseDesk, build: BuildRecord, text: str) -> None:

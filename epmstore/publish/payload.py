@@ -16,7 +16,7 @@ from typing import IO, Any, Final, cast
 import msgspec
 
 from epmstore import codec, fsio
-from epmstore.atomic import directory, discard, temporary_name
+from epmstore.atomic import directory, discard, open_regular, temporary_name
 from epmstore.errors import BadPackageError, ChangedError, NotFoundError, UsageError
 from epmstore.package.file_format import APPLICATION_ID, CANDIDATE
 from epmstore.publish.build import BuildRecord
@@ -120,9 +120,9 @@ def make_payload(build: BuildRecord, folder: Path) -> PayloadFile:
 
 
 def sha256_of(path: Path) -> str | None:
-    """Of a file; None if there is none. Raises OSError."""
+    """Of a file; None if there is none. Raises DamagedError for anything else, OSError."""
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path, follow=False), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         return None
@@ -201,7 +201,7 @@ def _copy(source: Path, sink: _Sink, looks: _Looks) -> None:
             f"{source} is a candidate, which has no number yet",
             hint="`epmstore release publish` makes the package of it",
         )
-    with source.open("rb") as file:
+    with os.fdopen(open_regular(source, follow=False), "rb") as file:
         if file.read(_HEADER)[_APPLICATION] != APPLICATION_ID.to_bytes(4):
             raise BadPackageError(f"{source} is no package")
         file.seek(0)

@@ -6,6 +6,8 @@ the payload in `upload/`. What a killed run leaves is found by the next one (doc
 """
 
 import hashlib
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -145,8 +147,9 @@ class Preparer:
         """A payload that waits, is to be handed over, or has arrived."""
         name, remote_path, size, sha256 = _described(build)
         waiting = self._spool.upload / name
-        if waiting.exists():
-            if waiting.stat().st_size != size:
+        if os.path.lexists(waiting):
+            found = os.lstat(waiting)
+            if not stat.S_ISREG(found.st_mode) or found.st_size != size:
                 raise DamagedError(f"{waiting} is not the payload that was made: it is made anew")
             return None
         if sha256_of(self._spool.temp / name) == sha256:
