@@ -78,11 +78,11 @@ class NumberedNote(msgspec.Struct, frozen=True, kw_only=True):
 def incomplete(missed: Mapping[RelPath, str]) -> tuple[Note, ...]:
     """Of paths that are not as what was installed has them, each with why."""
     notes = [
-        Note(what=INCOMPLETE, path=path, text=f"is not as its release has it: {why}")
+        Note(what=INCOMPLETE, path=path, text=f"is not as it should be: {why}")
         for path, why in islice(missed.items(), NAMED)
     ]
     if len(missed) > NAMED:
-        more = f"{len(missed) - NAMED:,} more paths are not as their release has them"
+        more = f"{len(missed) - NAMED:,} more paths are not as they should be"
         notes.append(Note(what=INCOMPLETE, text=f"{more}: `epmstore verify` names all"))
     return tuple(notes)
 

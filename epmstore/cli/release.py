@@ -334,9 +334,9 @@ def show(
 ) -> None:
     """Show one release.
 
-    RELEASE is a number, latest, latest~1 or a label. An application template is the last word on
-    what a release looks like; a patch template says for each path what must be there before and
-    what is there afterwards.
+    RELEASE is a number, latest, latest~1, a label, or a version: its newest build. An application
+    template is the last word on what a release looks like; a patch template says for each path what
+    must be there before and what is there afterwards.
     """
     if template and patch:
         raise UsageError("--template and --patch are two documents: ask for one")
