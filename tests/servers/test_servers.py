@@ -3,6 +3,7 @@ and two hosts that share a depot there.
 """
 
 import contextlib
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -62,8 +63,9 @@ class Bucket(RemoteContract):
             yield
 
     @staticmethod
+    @abstractmethod
     def start(folder: Path) -> contextlib.AbstractContextManager[Pool]:
-        raise NotImplementedError
+        """The server, as long as the block lasts."""
 
     def place(self, folder: Path) -> RemotePlace:
         prefix = f"p{sha256(str(folder).encode())[:20]}"
