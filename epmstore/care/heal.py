@@ -64,7 +64,7 @@ def repair(
             again = fsck(store, read_data, seed=report.seed, files=files, progress=progress)
             report = _joined(report, again.findings)
         in_packs = [f for f in report.findings if f.file.startswith(PACKS)]
-        came = _Repair(store, seekers).run(in_packs) if in_packs else {}
+        came = _Repair(store, seekers, progress).run(in_packs) if in_packs else {}
     after = fsck(store, read_data, seed=report.seed, files=files, progress=progress)
     joined = _joined(_judged(report, after), after.findings)
     return msgspec.structs.replace(joined, came=tuple(came.items()))
@@ -73,8 +73,9 @@ def repair(
 class _Repair:
     """Mends the packs of one store."""
 
-    def __init__(self, store: Store, seekers: Sequence[Seeker] = ()) -> None:
+    def __init__(self, store: Store, seekers: Sequence[Seeker], progress: Progress) -> None:
         self._store = store
+        self._progress = progress
         self._seekers = [LiveFiles(store), *seekers]
         self._bad: dict[str, frozenset[Sha256]] = {}
         """Bad file to the contents that cannot be read from it."""
@@ -149,20 +150,21 @@ class _Repair:
             return part not in lost and bool(tables.copies(part))
 
         for_good: set[Sha256] = set()
+        given: set[Sha256] = set()
         with Deposit(self._store) as deposit:
-            writer, pending = deposit.writer, set(lost)
+            pending = set(lost)
             while pending:
                 infos = {self._info(tables, sha256) for sha256 in pending}
                 for seeker in self._seekers:
-                    left = [i for i in infos if i is not None and not writer.has(i.sha256)]
-                    came = give_anew(deposit, left, seeker, is_sound)
+                    left = {i for i in infos if i is not None and i.sha256 not in given}
+                    given |= give_anew(deposit, left, seeker, is_sound, self._progress)
+                    came = sum(info.sha256 in given for info in left)
                     if came:
                         self._came[str(seeker)] = self._came.get(str(seeker), 0) + came
-                for_good.update(sha256 for sha256 in pending if not writer.has(sha256))
-                pending = _leaning(tables, for_good) - for_good
-                pending = {sha256 for sha256 in pending if not writer.has(sha256)}
+                for_good |= pending - given
+                pending = _leaning(tables, for_good) - for_good - given
             deposit.commit()
-        return {sha256 for sha256 in for_good if not writer.has(sha256)}
+        return for_good - given
 
     def _make_way(self) -> None:
         """What is no file at all has no place where a pack may be written anew."""

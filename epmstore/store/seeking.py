@@ -63,7 +63,7 @@ def fetch_contents(
     with Deposit(store) as deposit, closing(_offers(seeker, left)) as offers:
         for offer in offers:
             if offer.size > PART_THRESHOLD:
-                _take_large(deposit, left, offer)
+                _take_large(deposit, left, offer, deposit.dedup.has_part)
             else:
                 _take_small(left, offer, deposit.add)
             progress.advance(size=offer.size)
@@ -77,19 +77,23 @@ def give_anew(
     wanted: Collection[BlobInfo],
     seeker: Seeker,
     has_part: Callable[[Sha256], bool],
-) -> int:
+    progress: Progress,
+) -> set[Sha256]:
     """Have a deposit store those of `wanted` that a seeker has, whatever the store says that it
-    holds; how many these were. `has_part` says which parts of large contents are sound there.
-    Raises OSError.
+    holds; these, and the parts that were stored with them. `has_part` says which parts of large
+    contents are sound there. Raises OSError.
     """
-    left = set(wanted)
+    progress.begin(f"looking into {_short(seeker)}")
+    left, given = set(wanted), set[Sha256]()
     with closing(_offers(seeker, left)) as offers:
         for offer in offers:
             if offer.size > PART_THRESHOLD:
-                left.discard(deposit.writer.add_large(offer.pieces, has_part))
+                given |= _take_large(deposit, left, offer, has_part)
             else:
                 _take_small(left, offer, deposit.writer.add)
-    return len({*wanted} - left)
+            progress.advance(size=offer.size)
+    progress.end()
+    return given | {info.sha256 for info in {*wanted} - left}
 
 
 def as_far_as_readable(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -117,18 +121,24 @@ def _take_small(
         left.remove(info)
 
 
-def _take_large(deposit: Deposit, left: set[BlobInfo], offer: ContentOffer) -> None:
+def _take_large(
+    deposit: Deposit,
+    left: set[BlobInfo],
+    offer: ContentOffer,
+    has_part: Callable[[Sha256], bool],
+) -> set[Sha256]:
     """Written before it is known what it is, as it can be read only once; then kept, if it was
-    sought.
+    sought. What was: the content and those of its parts that were not there.
     """
     with GroupWriter(deposit.store.packs) as writer:
-        info = writer.add_large(offer.pieces, deposit.dedup.has_part)
+        info = writer.add_large(offer.pieces, has_part)
         written = writer.finish()
     if info in left:
         deposit.take([written])
         left.remove(info)
-    else:
-        discard_written(written)
+        return {row.sha256 for row in written.group.blobs}
+    discard_written(written)
+    return set()
 
 
 def _short(seeker: Seeker) -> str:

@@ -259,7 +259,32 @@ class Remotes:
         hint = f"`epmstore push {record.name} --anew` writes them again" if lost else None
         yield RemoteCheck("histories", not lost, detail, hint)
         if any(app.packs for app in found.head.apps):
-            yield _packs_check(link.remote, found.head, record.name, read_data=read_data)
+            yield self._packs_check(link.remote, found.head, record.name, read_data=read_data)
+
+    def _packs_check(
+        self, remote: Remote, head: Head, name: str, *, read_data: bool
+    ) -> RemoteCheck:
+        """The packs that a head names: whether they are there, and right if we `read_data`."""
+        count, lost = 0, []
+        self._progress.begin(
+            "looking at packs", size=sum(p.size for app in head.apps for p in app.packs)
+        )
+        for app in head.apps:
+            there = packs_there(remote, head.writer, app.app, app.packs)
+            for pack, is_there in there.items():
+                count += 1
+                if not is_there or (read_data and not is_sound(remote, head.writer, app.app, pack)):
+                    lost.append(pack.name(head.writer, app.app))
+                self._progress.advance(size=pack.size)
+        self._progress.end()
+        if lost:
+            detail = f"{len(lost)} of {count} packs lost or damaged, such as {lost[0]}"
+            return RemoteCheck(
+                "contents", False, detail, f"`epmstore push {name} --anew` sends them again"
+            )
+        right = "right" if read_data else "there; --read-data reads them back"
+        packs = "the one pack is" if count == 1 else f"all {count} packs are"
+        return RemoteCheck("contents", True, f"{packs} {right}")
 
     def push(
         self, name: str, *, anew: bool = False, agreed: bool = False, dry_run: bool = False
@@ -389,25 +414,6 @@ def _with_policy(settings: RemoteSettings, policy: str | None) -> RemoteSettings
         raise UsageError(f"{policy!r} is no policy: there are {', '.join(POLICIES)}")
     agreed = settings.agreed and policy != RESTORABLE
     return replace(settings, policy=policy, agreed=agreed)
-
-
-def _packs_check(remote: Remote, head: Head, name: str, *, read_data: bool) -> RemoteCheck:
-    """The packs that a head names: whether they are there, and right if we `read_data`."""
-    count, lost = 0, []
-    for app in head.apps:
-        there = packs_there(remote, head.writer, app.app, app.packs)
-        for pack, is_there in there.items():
-            count += 1
-            if not is_there or (read_data and not is_sound(remote, head.writer, app.app, pack)):
-                lost.append(pack.name(head.writer, app.app))
-    if lost:
-        detail = f"{len(lost)} of {count} packs lost or damaged, such as {lost[0]}"
-        return RemoteCheck(
-            "contents", False, detail, f"`epmstore push {name} --anew` sends them again"
-        )
-    right = "right" if read_data else "there; --read-data reads them back"
-    packs = "the one pack is" if count == 1 else f"all {count} packs are"
-    return RemoteCheck("contents", True, f"{packs} {right}")
 
 
 def seekers(remotes: Remotes) -> Sequence[DepotContents]:

@@ -2,13 +2,14 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from epmstore.blobs.pack import PART_THRESHOLD
 from epmstore.care.damage import FsckReport
 from epmstore.care.heal import repair
-from epmstore.digest import identify
+from epmstore.digest import Sha256, identify
 from epmstore.progress import SILENT
 from epmstore.remotes.memory_remote import MemoryRemote, RemoteFaults
 from epmstore.store.seeking import fetch_contents
@@ -161,3 +162,26 @@ def _seeker(site: Site) -> DepotContents:
     with site.remotes() as remotes:
         [seeker] = seekers(remotes)
     return seeker
+
+
+def test_a_large_content_in_the_place_of_another_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parts are all right; together they are not what is sought."""
+    site = make(tmp_path)
+    data = random.Random(3).randbytes(PART_THRESHOLD + (5 << 20))
+    site.host.write("large", data)
+    site.host.snapshot("large")
+    site.push()
+    lose(site)
+
+    def swapped(self: DepotContents, remote: Any, parts: list[Sha256], found: Any) -> Any:
+        return true(self, remote, [*reversed(parts)], found)
+
+    true = DepotContents._parts
+    with monkeypatch.context() as patch:
+        patch.setattr(DepotContents, "_parts", swapped)
+        report, _ = mended(site)
+    packs = [path for path in (site.host.path / "packs").rglob("*") if path.is_file()]
+    assert not report.clean and sum(path.stat().st_size for path in packs) < len(data) // 2
+    assert mended(site)[0].clean and readable(site) == {identify(data).digest.hex()}

@@ -39,12 +39,13 @@ def check_contents(
         where = ["the store (what was released with contents, and every version)", "the root"]
         where += map(str, (*sources, *remotes))
         notes = [note for remote in remotes for note in remote.notes()]
-        is_away = any(remote.failure is not None for remote in remotes)
-        error = RemoteError if is_away else NotRestorableError
+        away = ", ".join(str(remote) for remote in remotes if remote.failure is not None)
+        error = RemoteError if away else NotRestorableError
+        again = f"run it again when {away} can be asked; or " if away else ""
         raise error(
             f"{len(missing)} of {len(wanted)} contents of release {title} are not to"
             f" be had; they were sought in {', '.join(where)}",
-            hint=f"{_from_where(plan.request.action, goal.release)}, or bring them from the"
+            hint=f"{again}{_from_where(plan.request.action, goal.release)}, or bring them from the"
             f" store of the vendor: epmstore catalog clone STORE KEY --contents {goal.release}",
             app=context.app.key,
             missing=len(missing),
