@@ -92,7 +92,8 @@ def publish_add(
     made = desk.add(
         Path(path), product=product, kind=kind, payload=payload, dry_run=session.dry_run
     )
-    _changed(session, desk, made, "would be added" if session.dry_run else f"is {made.number}")
+    text = "would be added" if session.dry_run else f"is build {made.number}"
+    _changed(session, desk, made, text)
 
 
 @command(

@@ -48,6 +48,9 @@ class Pauses(msgspec.Struct, frozen=True):
         return pause if asked is None else min(max(pause, asked), 2 * self.longest)
 
 
+_HINT = "nothing is lost: look whether it can be reached from here, and run the command again"
+
+
 class RetryRemote:
     """Another remote, whose transient errors are waited out. `told` hears of each."""
 
@@ -131,6 +134,7 @@ class RetryRemote:
         asked = error.data.get("after") if isinstance(error, RemoteBusyError) else None
         pause = attempts.failed(self._chance(), asked)
         if pause is None:
+            error.hint = error.hint or _HINT
             raise error
         self._told(error)
         self._sleep(pause)

@@ -142,3 +142,11 @@ def test_pauses_grow_and_differ() -> None:
 def test_pieces_that_cannot_be_sent_again_are_refused() -> None:
     with pytest.raises(TypeError):
         RetryRemote(MemoryRemote()).write("x", (p for p in [b"x"]), 1, sha256(b"x"))
+
+
+def test_a_remote_that_is_given_up_comes_with_what_helps() -> None:
+    for given, hint in ((None, "run the command again"), ("its own", "its own")):
+        remote = Refusing(RemoteTransientError("it is away", hint=given))
+        with pytest.raises(RemoteTransientError) as caught:
+            RetryRemote(remote, sleep=lambda seconds: None).stat("x")
+        assert hint in (caught.value.hint or "")
