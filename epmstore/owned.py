@@ -16,7 +16,7 @@ import grp
 import os
 import pwd
 import stat
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -223,9 +223,31 @@ def check_store(path: Path, safe: Container[Path] = ()) -> None:
     with _of_store(path, safe):
         fd = open_way(str(path))
         try:
-            _check_inside(fd, str(path))
+            _check_inside(fd, str(path), FOLDERS)
         finally:
             os.close(fd)
+
+
+def check_working_space(path: Path, what: str, folders: Sequence[str]) -> None:
+    """The same for another place that is believed, with these folders in it: `what` it is called.
+    Where it is not there yet, the way to it is judged. Raises ForeignError, OSError.
+    """
+    try:
+        try:
+            fd = open_way(str(path))
+        except (FileNotFoundError, NotADirectoryError):
+            check_way(path)
+            return
+        try:
+            _check_inside(fd, str(path), folders)
+        finally:
+            os.close(fd)
+    except ForeignError as error:
+        raise ForeignError(
+            f"the {what} at {path} is not believed: {error.message}",
+            hint=error.hint or _remedy(error.data["owner"], path),
+            **error.data,
+        ) from None
 
 
 def check_new_store(path: Path, safe: Container[Path] = ()) -> None:
@@ -242,10 +264,10 @@ def check_new_store(path: Path, safe: Container[Path] = ()) -> None:
                 os.close(fd)
 
 
-def _check_inside(fd: int, store: str) -> None:
+def _check_inside(fd: int, store: str, folders: Sequence[str]) -> None:
     _check_place(os.fstat(fd), store)
-    _check_files(fd, store, fd)
-    for name in FOLDERS:
+    _check_files(fd, store, fd, folders)
+    for name in folders:
         try:
             below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
         except (FileNotFoundError, NotADirectoryError):
@@ -256,12 +278,14 @@ def _check_inside(fd: int, store: str) -> None:
                 os.close(open_way(f"{store}/{name}"))
             _check_place(os.fstat(below), f"{store}/{name}")
             if name != "quarantine":
-                _check_files(below, f"{store}/{name}", fd, packs=name == "packs")
+                _check_files(below, f"{store}/{name}", fd, folders, packs=name == "packs")
         finally:
             os.close(below)
 
 
-def _check_files(fd: int, where: str, store_fd: int, *, packs: bool = False) -> None:
+def _check_files(
+    fd: int, where: str, store_fd: int, folders: Sequence[str], *, packs: bool = False
+) -> None:
     """What lies in a folder of a store that only we may write. Folders of packs are judged, packs
     are not: each content has its witness, and a pack never changes. A temporary is written by the
     process that made it, and by no other process: it is only ever taken away.
@@ -276,15 +300,15 @@ def _check_files(fd: int, where: str, store_fd: int, *, packs: bool = False) -> 
             if packs:
                 _check_place(found, path)
         elif name not in _ON_THEIR_OWN and not name.startswith(TEMPORARY):
-            _check_file(found, path, (fd, name), store_fd)
+            _check_file(found, path, (fd, name), store_fd, folders)
 
 
-def _names_within(store_fd: int, found: os.stat_result) -> int:
+def _names_within(store_fd: int, found: os.stat_result, folders: Sequence[str]) -> int:
     """How many names of a file are in a store, where only we can have made them: a power cut may
     leave both that a file was moved between.
     """
     counts: dict[int, int] = {}  # a folder that is reached in two ways counts once
-    for folder in (".", *FOLDERS):
+    for folder in (".", *folders):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=store_fd)
             try:
@@ -297,7 +321,13 @@ def _names_within(store_fd: int, found: os.stat_result) -> int:
     return sum(counts.values())
 
 
-def _check_file(found: os.stat_result, path: str, place: tuple[int, str], store_fd: int) -> None:
+def _check_file(
+    found: os.stat_result,
+    path: str,
+    place: tuple[int, str],
+    store_fd: int,
+    folders: Sequence[str],
+) -> None:
     """`place` is the folder and the name."""
     fd, name = place
     _check_owner(found, path)
@@ -313,7 +343,7 @@ def _check_file(found: os.stat_result, path: str, place: tuple[int, str], store_
         return
     if may_others_write(found):
         raise _foreign(path, f"others may write {path}", found, f"`chmod go-w {path}`")
-    if found.st_nlink > 1 and found.st_nlink > _names_within(store_fd, found):
+    if found.st_nlink > 1 and found.st_nlink > _names_within(store_fd, found, folders):
         text = f"{path} has another name elsewhere (a hard link), by which it may be written"
         copy = f"`cp -p {path} {path}.new && mv {path}.new {path}`"
         raise _foreign(path, text, found, f"give it a life of its own: {copy}")

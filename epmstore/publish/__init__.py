@@ -7,7 +7,7 @@
 - payload.py        the one file that is uploaded, made of a build
 - prepare.py        what one run of the preparer does
 - sidecars.py       small files beside a payload, for people and other programs
-- spoolfolder.py    the working space that hosts share, and whether it can lock
+- spoolfolder.py    the working space that hosts share: whose it is, and whether it can lock
 - sqliterecords.py  records of builds in SQLite, in the spool
 - transactions.py   the transaction log as JSON Lines
 """

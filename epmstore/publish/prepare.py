@@ -19,6 +19,7 @@ from epmstore.atomic import directory, remove_file
 from epmstore.clock import Clock
 from epmstore.errorform import from_system, plain_text
 from epmstore.errors import ChangedError, DamagedError, EpmError, RemoteError
+from epmstore.owned import read_own
 from epmstore.progress import SILENT, Progress
 from epmstore.publish.build import Author, BuildRecord
 from epmstore.publish.buildrecords import BuildRecords
@@ -36,7 +37,7 @@ from epmstore.publish.payload import PayloadFile, make_payload, sha256_of
 from epmstore.publish.sidecars import SUFFIXES, sidecars
 from epmstore.publish.spoolfolder import SpoolFolder, sweep
 from epmstore.publish.transactions import append_log
-from epmstore.refcat.signature import sign_file
+from epmstore.refcat.signature import LIMIT, sign_file
 from epmstore.remotes.checked import holds
 from epmstore.remotes.remote import Remote
 
@@ -130,7 +131,7 @@ class Preparer:
         if self._spool.settings.sign is None:
             return None
         target = self._spool.temp / _SIGNATURE
-        secret = Path(self._spool.settings.sign).read_bytes()
+        secret = read_own(Path(self._spool.settings.sign), LIMIT)
         sign_file(self._spool.temp / payload.name, target, secret)
         signature = target.read_bytes()
         remove_file(target)

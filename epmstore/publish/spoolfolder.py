@@ -1,4 +1,4 @@
-"""The working space that hosts share, and whether it can lock.
+"""The working space that hosts share: whose it is, and whether it can lock.
 
 pipeline.json   where payloads go, and who signs them
 builds.sqlite   records and their transaction log
@@ -22,8 +22,10 @@ import msgspec
 from epmstore import fsio
 from epmstore.atomic import directory, make_directories, read_file, replace_read
 from epmstore.errors import ConflictError, DamagedError, EpmError, NotFoundError
+from epmstore.owned import check_working_space
 
 SETTINGS: Final = "pipeline.json"
+FOLDERS: Final = ("temp", "upload", "locks")
 _SETTINGS_MAX: Final = 1 << 16
 _PROBE: Final = """
 import fcntl, os, sys
@@ -97,8 +99,10 @@ def make_spool(
     path: Path, settings: SpoolSettings, lockable: Callable[[Path], bool] = can_lock
 ) -> SpoolFolder:
     """A new spool; the same settings again change nothing. Raises ConflictError if there is one
-    with others, EpmError if its file system cannot lock, OSError.
+    with others, ForeignError where others may write, EpmError if its file system cannot lock,
+    OSError.
     """
+    check_working_space(path, "spool", FOLDERS)
     spool = SpoolFolder(path, settings)
     if (path / SETTINGS).exists() and open_spool(path).settings != settings:
         raise ConflictError(f"{path} is a spool already, with other settings")
@@ -117,7 +121,10 @@ def make_spool(
 
 
 def open_spool(path: Path) -> SpoolFolder:
-    """Raises NotFoundError, DamagedError, OSError."""
+    """What is there is believed: it says where payloads go, and which key signs them. Raises
+    ForeignError if others than we and root may write there, NotFoundError, DamagedError, OSError.
+    """
+    check_working_space(path, "spool", FOLDERS)
     try:
         data = read_file(path / SETTINGS, _SETTINGS_MAX)
     except (FileNotFoundError, NotADirectoryError):
