@@ -1,20 +1,23 @@
 """Commands for the release pipeline: builds of a spool, and what becomes of them."""
 
+import os
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import click
 
 from epmstore.cli.command import PATH, command
 from epmstore.cli.moments import local
 from epmstore.cli.output import name, size
+from epmstore.cli.remotes import Ways, ways_in
 from epmstore.cli.session import Session, actor
 from epmstore.cli.summary import INCOMPLETE
 from epmstore.clock import SystemClock, to_rfc3339
 from epmstore.publish.build import KINDS, PAYLOADS, Author, BuildRecord
 from epmstore.publish.desk import ReleaseDesk, begin_spool
 from epmstore.publish.lifecycle import ERROR, HOLD, STATES, next_action, shown
+from epmstore.publish.spoolfolder import SpoolSettings
 from epmstore.publish.transactions import line_shape
 from epmstore.workspace import pipelineshapes
 
@@ -33,7 +36,7 @@ _WHY = click.option("-m", "--message", metavar="TEXT", help="Why, for the transa
 def _desk(session: Session, spool: str) -> ReleaseDesk:
     who = actor()
     author = Author(who.get("user") or str(who.get("uid")), socket.gethostname())
-    desk = ReleaseDesk(Path(spool), author, SystemClock(), session.progress())
+    desk = ReleaseDesk(Path(spool), author, SystemClock(), session.progress(), os.environ)
     click.get_current_context().call_on_close(desk.close)
     return desk
 
@@ -46,19 +49,29 @@ def _desk(session: Session, spool: str) -> ReleaseDesk:
             "epmstore publish init --spool /mnt/spool --remote /mnt/releases --sign vendor.key",
             "each payload gets an .asc",
         ),
+        (
+            "epmstore publish init --spool /mnt/spool --remote sftp://rel@get.example.org/srv/crm"
+            " --credentials /etc/epmstore/get.key --host-key SHA256:...",
+            "a folder of an SFTP server",
+        ),
     ],
 )
 @_SPOOL
-@click.option("--remote", metavar="DIR", required=True, help="The folder that payloads go to.")
+@click.option("--remote", metavar="DIR-OR-URL", required=True, help="Where payloads go.")
 @click.option("--sign", metavar="FILE", type=PATH, help="A secret key that payloads are signed by.")
-def publish_init(session: Session, spool: str, remote: str, sign: str | None) -> None:
+@ways_in
+def publish_init(
+    session: Session, spool: str, remote: str, sign: str | None, **ways: Unpack[Ways]
+) -> None:
     """Make a spool for builds.
 
-    The spool is a folder that all hosts of the pipeline share. A file system on which two processes
-    can hold one lock is refused. The same settings again change nothing.
+    The spool is a folder that all hosts of the pipeline share. One that others may write in is
+    refused, and a file system on which two processes can hold one lock. The remote is a folder, a
+    folder of an SFTP server or a bucket; how one gets in there is as for `remote add`. The same
+    settings again change nothing.
     """
-    key = None if sign is None else Path(sign)
-    made = begin_spool(Path(spool), remote, key, dry_run=session.dry_run)
+    settings = SpoolSettings(remote=remote, sign=sign, **ways)
+    made = begin_spool(Path(spool), settings, os.environ, dry_run=session.dry_run)
     verb = "would be made" if session.dry_run else "is made"
     text = f"the spool {name(str(made.path))} {verb}, for {name(made.settings.remote)}"
     session.out.outcome(pipelineshapes.spool(made, dry_run=session.dry_run), text)

@@ -53,7 +53,7 @@ _WAYS = (
 )
 
 
-def _ways(function: Callable[..., Any]) -> Callable[..., Any]:
+def ways_in(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options that say how one gets in."""
     for option in reversed(_WAYS):
         function = option(function)
@@ -78,7 +78,7 @@ def _ways(function: Callable[..., Any]) -> Callable[..., Any]:
     ],
 )
 @click.option("--order", type=int, metavar="N", help="Lower ones are asked first. Default: last.")
-@_ways
+@ways_in
 @click.argument("name_", metavar="NAME")
 @click.argument("url")
 def remote_add(
@@ -144,7 +144,7 @@ def remote_show(session: Session, name_: str) -> None:
     out, settings = session.out, view.settings
     out.line(f"{settings.name}: {name(settings.url)}, asked as number {settings.order}")
     out.line(f"depot {settings.depot}; {describe_access(settings.url)}")
-    for line in _ways_in(settings):
+    for line in _said_ways(settings):
         out.line(line)
     if view.denied:
         out.warn(f"{view.denied}: not asked any more; epmstore remote check {settings.name}")
@@ -161,7 +161,7 @@ def remote_show(session: Session, name_: str) -> None:
             out.line(f"  {app.key} at {name(text_from_json(app.root))}: {version}{ended}")
 
 
-def _ways_in(settings: RemoteSettings) -> Iterator[str]:
+def _said_ways(settings: RemoteSettings) -> Iterator[str]:
     """How one gets in, as far as it was said."""
     if settings.endpoint or settings.region:
         yield f"bucket at {settings.endpoint or 'Amazon'}, region {settings.region or 'us-east-1'}"
@@ -192,7 +192,7 @@ def _ways_in(settings: RemoteSettings) -> Iterator[str]:
     help="What is pushed: facts, or all that kept versions need.",
 )
 @click.option("--new-writer", is_flag=True, help="Make another key, and so another id.")
-@_ways
+@ways_in
 @click.argument("name_", metavar="NAME", shell_complete=remotes_for_completion)
 def remote_set(
     session: Session,

@@ -1,8 +1,11 @@
 """What people do with the builds of a spool: added, looked at, prepared, held, withdrawn."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
+
+import msgspec
 
 from epmstore.clock import Clock
 from epmstore.errorform import plain_text
@@ -22,43 +25,75 @@ from epmstore.publish.spoolfolder import SpoolFolder, SpoolSettings, make_spool,
 from epmstore.publish.sqliterecords import SqliteRecords
 from epmstore.relpath import is_utf8
 from epmstore.remotes.names import is_component
-from epmstore.remotes.place import RemotePlace
-from epmstore.sync.connecting import connect
+from epmstore.remotes.place import check_place, with_environment
+from epmstore.sync.connecting import NOTHING, connect
+
+_ASKED_FOR: Final = "epmstore"
+"""A name that a remote is asked for, to find out whether it answers."""
 
 
 def begin_spool(
-    path: Path, remote: str, sign: Path | None, *, dry_run: bool = False
+    path: Path,
+    settings: SpoolSettings,
+    environ: Mapping[str, str] = NOTHING,
+    *,
+    dry_run: bool = False,
 ) -> SpoolFolder:
-    """A new spool whose payloads go to a folder. Raises UsageError, ConflictError, EpmError,
-    RemoteError, OSError.
+    """A new spool. The remote is asked for something, so that it is known to be there and to let us
+    in. Raises UsageError, ConflictError, ForeignError, EpmError, RemoteError, OSError.
     """
-    if "://" in remote:
-        raise UsageError(f"{remote} is no folder", hint="name a folder")
-    place = str(Path(remote).absolute())
-    with connect(RemotePlace(url=place)):
-        pass
-    if sign is not None and not sign.is_file():
-        raise UsageError(f"there is no key {sign}", hint="name a file with a secret key")
-    settings = SpoolSettings(place, None if sign is None else str(sign.absolute()))
+    made = _absolute(settings, environ)
+    check_place(made.place)
+    with connect(made.place, environ) as link:
+        if not link.remote.abilities.writes:
+            raise UsageError(
+                f"nothing can be written to {made.remote}",
+                hint="name a folder, sftp://user@host/folder or s3://bucket/prefix",
+            )
+        link.remote.stat(_ASKED_FOR)
+    if made.sign is not None and not Path(made.sign).is_file():
+        raise UsageError(f"there is no key {made.sign}", hint="name a file with a secret key")
     if dry_run:
-        return SpoolFolder(path.absolute(), settings)
-    spool = make_spool(path.absolute(), settings)
+        return SpoolFolder(path.absolute(), made)
+    spool = make_spool(path.absolute(), made)
     SqliteRecords(spool.database, spool.locks).close()
     return spool
+
+
+def _absolute(settings: SpoolSettings, environ: Mapping[str, str]) -> SpoolSettings:
+    """The same from wherever it is read, and whatever variables are then."""
+    place = with_environment(settings.place, environ)
+    files = {
+        name: None if value is None else str(Path(value).absolute())
+        for name in ("sign", "authorities", "credentials")
+        for value in [getattr(settings, name)]
+    }
+    url = place.url if place.scheme else str(Path(place.url).absolute())
+    return msgspec.structs.replace(
+        settings, remote=url, endpoint=place.endpoint, region=place.region, **files
+    )
 
 
 class ReleaseDesk:
     """An open spool, for one user of it."""
 
     def __init__(
-        self, path: Path, author: Author, clock: Clock, progress: Progress = SILENT
+        self,
+        path: Path,
+        author: Author,
+        clock: Clock,
+        progress: Progress = SILENT,
+        environ: Mapping[str, str] = NOTHING,
     ) -> None:
-        """Raises NotFoundError, DamagedError, OSError."""
+        """`environ` are variables that may say what is shown to a remote. Raises NotFoundError,
+        ForeignError, DamagedError, OSError.
+        """
         self.spool = open_spool(path.absolute())
         self._records = SqliteRecords(self.spool.database, self.spool.locks)
         self._author = author
         self._clock = clock
         self._progress = progress
+        self._environ = environ
 
     def close(self) -> None:
         self._records.close()
@@ -121,7 +156,7 @@ class ReleaseDesk:
     def prepare(self, *, at_once: bool) -> Iterator[BuildRecord]:
         """One run of the preparer: see there. Raises RemoteError, BusyError, too."""
         with contextlib.ExitStack() as stack:
-            link = stack.enter_context(connect(RemotePlace(url=self.spool.settings.remote)))
+            link = stack.enter_context(connect(self.spool.settings.place, self._environ))
             yield from Preparer(
                 self.spool, self._records, link.remote, self._author, self._clock, self._progress
             ).run(at_once=at_once)

@@ -23,6 +23,7 @@ from epmstore import fsio
 from epmstore.atomic import directory, make_directories, read_file, replace_read
 from epmstore.errors import ConflictError, DamagedError, EpmError, NotFoundError
 from epmstore.owned import check_working_space
+from epmstore.remotes.place import RemotePlace
 
 SETTINGS: Final = "pipeline.json"
 FOLDERS: Final = ("temp", "upload", "locks")
@@ -38,11 +39,31 @@ except BlockingIOError:
 _REFUSED: Final = 7
 
 
-class SpoolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is said once about a spool. `sign` is a file with a secret key, or None."""
+class SpoolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is said once about a spool: a program that does not know all of it keeps away. `remote`
+    is a folder or a URL, with what `RemotePlace` has beside it; `sign` is a file with a secret
+    key, or None.
+    """
 
     remote: str
     sign: str | None = None
+    authorities: str | None = None
+    credentials: str | None = None
+    host_keys: tuple[str, ...] = ()
+    endpoint: str | None = None
+    region: str | None = None
+
+    @property
+    def place(self) -> RemotePlace:
+        """Where payloads go, and how one gets in there."""
+        return RemotePlace(
+            url=self.remote,
+            authorities=self.authorities,
+            credentials=self.credentials,
+            host_keys=self.host_keys,
+            endpoint=self.endpoint,
+            region=self.region,
+        )
 
 
 class SpoolFolder(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.test_json import check
+from tests.remotes.sftpserver import serving
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
@@ -52,6 +53,8 @@ def test_a_build_that_fails_ends_a_run_with_3(cli: "Cli", place: Path) -> None:
         (7, "publish unhold 1"),
         (7, "publish init --remote ."),
         (2, "publish init --remote sftp://host/x --spool other"),
+        (2, "publish init --remote https://get.example.org/x --spool other"),
+        (2, "publish init --remote . --region eu --spool other"),
         (12, "publish init --remote nowhere --spool other"),
         (2, "publish add x --product ../up"),
     ],
@@ -85,3 +88,18 @@ def test_a_package_is_a_payload_as_it_is(cli: "Cli", place: Path) -> None:
     assert "candidate" in found[3]["error"] and "no package" in found[4]["error"]
     (payload,) = (place / "spool" / "upload").glob("*.epkg")
     assert payload.read_bytes() == package.read_bytes()
+
+
+def test_payloads_go_to_a_server(cli: "Cli", place: Path) -> None:
+    (place / "srv").mkdir()
+    with serving(place / "srv") as server:
+        spool = ["--spool", str(place / "other")]
+        ways = ["--credentials", str(server.place.credentials)]
+        refused = cli("publish", "init", *spool, "--remote", server.place.url, *ways)
+        assert refused.code == 12 and "SHA256:" in refused.err
+        ways += ["--host-key", server.place.host_keys[0]]
+        cli.ok("publish", "init", *spool, "--remote", server.place.url, *ways)
+        cli.ok("publish", "add", *spool, str(place / "crm-4.1"), "--product", "crm")
+        (prepared,) = cli.ok("publish", "prepare", *spool, "--json").shapes
+    (size,) = (place / "srv" / "crm" / "1").glob("*.filesize")
+    assert int(size.read_text()) == prepared["size"]
