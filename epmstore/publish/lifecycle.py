@@ -19,14 +19,19 @@ ASSOCIATED: Final = "associated"
 
 FAILURES_MAX: Final = 10
 """So many in a row, and a person has to look."""
+PATIENT_MAX: Final = 5
+"""Up to so many count what is no fault of the build: a disk without room, a remote that is down. So
+that is tried again after 16 minutes at most, and never holds a build.
+"""
 _FIRST_WAIT: Final = 60.0
 _LONGEST_WAIT: Final = 21_600.0
 
 TRANSITIONS: Final[dict[str, dict[str, str]]] = {
+    "named": {NEW: NEW, ERROR: ERROR},
     "prepared": {NEW: IN_PROCESS, ERROR: IN_PROCESS},
     "arrived": {IN_PROCESS: DONE},
     "failed": {NEW: ERROR, ERROR: ERROR, IN_PROCESS: ERROR, DONE: ERROR},
-    "delayed": {IN_PROCESS: IN_PROCESS},
+    "delayed": {IN_PROCESS: IN_PROCESS, WITHDRAWN: WITHDRAWN},
     "given up": {NEW: HOLD, ERROR: HOLD, IN_PROCESS: HOLD, DONE: HOLD},
     "hold": {NEW: HOLD, ERROR: HOLD, IN_PROCESS: HOLD, DONE: HOLD},
     "unhold": {HOLD: NEW},
@@ -91,7 +96,7 @@ def moved(build: BuildRecord, event: str, now: float) -> BuildRecord:
 _DONE: Final = {
     "hold": "held", "unhold": "released from a hold", "retry": "tried again",
     "withdraw": "withdrawn", "prepared": "prepared", "arrived": "done", "failed": "in error",
-    "given up": "given up", "delayed": "delayed", "cleared": "cleared away",
+    "given up": "given up", "delayed": "delayed", "cleared": "cleared away", "named": "named",
 }  # fmt: skip
 
 
@@ -101,13 +106,17 @@ def _association(build: BuildRecord, event: str) -> str:
     return "" if event in ("withdraw", "failed", "hold", "given up") else build.association
 
 
-def failed(build: BuildRecord, why: str, now: float, *, delayed: bool = False) -> BuildRecord:
-    """The build after a failure; one too many holds it. What is only `delayed` keeps its
-    payload.
+def failed(
+    build: BuildRecord, why: str, now: float, *, delayed: bool = False, blamed: bool = True
+) -> BuildRecord:
+    """The build after a failure. One too many of those that it is `blamed` for holds it. What is
+    only `delayed` keeps its payload; so does what is withdrawn, which is never held.
     """
     failures = build.failures + 1
-    event = "delayed" if delayed else "failed"
-    if failures >= FAILURES_MAX:
+    if not blamed or build.state == WITHDRAWN:
+        failures = max(build.failures, min(failures, PATIENT_MAX))
+    event = "delayed" if delayed or build.state == WITHDRAWN else "failed"
+    if failures >= FAILURES_MAX and blamed:
         event = "given up"
     noted = msgspec.structs.replace(
         build, failures=failures, error=why, due=now + backoff(failures)

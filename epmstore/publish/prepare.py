@@ -5,6 +5,7 @@ For each build the order decides: payload in `temp/`, sidecars on the remote, re
 the payload in `upload/`. What a killed run leaves is found by the next one (docs/pipeline.md).
 """
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -17,8 +18,17 @@ import msgspec
 from epmstore import fsio
 from epmstore.atomic import directory, remove_file
 from epmstore.clock import Clock
-from epmstore.errorform import from_system, plain_text
-from epmstore.errors import ChangedError, DamagedError, EpmError, RemoteError
+from epmstore.errorform import from_system, is_unwritable, plain_text
+from epmstore.errors import (
+    BusyError,
+    ChangedError,
+    DamagedError,
+    DiskFullError,
+    EpmError,
+    LimitError,
+    RemoteDeniedError,
+    RemoteError,
+)
 from epmstore.owned import read_own
 from epmstore.progress import SILENT, Progress
 from epmstore.publish.build import Author, BuildRecord
@@ -42,6 +52,8 @@ from epmstore.remotes.checked import holds
 from epmstore.remotes.remote import Remote
 
 _SIGNATURE: Final = ".tmp-signature"
+NOT_BLAMED: Final = (DiskFullError, LimitError, BusyError, RemoteError)
+"""Errors that say nothing against a build."""
 
 
 class Preparer:
@@ -69,7 +81,7 @@ class Preparer:
         DamagedError.
         """
         with self._records.alone():
-            append_log(self._spool.log, self._records)
+            self._append_log()
             running = self._records.find([IN_PROCESS])
             names = {build.file_name for build in running if build.file_name is not None}
             sweep(self._spool.temp, names)
@@ -83,21 +95,32 @@ class Preparer:
                         yield found
                 self._progress.advance(files=1)
             self._progress.end()
+            self._append_log()
+
+    def _append_log(self) -> None:
+        """Without room the table has the lines, and a later run appends them."""
+        try:
             append_log(self._spool.log, self._records)
+        except OSError as error:
+            if not is_unwritable(error):
+                raise
 
     def _one(self, build: BuildRecord) -> BuildRecord | None:
-        """None if there was nothing to do, or another process did it."""
+        """None if there was nothing to do, or a person was quicker: that counts."""
         try:
             try:
                 return self._step(build)
             except OSError as error:
-                raise from_system(error) from None
-        except ChangedError as error:
-            if self._records.get(build.number).revision != build.revision:
-                return None  # a person was quicker: that counts
-            return self._fail(build, error)
+                raise self._from_system(error) from None
         except EpmError as error:
-            return self._fail(build, error)
+            found = self._records.get(build.number)
+            return self._fail(found, error) if found.state == build.state else None
+
+    def _from_system(self, error: OSError) -> EpmError:
+        found = from_system(error)
+        if isinstance(found, DiskFullError):
+            found = DiskFullError(f"there is no room for the payload in {self._spool.path}")
+        return found
 
     def _step(self, build: BuildRecord) -> BuildRecord | None:
         if build.state == IN_PROCESS:
@@ -111,21 +134,32 @@ class Preparer:
 
     def _prepare(self, build: BuildRecord) -> BuildRecord:
         payload = make_payload(build, self._spool.temp)
-        prepared = msgspec.structs.replace(
-            moved(build, "prepared", self._clock.now()),
+        named = self._named(build, payload)
+        for suffix, data in sidecars(payload, self._signature(payload)).items():
+            digest = hashlib.sha256(data).hexdigest()
+            self._remote.write(f"{named.remote_path}{suffix}", [data], len(data), digest)
+        changed = self._change(moved(named, "prepared", self._clock.now()), "prepared")
+        self._hand_over(payload.name)
+        return changed
+
+    def _named(self, build: BuildRecord, payload: PayloadFile) -> BuildRecord:
+        """Recorded before anything of a payload is on the remote: so what an earlier one left there
+        is known, and goes.
+        """
+        path = f"{build.product}/{build.number}/{payload.name}"
+        if build.remote_path not in (None, path):
+            with contextlib.suppress(RemoteDeniedError):  # not every host may delete
+                self._remove(build.remote_path)
+        named = msgspec.structs.replace(
+            moved(build, "named", self._clock.now()),
             size=payload.size,
             md5=payload.md5,
             sha1=payload.sha1,
             sha256=payload.sha256,
             built=payload.built,
-            remote_path=f"{build.product}/{build.number}/{payload.name}",
+            remote_path=path,
         )
-        for suffix, data in sidecars(payload, self._signature(payload)).items():
-            digest = hashlib.sha256(data).hexdigest()
-            self._remote.write(f"{prepared.remote_path}{suffix}", [data], len(data), digest)
-        changed = self._change(prepared, "prepared")
-        self._hand_over(payload.name)
-        return changed
+        return build if named == build else self._change(named, f"its payload is {payload.name}")
 
     def _signature(self, payload: PayloadFile) -> bytes | None:
         if self._spool.settings.sign is None:
@@ -163,24 +197,23 @@ class Preparer:
         return self._change(moved(build, "arrived", self._clock.now()), "the remote has it")
 
     def _clear(self, build: BuildRecord) -> BuildRecord | None:
-        """What was withdrawn goes from the remote: the payload first, so that no payload is without
-        its sidecars.
-        """
         if build.remote_path is None:
             return None
-        for suffix in ("", *SUFFIXES):
-            self._remote.delete(f"{build.remote_path}{suffix}")
+        self._remove(build.remote_path)
         cleared = moved(build, "cleared", self._clock.now())
         return self._change(msgspec.structs.replace(cleared, remote_path=None), "cleared away")
 
+    def _remove(self, path: str) -> None:
+        """From the remote: the payload first, so that none is without its sidecars."""
+        for suffix in ("", *SUFFIXES):
+            self._remote.delete(f"{path}{suffix}")
+
     def _fail(self, build: BuildRecord, error: EpmError) -> BuildRecord | None:
         """A remote that fails says nothing about a payload that was made."""
-        now, why = self._clock.now(), plain_text(error.message)
-        if build.state == WITHDRAWN:
-            noted = msgspec.structs.replace(build, error=why)
-        else:
-            delayed = build.state == IN_PROCESS and isinstance(error, RemoteError)
-            noted = failed(build, why, now, delayed=delayed)
+        why = plain_text(error.message)
+        delayed = build.state == IN_PROCESS and isinstance(error, RemoteError)
+        blamed = not isinstance(error, NOT_BLAMED)
+        noted = failed(build, why, self._clock.now(), delayed=delayed, blamed=blamed)
         try:
             return self._change(noted, why)
         except ChangedError:

@@ -14,7 +14,14 @@ from urllib.parse import quote
 import msgspec
 
 from epmstore import locks
-from epmstore.errors import BusyError, ChangedError, DamagedError, EpmError, NotFoundError
+from epmstore.errors import (
+    BusyError,
+    ChangedError,
+    DamagedError,
+    DiskFullError,
+    EpmError,
+    NotFoundError,
+)
 from epmstore.publish.build import Author, BuildDraft, BuildRecord, Transaction
 
 _SCHEMA: Final = """
@@ -173,6 +180,8 @@ def _translated() -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
             raise BusyError("the records are busy", hint="try again") from None
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:
+            raise DiskFullError("there is no room for the records of the spool") from None
         raise EpmError(f"the records cannot be used: {error}") from None
     except sqlite3.DatabaseError as error:
         raise DamagedError(f"the records are damaged: {error}") from None

@@ -34,7 +34,7 @@ def test_a_build_goes_to_the_remote_and_is_done(cli: "Cli", place: Path) -> None
     (done,) = cli.ok("publish", "prepare", "--json").shapes
     assert (done["state"], done["association"]) == ("done", "ready")
     states = [line["to"] for line in cli.ok("publish", "log", "1", "--json").shapes]
-    assert states == ["", "in_process", "done"]
+    assert states == ["", "", "in_process", "done"]
 
 
 def test_a_build_that_fails_ends_a_run_with_3(cli: "Cli", place: Path) -> None:

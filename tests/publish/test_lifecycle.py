@@ -43,9 +43,9 @@ def test_the_page_has_the_table() -> None:
     rows = re.findall(
         r"^\| `([a-z ]+)` \| ([^|]+) \| `([^|`]*)` \|", PAGE.read_text(), re.MULTILINE
     )
-    found = {
-        event: {s: after for s in re.findall(r"`([^`]*)`", froms)} for event, froms, after in rows
-    }
+    found: dict[str, dict[str, str]] = {}
+    for event, froms, after in rows:
+        found.setdefault(event, {}).update(dict.fromkeys(re.findall(r"`([^`]*)`", froms), after))
     shown = {
         event: {before or " ": after or " " for before, after in steps.items()}
         for event, steps in TRANSITIONS.items()
@@ -66,6 +66,17 @@ def test_the_tenth_failure_in_a_row_holds() -> None:
     assert (build.state, build.error) == ("hold", "gone")
     again = moved(build, "unhold", 20.0)
     assert (again.state, again.failures, again.error, again.due) == ("", 0, None, 0.0)
+
+
+def test_a_full_disk_or_a_remote_that_fails_holds_no_build() -> None:
+    build = BUILD
+    for count in (1, 2, 3, 4, 5, 5, 5, 5, 5, 5, 5, 5):
+        build = failed(build, "no room", 10.0, blamed=False)
+        assert (build.state, build.due) == ("error", 10.0 + backoff(count))
+    found = in_state("withdrawn")
+    for _ in range(2 * FAILURES_MAX):
+        found = failed(found, "denied", 10.0)
+    assert (found.state, found.due) == ("withdrawn", 10.0 + backoff(5))
 
 
 def test_waiting_doubles_and_ends() -> None:

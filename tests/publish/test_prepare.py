@@ -15,6 +15,7 @@ import pytest
 
 from epmstore import codec
 from epmstore.clock import FixedClock
+from epmstore.errors import RemoteDeniedError
 from epmstore.publish.build import Author, BuildDraft, BuildRecord
 from epmstore.publish.lifecycle import moved
 from epmstore.publish.payload import make_payload
@@ -23,6 +24,8 @@ from epmstore.publish.spoolfolder import SpoolSettings, make_spool
 from epmstore.publish.sqliterecords import SqliteRecords
 from epmstore.refcat.signature import check_signature, make_key, read_key
 from epmstore.remotes.folder_remote import FolderRemote
+from epmstore.remotes.memory_remote import MemoryRemote
+from epmstore.remotes.remote import Remote
 from tests.kit.faults import Calls, Killed, faults, full
 
 ME = Author("rel", "flow")
@@ -52,8 +55,9 @@ class Pipeline:
     def records(self) -> SqliteRecords:
         return SqliteRecords(self.spool.database, self.spool.locks)
 
-    def run(self, *, at_once: bool = False) -> list[BuildRecord]:
-        with closing(self.records()) as records, closing(FolderRemote(self.remote)) as remote:
+    def run(self, elsewhere: Remote | None = None, *, at_once: bool = False) -> list[BuildRecord]:
+        with closing(self.records()) as records, closing(FolderRemote(self.remote)) as folder:
+            remote = elsewhere or folder
             run = Preparer(self.spool, records, remote, ME, self.clock).run(at_once=at_once)
             return list(run)
 
@@ -191,6 +195,56 @@ def test_a_remote_without_room_is_an_error_that_is_tried_again(pipeline: Pipelin
     assert found.state == "error"
     pipeline.run(at_once=True)
     pipeline.check_prepared()
+
+
+def test_a_full_spool_is_said_and_holds_no_build(pipeline: Pipeline) -> None:
+    pipeline.add()
+
+    def no_room(call: str, arguments: tuple[object, ...]) -> None:
+        if call == "write":
+            raise full()
+
+    with faults(no_room):
+        for _ in range(12):
+            (found,) = pipeline.run(at_once=True)
+    assert (found.state, found.error) == (
+        "error", f"there is no room for the payload in {pipeline.spool.path}",
+    )  # fmt: skip
+    pipeline.run(at_once=True)
+    pipeline.check_prepared()
+
+
+def test_sidecars_of_a_payload_that_came_to_nothing_go_from_the_remote(pipeline: Pipeline) -> None:
+    pipeline.add()
+
+    def killed(call: str, arguments: tuple[object, ...]) -> None:
+        if call == "rename" and str(arguments[1]).endswith(".filesize"):
+            raise Killed
+
+    with pytest.raises(Killed), faults(killed):
+        pipeline.run()
+    first = pipeline.get().remote_path
+    assert len([*(pipeline.remote / "crm" / "1").glob("[!.]*")]) == 3
+    (pipeline.build_folder / "more").write_text("built again")
+    pipeline.run(at_once=True)
+    assert pipeline.get().remote_path != first
+    pipeline.check_prepared()
+
+
+def test_clearing_what_was_withdrawn_waits_after_a_failure(pipeline: Pipeline) -> None:
+    pipeline.add()
+    pipeline.run()
+    pipeline.move("withdraw")
+
+    def denied(call: str, name: str) -> None:
+        raise RemoteDeniedError(f"{call} is denied")
+
+    (found,) = pipeline.run(MemoryRemote(before=denied))
+    assert (found.state, found.failures, found.error) == ("withdrawn", 1, "delete is denied")
+    assert pipeline.run() == []
+    pipeline.clock.advance(60)
+    (found,) = pipeline.run()
+    assert (found.remote_path, found.error) == (None, None)
 
 
 def test_a_payload_that_is_damaged_on_the_remote_is_made_anew(pipeline: Pipeline) -> None:
