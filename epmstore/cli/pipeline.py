@@ -84,8 +84,9 @@ def publish_init(
     examples=[
         ("epmstore publish add --spool /mnt/spool /builds/crm-4.1 --product crm", "a folder"),
         (
-            "epmstore publish add --spool /mnt/spool crm-4.1.0-1.epkg --product crm --payload epkg",
-            "a package that `release publish` made",
+            "epmstore publish add --spool /mnt/spool crm-4.1.0-1.candidate.epkg --product crm"
+            " --payload epkg",
+            "a candidate, which becomes the next release",
         ),
     ],
 )
@@ -99,7 +100,9 @@ def publish_add(
 ) -> None:
     """Add a build to the pipeline.
 
-    It need not be there yet: a build that is not found is tried again.
+    It need not be there yet: a build that is not found is tried again. A folder is packed, a
+    package (--payload epkg) goes as it is. A candidate of a package becomes the next release of
+    its product when it is prepared.
     """
     desk = _desk(session, spool)
     made = desk.add(
@@ -119,7 +122,8 @@ def publish_prepare(session: Session, spool: str, wait: bool) -> int:
     """Make payloads of builds, and see which arrived.
 
     One at a time, over all hosts; a build that fails is named, and hinders no other (3). What a
-    run that was killed left is found by the next one.
+    run that was killed left is found by the next one. Candidates of packages become releases in the
+    catalog of their product, which --store has, in the order in which they were added.
     """
     desk = _desk(session, spool)
     if session.dry_run:
@@ -127,7 +131,7 @@ def publish_prepare(session: Session, spool: str, wait: bool) -> int:
             _changed(session, desk, build, next_action(build))
         return 0
     failed = False
-    for build in desk.prepare(at_once=not wait):
+    for build in desk.prepare(at_once=not wait, catalogs=lambda: session.workspace.vendors):
         _changed(session, desk, build, shown(build.state))
         failed = failed or build.error is not None
     return INCOMPLETE if failed else 0

@@ -2,6 +2,7 @@
 
 - build.py          a build of the pipeline, as a value
 - buildrecords.py   what the pipeline asks of whatever keeps its records
+- candidates.py     candidates of packages become releases, under the preparer's lock
 - desk.py           what people do with the builds of a spool
 - lifecycle.py      the states of a build, and what leads from one to the next
 - payload.py        the one file that is uploaded, made of a build

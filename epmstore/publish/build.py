@@ -12,7 +12,8 @@ class BuildRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One record. Times are seconds since 1970; digests are hex. `due` is the time before which no
     run tries it again by itself; `failures` counts those in a row. `revision` grows with each
     change, so that a writer who saw an older one is refused. What describes the payload is None
-    until there was one; `built` is when the newest file of the build was written.
+    until there was one; `built` is when the newest file of the build was written. `release` is the
+    number of the release that a candidate became.
     """
 
     number: int
@@ -34,6 +35,7 @@ class BuildRecord(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str | None = None
     built: float | None = None
     remote_path: str | None = None
+    release: int | None = None
 
     @property
     def file_name(self) -> str | None:

@@ -19,6 +19,7 @@ from epmstore.publish.build import (
     BuildRecord,
     Transaction,
 )
+from epmstore.publish.candidates import OpenNumbering
 from epmstore.publish.lifecycle import ERROR, IN_PROCESS, NEW, STATES, WITHDRAWN, is_due, moved
 from epmstore.publish.prepare import Preparer
 from epmstore.publish.spoolfolder import SpoolFolder, SpoolSettings, make_spool, open_spool
@@ -153,10 +154,19 @@ class ReleaseDesk:
             and (build.state != WITHDRAWN or build.remote_path is not None)
         ]
 
-    def prepare(self, *, at_once: bool) -> Iterator[BuildRecord]:
+    def prepare(
+        self, *, at_once: bool, catalogs: OpenNumbering | None = None
+    ) -> Iterator[BuildRecord]:
         """One run of the preparer: see there. Raises RemoteError, BusyError, too."""
         with contextlib.ExitStack() as stack:
             link = stack.enter_context(connect(self.spool.settings.place, self._environ))
-            yield from Preparer(
-                self.spool, self._records, link.remote, self._author, self._clock, self._progress
-            ).run(at_once=at_once)
+            preparer = Preparer(
+                self.spool,
+                self._records,
+                link.remote,
+                self._author,
+                self._clock,
+                self._progress,
+                catalogs,
+            )
+            yield from preparer.run(at_once=at_once)

@@ -18,7 +18,7 @@ import msgspec
 from epmstore import codec, fsio
 from epmstore.atomic import directory, discard, open_regular, temporary_name
 from epmstore.errors import BadPackageError, ChangedError, NotFoundError, UsageError
-from epmstore.package.file_format import APPLICATION_ID, CANDIDATE
+from epmstore.package.file_format import APPLICATION_ID
 from epmstore.publish.build import BuildRecord
 from epmstore.remotes.names import COMPONENT_MAX, is_component
 
@@ -196,11 +196,6 @@ def _tar_zst(source: Path, sink: _Sink, looks: _Looks) -> None:
 
 
 def _copy(source: Path, sink: _Sink, looks: _Looks) -> None:
-    if source.name.endswith(CANDIDATE):
-        raise UsageError(
-            f"{source} is a candidate, which has no number yet",
-            hint="`epmstore release publish` makes the package of it",
-        )
     with os.fdopen(open_regular(source, follow=False), "rb") as file:
         if file.read(_HEADER)[_APPLICATION] != APPLICATION_ID.to_bytes(4):
             raise BadPackageError(f"{source} is no package")

@@ -26,6 +26,7 @@ from epmstore.errors import (
     DiskFullError,
     EpmError,
     LimitError,
+    NoStoreError,
     RemoteDeniedError,
     RemoteError,
 )
@@ -33,6 +34,7 @@ from epmstore.owned import read_own
 from epmstore.progress import SILENT, Progress
 from epmstore.publish.build import Author, BuildRecord
 from epmstore.publish.buildrecords import BuildRecords
+from epmstore.publish.candidates import OpenNumbering, is_candidate
 from epmstore.publish.lifecycle import (
     DONE,
     ERROR,
@@ -52,7 +54,7 @@ from epmstore.remotes.checked import holds
 from epmstore.remotes.remote import Remote
 
 _SIGNATURE: Final = ".tmp-signature"
-NOT_BLAMED: Final = (DiskFullError, LimitError, BusyError, RemoteError)
+NOT_BLAMED: Final = (DiskFullError, LimitError, BusyError, NoStoreError, RemoteError)
 """Errors that say nothing against a build."""
 
 
@@ -67,7 +69,10 @@ class Preparer:
         author: Author,
         clock: Clock,
         progress: Progress = SILENT,
+        catalogs: OpenNumbering | None = None,
     ) -> None:
+        """`catalogs` are where candidates get their numbers."""
+        self._catalogs = catalogs
         self._spool = spool
         self._records = records
         self._remote = remote
@@ -133,7 +138,7 @@ class Preparer:
         return self._prepare(build)
 
     def _prepare(self, build: BuildRecord) -> BuildRecord:
-        payload = make_payload(build, self._spool.temp)
+        build, payload = self._made(build)
         named = self._named(build, payload)
         for suffix, data in sidecars(payload, self._signature(payload)).items():
             digest = hashlib.sha256(data).hexdigest()
@@ -141,6 +146,28 @@ class Preparer:
         changed = self._change(moved(named, "prepared", self._clock.now()), "prepared")
         self._hand_over(payload.name)
         return changed
+
+    def _made(self, build: BuildRecord) -> tuple[BuildRecord, PayloadFile]:
+        """The payload of a build. A candidate becomes a release first, and the record says which
+        before its package is made.
+        """
+        if not is_candidate(build):
+            return build, make_payload(build, self._spool.temp)
+        if self._catalogs is None:
+            raise NoStoreError(f"{build.path} is a candidate, and nothing here numbers it")
+        catalogs = self._catalogs()
+        if build.release is None:
+            number = catalogs.number(Path(build.path), product=build.product)
+            named = moved(build, "named", self._clock.now())
+            why = f"it is release {number} of {build.product}"
+            build = self._change(msgspec.structs.replace(named, release=number), why)
+        assert build.release is not None
+        package = catalogs.pack(build.product, build.release, self._spool.temp).path
+        try:
+            source = msgspec.structs.replace(build, path=str(package))
+            return build, make_payload(source, self._spool.temp)
+        finally:
+            remove_file(package)
 
     def _named(self, build: BuildRecord, payload: PayloadFile) -> BuildRecord:
         """Recorded before anything of a payload is on the remote: so what an earlier one left there

@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS builds (
   path TEXT NOT NULL, owner TEXT NOT NULL, since REAL NOT NULL, state TEXT NOT NULL,
   association TEXT NOT NULL, revision INTEGER NOT NULL, failures INTEGER NOT NULL,
   due REAL NOT NULL, error TEXT, size INTEGER, md5 TEXT, sha1 TEXT, sha256 TEXT, built REAL,
-  remote_path TEXT);
+  remote_path TEXT, release INTEGER);
 CREATE TABLE IF NOT EXISTS transactions (
   number INTEGER PRIMARY KEY, build INTEGER NOT NULL, product TEXT NOT NULL, before TEXT,
   after TEXT NOT NULL, association TEXT NOT NULL, time REAL NOT NULL, host TEXT NOT NULL,
@@ -54,6 +54,9 @@ class SqliteRecords:
                 self._connection.execute("PRAGMA synchronous=EXTRA")
                 for statement in _SCHEMA.strip().split(";\n"):
                     self._connection.execute(statement)
+                columns = self._connection.execute("PRAGMA table_info(builds)").fetchall()
+                if "release" not in [row[1] for row in columns]:  # made by an older program
+                    self._connection.execute("ALTER TABLE builds ADD COLUMN release INTEGER")
         except BaseException:
             self._connection.close()
             raise

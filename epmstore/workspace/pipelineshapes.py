@@ -46,6 +46,7 @@ def build(record: BuildRecord, now: float, *, dry_run: bool = False) -> Shape:
         "sha256": record.sha256,
         "built": None if record.built is None else to_rfc3339(record.built),
         "remote_path": record.remote_path,
+        "release": record.release,
         "dry_run": dry_run,
     }
 

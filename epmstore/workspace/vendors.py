@@ -29,6 +29,7 @@ from epmstore.package.publish import (
     sign_package,
 )
 from epmstore.progress import Progress
+from epmstore.publish.candidates import number_candidate
 from epmstore.refcat.append import (
     ReleaseDelta,
     ReleaseDraft,
@@ -214,6 +215,12 @@ class Vendors:
             files=done.files,
             bases=done.bases,
         )
+
+    def number(self, candidate: AnyPath, *, product: str) -> int:
+        """The number of the release that a candidate is; published first if it was not yet. Raises
+        as `publish`, NotFoundError, UsageError if it is one of another product.
+        """
+        return number_candidate(self._store, given.a_place(candidate), product, self._progress)
 
     def pack(
         self,

@@ -71,23 +71,29 @@ def test_dry_runs_change_nothing(cli: "Cli", place: Path) -> None:
     assert cli.ok("publish", "log", "--json").shapes == before
 
 
-def test_a_package_is_a_payload_as_it_is(cli: "Cli", place: Path) -> None:
+def test_packages_are_payloads_and_candidates_become_releases(cli: "Cli", place: Path) -> None:
     cli.ok("init")
     cli.ok("release", "init", "crm")
     spec = f'[package]\nproduct = "crm"\nversion = "4.1.0"\n[[files]]\nfrom = "{place}/crm-4.1"\n'
     (place / "crm.toml").write_text(spec)
     cli.ok("package", "build", str(place / "crm.toml"), "--out", str(place))
     (candidate,) = place.glob("*.candidate.epkg")
-    cli.ok("release", "publish", str(candidate), "--out", str(place / "releases"))
-    (package,) = (place / "releases").glob("*.epkg")
     (place / "other.epkg").write_bytes(b"SQLite format 3\0" + bytes(200))
-    for path in (package, candidate, place / "other.epkg"):
-        cli.ok("publish", "add", str(path), "--product", "crm", "--payload", "epkg")
+    epkg = ["--product", "crm", "--payload", "epkg"]
+    for path in (candidate, place / "other.epkg"):
+        cli.ok("publish", "add", str(path), *epkg)
+    cli.ok("publish", "add", str(candidate), "--product", "erp", "--payload", "epkg")
     found = {shape["number"]: shape for shape in cli("publish", "prepare", "--json").shapes}
     assert [found[number]["state"] for number in (2, 3, 4)] == ["in_process", "error", "error"]
-    assert "candidate" in found[3]["error"] and "no package" in found[4]["error"]
-    (payload,) = (place / "spool" / "upload").glob("*.epkg")
-    assert payload.read_bytes() == package.read_bytes()
+    assert "no package" in found[3]["error"] and "no candidate of erp" in found[4]["error"]
+    assert found[2]["release"] == 0
+    (payload,) = (place / "spool" / "upload").glob("crm-4.1.0-1-*.epkg")
+    assert cli.ok("package", "show", str(payload), "--json").shapes[0]["release"] == 0
+    cli.ok("publish", "add", str(payload), *epkg)
+    cli("publish", "prepare", "--json")
+    assert sorted((place / "spool" / "upload").glob("crm-4.1.0-1-*"))[1].read_bytes() == (
+        payload.read_bytes()
+    )
 
 
 def test_payloads_go_to_a_server(cli: "Cli", place: Path) -> None:

@@ -17,6 +17,7 @@ from epmstore import codec
 from epmstore.clock import FixedClock
 from epmstore.errors import RemoteDeniedError
 from epmstore.publish.build import Author, BuildDraft, BuildRecord
+from epmstore.publish.candidates import OpenNumbering
 from epmstore.publish.lifecycle import moved
 from epmstore.publish.payload import make_payload
 from epmstore.publish.prepare import Preparer
@@ -55,11 +56,17 @@ class Pipeline:
     def records(self) -> SqliteRecords:
         return SqliteRecords(self.spool.database, self.spool.locks)
 
-    def run(self, elsewhere: Remote | None = None, *, at_once: bool = False) -> list[BuildRecord]:
+    def run(
+        self,
+        elsewhere: Remote | None = None,
+        *,
+        at_once: bool = False,
+        catalogs: OpenNumbering | None = None,
+    ) -> list[BuildRecord]:
         with closing(self.records()) as records, closing(FolderRemote(self.remote)) as folder:
             remote = elsewhere or folder
-            run = Preparer(self.spool, records, remote, ME, self.clock).run(at_once=at_once)
-            return list(run)
+            made = Preparer(self.spool, records, remote, ME, self.clock, catalogs=catalogs)
+            return list(made.run(at_once=at_once))
 
     def get(self, number: int = 1) -> BuildRecord:
         with closing(self.records()) as records:
@@ -291,14 +298,6 @@ def test_a_withdrawn_build_leaves_the_remote(pipeline: Pipeline) -> None:
     pipeline.run()
     assert [*(pipeline.remote / "crm" / "1").iterdir()] == []
     assert pipeline.run() == []
-
-
-def test_a_candidate_is_to_be_numbered_first(pipeline: Pipeline) -> None:
-    path = pipeline.place / "crm-4.1.0-1.candidate.epkg"
-    path.write_bytes(b"SQLite format 3\0")
-    pipeline.add("epkg", path)
-    (found,) = pipeline.run()
-    assert "candidate" in (found.error or "")
 
 
 def test_a_torn_line_of_the_log_is_written_again(pipeline: Pipeline) -> None:
