@@ -26,10 +26,12 @@
 - naming.py            how people name releases, and how a release is shown
 - owners.py            whether owners are as a release has them
 - packaging_form.py    the packaging of a release: read, written, checked
+- parameter_values.py  what a parameter of a package may be set to
 - rehearsal.py         documents from elsewhere: a process with limits reads them first
 - release_goal.py      what a checkout to or from a release is planned from
 - releases.py          what the vendor of one application ever released
 - repair.py            from the findings of a root to what is to be brought back
+- rendering.py        parameters as the file that an application reads
 - report.py            the report of one application, file by file
 - requires.py          what a release needs, and whether it is there
 - seekers.py           seekers of contents in places that a user names: folders and archives

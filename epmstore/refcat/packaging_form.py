@@ -29,11 +29,12 @@ from epmstore.catalog.packaging import (
     Offer,
     Package,
     Parameter,
-    Value,
+    ParameterFile,
 )
 from epmstore.errors import BadCatalogError, EpmError, UsageError
-from epmstore.measures import parse_duration, parse_size
 from epmstore.refcat.hygiene import check_name
+from epmstore.refcat.parameter_values import bound, check_value, measure
+from epmstore.refcat.rendering import check_names, check_sayable, of_file
 from epmstore.relpath import RelPath, parse_relpath
 
 _UNITS: Final = (".service", ".socket", ".target", ".timer", ".path", ".slice", ".mount")
@@ -89,10 +90,16 @@ def check_words(package: Package) -> None:
 
 
 def check_files(package: Package, is_file: Callable[[RelPath], bool]) -> None:
-    """Raises BadCatalogError for a file that it speaks of and the release does not have."""
+    """Raises BadCatalogError for a file that it speaks of and the release does not have, and for
+    one that the host is to write and the release has.
+    """
     for where, path in _files(package):
         if not is_file(RelPath(path)):
             raise _bad(f"{path!r} is no file of the release", where)
+    for n, file in enumerate(package.parameter_files):
+        if is_file(RelPath(file.path)):
+            why = f"{file.path!r} is written on the host, and the release has it as well"
+            raise _bad(why, f"parameter_files[{n}].path")
 
 
 def _words(package: Package) -> Iterator[tuple[str, str, Collection[str]]]:
@@ -285,11 +292,17 @@ def _check_parameters(package: Package) -> None:
         unknown = next((name for name in file.parameters if name not in names), None)
         if unknown is not None:
             raise _bad(f"there is no parameter {unknown!r}", f"{where}.parameters")
+        _check_rendering(package, file, f"{where}.format")
 
 
 def _check_parameter(one: Parameter, where: str) -> None:
     if bool(one.choices) != (one.type == "choice"):
         raise _bad("a parameter has choices if it is a choice", f"{where}.choices")
+    for n, choice in enumerate(one.choices):
+        try:
+            measure(one, choice)
+        except UsageError as error:
+            raise _bad(error.message, f"{where}.choices[{n}]") from None
     if one.least > one.most:
         raise _bad(f"at least {one.least} and at most {one.most}", f"{where}.least")
     bounds = [_bound(one, key, where) for key in ("min", "max")]
@@ -300,47 +313,26 @@ def _check_parameter(one: Parameter, where: str) -> None:
         return
     if one.type == "secret":
         raise _bad("a secret has no default", f"{where}.default")
-    if isinstance(one.default, tuple) != (one.most > 1):
-        raise _bad("it is a list if there may be several values", f"{where}.default")
-    values = one.default if isinstance(one.default, tuple) else (one.default,)
-    if not one.least <= len(values) <= one.most:
-        raise _bad(f"{len(values)} values", f"{where}.default")
-    for value in values:
-        size = _measured(one, value, f"{where}.default")
-        if (low is not None and size < low) or (high is not None and size > high):
-            raise _bad(f"{value!r} is beyond its limits", f"{where}.default")
+    try:
+        check_value(one, one.default)
+    except UsageError as error:
+        raise _bad(error.message, f"{where}.default") from None
 
 
 def _bound(one: Parameter, key: str, where: str) -> int | float | None:
-    """A limit as it is compared: of texts it is one of their length."""
     value = getattr(one, key)
-    if value is None:
-        return None
-    if one.type in ("boolean", "choice"):
-        raise _bad(f"a {one.type} has no limits", f"{where}.{key}")
-    if one.type in ("string", "secret"):
-        one = msgspec.structs.replace(one, type="integer")
-    return _measured(one, value, f"{where}.{key}")
-
-
-def _measured(one: Parameter, value: Value, where: str) -> int | float:
-    """A value as its limits count it. Raises BadCatalogError for one of another type."""
     try:
-        match one.type, value:
-            case "boolean", bool():
-                return 0
-            case "choice", str() if value in one.choices:
-                return 0
-            case (("integer" | "number"), int()) if not isinstance(value, bool):
-                return value
-            case "number", float():
-                return value
-            case "string", str():
-                return len(value)
-            case "duration", str():
-                return parse_duration(value)
-            case "size", str():
-                return parse_size(value)
+        return None if value is None else bound(one, value)
+    except UsageError as error:
+        raise _bad(error.message, f"{where}.{key}") from None
+
+
+def _check_rendering(package: Package, file: ParameterFile, where: str) -> None:
+    """What a file of its format cannot say is refused where it is made."""
+    try:
+        check_names(file, package.parameters)
+        for one in of_file(file, package.parameters):
+            if one.default is not None:
+                check_sayable(file.format, one, one.default)
     except UsageError as error:
         raise _bad(error.message, where) from None
-    raise _bad(f"{value!r} is no value of a parameter of type {one.type}", where)
