@@ -14,11 +14,23 @@ from epmstore.cli.remotes import Ways, ways_in
 from epmstore.cli.session import Session, actor
 from epmstore.cli.summary import INCOMPLETE
 from epmstore.clock import SystemClock, to_rfc3339
+from epmstore.errorform import Shape
+from epmstore.errors import UsageError
+from epmstore.measures import parse_duration
 from epmstore.publish.build import KINDS, PAYLOADS, Author, BuildRecord
 from epmstore.publish.desk import ReleaseDesk, begin_spool
-from epmstore.publish.lifecycle import ERROR, HOLD, STATES, next_action, shown
+from epmstore.publish.lifecycle import (
+    ERROR,
+    EVERY_BUILD,
+    HOLD,
+    STATES,
+    ReadyBuilds,
+    next_action,
+    shown,
+)
 from epmstore.publish.spoolfolder import SpoolSettings
 from epmstore.publish.transactions import line_shape
+from epmstore.publish.watchedfolders import WatchedFolder
 from epmstore.workspace import pipelineshapes
 
 _SPOOL = click.option(
@@ -59,9 +71,21 @@ def _desk(session: Session, spool: str) -> ReleaseDesk:
 @_SPOOL
 @click.option("--remote", metavar="DIR-OR-URL", required=True, help="Where payloads go.")
 @click.option("--sign", metavar="FILE", type=PATH, help="A secret key that payloads are signed by.")
+@click.option(
+    "--kind",
+    "kinds",
+    type=click.Choice(KINDS),
+    multiple=True,
+    help="Prepare builds of this kind only. May be given twice. Default: all.",
+)
 @ways_in
 def publish_init(
-    session: Session, spool: str, remote: str, sign: str | None, **ways: Unpack[Ways]
+    session: Session,
+    spool: str,
+    remote: str,
+    sign: str | None,
+    kinds: tuple[str, ...],
+    **ways: Unpack[Ways],
 ) -> None:
     """Make a spool for builds.
 
@@ -70,7 +94,8 @@ def publish_init(
     folder of an SFTP server or a bucket; how one gets in there is as for `remote add`. The same
     settings again change nothing.
     """
-    settings = SpoolSettings(remote=remote, sign=sign, **ways)
+    ready = ReadyBuilds(kinds) if kinds else EVERY_BUILD
+    settings = SpoolSettings(remote=remote, sign=sign, ready=ready, **ways)
     made = begin_spool(Path(spool), settings, os.environ, dry_run=session.dry_run)
     verb = "would be made" if session.dry_run else "is made"
     text = f"the spool {name(str(made.path))} {verb}, for {name(made.settings.remote)}"
@@ -88,28 +113,67 @@ def publish_init(
             " --payload epkg",
             "a candidate, which becomes the next release",
         ),
+        (
+            "epmstore publish add --spool /mnt/spool --watch /builds/crm --product crm",
+            "whatever appears there",
+        ),
     ],
 )
 @_SPOOL
-@click.option("--product", metavar="KEY", required=True, help="What it is a build of.")
+@click.option("--product", metavar="KEY", help="What it is a build of.")
 @click.option("--kind", type=click.Choice(KINDS), default="full", help="Default: full.")
 @click.option("--payload", type=click.Choice(PAYLOADS), default="tar.gz", help="Default: tar.gz.")
+@click.option("--watch", is_flag=True, help="Builds appear in this folder: add each.")
+@click.option("--no-watch", is_flag=True, help="Do not add what appears there any more.")
+@click.option(
+    "--settle",
+    metavar="TIME",
+    default="10m",
+    help="With --watch: a build is whole if nothing of it changed for so long. Default: 10m.",
+)
 @click.argument("path", type=PATH)
 def publish_add(
-    session: Session, spool: str, path: str, product: str, kind: str, payload: str
+    session: Session,
+    spool: str,
+    path: str,
+    product: str | None,
+    watch: bool,
+    no_watch: bool,
+    settle: str,
+    **said: str,
 ) -> None:
     """Add a build to the pipeline.
 
     It need not be there yet: a build that is not found is tried again. A folder is packed, a
     package (--payload epkg) goes as it is. A candidate of a package becomes the next release of
-    its product when it is prepared.
+    its product when it is prepared. With --watch every run of `publish prepare` adds what appeared
+    in a folder: a folder or a package for each build, but for names that begin with a dot.
     """
     desk = _desk(session, spool)
-    made = desk.add(
-        Path(path), product=product, kind=kind, payload=payload, dry_run=session.dry_run
-    )
+    if no_watch:
+        gone = desk.unwatch(Path(path), dry_run=session.dry_run)
+        _say_watched(session, gone, "would not be watched" if session.dry_run else "is not watched")
+        return
+    if product is None:
+        raise UsageError("--product is needed: what it is a build of")
+    if watch:
+        one = desk.watch(
+            Path(path),
+            product=product,
+            settle=parse_duration(settle),
+            dry_run=session.dry_run,
+            **said,
+        )
+        _say_watched(session, one, "would be watched" if session.dry_run else "is watched")
+        return
+    made = desk.add(Path(path), product=product, dry_run=session.dry_run, **said)
     text = "would be added" if session.dry_run else f"is build {made.number}"
     _changed(session, desk, made, text)
+
+
+def _say_watched(session: Session, one: WatchedFolder, text: str) -> None:
+    shape = pipelineshapes.watched(one, dry_run=session.dry_run)
+    session.out.outcome(shape, f"{name(one.folder)} {text}, for {one.product}")
 
 
 @command(
@@ -154,9 +218,9 @@ def publish_list(session: Session, spool: str, state: str | None) -> None:
     builds = desk.list(STATES if state is None else [state])
     if session.json:
         for build in builds:
-            session.out.shape(pipelineshapes.build(build, desk.now()))
+            session.out.shape(_shape(desk, build))
         return
-    session.out.table([_row(build) for build in builds], right=(0,))
+    session.out.table([_row(desk, build) for build in builds], right=(0,))
 
 
 @command(examples=[("epmstore publish show --spool /mnt/spool 4", "everything about a build")])
@@ -168,7 +232,7 @@ def publish_show(session: Session, spool: str, number: int) -> None:
     Its record, with the digests of its payload and where that is on the remote.
     """
     desk = _desk(session, spool)
-    shape = pipelineshapes.build(desk.get(number), desk.now())
+    shape = _shape(desk, desk.get(number))
     if session.json:
         session.out.shape(shape)
         return
@@ -215,7 +279,7 @@ def publish_status(session: Session, spool: str) -> None:
     """
     desk = _desk(session, spool)
     builds = desk.list()
-    shape = pipelineshapes.pipeline(desk.spool, builds)
+    shape = pipelineshapes.pipeline(desk.spool, builds, desk.watched())
     if session.json:
         session.out.shape(shape)
         return
@@ -283,13 +347,18 @@ def publish_withdraw(session: Session, **given: Any) -> None:
     _act(session, "withdraw", **given)
 
 
+def _shape(desk: ReleaseDesk, build: BuildRecord, *, dry_run: bool = False) -> Shape:
+    ready = desk.spool.settings.ready
+    return pipelineshapes.build(build, desk.now(), ready, dry_run=dry_run)
+
+
 def _changed(session: Session, desk: ReleaseDesk, build: BuildRecord, text: str) -> None:
-    shape = pipelineshapes.build(build, desk.now(), dry_run=session.dry_run)
+    shape = _shape(desk, build, dry_run=session.dry_run)
     error = "" if build.error is None else f": {build.error}"
     session.out.outcome(shape, f"{build.product} {name(build.path)}: {text}{error}")
 
 
-def _row(build: BuildRecord) -> tuple[str, ...]:
+def _row(desk: ReleaseDesk, build: BuildRecord) -> tuple[str, ...]:
     since = local(to_rfc3339(build.since))
-    last = next_action(build) if build.error is None else build.error
+    last = next_action(build, desk.spool.settings.ready) if build.error is None else build.error
     return (str(build.number), build.product, shown(build.state), since, name(last))

@@ -11,4 +11,5 @@
 - spoolfolder.py    the working space that hosts share: whose it is, and whether it can lock
 - sqliterecords.py  records of builds in SQLite, in the spool
 - transactions.py   the transaction log as JSON Lines
+- watchedfolders.py folders in which builds appear
 """

@@ -9,7 +9,7 @@ import msgspec
 
 from epmstore.clock import Clock
 from epmstore.errorform import plain_text
-from epmstore.errors import UsageError
+from epmstore.errors import ConflictError, NotFoundError, UsageError
 from epmstore.progress import SILENT, Progress
 from epmstore.publish.build import (
     KINDS,
@@ -24,6 +24,7 @@ from epmstore.publish.lifecycle import ERROR, IN_PROCESS, NEW, STATES, WITHDRAWN
 from epmstore.publish.prepare import Preparer
 from epmstore.publish.spoolfolder import SpoolFolder, SpoolSettings, make_spool, open_spool
 from epmstore.publish.sqliterecords import SqliteRecords
+from epmstore.publish.watchedfolders import WatchedFolder, unwatch, watch, watched_folders
 from epmstore.relpath import is_utf8
 from epmstore.remotes.names import is_component
 from epmstore.remotes.place import check_place, with_environment
@@ -75,6 +76,21 @@ def _absolute(settings: SpoolSettings, environ: Mapping[str, str]) -> SpoolSetti
     )
 
 
+def _checked(path: Path, product: str, kind: str, payload: str) -> str:
+    """The absolute path. Raises UsageError."""
+    if not is_utf8(str(path.absolute())):
+        raise UsageError("the name of a build has to be text", hint="name it in UTF-8")
+    if not is_component(product):
+        raise UsageError(
+            f"{product!r} is no product: it names a folder on the remote",
+            hint="use letters, digits and ._-+~=",
+        )
+    for value, known in ((kind, KINDS), (payload, PAYLOADS)):
+        if value not in known:
+            raise UsageError(f"{value!r} is none of {', '.join(known)}")
+    return str(path.absolute())
+
+
 class ReleaseDesk:
     """An open spool, for one user of it."""
 
@@ -106,24 +122,42 @@ class ReleaseDesk:
         self, path: Path, *, product: str, kind: str, payload: str, dry_run: bool = False
     ) -> BuildRecord:
         """A record for a build, which need not be there yet. Raises UsageError."""
-        if not is_utf8(str(path.absolute())):
-            raise UsageError("the name of a build has to be text", hint="name it in UTF-8")
-        if not is_component(product):
-            raise UsageError(
-                f"{product!r} is no product: it names a folder on the remote",
-                hint="use letters, digits and ._-+~=",
-            )
-        for value, known in ((kind, KINDS), (payload, PAYLOADS)):
-            if value not in known:
-                raise UsageError(f"{value!r} is none of {', '.join(known)}")
-        draft = BuildDraft(product=product, kind=kind, payload=payload, path=str(path.absolute()))
+        place = _checked(path, product, kind, payload)
+        draft = BuildDraft(product=product, kind=kind, payload=payload, path=place)
         now = self._clock.now()
         if not dry_run:
             return self._records.add(draft, self._author, now)
         return BuildRecord(
-            number=0, product=product, kind=kind, payload=payload, path=draft.path,
+            number=0, product=product, kind=kind, payload=payload, path=place,
             owner=self._author.actor, since=now,
         )  # fmt: skip
+
+    def watch(
+        self, path: Path, *, product: str, kind: str, payload: str, settle: float, dry_run: bool
+    ) -> WatchedFolder:
+        """Runs of the preparer add what appears in a folder. Raises UsageError, BusyError."""
+        place = _checked(path, product, kind, payload)
+        if not path.is_dir():
+            raise NotFoundError(f"there is no folder {path}")
+        one = WatchedFolder(
+            folder=place, product=product, kind=kind, payload=payload, settle=settle
+        )
+        if not dry_run:
+            watch(self.spool, one)
+        return one
+
+    def unwatch(self, path: Path, *, dry_run: bool) -> WatchedFolder:
+        """Not any more. Raises ConflictError if it is not watched, BusyError."""
+        place = str(path.absolute())
+        found = [one for one in watched_folders(self.spool) if one.folder == place]
+        if not found:
+            raise ConflictError(f"{place} is not watched")
+        if not dry_run:
+            unwatch(self.spool, place)
+        return found[0]
+
+    def watched(self) -> Sequence[WatchedFolder]:
+        return watched_folders(self.spool)
 
     def get(self, number: int) -> BuildRecord:
         """Raises NotFoundError."""
@@ -150,7 +184,8 @@ class ReleaseDesk:
         return [
             build
             for build in found
-            if is_due(build, now, at_once=at_once)
+            if self.spool.settings.ready.has(build)
+            and is_due(build, now, at_once=at_once)
             and (build.state != WITHDRAWN or build.remote_path is not None)
         ]
 

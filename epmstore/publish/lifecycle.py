@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from epmstore.errors import ConflictError
-from epmstore.publish.build import BuildRecord
+from epmstore.publish.build import KINDS, BuildRecord
 
 NEW: Final = ""
 IN_PROCESS: Final = "in_process"
@@ -53,8 +53,26 @@ NEXT: Final = {
 """What is done about a build in each state."""
 
 
-def next_action(build: BuildRecord) -> str:
+class ReadyBuilds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which builds are ready to be prepared: of these kinds, in these states, with a path."""
+
+    kinds: tuple[str, ...] = KINDS
+    states: tuple[str, ...] = (NEW, ERROR)
+
+    def has(self, build: BuildRecord) -> bool:
+        """What is in another state than empty or error is past that."""
+        if build.state not in (NEW, ERROR):
+            return True
+        return build.kind in self.kinds and build.state in self.states and bool(build.path)
+
+
+EVERY_BUILD: Final = ReadyBuilds()
+
+
+def next_action(build: BuildRecord, ready: ReadyBuilds = EVERY_BUILD) -> str:
     """What is done about a build."""
+    if not ready.has(build):
+        return "it is not ready, by the settings of the spool"
     if build.state == WITHDRAWN and build.remote_path is None:
         return NEXT[DONE]
     return NEXT[build.state]

@@ -119,6 +119,12 @@ def make_payload(build: BuildRecord, folder: Path) -> PayloadFile:
     )
 
 
+def newest_change(source: Path, *, is_file: bool) -> float:
+    """When something of a build changed last, by its file system. Raises OSError, NotFoundError."""
+    looks = _looked_at(source, is_file=is_file)
+    return max(max(found[:2]) for found in looks.values()) / 1e9
+
+
 def sha256_of(path: Path) -> str | None:
     """Of a file; None if there is none. Raises DamagedError for anything else, OSError."""
     try:

@@ -27,6 +27,7 @@ from epmstore.errors import (
     EpmError,
     LimitError,
     NoStoreError,
+    NotFoundError,
     RemoteDeniedError,
     RemoteError,
 )
@@ -40,6 +41,7 @@ from epmstore.publish.lifecycle import (
     ERROR,
     IN_PROCESS,
     NEW,
+    STATES,
     WITHDRAWN,
     failed,
     is_due,
@@ -49,6 +51,7 @@ from epmstore.publish.payload import PayloadFile, make_payload, sha256_of
 from epmstore.publish.sidecars import SUFFIXES, sidecars
 from epmstore.publish.spoolfolder import SpoolFolder, sweep
 from epmstore.publish.transactions import append_log
+from epmstore.publish.watchedfolders import appeared, watched_folders
 from epmstore.refcat.signature import LIMIT, sign_file
 from epmstore.remotes.checked import holds
 from epmstore.remotes.remote import Remote
@@ -83,7 +86,7 @@ class Preparer:
     def run(self, *, at_once: bool = False) -> Iterator[BuildRecord]:
         """Each build that a run did something about, as it is then; one that fails hinders no
         other. `at_once` does not wait for those that failed a while ago. Raises BusyError, OSError,
-        DamagedError.
+        DamagedError; at the end NotFoundError if a watched folder was not there.
         """
         with self._records.alone():
             self._append_log()
@@ -91,16 +94,34 @@ class Preparer:
             names = {build.file_name for build in running if build.file_name is not None}
             sweep(self._spool.temp, names)
             sweep(self._spool.upload, names)
+            unseen = self._look_around()
             due = self._records.find([IN_PROCESS, NEW, ERROR, DONE, WITHDRAWN])
             self._progress.begin("preparing", files=len(due))
             for build in due:
-                if is_due(build, self._clock.now(), at_once=at_once):
+                is_ready = self._spool.settings.ready.has(build)
+                if is_ready and is_due(build, self._clock.now(), at_once=at_once):
                     found = self._one(build)
                     if found is not None:
                         yield found
                 self._progress.advance(files=1)
             self._progress.end()
             self._append_log()
+            if unseen is not None:
+                raise unseen
+
+    def _look_around(self) -> NotFoundError | None:
+        """Records for what appeared in watched folders; the first that was not there."""
+        unseen = None
+        folders = watched_folders(self._spool)
+        known = {build.path for build in self._records.find(STATES)} if folders else set()
+        for folder in folders:
+            try:
+                for draft in appeared(folder, known, self._clock.now()):
+                    self._records.add(draft, self._author, self._clock.now())
+                    known.add(draft.path)
+            except NotFoundError as error:
+                unseen = unseen or error
+        return unseen
 
     def _append_log(self) -> None:
         """Without room the table has the lines, and a later run appends them."""

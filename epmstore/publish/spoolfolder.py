@@ -1,6 +1,7 @@
 """The working space that hosts share: whose it is, and whether it can lock.
 
 pipeline.json   where payloads go, and who signs them
+watched.json    folders in which builds appear
 builds.sqlite   records and their transaction log
 log.jsonl       the log again, for other programs
 temp/           payloads in the making
@@ -23,6 +24,7 @@ from epmstore import fsio
 from epmstore.atomic import directory, make_directories, read_file, replace_read
 from epmstore.errors import ConflictError, DamagedError, EpmError, NotFoundError
 from epmstore.owned import check_working_space
+from epmstore.publish.lifecycle import ReadyBuilds
 from epmstore.remotes.place import RemotePlace
 
 SETTINGS: Final = "pipeline.json"
@@ -42,7 +44,7 @@ _REFUSED: Final = 7
 class SpoolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What is said once about a spool: a program that does not know all of it keeps away. `remote`
     is a folder or a URL, with what `RemotePlace` has beside it; `sign` is a file with a secret
-    key, or None.
+    key, or None; `ready` says which builds are prepared.
     """
 
     remote: str
@@ -52,6 +54,7 @@ class SpoolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     host_keys: tuple[str, ...] = ()
     endpoint: str | None = None
     region: str | None = None
+    ready: ReadyBuilds = ReadyBuilds()
 
     @property
     def place(self) -> RemotePlace:
@@ -87,6 +90,10 @@ class SpoolFolder(msgspec.Struct, frozen=True):
     @property
     def database(self) -> Path:
         return self.path / "builds.sqlite"
+
+    @property
+    def watched(self) -> Path:
+        return self.path / "watched.json"
 
     @property
     def log(self) -> Path:

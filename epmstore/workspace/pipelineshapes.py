@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from epmstore.clock import to_rfc3339
 from epmstore.errorform import Shape
 from epmstore.publish.build import BuildRecord
-from epmstore.publish.lifecycle import HOLD, STATES, next_action
+from epmstore.publish.lifecycle import HOLD, STATES, ReadyBuilds, next_action
 from epmstore.publish.spoolfolder import SpoolFolder
+from epmstore.publish.watchedfolders import WatchedFolder
 from epmstore.relpath import text_to_json
 
 
@@ -22,7 +23,20 @@ def spool(folder: SpoolFolder, *, dry_run: bool) -> Shape:
     }
 
 
-def build(record: BuildRecord, now: float, *, dry_run: bool = False) -> Shape:
+def watched(folder: WatchedFolder, *, dry_run: bool) -> Shape:
+    return {
+        "type": "watched",
+        "app": None,
+        "folder": text_to_json(folder.folder),
+        "product": folder.product,
+        "kind": folder.kind,
+        "payload": folder.payload,
+        "settle": int(folder.settle),
+        "dry_run": dry_run,
+    }
+
+
+def build(record: BuildRecord, now: float, ready: ReadyBuilds, *, dry_run: bool = False) -> Shape:
     return {
         "type": "build",
         "app": None,
@@ -39,7 +53,7 @@ def build(record: BuildRecord, now: float, *, dry_run: bool = False) -> Shape:
         "failures": record.failures,
         "error": record.error,
         "due": to_rfc3339(record.due) if record.due else None,
-        "next": next_action(record),
+        "next": next_action(record, ready),
         "size": record.size,
         "md5": record.md5,
         "sha1": record.sha1,
@@ -51,7 +65,9 @@ def build(record: BuildRecord, now: float, *, dry_run: bool = False) -> Shape:
     }
 
 
-def pipeline(folder: SpoolFolder, builds: Sequence[BuildRecord]) -> Shape:
+def pipeline(
+    folder: SpoolFolder, builds: Sequence[BuildRecord], watching: Sequence[WatchedFolder]
+) -> Shape:
     counts = Counter(record.state for record in builds)
     return {
         "type": "pipeline",
@@ -61,4 +77,5 @@ def pipeline(folder: SpoolFolder, builds: Sequence[BuildRecord]) -> Shape:
         "signed": folder.settings.sign is not None,
         "states": {state: counts[state] for state in STATES},
         "held": counts[HOLD],
+        "watched": [text_to_json(one.folder) for one in watching],
     }

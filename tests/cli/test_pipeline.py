@@ -57,6 +57,9 @@ def test_a_build_that_fails_ends_a_run_with_3(cli: "Cli", place: Path) -> None:
         (2, "publish init --remote . --region eu --spool other"),
         (12, "publish init --remote nowhere --spool other"),
         (2, "publish add x --product ../up"),
+        (2, "publish add x"),
+        (5, "publish add --watch nowhere --product crm"),
+        (7, "publish add --no-watch ."),
     ],
 )
 def test_refusals_have_their_codes(cli: "Cli", place: Path, code: int, line: str) -> None:
@@ -65,7 +68,14 @@ def test_refusals_have_their_codes(cli: "Cli", place: Path, code: int, line: str
 
 def test_dry_runs_change_nothing(cli: "Cli", place: Path) -> None:
     before = cli.ok("publish", "log", "--json").shapes
-    for line in ("prepare", "hold 1", "withdraw 1", "add x --product crm"):
+    lines = (
+        "prepare",
+        "hold 1",
+        "withdraw 1",
+        "add x --product crm",
+        "add . --watch --product crm",
+    )
+    for line in lines:
         for shape in cli.ok("publish", *line.split(), "--dry-run", "--json").shapes:
             assert shape["dry_run"] is True
     assert cli.ok("publish", "log", "--json").shapes == before
@@ -109,3 +119,13 @@ def test_payloads_go_to_a_server(cli: "Cli", place: Path) -> None:
         (prepared,) = cli.ok("publish", "prepare", *spool, "--json").shapes
     (size,) = (place / "srv" / "crm" / "1").glob("*.filesize")
     assert int(size.read_text()) == prepared["size"]
+
+
+def test_builds_that_appear_in_a_watched_folder_are_added(cli: "Cli", place: Path) -> None:
+    (place / "builds" / "crm-4.2").mkdir(parents=True)
+    watch = ["publish", "add", "--watch", str(place / "builds"), "--product", "crm"]
+    check(cli.ok(*watch, "--settle", "0", "--json").shapes[0])
+    assert [shape["number"] for shape in cli.ok("publish", "prepare", "--json").shapes] == [1, 2]
+    (status,) = cli.ok("publish", "status", "--json").shapes
+    assert status["watched"] == [str(place / "builds")]
+    cli.ok("publish", "add", "--no-watch", str(place / "builds"))

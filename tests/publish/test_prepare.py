@@ -18,7 +18,7 @@ from epmstore.clock import FixedClock
 from epmstore.errors import RemoteDeniedError
 from epmstore.publish.build import Author, BuildDraft, BuildRecord
 from epmstore.publish.candidates import OpenNumbering
-from epmstore.publish.lifecycle import moved
+from epmstore.publish.lifecycle import EVERY_BUILD, ReadyBuilds, moved
 from epmstore.publish.payload import make_payload
 from epmstore.publish.prepare import Preparer
 from epmstore.publish.spoolfolder import SpoolSettings, make_spool
@@ -35,7 +35,9 @@ ME = Author("rel", "flow")
 class Pipeline:
     """A spool, a folder as the remote and one build."""
 
-    def __init__(self, place: Path, *, sign: Path | None = None) -> None:
+    def __init__(
+        self, place: Path, *, sign: Path | None = None, ready: ReadyBuilds = EVERY_BUILD
+    ) -> None:
         self.place = place
         self.remote = place / "remote"
         self.remote.mkdir(parents=True)
@@ -43,7 +45,7 @@ class Pipeline:
         (self.build_folder / "bin").mkdir(parents=True)
         (self.build_folder / "bin" / "crmd").write_bytes(os.urandom(9000))
         (self.build_folder / "link").symlink_to("bin/crmd")
-        settings = SpoolSettings(str(self.remote), None if sign is None else str(sign))
+        settings = SpoolSettings(str(self.remote), None if sign is None else str(sign), ready=ready)
         self.spool = make_spool(place / "spool", settings, lambda _: True)
         self.clock = FixedClock()
 
