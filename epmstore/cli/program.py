@@ -34,7 +34,7 @@ def run(args: list[str]) -> int:
     session = Session()
     try:
         code = _complete(args) if COMPLETE in os.environ else _execute(args, session)
-        if session.is_partial and code == 0:
+        if session.is_partial and code in (0, 1):  # what was not seen outranks differences
             code = IncompleteError.exit_code
         sys.stdout.flush()
     except BrokenPipeError:

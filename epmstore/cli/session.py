@@ -51,6 +51,8 @@ class Session:
         """Whether what was asked for cannot be told in full, which was said: a command that is
         otherwise done ends as such.
         """
+        self._damaged: set[str] = set()
+        """Applications whose damage was said."""
         self._workspace: Workspace | None = None
         self._told = Told()
 
@@ -152,8 +154,9 @@ class Session:
         """What is known of a damaged history is shown, and that it is damaged is said."""
         for handle in handles:
             fault = handle.reading.damage()
-            if fault is not None and not self.is_partial:
+            if fault is not None and handle.app.key not in self._damaged:
                 self.is_partial = True
+                self._damaged.add(handle.app.key)
                 self.out.warn(f"{handle.app.key}: {fault.message}; what can be read is used")
                 self.out.note(f"hint: {fault.hint}")
         return handles

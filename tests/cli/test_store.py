@@ -78,6 +78,24 @@ def test_a_damaged_catalog_is_6(cli: "Cli", grown: Path) -> None:
     assert catalog.name in found.out
 
 
+def test_of_damaged_histories_each_is_named_and_differences_end_as_3(
+    cli: "Cli", grown: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "a").write_text("a")
+    cli.ok("app", "add", "other", str(other))
+    cli.ok("snapshot", "--app", "other")
+    for catalog in (cli.store / "catalogs").glob("*.syscat.zst"):
+        spoil(catalog)
+    cli("fsck")
+    (other / "b").write_text("b")
+    found = cli("status")
+    assert found.code == 3
+    for key in ("crm", "other"):
+        assert found.err.count(f"warning: {key}: ") == 1
+
+
 def test_forget_and_gc_and_back(cli: "Cli", grown: Path) -> None:
     dry = cli.ok("forget", "--dry-run", "--json", *EVERYTHING).shapes[0]
     assert dry["versions"] and dry["dry_run"] is True
