@@ -10,7 +10,7 @@ ARGS ?=
 PYTHON ?= $(shell for p in python3 python3.15 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help setup check test faults storms servers machine lock dist demo bench clean
+.PHONY: help setup compiled check test faults storms servers machine lock dist demo bench clean
 
 help:
 	@echo "make setup   prepare .venv (the others do it by themselves)"
@@ -44,6 +44,11 @@ $(STAMP): pyproject.toml requirements.lock
 		--editable '.[sftp,s3]' --group dev
 	@touch $(STAMP)
 
+# The tests start the program thousands of times: its modules are compiled, as where it is installed,
+# even if the environment forbids to write bytecode.
+compiled: $(STAMP)
+	@$(BIN)/python -m compileall -q epmstore daemon tests
+
 check: $(STAMP)
 	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
@@ -52,7 +57,7 @@ check: $(STAMP)
 # In memory where there is room: the tests sync thousands of times, and what a disk really keeps after
 # a power cut is the business of tests/faults, which brings file systems of its own.
 test: export TMPDIR := $(if $(wildcard /dev/shm/.),/dev/shm,$(TMPDIR))
-test: $(STAMP)
+test: compiled
 	@$(BIN)/python -m pytest -q -n $(JOBS) $(ARGS)
 
 faults: export EPM_TEST_POINTS = 250
@@ -78,7 +83,7 @@ faults: export EPM_TEST_PARSES = 3000
 faults: export EPM_TEST_SOLVES = 3000
 faults: export EPM_TEST_DIST = 1
 faults: export EPM_TEST_HOSTILE = 2000
-faults: $(STAMP)
+faults: compiled
 	@$(BIN)/python -m pytest -q -n $(JOBS) --timeout 3600 tests/acceptance tests/checkout tests/faults tests/worlds \
 		tests/package/test_against_brute_force.py tests/sync \
 		tests/daemon/test_dist.py $(ARGS)
@@ -89,12 +94,12 @@ storms: export EPM_STORM_ROUNDS = 20
 storms: export EPM_STORM_KILLS = 100
 storms: export EPM_STORM_RATE = 20000
 storms: export TMPDIR := $(if $(wildcard /dev/shm/.),/dev/shm,$(TMPDIR))
-storms: $(STAMP)
+storms: compiled
 	@$(BIN)/python -m pytest -q -rP --timeout 3600 tests/daemon/test_storms.py $(ARGS)
 
 # Servers that remotes are tried on, in an environment of their own, which the lock says nothing of.
 servers: export EPM_TEST_SERVERS = $(CURDIR)/.venv/servers/bin
-servers: $(STAMP)
+servers: compiled
 	@test -e .venv/servers/.ready || { $(BIN)/python -m venv .venv/servers \
 		&& .venv/servers/bin/python -m pip install --quiet --disable-pip-version-check \
 			--requirement tests/servers/requirements.txt && touch .venv/servers/.ready; }
@@ -103,7 +108,7 @@ servers: $(STAMP)
 
 # The newest .deb of dist/ is what is tried; python -m tests.machine.plug pulls its plug.
 machine: export EPM_TEST_MACHINE = 1
-machine: $(STAMP)
+machine: compiled
 	@ls dist/epmstore_*_amd64.deb >/dev/null 2>&1 || $(MAKE) --no-print-directory dist
 	@$(BIN)/python -m pytest -q -rs --timeout 7200 tests/machine $(ARGS)
 
