@@ -46,7 +46,7 @@ from epmstore.catalog.state import CatalogState, Remark, VersionInfo
 from epmstore.checkout.goal import EditsGoal, Goal, ReleaseGoal, RemovalGoal, VersionGoal
 from epmstore.checkout.obligations import Moment, Owed
 from epmstore.checkout.plan import ConfigPolicy, Options, Plan, Seen, Step
-from epmstore.checkout.request import CheckoutAction, Prepared, Request
+from epmstore.checkout.request import CheckoutAction, Prepared, Request, Supply
 from epmstore.checkout.stage import Refused
 from epmstore.checkout.target import ExportedTree
 from epmstore.clock import Clock
@@ -136,6 +136,7 @@ from epmstore.remotes.remote import Abilities, ObjectInfo, Remote
 from epmstore.scan.detect import Proposal
 from epmstore.scan.problem import Problem
 from epmstore.store.before_rebuild import Rebuilt
+from epmstore.store.seeking import CameFrom
 from epmstore.sync.connecting import RemoteLink
 from epmstore.sync.heads import (
     ContentsRef,
@@ -209,6 +210,7 @@ __all__ = [
     "BlobStat",
     "Blobs",
     "BusyError",
+    "CameFrom",
     "Care",
     "CatalogState",
     "Catalogs",
@@ -390,6 +392,7 @@ __all__ = [
     "Stats",
     "Status",
     "Step",
+    "Supply",
     "TaskTimes",
     "TermsGiven",
     "TornError",

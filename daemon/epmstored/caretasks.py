@@ -137,7 +137,7 @@ def _drill(workspace: Workspace, order: CareOrder, said: list[Said]) -> None:
     failed: list[Exception] = []
     for app in workspace.apps.list():
         try:
-            version, done = workspace.care.drill(app.key)
+            version, done = workspace.care.drill(app.key, seek=False)  # remotes may be slow
         except NotFoundError:
             continue  # nothing is recorded yet
         except BusyError:

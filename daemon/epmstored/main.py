@@ -33,10 +33,10 @@ from epmstore.workspace.app import (
     needs,
     recording,
     recovering,
-    release_contents,
     repairing,
     reporting,
     restoring,
+    supplying,
     verifying,
 )
 from epmstore.workspace.settings import SafeStores, load_settings
@@ -59,7 +59,7 @@ FIRST_NEEDED_LATER = (
     epmstore.workspace.remotes,
     epmstore.workspace.vendors,
     pathspec,
-    *(release_contents, explaining, installing, marking, needs, recording),
+    *(supplying, explaining, installing, marking, needs, recording),
     *(recovering, repairing, reporting, restoring, verifying),
 )
 """Elsewhere these are imported where they are needed first, for a quick start of the command line.

@@ -16,6 +16,7 @@
 - marks.py          what a collection must not take
 - pack_tables.py    the tables of all packs and pack logs, read from the files
 - purge.py          purging: a content is gone, the fact stays
+- recall.py         contents that lack are brought back where they are needed
 - references.py     which versions need which contents, by the catalogs alone
 - replace_packs.py  replacing pack files by others: the one place where a pack is ever removed
 - restore.py        `store restore`: a store

@@ -22,6 +22,7 @@ from epmstore.errors import BusyError, DiskFullError
 from epmstore.progress import SILENT, Progress
 from epmstore.relpath import RelPath
 from epmstore.scan.walk import walk
+from epmstore.store.seeking import CameFrom
 from epmstore.store.store import Store
 from epmstore.tree import Entry
 
@@ -35,13 +36,14 @@ PIECE = 1 << 20
 class Drill(msgspec.Struct, frozen=True):
     """What came of it. `without` counts files that have no stored content (by their class, or for
     want of room) and are left out. `differs` are paths and what is wrong with them: then nothing is
-    proven.
+    proven. `came` says from where contents came that could not be read before.
     """
 
     files: int
     size: int
     without: int
     differs: tuple[tuple[RelPath, str], ...]
+    came: tuple[CameFrom, ...] = ()
 
     @property
     def is_proven(self) -> bool:

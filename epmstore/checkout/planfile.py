@@ -14,9 +14,9 @@ import msgspec
 from epmstore.checkout.goal import FORMATS, goal_from_form
 from epmstore.checkout.journal import step_from_form, step_to_form
 from epmstore.checkout.plan import ConfigPolicy, NamedPath, Options, Plan
-from epmstore.checkout.request import UNPLANNED, CheckoutAction, Prepared, Request
+from epmstore.checkout.request import UNPLANNED, CheckoutAction, Prepared, Request, Supply
 from epmstore.errors import DamagedError, UsageError
-from epmstore.relpath import from_json, from_json_or_root, to_json
+from epmstore.relpath import from_json, from_json_or_root, text_to_json, to_json
 from epmstore.scan.problem import Problem
 from epmstore.store.staging import NO_SENSE
 
@@ -48,6 +48,7 @@ def plan_to_form(prepared: Prepared) -> dict[str, Any]:
         "verified": None,
         "undo": None,
         "bytes": plan.size,
+        "supply": _supply(prepared.supply),
         "format": request.goal.format,
         "uuid": prepared.app,
         "request": {
@@ -64,6 +65,16 @@ def plan_to_form(prepared: Prepared) -> dict[str, Any]:
 
 def _problems(found: Iterable[Problem]) -> list[dict[str, str]]:
     return [{"path": to_json(one.path), "kind": one.kind, "why": one.why} for one in found]
+
+
+def _supply(found: Supply | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    places = [
+        {"place": text_to_json(one.place), "contents": one.contents, "bytes": one.size}
+        for one in found.found
+    ]
+    return {"needed": found.needed, "lacking": len(found.lacking), "from": places}
 
 
 def not_to_be_had(prepared: Prepared) -> tuple[NamedPath, ...]:

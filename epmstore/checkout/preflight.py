@@ -18,7 +18,7 @@ from epmstore import fsio
 from epmstore.atomic import directory
 from epmstore.blobs.interface import BlobReader
 from epmstore.checkout.goal import Goal, ReleaseGoal
-from epmstore.checkout.lost import damaged
+from epmstore.checkout.lost import AbsentContentsError, damaged
 from epmstore.checkout.plan import Plan, Step
 from epmstore.checkout.rewrites import Caller, identity_of, is_made_anew, rightful_writers
 from epmstore.checkout.stage import is_staged
@@ -28,7 +28,6 @@ from epmstore.errors import (
     DiskFullError,
     EpmError,
     InUseError,
-    NotRestorableError,
     RootError,
 )
 from epmstore.limits import OURS
@@ -125,9 +124,10 @@ def _check_contents(plan: Plan, blobs: BlobReader, about: Container[BlobInfo]) -
         raise damaged([(s.path, s.content) for s in plan.steps if s.content is not None], lost)
     missing = len(gone)
     if missing:
-        raise NotRestorableError(
+        raise AbsentContentsError(
             f"{missing} of {len(needed)} contents are not in the store",
             hint=_where_contents_are(plan.goal),
+            contents=gone,
             missing=missing,
         )
 

@@ -10,6 +10,7 @@ from epmstore.checkout.plan import ConfigPolicy, NamedPath, Plan
 from epmstore.digest import BlobInfo
 from epmstore.record.unseen import Unseen
 from epmstore.relpath import RelPath
+from epmstore.store.seeking import CameFrom
 
 CheckoutAction: TypeAlias = Literal[
     "checkout", "rollback", "undo", "redo", "apply", "repair", "edit",
@@ -62,6 +63,20 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         return self.scope or self.goal.paths
 
 
+class Supply(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the contents are that a plan needs and the store lacks, or cannot read, of `needed` in
+    all. `lacking` are in none of the places `sought`, of which those `away` could not be asked;
+    `notes` say why.
+    """
+
+    needed: int
+    found: tuple[CameFrom, ...] = ()
+    lacking: frozenset[BlobInfo] = frozenset()
+    sought: tuple[str, ...] = ()
+    away: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """A plan and what it is for: a request, for the app of this UUID. `about` are contents that it
     needs and that are not stored yet, but will be, since the root has them. `forbidden` is what our
@@ -80,3 +95,5 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[Note, ...] = ()
     unseen: Unseen = Unseen()
     """What the look that it was made from did not see."""
+    supply: Supply | None = None
+    """None: the store has all contents, or it was not looked into that."""

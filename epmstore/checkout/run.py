@@ -22,7 +22,7 @@ from epmstore.checkout.differences import Judge
 from epmstore.checkout.goal import EditsGoal, Goal, ReleaseGoal, RemovalGoal, VersionGoal
 from epmstore.checkout.hardlinks import left_names
 from epmstore.checkout.journal import Header, LeftOut
-from epmstore.checkout.lost import can_read
+from epmstore.checkout.lost import known_unreadable
 from epmstore.checkout.plan import (
     NamedPath,
     Plan,
@@ -321,7 +321,8 @@ class CheckoutEngine:
 
     def _safe(self, contents: Collection[BlobInfo], found: FoundRoot) -> dict[BlobInfo, Safety]:
         """How contents that are in the root are safe, or will be when the look is recorded."""
-        missing = set(self._store.blobs.missing(contents)) | self._unreadable(contents)
+        missing = set(self._store.blobs.missing(contents))
+        missing |= known_unreadable(self._store, contents)
         if missing:
             # What the store has and lost is not stored anew before its place is forgotten.
             coming = (one for one in self._coming(found) if not self._store.blobs.has(one))
@@ -334,22 +335,6 @@ class CheckoutEngine:
             elif content not in missing:
                 safe[content] = "stored"
         return safe
-
-    def _unreadable(self, contents: Collection[BlobInfo]) -> set[BlobInfo]:
-        """Those that lie in a file in which the last check found damage, or lean on others, and
-        cannot be read. Nothing is read as long as nothing was found.
-        """
-        damaged = set(self._store.notes.damaged_packs())
-        if not damaged:
-            return set()
-        places = self._store.contents.places([one.sha256 for one in contents])
-        doubtful = {
-            sha256
-            for sha256, place in places.items()
-            if place.file in damaged or place.base is not None or place.parts
-        }
-        blobs = self._store.blobs
-        return {one for one in contents if one.sha256 in doubtful and not can_read(blobs, one)}
 
     def _coming(self, found: FoundRoot) -> Iterator[BlobInfo]:
         """Contents that a record of the look would store."""

@@ -5,6 +5,7 @@ import click
 from epmstore.cli.command import command
 from epmstore.cli.output import counted, name, size
 from epmstore.cli.session import Session
+from epmstore.cli.summary import name_places
 from epmstore.workspace import shapes
 
 DAMAGED = 6
@@ -23,8 +24,9 @@ def drill(session: Session, version: str | None) -> int:
     """Prove that a version can be restored.
 
     Writes the version into a scratch folder of the store, reads every file back, compares it with
-    what was recorded, and takes it away again. The live root is not looked at. What is proven is
-    remembered, and shown by `epmstore daemon status`. Exits with 6 if a path is not as recorded.
+    what was recorded, and takes it away again. Contents that cannot be read are sought in live
+    files and on remotes, and stored anew. What is proven is remembered, and shown by
+    `epmstore daemon status`. Exits with 6 if a path is not as recorded.
     """
     handles = session.handles() if version is None else [session.handle()]
     code = 0
@@ -44,6 +46,7 @@ def drill(session: Session, version: str | None) -> int:
             "bytes": done.size,
             "without": done.without,
             "differs": shapes.reasons(done.differs),
+            "came_from": shapes.came_from(done.came),
         }
         text = f"{handle.app.key}: version {chosen} can be restored"
         text += f": {counted(done.files, 'file')}, {size(done.size)}"
@@ -52,6 +55,7 @@ def drill(session: Session, version: str | None) -> int:
         if not done.is_proven:
             code = DAMAGED
             text = f"{handle.app.key}: version {chosen} is not restored as it was recorded"
+        name_places(session.out, done.came)
         session.out.outcome(shape, text)
         if not session.json:
             for line in session.out.some([f"{name(p)}: {why}" for p, why in done.differs]):

@@ -1,12 +1,12 @@
 """A plan, before it is carried out: shown, and asked about."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from epmstore.catalog.hooks import HOOKS, NONE, Hooks, show_command
 from epmstore.checkout.goal import EditsGoal, ReleaseGoal, RemovalGoal, VersionGoal
 from epmstore.checkout.planfile import not_to_be_had, plan_to_form
-from epmstore.checkout.request import Prepared, Request
-from epmstore.cli.output import Output, counted, name, size
+from epmstore.checkout.request import Prepared, Request, Supply
+from epmstore.cli.output import Output, counted, name, number, size
 from epmstore.cli.result_line import counts
 from epmstore.cli.session import Session
 from epmstore.cli.summary import INCOMPLETE, name_gaps, titled
@@ -46,6 +46,8 @@ def show_plan(out: Output, prepared: Prepared, hooks: Hooks = NONE) -> None:
         out.warn(f"databases without a class: {', '.join(map(name, plan.databases))}")
     for hook, words in hooks.commands.items() if plan.steps else ():
         out.line(f"{hook + ':':<7} {name(show_command(words))}")
+    for text in supply_lines(prepared.supply):
+        out.line(text)
     out.line(plan_line(prepared))
 
 
@@ -57,6 +59,14 @@ def outlook(
     """
     handle.restoring.check(prepared, sources=sources, **terms)
     return INCOMPLETE if not_to_be_had(prepared) or prepared.unseen.incomplete else 0
+
+
+def supply_lines(found: Supply | None) -> Iterator[str]:
+    """From where contents come that the store lacks, a line for each place."""
+    if found is not None:
+        for one in found.found:
+            count = f"{number(one.contents)} of {counted(found.needed, 'content')}"
+            yield f"{count} ({size(one.size)}) from {name(one.place)}"
 
 
 def plan_line(prepared: Prepared) -> str:

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Sequence
 from epmstore.catalog.hooks import show_command
 from epmstore.checkout.hook_report import report
 from epmstore.cli.moments import local
-from epmstore.cli.output import Output, name, number
+from epmstore.cli.output import Output, counted, name, number, size
 from epmstore.cli.result_line import RECORDING, closing_line
 from epmstore.cli.session import Session
 from epmstore.record.result import Result
 from epmstore.record.unseen import Unseen
 from epmstore.relpath import RelPath
+from epmstore.store.seeking import CameFrom
 from epmstore.workspace.shapes import result as result_shape
 
 INCOMPLETE = 3
@@ -30,12 +31,22 @@ def finish(session: Session, result: Result) -> int:
         if result.meanwhile:
             versions = ", ".join(map(str, result.meanwhile))
             out.note(f"what somebody else wrote meanwhile is recorded as version {versions}")
+        name_places(out, result.came)
         if not out.quiet:
             out.line(closing_line(result, with_app=session.app is not None))
         _name_the_rest(out, result)
     if any(not run.ok and run.hook != "stop" for run in result.hooks):
         return FAILED
     return INCOMPLETE if result.incomplete else 0
+
+
+def name_places(out: Output, came: Sequence[CameFrom]) -> None:
+    """From where contents came that the store lacked, or could not read."""
+    for one in came:
+        out.note(
+            f"{counted(one.contents, 'content')} that lacked here came from {name(one.place)},"
+            f" {size(one.size)}"
+        )
 
 
 def _name_the_rest(out: Output, result: Result) -> None:

@@ -261,6 +261,14 @@ class Contents:
             db.execute("DELETE FROM frames WHERE pack = ?", row)
             db.execute("DELETE FROM packs WHERE id = ?", row)
 
+    def forget_place(self, sha256: Sha256) -> None:
+        """Where a content lies is not known any more; that it was recorded is."""
+        with self.database.write() as db:
+            row = _content(db, sha256)
+            if row is not None:
+                db.execute("DELETE FROM stored WHERE content = ?", row[:1])
+                db.execute("DELETE FROM parts WHERE content = ?", row[:1])
+
     def forget_large(self, sha256: Sha256) -> None:
         """Take a large blob, which lies in parts and in no frame, out of the index."""
         with self.database.write() as db:

@@ -8,6 +8,7 @@ from epmstore.catalog.hooks import HookRun
 from epmstore.catalog.model import Counts
 from epmstore.relpath import RelPath
 from epmstore.scan.problem import Problem
+from epmstore.store.seeking import CameFrom
 
 Action: TypeAlias = Literal[
     "snapshot", "run", "checkout", "rollback", "undo", "redo", "repair", "apply", "edit", "recover",
@@ -26,7 +27,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     `kept` pairs a path with why it was neither written nor removed. `unobserved` paths could not be
     looked at; `not_restored` names what the privilege at hand did not allow. `hooks` ran around it;
     `confirm_by` is when it is undone unless it is confirmed; `packages` of the system own paths
-    that it changed; `held` says that automation leaves the application alone from now on.
+    that it changed; `held` says that automation leaves the application alone from now on. `came`
+    says from where contents came that the store lacked, or could not read.
     """
 
     app: str
@@ -56,6 +58,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     confirm_by: str | None = None
     packages: tuple[str, ...] = ()
     held: bool = False
+    came: tuple[CameFrom, ...] = ()
 
     @property
     def incomplete(self) -> bool:

@@ -81,11 +81,13 @@ def read_version(record: IndexedRecord) -> VersionRecord:
     return decoded.header
 
 
-def store_groups(store: Store, groups: Sequence[WrittenGroup]) -> None:
-    """Make contents durable and known to the index. Under the `write` lock, within `keep_packs`."""
+def store_groups(store: Store, groups: Sequence[WrittenGroup], *, anew: bool = False) -> None:
+    """Make contents durable and known to the index; if they are stored `anew`, it has no other
+    place of them any more. Under the `write` lock, within `keep_packs`.
+    """
     placed = _place(store, [group for group in groups if not group.is_empty])
     with store.database.write():
-        _enter_groups(store, placed)()
+        _enter_groups(store, placed, anew=anew)()
 
 
 def commit_version(
@@ -269,7 +271,7 @@ def _enter_records(
 
 
 def _enter_groups(
-    store: Store, placed: Sequence[tuple[str, int, WrittenGroup]]
+    store: Store, placed: Sequence[tuple[str, int, WrittenGroup]], *, anew: bool = False
 ) -> Callable[[], None]:
     """What is left to do then, as of `Contents.begin`. One after the other: what is in a large one
     takes memory for as long as it is looked at.
@@ -278,6 +280,8 @@ def _enter_groups(
     for file, start, written in placed:
         is_pack = written.memory is None
         group = load_group(store.packs / file) if is_pack else written.group
+        for row in group.blobs if anew else ():
+            store.contents.forget_place(row.sha256)
         store.contents.add_group(file, start, group)
     return finish
 

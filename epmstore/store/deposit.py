@@ -81,9 +81,10 @@ class Deposit:
         """
         self._groups += groups
 
-    def commit(self) -> None:
-        """All of it is stored, and known to the index; no record names it yet. Raises
-        CollisionError, DamagedError, OSError; then nothing is.
+    def commit(self, *, anew: bool = False) -> None:
+        """All of it is stored, and known to the index; no record names it yet. If it is stored
+        `anew`, it is found in no other place from then on. Raises CollisionError, DamagedError,
+        OSError; then nothing is.
         """
         groups = self._finish()
         with self.store.lock_write():
@@ -91,7 +92,7 @@ class Deposit:
             if self._given:
                 catch_up(self.store)
             self._check_stored(list(self._given.values()))
-            store_groups(self.store, groups)
+            store_groups(self.store, groups, anew=anew)
         self._groups = []
 
     def commit_version(

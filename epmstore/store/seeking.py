@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, discard_written
 from epmstore.digest import BlobInfo, Sha256, identify, identify_stream
 from epmstore.errors import EpmError
@@ -34,6 +36,14 @@ class Seeker(Protocol):
         that cannot be looked into at all is an error of its own; one that may not be there, or is
         damaged in part, just offers less.
         """
+
+
+class CameFrom(msgspec.Struct, frozen=True):
+    """How many contents came from a place, or would come, as about so many bytes."""
+
+    place: str
+    contents: int
+    size: int
 
 
 def find_contents(

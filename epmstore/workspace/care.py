@@ -21,6 +21,7 @@ from epmstore.care.purge import Purged, contents_of, purge
 from epmstore.care.stats import Stats, collect_stats
 from epmstore.catalog.model import RecordedActor
 from epmstore.catalog.retention import DEFAULT, Policy
+from epmstore.checkout.lost import UnreadableContentsError
 from epmstore.clock import to_rfc3339
 from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.errors import BusyError, DamagedError, NotFoundError
@@ -31,6 +32,7 @@ from epmstore.refcat.trust import Trust
 from epmstore.store.reckoned import keep
 from epmstore.store.replay import rebuild
 from epmstore.store.store import Store
+from epmstore.tree import Entry
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.apps import find_app
 
@@ -139,10 +141,13 @@ class Care:
         )
         return structs.replace(report, findings=(*report.findings, *found))
 
-    def drill(self, key: str, version: AnyVersion | None = None) -> tuple[int, Drill]:
+    def drill(
+        self, key: str, version: AnyVersion | None = None, *, seek: bool = True
+    ) -> tuple[int, Drill]:
         """Prove that a version (None: the newest that is kept) can be restored: write it into a
         scratch folder of the store and compare. (version, what came of it); what is proven is
-        remembered.
+        remembered. Contents that cannot be read are brought back first, if they are elsewhere and
+        are to be sought.
 
         Raises AppNotFoundError, NotFoundError, VersionNotFoundError, NotRestorableError,
         BusyError, DiskFullError, DamagedError, OSError.
@@ -150,10 +155,23 @@ class Care:
         context = AppContext(self._store, find_app(self._store, key))
         chosen = _newest(context) if version is None else context.trees.restorable_version(version)
         entries = context.trees.at(chosen).entries()
-        done = drill(self._store, entries, progress=self._progress)
+        done = self._drill(entries, seek=seek)
         if done.is_proven:
             ledger.prove(self._store.path, context.app.uuid, chosen, self._now())
         return chosen, done
+
+    def _drill(self, entries: Sequence[Entry], *, seek: bool) -> Drill:
+        """Once more, if contents turned out to be lost that are elsewhere."""
+        store, progress = self._store, self._progress
+        try:
+            return drill(store, entries, progress=progress)
+        except UnreadableContentsError as error:
+            if not seek:
+                raise
+            from epmstore.workspace.app.supplying import bring_back  # noqa: PLC0415 - start-up
+
+            came = bring_back(store, error, self._remotes(), progress)
+        return structs.replace(drill(store, entries, progress=progress), came=came)
 
     def remembered(self) -> ledger.Ledger:
         """What care was done and proven, and when. Raises OSError."""

@@ -20,6 +20,7 @@ from epmstore.catalog.install_notes import NumberedNote
 from epmstore.catalog.model import Installed, RecordedActor
 from epmstore.checkout.preflight import Terms, check_place_for, check_space_for_all
 from epmstore.checkout.request import Prepared
+from epmstore.digest import BlobInfo
 from epmstore.errors import (
     BusyError,
     DiskFullError,
@@ -305,12 +306,11 @@ class Packages:
                 empty = stack.enter_context(empty_folder(_scratch(store)))
                 app = replace(app, root=str(empty), identity=None)
             installing = Installing(context := self._context(store, app))
-            prepared = installing.plan(one.move)
-            product = one.move.product
+            product, coming = one.move.product, frozenset[BlobInfo]()
             if _comes_with(arrived, product):
                 tree = context.releases.tree(product.release)
-                coming = {entry.content for entry in tree if entry.content is not None}
-                prepared = replace(prepared, about=prepared.about | coming)
+                coming = frozenset(entry.content for entry in tree if entry.content is not None)
+            prepared = installing.plan(one.move, coming)
             installing.check(prepared, **terms)
             if one.target.makes_root:
                 check_place_for(_nearest(one), prepared.plan, Terms(**terms))

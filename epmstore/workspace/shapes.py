@@ -26,6 +26,7 @@ from epmstore.record.unseen import Unseen
 from epmstore.refcat.explanation import Explanation
 from epmstore.relpath import text_to_json, to_json
 from epmstore.scan.problem import Problem
+from epmstore.store.seeking import CameFrom
 from epmstore.tree import Entry
 from epmstore.workspace.app.obligations import Aftermath
 from epmstore.workspace.deviations import BaselineStatus, DatedDeviation
@@ -95,7 +96,16 @@ def result(value: Result) -> Shape:
         "confirm_by": value.confirm_by,
         "packages": list(value.packages),
         "held": value.held,
+        "came_from": came_from(value.came),
     }
+
+
+def came_from(value: Iterable[CameFrom]) -> Shape:
+    found: dict[str, int] = {}
+    for one in value:
+        place = text_to_json(one.place)
+        found[place] = found.get(place, 0) + one.contents
+    return found
 
 
 def status(

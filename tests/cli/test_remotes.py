@@ -338,3 +338,58 @@ def test_a_repaired_store_says_from_where_contents_came(
     found = cli.ok("fsck", "--read-data", "--repair", "--json").shapes[-1]
     assert found["came_from"]["site"] > 0 and found["clean"]
     cli.ok("checkout", "0")
+
+
+def lose_packs() -> None:
+    for path in (Path(os.environ["EPMSTORE_STORE"]) / "packs").rglob("*"):
+        if path.is_file():
+            path.unlink()
+
+
+def test_a_version_whose_contents_are_lost_comes_back_over_a_web_server(
+    cli: "Cli", recorded: Path, site: str, depot: Path, tmp_path: Path
+) -> None:
+    """All packs are gone, then one byte is wrong: the checkout brings back what it needs."""
+    before = {p: p.read_bytes() for p in recorded.rglob("*") if p.is_file() and p.stat().st_size}
+    cli.ok("remote", "set", "site", "--push", "restorable")
+    cli.ok("push", "site", "--yes")
+    with serving(depot) as url:
+        cli.ok("remote", "add", "web", url)
+        cli.ok("pull", "web", "--host", site)
+        cli.ok("remote", "remove", "site", "--yes")
+        lose_packs()
+        for path in before:
+            path.write_bytes(b"another " + path.read_bytes())
+        cli.ok("snapshot")
+        assert cli("fsck", "--read-data").code == 6
+        planned = cli.ok("checkout", "0", "--dry-run", "--json").shapes[0]
+        check(planned)
+        assert planned["supply"]["lacking"] == 0
+        assert planned["supply"]["from"][0]["place"] == "web"
+        shown = cli.ok("checkout", "0", "--dry-run").out
+        assert f"{len(before)} of {len(before)} contents" in shown and "from web" in shown
+        done = cli.ok("checkout", "0", "--json").shapes[0]
+        check(done)
+        assert done["came_from"] == {"web": len(before)} and done["verified"]
+        assert {p: p.read_bytes() for p in before} == before
+        packs = Path(os.environ["EPMSTORE_STORE"]) / "packs"
+        for path in packs.rglob("*"):
+            if path.is_file():
+                path.write_bytes(bytes(path.stat().st_size))
+        proven = cli.ok("drill", "0", "--json").shapes[0]
+        check(proven)
+        assert proven["came_from"] == {"the live roots": len(before)}
+        for path in packs.rglob("*"):
+            if path.is_file():
+                path.write_bytes(bytes(path.stat().st_size))
+        for path in before:
+            path.unlink()
+        assert "lacked here came from web" in cli.ok("checkout", "0").err
+        assert {p: p.read_bytes() for p in before} == before
+        lose_packs()
+        depot.rename(tmp_path / "away")
+        for path in before:
+            path.write_bytes(b"a third")
+        away = cli("checkout", "0")
+    assert away.code == 12 and "web was asked for contents, in vain" in away.err
+    assert all(path.read_bytes() == b"a third" for path in before)

@@ -22,13 +22,13 @@ What they are made of:
 
 - acting.py      what every change of the root goes through, from a request to its result
 - comparing.py   what leads from one tree to another
-- release_contents.py  whether a release's contents can be got, and from where
 - exporting.py   a tree as a folder elsewhere
 - holding.py     what keeps automation from moving an application
 - needs.py       what releases need, and what of that is not there
 - recovering.py  ending what a checkout has left
 - reporting.py   the report of docs/json.md
 - results.py     what a checkout came to, as the Result that callers get
+- supplying.py   contents that a plan needs and the store lacks: from where they come
 - running.py     a command that is run and recorded
 
 No facet holds another one: what two of them need is a function, or one of the last group.

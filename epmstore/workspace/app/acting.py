@@ -12,6 +12,7 @@ import msgspec
 
 from epmstore.catalog.hooks import hooks_of
 from epmstore.checkout.goal import ReleaseGoal, version_of
+from epmstore.checkout.lost import AbsentContentsError, UnreadableContentsError
 from epmstore.checkout.obligations import owed_file
 from epmstore.checkout.preflight import Terms
 from epmstore.checkout.request import CheckoutAction, Prepared, Request
@@ -19,16 +20,19 @@ from epmstore.checkout.run import CheckoutEngine, CompletedCheckout
 from epmstore.checkout.supervised import SupervisedCheckout, with_limits
 from epmstore.checkout.system_packages import owners
 from epmstore.checkout.wanted import FoundRoot, Wishes
+from epmstore.digest import BlobInfo
 from epmstore.errors import ConflictError, UsageError
 from epmstore.record.recorder import Look
 from epmstore.record.result import Result
 from epmstore.record.root import Root, open_root
+from epmstore.store.seeking import CameFrom
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.holding import check_hold, end_hold_of
 from epmstore.workspace.app.results import done_result
 
 if TYPE_CHECKING:  # start-up
     from epmstore.workspace.app.needs import Needs
+    from epmstore.workspace.app.supplying import Supplying
 
 
 class Acting:
@@ -39,40 +43,47 @@ class Acting:
         self._store = context.store
         self._app = context.app
 
-    def plan(self, request: Request) -> Prepared:
-        """What `carry_out` would do now. Writes nothing. Raises as it does."""
+    def plan(self, request: Request, coming: frozenset[BlobInfo] = frozenset()) -> Prepared:
+        """What `carry_out` would do now; contents that are `coming` count as stored. Writes
+        nothing. Raises as it does.
+        """
         self.check_needs(request)
         with open_root(self._app) as root:
-            return self.checkout(root).plan(request)
+            made = self.checkout(root).plan(request)
+        return self.supplied(msgspec.structs.replace(made, about=made.about | coming))
 
     def plan_again(self, plan: Prepared) -> Prepared:
         """A plan made earlier, as it would be carried out now. Raises as `apply`."""
         self._check_plan(plan)
         with open_root(self._app) as root:
-            return self.checkout(root).plan(plan.request, expected=plan)
+            return self.supplied(self.checkout(root).plan(plan.request, expected=plan))
+
+    def supplied(self, plan: Prepared, sources: Sequence[Path] = ()) -> Prepared:
+        """With what is known of contents that the store lacks. Asks remotes if there are any."""
+        if not plan.plan.steps:
+            return plan
+        found = self._supplying.look_for(plan, sources)
+        return msgspec.structs.replace(plan, supply=found)
 
     def check(self, plan: Prepared, terms: Terms, sources: Sequence[Path] = ()) -> None:
         """What would keep a plan that was made just now from being carried out, as far as that can
         be known. Writes nothing. Raises as `carry_out`.
         """
-        is_released = isinstance(plan.request.goal, ReleaseGoal)
-        if is_released:
-            self._check_contents(plan, sources)
+        contents = self._check_contents(plan, sources)
         check_hold(self._context, terms)
         self._check_owed(plan.request)
         hooks = with_limits(hooks_of(self._app), terms)
         with open_root(self._app) as root:
-            self.supervised(root).check(plan, terms, hooks, contents=not is_released)
+            self.supervised(root).check(plan, terms, hooks, contents=contents)
 
     def check_later(self, plan: Prepared) -> None:
         """What would keep a plan from being carried out whenever that is, and whatever its terms
         are. Writes nothing. Raises as `carry_out`.
         """
-        if isinstance(plan.request.goal, ReleaseGoal):
-            self._check_contents(plan)
+        contents = self._check_contents(plan)
         with open_root(self._app) as root:
             terms = Terms(live=True, allow_network=True)
-            self.checkout(root).check(plan, terms, in_use=False)
+            self.checkout(root).check(plan, terms, in_use=False, contents=contents)
 
     def carry_out(self, request: Request, terms: Terms) -> Result:
         """Do it. Raises ConflictError and its kin, NotRestorableError, NeedsError, DiskFullError,
@@ -85,7 +96,7 @@ class Acting:
     def apply(self, plan: Prepared, terms: Terms) -> Result:
         """Carry out a plan made earlier. Raises ChangedError if what it is about changed."""
         if isinstance(plan.request.goal, ReleaseGoal):
-            self._check_contents(self.plan_again(plan))
+            self._supplying.supply(self.plan_again(plan))
         self._check_plan(plan)
         with self._context.locked_root() as root:
             return self._run(root, plan.request, terms, plan)
@@ -106,12 +117,45 @@ class Acting:
             return self._run(root, request, terms)
         with self._store.keep_packs():
             prepared = self.checkout(root).plan(request, look)
-            self._check_contents(prepared, sources, take=True)
+            came = self._supplying.supply(prepared, sources)
             result = self._run(root, request, terms)
-        return msgspec.structs.replace(result, label=request.label if result.changed else None)
+        label = request.label if result.changed else None
+        return msgspec.structs.replace(result, label=label, came=(*came, *result.came))
 
     def _run(
         self, root: Root, request: Request, terms: Terms, expected: Prepared | None = None
+    ) -> Result:
+        """Once more, if contents turned out to be lost that are elsewhere."""
+        before = self._store.entries.last_version(self._app.uuid)
+        try:
+            return self._run_once(root, request, terms, expected)
+        except (AbsentContentsError, UnreadableContentsError) as error:
+            with self._store.keep_packs():
+                came = self._recall(root, request, expected, error)
+                result = self._run_once(root, request, terms, expected)
+        safety = result.safety
+        if safety is None and result.from_ != (None if before is None else before.version):
+            safety = result.from_  # the first attempt recorded it
+        return msgspec.structs.replace(result, came=came, safety=safety)
+
+    def _recall(
+        self,
+        root: Root,
+        request: Request,
+        expected: Prepared | None,
+        error: AbsentContentsError | UnreadableContentsError,
+    ) -> tuple[CameFrom, ...]:
+        """Raises the error, if only live files could bring contents back, and lack them."""
+        prepared = self.checkout(root).plan(request, expected=expected)
+        try:
+            return self._supplying.supply(prepared, missing=error.contents)
+        except (AbsentContentsError, UnreadableContentsError):
+            if self._context.remotes():
+                raise
+        raise error
+
+    def _run_once(
+        self, root: Root, request: Request, terms: Terms, expected: Prepared | None
     ) -> Result:
         action: CheckoutAction = "apply" if expected is not None else request.action
         check_hold(self._context, terms)
@@ -175,12 +219,23 @@ class Acting:
 
         return Needs(self._context)
 
-    def _check_contents(
-        self, plan: Prepared, sources: Sequence[Path] = (), *, take: bool = False
-    ) -> None:
-        from epmstore.workspace.app.release_contents import check_contents  # noqa: PLC0415 - start-up
+    def _check_contents(self, plan: Prepared, sources: Sequence[Path] = ()) -> bool:
+        """Whether preflight is to look for contents. Raises as `Supplying.check`."""
+        if plan.supply is None or sources:
+            plan = self.supplied(plan, sources)
+        if plan.supply is None:
+            return True
+        is_released = isinstance(plan.request.goal, ReleaseGoal)
+        if not is_released and not self._context.remotes() and plan.supply.lacking:
+            return True  # which says it
+        self._supplying.check(plan, plan.supply)
+        return False
 
-        check_contents(self._context, plan, sources, take=take)
+    @property
+    def _supplying(self) -> "Supplying":
+        from epmstore.workspace.app.supplying import Supplying  # noqa: PLC0415 - start-up
+
+        return Supplying(self._context)
 
     def _check_plan(self, plan: Prepared) -> None:
         """Raises UsageError, NotRestorableError."""

@@ -21,6 +21,7 @@ from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.preflight import Terms
 from epmstore.checkout.request import CheckoutAction, Prepared, Request
 from epmstore.checkout.undo import taken_back
+from epmstore.digest import BlobInfo
 from epmstore.errors import NotFoundError
 from epmstore.record.recorder import SAFETY, Intent
 from epmstore.record.result import Result
@@ -58,9 +59,11 @@ class Installing:
         """What is installed now."""
         return installed_at(self._context.state())
 
-    def plan(self, move: Move) -> Prepared:
-        """What `carry_out` would do now. Writes nothing. Raises as it does."""
-        return self._acting.plan(self._request(move))
+    def plan(self, move: Move, coming: frozenset[BlobInfo] = frozenset()) -> Prepared:
+        """What `carry_out` would do now; contents that are `coming` count as stored. Writes
+        nothing. Raises as it does.
+        """
+        return self._acting.plan(self._request(move), coming)
 
     def check(self, plan: Prepared, **terms: Unpack[TermsGiven]) -> None:
         """What would keep a plan that was made just now from being carried out, as far as that can

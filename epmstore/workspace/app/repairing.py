@@ -48,6 +48,7 @@ class Repairing:
             request = self._request(release, asked)
             self._acting.check_needs(request)
             prepared = self._acting.checkout(root).plan(request, look)
+        prepared = self._acting.supplied(prepared, given.several_places(asked.sources))
         return Repaired(prepared, prepared.left, is_guess)
 
     def repair(self, asked: RepairOptions = ALL, **terms: Unpack[TermsGiven]) -> Result:

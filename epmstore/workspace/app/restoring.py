@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Unpack
 
 from epmstore import given
 from epmstore.checkout.goal import EditsGoal, VersionGoal
+from epmstore.checkout.lost import UnreadableContentsError
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.preflight import Terms
 from epmstore.checkout.request import CheckoutAction, Prepared, Request
@@ -102,7 +104,7 @@ class Restoring:
         with open_root(self._context.app) as root:
             look = self._context.recorder.status(root)
             request = self._rollback(root, look, config, product)
-            return self._acting.checkout(root).plan(request, look)
+            return self._acting.supplied(self._acting.checkout(root).plan(request, look))
 
     def rollback(
         self,
@@ -179,8 +181,16 @@ class Restoring:
         if os.path.realpath(place).startswith(f"{store}/"):
             raise UsageError(f"{place} lies in the store", hint="name a folder elsewhere")
         source, scope = context.trees.restorable(selector), given.scope(paths)
-        progress = context.progress
-        return export_tree(context.store, source, place, scope, progress, dry_run=dry_run)
+        export = partial(export_tree, context.store, source, place, scope, context.progress)
+        try:
+            return export(dry_run=dry_run)
+        except UnreadableContentsError as error:
+            if dry_run:
+                raise
+            from epmstore.workspace.app.supplying import bring_back  # noqa: PLC0415 - start-up
+
+            bring_back(context.store, error, context.remotes(), context.progress)
+        return export(dry_run=False)
 
     def _request(
         self, selector: AnyVersion, paths: Sequence[AnyPath], *, exact: bool, config: ConfigPolicy
