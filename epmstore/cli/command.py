@@ -17,6 +17,8 @@ from epmstore.cli.session import Session, keys_for_completion
 from epmstore.cli.table import COMMANDS, EVERY_DAY, GROUPS, SECTIONS, below
 from epmstore.errorform import plain_text
 
+_TOGETHER = 9
+"""Commands of one group that are listed together."""
 Callback: TypeAlias = Callable[..., int | None]
 Example: TypeAlias = tuple[str, str]
 """A command line, and what it does in a few words."""
@@ -237,12 +239,18 @@ class CliGroup(click.Group):
 
 
 def _names(rows: Iterable[str]) -> str:
-    """The words of commands; those that begin with the same one are one name: `app add|list`."""
+    """The words of commands; those that begin with the same one are one name: `app add|list`, as
+    long as it fits into a line.
+    """
     found: dict[str, list[str]] = {}
     for words in rows:
         first, _, rest = words.partition(" ")
         found.setdefault(first, []).append(rest)
-    return ", ".join(f"{first} {'|'.join(rest)}".rstrip() for first, rest in found.items())
+    return ", ".join(
+        f"{first} {'|'.join(some)}".rstrip()
+        for first, rest in found.items()
+        for some in [rest[at : at + _TOGETHER] for at in range(0, len(rest), _TOGETHER)]
+    )
 
 
 def _elsewhere(word: str) -> list[str]:

@@ -30,6 +30,7 @@ from epmstore.publish.lifecycle import (
 )
 from epmstore.publish.spoolfolder import SpoolSettings
 from epmstore.publish.transactions import line_shape
+from epmstore.publish.transfer import StallLimits
 from epmstore.publish.watchedfolders import WatchedFolder
 from epmstore.workspace import pipelineshapes
 
@@ -196,6 +197,38 @@ def publish_prepare(session: Session, spool: str, wait: bool) -> int:
         return 0
     failed = False
     for build in desk.prepare(at_once=not wait, catalogs=lambda: session.workspace.vendors):
+        _changed(session, desk, build, shown(build.state))
+        failed = failed or build.error is not None
+    return INCOMPLETE if failed else 0
+
+
+@command(
+    changes=True,
+    examples=[("epmstore publish upload --spool /mnt/spool", "by a person, or a timer")],
+)
+@_SPOOL
+@click.option("--wait", is_flag=True, help="Leave what failed a while ago alone until it is due.")
+@click.option(
+    "--stall",
+    metavar="TIME",
+    default="10m",
+    help="Give up a payload of which no byte went for so long. Default: 10m.",
+)
+def publish_upload(session: Session, spool: str, wait: bool, stall: str) -> int:
+    """Send payloads to the remote.
+
+    Any number may run at once, on any host: each takes payloads that no other has. What was sent is
+    read back, and only then the build is done and its payload leaves the spool. An SFTP server gets
+    the rest of what was cut off. A payload that could not be sent is named, and waits (3); where
+    that is so for one after the other, the run ends.
+    """
+    desk = _desk(session, spool)
+    if session.dry_run:
+        for build in desk.waiting(at_once=not wait):
+            _changed(session, desk, build, next_action(build))
+        return 0
+    failed = False
+    for build in desk.upload(at_once=not wait, patience=StallLimits(parse_duration(stall))):
         _changed(session, desk, build, shown(build.state))
         failed = failed or build.error is not None
     return INCOMPLETE if failed else 0

@@ -168,6 +168,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "publish prepare": Row(
             "pipeline", "publish_prepare", "Make payloads of builds, and see which arrived."
         ),
+        "publish upload": Row("pipeline", "publish_upload", "Send payloads to the remote."),
         "publish list": Row("pipeline", "publish_list", "List builds, with the state of each."),
         "publish show": Row("pipeline", "publish_show", "Show one build."),
         "publish log": Row("pipeline", "publish_log", "Show the transaction log."),

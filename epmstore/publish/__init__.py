@@ -1,6 +1,7 @@
 """The release pipeline: from a vendor's build to a payload on a remote, by way of a spool.
 
 - build.py          a build of the pipeline, as a value
+- buildlocks.py     locks of the spool: for preparing, and for one build
 - buildrecords.py   what the pipeline asks of whatever keeps its records
 - candidates.py     candidates of packages become releases, under the preparer's lock
 - desk.py           what people do with the builds of a spool
@@ -11,5 +12,8 @@
 - spoolfolder.py    the working space that hosts share: whose it is, and whether it can lock
 - sqliterecords.py  records of builds in SQLite, in the spool
 - transactions.py   the transaction log as JSON Lines
+- transfer.py       one payload on its way to the remote
+- upload.py         what one run of an uploader does
 - watchedfolders.py folders in which builds appear
+- watchedremote.py  a remote whose every piece is counted, and that can be stopped
 """

@@ -34,6 +34,8 @@ class BuildRecords(Protocol):
         """Lines of the log with higher numbers, which have no gaps."""
         ...
 
-    def alone(self) -> AbstractContextManager[None]:
-        """For the block no other process prepares. Raises BusyError."""
+    def alone(self, build: int | None = None) -> AbstractContextManager[None]:
+        """For the block no other process prepares; or, of one `build`, none makes, sends or clears
+        it. Ends with the process that holds it. Raises BusyError at once.
+        """
         ...

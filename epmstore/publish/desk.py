@@ -24,6 +24,8 @@ from epmstore.publish.lifecycle import ERROR, IN_PROCESS, NEW, STATES, WITHDRAWN
 from epmstore.publish.prepare import Preparer
 from epmstore.publish.spoolfolder import SpoolFolder, SpoolSettings, make_spool, open_spool
 from epmstore.publish.sqliterecords import SqliteRecords
+from epmstore.publish.transfer import StallLimits
+from epmstore.publish.upload import Uploader, payloads_waiting
 from epmstore.publish.watchedfolders import WatchedFolder, unwatch, watch, watched_folders
 from epmstore.relpath import is_utf8
 from epmstore.remotes.names import is_component
@@ -188,6 +190,30 @@ class ReleaseDesk:
             and is_due(build, now, at_once=at_once)
             and (build.state != WITHDRAWN or build.remote_path is not None)
         ]
+
+    def waiting(self, *, at_once: bool) -> Sequence[BuildRecord]:
+        """What a run of an uploader would send."""
+        now = self._clock.now()
+        return [
+            build
+            for build in payloads_waiting(self.spool, self._records)
+            if is_due(build, now, at_once=at_once)
+        ]
+
+    def upload(self, *, at_once: bool, patience: StallLimits) -> Iterator[BuildRecord]:
+        """One run of an uploader: see there. Raises RemoteError, too."""
+        with connect(self.spool.settings.place, self._environ) as link:
+            uploader = Uploader(
+                self.spool,
+                self._records,
+                link.remote,
+                self._author,
+                self._clock,
+                self._progress,
+                link.place,
+                patience,
+            )
+            yield from uploader.run(at_once=at_once)
 
     def prepare(
         self, *, at_once: bool, catalogs: OpenNumbering | None = None

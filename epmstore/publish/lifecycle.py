@@ -4,7 +4,15 @@ from typing import Final
 
 import msgspec
 
-from epmstore.errors import ConflictError
+from epmstore.errors import (
+    BusyError,
+    ConflictError,
+    DamagedError,
+    DiskFullError,
+    LimitError,
+    NoStoreError,
+    RemoteError,
+)
 from epmstore.publish.build import KINDS, BuildRecord
 
 NEW: Final = ""
@@ -26,6 +34,9 @@ that is tried again after 16 minutes at most, and never holds a build.
 _FIRST_WAIT: Final = 60.0
 _LONGEST_WAIT: Final = 21_600.0
 
+NOT_BLAMED: Final = (DiskFullError, LimitError, BusyError, NoStoreError, RemoteError)
+"""Errors that say nothing against a build."""
+
 TRANSITIONS: Final[dict[str, dict[str, str]]] = {
     "named": {NEW: NEW, ERROR: ERROR},
     "prepared": {NEW: IN_PROCESS, ERROR: IN_PROCESS},
@@ -44,7 +55,7 @@ TRANSITIONS: Final[dict[str, dict[str, str]]] = {
 
 NEXT: Final = {
     NEW: "publish prepare makes its payload",
-    IN_PROCESS: "it goes from upload/ to the remote; publish prepare sees that it arrived",
+    IN_PROCESS: "publish upload sends it",
     DONE: "nothing",
     ERROR: "publish prepare tries again",
     HOLD: "a person decides: publish unhold, or publish withdraw",
@@ -149,3 +160,15 @@ def shown(state: str) -> str:
 
 def is_due(build: BuildRecord, now: float, *, at_once: bool) -> bool:
     return at_once or build.due <= now
+
+
+def described(build: BuildRecord) -> tuple[str, str, int, str]:
+    """Name, remote path, size and SHA-256. Raises DamagedError for a record in a state
+    that only one with a payload can be in.
+    """
+    name, path = build.file_name, build.remote_path
+    if name is None or path is None or build.size is None or build.sha256 is None:
+        raise DamagedError(
+            f"the record says {build.state}, and no payload was ever made: it was moved by hand"
+        )
+    return name, path, build.size, build.sha256

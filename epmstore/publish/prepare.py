@@ -25,7 +25,6 @@ from epmstore.errors import (
     DamagedError,
     DiskFullError,
     EpmError,
-    LimitError,
     NoStoreError,
     NotFoundError,
     RemoteDeniedError,
@@ -34,15 +33,19 @@ from epmstore.errors import (
 from epmstore.owned import read_own
 from epmstore.progress import SILENT, Progress
 from epmstore.publish.build import Author, BuildRecord
+from epmstore.publish.buildlocks import sweep_locks
 from epmstore.publish.buildrecords import BuildRecords
 from epmstore.publish.candidates import OpenNumbering, is_candidate
 from epmstore.publish.lifecycle import (
     DONE,
     ERROR,
+    HOLD,
     IN_PROCESS,
     NEW,
+    NOT_BLAMED,
     STATES,
     WITHDRAWN,
+    described,
     failed,
     is_due,
     moved,
@@ -57,8 +60,6 @@ from epmstore.remotes.checked import holds
 from epmstore.remotes.remote import Remote
 
 _SIGNATURE: Final = ".tmp-signature"
-NOT_BLAMED: Final = (DiskFullError, LimitError, BusyError, NoStoreError, RemoteError)
-"""Errors that say nothing against a build."""
 
 
 class Preparer:
@@ -90,17 +91,13 @@ class Preparer:
         """
         with self._records.alone():
             self._append_log()
-            running = self._records.find([IN_PROCESS])
-            names = {build.file_name for build in running if build.file_name is not None}
-            sweep(self._spool.temp, names)
-            sweep(self._spool.upload, names)
+            self._sweep()
             unseen = self._look_around()
             due = self._records.find([IN_PROCESS, NEW, ERROR, DONE, WITHDRAWN])
             self._progress.begin("preparing", files=len(due))
             for build in due:
-                is_ready = self._spool.settings.ready.has(build)
-                if is_ready and is_due(build, self._clock.now(), at_once=at_once):
-                    found = self._one(build)
+                if self._is_wanted(build, at_once=at_once):
+                    found = self._one(build.number)
                     if found is not None:
                         yield found
                 self._progress.advance(files=1)
@@ -108,6 +105,26 @@ class Preparer:
             self._append_log()
             if unseen is not None:
                 raise unseen
+
+    def _is_wanted(self, build: BuildRecord, *, at_once: bool) -> bool:
+        if build.state == WITHDRAWN and build.remote_path is None:
+            return False
+        if build.state == DONE and build.remote_path is not None:
+            return False
+        is_ready = self._spool.settings.ready.has(build)
+        return is_ready and is_due(build, self._clock.now(), at_once=at_once)
+
+    def _sweep(self) -> None:
+        """What earlier runs left goes, unless an uploader is at it."""
+        sweep_locks(self._spool.locks)
+        builds = {one.file_name: one for one in self._records.find(STATES) if one.file_name}
+        running = {name for name, build in builds.items() if build.state == IN_PROCESS}
+        sweep(self._spool.temp, running)
+        for name in sorted(set(os.listdir(self._spool.upload)) - running):
+            with contextlib.suppress(BusyError, IsADirectoryError), contextlib.ExitStack() as stack:
+                if name in builds:
+                    stack.enter_context(self._records.alone(builds[name].number))
+                remove_file(self._spool.upload / name)
 
     def _look_around(self) -> NotFoundError | None:
         """Records for what appeared in watched folders; the first that was not there."""
@@ -131,16 +148,24 @@ class Preparer:
             if not is_unwritable(error):
                 raise
 
-    def _one(self, build: BuildRecord) -> BuildRecord | None:
-        """None if there was nothing to do, or a person was quicker: that counts."""
-        try:
+    def _one(self, number: int) -> BuildRecord | None:
+        """None if there was nothing to do, or another process is at it, or a person was quicker:
+        that counts.
+        """
+        with contextlib.ExitStack() as stack:
             try:
-                return self._step(build)
-            except OSError as error:
-                raise self._from_system(error) from None
-        except EpmError as error:
-            found = self._records.get(build.number)
-            return self._fail(found, error) if found.state == build.state else None
+                stack.enter_context(self._records.alone(number))
+            except BusyError:
+                return None  # an uploader sends it
+            build = self._records.get(number)
+            try:
+                try:
+                    return self._step(build)
+                except OSError as error:
+                    raise self._from_system(error) from None
+            except EpmError as error:
+                found = self._records.get(number)
+                return self._fail(found, error) if found.state == build.state else None
 
     def _from_system(self, error: OSError) -> EpmError:
         found = from_system(error)
@@ -151,8 +176,10 @@ class Preparer:
     def _step(self, build: BuildRecord) -> BuildRecord | None:
         if build.state == IN_PROCESS:
             return self._look_after(build)
+        if build.state == HOLD:
+            return None
         if build.state == DONE:
-            _described(build)
+            described(build)
             return None
         if build.state == WITHDRAWN:
             return self._clear(build)
@@ -228,7 +255,7 @@ class Preparer:
 
     def _look_after(self, build: BuildRecord) -> BuildRecord | None:
         """A payload that waits, is to be handed over, or has arrived."""
-        name, remote_path, size, sha256 = _described(build)
+        name, remote_path, size, sha256 = described(build)
         waiting = self._spool.upload / name
         if os.path.lexists(waiting):
             found = os.lstat(waiting)
@@ -269,15 +296,3 @@ class Preparer:
 
     def _change(self, build: BuildRecord, why: str) -> BuildRecord:
         return self._records.change(build, self._author, self._clock.now(), why)
-
-
-def _described(build: BuildRecord) -> tuple[str, str, int, str]:
-    """Name, remote path, size and SHA-256. Raises DamagedError for a record in a state
-    that only one with a payload can be in.
-    """
-    name, path = build.file_name, build.remote_path
-    if name is None or path is None or build.size is None or build.sha256 is None:
-        raise DamagedError(
-            f"the record says {build.state}, and no payload was ever made: it was moved by hand"
-        )
-    return name, path, build.size, build.sha256

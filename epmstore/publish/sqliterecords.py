@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 import msgspec
 
-from epmstore import locks
 from epmstore.errors import (
     BusyError,
     ChangedError,
@@ -23,6 +22,7 @@ from epmstore.errors import (
     NotFoundError,
 )
 from epmstore.publish.build import Author, BuildDraft, BuildRecord, Transaction
+from epmstore.publish.buildlocks import hold_build, hold_preparing
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS builds (
@@ -120,15 +120,12 @@ class SqliteRecords:
         return [Transaction(**dict(zip(_LINE, row, strict=True))) for row in rows]
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self, build: int | None = None) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(locks.hold(self._locks, "prepare", wait=0.0))
-            except BusyError as error:
-                raise BusyError(
-                    f"somebody else prepares: {error.data.get('holder') or 'another process'}",
-                    hint="try again when it is done",
-                ) from None
+            if build is None:
+                stack.enter_context(hold_preparing(self._locks))
+            else:
+                stack.enter_context(hold_build(self._locks, build))
             yield
 
     def _note(

@@ -13,6 +13,7 @@
 - place.py          where a remote is, and how one gets in there
 - probing.py        what a remote really does, tried on one object
 - remote.py         what the rest of epmstore asks of a remote
+- resuming.py       writing that goes on where it was cut off
 - retry.py          a remote that tries again: what may be otherwise in a while, and nothing else
 - sftp_channel.py   the requests of SFTP, many on their way at once
 - sftp_connection.py  who a server is, who we are, and connections that are used again

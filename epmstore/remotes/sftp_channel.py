@@ -99,9 +99,12 @@ class SftpChannel(paramiko.SFTPClient):
         return bytes(parts)
 
     @contextlib.contextmanager
-    def opened(self, path: str, *, new: bool = False) -> Iterator[bytes]:
-        """A handle of a file that is there, to be read; or of one that is made, to be written."""
+    def opened(self, path: str, *, new: bool = False, on: bool = False) -> Iterator[bytes]:
+        """A handle of a file that is there, to be read; of one that is made, to be written; or of
+        one that is there to be written `on`.
+        """
         flags = SFTP_FLAG_WRITE | SFTP_FLAG_CREATE | SFTP_FLAG_EXCL if new else SFTP_FLAG_READ
+        flags = SFTP_FLAG_WRITE if on else flags
         handle = self._handle(CMD_OPEN, path, flags, paramiko.SFTPAttributes())
         try:
             yield handle
@@ -135,10 +138,10 @@ class SftpChannel(paramiko.SFTPClient):
                 if size:
                     number = self._ask(answers, handle, at, size)
 
-    def write_all(self, handle: bytes, pieces: Iterable[bytes]) -> int:
-        """Write a file from its beginning; how many bytes it has then."""
+    def write_all(self, handle: bytes, pieces: Iterable[bytes], at: int = 0) -> int:
+        """Write a file from its beginning, or from `at` on; how many bytes it has then."""
         answers = _Answers()
-        waiting = at = 0
+        waiting = 0
         for piece in pieces:
             for start in range(0, len(piece), BLOCK):
                 block = piece[start : start + BLOCK]

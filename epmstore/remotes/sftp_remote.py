@@ -104,6 +104,36 @@ class SftpRemote:
             self._put(sftp, parent, last, checked_pieces(pieces, size, sha256, name), name)
             self._sweep(sftp, parent, last)
 
+    def write_on(self, name: str, pieces: Iterable[bytes], size: int, sha256: str) -> None:
+        """As `write`; the temporary is called by the digest, and stays where this is cut off."""
+        folders, last = split_name(name)
+        with self._links.channel(name) as sftp:
+            parent = self._folder(sftp, folders, make=True)
+            temporary = f"{parent}/{_partial(sha256)}"
+            kept = self._kept(sftp, temporary)
+            if kept is None or kept > size:
+                self._discard(sftp, temporary)
+                kept = None
+            right = _beyond(checked_pieces(pieces, size, sha256, name), kept or 0)
+            self._put(sftp, parent, last, right, name, temporary=temporary, kept=kept)
+            self._sweep(sftp, parent, last)
+
+    def kept(self, name: str, sha256: str) -> int:
+        """Bytes that `write_on` left when it was cut off."""
+        folders, _ = split_name(name)
+        with self._links.channel(name) as sftp:
+            with contextlib.suppress(_NothingError):
+                parent = self._folder(sftp, folders)
+                return self._kept(sftp, f"{parent}/{_partial(sha256)}") or 0
+            return 0
+
+    def _kept(self, sftp: SftpChannel, path: str) -> int | None:
+        """None if there is nothing that can be gone on with."""
+        try:
+            return _size(_looked_at(sftp, path), path)
+        except (_NothingError, BadObjectError):
+            return None
+
     def replace(self, name: str, data: bytes, expected: bytes | None) -> None:
         folders, last = split_name(name)
         if not self._is(name, expected):
@@ -172,17 +202,28 @@ class SftpRemote:
             raise RemoteTransientError(f"{path} was made, and is not there") from None
 
     def _put(
-        self, sftp: SftpChannel, parent: str, last: str, pieces: Iterable[bytes], name: str
+        self,
+        sftp: SftpChannel,
+        parent: str,
+        last: str,
+        pieces: Iterable[bytes],
+        name: str,
+        *,
+        temporary: str | None = None,
+        kept: int | None = None,
     ) -> None:
-        temporary = f"{parent}/{temporary_name()}"
+        """A `temporary` that is named stays where this is cut off; `kept` bytes of it are there."""
+        stays = temporary is not None
+        temporary = temporary or f"{parent}/{temporary_name()}"
         try:
-            with sftp.opened(temporary, new=True) as handle:
-                size = sftp.write_all(handle, pieces)
+            with sftp.opened(temporary, new=kept is None, on=kept is not None) as handle:
+                size = sftp.write_all(handle, pieces, kept or 0)
                 if self.syncs is not False:
                     self.syncs = sftp.sync(handle)
-            kept = _looked_at(sftp, temporary).st_size
-            if kept != size:
-                raise RemoteTransientError(f"{name}: {kept} of {size} bytes were kept", object=name)
+            there = _looked_at(sftp, temporary).st_size
+            if there != size:
+                said = f"{name}: {there} of {size} bytes were kept"
+                raise RemoteTransientError(said, object=name)
             self._rename(sftp, temporary, f"{parent}/{last}")
         except StatusError as error:
             self._discard(sftp, temporary)
@@ -196,8 +237,11 @@ class SftpRemote:
                 self._known.clear()  # a folder that vanished is made anew
                 raise RemoteTransientError(f"{name}: {error.text}", object=name) from None
             raise
-        except Exception:
-            self._discard(sftp, temporary)
+        except _NothingError:
+            raise RemoteTransientError(f"{name}: what was written is gone", object=name) from None
+        except Exception as error:
+            if not stays or isinstance(error, BadObjectError):
+                self._discard(sftp, temporary)
             raise
 
     def _rename(self, sftp: SftpChannel, old: str, new: str) -> None:
@@ -269,6 +313,18 @@ class SftpRemote:
 
 class _NothingError(Exception):
     """There is nothing of that name."""
+
+
+def _partial(sha256: str) -> str:
+    return f"{TEMPORARY}{sha256[:32]}"
+
+
+def _beyond(pieces: Iterable[bytes], count: int) -> Iterator[bytes]:
+    """The same without the first so many bytes."""
+    for piece in pieces:
+        if piece[count:]:
+            yield piece[count:]
+        count = max(0, count - len(piece))
 
 
 @contextlib.contextmanager

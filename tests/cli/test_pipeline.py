@@ -29,12 +29,34 @@ def test_a_build_goes_to_the_remote_and_is_done(cli: "Cli", place: Path) -> None
     (prepared,) = cli.ok("publish", "prepare", "--json").shapes
     check(prepared)
     assert prepared["state"] == "in_process"
+    (waiting,) = cli.ok("publish", "upload", "--dry-run", "--json").shapes
+    assert (waiting["state"], waiting["next"]) == ("in_process", "publish upload sends it")
+    (done,) = cli.ok("publish", "upload", "--json").shapes
+    assert (done["state"], done["association"]) == ("done", "ready")
+    assert (place / "releases" / done["remote_path"]).stat().st_size == done["size"]
+    assert cli.ok("publish", "upload").out == cli.ok("publish", "prepare").out == ""
+    states = [line["to"] for line in cli.ok("publish", "log", "1", "--json").shapes]
+    assert states == ["", "", "in_process", "done"]
+
+
+def test_a_payload_that_was_brought_there_otherwise_is_done(cli: "Cli", place: Path) -> None:
+    (prepared,) = cli.ok("publish", "prepare", "--json").shapes
     (payload,) = (place / "spool" / "upload").iterdir()
     shutil.move(payload, place / "releases" / prepared["remote_path"])
     (done,) = cli.ok("publish", "prepare", "--json").shapes
-    assert (done["state"], done["association"]) == ("done", "ready")
-    states = [line["to"] for line in cli.ok("publish", "log", "1", "--json").shapes]
-    assert states == ["", "", "in_process", "done"]
+    assert done["state"] == "done"
+
+
+def test_a_remote_that_fails_ends_an_upload_with_3(cli: "Cli", place: Path) -> None:
+    cli.ok("publish", "prepare")
+    (place / "releases").rename(place / "away")
+    assert cli("publish", "upload").code == 12
+    (place / "away").rename(place / "releases")
+    shutil.rmtree(place / "releases" / "crm")
+    (place / "releases" / "crm").touch()
+    (found,) = (failed := cli("publish", "upload", "--json")).shapes
+    assert (failed.code, found["state"], found["failures"]) == (3, "in_process", 1)
+    assert cli.ok("publish", "upload", "--wait", "--json").shapes == []
 
 
 def test_a_build_that_fails_ends_a_run_with_3(cli: "Cli", place: Path) -> None:
@@ -117,8 +139,10 @@ def test_payloads_go_to_a_server(cli: "Cli", place: Path) -> None:
         cli.ok("publish", "init", *spool, "--remote", server.place.url, *ways)
         cli.ok("publish", "add", *spool, str(place / "crm-4.1"), "--product", "crm")
         (prepared,) = cli.ok("publish", "prepare", *spool, "--json").shapes
+        (done,) = cli.ok("publish", "upload", *spool, "--json").shapes
     (size,) = (place / "srv" / "crm" / "1").glob("*.filesize")
     assert int(size.read_text()) == prepared["size"]
+    assert (place / "srv" / done["remote_path"]).stat().st_size == done["size"]
 
 
 def test_builds_that_appear_in_a_watched_folder_are_added(cli: "Cli", place: Path) -> None:

@@ -1,5 +1,6 @@
 """Candidates become releases in the order of their records, each once."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -32,26 +33,22 @@ def test_killed_while_it_is_numbered_a_candidate_becomes_one_release(tmp_path: P
     place = Pipeline(tmp_path / "place")
     vendor = Vendor(tmp_path)
     paths = [
-        built(tmp_path, SPEC.replace('"4.1.0"', f'"4.{minor}.0"')).path for minor in range(1, 4)
+        built(tmp_path, SPEC.replace('"4.1.0"', f'"4.{minor}.0"')).path for minor in range(1, 3)
     ]
     for path in paths:
         assert is_candidate(place.add("epkg", path))
-    with vendor.open() as ws, faults(Calls(60)), pytest.raises(Killed):
-        place.run(catalogs=lambda: ws.vendors)
-    for kill in range(5, 200, 37):
-        with vendor.open() as ws:
-            try:
-                with faults(Calls(kill)):
-                    place.run(catalogs=lambda: ws.vendors)
-            except Killed:
-                pass
+    for kill in (2, 5, 7):
+        calls = Calls(kill, only="rename")
+        with vendor.open() as ws, contextlib.suppress(Killed), faults(calls):
+            place.run(catalogs=lambda: ws.vendors)
+        assert calls.struck
     with vendor.open() as ws:
         place.run(catalogs=lambda: ws.vendors)
         labels = [one.label for one in ws.vendors.releases("crm").all()]
-    assert labels == ["4.1.0-1", "4.2.0-1", "4.3.0-1"]
-    assert [place.get(number).release for number in (1, 2, 3)] == [0, 1, 2]
-    assert [place.get(number).state for number in (1, 2, 3)] == ["in_process"] * 3
-    assert len(place.names("upload")) == 3 and place.names("temp") == []
+    assert labels == ["4.1.0-1", "4.2.0-1"]
+    assert [place.get(number).release for number in (1, 2)] == [0, 1]
+    assert [place.get(number).state for number in (1, 2)] == ["in_process"] * 2
+    assert len(place.names("upload")) == 2 and place.names("temp") == []
 
 
 def test_where_nothing_numbers_a_candidate_waits(tmp_path: Path) -> None:
