@@ -287,7 +287,7 @@ def _say_checked(session: Session, file: str, incoming: Incoming) -> None:
         "clean": True,
         "releases": len(releases),
         "new": new,
-        "lines": len(incoming.lines),
+        "lines": incoming.end,
         "head": incoming.head,
         "signer": None if incoming.signer is None else incoming.signer.fingerprint,
     }

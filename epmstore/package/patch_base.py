@@ -6,19 +6,15 @@ nothing that is here.
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from epmstore.digest import BlobInfo, Sha256
 from epmstore.errors import ForkError, VersionNotFoundError
 from epmstore.package.messages import Begun
 from epmstore.refcat import naming
 from epmstore.refcat.checker import CheckedCatalog
-from epmstore.refcat.interchange import export_lines, known_here
-from epmstore.refcat.releases import Releases
+from epmstore.refcat.interchange import known_here
 from epmstore.store.store import Store
 
 _NAMED: Final = re.compile(
@@ -42,33 +38,20 @@ class PatchBase:
         """
         self._begun = begun
         try:
-            known = known_here(self._store, begun.product)
+            known = known_here(self._store, begun.product, begun.first)
         except VersionNotFoundError:
             raise needs_base(self._path, begun) from None
-        releases = Releases(self._store, begun.product)
-        heads = dict(releases.heads())
-        if begun.first - 1 not in heads:
-            raise needs_base(self._path, begun)
-        before = [one for one in known.releases if one.lines <= begun.first]
-        if heads[begun.first - 1] != begun.prev:
+        if known.head != begun.prev:
             raise ForkError(
                 f"line {begun.first} of the catalog of {known.about.key}, which it goes on from, is"
                 " another one here",
                 hint="one of the two is not its vendor's: a published release never changes",
                 line=begun.first,
             )
-        tree = list(releases.tree(before[-1].version)) if before else []
-        if before:
-            self._title = naming.title(before[-1].version, before[-1].label)
-        return msgspec.structs.replace(
-            known, lines=begun.first, head=begun.prev, releases=before, tree=tree
-        )
-
-    def lines(self, known: CheckedCatalog) -> Iterator[bytes]:
-        """The plain lines of a catalog that `catalog` found."""
-        return islice(
-            export_lines(self._store, Releases(self._store, known.about.app)), known.lines
-        )
+        if known.releases:
+            last = known.releases[-1]
+            self._title = naming.title(last.version, last.label)
+        return known
 
     def check_stored(self, needed: Sequence[BlobInfo]) -> None:
         """That what the package needs and does not have is stored here, or was purged. Raises

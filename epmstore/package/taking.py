@@ -115,22 +115,20 @@ def _lines(
             "it is a candidate, and no release yet",
             hint="its vendor numbers it, and publishes it",
         )
-    if reading.known is not None:
-        data = b"".join(base.lines(reading.known)) + data
     more, verdict = _of_a_later_catalog(store, reading.product, sound)
-    data += more
 
     def examined(_: bytes, order: CatalogOrder) -> Iterator[Verdict]:
         yield verdict
 
     incoming = check_catalog(
         store,
-        data,
+        data + more,
         signature,
         progress,
         allow_unsigned=consent.allow_unsigned,
         signer=consent.signer,
         examine=examined,
+        after=reading.known,
     )
     return incoming, sound
 

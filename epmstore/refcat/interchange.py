@@ -73,12 +73,15 @@ FOR_A_SECOND = 1 << 20
 
 class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     """A catalog from elsewhere that was checked. `lines` are sealed, each with the position behind
-    it; `new` is the index of the first that is not here. `signer` vouches for all of it.
+    it, and follow `after`; `new` is the index of the first that is not here. `signer` vouches for
+    all of it.
     """
 
     about: AboutRecord
     releases: Sequence[CheckedRelease]
     head: str
+    after: CatalogPosition = START
+    """Where the catalog that is here has lines that did not come again; of unknown length."""
     lines: Sequence[tuple[bytes, CatalogPosition]]
     read: Sequence[tuple[Envelope, Decoded]] = ()
     """What is in the first of these lines: as many as may be held in memory."""
@@ -86,6 +89,11 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     known: int
     """Releases that are here already."""
     signer: PublicKey | None = None
+
+    @property
+    def end(self) -> int:
+        """How many lines the catalog has."""
+        return self.after.seq + len(self.lines)
 
 
 def export_lines(store: Store, releases: Releases) -> Iterator[bytes]:
@@ -98,24 +106,27 @@ def export_lines(store: Store, releases: Releases) -> Iterator[bytes]:
         yield line.plain
 
 
-def known_here(store: Store, app: str) -> CheckedCatalog:
-    """The catalog of an application (UUID) that is here, for who checks what follows it.
+def known_here(store: Store, app: str, lines: int | None = None) -> CheckedCatalog:
+    """The catalog of an application (UUID) that is here, for who checks what follows it: all of it,
+    or the first `lines`, if a record ends there.
 
-    Raises VersionNotFoundError if there is none, DamagedError.
+    Raises VersionNotFoundError if there is none, or not so much; DamagedError.
     """
     releases = Releases(store, app)
-    about, position = releases.about(), store.entries.position(releases.catalog)
-    if about is None or position is None:
+    about, heads = releases.about(), releases.heads()
+    ends = {seq + 1: head for seq, head in heads}
+    count = heads[-1][0] + 1 if lines is None and heads else lines
+    if about is None or count not in ends:
         raise VersionNotFoundError(f"there is no catalog of {app} here", hint="import it first")
-    ends = {head: seq + 1 for seq, head in releases.heads()}
-    numbers = releases.all()
+    behind = {head: count for count, head in ends.items()}
+    numbers = [one for one in releases.all() if behind[one.digest] <= count]
     return CheckedCatalog(
         about=about,
-        lines=position[2],
-        head=position[1],
+        lines=count,
+        head=ends[count],
         releases=[
             CheckedRelease(
-                one.version, releases.record(one.version).label, one.digest, ends[one.digest]
+                one.version, releases.record(one.version).label, one.digest, behind[one.digest]
             )
             for one in numbers
         ],
@@ -162,10 +173,12 @@ def check_catalog(
     allow_unsigned: bool = False,
     signer: str | None = None,
     examine: Examine | None = None,
+    after: CheckedCatalog | None = None,
 ) -> Incoming:
     """Everything that can be said of a catalog from elsewhere, and of it beside what is here. It is
     first examined by a process with limits (or by `examine`). `signer` is (the end of) the
-    fingerprint of the key that signs it from now on, if that is another one than before.
+    fingerprint of the key that signs it from now on, if that is another one than before. `after`:
+    the catalog that is here up to where the lines go on.
 
     Changes nothing. Raises BadCatalogError, TrustError and its kin, ForkError, ConflictError.
     """
@@ -178,11 +191,12 @@ def check_catalog(
         now=store.clock.now(),
         needs=needs_of_others(store, ""),
     )
-    progress.begin("checking the catalog", size=len(data))
-    verdict = _verdict((examine or _elsewhere)(data, order), progress)
-    progress.end()
-    lines, read, about, contents = _take_lines(data)
-    if (len(lines), lines[-1][1].head) != (verdict.lines, verdict.head) or about is None:
+    verdict = _verdict((examine or _elsewhere)(data, order), progress, len(data))
+    start = START if after is None else CatalogPosition(0, after.head, after.lines)
+    known = None if after is None else after.about
+    lines, read, about, contents = _take_lines(data, start, known)
+    end = lines[-1][1]
+    if (end.seq, end.head) != (verdict.lines, verdict.head) or about is None:
         raise BadCatalogError("it was read otherwise a second time", line=0)
     key = next((key for key in order.keys if key.fingerprint == verdict.signer), None)
     _check_signer(about, key, trust.record(about.app), signer, allow_unsigned=allow_unsigned)
@@ -192,6 +206,7 @@ def check_catalog(
         about=about,
         releases=verdict.releases,
         head=verdict.head,
+        after=start,
         lines=lines,
         read=read,
         new=len(lines),
@@ -260,31 +275,31 @@ def _elsewhere(data: bytes, order: CatalogOrder) -> Iterator[SoFar | Verdict]:
         os.close(fd)
 
 
-def _verdict(said: Iterator[SoFar | Verdict], progress: Progress) -> Verdict:
+def _verdict(said: Iterator[SoFar | Verdict], progress: Progress, size: int) -> Verdict:
+    progress.begin("checking the catalog", size=size)
     for word in said:
         if isinstance(word, Verdict):
+            progress.end()
             return word
         progress.advance(size=word.size)
     raise BadCatalogError("nobody could say what it is", line=0)
 
 
 def _take_lines(
-    data: bytes,
+    data: bytes, position: CatalogPosition, about: AboutRecord | None
 ) -> tuple[
     list[tuple[bytes, CatalogPosition]],
     list[tuple[Envelope, Decoded]],
     AboutRecord | None,
     Sequence[BlobInfo],
 ]:
-    """Every line of a catalog that was examined, sealed; what is in the first of them; what it is
-    about; and every content that it names.
+    """Every line that was examined and follows a position, sealed; what is in the first of them;
+    what the catalog is about, if they say nothing else; and every content that they name.
     """
     lines: list[tuple[bytes, CatalogPosition]] = []
     read: list[tuple[Envelope, Decoded]] = []
-    about: AboutRecord | None = None
     contents: dict[Digest, BlobInfo] = {}
     held = 0
-    position = START
     for plain in plain_lines(data):
         envelope, record = decode_line(plain)
         if isinstance(record, VersionPart):
@@ -326,7 +341,7 @@ def import_catalog(store: Store, incoming: Incoming, source: str, progress: Prog
 def _append(store: Store, name: str, incoming: Incoming, start: int, end: int) -> None:
     """Append some lines, and enter what they say."""
     lines, read = incoming.lines[start:end], incoming.read[start:end]
-    before = incoming.lines[start - 1][1] if start else START
+    before = incoming.lines[start - 1][1] if start else incoming.after
     with store.lock_write():
         catch_up(store)
         found = store.entries.position(name)
@@ -364,7 +379,8 @@ def _steps(incoming: Incoming) -> Iterator[int]:
     size = 0
     for number in range(incoming.new, len(incoming.lines)):
         size += len(incoming.lines[number][0])
-        if (size >= STEP and number + 1 in ends) or number + 1 == len(incoming.lines):
+        is_end = incoming.after.seq + number + 1 in ends
+        if (size >= STEP and is_end) or number + 1 == len(incoming.lines):
             yield number + 1
             size = 0
 
@@ -373,22 +389,21 @@ def _beside(store: Store, incoming: Incoming) -> Incoming:
     """Where the catalog goes on from what is here. Raises ForkError, OlderError."""
     releases = Releases(store, incoming.about.app)
     here = releases.heads()
+    first = incoming.after.seq
     for seq, head in here:
-        if seq >= len(incoming.lines):
-            break
-        if incoming.lines[seq][1].head != head:
+        if first <= seq < incoming.end and incoming.lines[seq - first][1].head != head:
             raise _fork(releases, incoming, seq)
     count = here[-1][0] + 1 if here else 0
-    if count > len(incoming.lines):
+    if count > incoming.end:
         latest = releases.latest()
         theirs = f"release {incoming.releases[-1].version}" if incoming.releases else "no release"
         ours = f"release {latest.version}" if latest is not None else "no release"
         raise OlderError(
             f"the catalog of {incoming.about.key} in the file ends with {theirs} and line"
-            f" {len(incoming.lines)}; here are {ours} and {count} lines",
+            f" {incoming.end}; here are {ours} and {count} lines",
             hint="nothing ever goes back; get the newer catalog",
         )
-    return msgspec.structs.replace(incoming, new=count, known=len(releases.all()))
+    return msgspec.structs.replace(incoming, new=count - first, known=len(releases.all()))
 
 
 def _fork(releases: Releases, incoming: Incoming, seq: int) -> ForkError:

@@ -164,7 +164,8 @@ def test_a_package_of_later_lines_goes_on_from_what_is_here(tmp_path: Path) -> N
         take(other, patch)
     assert caught.value.exit_code == 5
     take(host, first)
-    assert take(host, patch).incoming.new == 2
+    arrived = take(host, patch).incoming
+    assert (arrived.after.seq, arrived.new, arrived.end) == (2, 0, 3)
     assert contents(host, 1) == {"a": b"2", "b": b"same"}
     take(host, patch)
     assert host.latest() == 1
