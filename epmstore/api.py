@@ -30,23 +30,28 @@ from epmstore.catalog.model import (
     GapRecord,
     HoldRecord,
     Installed,
+    Lasting,
     Note,
+    Parameters,
+    ParameterSetting,
     PurgeRecord,
     Reason,
     RecordedActor,
+    RenderedFile,
     Requirement,
     RevokeRecord,
     RootFacts,
     VersionKind,
     VersionRecord,
 )
+from epmstore.catalog.packaging import Parameter
 from epmstore.catalog.retention import Policy
 from epmstore.catalog.selector import Resolved
 from epmstore.catalog.state import CatalogState, Remark, VersionInfo
 from epmstore.checkout.goal import EditsGoal, Goal, ReleaseGoal, RemovalGoal, VersionGoal
 from epmstore.checkout.obligations import Moment, Owed
 from epmstore.checkout.plan import ConfigPolicy, Options, Plan, Seen, Step
-from epmstore.checkout.request import CheckoutAction, Prepared, Request, Supply
+from epmstore.checkout.request import CheckoutAction, Prepared, Rendering, Request, Supply
 from epmstore.checkout.stage import Refused
 from epmstore.checkout.target import ExportedTree
 from epmstore.clock import Clock
@@ -161,6 +166,12 @@ from epmstore.workspace.app.handle import AppHandle
 from epmstore.workspace.app.installing import Installing, Move
 from epmstore.workspace.app.marking import Marking
 from epmstore.workspace.app.obligations import Aftermath, Obligations, Pending
+from epmstore.workspace.app.parametering import (
+    ParameterChange,
+    Parametering,
+    ParameterState,
+    SetParameter,
+)
 from epmstore.workspace.app.reading import Reading as AppReading
 from epmstore.workspace.app.recording import Recording
 from epmstore.workspace.app.repairing import Repaired, Repairing
@@ -175,6 +186,7 @@ from epmstore.workspace.intended import InstallOptions, Intended, IntendedMove
 from epmstore.workspace.packages import Packages
 from epmstore.workspace.readreport import ReadReport
 from epmstore.workspace.remotes import KnownHost, Pushed, RemoteCheck, Remotes, RemoteView
+from epmstore.workspace.site_parameters import SiteParameters
 from epmstore.workspace.targets import InstallTarget
 from epmstore.workspace.trees import Trees, TreeSource
 from epmstore.workspace.vendors import Published, Source, Vendors
@@ -280,6 +292,7 @@ __all__ = [
     "Kept",
     "Kind",
     "KnownHost",
+    "Lasting",
     "Ledger",
     "LimitError",
     "Marking",
@@ -309,6 +322,12 @@ __all__ = [
     "PackRef",
     "PackageFile",
     "Packages",
+    "Parameter",
+    "ParameterChange",
+    "ParameterSetting",
+    "ParameterState",
+    "Parametering",
+    "Parameters",
     "PatchBase",
     "PathClass",
     "PathNotFoundError",
@@ -362,6 +381,8 @@ __all__ = [
     "RemoteView",
     "Remotes",
     "RemovalGoal",
+    "RenderedFile",
+    "Rendering",
     "RepairAction",
     "RepairOptions",
     "Repaired",
@@ -380,10 +401,12 @@ __all__ = [
     "Seen",
     "SegmentRef",
     "SentContents",
+    "SetParameter",
     "Sha256",
     "Share",
     "SignedHead",
     "Since",
+    "SiteParameters",
     "Solution",
     "SolutionStep",
     "Source",

@@ -1,4 +1,5 @@
-"""Keeping what checkouts promised: undo what was not confirmed in time, end what a crash left.
+"""Keeping what was promised: undo what was not confirmed in time, end what a crash left, take back
+what was set for a while.
 
 A look at the names in `journals/` each few seconds is all that it costs when nothing is owed. What
 fails is tried again, not too often. What is done, and how, is the library's
@@ -23,6 +24,8 @@ PERIOD: Final = 2.0
 """Seconds between two looks: as much later than promised an undo may begin."""
 AGAIN: Final = 60.0
 """Seconds until what failed, or was handed over, is tried again."""
+WAITING: Final = (".owed", ".lasting")
+"""Names of files that say of an application that something may be due."""
 UNIT: Final = "epmstore-recover@{}.service"
 
 
@@ -50,7 +53,7 @@ class AftermathTasks:
 
     def is_anything_owed(self) -> bool:
         try:
-            return any(name.endswith(".owed") for name in os.listdir(self._journals))
+            return any(name.endswith(WAITING) for name in os.listdir(self._journals))
         except OSError:
             return False
 
@@ -64,6 +67,9 @@ class AftermathTasks:
                 if handle.obligations.is_expired or handle.obligations.left_behind() is not None:
                     self._not_before[app.uuid] = self._clock.monotonic() + AGAIN
                     self._settle(handle)
+                elif handle.parameters.is_due:
+                    self._not_before[app.uuid] = self._clock.monotonic() + AGAIN
+                    self._take_back(handle)
             except BusyError:
                 self._not_before.pop(app.uuid, None)  # a command is at it
             except (EpmError, OSError) as error:
@@ -89,3 +95,15 @@ class AftermathTasks:
         for run in result.hooks if result is not None else ():
             log.info("%s: %s: %s", key, run.hook, run.why)
         log.warning("%s: version %s is live", key, handle.versions()[-1].version)
+
+    def _take_back(self, handle: AppHandle) -> None:
+        """What was set for a while."""
+        key = handle.app.key
+        if self._systemd.is_needed(handle.app.root):
+            log.warning("%s: the time of a parameter is over; %s sees to it", key, UNIT.format(key))
+            self._systemd.start(UNIT.format(key), wait=False)
+            return
+        result = handle.parameters.take_back(wait=0)
+        self._not_before.pop(handle.app.uuid)
+        if result is not None:
+            log.warning("%s: %s: version %s is live", key, result.label, result.version)

@@ -13,6 +13,7 @@
 - model.py          what a catalog records, as values
 - operations.py     what versions say of what was done, and what follows from it
 - packaging.py      the packaging of a release: what the key `package` of its first line says
+- parameters.py     what the parameters of an application are set to, as its history says
 - retention.py      which versions may be forgotten
 - rootfacts.py      what a version says of the root directory itself
 - salvage.py        what can be read of a catalog that cannot be read whole

@@ -33,6 +33,7 @@ from epmstore.catalog.model import (
     HoldRecord,
     LabelRecord,
     Note,
+    Parameters,
     PinRecord,
     PurgeRecord,
     Record,
@@ -332,27 +333,41 @@ def _with_paths(record: RecordT, convert: Callable[[str], str]) -> RecordT:
     """The same record with every path in it as JSON shows it, or back."""
     changed: dict[str, object] = {}
     if isinstance(record, VersionRecord):
-        if record.scope is not None:
-            changed["scope"] = tuple(map(convert, record.scope))
-        if record.unobserved:
-            changed["unobserved"] = tuple(
-                (path if path == ROOT else convert(path), why)
-                for path, why in named(record.unobserved)
-            )
-        if record.writing:
-            changed["writing"] = tuple(map(convert, record.writing))
-        if record.notes:
-            changed["notes"] = tuple(_with_path(note, convert) for note in record.notes)
-        if record.command is not None:
-            text = text_to_json if convert is to_json else text_from_json
-            changed["command"] = tuple(map(text, record.command))
-        if record.package is not NO_PACKAGE and convert is from_json:
-            changed["package"] = _own(record.package)
+        changed = _paths_of_version(record, convert)
     elif isinstance(record, AcceptRecord) and record.paths is not None:
         changed["paths"] = tuple(map(convert, record.paths))
     elif isinstance(record, PurgeRecord) and record.path is not None:
         changed["path"] = convert(record.path)
     return msgspec.structs.replace(record, **changed) if changed else record
+
+
+def _paths_of_version(record: VersionRecord, convert: Callable[[str], str]) -> dict[str, object]:
+    """What of it has other paths then."""
+    changed: dict[str, object] = {}
+    if record.scope is not None:
+        changed["scope"] = tuple(map(convert, record.scope))
+    if record.unobserved:
+        changed["unobserved"] = tuple(
+            (path if path == ROOT else convert(path), why) for path, why in named(record.unobserved)
+        )
+    if record.writing:
+        changed["writing"] = tuple(map(convert, record.writing))
+    if record.notes:
+        changed["notes"] = tuple(_with_path(note, convert) for note in record.notes)
+    if record.parameters is not None:
+        changed["parameters"] = with_converted_paths(record.parameters, convert)
+    if record.command is not None:
+        text = text_to_json if convert is to_json else text_from_json
+        changed["command"] = tuple(map(text, record.command))
+    if record.package is not NO_PACKAGE and convert is from_json:
+        changed["package"] = _own(record.package)
+    return changed
+
+
+def with_converted_paths(said: Parameters, convert: Callable[[str], str]) -> Parameters:
+    """The same, with the paths of files as JSON shows them, or back."""
+    files = (msgspec.structs.replace(one, path=RelPath(convert(one.path))) for one in said.files)
+    return msgspec.structs.replace(said, files=tuple(files))
 
 
 def _with_path(note: Note, convert: Callable[[str], str]) -> Note:

@@ -17,6 +17,8 @@ from epmstore.relpath import RelPath
 
 KEPT_CONFIG: Final = "kept-config"
 KEPT_FILE: Final = "kept-file"
+KEPT_RENDERED: Final = "kept-rendered"
+UNSET: Final = "unset-parameter"
 FOUND_CONFIG: Final = "found-config"
 REPLACED: Final = "replaced"
 UNMET: Final = "unmet"
@@ -26,6 +28,7 @@ NAMED = 20
 SAID: Final = {
     KEPT_CONFIG: "was edited here, and its vendor changed it as well: yours is kept",
     KEPT_FILE: "was changed here, and the new release has it no more: it is kept",
+    KEPT_RENDERED: "is not as its parameters have it: it is kept",
     FOUND_CONFIG: "was there before: it is kept",
     REPLACED: "was changed here: it was replaced",
 }

@@ -139,6 +139,46 @@ class Installed(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_on
     adopted: bool = False
 
 
+class Lasting(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """For how many `seconds` something holds, from a moment on: by the clock (since 1970), and by
+    the time since a start of the host, which has an id.
+    """
+
+    seconds: float
+    wall: float
+    boot: str
+    uptime: float
+
+
+class ParameterSetting(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a parameter of a product (UUID) is set to: a value, or several. `layer` is one word of
+    an open list: `site` (for all instances), `instance`, `temporary`, which `lasts` for a while.
+    """
+
+    product: str
+    name: str
+    layer: Operation
+    value: bool | int | float | str | tuple[bool | int | float | str, ...]
+    lasts: Lasting | None = None
+
+
+class RenderedFile(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A file that the parameters of a product (UUID) were written into, and the SHA-256 of what was
+    written.
+    """
+
+    product: str
+    path: RelPath
+    sha256: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+
+
+class Parameters(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is set, in the order of product, name and layer, and which files have it."""
+
+    settings: tuple[ParameterSetting, ...] = ()
+    files: tuple[RenderedFile, ...] = ()
+
+
 class Note(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """Something that a person should know of what a version did, until it is acknowledged: one word
     of an open list (see install_notes.py), the path that it is about, and what else is to be said.
@@ -171,8 +211,8 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     root directory itself (None: not looked at). `writing` are files that a process had open for
     writing when they were recorded, and wrote to a moment before: they may be half done.
     `installed` are the products that are installed from this version on, all of them (None: those
-    of the version before; see installed.py). `notes` are what a person should know of what was
-    done, in the first line only.
+    of the version before; see installed.py), `parameters` what is set from then on, by the same
+    rule. `notes` are what a person should know of what was done, in the first line only.
     `package` is the packaging of a release as the vendor wrote it, byte for byte, in the first line
     only: refcat/packaging_form.py reads it, and other readers pass over it.
     """
@@ -207,6 +247,7 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     root: RootFacts | None = None
     writing: tuple[RelPath, ...] = ()
     installed: tuple[Installed, ...] | None = None
+    parameters: Parameters | None = None
     notes: tuple[Note, ...] = ()
     package: msgspec.Raw = NO_PACKAGE
     part: int = 1

@@ -62,7 +62,7 @@ class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
     restorable. `remarks`
     are all that was ever said of it, oldest first, with the label that it was recorded with.
     `changes_nothing`: it is the tree of the version before, as of a command that changed nothing,
-    and what is installed is the same.
+    and what is installed, and set, is the same.
     """
 
     record: VersionRecord
@@ -304,6 +304,7 @@ class _Facts:
             changes_nothing=before is not None
             and record.counts == _NOTHING
             and record.installed is None
+            and record.parameters is None
             and record.tree == before.tree,
             tags=tags,
             pinned=record.version in self._pinned,

@@ -29,8 +29,8 @@ import msgspec
 from epmstore import codec, fsio, seal
 from epmstore.atomic import directory, discard, read_file, remove_file
 from epmstore.catalog.classes import Patterns
-from epmstore.catalog.format import named
-from epmstore.catalog.model import Installed, Note, Reason, RecordedActor
+from epmstore.catalog.format import named, with_converted_paths
+from epmstore.catalog.model import Installed, Note, Parameters, Reason, RecordedActor
 from epmstore.checkout.goal import FORMATS, Goal, goal_from_form
 from epmstore.checkout.ops import Op
 from epmstore.checkout.plan import NamedPath, Plan, Seen, Step
@@ -62,8 +62,8 @@ _MAGIC = seal.MAGIC.to_bytes(4, "little")
 class Header(msgspec.Struct, frozen=True, kw_only=True):
     """What is applied, to which root, and what the version that records it is to say. `marked`: the
     journal says which directory the staging folder is. `sight` is that of the version before,
-    `installed` what is installed afterwards (None: what was), `notes` what a person should
-    know of it.
+    `installed` what is installed afterwards (None: what was), `parameters` what is set then,
+    `notes` what a person should know of it.
     """
 
     txid: str
@@ -87,6 +87,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     marked: bool = False
     sight: int = 0
     installed: tuple[Installed, ...] | None = None
+    parameters: Parameters | None = None
     notes: tuple[Note, ...] = ()
 
     @property
@@ -365,11 +366,11 @@ def _whole_length(data: bytes) -> int:
 _HEADER: Final[tuple[str, ...]] = (
     *("txid", "app", "key", "root", "root_inode", "action", "reason", "time", "base", "of"),
     *("from_", "safety", "scope", "label", "actor", "rules", "release", "edits", "without"),
-    *("unobserved", "patterns", "marked", "sight", "installed", "notes"),
+    *("unobserved", "patterns", "marked", "sight", "installed", "parameters", "notes"),
 )
 """Keys of a header in their order, with those of every goal."""
 _OPTIONAL: Final[frozenset[str]] = frozenset(
-    {"unobserved", "patterns", "marked", "sight", "installed", "notes"}
+    {"unobserved", "patterns", "marked", "sight", "installed", "parameters", "notes"}
 )
 """What older journals lack, or one has only where there is something to say."""
 _TYPES: Final = {name: kind for name, kind in get_type_hints(Header).items() if name != "goal"}
@@ -385,6 +386,9 @@ def _header_form(header: Header) -> dict[str, Any]:
         del form["installed"]
     else:
         form["installed"] = msgspec.to_builtins(header.installed)
+    form["parameters"] = _said_parameters(header)
+    if header.parameters is None:
+        del form["parameters"]
     form["notes"] = [
         msgspec.to_builtins(note) | ({} if note.path is None else {"path": to_json(note.path)})
         for note in header.notes
@@ -397,6 +401,11 @@ def _header_form(header: Header) -> dict[str, Any]:
     return form
 
 
+def _said_parameters(header: Header) -> Any:
+    said = header.parameters
+    return None if said is None else msgspec.to_builtins(with_converted_paths(said, to_json))
+
+
 def _header_from_form(form: dict[str, Any]) -> Header:
     own = [name for name in _TYPES if name in form or name not in _OPTIONAL]
     known: dict[str, Any] = {name: msgspec.convert(form[name], _TYPES[name]) for name in own}
@@ -407,6 +416,8 @@ def _header_from_form(form: dict[str, Any]) -> Header:
         note if note.path is None else msgspec.structs.replace(note, path=from_json(note.path))
         for note in known.get("notes", ())
     )
+    if known.get("parameters") is not None:
+        known["parameters"] = with_converted_paths(known["parameters"], from_json)
     known["root"] = text_from_json(form["root"])
     known["unobserved"] = tuple(
         (from_json_or_root(path), why) for path, why in named(known.get("unobserved", ()))

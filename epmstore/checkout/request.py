@@ -4,22 +4,25 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from epmstore.catalog.model import Installed, Note, Reason
+from epmstore.catalog.model import Installed, Note, Parameters, Reason
 from epmstore.checkout.goal import Goal
 from epmstore.checkout.plan import ConfigPolicy, NamedPath, Plan
 from epmstore.digest import BlobInfo
 from epmstore.record.unseen import Unseen
 from epmstore.relpath import RelPath
 from epmstore.store.seeking import CameFrom
+from epmstore.tree import Entry
 
 CheckoutAction: TypeAlias = Literal[
     "checkout", "rollback", "undo", "redo", "apply", "repair", "edit",
-    "install", "upgrade", "downgrade", "uninstall", "adopt",
+    "install", "upgrade", "downgrade", "uninstall", "adopt", "parameter",
 ]  # fmt: skip
 INSTALLING: Final[frozenset[CheckoutAction]] = frozenset({"install", "upgrade", "downgrade"})
 """Actions that bring a root to a release which is installed from then on."""
-UNPLANNED: Final[frozenset[CheckoutAction]] = INSTALLING | {"uninstall", "adopt"}
-"""Actions that no plan file has: what is installed follows from more than one root."""
+UNPLANNED: Final[frozenset[CheckoutAction]] = INSTALLING | {*("uninstall", "adopt", "parameter")}
+"""Actions that no plan file has: what is installed follows from more than one root, and what is set
+is said in no plan.
+"""
 REASONS: dict[CheckoutAction, Reason] = {
     "checkout": "checkout",
     "rollback": "checkout",
@@ -33,7 +36,17 @@ REASONS: dict[CheckoutAction, Reason] = {
     "downgrade": "checkout",
     "uninstall": "checkout",
     "adopt": "checkout",
+    "parameter": "checkout",
 }
+
+
+class Rendering(msgspec.Struct, frozen=True):
+    """Files that parameters are written into: what each is to be, whatever the goal says of its
+    path, and their contents, which are stored when it is carried out.
+    """
+
+    entries: tuple[Entry, ...]
+    contents: tuple[tuple[BlobInfo, bytes], ...]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +54,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     `within` are two versions: only paths that differ between them are touched, and only while they
     are as in the second, or, with `overwrite`, whatever became of them since; an installing one
     with `overwrite` replaces what is in its way. `installed` is what is installed afterwards (None:
-    with a whole version its set, else what is installed now), `notes` what a person should know.
+    with a whole version its set, else what is installed now), `parameters` what is set then, by the
+    same rule, `rendering` the files that have it (None: those that there are), `notes` what a
+    person should know.
     `owner` (ids and names of user and group) is whose all is that an installing one writes.
     """
 
@@ -54,6 +69,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     overwrite: bool = False
     label: str | None = None
     installed: tuple[Installed, ...] | None = None
+    parameters: Parameters | None = None
+    rendering: Rendering | None = None
     notes: tuple[Note, ...] = ()
     owner: tuple[int, int, str | None, str | None] | None = None
 
@@ -82,7 +99,8 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     needs and that are not stored yet, but will be, since the root has them. `forbidden` is what our
     privilege does not allow of paths that it would bring back; `left` are paths that a plan for a
     release leaves alone before anything is planned, and why. `installed` is the set that this makes
-    of what is installed (None: it stays), `notes` what a person should know of what it does.
+    of what is installed, `parameters` what is set then (None: it stays), `notes` what a person
+    should know of what it does.
     """
 
     app: str
@@ -92,6 +110,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     forbidden: tuple[NamedPath, ...] = ()
     left: tuple[NamedPath, ...] = ()
     installed: tuple[Installed, ...] | None = None
+    parameters: Parameters | None = None
     notes: tuple[Note, ...] = ()
     unseen: Unseen = Unseen()
     """What the look that it was made from did not see."""

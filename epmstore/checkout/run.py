@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from epmstore.catalog.hooks import HookRun
 from epmstore.catalog.installed import InstalledSet, installed_at
-from epmstore.catalog.model import VersionKind, VersionRecord
+from epmstore.catalog.model import Parameters, VersionKind, VersionRecord
+from epmstore.catalog.parameters import parameters_at
 from epmstore.catalog.state import CatalogState
 from epmstore.checkout.apply import Applied, Applier
 from epmstore.checkout.differences import Judge
@@ -50,6 +51,7 @@ from epmstore.scan.folders import FolderCache
 from epmstore.scan.privilege import Privilege, is_nothing_else
 from epmstore.scan.walk import Listing
 from epmstore.store.commit import read_version
+from epmstore.store.deposit import Deposit
 from epmstore.store.soundness import check_sound
 
 LOOKS = 3
@@ -144,6 +146,7 @@ class CheckoutEngine:
         Raises ConflictError (and its kin) with nothing changed; OSError, DamagedError.
         """
         made: list[Recorded] = []
+        self._store_rendered(request)
 
         def observe(keep: Collection[RelPath]) -> FoundRoot:
             made.append(self._recorder.snapshot(self._root, SAFETY, kept=keep))
@@ -154,7 +157,8 @@ class CheckoutEngine:
         preflight(self._root.fd, prepared.plan, self._store.blobs, terms)
         safety = found.newest.version if any(one.is_new for one in made) else None
         applied = None
-        if prepared.plan.steps or prepared.installed is not None:
+        is_said = prepared.installed is not None or prepared.parameters is not None
+        if prepared.plan.steps or is_said:
             header = self._header(prepared, found, safety, txid or new_txid())
             applied = Applier(self._recorder, self._root, self._progress).apply(
                 header,
@@ -168,6 +172,15 @@ class CheckoutEngine:
             look=found.look,
             applied=applied,
         )
+
+    def _store_rendered(self, request: Request) -> None:
+        """The caller keeps packs until a version names what is stored here."""
+        if request.rendering is None:
+            return
+        with Deposit(self._store) as deposit:
+            for info, data in request.rendering.contents:
+                deposit.add(info, data)
+            deposit.commit()
 
     def _decide(
         self,
@@ -261,10 +274,12 @@ class CheckoutEngine:
             app=self._app.uuid,
             request=request,
             plan=plan,
-            about=frozenset(self._coming(found)) & frozenset(plan.contents()),
+            about=frozenset([*self._coming(found), *_rendered(request)])
+            & frozenset(plan.contents()),
             forbidden=forbidden,
             left=tuple(wanted.left),
             installed=self._installed(request),
+            parameters=self._parameters(request),
             notes=(*wanted.notes, *request.notes),
         )
 
@@ -274,6 +289,13 @@ class CheckoutEngine:
         if wanted is None and isinstance(goal, VersionGoal) and request.paths is None:
             wanted = installed_at(self._state, goal.version)
         return None if wanted == installed_at(self._state) else wanted
+
+    def _parameters(self, request: Request) -> Parameters | None:
+        """What is set afterwards; None: what is now."""
+        goal, wanted = request.goal, request.parameters
+        if wanted is None and isinstance(goal, VersionGoal) and request.paths is None:
+            wanted = parameters_at(self._state, goal.version)
+        return None if wanted == parameters_at(self._state) else wanted
 
     def _surroundings(
         self,
@@ -384,6 +406,7 @@ class CheckoutEngine:
             patterns=self._recorder.rules_to_say(newest),
             unobserved=unobserved(found.now),
             installed=prepared.installed,
+            parameters=prepared.parameters,
             notes=prepared.notes,
         )
 
@@ -409,6 +432,12 @@ def _without_futile(plan: Plan) -> tuple[Plan, tuple[NamedPath, ...]]:
     if not futile:
         return plan, tuple(forbidden)
     return replace(plan, steps=tuple(steps), refused=(*plan.refused, *futile)), tuple(forbidden)
+
+
+def _rendered(request: Request) -> list[BlobInfo]:
+    """Contents that are stored when a request is carried out."""
+    rendering = request.rendering
+    return [] if rendering is None else [info for info, _ in rendering.contents]
 
 
 def new_txid() -> str:

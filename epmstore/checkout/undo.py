@@ -11,6 +11,7 @@ import msgspec
 
 from epmstore.catalog.installed import find_product, installed_by
 from epmstore.catalog.operations import can_be_undone, is_reversal
+from epmstore.catalog.parameters import parameters_by
 from epmstore.catalog.state import VersionInfo
 from epmstore.checkout.goal import VersionGoal, goal_of, version_of
 from epmstore.errors import NotFoundError, VersionNotFoundError
@@ -106,6 +107,7 @@ def _same_as(versions: Sequence[VersionInfo], info: VersionInfo) -> int:
     match goal_of(record):
         case VersionGoal(version) if record.scope is None and (
             record.installed in (None, installed_by(versions, version))
+            and record.parameters in (None, parameters_by(versions, version))
         ):
             return version
     return record.version - 1 if info.changes_nothing else -1

@@ -42,6 +42,7 @@ def done_version(
         scope=header.scope,
         safety=header.safety,
         installed=header.installed,
+        parameters=header.parameters,
         notes=(*header.notes, *(incomplete(missed) if header.installed is not None else ())),
     )
     return replace(part, header=header.goal.said_in(record))

@@ -192,6 +192,9 @@ class VersionWishes:
         pairs = {**root_pair(now.changes.root, found.newest, wanted), **pairs}
         fresh = () if found.is_recorded else overlay(pairs, now.changes)
         self._check_scope(request.scope or (), found)
+        if request.rendering is not None:
+            present = Present(now, self._store.entries, self._app.uuid)
+            pairs.update((e.path, (present.found(e.path), e)) for e in request.rendering.entries)
         options = Options(exact=request.exact, config=request.config, scope=request.scope or ())
         if request.within is not None:
             pairs = self._within(pairs, request.within, found, overwrite=request.overwrite)

@@ -31,6 +31,7 @@
 - package.py           commands for packages as files
 - paths.py             what users type for paths, versions and ranges
 - pipeline.py          `publish`: builds of a spool, and what becomes of them
+- param.py             parameters of what is installed: param list, get, set, reset, history
 - plan_view.py         a plan, before it is carried out: shown, and asked about
 - products.py          commands that say what is installed, and why
 - program.py           one run of the command line

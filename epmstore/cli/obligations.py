@@ -56,6 +56,8 @@ def _recover(session: Session, handle: AppHandle, what: Recovery) -> int:
         result = handle.obligations.recover(
             what=what, wait=BOOT_SECONDS if what == "boot" else WAIT_SECONDS
         )
+        if result is None and what != "boot" and handle.parameters.is_due:
+            result = handle.parameters.take_back()
     except RootError as error:
         if interrupted or what != "boot":
             return failure.report(error, as_json=session.json, app=handle.app.key)

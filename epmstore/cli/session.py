@@ -94,6 +94,8 @@ class Session:
             self.out.note(
                 f"an interrupted checkout was finished: {closing_line(result, with_app=True)}"
             )
+        for result in workspace.taken_back:
+            self.out.note(f"{closing_line(result, with_app=True)}")
         for owed in workspace.obligations:
             self.out.warn(
                 f"{owed.key}: a checkout did not come to its end, and the application may be down:"

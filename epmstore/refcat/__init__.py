@@ -11,6 +11,7 @@
 - classify.py          what every path of a root is to the vendor of an application
 - content_copy.py      contents of releases, from one store to another
 - converting.py        founding catalogs as releases
+- effective_values.py  what the parameters of a package come to, with what is set here
 - explain_versions.py  the use case: explain the versions of one app by its refcat
 - explanation.py       what explains a recorded version: a step between releases, or nothing
 - fit.py               which release best explains a root

@@ -15,7 +15,13 @@ from typing import Final, Protocol
 
 import msgspec
 
-from epmstore.catalog.install_notes import FOUND_CONFIG, KEPT_CONFIG, KEPT_FILE, REPLACED
+from epmstore.catalog.install_notes import (
+    FOUND_CONFIG,
+    KEPT_CONFIG,
+    KEPT_FILE,
+    KEPT_RENDERED,
+    REPLACED,
+)
 from epmstore.catalog.model import Note
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.refcat.classify import OF_RELEASES, Deviation, deviating_fields, same_state
@@ -38,6 +44,9 @@ class InstallContext(RepairContext, Protocol):
 
     def before(self, path: RelPath) -> Entry | None:
         """What the release has at a path that is installed until now."""
+
+    def is_rendered(self, path: RelPath) -> bool:
+        """Whether parameters are written into it, and no release has it."""
 
 
 class InstallPlan(msgspec.Struct, frozen=True):
@@ -148,7 +157,7 @@ class _Judge:
     def _edited(self, finding: Deviation, before: Entry, wanted: Entry) -> str | None:
         is_same = same_state(before, wanted) and before.mode == wanted.mode
         if self._keeps_config(finding):
-            self.notes += [] if is_same else [Note(what=KEPT_CONFIG, path=finding.path)]
+            self.notes += [] if is_same else [self._kept(finding.path, KEPT_CONFIG)]
             return EDITED
         if is_same and finding.path_class != "config":
             return SAME_IN_BOTH
@@ -174,13 +183,16 @@ class _Judge:
         if same_state(finding.found, wanted):
             return None
         if self._keeps_config(finding):
-            self.notes.append(Note(what=FOUND_CONFIG, path=finding.path))
+            self.notes.append(self._kept(finding.path, FOUND_CONFIG))
             return CONFIG_FOUND
         if not self._replace:
             self.in_the_way.append(finding.path)
             return _SILENTLY
         self.notes.append(Note(what=REPLACED, path=finding.path))
         return None
+
+    def _kept(self, path: RelPath, what: str) -> Note:
+        return Note(what=KEPT_RENDERED if self._around.is_rendered(path) else what, path=path)
 
     def _keeps_config(self, finding: Deviation) -> bool:
         return finding.path_class == "config" and self._config == "keep"

@@ -35,16 +35,19 @@ class ReleaseWishes:
         self,
         recorder: Recorder,
         releases: Releases,
-        verifier: Callable[[], Verifier],
+        verifier: Callable[[Mapping[RelPath, Entry]], Verifier],
         installed: Callable[[], int | None],
+        rendered: Callable[[], Mapping[RelPath, Entry]] = dict,
     ) -> None:
-        """The `verifier` is asked for once it is needed: what it knows has to be read. `installed`
-        is the release that is installed now (None: none of them).
+        """The `verifier` is asked for once it is needed: what it knows has to be read; it is given
+        the files that are to be there beside a release. `installed` is the release that is
+        installed now (None: none of them), `rendered` are those files as they were written last.
         """
         self._recorder = recorder
         self._releases = releases
         self._verifier = verifier
         self._installed = installed
+        self._rendered_now = rendered
 
     def named_state(self, request: Request) -> set[RelPath]:
         return set()
@@ -57,9 +60,10 @@ class ReleaseWishes:
         if request.action in INSTALLING:
             return self._to_install(goal.release, request, found)
         release, now, scope = goal.release, found.now, request.scope or ()
+        rendered = self._rendered(request)
         repair = plan_repair(
-            self._verifier().verify(now, release),
-            self._around(now, release),
+            self._verifier(rendered).verify(now, release),
+            self._around(now, release, rendered),
             scope=scope,
             config=request.config,
             exact=request.exact,
@@ -74,10 +78,11 @@ class ReleaseWishes:
 
     def _to_install(self, release: int, request: Request, found: FoundRoot) -> Wanted:
         """Raises ConflictError if something is in the way."""
-        verified = self._verifier().verify(found.now, release)
+        rendered = self._rendered(request)
+        verified = self._verifier(rendered).verify(found.now, release)
         plan = plan_install(
             verified,
-            self._around(found.now, release),
+            self._around(found.now, release, rendered),
             config=request.config,
             replace=request.overwrite,
             owner=request.owner or (None if verified.owners.pairs else _only_owner()),
@@ -94,15 +99,22 @@ class ReleaseWishes:
         )
 
     def _removed(self, release: int, found: FoundRoot) -> Wanted:
-        tree = self._releases.tree(release)
-        around = self._around(found.now, release)
-        plan = plan_removal(self._verifier().verify(found.now, release), around, tree)
+        rendered = self._rendered_now()
+        tree = [*self._releases.tree(release), *rendered.values()]
+        around = self._around(found.now, release, rendered)
+        plan = plan_removal(self._verifier(rendered).verify(found.now, release), around, tree)
         return Wanted(
             pairs=plan.pairs,
             options=Options(exact=True, config="restore"),
             fresh=found.come,
             left=plan.left,
         )
+
+    def _rendered(self, request: Request) -> Mapping[RelPath, Entry]:
+        """The files that are to be there beside the release of a request."""
+        if request.rendering is None:
+            return self._rendered_now()
+        return {entry.path: entry for entry in request.rendering.entries}
 
     def _named(self, pairs: Mapping[RelPath, Pair]) -> dict[RelPath, Pair]:
         """What is wanted with the names that its owners have on this host: a release has others, or
@@ -119,8 +131,11 @@ class ReleaseWishes:
             for path, (found, wanted) in pairs.items()
         }
 
-    def _around(self, look: Look, release: int) -> "_Around":
-        return _Around(look, self._recorder, self._releases, release, self._installed())
+    def _around(self, look: Look, release: int, rendered: Mapping[RelPath, Entry]) -> "_Around":
+        before = self._installed()
+        around = _Around(look, self._recorder, self._releases, release, before)
+        around.render(rendered, self._rendered_now())
+        return around
 
     def _in_the_way(self, release: int, paths: Sequence[RelPath]) -> ConflictError:
         about, app = self._releases.about(), self._recorder.app
@@ -182,14 +197,24 @@ class _Around(Present):
     ) -> None:
         entries = recorder.store.entries
         super().__init__(look, entries, recorder.app.uuid)
+        self._rendered: Mapping[RelPath, Entry] = {}
+        self._rendered_before: Mapping[RelPath, Entry] = {}
         self._released = _Looked(entries, releases.catalog, release)
         self._before = None
         if installed is not None:
             self._before = _Looked(entries, releases.catalog, installed)
         self.now_ns = int(from_rfc3339(releases.get(release).time) * 1e9)
 
+    def render(self, rendered: Mapping[RelPath, Entry], before: Mapping[RelPath, Entry]) -> None:
+        """Files that are to be there beside the release, and those that were, beside the other."""
+        self._rendered, self._rendered_before = rendered, before
+
+    def is_rendered(self, path: RelPath) -> bool:
+        return path in self._rendered
+
     def released(self, path: RelPath) -> Entry | None:
-        return self._released.at(path)
+        return self._released.at(path) or self._rendered.get(path)
 
     def before(self, path: RelPath) -> Entry | None:
-        return None if self._before is None else self._before.at(path)
+        found = None if self._before is None else self._before.at(path)
+        return found or self._rendered_before.get(path)

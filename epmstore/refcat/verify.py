@@ -121,9 +121,11 @@ class Verifier:
         releases: Releases,
         accepted: Accepted,
         installed: int | None = None,
+        rendered: Mapping[RelPath, Entry] = {},
     ) -> None:
         """`installed` is the release that the root is compared with unless another is asked for
-        (None: the one that explains it best).
+        (None: the one that explains it best). `rendered` are files that no release has, and that
+        are to be there beside it: parameters are written into them.
         """
         self._store = recorder.store
         self._app = recorder.app
@@ -132,7 +134,10 @@ class Verifier:
         self._installed = installed
         self._just_counted: tuple[tuple[object, ...], Counted] | None = None
         self._memory = Memory(recorder.store.path / "live" / f"{recorder.app.uuid}.survey")
-        self._classify = merged_rules(recorder.rules, Rules(releases.patterns()))
+        self._rendered = rendered
+        self._classify = _with_config(
+            merged_rules(recorder.rules, Rules(releases.patterns())), rendered
+        )
 
     def verify(
         self, look: Look, release: int | None = None, paths: Sequence[RelPath] = ()
@@ -151,7 +156,7 @@ class Verifier:
         if release is not None:
             self._releases.get(release)
         with self._store.database.read():
-            survey = self._survey(look, release)
+            survey = self._with_rendered(self._survey(look, release))
             chosen = self._releases.get(survey.release)
             found = [pair[0] for pair in survey.pairs.values() if pair[0] is not None]
             situation = Situation(
@@ -184,13 +189,7 @@ class Verifier:
         """What of it is about these paths and what is below them."""
         findings = [one for one in verified.findings if is_within(one.path, paths)]
         here = self._live_below(look, paths)
-        catalog, release = self._releases.catalog, verified.release.version
-        for path in paths:
-            is_there = any(is_within(one, [path]) for one in here) or path in verified.unseen_paths
-            if not is_there and not self._store.entries.below(catalog, release, path):
-                raise PathNotFoundError(
-                    f"neither the root nor release {verified.release.title} has {path!r}", path=path
-                )
+        self._check_known_paths(paths, here, verified)
         named = {one.path for one in findings}
         known = [
             entry
@@ -208,6 +207,19 @@ class Verifier:
             unseen=tuple(one for one in verified.unseen if is_within(one.path, paths)),
             withdrawn=tuple(one for one in verified.withdrawn if is_within(one[0], paths)),
         )
+
+    def _check_known_paths(
+        self, paths: Iterable[RelPath], here: Collection[RelPath], verified: Verified
+    ) -> None:
+        """Raises PathNotFoundError."""
+        catalog, release = self._releases.catalog, verified.release
+        known = {*verified.unseen_paths, *self._rendered}
+        for path in paths:
+            is_there = path in known or any(is_within(one, [path]) for one in here)
+            if not is_there and not self._store.entries.below(catalog, release.version, path):
+                raise PathNotFoundError(
+                    f"neither the root nor release {release.title} has {path!r}", path=path
+                )
 
     def _live_below(self, look: Look, paths: Collection[RelPath]) -> dict[RelPath, Entry]:
         """The entries of the live root at these paths and below them."""
@@ -302,6 +314,15 @@ class Verifier:
         survey = self._recorded(look, release, keep=keep)
         return lay_over(survey, look.changes, self._wanted(look, release))
 
+    def _with_rendered(self, survey: Survey) -> Survey:
+        """What a release has of its own counts before what is rendered."""
+        pairs = dict(survey.pairs)
+        for path, entry in self._rendered.items():
+            found, wanted = pairs.get(path, (None, None))
+            if wanted is None:
+                pairs[path] = (found, entry)
+        return msgspec.structs.replace(survey, pairs=pairs)
+
     def _wanted(self, look: Look, release: int) -> Callable[[RelPath], Entry | None]:
         """What a release has at a path."""
         changes = look.changes
@@ -372,6 +393,18 @@ def merged_rules(own: Rules, vendors: Rules) -> Callable[[str, bool], Class]:
         return vendors.classify(path, is_dir) if found == "program" else found
 
     return classify_path
+
+
+def _with_config(
+    classify_path: Callable[[str, bool], Class], rendered: Collection[RelPath]
+) -> Callable[[str, bool], Class]:
+    """What parameters are written into is configuration, where it is nothing else by a pattern."""
+
+    def with_rendered(path: str, is_dir: bool) -> Class:
+        found = classify_path(path, is_dir)
+        return "config" if found == "program" and path in rendered else found
+
+    return with_rendered
 
 
 def in_order(findings: Sequence[Deviation]) -> list[Deviation]:

@@ -19,6 +19,7 @@
 - remoteshapes.py   shapes of docs/json.md: remotes
 - settings.py       the settings of a store, read
 - shapes.py         the shapes of docs/json.md, made from values of the library
+- site_parameters.py setting parameters, of one application or of all with a product
 - targets.py        which application a product is installed in
 - trees.py          the trees that a selector may mean
 - treesources.py    a version, a release, the live root as trees

@@ -10,6 +10,7 @@ from epmstore.package.queries import NeededBy, Offering, Why
 from epmstore.package.universe import ProductRelease
 from epmstore.relpath import to_json
 from epmstore.tree import Entry
+from epmstore.workspace.app.parametering import ParameterChange, ParameterState
 from epmstore.workspace.intended import Intended, IntendedMove
 from epmstore.workspace.shapes import Shape, text
 
@@ -108,6 +109,45 @@ def note(app: str, value: NumberedNote) -> Shape:
         "theirs": None if theirs is None else f"release:{theirs[0]}:{to_json(theirs[1])}",
         "acknowledged": value.acknowledged,
         "taken_back": value.taken_back,
+    }
+
+
+def parameter(value: ParameterState) -> Shape:
+    one = value.parameter
+    return {
+        "type": "parameter",
+        "app": value.app,
+        "uuid": value.product,
+        "product": value.key,
+        "name": one.name,
+        "kind": one.type,
+        "value": value.value,
+        "layer": value.layer,
+        "seconds": value.seconds,
+        "default": one.default,
+        "min": one.min,
+        "max": one.max,
+        "choices": list(one.choices),
+        "least": one.least,
+        "most": one.most,
+        "section": one.section,
+        "description": one.description,
+        "site": one.site,
+        "restart": one.restart,
+        "files": list(value.files),
+    }
+
+
+def parameter_change(app: str, name: str, value: ParameterChange) -> Shape:
+    return {
+        "type": "parameter_change",
+        "app": app,
+        "name": name,
+        "version": value.version,
+        "time": value.time,
+        "actor": value.actor,
+        "layer": value.layer,
+        "value": value.value,
     }
 
 

@@ -13,7 +13,8 @@ import msgspec
 from epmstore import given
 from epmstore.catalog.appcat import App
 from epmstore.catalog.install_notes import UNMET
-from epmstore.catalog.model import Installed, Note
+from epmstore.catalog.model import Installed, Note, ParameterSetting
+from epmstore.catalog.parameters import SITE, parameters_at
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.request import CheckoutAction, Prepared
 from epmstore.errors import AppNotFoundError, ConflictError, NotFoundError, UsageError
@@ -196,7 +197,10 @@ class Deciding:
             assert release is not None and release.number is not None, "candidates are not taken"
             at = root if step.change == "install" else None
             target = targets.find(release, step.instance, at)
-            moves.append(IntendedMove(step=step, target=target, move=_move(step, solution, asked)))
+            move = _move(step, solution, asked)
+            if step.change == "install":
+                move = msgspec.structs.replace(move, site=_site_settings(known, release.app))
+            moves.append(IntendedMove(step=step, target=target, move=move))
         return Intended(solution=solution, moves=tuple(moves))
 
     def to_uninstall(self, names: Sequence[str], asked: InstallOptions) -> Intended:
@@ -297,6 +301,17 @@ class Deciding:
         return next(
             one for one in known.releases(refcat_of(target.app)) if one.number == fit.release
         )
+
+
+def _site_settings(known: KnownProducts, product: str) -> tuple[ParameterSetting, ...]:
+    """What is set for all instances of a product (UUID), as those that there are say it."""
+    return tuple(
+        setting
+        for one in known.installed()
+        if one.said.product == product
+        for setting in parameters_at(known.state(one.app)).settings
+        if (setting.product, setting.layer) == (product, SITE)
+    )
 
 
 def _product_named(known: KnownProducts, name: str) -> str:

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Self
 from epmstore import given
 from epmstore.catalog.model import RecordedActor
 from epmstore.clock import Clock, SystemClock
-from epmstore.errors import BusyError, DamagedError, DiskFullError, LimitError, RootError
+from epmstore.errors import (
+    BusyError,
+    ConflictError,
+    DamagedError,
+    DiskFullError,
+    LimitError,
+    RootError,
+)
 from epmstore.given import AnyPath, AnyPlaces
 from epmstore.owned import check_new_store, check_store
 from epmstore.places import SYSTEM_STORE, SYSTEM_UNITS, config_folder
@@ -52,6 +59,7 @@ if TYPE_CHECKING:
     from epmstore.workspace.packages import Packages
     from epmstore.workspace.readreport import ReadReport
     from epmstore.workspace.remotes import Remotes
+    from epmstore.workspace.site_parameters import SiteParameters
     from epmstore.workspace.vendors import Vendors
 
 _NOT_NOW = (BusyError, RootError, DamagedError, DiskFullError, LimitError, OSError)
@@ -87,6 +95,7 @@ class Workspace:
             Units(SYSTEM_UNITS if units is None and is_system else units),
         )
         self.recovered: list[Result] = []
+        self.taken_back: list[Result] = []
         """Interrupted checkouts that were finished when the store was opened."""
         self.obligations: list[Owed] = []
         """Checkouts that did not come to their end: the application may have to be started, which
@@ -138,6 +147,13 @@ class Workspace:
             actor=self._actor,
             remotes=self._remote_seekers,
         )
+
+    @cached_property
+    def parameters(self) -> "SiteParameters":
+        """Setting parameters, of one application or of all with a product."""
+        from epmstore.workspace.site_parameters import SiteParameters  # noqa: PLC0415 - start-up
+
+        return SiteParameters(lambda: [self.app(app.key) for app in self.apps.list()])
 
     @cached_property
     def vendors(self) -> "Vendors":
@@ -353,6 +369,16 @@ class Workspace:
                     self.recovered += [] if result is None else [result]
                 owed = handle.obligations.left_behind()
                 self.obligations += [] if owed is None else [owed]
+            with contextlib.suppress(*_NOT_NOW, ConflictError):
+                self._take_back(handle)
+
+    def _take_back(self, handle: AppHandle) -> None:
+        """What was set for a while, as far as nothing has to be restarted for that."""
+        if not (self._store.journals / f"{handle.app.uuid}.lasting").exists():
+            return  # start-up
+        if handle.parameters.is_due:
+            result = handle.parameters.take_back(wait=0, restart=False)
+            self.taken_back += [] if result is None else [result]
 
     def rest(self) -> None:
         """Let go of files and memory that were taken for reading; what is asked next takes them

@@ -97,7 +97,7 @@ def test_commands_that_change_have_dry_run() -> None:
         "verify", "identify", "blame", "report",
         "release list", "release show", "release diff", "catalog verify",
             "package show", "package files", "package diff", "package verify",
-        "installed", "why", "owner",
+        "installed", "why", "owner", "param list", "param get", "param history",
         "remote list", "remote show", "remote check",
         "publish list", "publish show", "publish log", "publish status",
     }  # fmt: skip

@@ -73,6 +73,11 @@ install crm --adopt
 installed
 why crm
 owner {crm}/crm.conf
+param list
+param set port 9090
+param get port
+param history port
+param reset port
 notes
 freeze crm
 unfreeze crm
@@ -222,6 +227,7 @@ def places(cli: "Cli", recorded: Path, tmp_path: Path) -> dict[str, Path]:
     }
     made["work"].mkdir(exist_ok=True)
     spec = f'[package]\nproduct = "crm"\nversion = "4.1.0"\n[[files]]\nfrom = "{recorded}"\n'
+    spec += '[[parameters]]\nname = "port"\ntype = "integer"\n'
     (made["work"] / "crm.toml").write_text(spec)
     made["erp"].mkdir()
     made["depot"].mkdir()

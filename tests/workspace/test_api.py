@@ -31,6 +31,8 @@ FACETS: tuple[type, ...] = (
     api.Identifier,
     api.Installing,
     api.Packages,
+    api.Parametering,
+    api.SiteParameters,
     api.ReadReport,
     api.Remotes,
     api.Vendors,

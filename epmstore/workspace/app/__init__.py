@@ -14,6 +14,7 @@ Facets, each imported when it is first asked for:
 - restoring.py   bringing the root, or a folder elsewhere, to a tree; undoing that
 - repairing.py   bringing the root to a release: `repair`, and `checkout release:N`
 - installing.py  a release of a product comes into the root, and goes again; freezing; notes
+- parametering.py what parameters of what is installed are set to, and setting them
 - verifying.py   the root beside what it should be
 - explaining.py  what accounts for what was recorded
 - obligations.py what comes after a checkout: recovering, confirming, holding
@@ -26,9 +27,11 @@ What they are made of:
 - holding.py     what keeps automation from moving an application
 - needs.py       what releases need, and what of that is not there
 - recovering.py  ending what a checkout has left
+- rendered.py    the files that parameters are written into
 - reporting.py   the report of docs/json.md
 - results.py     what a checkout came to, as the Result that callers get
 - supplying.py   contents that a plan needs and the store lacks: from where they come
+- temporary.py   which applications have settings that last for a while only
 - running.py     a command that is run and recorded
 
 No facet holds another one: what two of them need is a function, or one of the last group.

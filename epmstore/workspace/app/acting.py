@@ -29,6 +29,7 @@ from epmstore.store.seeking import CameFrom
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.holding import check_hold, end_hold_of
 from epmstore.workspace.app.results import done_result
+from epmstore.workspace.app.temporary import TemporaryMark, lasting
 
 if TYPE_CHECKING:  # start-up
     from epmstore.workspace.app.needs import Needs
@@ -113,9 +114,9 @@ class Acting:
         """As `carry_out`, under the application's lock, with nothing interrupted; `look` is one at
         the root as it is. The contents of a release may be in `sources`, too: folders and archives.
         """
-        if not isinstance(request.goal, ReleaseGoal):
-            return self._run(root, request, terms)
         with self._store.keep_packs():
+            if not isinstance(request.goal, ReleaseGoal):
+                return self._run(root, request, terms)
             prepared = self.checkout(root).plan(request, look)
             came = self._supplying.supply(prepared, sources)
             result = self._run(root, request, terms)
@@ -164,6 +165,9 @@ class Acting:
         done = self.supervised(root).run(request, terms, hooks, expected)
         if waiting and done.confirm_by is None:
             owed_file(self._store, self._app.uuid).drop()
+        if done.prepared.parameters is not None:
+            temporary = TemporaryMark(self._store, self._app.uuid)
+            temporary.set(lasting(done.prepared.parameters))
         held = self._hold_after(request, done)
         return done_result(self._app.key, action, done, owners(self._app.root, done), held=held)
 
@@ -189,6 +193,7 @@ class Acting:
     def _released(self) -> Wishes:
         """What releases want of the root."""
         from epmstore.refcat.release_goal import ReleaseWishes  # noqa: PLC0415 - start-up
+        from epmstore.workspace.app.rendered import rendered_now  # noqa: PLC0415 - start-up
         from epmstore.workspace.app.verifying import (  # noqa: PLC0415 - start-up
             installed_release,
             verifier_of,
@@ -198,8 +203,9 @@ class Acting:
         return ReleaseWishes(
             context.recorder,
             context.releases,
-            lambda: verifier_of(context),
+            lambda rendered: verifier_of(context, rendered),
             lambda: installed_release(context),
+            lambda: rendered_now(context),
         )
 
     def _approve(self, prepared: Prepared, found: FoundRoot) -> None:

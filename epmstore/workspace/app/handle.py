@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # a facet is imported when it is first asked for: start-up
     from epmstore.workspace.app.installing import Installing
     from epmstore.workspace.app.marking import Marking
     from epmstore.workspace.app.obligations import Obligations
+    from epmstore.workspace.app.parametering import Parametering
     from epmstore.workspace.app.recording import Recording
     from epmstore.workspace.app.repairing import Repairing
     from epmstore.workspace.app.restoring import Restoring
@@ -99,6 +100,13 @@ class AppHandle:
         from epmstore.workspace.app.installing import Installing  # noqa: PLC0415 - start-up
 
         return Installing(self._context)
+
+    @cached_property
+    def parameters(self) -> "Parametering":
+        """What the parameters of what is installed are set to."""
+        from epmstore.workspace.app.parametering import Parametering  # noqa: PLC0415 - start-up
+
+        return Parametering(self._context)
 
     @cached_property
     def verifying(self) -> "Verifying":

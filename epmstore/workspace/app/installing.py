@@ -7,7 +7,7 @@ from typing import Unpack
 
 import msgspec
 
-from epmstore.catalog.install_notes import NumberedNote, chosen, notes_of
+from epmstore.catalog.install_notes import UNSET, NumberedNote, chosen, notes_of
 from epmstore.catalog.installed import (
     InstalledSet,
     find_product,
@@ -15,27 +15,38 @@ from epmstore.catalog.installed import (
     with_product,
     without_product,
 )
-from epmstore.catalog.model import AcknowledgeRecord, FreezeRecord, Installed, Note
+from epmstore.catalog.model import (
+    AcknowledgeRecord,
+    FreezeRecord,
+    Installed,
+    Note,
+    Parameters,
+    ParameterSetting,
+)
+from epmstore.catalog.parameters import parameters_at, with_site_settings
 from epmstore.checkout.goal import ReleaseGoal, RemovalGoal, VersionGoal
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.preflight import Terms
-from epmstore.checkout.request import CheckoutAction, Prepared, Request
+from epmstore.checkout.request import CheckoutAction, Prepared, Rendering, Request
 from epmstore.checkout.undo import taken_back
 from epmstore.digest import BlobInfo
 from epmstore.errors import NotFoundError
 from epmstore.record.recorder import SAFETY, Intent
 from epmstore.record.result import Result
 from epmstore.record.root import Root
+from epmstore.refcat.effective_values import unset
 from epmstore.refcat.owners import Owner
 from epmstore.workspace.app.acting import Acting
 from epmstore.workspace.app.asked import TermsGiven
 from epmstore.workspace.app.context import AppContext
+from epmstore.workspace.app.rendered import package_of, rendered_for, without_settings
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
     """One step of an application: `product` is what is installed afterwards, or was until then.
     With `replace`, what is in its way goes. `label` is what the version is called;
-    `owner` whose all that is written is (None: as in the release).
+    `owner` whose all that is written is (None: as in the release). `site` are the settings of the
+    site, which a new instance begins with.
     """
 
     action: CheckoutAction
@@ -45,6 +56,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     replace: bool = False
     notes: tuple[Note, ...] = ()
     owner: Owner | None = None
+    site: tuple[ParameterSetting, ...] = ()
 
 
 class Installing:
@@ -139,6 +151,7 @@ class Installing:
         now = self.installed
         is_going = move.action == "uninstall"
         release = move.product.release
+        said, rendering, notes = self._parameters(move)
         return Request(
             action=move.action,
             goal=RemovalGoal(release) if is_going else ReleaseGoal(release),
@@ -148,6 +161,33 @@ class Installing:
             installed=without_product(now, move.product.product)
             if is_going
             else with_product(now, move.product),
-            notes=move.notes,
+            parameters=said,
+            rendering=rendering,
+            notes=(*move.notes, *notes),
             owner=move.owner,
         )
+
+    def _parameters(
+        self, move: Move
+    ) -> tuple[Parameters | None, Rendering | None, tuple[Note, ...]]:
+        """(what is set afterwards, the files that have it, what a person should know)."""
+        said, product = parameters_at(self._context.state()), move.product.product
+        if find_product(self.installed, product) is None:
+            said = with_site_settings(said, move.site)
+        if move.action == "uninstall":
+            return without_settings(said, product), None, ()
+        done = rendered_for(self._context, move.product, said)
+        if done is None:
+            return None, None, ()
+        package = package_of(self._context, move.product)
+        lacking = () if package is None else unset(package, done.parameters, product)
+        key = self._context.app.key
+        notes = tuple(
+            Note(
+                what=UNSET,
+                text=f"parameter {name} needs a value: `epmstore param set {name} VALUE --app"
+                f" {key}`",
+            )
+            for name in lacking
+        )
+        return done.parameters, done.rendering, notes

@@ -20,6 +20,7 @@ from epmstore.workspace.app.acting import Acting
 from epmstore.workspace.app.asked import ALL, RepairOptions, TermsGiven
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.needs import Needs
+from epmstore.workspace.app.rendered import rendered_with
 from epmstore.workspace.app.verifying import installed_with, verifier_of, was_uninstalled
 
 
@@ -91,6 +92,8 @@ class Repairing:
     def _request(self, release: Release, asked: RepairOptions) -> Request:
         """A checkout of a whole release is one of what is installed, too; a repair is not."""
         is_whole = asked.action == "checkout" and not asked.paths
+        installed = installed_with(self._context, release) if is_whole else None
+        said, rendering = rendered_with(self._context, installed)
         return Request(
             action=asked.action,
             goal=ReleaseGoal(release.version),
@@ -98,5 +101,7 @@ class Repairing:
             exact=asked.exact,
             config=asked.config,
             label=f"release {release.title}",
-            installed=installed_with(self._context, release) if is_whole else None,
+            installed=installed,
+            parameters=said,
+            rendering=rendering,
         )

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Unpack
 
+import msgspec
+
 from epmstore import given
+from epmstore.catalog.installed import installed_at
 from epmstore.checkout.goal import EditsGoal, VersionGoal
 from epmstore.checkout.lost import UnreadableContentsError
 from epmstore.checkout.plan import ConfigPolicy
@@ -196,13 +199,17 @@ class Restoring:
         self, selector: AnyVersion, paths: Sequence[AnyPath], *, exact: bool, config: ConfigPolicy
     ) -> Request:
         source = self._context.trees.restorable(selector)
-        installed = None
+        installed, said, rendering = None, None, None
         if not paths and isinstance(source, ReleaseTree):
+            from epmstore.workspace.app.rendered import (  # noqa: PLC0415 - start-up
+                rendered_with,
+            )
             from epmstore.workspace.app.verifying import (  # noqa: PLC0415 - start-up
                 installed_with,
             )
 
             installed = installed_with(self._context, source.release)
+            said, rendering = rendered_with(self._context, installed)
         return Request(
             action="checkout",
             goal=source.goal,
@@ -211,6 +218,8 @@ class Restoring:
             config=config,
             label=str(source) if source.is_foreign else None,
             installed=installed,
+            parameters=said,
+            rendering=rendering,
         )
 
     def _rollback(
@@ -222,7 +231,8 @@ class Restoring:
         versions = self._context.state().versions
         if product is not None:
             target = product_target(versions, product)
-            return _rollback_to(self._context.trees.restorable_version(target), config)
+            request = _rollback_to(self._context.trees.restorable_version(target), config)
+            return self._with_parameters_of_now(request, target)
         drifted = False
         last = last_change(versions)
         if last is not None and (last.version != look.head.number or not look.changes.is_empty):
@@ -230,6 +240,18 @@ class Restoring:
             drifted = bool(self._acting.checkout(root).plan(here, look).plan.steps)
         target = rollback_target(versions, drifted=drifted)
         return _rollback_to(self._context.trees.restorable_version(target), config)
+
+    def _with_parameters_of_now(self, request: Request, target: int) -> Request:
+        """What was set since stays set, and is written as the release of then has it. Raises
+        ConflictError for what that does not allow.
+        """
+        from epmstore.workspace.app.rendered import rendered_with  # noqa: PLC0415 - start-up
+
+        before = installed_at(self._context.state(), target)
+        said, rendering = rendered_with(self._context, before)
+        if said is None:
+            return request
+        return msgspec.structs.replace(request, parameters=said, rendering=rendering)
 
 
 def _reversal(action: CheckoutAction, found: Reversal) -> Request:

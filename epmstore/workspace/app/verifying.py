@@ -1,6 +1,6 @@
 """`app.verifying`: the root beside what it should be."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from epmstore import given
@@ -23,6 +23,7 @@ from epmstore.relpath import ROOT, RelPath, is_within, sort_paths
 from epmstore.tree import Entry, PathClass, path_of
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.recording import status_of
+from epmstore.workspace.app.rendered import rendered_now
 from epmstore.workspace.deviations import (
     BaselineStatus,
     DatedDeviation,
@@ -203,10 +204,14 @@ class Verifying:
         return "program" if found == "ignore" else found
 
 
-def verifier_of(context: AppContext) -> Verifier:
-    """What compares the root with releases, less what was accepted."""
+def verifier_of(context: AppContext, rendered: Mapping[RelPath, Entry] | None = None) -> Verifier:
+    """What compares the root with releases, less what was accepted; beside them are to be the files
+    that parameters are written into (None: as they were written last).
+    """
     accepted = Accepted(context.state().accepts)
-    return Verifier(context.recorder, context.releases, accepted, installed_release(context))
+    rendered = rendered_now(context) if rendered is None else rendered
+    installed = installed_release(context)
+    return Verifier(context.recorder, context.releases, accepted, installed, rendered)
 
 
 def installed_release(context: AppContext) -> int | None:

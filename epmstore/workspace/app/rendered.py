@@ -1,0 +1,177 @@
+"""The files that parameters of an application are written into: as they were written last, and as
+they are to be.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from epmstore.catalog.installed import InstalledSet, find_product, installed_at
+from epmstore.catalog.model import NO_PACKAGE, Installed, Parameters, RenderedFile
+from epmstore.catalog.packaging import Package
+from epmstore.catalog.parameters import (
+    parameters_at,
+    with_files,
+    without_product,
+)
+from epmstore.checkout.request import Rendering
+from epmstore.digest import BlobInfo, identify
+from epmstore.errors import ConflictError, UsageError
+from epmstore.refcat import packaging_form
+from epmstore.refcat.effective_values import violations, written
+from epmstore.refcat.releases import Releases
+from epmstore.relpath import RelPath, from_json
+from epmstore.tree import Entry
+from epmstore.workspace.app.context import AppContext
+
+_MODE = 0o644
+
+
+class RenderedState(msgspec.Struct, frozen=True):
+    """What is set, and the files that have it."""
+
+    parameters: Parameters
+    rendering: Rendering
+
+
+def package_of(context: AppContext, said: Installed) -> Package | None:
+    """What the release of a product says as a package. Raises VersionNotFoundError."""
+    releases = Releases(context.store, said.product)
+    if releases.latest() is None:
+        return None
+    found = releases.package(said.release)
+    return None if found is NO_PACKAGE else packaging_form.read(found)
+
+
+def rendered_now(context: AppContext, said: Parameters | None = None) -> dict[RelPath, Entry]:
+    """The files as they were written last, whatever became of them since; without one that no
+    version has any more.
+    """
+    said = parameters_at(context.state()) if said is None else said
+    found: dict[RelPath, Entry] = {}
+    for one in said.files:
+        for span in context.store.entries.history(context.app.uuid, one.path):
+            content = span.entry.content
+            if content is not None and content.sha256.hex() == one.sha256:
+                found[one.path] = msgspec.structs.replace(span.entry, path=one.path)
+    return found
+
+
+def rendered_for(context: AppContext, product: Installed, said: Parameters) -> RenderedState | None:
+    """The files of a product once its release is this one and `said` is set; None if it is not
+    written into files here: it was adopted, and nothing was set yet. Raises ConflictError for what
+    is set and the release does not allow.
+    """
+    package = package_of(context, product)
+    if package is None or not _is_written(context, product, said):
+        return None
+    return render_state(context, package, product.product, said)
+
+
+def rendered_with(
+    context: AppContext, installed: InstalledSet | None
+) -> tuple[Parameters | None, Rendering | None]:
+    """(what is set, the files that have it) once these are installed, and what is set stays; both
+    None where nothing is written. Raises ConflictError.
+    """
+    said, rendering = parameters_at(context.state()), None
+    for product in installed or ():
+        done = rendered_for(context, product, said)
+        if done is not None:
+            said, rendering = done.parameters, done.rendering
+    return (None, None) if rendering is None else (said, rendering)
+
+
+def render_state(
+    context: AppContext, package: Package, product: str, said: Parameters
+) -> RenderedState:
+    """The same, from the first setting on. Raises ConflictError."""
+    check_settings(context, package, product, said)
+    before = rendered_now(context)
+    entries: list[Entry] = []
+    contents: dict[BlobInfo, bytes] = {}
+    for text, data in _written(package, said, product).items():
+        path = from_json(text)
+        _check_class(context, path)
+        info = identify(data)
+        contents[info] = data
+        entries.append(_entry(context, path, info, before))
+    files = [
+        RenderedFile(product=product, path=entry.path, sha256=entry.content.sha256.hex())
+        for entry in entries
+        if entry.content is not None
+    ]
+    others = [entry for path, entry in before.items() if _is_of_other(context, path, product)]
+    rendering = Rendering((*others, *entries), tuple(contents.items()))
+    return RenderedState(with_files(said, product, files), rendering)
+
+
+def without_settings(said: Parameters, product: str) -> Parameters | None:
+    """What is set once a product is uninstalled; None if that is no change."""
+    rest = without_product(said, product)
+    return None if rest == said else rest
+
+
+def check_settings(context: AppContext, package: Package, product: str, said: Parameters) -> None:
+    """Raises ConflictError for what is set and a release does not allow."""
+    wrong = list(violations(package, said, product))
+    if wrong:
+        names = dict.fromkeys(name for name, _ in wrong)
+        title = f"{package.version}-{package.build}"
+        app = context.app.key
+        raise ConflictError(
+            f"{len(names)} of the parameters of {app} are set to what {title} does not allow:"
+            f" {wrong[0][0]}: {wrong[0][1]}",
+            hint=f"`epmstore param reset {wrong[0][0]} --app {app}`, or set what both allow",
+            app=app,
+            parameters=list(names),
+            report=[f"{name}: {why}" for name, why in wrong],
+        )
+
+
+def _written(package: Package, said: Parameters, product: str) -> Mapping[str, bytes]:
+    try:
+        return written(package, said, product)
+    except UsageError as error:
+        raise ConflictError(error.message, hint=error.hint) from None
+
+
+def _is_written(context: AppContext, product: Installed, said: Parameters) -> bool:
+    if any(one.product == product.product for one in said.files):
+        return True
+    before = find_product(installed_at(context.state()), product.product)
+    if before is None:
+        return not product.adopted
+    package = package_of(context, before)
+    return not before.adopted and (package is None or not package.parameter_files)
+
+
+def _is_of_other(context: AppContext, path: RelPath, product: str) -> bool:
+    files = parameters_at(context.state()).files
+    return any(one.path == path and one.product != product for one in files)
+
+
+def _entry(
+    context: AppContext, path: RelPath, info: BlobInfo, before: Mapping[RelPath, Entry]
+) -> Entry:
+    now_ns = int(context.store.clock.now() * 1e9)
+    there = before.get(path)
+    if there is None:
+        return Entry(
+            path=path, kind="file", mode=_MODE, user="root", group="root", content=info,
+            mtime_ns=now_ns,
+        )  # fmt: skip
+    if there.content == info:
+        return there
+    return msgspec.structs.replace(there, content=info, mtime_ns=now_ns, same_as=None, sparse=False)
+
+
+def _check_class(context: AppContext, path: RelPath) -> None:
+    found = context.recorder.rules.classify(path, False)
+    if found in ("ignore", "state", "secret"):
+        raise ConflictError(
+            f"{path!r} is of class {found} in {context.app.key}: parameters are not written there",
+            hint=f"`epmstore app show {context.app.key}` lists the patterns, `epmstore app set`"
+            " changes them",
+            path=path,
+        )
