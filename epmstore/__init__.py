@@ -31,6 +31,7 @@
 - sqlite.py      opening SQLite the way that epmstore needs it
 - sqlitecopy.py  a database that is read without writing anything: a copy of it in memory
 - tree.py        one path as wanted or found, and the sum that a whole tree of them has
+- wording.py     names, counts and sizes in what people read
 """
 
 __version__ = "0.1.0"

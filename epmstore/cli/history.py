@@ -16,7 +16,6 @@ from epmstore.catalog.state import VersionInfo
 from epmstore.checkout.goal import goal_of, version_of
 from epmstore.cli.command import command
 from epmstore.cli.content import content_diff
-from epmstore.cli.explained import Titles, titles_of, words, words_of_many
 from epmstore.cli.facts import differing
 from epmstore.cli.moments import local, local_ns, parse, selector
 from epmstore.cli.output import Output, counted, name, number
@@ -28,6 +27,7 @@ from epmstore.entryform import entry_to_form
 from epmstore.errors import PathNotFoundError, UsageError
 from epmstore.index.entries import Span
 from epmstore.record.change import StartedRun
+from epmstore.refcat.explained import Titles, titles_of, words, words_of_many
 from epmstore.refcat.explanation import Explanation
 from epmstore.relpath import ROOT, RelPath
 from epmstore.tree import Entry
@@ -105,7 +105,7 @@ def log(
         return int(unexplained and bool(versions))
     if run is not None:
         session.out.note(_started(run))
-    titles = titles_of(handle) if reasons else str
+    titles = titles_of(handle.releases) if reasons else str
     if unexplained:
         _print_unexplained(session.out, versions[:limit], reasons, titles)
         return int(bool(versions))

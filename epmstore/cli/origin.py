@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 
 from epmstore.cli.command import PATH, command
-from epmstore.cli.explained import words
 from epmstore.cli.moments import local
 from epmstore.cli.output import counted, name, number
 from epmstore.cli.paths import relative
@@ -18,6 +17,7 @@ from epmstore.cli.session import Session, working_directory
 from epmstore.digest import BlobInfo, identify_stream, parse_digest
 from epmstore.errors import NotFoundError, PathNotFoundError, UsageError
 from epmstore.refcat.blame import Blamed
+from epmstore.refcat.explained import words
 from epmstore.refcat.identify import Identifier, Origin
 from epmstore.refcat.naming import title
 from epmstore.refcat.releases import Release

@@ -13,6 +13,7 @@
 - converting.py        founding catalogs as releases
 - effective_values.py  what the parameters of a package come to, with what is set here
 - explain_versions.py  the use case: explain the versions of one app by its refcat
+- explained.py         what explains a version, in a few words
 - explanation.py       what explains a recorded version: a step between releases, or nothing
 - fit.py               which release best explains a root
 - founding.py          the catalogs of the founding documents, read generously

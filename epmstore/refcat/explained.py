@@ -1,24 +1,21 @@
-"""What explains a version, in a few words."""
+"""What explains a version, in a few words. Pure."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
-from epmstore.cli.output import counted, name, number
 from epmstore.refcat.explanation import Explanation
-
-if TYPE_CHECKING:
-    from epmstore.workspace import AppHandle
-
+from epmstore.refcat.releases import Releases
+from epmstore.wording import counted, name, number
 
 Titles: TypeAlias = Callable[[int | None], str]
 """How a release is shown, given its number."""
 
 
-def titles_of(handle: "AppHandle") -> Titles:
+def titles_of(releases: Releases) -> Titles:
     """Those of the releases that an application is compared with."""
-    titles = {one.version: name(one.title) for one in handle.releases.all()}
+    titles = {one.version: name(one.title) for one in releases.all()}
     return lambda number: titles.get(number, str(number))  # type: ignore[arg-type]
 
 
