@@ -1,6 +1,7 @@
 """History: records, versions, selecting, forgetting.
 
 - appcat.py         the appcat: the applications of this host, in one small checksummed file
+- appowners.py      who owns an application: users and groups
 - classes.py        the class of a path, from an application's patterns
 - diff.py           in what trees differ
 - fold.py           the tree of a version from the records that lead to it

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from epmstore.catalog.appowners import owners_of
 from epmstore.catalog.hooks import (
     HOOKS,
     hooks_of,
@@ -176,6 +177,7 @@ def app_shape(app: "App") -> shapes.Shape:
         "created": app.created,
         "hooks": _hooks_shape(app),
         "unit": unit_of(app),
+        "owners": [*owners_of(app)],
         "removed": app.removed,
     }
 
@@ -261,6 +263,7 @@ def _print_app(session: Session, app: "App") -> None:
         [("health timeout", format_duration(hooks.health_timeout))] if hooks.health_timeout else []
     )
     rows += [("unit", unit)] if (unit := unit_of(app)) else []
+    rows += [("owner", name(owner)) for owner in owners_of(app)]
     rows += [("option", "follow")] * app.follow + [("option", "cross-mounts")] * app.cross_mounts
     session.out.table(rows)
 

@@ -15,6 +15,7 @@ from epmstore.atomic import directory, retire
 from epmstore.care.references import key_of
 from epmstore.catalog import appcat
 from epmstore.catalog.appcat import App, AppCat, RootIdentity, check_key
+from epmstore.catalog.appowners import with_owners
 from epmstore.catalog.classes import LISTS, Patterns
 from epmstore.catalog.hooks import Hooks, unit_of, with_hooks, with_unit
 from epmstore.catalog.model import AboutRecord
@@ -345,7 +346,7 @@ class Apps:
             created=to_rfc3339(self._store.clock.now()),
         )
         new = msgspec.structs.replace(
-            with_unit(with_hooks(base, wanted.hooks), wanted.unit),
+            with_owners(with_unit(with_hooks(base, wanted.hooks), wanted.unit), wanted.owners),
             patterns=wanted.patterns,
             cross_mounts=wanted.cross_mounts,
         )

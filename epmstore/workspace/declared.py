@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from epmstore.catalog.appcat import App, check_key
+from epmstore.catalog.appowners import owners_of, with_owners
 from epmstore.catalog.classes import LISTS, Patterns, Rules
 from epmstore.catalog.hooks import (
     HOOKS,
@@ -43,7 +44,7 @@ _HEADER: Final = f"""\
 """
 _TIMES: Final = ("timeout", "health_timeout")
 _FLAGS: Final = ("follow", "cross_mounts")
-_KEYS: Final = ("root", *_FLAGS, *LISTS, "unit", "hooks")
+_KEYS: Final = ("root", *_FLAGS, *LISTS, "owners", "unit", "hooks")
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +56,7 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     cross_mounts: bool = False
     patterns: Patterns = Patterns()
     hooks: Hooks = Hooks()
+    owners: tuple[str, ...] = ()
     unit: str = ""
 
 
@@ -90,10 +92,11 @@ def _from_document(document: dict[str, Any], key: str, origin: str) -> Declared:
         cross_mounts=_typed(document, "cross_mounts", bool, False),
         patterns=Patterns(**{name: _patterns(document, name) for name in LISTS}),
         hooks=_hooks(_typed(document, "hooks", dict, {}), origin),
+        owners=_patterns(document, "owners"),
         unit=unit,
     )
     Rules(declared.patterns)
-    with_unit(App(uuid="", key=key, root="/"), unit)
+    with_owners(with_unit(App(uuid="", key=key, root="/"), unit), declared.owners)
     return declared
 
 
@@ -144,6 +147,7 @@ def declare(app: App) -> Declared:
         cross_mounts=app.cross_mounts,
         patterns=app.patterns,
         hooks=hooks_of(app),
+        owners=owners_of(app),
         unit=unit_of(app) or "",
     )
 
@@ -156,6 +160,8 @@ def render_declared(wanted: Declared) -> bytes:
         patterns = getattr(wanted.patterns, name)
         if patterns:
             lines.append(f"{name} = [{', '.join(map(_quoted, patterns))}]")
+    if wanted.owners:
+        lines.append(f"owners = [{', '.join(map(_quoted, wanted.owners))}]")
     if wanted.unit:
         lines.append(f"unit = {_quoted(wanted.unit)}")
     hooks = [f"{n} = {_quoted(show_command(words))}" for n, words in wanted.hooks.commands.items()]
