@@ -12,6 +12,7 @@ a misspelt setting must not silently be the default. The file and the environmen
 
 import difflib
 import posixpath
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
@@ -40,6 +41,8 @@ MORE_THAN_NOTHING: Final = {
     "care.drill": "never",
     "checkout.hook_timeout": "",
     "checkout.health_timeout": "",
+    "console.idle": "",
+    "console.longest": "",
 }
 """Settings of which 0 says nothing that can be meant, and what `off` means there."""
 NEAR: Final = 0.85
@@ -105,6 +108,25 @@ class CheckoutConfig(msgspec.Struct, frozen=True, kw_only=True):
     health_timeout: float = 30.0
 
 
+class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The web console. `listen` is an address of this host alone with a port (None: off);
+    `operators` the group whose members may all that root may (None: none). `proxy_user` is who a
+    proxy runs as that knows its users, `proxy_origin` how browsers reach it (None: no proxy). A
+    session ends `idle` seconds after it was used last, and `longest` after it began.
+    """
+
+    listen: str | None = None
+    operators: str | None = None
+    proxy_user: str | None = None
+    proxy_origin: str | None = None
+    idle: float = 1800.0
+    longest: float = 12 * 3600.0
+
+    @property
+    def is_on(self) -> bool:
+        return self.listen is not None or self.proxy_user is not None
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All settings, each with a value."""
 
@@ -113,6 +135,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     store: StoreConfig = StoreConfig()
     care: CareConfig = CareConfig()
     checkout: CheckoutConfig = CheckoutConfig()
+    console: ConsoleConfig = ConsoleConfig()
 
 
 class SettingType(msgspec.Struct, frozen=True):
@@ -180,6 +203,36 @@ def _name(text: str) -> str:
     return text
 
 
+def _user(text: str) -> str:
+    if not text or any(c.isspace() or c in ":/\0" for c in text):
+        raise UsageError(f"{text!r} is no name of a user")
+    return text
+
+
+_LOOPBACK: Final = re.compile(r"(?:127\.0\.0\.1|\[::1\]):([1-9][0-9]{0,4})")
+_ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(?::[1-9][0-9]{0,4})?")
+
+
+def _loopback(text: str) -> str:
+    found = _LOOPBACK.fullmatch(text)
+    if found is None or int(found[1]) > 65535:
+        raise UsageError(
+            f"{text!r} is no address of this host alone with a port",
+            hint="write 127.0.0.1:7410, or [::1]:7410; from elsewhere it is reached by ssh, or by a"
+            " proxy",
+        )
+    return text
+
+
+def _origin(text: str) -> str:
+    if not _ORIGIN.fullmatch(text):
+        raise UsageError(
+            f"{text!r} is not how a browser names a place",
+            hint="write it in small letters, without a path: https://console.example.com",
+        )
+    return text
+
+
 def _shown(show: Callable[..., str]) -> Callable[[object], str]:
     return lambda value: show(value)
 
@@ -192,6 +245,9 @@ FLAG = SettingType(_flag, lambda value: "true" if value else "false")
 LOG = SettingType(_log, str)
 TEXT = SettingType(lambda value: _text(value, str), str)
 NAME = SettingType(lambda value: _text(value, _name), str)
+USER = SettingType(lambda value: _text(value, _user), str)
+LOOPBACK = SettingType(lambda value: _text(value, _loopback), str)
+ORIGIN = SettingType(lambda value: _text(value, _origin), str)
 
 KEYS: Final[dict[str, SettingType]] = {
     "daemon.settle": DURATION,
@@ -211,6 +267,12 @@ KEYS: Final[dict[str, SettingType]] = {
     "care.drill": _or_off(DURATION),
     "checkout.hook_timeout": DURATION,
     "checkout.health_timeout": DURATION,
+    "console.listen": _or_off(LOOPBACK),
+    "console.operators": _or_off(NAME),
+    "console.proxy_user": _or_off(USER),
+    "console.proxy_origin": _or_off(ORIGIN),
+    "console.idle": DURATION,
+    "console.longest": DURATION,
 }
 """Every setting by its dotted key, in the order in which they are shown."""
 SECTIONS: Final = tuple(dict.fromkeys(key.partition(".")[0] for key in KEYS))
@@ -357,6 +419,12 @@ def _check(config: Config) -> None:
             f"daemon.settle_max ({format_duration(config.daemon.settle_max)}) is less than"
             f" daemon.settle ({format_duration(config.daemon.settle)})",
             hint="settle_max is the longest that a change waits, settle the shortest",
+        )
+    if (config.console.proxy_user is None) != (config.console.proxy_origin is None):
+        raise UsageError(
+            "console.proxy_user and console.proxy_origin go together",
+            hint="name both: who the proxy runs as, and how browsers reach it, such as"
+            " https://console.example.com",
         )
     for key in MORE_THAN_NOTHING:
         section, _, name = key.partition(".")

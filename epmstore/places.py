@@ -17,6 +17,7 @@ DAEMON_LOCK: Final = "daemon"
 
 SYSTEM_SOCKET: Final = Path("/run/epmstore/epmstored.sock")
 SOCKET: Final = "epmstored.sock"
+CONSOLE_SOCKET: Final = "console.sock"
 
 
 def socket_path(store: Path) -> Path:
@@ -24,6 +25,11 @@ def socket_path(store: Path) -> Path:
     it is reached by a descriptor of its folder.
     """
     return SYSTEM_SOCKET if store == SYSTEM_STORE else store / SOCKET
+
+
+def console_socket_path(store: Path) -> Path:
+    """Where a proxy reaches the console of a store: beside the daemon's socket."""
+    return socket_path(store).with_name(CONSOLE_SOCKET)
 
 
 def config_folder(store: Path) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from epmstore.config import CheckoutConfig, DaemonConfig
 from epmstore.errors import EpmError
 from epmstore.workspace import Workspace
-from epmstored.api.core import Core, NoProofs, Proofs
+from epmstored.api.core import ConsoleDoor, Core, NoProofs, Proofs
 from epmstored.api.server import ControlApi, Runners, usable_group
 from epmstored.api.work import HookLimits, Work
 from epmstored.bridge import Bridge
@@ -33,6 +33,7 @@ class Control:
         *,
         proofs: Proofs | None = None,
         hook_limits: HookLimits = CheckoutConfig,
+        console: ConsoleDoor | None = None,
     ) -> None:
         """`hook_limits` are those in force when a job begins."""
 
@@ -50,6 +51,7 @@ class Control:
             with_metrics=config.metrics,
             proofs=proofs or NoProofs(),
             perform=Work(hook_limits).perform,
+            console=console,
         )
 
     async def run(self) -> None:

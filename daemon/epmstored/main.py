@@ -6,6 +6,7 @@ change a running daemon. Here and only here the environment becomes parameters.
 
 import argparse
 import asyncio
+import importlib
 import logging
 import os
 import sys
@@ -67,6 +68,10 @@ By then another release may be in their place.
 """
 
 
+CONSOLE = "epmstored.console.serving"
+"""Imported at the start as well, but only where it is switched on."""
+
+
 def main(args: list[str] | None = None) -> int:
     """Run until a signal; the exit code."""
     options = _parser().parse_args(args)
@@ -100,6 +105,7 @@ def _service(option: str | None) -> Service:
         config=config,
         safe_stores=SafeStores(os.environ),
         read_config=lambda: load_settings(store, os.environ).config,
+        make_console=importlib.import_module(CONSOLE).Console if config.console.is_on else None,
     )
 
 

@@ -8,8 +8,9 @@ Being killed loses nothing: what was not recorded is found by the next start.
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Coroutine
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from epmstore import locks
 from epmstore.clock import to_rfc3339
@@ -33,6 +34,9 @@ from epmstored.supervisor import Supervisor
 from epmstored.systemd_jobs import Systemd
 from epmstored.timing import Timing, waiting_settings
 from epmstored.watching import WatcherFactory
+
+if TYPE_CHECKING:  # memory, where it is off
+    from epmstored.console.serving import Console
 
 log = logging.getLogger("epmstored")
 PATIENCE = 1.0
@@ -59,10 +63,12 @@ class Service:
         config: Config = Config(),  # noqa: B008 - frozen
         read_config: Callable[[], Config] | None = None,
         safe_stores: Container[Path] = (),
+        make_console: "type[Console] | None" = None,
     ) -> None:
         """`read_config` reads the settings again. Raises UsageError, OSError."""
         self.store = store
         self._safe = safe_stores
+        self._make_console = make_console
         self._config = config
         self._started_with = config
         self._clock = clock
@@ -117,6 +123,7 @@ class Service:
         self._carer = carer = Carer(
             self.store, self.supervisor, self.open_workspace, config=self._config, clock=self._clock
         )
+        console = self._console(carer)
         control = Control(
             self.store,
             self.supervisor,
@@ -124,6 +131,7 @@ class Service:
             self._config.daemon,
             proofs=carer,
             hook_limits=lambda: self._config.checkout,
+            console=console,
         )
         self._end = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -133,17 +141,7 @@ class Service:
             async with asyncio.TaskGroup() as tasks:
                 supervised = tasks.create_task(self.supervisor.run(), name="supervisor")
                 loop.add_signal_handler(signal.SIGHUP, lambda: tasks.create_task(self.reapply()))
-                helpers = [
-                    tasks.create_task(self._beat(), name="heartbeat"),
-                    tasks.create_task(control.run(), name="control"),
-                    tasks.create_task(self._announce(), name="ready"),
-                    tasks.create_task(self._follow_appcat(), name="appcat"),
-                    tasks.create_task(self._keep_promises(), name="aftermath"),
-                    tasks.create_task(carer.run(), name="care"),
-                    tasks.create_task(alarm.run(), name="alarm"),
-                    tasks.create_task(self._tell(alarm), name="trouble"),
-                    tasks.create_task(self._show_progress(), name="progress"),
-                ]
+                helpers = self._start_helpers(tasks, control, alarm, console)
                 await self._end.wait()
                 log.info("stopping")
                 self._notifier.stopping()
@@ -153,6 +151,37 @@ class Service:
                 await self._drain(supervised)
         finally:
             await self.supervisor.close()
+
+    def _start_helpers(
+        self,
+        tasks: asyncio.TaskGroup,
+        control: Control,
+        alarm: Alarm,
+        console: "Console | None",
+    ) -> list[asyncio.Task[None]]:
+        """What goes on beside the recording, and ends before it."""
+        work: dict[str, Coroutine[Any, Any, None]] = {
+            "heartbeat": self._beat(),
+            "control": control.run(),
+            "ready": self._announce(),
+            "appcat": self._follow_appcat(),
+            "aftermath": self._keep_promises(),
+            "care": self._carer.run(),
+            "alarm": alarm.run(),
+            "trouble": self._tell(alarm),
+            "progress": self._show_progress(),
+        }
+        if console is not None:
+            work["console"] = console.run()
+        return [tasks.create_task(one, name=name) for name, one in work.items()]
+
+    def _console(self, carer: Carer) -> "Console | None":
+        """Its modules are imported where it is on (epmstored.main), and only there."""
+        if self._make_console is None or not self._config.console.is_on:
+            return None
+        return self._make_console(
+            self.store, self.supervisor, self.open_workspace, self._config, carer
+        )
 
     async def _drain(self, supervised: asyncio.Task[None]) -> None:
         """Let what is dirty be recorded, for a while; then stop what reports, then what hangs."""

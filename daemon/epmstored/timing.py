@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from epmstore.config import Config, DaemonConfig
+from epmstore.config import Config, ConsoleConfig, DaemonConfig
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,10 +45,14 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 AT_START: Final = ("poll", "log", "metrics", "group", "alert")
-"""Settings of `[daemon]` that are only read when it starts."""
+"""Settings of `[daemon]` that are only read when it starts; so are all of `[console]`."""
 
 
 def waiting_settings(started_with: Config, now: Config) -> tuple[str, ...]:
     """What was changed since the start and counts from the next one, as dotted keys."""
     old, new = started_with.daemon, now.daemon
-    return tuple(f"daemon.{x}" for x in AT_START if getattr(old, x) != getattr(new, x))
+    changed = [f"daemon.{x}" for x in AT_START if getattr(old, x) != getattr(new, x)]
+    before, after = started_with.console, now.console
+    names = ConsoleConfig.__struct_fields__
+    changed += [f"console.{x}" for x in names if getattr(before, x) != getattr(after, x)]
+    return tuple(changed)

@@ -7,13 +7,13 @@
 - checkout_options.py  the options of commands that change a root
 - command.py           how a command is declared
 - config.py            `config show`: the settings in force, and who says so
+- console.py           the command `console`
 - content.py           what differs inside two text files, as a unified diff
 - convert.py           `catalog convert`: catalogs as the founding documents drew them
 - daemon.py            commands for the daemon: status, watch, pause, resume, jobs
 - daemon_client.py     asking the daemon, over its socket
 - damage.py            what a check of the store found, for people
 - drill.py             the command `drill`
-- explained.py         what explains a version, in a few words
 - facts.py             the facts in which two entries differ, for people
 - failure.py           what went wrong, in one line with a hint, and as an exit code
 - feed.py              what the daemon tells as it happens

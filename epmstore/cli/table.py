@@ -151,6 +151,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "sync": Row("syncing", "sync", "Push to a remote and pull from it, or from all."),
     },
     "Daemon": {
+        "console": Row("console", "console", "Print a link into the web console."),
         "daemon status": Row("daemon", "status", "Show what the daemon knows and does."),
         "daemon watch": Row("daemon", "watch", "Show what happens, as it happens."),
         "daemon pause": Row("daemon", "pause", "Let the daemon record nothing for a while."),

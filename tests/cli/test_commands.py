@@ -93,7 +93,7 @@ def test_commands_that_change_have_dry_run() -> None:
     harmless = {
         "app list", "app show", "doctor", "completion", "log", "ls", "cat", "diff", "history",
         "find", "status", "plan", "blob compare", "blob stat", "stats", "config show",
-        "daemon status", "daemon watch",
+        "daemon status", "daemon watch", "console",
         "verify", "identify", "blame", "report",
         "release list", "release show", "release diff", "catalog verify",
             "package show", "package files", "package diff", "package verify",

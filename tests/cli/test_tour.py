@@ -137,6 +137,7 @@ remote remove site
 store adopt --moved
 store upgrade
 config show
+console
 daemon status
 daemon watch
 daemon pause
@@ -163,7 +164,14 @@ RAW = {"cat", "completion"}
 """What prints contents or scripts, and no shapes."""
 LISTS = {"app apply", "catalog trust", "notes"}
 """What prints nothing where there is nothing."""
-ELSEWHERE = {"daemon status", "daemon watch", "daemon pause", "daemon resume", "daemon jobs"}
+ELSEWHERE = {
+    "console",
+    "daemon status",
+    "daemon watch",
+    "daemon pause",
+    "daemon resume",
+    "daemon jobs",
+}
 """Tested where a daemon runs."""
 
 

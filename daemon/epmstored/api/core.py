@@ -4,7 +4,10 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from epmstore.errors import ConflictError
 from epmstore.workspace import Workspace
+from epmstore.workspace.shapes import Shape
+from epmstored.api.peers import Peer
 from epmstored.app_state import AppState
 from epmstored.room import AMPLE, Room
 
@@ -82,6 +85,27 @@ class NoProofs:
 
     def proven(self, uuid: str) -> tuple[int, str] | None:
         return None
+
+
+class ConsoleDoor(Protocol):
+    """The web console (epmstored.console.serving)."""
+
+    async def invite(self, peer: Peer) -> Shape:
+        """A link that is good once, for the user at the other end. Raises ConflictError,
+        UsageError.
+        """
+        ...
+
+
+class NoConsole:
+    """The console is off."""
+
+    async def invite(self, peer: Peer) -> Shape:
+        raise ConflictError(
+            "the console is off",
+            hint='write listen = "127.0.0.1:7410" under [console] in config.toml, and restart the'
+            " daemon (docs/console.md)",
+        )
 
 
 def scratch_folder(store: Path) -> Path:

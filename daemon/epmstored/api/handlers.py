@@ -19,7 +19,7 @@ from epmstore.relpath import from_json, split
 from epmstore.workspace.shapes import Shape
 from epmstored.api import answers, metrics
 from epmstored.api.connection import ConnectionLimits
-from epmstored.api.core import Core, Proofs
+from epmstored.api.core import ConsoleDoor, Core, Proofs
 from epmstored.api.forms import (
     Checkout,
     DiffQuery,
@@ -72,6 +72,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     limits: ConnectionLimits
     with_metrics: bool
     requests: Counter[tuple[str, int]]
+    console: ConsoleDoor
 
 
 class Everything:
@@ -259,6 +260,9 @@ class Handlers:
         for app in self._chosen(scope):
             await self._parts.core.resume(app)
         return answer(self._states())
+
+    async def console(self, call: Call) -> web.StreamResponse:
+        return answer(await self._parts.console.invite(call.peer))
 
     async def events(self, call: Call) -> web.StreamResponse:
         stream = EventStream(call.request, call.rights, stall=self._parts.limits.stall)

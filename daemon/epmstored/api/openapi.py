@@ -110,6 +110,7 @@ SHAPES: dict[str, Schema] = {
         " progress:Progress? result:o? error:Error?"
     ),
     "Jobs": _shape("type:s app:s? jobs:[Job]"),
+    "ConsoleLink": _shape("type:s app:s? url:s listen:s user:s seconds:i"),
     "Document": {"type": "object"},
     "Bytes": {"type": "string", "contentEncoding": "binary"},
     "Text": {"type": "string"},

@@ -11,6 +11,7 @@ from epmstore.errors import (
     ConflictError,
     DiskFullError,
     EpmError,
+    InvalidNameError,
     NoStoreError,
     NotFoundError,
     UsageError,
@@ -77,6 +78,7 @@ class ProtocolError(Refusal):
 
 _STATUS: tuple[tuple[type[EpmError], int], ...] = (
     (UsageError, HTTPStatus.BAD_REQUEST),
+    (InvalidNameError, HTTPStatus.BAD_REQUEST),
     (NotFoundError, HTTPStatus.NOT_FOUND),
     (ConflictError, HTTPStatus.CONFLICT),
     (BusyError, HTTPStatus.SERVICE_UNAVAILABLE),

@@ -44,15 +44,8 @@ def _get(path: str, name: str, right: AccessRight, summary: str, answer: str, **
 
 
 def _post(path: str, name: str, summary: str, answer: str, **more: Any) -> Route:
-    return Route(
-        method="POST",
-        path=path,
-        name=name,
-        right=AccessRight.ACT,
-        summary=summary,
-        answer=answer,
-        **more,
-    )
+    known = {"right": AccessRight.ACT, **more}
+    return Route(method="POST", path=path, name=name, summary=summary, answer=answer, **known)
 
 
 LOOK, CONTENT, ACT = AccessRight.LOOK, AccessRight.CONTENT, AccessRight.ACT
@@ -95,6 +88,10 @@ ROUTES: tuple[Route, ...] = (
     ),
     _post("/v1/pause", "pause", "Record an application, or all, no more.", "States", body=Scope),
     _post("/v1/resume", "resume", "Look at everything, and record again.", "States", body=Scope),
+    _post(
+        "/v1/console", "console", "A link into the web console, good once.", "ConsoleLink",
+        right=LOOK,
+    ),
     _get(
         "/v1/events", "events", LOOK, "What changes, as it changes: states, and jobs.",
         "Events", media=EVENTS, stream=True,

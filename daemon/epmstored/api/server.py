@@ -30,7 +30,15 @@ from epmstore.errors import EpmError
 from epmstore.places import socket_path
 from epmstored.api import gate, listening
 from epmstored.api.connection import Connection, ConnectionLimits, Guests, error_response
-from epmstored.api.core import Core, NoProofs, Proofs, WorkspaceThread, scratch_folder
+from epmstored.api.core import (
+    ConsoleDoor,
+    Core,
+    NoConsole,
+    NoProofs,
+    Proofs,
+    WorkspaceThread,
+    scratch_folder,
+)
 from epmstored.api.forms import read_body, read_query
 from epmstored.api.handlers import Call, Handlers, Parts
 from epmstored.api.hub import Hub
@@ -86,6 +94,7 @@ class ControlApi:
         limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008 - frozen
         clock: Clock | None = None,
         perform: Perform | None = None,
+        console: ConsoleDoor | None = None,
     ) -> None:
         self.path = socket_path(store)
         self.ready = asyncio.Event()
@@ -109,6 +118,7 @@ class ControlApi:
             limits=limits,
             with_metrics=with_metrics,
             requests=self._requests,
+            console=console or NoConsole(),
         )
 
     async def run(self) -> None:
