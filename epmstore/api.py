@@ -24,6 +24,7 @@ from epmstore.catalog.install_notes import NumberedNote
 from epmstore.catalog.model import (
     AboutRecord,
     AcceptRecord,
+    CatalogPosition,
     Counts,
     ForgetRecord,
     FreezeRecord,
@@ -224,6 +225,7 @@ __all__ = [
     "BusyError",
     "CameFrom",
     "Care",
+    "CatalogPosition",
     "CatalogState",
     "Catalogs",
     "Change",
