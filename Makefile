@@ -10,7 +10,7 @@ ARGS ?=
 PYTHON ?= $(shell for p in python3 python3.15 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help setup compiled check test faults storms servers machine lock dist demo bench clean
+.PHONY: help setup compiled check test faults storms servers browser machine lock dist demo bench clean
 
 help:
 	@echo "make setup   prepare .venv (the others do it by themselves)"
@@ -19,6 +19,7 @@ help:
 	@echo "make faults  kills, errors, flips, races, a soak and power cuts (root), in full figures: hours"
 	@echo "make storms  the daemon under storms and kills (root) in full figures: half an hour"
 	@echo "make servers remotes on real servers: moto, Swift, rclone, and Ceph where EPM_TEST_CEPH is: minutes"
+	@echo "make browser the console in Chromium, with pictures of every page in screenshots/: minutes"
 	@echo "make machine the .deb in an emulated machine with systemd (root, qemu, debootstrap): an hour"
 	@echo "make check   format, lint and types"
 	@echo "make bench   measure against other tools on real trees: half an hour, gigabytes"
@@ -105,6 +106,14 @@ servers: compiled
 			--requirement tests/servers/requirements.txt && touch .venv/servers/.ready; }
 	@$(BIN)/python -m pytest -q -rs -n $(JOBS) --dist loadscope --timeout 600 tests/servers \
 		tests/remotes/test_sftp.py $(ARGS)
+
+# Chromium of the system (Debian: apt install chromium), driven from an environment of its own.
+browser: export EPM_TEST_BROWSER = .venv/browser/bin/python
+browser: $(STAMP)
+	@test -e .venv/browser/.ready || { $(BIN)/python -m venv .venv/browser \
+		&& .venv/browser/bin/python -m pip install --quiet --disable-pip-version-check \
+			--requirement tests/browser/requirements.txt && touch .venv/browser/.ready; }
+	@$(BIN)/python -m pytest -q -rs tests/browser $(ARGS)
 
 # The newest .deb of dist/ is what is tried; python -m tests.machine.plug pulls its plug.
 machine: export EPM_TEST_MACHINE = 1

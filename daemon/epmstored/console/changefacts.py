@@ -75,7 +75,8 @@ def read_version(
     )
     if not with_changes or before is None:
         return facts
-    changes = workspace.app(history.app.key).reading.diff(before, number)
+    older = _find(history.versions, before)[0].record
+    changes = workspace.app(history.app.key).reading.between(older, info.record)
     start = b"" if after is None else to_bytes(after)
     rest = [one for one in changes if to_bytes(one.path) > start]
     page = rest[:PAGE]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from epmstore.catalog.diff import Change, change
+from epmstore.catalog.model import VersionRecord
 from epmstore.catalog.rootfacts import root_change, root_of
 from epmstore.checkout.differences import recorded_pairs
 from epmstore.errors import PathNotFoundError
@@ -40,11 +41,15 @@ class Comparer:
                 _check_known(path, one, two)
         return changes_of(pairs, scope)
 
+    def recorded(self, old: VersionRecord, new: VersionRecord) -> list[Change]:
+        """The same of two versions, by what was said of them. Raises DamagedError."""
+        return changes_of(self._recorded(old, new))
+
     def _pairs(self, one: TreeSource, two: TreeSource) -> list[Pair]:
         """(old, new) of every path that may differ."""
         match one, two:
             case RecordedTree(), RecordedTree():
-                return self._recorded(one, two)
+                return self._recorded(one.record, two.record)
             case RecordedTree(), LiveTree():
                 return self._live(one, two)
             case LiveTree(), RecordedTree():
@@ -58,8 +63,7 @@ class Comparer:
             return pairs
         return [_alike(old, new, is_old=one.is_foreign) for old, new in pairs]
 
-    def _recorded(self, one: RecordedTree, two: RecordedTree) -> list[Pair]:
-        old, new = one.record, two.record
+    def _recorded(self, old: VersionRecord, new: VersionRecord) -> list[Pair]:
         pairs = [*recorded_pairs(self._store, self._app, old, new).values()]
         itself = root_change(root_of(old), root_of(new))
         return pairs if itself is None else [itself, *pairs]

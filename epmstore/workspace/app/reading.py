@@ -92,6 +92,14 @@ class Reading:
         is_seen = len(looks) != 1 or any(tree.is_foreign for tree in trees)
         return changes, Unseen() if is_seen else unseen(looks[0])
 
+    def between(self, one: VersionRecord, two: VersionRecord) -> list[Change]:
+        """As `diff`, of two versions whose records the caller has: a history of thousands is not
+        read for them. Raises DamagedError.
+        """
+        from epmstore.workspace.app.comparing import Comparer  # noqa: PLC0415 - start-up
+
+        return Comparer(self._store, self._uuid).recorded(one, two)
+
     def history(self, path: AnyPath) -> list[Span]:
         """Every state that a path was in, oldest first. Raises PathNotFoundError."""
         path = given.a_path(path)
