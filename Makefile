@@ -42,7 +42,7 @@ $(STAMP): pyproject.toml requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		--requirement requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
-		--editable '.[sftp,s3]' --group dev
+		--editable '.[sftp,s3,postgresql]' --group dev
 	@touch $(STAMP)
 
 # The tests start the program thousands of times: its modules are compiled, as where it is installed,
@@ -86,7 +86,7 @@ faults: export EPM_TEST_DIST = 1
 faults: export EPM_TEST_HOSTILE = 2000
 faults: compiled
 	@$(BIN)/python -m pytest -q -n $(JOBS) --timeout 3600 tests/acceptance tests/checkout tests/faults tests/worlds \
-		tests/package/test_against_brute_force.py tests/sync \
+		tests/package/test_against_brute_force.py tests/sync tests/publish/test_three_hosts.py \
 		tests/daemon/test_dist.py $(ARGS)
 	@$(BIN)/python -m tests.faults.everything --out campaigns
 

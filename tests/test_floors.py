@@ -80,6 +80,7 @@ OWNERS = {
         "epmstore.remotes.sftp_errors",
         "epmstore.remotes.sftp_remote",
     },
+    "psycopg": {"epmstore.publish.postgresrecords"},
     "asyncio": {"epmstored"},
     "aiofiles": {"epmstored"},
     "watchdog": {"epmstored"},

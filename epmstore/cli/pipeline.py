@@ -71,6 +71,11 @@ def _desk(session: Session, spool: str) -> ReleaseDesk:
 )
 @_SPOOL
 @click.option("--remote", metavar="DIR-OR-URL", required=True, help="Where payloads go.")
+@click.option(
+    "--database",
+    metavar="URL",
+    help="PostgreSQL has the records: postgresql://... Default: a file in the spool.",
+)
 @click.option("--sign", metavar="FILE", type=PATH, help="A secret key that payloads are signed by.")
 @click.option(
     "--kind",
@@ -84,6 +89,7 @@ def publish_init(
     session: Session,
     spool: str,
     remote: str,
+    database: str | None,
     sign: str | None,
     kinds: tuple[str, ...],
     **ways: Unpack[Ways],
@@ -92,11 +98,12 @@ def publish_init(
 
     The spool is a folder that all hosts of the pipeline share. One that others may write in is
     refused, and a file system on which two processes can hold one lock. The remote is a folder, a
-    folder of an SFTP server or a bucket; how one gets in there is as for `remote add`. The same
-    settings again change nothing.
+    folder of an SFTP server or a bucket; how one gets in there is as for `remote add`. Where
+    several hosts share the spool --database keeps the records, and the locks. The same settings
+    again change nothing.
     """
     ready = ReadyBuilds(kinds) if kinds else EVERY_BUILD
-    settings = SpoolSettings(remote=remote, sign=sign, ready=ready, **ways)
+    settings = SpoolSettings(remote, sign, ready=ready, database=database, **ways)
     made = begin_spool(Path(spool), settings, os.environ, dry_run=session.dry_run)
     verb = "would be made" if session.dry_run else "is made"
     text = f"the spool {name(str(made.path))} {verb}, for {name(made.settings.remote)}"

@@ -1,6 +1,7 @@
 """What people do with the builds of a spool: added, looked at, prepared, held, withdrawn."""
 
 import contextlib
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -9,7 +10,7 @@ import msgspec
 
 from epmstore.clock import Clock
 from epmstore.errorform import plain_text
-from epmstore.errors import ConflictError, NotFoundError, UsageError
+from epmstore.errors import ConflictError, EpmError, NotFoundError, UsageError
 from epmstore.progress import SILENT, Progress
 from epmstore.publish.build import (
     KINDS,
@@ -24,6 +25,7 @@ from epmstore.publish.lifecycle import ERROR, IN_PROCESS, NEW, STATES, WITHDRAWN
 from epmstore.publish.prepare import Preparer
 from epmstore.publish.spoolfolder import SpoolFolder, SpoolSettings, make_spool, open_spool
 from epmstore.publish.sqliterecords import SqliteRecords
+from epmstore.publish.sqlrecords import SqlRecords
 from epmstore.publish.transfer import StallLimits
 from epmstore.publish.upload import Uploader, payloads_waiting
 from epmstore.publish.watchedfolders import WatchedFolder, unwatch, watch, watched_folders
@@ -59,9 +61,33 @@ def begin_spool(
         raise UsageError(f"there is no key {made.sign}", hint="name a file with a secret key")
     if dry_run:
         return SpoolFolder(path.absolute(), made)
+    if made.database is not None:
+        open_records(SpoolFolder(path.absolute(), made)).close()
     spool = make_spool(path.absolute(), made)
-    SqliteRecords(spool.database, spool.locks).close()
+    open_records(spool).close()
     return spool
+
+
+def open_records(spool: SpoolFolder) -> SqlRecords:
+    """Where the settings of a spool have its records. Raises UsageError, BusyError, DamagedError,
+    EpmError.
+    """
+    url = spool.settings.database
+    if url is None:
+        return SqliteRecords(spool.database, spool.locks)
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise UsageError("that is no URL of a database", hint="write it as postgresql://host/name")
+    try:
+        module = importlib.import_module("epmstore.publish.postgresrecords")
+    except ImportError as error:
+        if (error.name or "").startswith("epmstore"):
+            raise
+        raise EpmError(
+            "this installation has no psycopg, by which PostgreSQL is reached",
+            hint="pip install 'epmstore[postgresql]', into where epmstore is installed",
+        ) from None
+    found: SqlRecords = module.PostgresRecords(url)
+    return found
 
 
 def _absolute(settings: SpoolSettings, environ: Mapping[str, str]) -> SpoolSettings:
@@ -108,7 +134,7 @@ class ReleaseDesk:
         ForeignError, DamagedError, OSError.
         """
         self.spool = open_spool(path.absolute())
-        self._records = SqliteRecords(self.spool.database, self.spool.locks)
+        self._records = open_records(self.spool)
         self._author = author
         self._clock = clock
         self._progress = progress

@@ -2,11 +2,11 @@
 
 pipeline.json   where payloads go, and who signs them
 watched.json    folders in which builds appear
-builds.sqlite   records and their transaction log
+builds.sqlite   records and their transaction log, where PostgreSQL does not have them
 log.jsonl       the log again, for other programs
 temp/           payloads in the making
 upload/         payloads that wait for an uploader
-locks/          files to hold flock on; never deleted
+locks/          files to hold flock on
 """
 
 import contextlib
@@ -44,7 +44,8 @@ _REFUSED: Final = 7
 class SpoolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What is said once about a spool: a program that does not know all of it keeps away. `remote`
     is a folder or a URL, with what `RemotePlace` has beside it; `sign` is a file with a secret
-    key, or None; `ready` says which builds are prepared.
+    key, or None; `ready` says which builds are prepared; `database` is a URL of PostgreSQL where
+    the records are, or None: in the spool.
     """
 
     remote: str
@@ -55,6 +56,7 @@ class SpoolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     endpoint: str | None = None
     region: str | None = None
     ready: ReadyBuilds = ReadyBuilds()
+    database: str | None = None
 
     @property
     def place(self) -> RemotePlace:
@@ -139,10 +141,10 @@ def make_spool(
     probe = spool.locks / "probe"
     with directory(spool.locks) as fd, contextlib.suppress(FileExistsError):
         os.close(fsio.create(probe.name, fd))
-    if not lockable(probe):
+    if settings.database is None and not lockable(probe):
         raise EpmError(
             f"the file system of {path} cannot lock: two processes held one lock",
-            hint="take a folder of a file system that has locks for all its hosts",
+            hint="take a folder of a file system that has locks for all its hosts, or --database",
         )
     replace_read(path / SETTINGS, msgspec.json.encode(settings) + b"\n", _read_settings)
     return spool

@@ -65,3 +65,13 @@ class RecordsContract(ABC):
             pytest.fail("both prepare")
         with two.alone():
             pass
+
+    def test_two_never_have_one_build(self, pair: tuple[BuildRecords, BuildRecords]) -> None:
+        one, two = pair
+        with one.alone(7):
+            with pytest.raises(BusyError), two.alone(7):
+                pytest.fail("both have it")
+            with two.alone(8), two.alone():
+                pass
+        with two.alone(7), pytest.raises(BusyError), one.alone(7):
+            pytest.fail("both have it")
