@@ -47,12 +47,21 @@ class _Sink:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._ended = False
         self.size = 0
         self.md5 = hashlib.md5(usedforsecurity=False)
         self.sha1 = hashlib.sha1(usedforsecurity=False)
         self.sha256 = hashlib.sha256()
 
+    def end(self) -> None:
+        """Nothing is written any more: a compressor that an error left behind writes its end when
+        it is forgotten, and the number of the descriptor may be another file's then.
+        """
+        self._ended = True
+
     def write(self, data: bytes) -> int:
+        if self._ended:
+            return len(data)
         fsio.write(self._fd, data)
         self.size += len(data)
         for one in (self.md5, self.sha1, self.sha256):
@@ -91,8 +100,8 @@ def make_payload(build: BuildRecord, folder: Path) -> PayloadFile:
     with directory(folder) as parent:
         temporary = temporary_name()
         fd = fsio.create(temporary, parent, 0o644)
+        sink = _Sink(fd)
         try:
-            sink = _Sink(fd)
             _WRITERS[build.payload](source, sink, before)
             if _looked_at(source, is_file=build.payload == "epkg") != before:
                 raise ChangedError(
@@ -107,6 +116,7 @@ def make_payload(build: BuildRecord, folder: Path) -> PayloadFile:
             discard(temporary, parent)
             raise
         finally:
+            sink.end()
             os.close(fd)
         fsio.sync_directory(parent)
     return PayloadFile(

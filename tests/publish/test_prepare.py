@@ -1,5 +1,7 @@
 """Preparing on real folders: what comes out, what fails, and a kill at every call."""
 
+import contextlib
+import gc
 import hashlib
 import itertools
 import json
@@ -221,6 +223,19 @@ def test_a_full_spool_is_said_and_holds_no_build(pipeline: Pipeline) -> None:
     )  # fmt: skip
     pipeline.run(at_once=True)
     pipeline.check_prepared()
+
+
+def test_a_compressor_that_an_error_left_writes_into_no_other_file(pipeline: Pipeline) -> None:
+    build = pipeline.add()
+    with pytest.raises(OSError, match="No space") as caught, faults(Calls(1, full, only="write")):
+        make_payload(build, pipeline.spool.temp)
+    others = [(pipeline.place / f"other{number}").open("wb") for number in range(4)]
+    with contextlib.ExitStack() as stack:
+        for other in others:  # one of them has the number that the payload had
+            stack.enter_context(other)
+        del caught
+        gc.collect()
+        assert [os.fstat(other.fileno()).st_size for other in others] == [0] * 4
 
 
 def test_sidecars_of_a_payload_that_came_to_nothing_go_from_the_remote(pipeline: Pipeline) -> None:
