@@ -32,6 +32,7 @@ from epmstore.catalog.model import (
     HoldRecord,
     Installed,
     Lasting,
+    MergeRecord,
     Note,
     Parameters,
     ParameterSetting,
@@ -130,10 +131,12 @@ from epmstore.refcat.explanation import Explanation
 from epmstore.refcat.founding import FoundingVersion
 from epmstore.refcat.identify import Identifier, Origin
 from epmstore.refcat.interchange import Incoming
+from epmstore.refcat.merge_base import MergeBase
 from epmstore.refcat.owners import OwnerMapping
 from epmstore.refcat.releases import Release, Releases
 from epmstore.refcat.requires import Unmet
 from epmstore.refcat.signature import PublicKey
+from epmstore.refcat.three_way import MergedText, Stretch
 from epmstore.refcat.trust import Import, TrustRecord
 from epmstore.refcat.verify import Verified
 from epmstore.relpath import RelPath, parse_relpath
@@ -166,6 +169,7 @@ from epmstore.workspace.app.explaining import Explaining
 from epmstore.workspace.app.handle import AppHandle
 from epmstore.workspace.app.installing import Installing, Move
 from epmstore.workspace.app.marking import Marking
+from epmstore.workspace.app.merging import MergeAnswer, Merging, OpenMerge
 from epmstore.workspace.app.obligations import Aftermath, Obligations, Pending
 from epmstore.workspace.app.parametering import (
     ParameterChange,
@@ -298,6 +302,11 @@ __all__ = [
     "Ledger",
     "LimitError",
     "Marking",
+    "MergeAnswer",
+    "MergeBase",
+    "MergeRecord",
+    "MergedText",
+    "Merging",
     "MeteredRemote",
     "Moment",
     "Move",
@@ -314,6 +323,7 @@ __all__ = [
     "Obligations",
     "Offering",
     "OlderError",
+    "OpenMerge",
     "Options",
     "Origin",
     "OutdatedIndexError",
@@ -417,6 +427,7 @@ __all__ = [
     "Stats",
     "Status",
     "Step",
+    "Stretch",
     "Supply",
     "TaskTimes",
     "TermsGiven",

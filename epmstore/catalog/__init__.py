@@ -3,6 +3,7 @@
 - appcat.py         the appcat: the applications of this host, in one small checksummed file
 - appowners.py      who owns an application: users and groups
 - classes.py        the class of a path, from an application's patterns
+- config_policy.py  what upgrades do with configuration that both sides changed
 - diff.py           in what trees differ
 - fold.py           the tree of a version from the records that lead to it
 - format.py         catalog lines: records as JSON, sealed; drawn in docs/formats/catalog.md

@@ -32,6 +32,7 @@ from epmstore.catalog.model import (
     GapRecord,
     HoldRecord,
     LabelRecord,
+    MergeRecord,
     Note,
     Parameters,
     PinRecord,
@@ -88,6 +89,7 @@ TYPES: Final[dict[str, type[Fact]]] = {
     "hold": HoldRecord,
     "freeze": FreezeRecord,
     "acknowledge": AcknowledgeRecord,
+    "merge": MergeRecord,
     "settings": SettingsRecord,
     "accept": AcceptRecord,
     "purge": PurgeRecord,
@@ -336,7 +338,7 @@ def _with_paths(record: RecordT, convert: Callable[[str], str]) -> RecordT:
         changed = _paths_of_version(record, convert)
     elif isinstance(record, AcceptRecord) and record.paths is not None:
         changed["paths"] = tuple(map(convert, record.paths))
-    elif isinstance(record, PurgeRecord) and record.path is not None:
+    elif isinstance(record, PurgeRecord | MergeRecord) and record.path is not None:
         changed["path"] = convert(record.path)
     return msgspec.structs.replace(record, **changed) if changed else record
 

@@ -17,6 +17,7 @@ from epmstore.relpath import RelPath
 
 KEPT_CONFIG: Final = "kept-config"
 KEPT_FILE: Final = "kept-file"
+MERGED_CONFIG: Final = "merged-config"
 KEPT_RENDERED: Final = "kept-rendered"
 UNSET: Final = "unset-parameter"
 FOUND_CONFIG: Final = "found-config"
@@ -28,6 +29,7 @@ NAMED = 20
 SAID: Final = {
     KEPT_CONFIG: "was edited here, and its vendor changed it as well: yours is kept",
     KEPT_FILE: "was changed here, and the new release has it no more: it is kept",
+    MERGED_CONFIG: "was edited here, and its vendor changed it as well: both are in it",
     KEPT_RENDERED: "is not as its parameters have it: it is kept",
     FOUND_CONFIG: "was there before: it is kept",
     REPLACED: "was changed here: it was replaced",
@@ -59,11 +61,11 @@ class NumberedNote(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def before(self) -> tuple[int, RelPath] | None:
-        """Where what was replaced still is: a version, and the path."""
+        """Where what was replaced, or merged, still is: a version, and the path."""
         path, version = self.note.path, self.version.record.from_
         return (
             None
-            if self.note.what != REPLACED or path is None or version is None
+            if self.note.what not in (REPLACED, MERGED_CONFIG) or path is None or version is None
             else (
                 version,
                 path,
@@ -74,7 +76,7 @@ class NumberedNote(msgspec.Struct, frozen=True, kw_only=True):
     def theirs(self) -> tuple[int, RelPath] | None:
         """Where what its vendor has is: a release, and the path."""
         path, release = self.note.path, self.version.record.release
-        kept = self.note.what in (KEPT_CONFIG, FOUND_CONFIG)
+        kept = self.note.what in (KEPT_CONFIG, FOUND_CONFIG, MERGED_CONFIG)
         return None if not kept or path is None or release is None else (release, path)
 
 

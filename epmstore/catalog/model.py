@@ -340,6 +340,20 @@ class AcknowledgeRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     notes: tuple[int, ...]
 
 
+class MergeRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """Of configuration that was edited here and changed by its vendor, a person decided: what the
+    `release` of a product (UUID) has at `path` is in it, as far as it is wanted. The answer is a
+    word of an open list: `mine`, `theirs`, `merged`, `edited`. `version` is the one that has what
+    came of it: where that is undone, so is this.
+    """
+
+    version: int
+    path: RelPath
+    product: str
+    release: int
+    answer: Operation
+
+
 class SettingsRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Settings that travel with the history, whole: each such record replaces the one before."""
 
@@ -435,6 +449,7 @@ Fact: TypeAlias = (
     | HoldRecord
     | FreezeRecord
     | AcknowledgeRecord
+    | MergeRecord
     | SettingsRecord
     | AcceptRecord
     | PurgeRecord

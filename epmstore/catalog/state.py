@@ -23,6 +23,7 @@ from epmstore.catalog.model import (
     GapRecord,
     HoldRecord,
     LabelRecord,
+    MergeRecord,
     PinRecord,
     PurgeRecord,
     Record,
@@ -106,7 +107,8 @@ class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
 class CatalogState(msgspec.Struct, frozen=True, kw_only=True):
     """A whole history as it stands now. `versions` are in order; one is missing only where lines of
     the catalog were lost, which `gaps` speak of once the loss was accepted. `frozen` are products
-    by UUID, `acknowledged` pairs of a version and the place of a note among its notes. Only a
+    by UUID, `acknowledged` pairs of a version and the place of a note among its notes, `merges` the
+    answers about configuration, oldest first. Only a
     refcat has `about`, `revoked`, what is withdrawn now, and `relabelled`, labels that were put
     right.
     """
@@ -117,6 +119,7 @@ class CatalogState(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, object] = {}
     frozen: dict[str, FreezeRecord] = {}
     acknowledged: frozenset[tuple[int, int]] = frozenset()
+    merges: list[MergeRecord] = []
     accepts: list[AcceptRecord] = []
     purged: list[PurgeRecord] = []
     about: AboutRecord | None = None
@@ -174,6 +177,7 @@ class _Facts:
         self._settings: dict[str, object] = {}
         self._frozen: dict[str, FreezeRecord] = {}
         self._acknowledged: set[tuple[int, int]] = set()
+        self._merges: list[MergeRecord] = []
         self._accepts: list[AcceptRecord] = []
         self._purged: list[PurgeRecord] = []
         self._about: AboutRecord | None = None
@@ -199,18 +203,20 @@ class _Facts:
                 for version in record.versions:
                     self._forgotten.pop(version, None)
                 self._remark(record, "unforget", *record.versions)
-            case FreezeRecord() | AcknowledgeRecord():
+            case FreezeRecord() | AcknowledgeRecord() | MergeRecord():
                 self._add_installing(record)
             case _:
                 self._add_rare(record)
 
-    def _add_installing(self, record: FreezeRecord | AcknowledgeRecord) -> None:
+    def _add_installing(self, record: FreezeRecord | AcknowledgeRecord | MergeRecord) -> None:
         match record:
             case FreezeRecord():
                 self._frozen.pop(record.product, None)
                 self._frozen.update({record.product: record} if record.frozen else {})
             case AcknowledgeRecord():
                 self._acknowledged.update((record.version, n) for n in record.notes)
+            case MergeRecord():
+                self._merges.append(record)
 
     def _add_rare(self, record: Decoded) -> None:
         match record:
@@ -287,6 +293,7 @@ class _Facts:
             settings=self._settings,
             frozen=self._frozen,
             acknowledged=frozenset(self._acknowledged),
+            merges=self._merges,
             accepts=self._accepts,
             purged=self._purged,
             about=self._about,

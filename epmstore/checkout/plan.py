@@ -38,7 +38,8 @@ from epmstore.relpath import RelPath, is_within, parents, sort_paths, split
 from epmstore.scan.databases import DatabaseUnit
 from epmstore.tree import Entry
 
-ConfigPolicy: TypeAlias = Literal["keep", "restore"]
+ConfigPolicy: TypeAlias = Literal["keep", "restore", "merge"]
+"""What becomes of configuration that was edited; only an install merges, and all else keeps it."""
 Safety: TypeAlias = Literal["stored", "purged"]
 """Why what a file holds may go: it is in a version that can be restored, or it was purged on
 request.
@@ -488,7 +489,7 @@ class _Planner:
         return entry.content is not None and entry.content in self._around.purged
 
     def _is_edited(self, d: PathDifference) -> bool:
-        return self._options.config == "keep" and d.edited_by == "drift"
+        return self._options.config != "restore" and d.edited_by == "drift"
 
     def _has_folder(self, path: RelPath) -> bool:
         """Whether what a path is in will be a folder; folders were decided about before."""

@@ -15,11 +15,13 @@ from epmstore.tree import Entry
 
 CheckoutAction: TypeAlias = Literal[
     "checkout", "rollback", "undo", "redo", "apply", "repair", "edit",
-    "install", "upgrade", "downgrade", "uninstall", "adopt", "parameter",
+    "install", "upgrade", "downgrade", "uninstall", "adopt", "parameter", "merge",
 ]  # fmt: skip
 INSTALLING: Final[frozenset[CheckoutAction]] = frozenset({"install", "upgrade", "downgrade"})
 """Actions that bring a root to a release which is installed from then on."""
-UNPLANNED: Final[frozenset[CheckoutAction]] = INSTALLING | {*("uninstall", "adopt", "parameter")}
+UNPLANNED: Final[frozenset[CheckoutAction]] = INSTALLING | {
+    *("uninstall", "adopt", "parameter", "merge")
+}
 """Actions that no plan file has: what is installed follows from more than one root, and what is set
 is said in no plan.
 """
@@ -37,6 +39,7 @@ REASONS: dict[CheckoutAction, Reason] = {
     "uninstall": "checkout",
     "adopt": "checkout",
     "parameter": "checkout",
+    "merge": "checkout",
 }
 
 

@@ -7,7 +7,7 @@ record what is there (the safety version), difference, plan, preflight, then the
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 import msgspec
@@ -146,7 +146,6 @@ class CheckoutEngine:
         Raises ConflictError (and its kin) with nothing changed; OSError, DamagedError.
         """
         made: list[Recorded] = []
-        self._store_rendered(request)
 
         def observe(keep: Collection[RelPath]) -> FoundRoot:
             made.append(self._recorder.snapshot(self._root, SAFETY, kept=keep))
@@ -173,12 +172,12 @@ class CheckoutEngine:
             applied=applied,
         )
 
-    def _store_rendered(self, request: Request) -> None:
+    def _store_made(self, contents: Sequence[tuple[BlobInfo, bytes]]) -> None:
         """The caller keeps packs until a version names what is stored here."""
-        if request.rendering is None:
+        if not contents:
             return
         with Deposit(self._store) as deposit:
-            for info, data in request.rendering.contents:
+            for info, data in contents:
                 deposit.add(info, data)
             deposit.commit()
 
@@ -200,7 +199,10 @@ class CheckoutEngine:
         keep = wishes.named_state(request)
         for _ in range(LOOKS):
             found = observe(keep)
-            prepared = self._plan(request, wishes.wanted(request, found), found, keep)
+            wanted = _with_rendered(wishes.wanted(request, found), request)
+            if found.is_recorded:
+                self._store_made(wanted.contents)
+            prepared = self._plan(request, wanted, found, keep)
             more = self._with_units(prepared.plan.unstored) - keep
             if not more:
                 break
@@ -274,7 +276,7 @@ class CheckoutEngine:
             app=self._app.uuid,
             request=request,
             plan=plan,
-            about=frozenset([*self._coming(found), *_rendered(request)])
+            about=frozenset([*self._coming(found), *(info for info, _ in wanted.contents)])
             & frozenset(plan.contents()),
             forbidden=forbidden,
             left=tuple(wanted.left),
@@ -434,10 +436,10 @@ def _without_futile(plan: Plan) -> tuple[Plan, tuple[NamedPath, ...]]:
     return replace(plan, steps=tuple(steps), refused=(*plan.refused, *futile)), tuple(forbidden)
 
 
-def _rendered(request: Request) -> list[BlobInfo]:
-    """Contents that are stored when a request is carried out."""
-    rendering = request.rendering
-    return [] if rendering is None else [info for info, _ in rendering.contents]
+def _with_rendered(wanted: Wanted, request: Request) -> Wanted:
+    """With the contents that a request brings."""
+    brought = () if request.rendering is None else request.rendering.contents
+    return replace(wanted, contents=(*wanted.contents, *brought))
 
 
 def new_txid() -> str:

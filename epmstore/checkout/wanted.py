@@ -19,6 +19,7 @@ from epmstore.checkout.request import Request
 from epmstore.checkout.sight import CLEAR, Sight, sight_of
 from epmstore.checkout.units import unit_paths
 from epmstore.compact import CompactEntries
+from epmstore.digest import BlobInfo
 from epmstore.errors import ChangedError, ConflictError, DamagedError, PathNotFoundError, UsageError
 from epmstore.index.entries import Entries
 from epmstore.record.observed_changes import Changes
@@ -56,7 +57,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """Path to (found, wanted), for all that may have to change, and how that is to be planned.
     `fresh` are paths that the newest version does not have as they were found. `sight` is what
     could be seen of paths that the goal lacks. `left` is left alone before anything is planned;
-    `notes` are what a person should know of all this.
+    `notes` are what a person should know of all this, `contents` what was made for it and has to be
+    stored.
     """
 
     pairs: dict[RelPath, Pair]
@@ -65,6 +67,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     sight: Sight = CLEAR
     left: Sequence[NamedPath] = ()
     notes: Sequence[Note] = ()
+    contents: Sequence[tuple[BlobInfo, bytes]] = ()
 
 
 class Wishes(Protocol):

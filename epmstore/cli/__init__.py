@@ -2,6 +2,7 @@
 
 - apps.py              commands about the applications of this host
 - blob.py              commands about single contents
+- both_changed.py      configuration that was edited here and changed by its vendor: merge
 - catalog.py           commands for catalogs on the move
 - change_lines.py      printing what differs between two trees
 - checkout_options.py  the options of commands that change a root

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from epmstore.catalog.appowners import owners_of
+from epmstore.catalog.config_policy import DEFAULT_POLICY, POLICIES, policy_of
 from epmstore.catalog.hooks import (
     HOOKS,
     hooks_of,
@@ -178,6 +179,7 @@ def app_shape(app: "App") -> shapes.Shape:
         "hooks": _hooks_shape(app),
         "unit": unit_of(app),
         "owners": [*owners_of(app)],
+        "config_policy": policy_of(app),
         "removed": app.removed,
     }
 
@@ -262,6 +264,7 @@ def _print_app(session: Session, app: "App") -> None:
     rows += (
         [("health timeout", format_duration(hooks.health_timeout))] if hooks.health_timeout else []
     )
+    rows += [("config policy", policy_of(app))] * (policy_of(app) != DEFAULT_POLICY)
     rows += [("unit", unit)] if (unit := unit_of(app)) else []
     rows += [("owner", name(owner)) for owner in owners_of(app)]
     rows += [("option", "follow")] * app.follow + [("option", "cross-mounts")] * app.cross_mounts
@@ -307,6 +310,11 @@ def hook_options(function: Callback) -> Callback:
 @class_options
 @take_back_options
 @hook_options
+@click.option(
+    "--config-policy",
+    type=click.Choice(POLICIES),
+    help="What upgrades do with configuration that both sides changed.",
+)
 @click.argument("key")
 def app_set(session: Session, key: str, **given: Any) -> None:
     """Change the rules of an application.
@@ -318,7 +326,8 @@ def app_set(session: Session, key: str, **given: Any) -> None:
     add = {kind: list(given[kind]) for kind in CLASSES if given[kind]}
     take = {kind: list(given[f"no_{kind}"]) for kind in CLASSES if given[f"no_{kind}"]}
     hooks = _changed_hooks(given)
-    if not add and not take and not hooks and given["unit"] is None:
+    is_said = given["unit"] is not None or given["config_policy"] is not None
+    if not add and not take and not hooks and not is_said:
         raise UsageError("nothing to change", hint="see: epmstore app set --help")
     app = session.workspace.apps.get(key)
     wanted = msgspec.structs.replace(hooks_of(app), **hooks) if hooks else None
@@ -327,7 +336,14 @@ def app_set(session: Session, key: str, **given: Any) -> None:
         return
     _print_app(
         session,
-        session.workspace.apps.set(key, add=add, remove=take, hooks=wanted, unit=given["unit"]),
+        session.workspace.apps.set(
+            key,
+            add=add,
+            remove=take,
+            hooks=wanted,
+            unit=given["unit"],
+            policy=given["config_policy"],
+        ),
     )
     if given["unit"] is not None:
         session.out.note("next: systemctl daemon-reload")

@@ -26,7 +26,11 @@ config_option = click.option(
     default="keep",
     help="What to do with edited configuration files. Default: keep.",
 )
-
+merge_option = click.option(
+    "--config",
+    type=click.Choice(["keep", "merge", "restore"]),
+    help="What to do with edited configuration. Default: as `app set` says, or keep.",
+)
 
 TERMS = {
     "--live": "Replace programs and libraries that are running, too.",

@@ -11,7 +11,7 @@ from epmstore.catalog.hooks import NONE, hooks_of
 from epmstore.catalog.install_notes import SAID
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.planfile import not_to_be_had
-from epmstore.cli.checkout_options import config_option, terms_of, terms_options
+from epmstore.cli.checkout_options import merge_option, terms_of, terms_options
 from epmstore.cli.command import PATH, Callback, command
 from epmstore.cli.output import counted, name
 from epmstore.cli.plan_view import REMOVING, show_plan
@@ -67,7 +67,7 @@ replace_option = click.option(
 @downgrade_option
 @revoked_option
 @replace_option
-@config_option
+@merge_option
 @signature_options
 @terms_options
 @click.argument("names", metavar="FILE|NAME[=VERSION|=release:N]...", nargs=-1, required=True)
@@ -77,7 +77,7 @@ def install(
     root: str | None,
     owner: str | None,
     adopt: bool,
-    config: ConfigPolicy,
+    config: ConfigPolicy | None,
     **given: Any,
 ) -> int:
     """Install products, and what they need.
@@ -113,7 +113,7 @@ def install(
 @downgrade_option
 @revoked_option
 @replace_option
-@config_option
+@merge_option
 @signature_options
 @terms_options
 @click.argument("names", metavar="[FILE|NAME]...", nargs=-1)
@@ -121,7 +121,7 @@ def upgrade(
     session: Session,
     names: tuple[str, ...],
     all_: bool,
-    config: ConfigPolicy,
+    config: ConfigPolicy | None,
     **given: Any,
 ) -> int:
     """Upgrade what is installed.
@@ -178,7 +178,7 @@ def _options(
     session: Session,
     given: dict[str, Any],
     *,
-    config: ConfigPolicy,
+    config: ConfigPolicy | None,
     root: str | None = None,
     owner: str | None = None,
     upgrade_all: bool = False,

@@ -106,6 +106,9 @@ SECTIONS: dict[str, dict[str, Row]] = {
             "notes",
             "List what should be known of what was done.",
         ),
+        "merge": Row(
+            "both_changed", "merge", "Decide about configuration that both sides changed."
+        ),
         "param list": Row("param", "param_list", "List the parameters of what is installed."),
         "param get": Row("param", "param_get", "Print what a parameter is set to."),
         "param set": Row("param", "param_set", "Set a parameter of what is installed."),

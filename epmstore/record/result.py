@@ -12,7 +12,7 @@ from epmstore.store.seeking import CameFrom
 
 Action: TypeAlias = Literal[
     "snapshot", "run", "checkout", "rollback", "undo", "redo", "repair", "apply", "edit", "recover",
-    "install", "upgrade", "downgrade", "uninstall", "adopt", "parameter",
+    "install", "upgrade", "downgrade", "uninstall", "adopt", "parameter", "merge",
 ]  # fmt: skip
 
 

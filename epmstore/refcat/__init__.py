@@ -25,6 +25,7 @@
 - interchange.py       refcats on the move: out as plain lines, and in again without trust
 - knowledge.py         what the refcats of a store know, asked for many contents at once
 - lines.py             lines of releases: which release follows which
+- merge_base.py        what an edited file of configuration was edited from
 - naming.py            how people name releases, and how a release is shown
 - owners.py            whether owners are as a release has them
 - packaging_form.py    the packaging of a release: read, written, checked
@@ -41,6 +42,7 @@
 - strict.py            one line of a catalog that came from elsewhere: read without trust
 - survey.py            a root beside a release, as far as the index can say it
 - survey_cache.py      what the last survey of an app came to
+- three_way.py         three versions of a text become one
 - template.py          templates: a release as one JSON object
 - trial.py             a store as it would be after an import, for dry runs
 - trust.py             whom a store believes, and what it has learned of each refcat

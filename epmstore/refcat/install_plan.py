@@ -20,10 +20,12 @@ from epmstore.catalog.install_notes import (
     KEPT_CONFIG,
     KEPT_FILE,
     KEPT_RENDERED,
+    MERGED_CONFIG,
     REPLACED,
 )
 from epmstore.catalog.model import Note
 from epmstore.checkout.plan import ConfigPolicy
+from epmstore.digest import BlobInfo
 from epmstore.refcat.classify import OF_RELEASES, Deviation, deviating_fields, same_state
 from epmstore.refcat.owners import Owner, OwnerMapping
 from epmstore.refcat.repair import EDITED, RIGHTS, Repair, RepairContext, bring_back
@@ -44,6 +46,9 @@ class InstallContext(RepairContext, Protocol):
 
     def before(self, path: RelPath) -> Entry | None:
         """What the release has at a path that is installed until now."""
+
+    def merged(self, path: RelPath, found: Entry, wanted: Entry) -> BlobInfo | None:
+        """What comes of an edited file and what the release has, if that is clean."""
 
     def is_rendered(self, path: RelPath) -> bool:
         """Whether parameters are written into it, and no release has it."""
@@ -74,8 +79,16 @@ def plan_install(
         repair = Repair(
             {p: _given_to(owner, pair) for p, pair in repair.pairs.items()}, repair.left
         )
+    for path, content in judge.merged.items():
+        found, _ = repair.pairs[path]
+        assert found is not None, "what is merged was found"
+        wanted = msgspec.structs.replace(
+            found, content=content, mtime_ns=around.now_ns, same_as=None, sparse=False
+        )
+        repair.pairs[path] = (found, wanted)
     stays = [p for p, (found, wanted) in repair.pairs.items() if found is wanted is not None]
-    return InstallPlan(repair, tuple(judge.notes), tuple(sort_paths([*judge.in_the_way, *stays])))
+    in_the_way = tuple(sort_paths([*judge.in_the_way, *stays]))
+    return InstallPlan(repair, tuple(judge.notes), in_the_way)
 
 
 def _given_to(owner: Owner, pair: Pair) -> Pair:
@@ -140,6 +153,7 @@ class _Judge:
         self._replace = replace
         self.notes: list[Note] = []
         self.in_the_way: list[RelPath] = []
+        self.merged: dict[RelPath, BlobInfo] = {}
 
     def why_left(self, finding: Deviation) -> str | None:
         before, wanted = self._around.before(finding.path), finding.expected
@@ -156,6 +170,9 @@ class _Judge:
 
     def _edited(self, finding: Deviation, before: Entry, wanted: Entry) -> str | None:
         is_same = same_state(before, wanted) and before.mode == wanted.mode
+        if self._keeps_config(finding) and not is_same and self._is_merged(finding, wanted):
+            self.notes.append(Note(what=MERGED_CONFIG, path=finding.path))
+            return None
         if self._keeps_config(finding):
             self.notes += [] if is_same else [self._kept(finding.path, KEPT_CONFIG)]
             return EDITED
@@ -163,6 +180,15 @@ class _Judge:
             return SAME_IN_BOTH
         self.notes.append(Note(what=REPLACED, path=finding.path))
         return None
+
+    def _is_merged(self, finding: Deviation, wanted: Entry) -> bool:
+        found, path = finding.found, finding.path
+        if self._config != "merge" or found is None or self._around.is_rendered(path):
+            return False
+        content = self._around.merged(path, found, wanted)
+        if content is not None:
+            self.merged[path] = content
+        return content is not None
 
     def _not_any_more(self, finding: Deviation, before: Entry | None) -> str | None:
         """Of what the new release lacks."""
@@ -195,4 +221,4 @@ class _Judge:
         return Note(what=KEPT_RENDERED if self._around.is_rendered(path) else what, path=path)
 
     def _keeps_config(self, finding: Deviation) -> bool:
-        return finding.path_class == "config" and self._config == "keep"
+        return finding.path_class == "config" and self._config != "restore"

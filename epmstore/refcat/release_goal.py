@@ -4,6 +4,7 @@ from.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
@@ -13,6 +14,7 @@ from epmstore.checkout.request import INSTALLING, Request
 from epmstore.checkout.sight import Sight
 from epmstore.checkout.wanted import FoundRoot, Present, Wanted
 from epmstore.clock import from_rfc3339
+from epmstore.digest import BlobInfo
 from epmstore.errors import ConflictError
 from epmstore.index.entries import Entries
 from epmstore.record.recorder import Look, Recorder
@@ -27,6 +29,9 @@ from epmstore.scan.metadata import OwnerNames
 from epmstore.scan.privilege import Privilege
 from epmstore.tree import Entry, Pair
 
+Merge: TypeAlias = Callable[[RelPath, Entry, Entry], tuple[BlobInfo, bytes] | None]
+"""Of a path that was found, and is wanted otherwise: a content that has both."""
+
 
 class ReleaseWishes:
     """Goals that a vendor released. What is to be kept is decided here, and is in no pair."""
@@ -38,16 +43,19 @@ class ReleaseWishes:
         verifier: Callable[[Mapping[RelPath, Entry]], Verifier],
         installed: Callable[[], int | None],
         rendered: Callable[[], Mapping[RelPath, Entry]] = dict,
+        merge: Merge = lambda path, found, wanted: None,
     ) -> None:
         """The `verifier` is asked for once it is needed: what it knows has to be read; it is given
         the files that are to be there beside a release. `installed` is the release that is
-        installed now (None: none of them), `rendered` are those files as they were written last.
+        installed now (None: none of them), `rendered` are those files as they were written last,
+        `merge` says what comes of an edited file and what a release has, if that is clean.
         """
         self._recorder = recorder
         self._releases = releases
         self._verifier = verifier
         self._installed = installed
         self._rendered_now = rendered
+        self._merge = merge
 
     def named_state(self, request: Request) -> set[RelPath]:
         return set()
@@ -80,9 +88,10 @@ class ReleaseWishes:
         """Raises ConflictError if something is in the way."""
         rendered = self._rendered(request)
         verified = self._verifier(rendered).verify(found.now, release)
+        around = self._around(found.now, release, rendered)
         plan = plan_install(
             verified,
-            self._around(found.now, release, rendered),
+            around,
             config=request.config,
             replace=request.overwrite,
             owner=request.owner or (None if verified.owners.pairs else _only_owner()),
@@ -96,6 +105,7 @@ class ReleaseWishes:
             sight=Sight(self._releases.patterns_at(release), {}),
             left=plan.repair.left,
             notes=plan.notes,
+            contents=[*around.made.items()],
         )
 
     def _removed(self, release: int, found: FoundRoot) -> Wanted:
@@ -133,7 +143,7 @@ class ReleaseWishes:
 
     def _around(self, look: Look, release: int, rendered: Mapping[RelPath, Entry]) -> "_Around":
         before = self._installed()
-        around = _Around(look, self._recorder, self._releases, release, before)
+        around = _Around(look, self._recorder, self._releases, release, before, self._merge)
         around.render(rendered, self._rendered_now())
         return around
 
@@ -194,8 +204,11 @@ class _Around(Present):
         releases: Releases,
         release: int,
         installed: int | None,
+        merge: Merge,
     ) -> None:
         entries = recorder.store.entries
+        self._merge = merge
+        self.made: dict[BlobInfo, bytes] = {}
         super().__init__(look, entries, recorder.app.uuid)
         self._rendered: Mapping[RelPath, Entry] = {}
         self._rendered_before: Mapping[RelPath, Entry] = {}
@@ -208,6 +221,14 @@ class _Around(Present):
     def render(self, rendered: Mapping[RelPath, Entry], before: Mapping[RelPath, Entry]) -> None:
         """Files that are to be there beside the release, and those that were, beside the other."""
         self._rendered, self._rendered_before = rendered, before
+
+    def merged(self, path: RelPath, found: Entry, wanted: Entry) -> BlobInfo | None:
+        """Kept in `made`."""
+        made = self._merge(path, found, wanted)
+        if made is None:
+            return None
+        self.made[made[0]] = made[1]
+        return made[0]
 
     def is_rendered(self, path: RelPath) -> bool:
         return path in self._rendered

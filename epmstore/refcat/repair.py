@@ -92,7 +92,7 @@ def plan_repair(
         if path in verified.accepted:
             return "it was accepted"
         is_edited = finding.what in ("local", "meta") and finding.expected is not None
-        if finding.path_class == "config" and is_edited and config == "keep":
+        if finding.path_class == "config" and is_edited and config != "restore":
             return EDITED
         if finding.expected is None and finding.what not in OF_RELEASES and not exact:
             return "no release has it here"

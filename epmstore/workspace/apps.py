@@ -17,6 +17,7 @@ from epmstore.catalog import appcat
 from epmstore.catalog.appcat import App, AppCat, RootIdentity, check_key
 from epmstore.catalog.appowners import with_owners
 from epmstore.catalog.classes import LISTS, Patterns
+from epmstore.catalog.config_policy import with_policy
 from epmstore.catalog.hooks import Hooks, unit_of, with_hooks, with_unit
 from epmstore.catalog.model import AboutRecord
 from epmstore.clock import to_rfc3339
@@ -199,9 +200,11 @@ class Apps:
         remove: Mapping[str, Sequence[str]] | None = None,
         hooks: Hooks | None = None,
         unit: str | None = None,
+        policy: str | None = None,
     ) -> App:
         """Add and remove patterns; both map a class (`ignore`, `secret`, `state`, `config`) to
-        patterns. `hooks` and `unit` (empty: none) replace those it has.
+        patterns. `hooks` and `unit` (empty: none) replace those it has; `policy`
+        is what upgrades do with configuration that both sides changed.
 
         Takes effect with the next look at the root; what was found noisy until then is judged anew.
         Raises AppNotFoundError, UsageError.
@@ -229,6 +232,7 @@ class Apps:
         new = msgspec.structs.replace(old, patterns=patterns, noisy=noisy)
         new = new if hooks is None else with_hooks(new, hooks)
         new = new if unit is None else with_unit(new, unit)
+        new = new if policy is None else with_policy(new, policy)
         self._replace(old, new)
         self._declarations.write(new)
         return new
@@ -346,7 +350,10 @@ class Apps:
             created=to_rfc3339(self._store.clock.now()),
         )
         new = msgspec.structs.replace(
-            with_owners(with_unit(with_hooks(base, wanted.hooks), wanted.unit), wanted.owners),
+            with_policy(
+                with_owners(with_unit(with_hooks(base, wanted.hooks), wanted.unit), wanted.owners),
+                wanted.config_policy,
+            ),
             patterns=wanted.patterns,
             cross_mounts=wanted.cross_mounts,
         )

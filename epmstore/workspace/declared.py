@@ -20,6 +20,7 @@ import msgspec
 from epmstore.catalog.appcat import App, check_key
 from epmstore.catalog.appowners import owners_of, with_owners
 from epmstore.catalog.classes import LISTS, Patterns, Rules
+from epmstore.catalog.config_policy import DEFAULT_POLICY, policy_of, with_policy
 from epmstore.catalog.hooks import (
     HOOKS,
     HookCommand,
@@ -44,11 +45,11 @@ _HEADER: Final = f"""\
 """
 _TIMES: Final = ("timeout", "health_timeout")
 _FLAGS: Final = ("follow", "cross_mounts")
-_KEYS: Final = ("root", *_FLAGS, *LISTS, "owners", "unit", "hooks")
+_KEYS: Final = ("root", *_FLAGS, *LISTS, "owners", "unit", "config_policy", "hooks")
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
-    """An application as it is to be; `unit` is empty for none."""
+    """An application as it is to be; `unit` is empty for none, `config_policy` for the default."""
 
     key: str
     root: str
@@ -58,6 +59,7 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     hooks: Hooks = Hooks()
     owners: tuple[str, ...] = ()
     unit: str = ""
+    config_policy: str = ""
 
 
 def parse_declared(data: bytes, key: str, origin: str) -> Declared:
@@ -94,9 +96,11 @@ def _from_document(document: dict[str, Any], key: str, origin: str) -> Declared:
         hooks=_hooks(_typed(document, "hooks", dict, {}), origin),
         owners=_patterns(document, "owners"),
         unit=unit,
+        config_policy=_typed(document, "config_policy", str, ""),
     )
     Rules(declared.patterns)
-    with_owners(with_unit(App(uuid="", key=key, root="/"), unit), declared.owners)
+    checked = with_unit(App(uuid="", key=key, root="/"), unit)
+    with_policy(with_owners(checked, declared.owners), declared.config_policy)
     return declared
 
 
@@ -149,6 +153,7 @@ def declare(app: App) -> Declared:
         hooks=hooks_of(app),
         owners=owners_of(app),
         unit=unit_of(app) or "",
+        config_policy=policy if (policy := policy_of(app)) != DEFAULT_POLICY else "",
     )
 
 
@@ -164,6 +169,8 @@ def render_declared(wanted: Declared) -> bytes:
         lines.append(f"owners = [{', '.join(map(_quoted, wanted.owners))}]")
     if wanted.unit:
         lines.append(f"unit = {_quoted(wanted.unit)}")
+    if wanted.config_policy:
+        lines.append(f"config_policy = {_quoted(wanted.config_policy)}")
     hooks = [f"{n} = {_quoted(show_command(words))}" for n, words in wanted.hooks.commands.items()]
     for name in _TIMES:
         seconds = getattr(wanted.hooks, name)

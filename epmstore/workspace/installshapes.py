@@ -10,6 +10,7 @@ from epmstore.package.queries import NeededBy, Offering, Why
 from epmstore.package.universe import ProductRelease
 from epmstore.relpath import to_json
 from epmstore.tree import Entry
+from epmstore.workspace.app.merging import OpenMerge
 from epmstore.workspace.app.parametering import ParameterChange, ParameterState
 from epmstore.workspace.intended import Intended, IntendedMove
 from epmstore.workspace.shapes import Shape, text
@@ -109,6 +110,19 @@ def note(app: str, value: NumberedNote) -> Shape:
         "theirs": None if theirs is None else f"release:{theirs[0]}:{to_json(theirs[1])}",
         "acknowledged": value.acknowledged,
         "taken_back": value.taken_back,
+    }
+
+
+def open_merge(value: OpenMerge) -> Shape:
+    text = value.text
+    return {
+        "type": "merge",
+        "app": value.app,
+        "path": to_json(value.path),
+        "base": None if value.base is None else value.base.release,
+        "release": value.release,
+        "conflicts": None if text is None else text.conflicts,
+        "why": value.why,
     }
 
 

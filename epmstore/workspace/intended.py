@@ -6,12 +6,13 @@ import grp
 import platform
 import pwd
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
 from epmstore import given
 from epmstore.catalog.appcat import App
+from epmstore.catalog.config_policy import policy_of
 from epmstore.catalog.install_notes import UNMET
 from epmstore.catalog.model import Installed, Note, ParameterSetting
 from epmstore.catalog.parameters import SITE, parameters_at
@@ -39,7 +40,8 @@ from epmstore.workspace.targets import InstallTarget, Targets, instance_of
 class InstallOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How something is installed: in the application `app`, or in a new one at `root`.
     `downgrade`: releases may become older. `revoked`: also what its vendor withdrew. `replace`:
-    what is in its way goes. `upgrade_all`: what can be newer becomes newer. `owner` is the user
+    what is in its way goes. `config` (None: as the application has it) is what becomes of edited
+    configuration. `upgrade_all`: what can be newer becomes newer. `owner` is the user
     whose all that is written is. The rest is about
     files, as in `catalogs.import_`.
     """
@@ -49,7 +51,7 @@ class InstallOptions(msgspec.Struct, frozen=True, kw_only=True):
     downgrade: bool = False
     revoked: bool = False
     replace: bool = False
-    config: ConfigPolicy = "keep"
+    config: ConfigPolicy | None = None
     upgrade_all: bool = False
     owner: str | None = None
     signature: AnyPath | None = None
@@ -197,7 +199,7 @@ class Deciding:
             assert release is not None and release.number is not None, "candidates are not taken"
             at = root if step.change == "install" else None
             target = targets.find(release, step.instance, at)
-            move = _move(step, solution, asked)
+            move = _move(step, solution, asked, target.app)
             if step.change == "install":
                 move = msgspec.structs.replace(move, site=_site_settings(known, release.app))
             moves.append(IntendedMove(step=step, target=target, move=move))
@@ -357,7 +359,7 @@ _ACTIONS: dict[str, CheckoutAction] = {
 }
 
 
-def _move(step: SolutionStep, solution: Solution, asked: InstallOptions) -> Move:
+def _move(step: SolutionStep, solution: Solution, asked: InstallOptions, app: App) -> Move:
     release = step.after or step.before
     assert release is not None, "nothing does not become nothing"
     mine = f"{release.title} would like "
@@ -368,7 +370,7 @@ def _move(step: SolutionStep, solution: Solution, asked: InstallOptions) -> Move
         action=action,
         product=_installed(release),
         label=label,
-        config=asked.config,
+        config=asked.config or cast(ConfigPolicy, policy_of(app)),
         replace=asked.replace,
         owner=None if asked.owner is None else _owner(asked.owner),
         notes=tuple(Note(what=UNMET, text=f"{text}, which is not there") for text in unmet),

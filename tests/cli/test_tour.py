@@ -73,6 +73,7 @@ install crm --adopt
 installed
 why crm
 owner {crm}/crm.conf
+merge
 param list
 param set port 9090
 param get port
@@ -162,7 +163,7 @@ REFUSES = {"catalog clone", "confirm", "rollback", "catalog convert", "report"}
 """What this tour gives no reason to do; these have tests of their own."""
 RAW = {"cat", "completion"}
 """What prints contents or scripts, and no shapes."""
-LISTS = {"app apply", "catalog trust", "notes"}
+LISTS = {"app apply", "catalog trust", "notes", "merge"}
 """What prints nothing where there is nothing."""
 ELSEWHERE = {
     "console",

@@ -31,6 +31,7 @@ FACETS: tuple[type, ...] = (
     api.Identifier,
     api.Installing,
     api.Packages,
+    api.Merging,
     api.Parametering,
     api.SiteParameters,
     api.ReadReport,

@@ -14,6 +14,7 @@ Facets, each imported when it is first asked for:
 - restoring.py   bringing the root, or a folder elsewhere, to a tree; undoing that
 - repairing.py   bringing the root to a release: `repair`, and `checkout release:N`
 - installing.py  a release of a product comes into the root, and goes again; freezing; notes
+- merging.py     configuration that was edited here and changed by its vendor as well
 - parametering.py what parameters of what is installed are set to, and setting them
 - verifying.py   the root beside what it should be
 - explaining.py  what accounts for what was recorded
@@ -25,6 +26,7 @@ What they are made of:
 - comparing.py   what leads from one tree to another
 - exporting.py   a tree as a folder elsewhere
 - holding.py     what keeps automation from moving an application
+- merged.py      what comes of a file of configuration that both sides changed
 - needs.py       what releases need, and what of that is not there
 - recovering.py  ending what a checkout has left
 - rendered.py    the files that parameters are written into

@@ -193,6 +193,7 @@ class Acting:
     def _released(self) -> Wishes:
         """What releases want of the root."""
         from epmstore.refcat.release_goal import ReleaseWishes  # noqa: PLC0415 - start-up
+        from epmstore.workspace.app.merged import merged_file  # noqa: PLC0415 - start-up
         from epmstore.workspace.app.rendered import rendered_now  # noqa: PLC0415 - start-up
         from epmstore.workspace.app.verifying import (  # noqa: PLC0415 - start-up
             installed_release,
@@ -206,6 +207,7 @@ class Acting:
             lambda rendered: verifier_of(context, rendered),
             lambda: installed_release(context),
             lambda: rendered_now(context),
+            lambda path, found, wanted: merged_file(context, path, found, wanted),
         )
 
     def _approve(self, prepared: Prepared, found: FoundRoot) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # a facet is imported when it is first asked for: start-up
     from epmstore.workspace.app.explaining import Explaining
     from epmstore.workspace.app.installing import Installing
     from epmstore.workspace.app.marking import Marking
+    from epmstore.workspace.app.merging import Merging
     from epmstore.workspace.app.obligations import Obligations
     from epmstore.workspace.app.parametering import Parametering
     from epmstore.workspace.app.recording import Recording
@@ -100,6 +101,13 @@ class AppHandle:
         from epmstore.workspace.app.installing import Installing  # noqa: PLC0415 - start-up
 
         return Installing(self._context)
+
+    @cached_property
+    def merging(self) -> "Merging":
+        """Configuration that was edited here, and that its vendor changed as well."""
+        from epmstore.workspace.app.merging import Merging  # noqa: PLC0415 - start-up
+
+        return Merging(self._context)
 
     @cached_property
     def parameters(self) -> "Parametering":
