@@ -254,6 +254,9 @@ def publish_list(session: Session, spool: str, state: str | None) -> None:
 
     How long it is in that, the last error, and what is next.
     """
+    if state is not None and state not in STATES:
+        known = ", ".join(repr(one) for one in STATES)
+        raise UsageError(f"{state!r} is no state", hint=f"known: {known}")
     desk = _desk(session, spool)
     builds = desk.list(STATES if state is None else [state])
     if session.json:

@@ -24,9 +24,9 @@ from epmstore.remotes.remote import PIECE, Remote
 from epmstore.remotes.resuming import ResumedRemote, Resuming
 from epmstore.remotes.retry import RetryRemote
 
-TICK: Final = 2.0
+TICK: Final = 0.5
 STALL: Final = 600.0
-GRACE: Final = 10
+GRACE: Final = 40
 """Ticks that a transfer has to end in when it is stopped."""
 
 

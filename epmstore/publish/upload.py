@@ -6,6 +6,7 @@ goes. What a killed run leaves is found by the next one, or by the preparer (doc
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -38,6 +39,9 @@ from epmstore.remotes.remote import Remote
 
 IN_VAIN: Final = 2
 """So many payloads one after the other that the remote failed for: then the run ends."""
+
+EVERY: Final = 8
+"""Looks at a transfer, of which one asks whether a person changed the record."""
 
 
 def payloads_waiting(spool: SpoolFolder, records: BuildRecords) -> list[BuildRecord]:
@@ -114,12 +118,14 @@ class Uploader:
         name, remote_path, size, sha256 = described(build)
         copy = PayloadCopy(self._spool.upload / name, remote_path, size, sha256)
         self._progress.begin(f"uploading {name}", size=2 * size)  # it is read back, too
-        told = 0
+        told, looks = 0, itertools.count()
 
         def look(moved: int) -> None:
             nonlocal told
             self._progress.advance(size=max(0, moved - told))
             told = max(moved, told)
+            if next(looks) % EVERY:
+                return
             if self._records.get(build.number).revision != build.revision:
                 raise ChangedError(f"build {build.number} was changed by a person: it is stopped")
 

@@ -80,6 +80,8 @@ def test_a_build_that_fails_ends_a_run_with_3(cli: "Cli", place: Path) -> None:
         (12, "publish init --remote nowhere --spool other"),
         (2, "publish add x --product ../up"),
         (2, "publish add x"),
+        (2, "publish list --state prepared"),
+        (2, "publish upload --stall soon"),
         (2, "publish init --remote . --spool other --database mysql://host/x"),
         (5, "publish add --watch nowhere --product crm"),
         (7, "publish add --no-watch ."),

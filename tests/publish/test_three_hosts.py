@@ -47,11 +47,14 @@ def run_hosts(spool: Path, lives: int) -> int:
     return killed
 
 
+@pytest.mark.parametrize("records", ["postgresql", "sqlite"] if LIVES > 1 else ["postgresql"])
 @pytest.mark.slow
 @pytest.mark.skipif(POSTGRES is None, reason="needs postgres (postgresql-15)")
 @pytest.mark.skipif(SSHD is None, reason="needs sshd")
 @pytest.mark.timeout(3600)
-def test_three_hosts_release_every_build_once_whatever_kills_them(tmp_path: Path) -> None:
+def test_three_hosts_release_every_build_once_whatever_kills_them(
+    tmp_path: Path, records: str
+) -> None:
     pytest.importorskip("psycopg")
     (tmp_path / "srv").mkdir()
     with postgres() as url, sshd(tmp_path / "srv", "MaxStartups 100") as place:
@@ -59,7 +62,7 @@ def test_three_hosts_release_every_build_once_whatever_kills_them(tmp_path: Path
             place.url,
             credentials=place.credentials,
             host_keys=place.host_keys,
-            database=url,
+            database=url if records == "postgresql" else None,
         )
         spool = begin_spool(tmp_path / "spool", settings)
         with closing(ReleaseDesk(spool.path, Author("rel", "ebb"), SystemClock())) as desk:
