@@ -21,7 +21,16 @@ from epmstore.publish.build import (
     Transaction,
 )
 from epmstore.publish.candidates import OpenNumbering
-from epmstore.publish.lifecycle import ERROR, IN_PROCESS, NEW, STATES, WITHDRAWN, is_due, moved
+from epmstore.publish.lifecycle import (
+    ERROR,
+    IN_PROCESS,
+    NEW,
+    STATES,
+    WITHDRAWN,
+    is_due,
+    moved,
+    printable,
+)
 from epmstore.publish.prepare import Preparer
 from epmstore.publish.spoolfolder import SpoolFolder, SpoolSettings, make_spool, open_spool
 from epmstore.publish.sqliterecords import SqliteRecords
@@ -203,7 +212,11 @@ class ReleaseDesk:
         """
         now = self._clock.now()
         found = moved(self._records.get(number), event, now)
-        return found if dry_run else self._records.change(found, self._author, now, plain_text(why))
+        return (
+            found
+            if dry_run
+            else self._records.change(found, self._author, now, printable(plain_text(why)))
+        )
 
     def due(self, *, at_once: bool) -> Sequence[BuildRecord]:
         """What a run of the preparer would look at."""

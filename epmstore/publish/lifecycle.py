@@ -27,6 +27,7 @@ ASSOCIATED: Final = "associated"
 
 FAILURES_MAX: Final = 10
 """So many in a row, and a person has to look."""
+REASON_MAX: Final = 2000
 PATIENT_MAX: Final = 5
 """Up to so many count what is no fault of the build: a disk without room, a remote that is down. So
 that is tried again after 16 minutes at most, and never holds a build.
@@ -148,9 +149,16 @@ def failed(
     if failures >= FAILURES_MAX and blamed:
         event = "given up"
     noted = msgspec.structs.replace(
-        build, failures=failures, error=why, due=now + backoff(failures)
+        build, failures=failures, error=printable(why), due=now + backoff(failures)
     )
     return moved(noted, event, now)
+
+
+def printable(why: str) -> str:
+    """A reason on one line of bounded length: a server, or a name, may have said anything in it,
+    and tables and terminals do not take everything.
+    """
+    return "".join(one if one.isprintable() else "?" for one in why)[:REASON_MAX]
 
 
 def shown(state: str) -> str:

@@ -49,6 +49,7 @@ from epmstore.publish.lifecycle import (
     failed,
     is_due,
     moved,
+    printable,
 )
 from epmstore.publish.payload import PayloadFile, make_payload, sha256_of
 from epmstore.publish.sidecars import SUFFIXES, sidecars
@@ -285,7 +286,7 @@ class Preparer:
 
     def _fail(self, build: BuildRecord, error: EpmError) -> BuildRecord | None:
         """A remote that fails says nothing about a payload that was made."""
-        why = plain_text(error.message)
+        why = printable(plain_text(error.message))
         delayed = build.state == IN_PROCESS and isinstance(error, RemoteError)
         blamed = not isinstance(error, NOT_BLAMED)
         noted = failed(build, why, self._clock.now(), delayed=delayed, blamed=blamed)

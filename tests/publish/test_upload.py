@@ -22,6 +22,7 @@ from epmstore.remotes.memory_remote import MemoryRemote, MemoryShelf, RemoteFaul
 from epmstore.remotes.remote import Remote
 from tests.kit.faults import Calls, Killed, faults
 from tests.publish.test_prepare import ME, Pipeline
+from tests.remotes.s3server import serving as shop
 from tests.remotes.sftpserver import SSHD, SftpFaults, remote_of, serving, sshd
 
 QUICK = StallLimits(tick=0.01)
@@ -113,6 +114,27 @@ def test_a_black_hole_is_given_up_and_the_lock_with_it(pipeline: Uploading) -> N
         ended.set()
     assert found.state == "in_process" and "went for 10m" in (found.error or "")
     assert pipeline.to_folder()[0].state == "done"
+
+
+def test_whatever_a_server_says_fits_into_the_record(pipeline: Uploading) -> None:
+    def hostile(call: str, name: str) -> None:
+        raise RemoteFullError("no\0room\x1b[2J\n" + "x" * 100_000)
+
+    (found,) = pipeline.upload(MemoryRemote(before=hostile))
+    assert found.error is not None and found.error.isprintable()
+    assert len(found.error) == 2000 and found.error.startswith("no?room?[2J?x")
+
+
+def test_a_payload_goes_to_a_bucket_in_parts(pipeline: Uploading) -> None:
+    with shop() as bucket:
+        (done,) = pipeline.upload(bucket.remote(in_parts=1 << 10))
+        pipeline.check_done(bucket.objects[f"site/{done.remote_path}"])
+        pipeline.add()
+        pipeline.run()
+        pipeline.payload().write_bytes(bytes(pipeline.payload().stat().st_size))
+        (found,) = pipeline.upload(bucket.remote(in_parts=1 << 10))
+        assert found.state == "error" and "made anew" in (found.error or "")
+        assert f"site/{found.remote_path}" not in bucket.objects
 
 
 def test_a_run_ends_where_the_remote_fails_for_one_after_the_other(pipeline: Uploading) -> None:
