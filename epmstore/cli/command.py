@@ -7,7 +7,7 @@ returns its exit code (None is 0). Its docstring is its help; the first line is 
 import difflib
 import importlib
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import click
@@ -17,8 +17,6 @@ from epmstore.cli.session import Session, keys_for_completion
 from epmstore.cli.table import COMMANDS, EVERY_DAY, GROUPS, SECTIONS, below
 from epmstore.errorform import plain_text
 
-_TOGETHER = 9
-"""Commands of one group that are listed together."""
 Callback: TypeAlias = Callable[..., int | None]
 Example: TypeAlias = tuple[str, str]
 """A command line, and what it does in a few words."""
@@ -227,7 +225,8 @@ class CliGroup(click.Group):
         with formatter.section("Every day"):
             formatter.write_dl([(words, COMMANDS[words].summary) for words in EVERY_DAY])
         with formatter.section("All commands"):
-            formatter.write_dl([(title, _names(rows)) for title, rows in SECTIONS.items()])
+            width = formatter.width - formatter.current_indent - max(map(len, SECTIONS)) - 2
+            formatter.write_dl([(title, _names(rows, width)) for title, rows in SECTIONS.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         """From the table, so that pressing Tab imports no command."""
@@ -238,19 +237,28 @@ class CliGroup(click.Group):
         return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
-def _names(rows: Iterable[str]) -> str:
-    """The words of commands; those that begin with the same one are one name: `app add|list`, as
-    long as it fits into a line.
+def _names(rows: Iterable[str], width: int) -> str:
+    """The words of commands, in lines that are not wrapped again; those that begin with the same
+    one are one name: `app add|list`, as long as it fits into a line.
     """
     found: dict[str, list[str]] = {}
     for words in rows:
         first, _, rest = words.partition(" ")
         found.setdefault(first, []).append(rest)
-    return ", ".join(
-        f"{first} {'|'.join(some)}".rstrip()
-        for first, rest in found.items()
-        for some in [rest[at : at + _TOGETHER] for at in range(0, len(rest), _TOGETHER)]
-    )
+    names = [name for first, rest in found.items() for name in _joined(first, rest, width - 1)]
+    return "\n".join(["\b", *textwrap.wrap(", ".join(names), width, break_on_hyphens=False)])
+
+
+def _joined(first: str, rest: list[str], width: int) -> Iterator[str]:
+    """The commands of a group, as many together as fit into a line."""
+    name = f"{first} {rest[0]}".rstrip()
+    for word in rest[1:]:
+        if len(name) + 1 + len(word) > width:
+            yield name
+            name = f"{first} {word}"
+        else:
+            name += f"|{word}"
+    yield name
 
 
 def _elsewhere(word: str) -> list[str]:
