@@ -24,7 +24,6 @@ from epmstore.catalog.install_notes import NumberedNote
 from epmstore.catalog.model import (
     AboutRecord,
     AcceptRecord,
-    CatalogPosition,
     Counts,
     ForgetRecord,
     FreezeRecord,
@@ -229,7 +228,6 @@ __all__ = [
     "BusyError",
     "CameFrom",
     "Care",
-    "CatalogPosition",
     "CatalogState",
     "Catalogs",
     "Change",

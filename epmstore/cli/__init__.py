@@ -23,6 +23,7 @@
 - install.py           commands that change what is installed: install, upgrade, uninstall
 - live.py              commands about the live root: plan, apply, checkout, rollback, undo, redo
 - main.py              where the program begins
+- making.py            commands for packages in the making: from-deb, from-app, edit, sbom
 - man.py               manual pages, made from the commands themselves
 - meter.py             progress for people who watch a terminal
 - moments.py           times as people write and read them

@@ -50,19 +50,18 @@ def build(session: Session, spec: str, out: str) -> None:
     called, what it needs, and what installing it takes; docs/vendors.md has all of it. Paths in it
     are relative to its folder. A candidate has no number yet: `release publish` gives it one.
     """
-    path, folder = _there(spec), Path(os.path.abspath(out))
+    path, folder = there(spec), folder_for(out)
     said = read_spec(read_named(path, LIMIT), name(spec))
     title = f"{said.package.product} {said.package.version}-{said.package.build}"
-    if not folder.is_dir():
-        raise NotFoundError(f"{name(out)} is no folder", hint=f"make it: `mkdir -p {quote(out)}`")
     if session.dry_run:
         session.out.note(f"would build {title}")
         return
     built = build_candidate(said, path.parent, folder, SystemClock(), session.progress())
-    _say_built(session, built, title)
+    say_built(session, built, title)
 
 
-def _say_built(session: Session, built: Completed, title: str) -> None:
+def say_built(session: Session, built: Completed, title: str) -> None:
+    """A candidate that was written."""
     packed = built.packed
     files = sum(entry.kind == "file" for entry in packed.release.entries)
     shape = {
@@ -93,12 +92,12 @@ def show(session: Session, file: str) -> None:
     signature is not looked at. To look at a patch package takes a store that has the release that
     it goes on from; that is so for all commands of `package`.
     """
-    found = look(_there(file), _scratch(), session.progress(), _finding(session))
+    found = look(there(file), scratch(), session.progress(), finding(session))
     if session.json:
         session.out.shape(_shape(file, found))
         return
     for label, text in _lines(found):
-        session.out.line(f"{label:<11}{text}")
+        session.out.line(f"{label:<13}{text}")
 
 
 def _shape(file: str, found: Looked) -> shapes.Shape:
@@ -171,7 +170,7 @@ def files(session: Session, file: str, part: str | None) -> None:
 
     The columns are mode, size, class, part and path.
     """
-    found = look(_there(file), _scratch(), session.progress(), _finding(session))
+    found = look(there(file), scratch(), session.progress(), finding(session))
     parts = PartsOf(found.release.package)
     rows = []
     for entry in found.release.entries:
@@ -203,7 +202,7 @@ def diff(session: Session, one: str, two: str, exit_code: bool) -> int:
     Each line says A (added), M (modified) or D (removed), the path, and what of it differs.
     """
     old, new = (
-        look(_there(file), _scratch(), session.progress(), _finding(session)) for file in (one, two)
+        look(there(file), scratch(), session.progress(), finding(session)) for file in (one, two)
     )
     key = new.release.about.key
     before, after = ({e.path: e for e in found.release.entries} for found in (old, new))
@@ -224,7 +223,7 @@ def verify(session: Session, file: str) -> None:
     Its lines, its contents, and what its tables for people say. Whether its signature counts, and
     how it goes on from what is here, `catalog verify` says.
     """
-    found = verify_package(_there(file), _scratch(), session.progress(), _finding(session))
+    found = verify_package(there(file), scratch(), session.progress(), finding(session))
     shape = _shape(file, found) | {"type": "sound"}
     shape |= {"contents": found.contents, "plain": found.plain}
     del shape["package"]
@@ -248,12 +247,12 @@ def unpack(session: Session, file: str, target: str, part: str | None) -> None:
     They get no privileges: setuid bits and capabilities, and what group and others may write, are
     left out. Nothing is installed, and no script runs.
     """
-    path, folder = _there(file), Path(os.path.abspath(target))
+    path, folder = there(file), Path(os.path.abspath(target))
     if session.dry_run:
         session.out.note(f"would unpack {name(file)} into {name(target)}")
         return
     done = unpack_package(
-        path, folder, _scratch(), SystemClock(), session.progress(), part, _finding(session)
+        path, folder, scratch(), SystemClock(), session.progress(), part, finding(session)
     )
     shape = {"type": "unpacked", "app": None, "target": shapes.text(str(folder))}
     session.out.outcome(
@@ -261,7 +260,16 @@ def unpack(session: Session, file: str, target: str, part: str | None) -> None:
     )
 
 
-def _there(text: str) -> Path:
+def folder_for(out: str) -> Path:
+    """A folder that packages go to. Raises NotFoundError."""
+    folder = Path(os.path.abspath(out))
+    if not folder.is_dir():
+        raise NotFoundError(f"{name(out)} is no folder", hint=f"make it: `mkdir -p {quote(out)}`")
+    return folder
+
+
+def there(text: str) -> Path:
+    """A file that was named. Raises NotFoundError, UsageError."""
     path = Path(os.path.abspath(text))
     if not path.exists():
         raise NotFoundError(f"{name(text)} is not there")
@@ -270,7 +278,7 @@ def _there(text: str) -> Path:
     return path
 
 
-def _finding(session: Session) -> Finding:
+def finding(session: Session) -> Finding:
     """The store, where there is one: asked for patch packages alone."""
 
     def find(path: Path) -> PatchBase | None:
@@ -282,5 +290,6 @@ def _finding(session: Session) -> Finding:
     return find
 
 
-def _scratch() -> Path:
+def scratch() -> Path:
+    """Where copies lie meanwhile."""
     return Path(os.environ.get("TMPDIR", TEMPORARY))

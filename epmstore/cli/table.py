@@ -195,6 +195,16 @@ SECTIONS: dict[str, dict[str, Row]] = {
         ),
         "catalog export": Row("catalog", "export", "Write a catalog out, to be given to others."),
         "package build": Row("package", "build", "Build a candidate of a package."),
+        "package from-deb": Row(
+            "making", "from_deb", "Make a candidate of a package of Debian's kind."
+        ),
+        "package from-release": Row(
+            "making", "from_release", "Make a candidate of a release that is in the store."
+        ),
+        "package from-app": Row(
+            "making", "from_app", "Make a candidate of what an application has."
+        ),
+        "package edit": Row("making", "edit", "Change what a candidate says."),
         "package show": Row(
             "package",
             "show",
@@ -212,6 +222,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "package unpack": Row(
             "package", "unpack", "Write the files of a package into a new folder."
         ),
+        "package sbom": Row("making", "sbom", "Print what is in a package, as CycloneDX."),
     },
 }
 

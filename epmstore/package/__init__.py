@@ -3,8 +3,12 @@ versions are compared, and what is needed is solved.
 
 - clauses.py         the words that a problem of needs is written in
 - content_tables.py  what a package from elsewhere says that it holds
+- debs.py            what a package of Debian's kind says, in our words
 - derive.py          why there is no solution, as an object and as text: because, so, therefore
 - draft.py           a package in the making
+- editing.py         a candidate that is changed
+- elf.py             what ELF files of a package say of themselves
+- elfchild.py        what reads ELF files, in a process of its own
 - file_format.py     the tables of a package, and how its file begins
 - fitting.py         whether a release meets a need
 - from_release.py    a release of a store as a package
@@ -24,10 +28,13 @@ versions are compared, and what is needed is solved.
 - queries.py         why something is installed, and who has what
 - ranges.py          needs as vendors write them, and as they are shown
 - refute.py          proving that nothing meets a request, and keeping why; or finding what does
+- repackaging.py     candidates of debs, of releases, of what an application has
 - rules.py           what must hold once something is installed, changed or removed
+- sbom.py            what is in a package, as CycloneDX has it
 - search.py          finding values that hold all clauses, by resolvelib
 - solution.py        what a request comes to, as values
 - solve.py           what a request comes to on a host, with the least change
+- sonames.py         which libraries a package needs and offers
 - spec.py            the file that says how a package is built: TOML, in the vendor's repository
 - table_check.py     whether the tables for people say what the lines say
 - tables.py          what the tables for people say of a release: rows, in the order of their keys

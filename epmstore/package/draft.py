@@ -13,7 +13,7 @@ refused then.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Self, TypeAlias
 
@@ -26,9 +26,12 @@ from epmstore.catalog.packaging import Package, Part
 from epmstore.clock import Clock, SystemClock, to_rfc3339
 from epmstore.digest import BlobInfo, identify_stream
 from epmstore.errors import BadCatalogError, ConflictError, PathNotFoundError, UsageError
+from epmstore.package.elf import ElfFiles, elf_files
+from epmstore.package.elfchild import ElfSaid
 from epmstore.package.file_format import CANDIDATE, NOBODY
 from epmstore.package.from_release import Packed, write_package
 from epmstore.package.parts import patterns_of
+from epmstore.package.sonames import with_sonames
 from epmstore.package.tables import PartsOf
 from epmstore.package.workshop import workshop
 from epmstore.progress import SILENT, Progress
@@ -62,13 +65,16 @@ class Draft:
         self._store = store
         self._about = about
         self._progress = progress
-        self._deposit = Deposit(store)
+        self.deposit = Deposit(store)
+        """Where its contents come in."""
         self._entries: dict[RelPath, Entry] = {}
         self._parts: dict[RelPath, str] = {}
         self._skipped: list[tuple[RelPath, str]] = []
         self._tags: list[str] = []
         self.package = package
         """Its packaging; a caller that knows more of it puts another one there."""
+        self.follows_sonames = True
+        """Whether needs and offers of libraries follow from its ELF files."""
 
     @classmethod
     @contextlib.contextmanager
@@ -93,12 +99,12 @@ class Draft:
             about = AboutRecord(time=time, app=NOBODY, key=product, name=name, patterns=patterns)
             say(store, NOBODY, about)
             draft = cls(store, about, package, progress)
-            with draft._deposit:
+            with draft.deposit:
                 yield draft
 
     def add_blob(self, data: bytes) -> BlobInfo:
         """Store a content; what identifies it."""
-        return self._deposit.add_stream(iter([data]), len(data))
+        return self.deposit.add_stream(iter([data]), len(data))
 
     def add_path(self, entry: Entry) -> None:
         """A path of the package. Raises ConflictError if it is there, and is another one."""
@@ -120,7 +126,7 @@ class Draft:
         """One file, as a path of the package; which. Raises OSError, ConflictError."""
         with file.open("rb") as source:
             found = file.stat()
-            info = self._deposit.add_stream(iter(lambda: source.read(CHUNK), b""), found.st_size)
+            info = self.deposit.add_stream(iter(lambda: source.read(CHUNK), b""), found.st_size)
         where = parse_relpath(path)
         bits = found.st_mode & 0o777 if mode is None else mode
         self.add_path(
@@ -157,13 +163,46 @@ class Draft:
                 self.associate(said.path, part)
         self._skipped += [(_below(top, path), why) for path, why in gathered.skipped]
 
+    def add_tree(
+        self, entries: Iterable[Entry], stream: Callable[[Entry], Iterator[bytes]]
+    ) -> None:
+        """A tree of another store, whose contents `stream` gives; data and secrets without them.
+        Raises ConflictError, and as `stream`.
+        """
+        kept = [one for one in entries if one.path_class not in ("state", "secret", "ignore")]
+        known: set[BlobInfo] = set()
+        files = [one for one in kept if one.content is not None]
+        self._progress.begin("taking contents", files=len(files))
+        for entry in kept:
+            info = entry.content
+            if info is not None and info not in known:
+                self.deposit.add_stream(stream(entry), info.size)
+                known.add(info)
+                self._progress.advance(files=1, size=info.size)
+            self.add_path(entry)
+        self._progress.end()
+
     def extract(self, path: str) -> Iterator[bytes]:
         """The content of a path, in pieces. Raises PathNotFoundError, BlobNotFoundError."""
         info = self._entry(path).content
         if info is None:
             raise PathNotFoundError(f"{path!r} has no content", path=path)
-        self._deposit.commit()
+        self.deposit.commit()
         return self._store.blobs.stream(info)
+
+    def elf(self, path: str) -> ElfSaid | None:
+        """What a path of the package says of itself as an ELF file; None for what is none. Raises
+        PathNotFoundError, EpmError for one that takes too much to read.
+        """
+        entry = self._entry(path)
+        found = self.elf_files([entry])
+        return None if entry.content is None else found.get(entry.content.sha256)
+
+    def elf_files(self, entries: Sequence[Entry] | None = None) -> ElfFiles:
+        """What all ELF files of the package say, or those among some entries. Raises EpmError."""
+        self.deposit.commit()
+        asked = list(self._entries.values()) if entries is None else entries
+        return elf_files(asked, self._store.blobs.stream)
 
     def compare(self, path: str, file: Path) -> Difference:
         """What a path of the package is beside a file."""
@@ -181,21 +220,24 @@ class Draft:
             info = identify_stream(iter(lambda: source.read(CHUNK), b""))
         return "same" if info == entry.content else "modified"
 
-    def complete(self, folder: Path) -> Completed:
-        """The candidate, in a file of its name in `folder`. Raises UsageError, InvalidNameError,
-        ConflictError for what no catalog could take, OSError.
+    def complete(self, folder: Path, path: Path | None = None) -> Completed:
+        """The candidate, in a file of its name in `folder`, or at `path`. Raises UsageError,
+        InvalidNameError, ConflictError for what no catalog could take, EpmError, OSError.
         """
         gathered = self._gathered()
         package = self._with_parts(gathered)
+        elf = self.elf_files(gathered.entries)
+        if self.follows_sonames:
+            package = with_sonames(package, gathered.entries, elf)
         try:
             packaging_form.check(package, NOBODY)
         except BadCatalogError as error:
             raise UsageError(error.message) from None
         title = f"{package.version}-{package.build}"
-        publish(self._deposit, self._about, gathered.entries, Said(label=title, package=package))
-        path = folder / f"{self._about.key}-{title}{CANDIDATE}"
+        publish(self.deposit, self._about, gathered.entries, Said(label=title, package=package))
+        path = path or folder / f"{self._about.key}-{title}{CANDIDATE}"
         packed = write_package(
-            self._store, NOBODY, 0, path, self._progress, tags=sorted(self._tags)
+            self._store, NOBODY, 0, path, self._progress, tags=sorted(self._tags), elf=elf
         )
         return Completed(packed, path, tuple(self._skipped))
 
@@ -229,7 +271,7 @@ class Draft:
 
     def _gatherer(self, patterns: Patterns) -> Gatherer:
         catalog = refcat(NOBODY)
-        return Gatherer(self._deposit, catalog, Rules(patterns), {}, self._progress)
+        return Gatherer(self.deposit, catalog, Rules(patterns), {}, self._progress)
 
     def _entry(self, path: str) -> Entry:
         found = self._entries.get(RelPath(path))

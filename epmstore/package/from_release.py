@@ -4,7 +4,7 @@ Of a full package that is all of it; of a patch package what leads from an older
 (patching.py). How contents go into either, packing.py says.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from epmstore.catalog.format import decode_line, seal_line
 from epmstore.catalog.model import VersionPart
 from epmstore.errors import UsageError
+from epmstore.package.elf import ElfFiles, elf_files, elf_rows
 from epmstore.package.package_reader import FREE, RATIO
 from epmstore.package.packing import Packer
 from epmstore.package.patching import PatchStep, step_between, whole
-from epmstore.package.tables import PackagedRelease, PackageRow, rows_of
+from epmstore.package.tables import PackagedRelease, PartsOf, rows_of
 from epmstore.package.writing import PackageWriter
 from epmstore.progress import Progress
 from epmstore.refcat import packaging_form
@@ -63,12 +64,12 @@ def write_package(
     *,
     since: int | None = None,
     tags: Iterable[str] = (),
-    more: dict[str, Sequence[PackageRow]] | None = None,
+    elf: ElfFiles | None = None,
 ) -> Packed:
     """The full package of a release, durable at `path`; or the patch package that leads to it from
-    the release `since`. `more` are rows of further tables. Raises as `read_release`,
+    the release `since`. `elf` is what is known of its ELF files already. Raises as `read_release`,
     BlobNotFoundError for contents that are not stored, UsageError for what no host would take,
-    OSError.
+    EpmError for an ELF file that takes too much to read, OSError.
     """
     releases = Releases(store, app)
     release = read_release(releases, number)
@@ -86,7 +87,10 @@ def write_package(
                 hint="leave out what is empty space, or give it the class state",
             )
         said = replace(release, entries=step.entries)
-        writer.finish({**rows_of(said, tags), **(more or {})})
+        if elf is None:
+            elf = elf_files(step.entries, store.blobs.stream)
+        about = elf_rows(step.entries, elf, release.about.key, PartsOf(release.package))
+        writer.finish({**rows_of(said, tags), **about})
     progress.end()
     return Packed(release, len(contents), pack.plain, path.stat().st_size)
 

@@ -29,6 +29,7 @@ def build(spec: Spec, base: Path, folder: Path, clock: Clock, progress: Progress
         progress=progress,
     ) as draft:
         draft.tag(*spec.package.tags)
+        draft.follows_sonames = spec.package.sonames
         for files in spec.files:
             _add(draft, base, files)
         for stage, one in spec.scripts.items():

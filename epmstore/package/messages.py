@@ -105,4 +105,12 @@ class Held(msgspec.Struct, frozen=True, tag="held"):
     sha256: bytes
 
 
-Message: TypeAlias = Begun | LineBytes | Sound | Lacking | Sealed | Piece | Large | Held
+class Tagged(msgspec.Struct, frozen=True, tag="tagged"):
+    """Words that its vendor gave it: said last, and only if the tables for people were asked for,
+    too.
+    """
+
+    words: Sequence[str]
+
+
+Message: TypeAlias = Begun | LineBytes | Sound | Lacking | Sealed | Piece | Large | Held | Tagged

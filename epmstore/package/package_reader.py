@@ -39,6 +39,7 @@ from epmstore.package.messages import (
     Piece,
     Sealed,
     Sound,
+    Tagged,
 )
 from epmstore.progress import SILENT, Progress
 from epmstore.refcat.checker import CheckedCatalog
@@ -106,6 +107,10 @@ class PackageReading:
         """Contents that are needed and not in it: a patch has what is new, and differences."""
         self.bases: list[Sha256] = []
         """What deltas in it were made against."""
+        self.tags: tuple[str, ...] = ()
+        """What its vendor tagged it with: known at the end, if the tables for people were asked
+        for.
+        """
 
     def lines(self) -> tuple[bytes, Sound]:
         """Its plain lines, joined, and what they come to. Raises BadPackageError and what else is
@@ -142,6 +147,8 @@ class PackageReading:
             elif isinstance(message, Large):
                 blob = message.blob
                 yield LargeOne(_info(blob), self._parts(len(blob.parts)))
+            elif isinstance(message, Tagged):
+                self.tags = tuple(message.words)
             else:
                 raise _odd()
 

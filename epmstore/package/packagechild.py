@@ -34,9 +34,10 @@ from epmstore.package.messages import (
     Piece,
     Sealed,
     Sound,
+    Tagged,
 )
 from epmstore.package.patching import changed
-from epmstore.package.table_check import compare
+from epmstore.package.table_check import compare, tags_of
 from epmstore.package.tables import PackagedRelease
 from epmstore.refcat import packaging_form
 from epmstore.refcat.checker import CheckedCatalog, Checker
@@ -166,6 +167,7 @@ class _Package:
         yield from self._contents(holding)
         if self._order.whole:
             self._compare(checker, last, before)
+            yield Tagged(tags_of(self._db))
 
     def _begin(self) -> Begun:
         rows = self._db.execute("SELECT DISTINCT product FROM catalog LIMIT 2").fetchall()

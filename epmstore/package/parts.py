@@ -13,6 +13,11 @@ _ESCAPED: Final = r"\\\1"
 _Tree: TypeAlias = "dict[str, _Tree | str | None]"
 
 
+def literal_pattern(path: str) -> str:
+    """The pattern of one path alone."""
+    return "/" + "/".join(_SPECIAL.sub(_ESCAPED, name) for name in path.split("/"))
+
+
 def patterns_of(
     files: Mapping[RelPath, str | None], *, may_end_with_all: bool = True
 ) -> dict[str, list[str]]:

@@ -47,6 +47,7 @@ class Info(_Strict, frozen=True, kw_only=True):
     singleton: bool = False
     data_epoch: packaged.Number = 0
     tags: tuple[Word, ...] = ()
+    sonames: bool = True
 
 
 class Files(_Strict, frozen=True, kw_only=True, rename={"from_": "from"}):

@@ -10,11 +10,14 @@ from epmstore.errors import BadPackageError
 from epmstore.package.file_format import DERIVED
 from epmstore.package.tables import PackagedRelease, PackageRow, rows_of
 
+TAGS = 1000
+LONGEST = 100
+"""Letters of a tag."""
+
 
 def compare(db: sqlite3.Connection, release: PackagedRelease) -> None:
     """Raises BadPackageError with the first table, and row, that says something else."""
-    tags = [row[2] for row in db.execute("SELECT * FROM tags ORDER BY tag") if row[1] == ""]
-    wanted = rows_of(release, tags)
+    wanted = rows_of(release)
     for table in DERIVED:
         if table != "tags":
             _compare(table, wanted.get(table, ()), db.execute(f"SELECT * FROM {table}").fetchall())
@@ -23,6 +26,14 @@ def compare(db: sqlite3.Connection, release: PackagedRelease) -> None:
         for (path,) in db.execute(f"SELECT path FROM {table}"):
             if path not in paths:
                 raise BadPackageError(f"table {table} speaks of {path!a}, no path of it")
+
+
+def tags_of(db: sqlite3.Connection) -> list[str]:
+    """Words that the vendor gave the package. Raises BadPackageError."""
+    found = [row[2] for row in db.execute("SELECT * FROM tags ORDER BY tag") if row[1] == ""]
+    if len(found) > TAGS or any(len(tag) > LONGEST for tag in found):
+        raise BadPackageError("it has more tags, or longer ones, than a package may")
+    return found
 
 
 def _compare(table: str, wanted: Sequence[PackageRow], found: Sequence[PackageRow]) -> None:

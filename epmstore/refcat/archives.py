@@ -21,7 +21,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, Literal, Protocol, TypeAlias
 
 import msgspec
@@ -33,6 +33,7 @@ MemberKind: TypeAlias = Literal["file", "directory", "symlink", "link", "special
 AR_MAGIC = b"!<arch>\n"
 AR_HEADER = 60
 MAX_CONTROL = 1 << 20
+DEB_SCRIPTS = ("config", "postinst", "postrm", "preinst", "prerm")
 MAX_TARGET = 4096
 MAX_HEADER = 1 << 20
 _AHEAD = (
@@ -79,6 +80,10 @@ class DebControl(msgspec.Struct, frozen=True, array_like=True):
     package: str
     version: str
     conffiles: tuple[bytes, ...] = ()
+    fields: dict[str, str] = {}
+    """All that its control file says; lines that go on are joined by line ends."""
+    scripts: tuple[str, ...] = ()
+    """Its maintainer scripts, by name."""
 
 
 class Content(Protocol):
@@ -230,26 +235,47 @@ class Archive:
             size = header[48:58].strip()
             if len(header) < AR_HEADER or header[58:] != b"`\n" or not size.isdigit():
                 raise EpmError(f"{self._name} is damaged at byte {at}")
-            part = io.BufferedReader(_Part(file, at + AR_HEADER, int(size)))
+            part = io.BufferedReader(FilePart(file, at + AR_HEADER, int(size)))
             yield header[:16].decode("ascii", "replace").strip().rstrip("/"), part
             at += AR_HEADER + int(size) + int(size) % 2
             file.seek(at)
 
     def _control(self, part: IO[bytes]) -> DebControl:
         found: dict[str, list[bytes]] = {}
+        scripts = set()
         for member, content in _tar_members(self.plain(part)):
             name = member.name.removeprefix("./")
             if name in ("control", "conffiles") and content is not None:
                 found[name] = content.read(MAX_CONTROL).splitlines()
+            elif name in DEB_SCRIPTS:
+                scripts.add(name)
         if "control" not in found:
             raise EpmError(f"{self._name} has no control file")
-        lines = [line.decode(errors="replace") for line in found["control"]]
-        fields = dict(line.split(": ", 1) for line in lines if ": " in line)
+        fields = _fields(line.decode(errors="replace") for line in found["control"])
         # a line is a path, with a flag and a space before it where it is to be removed on upgrades
         conffiles = (line[line.find(b"/") + 1 :] for line in found.get("conffiles", ()))
         return DebControl(
-            fields.get("Package", ""), fields.get("Version", ""), tuple(filter(None, conffiles))
+            fields.get("Package", ""),
+            fields.get("Version", ""),
+            tuple(filter(None, conffiles)),
+            fields,
+            tuple(sorted(scripts)),
         )
+
+
+def _fields(lines: Iterable[str]) -> dict[str, str]:
+    """What stands in the first paragraph of a control file."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in lines:
+        if line[:1].isspace() and name:
+            found[name] += f"\n{line.strip()}"
+            continue
+        name, colon, value = line.partition(":")
+        if not colon:
+            break
+        found[name] = value.strip()
+    return found
 
 
 class _Readable(Protocol):
@@ -269,7 +295,7 @@ class _Counted(io.BufferedIOBase):
         return data
 
 
-class _Part(io.RawIOBase):
+class FilePart(io.RawIOBase):
     """A stretch of a file."""
 
     def __init__(self, file: IO[bytes], start: int, size: int) -> None:

@@ -24,6 +24,7 @@ from epmstore.catalog.format import (
 )
 from epmstore.catalog.history import Read
 from epmstore.catalog.model import (
+    NO_HEAD,
     START,
     AboutRecord,
     CatalogPosition,
@@ -80,8 +81,8 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     about: AboutRecord
     releases: Sequence[CheckedRelease]
     head: str
-    after: CatalogPosition = START
-    """Where the catalog that is here has lines that did not come again; of unknown length."""
+    after: tuple[int, str] = (0, NO_HEAD)
+    """How many lines did not come again, because they are here, and the head of the last."""
     lines: Sequence[tuple[bytes, CatalogPosition]]
     read: Sequence[tuple[Envelope, Decoded]] = ()
     """What is in the first of these lines: as many as may be held in memory."""
@@ -93,7 +94,7 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def end(self) -> int:
         """How many lines the catalog has."""
-        return self.after.seq + len(self.lines)
+        return self.after[0] + len(self.lines)
 
 
 def export_lines(store: Store, releases: Releases) -> Iterator[bytes]:
@@ -192,9 +193,9 @@ def check_catalog(
         needs=needs_of_others(store, ""),
     )
     verdict = _verdict((examine or _elsewhere)(data, order), progress, len(data))
-    start = START if after is None else CatalogPosition(0, after.head, after.lines)
+    start = (0, NO_HEAD) if after is None else (after.lines, after.head)
     known = None if after is None else after.about
-    lines, read, about, contents = _take_lines(data, start, known)
+    lines, read, about, contents = _take_lines(data, _behind(start), known)
     end = lines[-1][1]
     if (end.seq, end.head) != (verdict.lines, verdict.head) or about is None:
         raise BadCatalogError("it was read otherwise a second time", line=0)
@@ -285,6 +286,11 @@ def _verdict(said: Iterator[SoFar | Verdict], progress: Progress, size: int) -> 
     raise BadCatalogError("nobody could say what it is", line=0)
 
 
+def _behind(after: tuple[int, str]) -> CatalogPosition:
+    """A place in the catalog that is here; how many bytes lie before it, an import finds out."""
+    return CatalogPosition(0, after[1], after[0])
+
+
 def _take_lines(
     data: bytes, position: CatalogPosition, about: AboutRecord | None
 ) -> tuple[
@@ -341,7 +347,7 @@ def import_catalog(store: Store, incoming: Incoming, source: str, progress: Prog
 def _append(store: Store, name: str, incoming: Incoming, start: int, end: int) -> None:
     """Append some lines, and enter what they say."""
     lines, read = incoming.lines[start:end], incoming.read[start:end]
-    before = incoming.lines[start - 1][1] if start else incoming.after
+    before = incoming.lines[start - 1][1] if start else _behind(incoming.after)
     with store.lock_write():
         catch_up(store)
         found = store.entries.position(name)
@@ -379,7 +385,7 @@ def _steps(incoming: Incoming) -> Iterator[int]:
     size = 0
     for number in range(incoming.new, len(incoming.lines)):
         size += len(incoming.lines[number][0])
-        is_end = incoming.after.seq + number + 1 in ends
+        is_end = incoming.after[0] + number + 1 in ends
         if (size >= STEP and is_end) or number + 1 == len(incoming.lines):
             yield number + 1
             size = 0
@@ -389,7 +395,7 @@ def _beside(store: Store, incoming: Incoming) -> Incoming:
     """Where the catalog goes on from what is here. Raises ForkError, OlderError."""
     releases = Releases(store, incoming.about.app)
     here = releases.heads()
-    first = incoming.after.seq
+    first = incoming.after[0]
     for seq, head in here:
         if first <= seq < incoming.end and incoming.lines[seq - first][1].head != head:
             raise _fork(releases, incoming, seq)

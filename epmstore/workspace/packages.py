@@ -86,6 +86,19 @@ class Packages:
         """Who of what is installed offers a library or a capability."""
         return owner(self._deciding().universe(), given.a_name(name))
 
+    def packaging(self, app: str) -> tuple[str, bytes]:
+        """The key of the product that is installed in an application, and what its release says of
+        itself as a package, as JSON; the key of the application, and nothing, where nothing is.
+        Raises AppNotFoundError.
+        """
+        for one in self.installed(app):
+            releases = Releases(self._store, one.said.product)
+            about = releases.about()
+            said = None if one.release is None else releases.package(one.said.release)
+            if about is not None:
+                return about.key, bytes(said or b"")
+        return app, b""
+
     def files(self, one: InstalledProduct) -> list[Entry]:
         """What the release of an installed product has. Raises VersionNotFoundError."""
         return list(Releases(self._store, one.said.product).tree(one.said.release))

@@ -5,9 +5,8 @@ UUID: a vendor's store needs no application. What is published does not say whic
 people did it: it goes to every host.
 """
 
-import re
 import uuid as uuids
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,6 +21,7 @@ from epmstore.clock import to_rfc3339
 from epmstore.digest import Digest
 from epmstore.errors import AppNotFoundError, ConflictError, UsageError, VersionNotFoundError
 from epmstore.given import AnyPath, AnyVersion
+from epmstore.package.parts import literal_pattern
 from epmstore.package.publish import (
     PackageFile,
     pack_release,
@@ -136,6 +136,14 @@ class Vendors:
     def catalogs(self) -> list[AboutRecord]:
         """All that this store has, in order of keys."""
         return all_refcats(self._store)
+
+    def contents(self, entry: Entry) -> Iterator[bytes]:
+        """The content of an entry of a release, in pieces. Raises BlobNotFoundError, DamagedError,
+        UsageError for what has none.
+        """
+        if entry.content is None:
+            raise UsageError(f"no content is released of {entry.path!r} (a {entry.kind})")
+        return self._store.blobs.stream(entry.content)
 
     def releases(self, key: str) -> Releases:
         """What was released of an application. Raises AppNotFoundError."""
@@ -431,7 +439,7 @@ def _with_conffiles(
     rules = Rules(about.patterns)
     named = (from_bytes(raw) for raw in dict.fromkeys(paths) if raw)
     config = tuple(
-        "/" + re.sub(r"([\\*?\[\] ])", r"\\\1", path)
+        literal_pattern(path)
         for path in named
         if is_relpath(path) and rules.classify(path, False) == "program"
     )

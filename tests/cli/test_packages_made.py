@@ -24,7 +24,7 @@ def test_a_package_is_built_looked_into_published_and_installed(cli: "Cli", tmp_
     check(shown)
     assert shown["candidate"] and shown["package"]["version"] == "4.1.0"
     text = cli.ok("package", "show", candidate).out
-    assert "post-install" in text and "requires   libpay 3 or newer, 4.1 or older\n" in text
+    assert "post-install" in text and "requires     libpay 3 or newer, 4.1 or older\n" in text
     listed = cli.ok("package", "files", candidate, "--part", "doc", "--json").shapes
     for shape in listed:
         check(shape)

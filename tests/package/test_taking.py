@@ -165,7 +165,7 @@ def test_a_package_of_later_lines_goes_on_from_what_is_here(tmp_path: Path) -> N
     assert caught.value.exit_code == 5
     take(host, first)
     arrived = take(host, patch).incoming
-    assert (arrived.after.seq, arrived.new, arrived.end) == (2, 0, 3)
+    assert (arrived.after[0], arrived.new, arrived.end) == (2, 0, 3)
     assert contents(host, 1) == {"a": b"2", "b": b"same"}
     take(host, patch)
     assert host.latest() == 1
