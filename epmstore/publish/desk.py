@@ -32,7 +32,13 @@ from epmstore.publish.lifecycle import (
     printable,
 )
 from epmstore.publish.prepare import Preparer
-from epmstore.publish.spoolfolder import SpoolFolder, SpoolSettings, make_spool, open_spool
+from epmstore.publish.spoolfolder import (
+    SETTINGS,
+    SpoolFolder,
+    SpoolSettings,
+    make_spool,
+    open_spool,
+)
 from epmstore.publish.sqliterecords import SqliteRecords
 from epmstore.publish.sqlrecords import SqlRecords
 from epmstore.publish.transfer import StallLimits
@@ -70,11 +76,22 @@ def begin_spool(
         raise UsageError(f"there is no key {made.sign}", hint="name a file with a secret key")
     if dry_run:
         return SpoolFolder(path.absolute(), made)
-    if made.database is not None:
-        open_records(SpoolFolder(path.absolute(), made)).close()
+    if made.database is not None and not (path / SETTINGS).exists():
+        _check_database(SpoolFolder(path.absolute(), made))
     spool = make_spool(path.absolute(), made)
     open_records(spool).close()
     return spool
+
+
+def _check_database(spool: SpoolFolder) -> None:
+    """That it is reached, and is no other spool's. Raises ConflictError, EpmError."""
+    with contextlib.closing(open_records(spool)) as records:
+        if records.find(STATES):
+            raise ConflictError(
+                "the database has the records of another spool",
+                hint="name another one, or a schema of its own; of a spool that was lost put"
+                f" {SETTINGS} back, by hand",
+            )
 
 
 def open_records(spool: SpoolFolder) -> SqlRecords:

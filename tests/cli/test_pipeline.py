@@ -1,6 +1,7 @@
 """Commands of the release pipeline: what they end with, and what a dry run leaves alone."""
 
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -156,3 +157,15 @@ def test_builds_that_appear_in_a_watched_folder_are_added(cli: "Cli", place: Pat
     (status,) = cli.ok("publish", "status", "--json").shapes
     assert status["watched"] == [str(place / "builds")]
     cli.ok("publish", "add", "--no-watch", str(place / "builds"))
+
+
+def test_a_library_for_postgresql_that_lacks_is_named(
+    cli: "Cli", place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.delitem(sys.modules, "epmstore.publish.postgresrecords", raising=False)
+    spool = ["--spool", str(place / "other"), "--database", "postgresql://host/x"]
+    refused = cli("publish", "init", "--remote", str(place / "releases"), *spool, "--json")
+    assert refused.code == 4
+    assert refused.error["hint"].startswith("pip install 'epmstore[postgresql]'")
+    assert not (place / "other").exists()

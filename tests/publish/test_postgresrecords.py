@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from epmstore.errors import EpmError, UsageError
+from epmstore.errors import ConflictError, EpmError, UsageError
 from epmstore.publish.buildrecords import BuildRecords
-from epmstore.publish.desk import open_records
+from epmstore.publish.desk import begin_spool, open_records
 from epmstore.publish.spoolfolder import SpoolFolder, SpoolSettings
 from tests.kit.postgres import POSTGRES, postgres
 from tests.publish.contract import DRAFT, ME, RecordsContract
@@ -73,6 +73,18 @@ def test_a_payload_of_many_gigabytes_has_room_in_its_record(url: str) -> None:
         build = records.add(DRAFT, ME, 1_790_000_000.123456)
         changed = msgspec.structs.replace(build, size=6 << 40, error="ä\n?%s")
         assert records.change(changed, ME, 2.5, "100%") == records.get(1)
+
+
+def test_records_of_another_spool_are_not_taken(url: str, tmp_path: Path) -> None:
+    (tmp_path / "srv").mkdir()
+    settings = SpoolSettings(str(tmp_path / "srv"), database=url)
+    spool = begin_spool(tmp_path / "spool", settings)
+    with closing(open_records(spool)) as records:
+        records.add(DRAFT, ME, 1.0)
+    assert begin_spool(tmp_path / "spool", settings) == spool
+    with pytest.raises(ConflictError, match="another spool"):
+        begin_spool(tmp_path / "other", settings)
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_database_that_is_not_there_is_named_with_what_helps() -> None:
