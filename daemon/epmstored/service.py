@@ -133,6 +133,8 @@ class Service:
             hook_limits=lambda: self._config.checkout,
             console=console,
         )
+        if console is not None:
+            console.connect(control.api.jobs)
         self._end = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

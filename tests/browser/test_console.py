@@ -111,7 +111,7 @@ def test_every_page_is_as_it_should_be(tmp_path: Path) -> None:
             "pages": [
                 *("/", "/apps/crm", "/apps/app0", "/apps/crm/versions/1"),
                 *("/apps/crm/versions/1/file?path=bin/crmd", "/apps/crm/path?path=bin/crmd"),
-                *("/search?q=txt", "/search?q=delivered"),
+                *("/search?q=txt", "/search?q=delivered", "/apps/crm/back?to=0"),
             ],
             "shots": str(SHOTS),
             "chromium": CHROMIUM,

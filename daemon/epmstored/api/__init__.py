@@ -12,6 +12,7 @@
 - metrics.py     metrics in the text format of Prometheus
 - openapi.py     the OpenAPI document, made from the routes and their types
 - peers.py       who is at the other end of the socket, and what that one may do
+- planned.py     a checkout of which a person has seen the plan, as a job
 - readers.py     reading the store for clients: few threads, bounded waiting
 - refusals.py    errors that only the API has, and which HTTP status an error becomes
 - routes.py      every path of the API, as data

@@ -20,12 +20,13 @@ from epmstore.workspace import Workspace
 from epmstore.workspace.actor import Actor
 from epmstore.workspace.shapes import Shape
 from epmstored.api.core import WorkspaceThread
-from epmstored.api.forms import Checkout, JobSpec, Snapshot
+from epmstored.api.forms import Checkout, Snapshot
 from epmstored.api.hub import Event, Hub
 from epmstored.api.peers import AccessRight
+from epmstored.api.planned import AnyJob, PlannedCheckout
 
 JobState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
-Perform: TypeAlias = Callable[[JobSpec, Workspace], Shape]
+Perform: TypeAlias = Callable[[AnyJob, Workspace], Shape]
 WAITING = 64
 REMEMBERED = 200
 PROGRESS_SECONDS = 0.2
@@ -49,7 +50,7 @@ class JobNotFoundError(NotFoundError):
 class Job:
     """One job, as it is now. Changed by Jobs alone."""
 
-    def __init__(self, spec: JobSpec, actor: Actor, created: str, meter: "JobProgress") -> None:
+    def __init__(self, spec: AnyJob, actor: Actor, created: str, meter: "JobProgress") -> None:
         self.id = secrets.token_hex(8)
         self.spec = spec
         self.actor = actor
@@ -63,11 +64,14 @@ class Job:
 
     @property
     def kind(self) -> str:
-        return type(self.spec).__name__.lower()
+        is_planned = isinstance(self.spec, PlannedCheckout)
+        return "checkout" if is_planned else type(self.spec).__name__.lower()
 
     @property
     def app(self) -> str | None:
-        return self.spec.app if isinstance(self.spec, Snapshot | Checkout) else None
+        if isinstance(self.spec, Snapshot | Checkout | PlannedCheckout):
+            return self.spec.app
+        return None
 
     @property
     def wants(self) -> str:
@@ -169,13 +173,14 @@ class Jobs:
     def count(self, state: JobState) -> int:
         return sum(job.state == state for job in self._all.values())
 
-    async def submit(self, spec: JobSpec, actor: Actor) -> Job:
+    async def submit(self, spec: AnyJob, actor: Actor) -> Job:
         """Raises BusyError if too many wait, StoppingError."""
         if self._stopping:
             raise StoppingError("the daemon is being stopped", hint="try again when it is back")
         if self.count("queued") >= WAITING:
             raise BusyError(f"{WAITING} jobs wait already", hint="try again later")
-        meter = JobProgress(lambda: self._tell_later(job), stoppable=not isinstance(spec, Checkout))
+        stoppable = not isinstance(spec, Checkout | PlannedCheckout)
+        meter = JobProgress(lambda: self._tell_later(job), stoppable=stoppable)
         job = Job(spec, actor, self._now(), meter)
         self._all[job.id] = job
         self._forget_old()

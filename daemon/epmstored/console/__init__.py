@@ -7,13 +7,17 @@
 - changefacts.py  what the pages of a version and of a file in it read
 - changeview.py   the pages of a version, and of one file in it
 - entrances.py    where browsers come in: a port of this host, a socket for a proxy
+- goingback.py    going back: a plan is shown, a person says yes, a job does it
 - histories.py    the histories that pages are made of
 - hostfacts.py    what the host page has to know of each application
 - hostview.py     the host page: one row for each application
+- jobview.py      the page of a job
 - pages.py        the pages: what each is asked with, reads and shows
 - pathfacts.py    what the page of one path reads, and what is searched for
 - pathview.py     the pages of one path, and of what was searched for
 - phrases.py      times and counts as the pages show them
+- plans.py        plans that people look at, kept for a while
+- planview.py     the page of a plan
 - principals.py   who a user is to the console
 - serving.py      the console in the life of the daemon
 - sessions.py     who is in the console: links that are good once, and sessions

@@ -27,6 +27,15 @@ def of_path(key: str, path: str) -> str:
     return _with(f"/apps/{quote(key, safe='')}/path", {"path": to_json(path)})
 
 
+def of_back(key: str, **query: object) -> str:
+    """The plan of going back."""
+    return _with(f"/apps/{quote(key, safe='')}/back", query)
+
+
+def of_job(key: str, job: str) -> str:
+    return f"/apps/{quote(key, safe='')}/jobs/{job}"
+
+
 def of_search(text: str) -> str:
     return _with("/search", {"q": text})
 

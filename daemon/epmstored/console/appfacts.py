@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from epmstore.catalog.appcat import App
+from epmstore.catalog.operations import can_be_undone
 from epmstore.workspace import Workspace
 from epmstored.console.histories import Histories
 from epmstored.console.hostfacts import AppNow, summarize, with_duties
@@ -31,6 +32,7 @@ class AppFacts(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[VersionRow, ...]
     next: int | None
     has_releases: bool
+    can_be_undone: bool = False
 
 
 def read_app(
@@ -62,6 +64,7 @@ def read_app(
         rows=tuple(row_of(one, reasons.get(one.version), titles) for one in page),
         next=page[-1].version if len(wanted) > len(page) else None,
         has_releases=history.has_releases,
+        can_be_undone=bool(history.versions) and can_be_undone(history.versions[-1].record),
     )
 
 

@@ -12,6 +12,7 @@ from epmstore.workspace import Workspace
 from epmstored.api.forms import PathText, Query
 from epmstored.api.refusals import ForbiddenError
 from epmstored.app_state import AppState
+from epmstored.console.addresses import of_back
 from epmstored.console.appfacts import apps_of, read_app
 from epmstored.console.appview import app_view
 from epmstored.console.changefacts import read_file, read_version
@@ -114,6 +115,10 @@ class Pages:
             is_first_page=query.before is None,
         )
         context["may_read"] = asked.principal.may_read(app)
+        may_undo = asked.principal.is_operator and facts.can_be_undone
+        context["undo"] = of_back(app.key, undo="true") if may_undo else None
+        may_confirm = asked.principal.is_operator and facts.now.pending is not None
+        context["confirm"] = f"{context['address']}/confirm" if may_confirm else None
         return Page(template="app.html", context=context, looks=[facts.now])
 
     def version(self, workspace: Workspace, asked: PageRequest) -> Page:
@@ -124,7 +129,10 @@ class Pages:
         number = int(asked.names["version"])
         _, history = self._histories.get(workspace, app)
         facts = read_version(workspace, history, number, after, with_changes=may_read)
-        return Page(template="version.html", context=version_view(facts, Today(asked.now)))
+        context = version_view(facts, Today(asked.now))
+        may_go = asked.principal.is_operator and facts.after is not None
+        context["back"] = of_back(app.key, to=number) if may_go and facts.info.restorable else None
+        return Page(template="version.html", context=context)
 
     def file(self, workspace: Workspace, asked: PageRequest) -> Page:
         app = _readable(workspace, asked)

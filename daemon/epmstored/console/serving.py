@@ -33,6 +33,7 @@ from epmstored.console.entrances import (
     for_proxy,
     on_port,
 )
+from epmstored.console.goingback import GoingBack, JobDesk
 from epmstored.console.principals import People
 from epmstored.console.sessions import LINK_SECONDS, Sessions
 from epmstored.console.site import Site, SiteParts
@@ -60,6 +61,8 @@ class Console:
     ) -> None:
         self._store, self._config = store, config.console
         self._readers = [Bridge(f"console-{n}", open_workspace) for n in range(READERS)]
+        self._planner = Bridge("console-plan", open_workspace)
+        self._back = GoingBack(Readers([self._planner]))
         self._looker = Bridge("console-look", open_workspace, niceness=GIVES_WAY)
         self._sessions = Sessions(idle=self._config.idle, longest=self._config.longest)
         self._people = People(
@@ -75,6 +78,7 @@ class Console:
                 core=core,
                 proofs=proofs,
                 readers=Readers(self._readers),
+                back=self._back,
                 standings=self._standings,
                 sessions=self._sessions,
                 people=self._people,
@@ -82,6 +86,10 @@ class Console:
                 host=socket.gethostname(),
             )
         )
+
+    def connect(self, jobs: JobDesk) -> None:
+        """These do what is asked for. Before `run`."""
+        self._back.jobs = jobs
 
     async def invite(self, peer: Peer) -> Shape:
         """A link for the user at the other end of the control socket. Raises ConflictError."""
@@ -123,7 +131,7 @@ class Console:
             assert runner.server is not None
             await runner.server.shutdown(GRACE_SECONDS)
             await runner.cleanup()
-            bridges = [*self._readers, self._looker]
+            bridges = [*self._readers, self._looker, self._planner]
             await asyncio.gather(*(bridge.close(CLOSE_SECONDS) for bridge in bridges))
 
     def _entrances(self) -> list[tuple[Entrance, socket.socket, Path | None]]:

@@ -37,6 +37,7 @@ from epmstored.api.refusals import (
 from epmstored.console import browsergate
 from epmstored.console.browsergate import REMOTE_USER, BrowserHead
 from epmstored.console.entrances import BrowserConnection
+from epmstored.console.goingback import BackQuery, GoingBack
 from epmstored.console.pages import PATHS, QUERIES, Page, PageMaker, PageRequest, Pages
 from epmstored.console.principals import People, Principal
 from epmstored.console.sessions import Sessions
@@ -88,6 +89,7 @@ class SiteParts(msgspec.Struct, frozen=True, kw_only=True):
     core: Core
     proofs: Proofs
     readers: Readers
+    back: GoingBack
     standings: Standings
     sessions: Sessions
     people: People
@@ -113,6 +115,10 @@ class Site:
         app.router.add_route("GET", "/enter", self._invitation)
         app.router.add_route("POST", "/enter", self._enter)
         app.router.add_route("POST", "/leave", self._leave)
+        app.router.add_route("GET", "/apps/{app}/back", self._plan)
+        app.router.add_route("POST", "/apps/{app}/back", self._begin)
+        app.router.add_route("POST", "/apps/{app}/confirm", self._confirm)
+        app.router.add_route("GET", "/apps/{app}/jobs/{job:[0-9a-f]{1,32}}", self._job)
         return app
 
     @web.middleware
@@ -200,12 +206,49 @@ class Site:
         return response
 
     async def _leave(self, request: web.Request) -> web.StreamResponse:
+        guest, _ = await self._signed(request)
+        self._parts.sessions.leave(guest.key)
+        return _redirect("/")
+
+    async def _signed(self, request: web.Request) -> tuple[Guest, Mapping[str, str]]:
+        """Who sends a form, and what it says. Raises ForbiddenError if it is not of a page of
+        theirs.
+        """
         guest = await self._guest(request)
         form = await _form(request)
         if guest is None or not self._parts.sessions.is_token(guest.key, form.get("token", "")):
             raise ForbiddenError("the form is not of this session")
-        self._parts.sessions.leave(guest.key)
-        return _redirect("/")
+        return guest, form
+
+    # What is done.
+
+    async def _plan(self, request: web.Request) -> web.StreamResponse:
+        guest = await self._guest(request)
+        if guest is None:
+            return self._html("enter.html", {"once": "", "user_invited": ""}, 401)
+        query = read_query(list(request.query.items()), BackQuery)
+        key = request.match_info["app"]
+        context = await self._parts.back.plan(guest.principal, guest.key, key, query)
+        return self._html("back.html", {**self._chrome(guest, request), **context})
+
+    async def _begin(self, request: web.Request) -> web.StreamResponse:
+        guest, form = await self._signed(request)
+        key = request.match_info["app"]
+        return _redirect(await self._parts.back.begin(guest.principal, guest.key, key, form))
+
+    async def _confirm(self, request: web.Request) -> web.StreamResponse:
+        guest, _ = await self._signed(request)
+        return _redirect(await self._parts.back.confirm(guest.principal, request.match_info["app"]))
+
+    async def _job(self, request: web.Request) -> web.StreamResponse:
+        guest = await self._guest(request)
+        if guest is None:
+            return self._html("enter.html", {"once": "", "user_invited": ""}, 401)
+        names = request.match_info
+        now = self._parts.clock.now()
+        context = self._parts.back.job(guest.principal, names["app"], names["job"], now)
+        body = render(self._templates, "job.html", {**self._chrome(guest, request), **context})
+        return _unless_known(request, body, etag_of(body))
 
     # What is shown.
 
@@ -225,10 +268,7 @@ class Site:
                 return self._html("enter.html", {"once": "", "user_invited": ""}, 401)
             query = read_query(list(request.query.items()), QUERIES[maker])
             ready = await self._ready(maker, guest, dict(request.match_info), query, request)
-            headers = {"ETag": ready.etag, "Content-Type": "text/html; charset=utf-8"}
-            if request.headers.get("If-None-Match") == ready.etag:
-                return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-            return web.Response(body=ready.body, headers=headers)
+            return _unless_known(request, ready.body, ready.etag)
 
         return handle
 
@@ -290,7 +330,8 @@ class Site:
             "host": name(self._parts.host),
             "user": name(guest.principal.user),
             "role": guest.principal.role,
-            "token": self._parts.sessions.token(guest.key) if guest.is_session else "",
+            "token": self._parts.sessions.token(guest.key),
+            "is_session": guest.is_session,
             "query": "",
             "release_of_program": __version__,
         }
@@ -306,7 +347,7 @@ class Site:
 
     def _html(self, template: str, context: Mapping[str, Any], status: int = 200) -> web.Response:
         """A small page, for who is not known."""
-        chrome = {"host": "", "user": "", "role": "", "token": "", "query": ""}
+        chrome = {"host": "", "user": "", "role": "", "is_session": False, "query": ""}
         body = render(self._templates, template, {**chrome, **context})
         return web.Response(body=body, status=status, content_type="text/html", charset="utf-8")
 
@@ -337,6 +378,14 @@ async def _form(request: web.Request) -> Mapping[str, str]:
     async with asyncio.timeout(BODY_SECONDS):
         found = await request.post()
     return {key: value for key, value in found.items() if isinstance(value, str)}
+
+
+def _unless_known(request: web.Request, body: bytes, etag: str) -> web.Response:
+    """A page, unless the browser has just that."""
+    headers = {"ETag": etag, "Content-Type": "text/html; charset=utf-8"}
+    if request.headers.get("If-None-Match") == etag:
+        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return web.Response(body=body, headers=headers)
 
 
 def _redirect(address: str) -> web.Response:

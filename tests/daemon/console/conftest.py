@@ -15,6 +15,7 @@ import pytest
 from epmstore.config import Config, ConsoleConfig
 from epmstore.workspace import Workspace
 from epmstored.api.core import NoProofs
+from epmstored.api.jobs import Jobs
 from epmstored.api.peers import Peer
 from epmstored.app_state import AppState
 from epmstored.console.serving import Console
@@ -160,13 +161,17 @@ def states_of(store: Path) -> list[AppState]:
 
 
 @contextlib.asynccontextmanager
-async def serving(store: Path, **settings: object) -> AsyncIterator[RunningConsole]:
+async def serving(
+    store: Path, jobs: Jobs | None = None, **settings: object
+) -> AsyncIterator[RunningConsole]:
     """A console with these settings; `listen` is a port that is free."""
     base = ConsoleConfig(listen="127.0.0.1:0")
     config = Config(console=msgspec.structs.replace(base, **settings))
     console = Console(
         store, FakeCore(states_of(store)), lambda: Workspace.open(store), config, NoProofs()
     )
+    if jobs is not None:
+        console.connect(jobs)
     task = asyncio.create_task(console.run())
     ready = asyncio.create_task(console.ready.wait())
     await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)

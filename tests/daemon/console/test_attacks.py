@@ -13,6 +13,7 @@ PAGES = (
     "/apps/crm/versions/1/file?path=bin/crmd",
     "/apps/crm/path?path=bin/crmd",
     "/search?q=txt",
+    "/apps/crm/back?to=0",
 )
 
 
