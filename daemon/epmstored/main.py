@@ -22,6 +22,7 @@ import epmstore.workspace.catalogs
 import epmstore.workspace.packages
 import epmstore.workspace.readreport
 import epmstore.workspace.remotes
+import epmstore.workspace.site_parameters
 import epmstore.workspace.vendors
 from epmstore import __version__, limits
 from epmstore.config import DaemonConfig
@@ -31,6 +32,8 @@ from epmstore.workspace.app import (
     explaining,
     installing,
     marking,
+    merged,
+    merging,
     needs,
     recording,
     recovering,
@@ -58,9 +61,10 @@ FIRST_NEEDED_LATER = (
     epmstore.workspace.packages,
     epmstore.workspace.readreport,
     epmstore.workspace.remotes,
+    epmstore.workspace.site_parameters,
     epmstore.workspace.vendors,
     pathspec,
-    *(supplying, explaining, installing, marking, needs, recording),
+    *(supplying, explaining, installing, marking, merged, merging, needs, recording),
     *(recovering, repairing, reporting, restoring, verifying),
 )
 """Elsewhere these are imported where they are needed first, for a quick start of the command line.
