@@ -2,8 +2,9 @@
 
 PLAN is a file with JSON: `link` into the console, `pages`, `shots` (a folder for pictures),
 `chromium`, `elsewhere` (the address of a page of others), `file` (to be written while a page is
-open) and `news` (what shows up then). What was found goes to standard output as JSON: of each thing
-that was looked at, what it is and, if it is not as it should be, why.
+open), `news` (what shows up then) and `patched` (a file that version 0 had otherwise). What was
+found goes to standard output as JSON: of each thing that was looked at, what it is and, if it is
+not as it should be, why.
 """
 
 import importlib
@@ -88,6 +89,25 @@ class Visit:
         self.page.wait_for_selector(news, timeout=60_000)
         return None
 
+    def go_back(self) -> str | None:
+        """A bad patch is taken back, and that is undone; each by the form of a plan."""
+        file = Path(self._plan["patched"])
+        bad = file.read_bytes()
+        self.page.goto(f"{self.base}/apps/crm/versions/0")
+        self.page.click("a.act")
+        self._carry_out()
+        good = file.read_bytes()
+        self.page.click("text=Undo it")
+        self._carry_out()
+        if good == bad or file.read_bytes() != bad:
+            return f"{bad!r} became {good!r}, and then {file.read_bytes()!r}"
+        return None
+
+    def _carry_out(self) -> None:
+        self.page.fill("#key", "crm")
+        self.page.click("section.act button")
+        self.page.wait_for_selector("text=It is done.", timeout=60_000)
+
     def look(self, number: int, path: str, scheme: str, size: tuple[int, int]) -> str | None:
         """At one page, as axe and an eye would."""
         self.page.emulate_media(color_scheme=scheme)
@@ -130,6 +150,7 @@ def main(plan: dict[str, Any]) -> list[dict[str, str | None]]:
         note("keyboard", visit.use_the_keyboard)
         note("without script", visit.do_without_script)
         note("news", visit.see_news)
+        note("going back", visit.go_back)
         said = "; ".join(visit.said)
         note("the browser has nothing to say", lambda: said or None)
         note("be attacked", visit.be_attacked)

@@ -118,6 +118,7 @@ def test_every_page_is_as_it_should_be(tmp_path: Path) -> None:
             "elsewhere": other,
             "file": str(tmp_path / "crm" / "bin" / "news"),
             "news": "3 versions",
+            "patched": str(tmp_path / "crm" / "bin" / "crmd"),
         }
         (tmp_path / "plan").write_text(json.dumps(plan))
         drive = Path(__file__).with_name("drive.py")
