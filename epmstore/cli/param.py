@@ -66,7 +66,7 @@ def _row(state: ParameterState) -> tuple[str, str, str, str, str]:
 
 
 def _shown(state: ParameterState) -> str:
-    return NOTHING if state.value is None else said_value(state.value)
+    return NOTHING if state.value in (None, ()) else said_value(state.value)
 
 
 @command(
@@ -88,7 +88,7 @@ def param_get(session: Session, name_: str) -> None:
     values = state.value if isinstance(state.value, tuple) else (state.value,)
     for value in values:
         if value is not None:
-            session.out.line(name(said_value(value)))
+            session.out.line(said_value(value))  # for scripts: as it is, and one line
 
 
 @command(

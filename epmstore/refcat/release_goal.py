@@ -69,9 +69,11 @@ class ReleaseWishes:
             return self._to_install(goal.release, request, found)
         release, now, scope = goal.release, found.now, request.scope or ()
         rendered = self._rendered(request)
+        around = self._around(now, release, rendered)
         repair = plan_repair(
             self._verifier(rendered).verify(now, release),
-            self._around(now, release, rendered),
+            around,
+            derived=around.derived(),
             scope=scope,
             config=request.config,
             exact=request.exact,
@@ -229,6 +231,15 @@ class _Around(Present):
             return None
         self.made[made[0]] = made[1]
         return made[0]
+
+    def derived(self) -> list[RelPath]:
+        """Files of parameters that are as they were written last."""
+        there = [(self.found(path), entry) for path, entry in self._rendered_before.items()]
+        return [
+            entry.path
+            for found, entry in there
+            if found is not None and found.content == entry.content
+        ]
 
     def is_rendered(self, path: RelPath) -> bool:
         return path in self._rendered

@@ -82,12 +82,15 @@ def plan_repair(
     scope: Sequence[RelPath] = (),
     config: ConfigPolicy = "keep",
     exact: bool = False,
+    derived: Collection[RelPath] = (),
 ) -> Repair:
-    """What brings the paths in `scope` (empty: all) back to the release."""
+    """What brings the paths in `scope` (empty: all) back to the release. `derived` are as this
+    program wrote them, and not edited.
+    """
 
     def why_left(finding: Deviation) -> str | None:
         path = finding.path
-        if path in scope:
+        if path in scope or path in derived:
             return None
         if path in verified.accepted:
             return "it was accepted"

@@ -202,3 +202,19 @@ def test_a_second_instance_has_what_the_site_says(
     assert env(second)["PORT"] == "9000"
     cli.ok("install", "crm", "--app", "crm3")
     assert env(third) == {"PORT": "9000", "LOG_LEVEL": "debug"}
+
+
+def test_a_plan_file_of_a_release_brings_what_is_installed_and_set(
+    cli: "Cli", vendor: Products, root: Path, tmp_path: Path
+) -> None:
+    cli.ok("init")
+    cli.ok("install", pack(vendor, root, "4.0.0"))
+    cli.ok("param", "set", "port", "9090")
+    toml = ParameterFile(path=ENV.path, format="toml", parameters=("port",))
+    cli.ok("catalog", "import", pack(vendor, root, "4.1.0", files=(toml,)))
+    plan = tmp_path / "plan"
+    cli.ok("plan", "release:1", "-o", str(plan))
+    cli.ok("apply", str(plan))
+    assert (root / ENV.path).read_text().splitlines()[1:] == ["port = 9090"]
+    assert cli.ok("installed", "--json").shapes[0]["is"]["release"] == 1
+    assert cli("verify").code == 0

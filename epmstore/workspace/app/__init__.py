@@ -34,6 +34,7 @@ What they are made of:
 - results.py     what a checkout came to, as the Result that callers get
 - supplying.py   contents that a plan needs and the store lacks: from where they come
 - temporary.py   which applications have settings that last for a while only
+- whole_release.py what a checkout of a whole release changes beside its files
 - running.py     a command that is run and recorded
 
 No facet holds another one: what two of them need is a function, or one of the last group.

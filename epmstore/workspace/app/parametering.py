@@ -279,7 +279,7 @@ class Parametering:
                 product=one.product, name=asked.name, layer=layer, value=value, lasts=lasts
             )
             after = with_setting(said, setting)
-            label = f"parameter {asked.name} = {said_value(value)}"
+            label = f"parameter {asked.name} = {said_value(value) or 'nothing'}"
         return self._to(after, look, at, label, replace=asked.replace)
 
     def _value(self, one: _Declared, parameter: Parameter, words: Sequence[str]) -> ParameterValue:

@@ -69,17 +69,28 @@ def rendered_for(context: AppContext, product: Installed, said: Parameters) -> R
 
 
 def rendered_with(
-    context: AppContext, installed: InstalledSet | None
+    context: AppContext, installed: InstalledSet | None, moment: int | None = None
 ) -> tuple[Parameters | None, Rendering | None]:
     """(what is set, the files that have it) once these are installed, and what is set stays; both
-    None where nothing is written. Raises ConflictError.
+    None where nothing is written. What is new in files is of this `moment` (ns since 1970; None:
+    now). Raises ConflictError.
     """
     said, rendering = parameters_at(context.state()), None
     for product in installed or ():
         done = rendered_for(context, product, said)
         if done is not None:
             said, rendering = done.parameters, done.rendering
-    return (None, None) if rendering is None else (said, rendering)
+    if rendering is None:
+        return None, None
+    if moment is not None:
+        new = {info for info, _ in rendering.contents}
+        before = {entry.content for entry in rendered_now(context).values()}
+        entries = tuple(
+            msgspec.structs.replace(one, mtime_ns=moment) if one.content in new - before else one
+            for one in rendering.entries
+        )
+        rendering = msgspec.structs.replace(rendering, entries=entries)
+    return said, rendering
 
 
 def render_state(

@@ -20,8 +20,8 @@ from epmstore.workspace.app.acting import Acting
 from epmstore.workspace.app.asked import ALL, RepairOptions, TermsGiven
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.needs import Needs
-from epmstore.workspace.app.rendered import rendered_with
-from epmstore.workspace.app.verifying import installed_with, verifier_of, was_uninstalled
+from epmstore.workspace.app.verifying import verifier_of, was_uninstalled
+from epmstore.workspace.app.whole_release import completed
 
 
 class Repaired(msgspec.Struct, frozen=True):
@@ -91,17 +91,12 @@ class Repairing:
 
     def _request(self, release: Release, asked: RepairOptions) -> Request:
         """A checkout of a whole release is one of what is installed, too; a repair is not."""
-        is_whole = asked.action == "checkout" and not asked.paths
-        installed = installed_with(self._context, release) if is_whole else None
-        said, rendering = rendered_with(self._context, installed)
-        return Request(
+        request = Request(
             action=asked.action,
             goal=ReleaseGoal(release.version),
             scope=given.scope(asked.paths) or None,
             exact=asked.exact,
             config=asked.config,
             label=f"release {release.title}",
-            installed=installed,
-            parameters=said,
-            rendering=rendering,
         )
+        return completed(self._context, request)

@@ -9,7 +9,7 @@ import msgspec
 
 from epmstore import given
 from epmstore.catalog.installed import installed_at
-from epmstore.checkout.goal import EditsGoal, VersionGoal
+from epmstore.checkout.goal import EditsGoal, ReleaseGoal, VersionGoal
 from epmstore.checkout.lost import UnreadableContentsError
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.preflight import Terms
@@ -35,7 +35,6 @@ from epmstore.workspace.app.acting import Acting
 from epmstore.workspace.app.asked import TermsGiven
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.exporting import export_tree
-from epmstore.workspace.treesources import ReleaseTree
 
 
 class Restoring:
@@ -145,11 +144,15 @@ class Restoring:
 
     def plan_apply(self, plan: Prepared) -> Prepared:
         """A plan made earlier, as it would be carried out now."""
-        return self._acting.plan_again(plan)
+        return self._acting.plan_again(self._completed_plan(plan))
 
     def apply(self, plan: Prepared, **terms: Unpack[TermsGiven]) -> Result:
         """Carry out a plan made earlier. Raises ChangedError if what it is about changed."""
-        return self._acting.apply(plan, Terms(**terms))
+        return self._acting.apply(self._completed_plan(plan), Terms(**terms))
+
+    def _completed_plan(self, plan: Prepared) -> Prepared:
+        """A file says nothing of what is installed and set."""
+        return msgspec.structs.replace(plan, request=self._completed(plan.request))
 
     def check(
         self, plan: Prepared, *, sources: Sequence[AnyPath] = (), **terms: Unpack[TermsGiven]
@@ -199,28 +202,22 @@ class Restoring:
         self, selector: AnyVersion, paths: Sequence[AnyPath], *, exact: bool, config: ConfigPolicy
     ) -> Request:
         source = self._context.trees.restorable(selector)
-        installed, said, rendering = None, None, None
-        if not paths and isinstance(source, ReleaseTree):
-            from epmstore.workspace.app.rendered import (  # noqa: PLC0415 - start-up
-                rendered_with,
-            )
-            from epmstore.workspace.app.verifying import (  # noqa: PLC0415 - start-up
-                installed_with,
-            )
-
-            installed = installed_with(self._context, source.release)
-            said, rendering = rendered_with(self._context, installed)
-        return Request(
+        request = Request(
             action="checkout",
             goal=source.goal,
             scope=given.scope(paths) or None,
             exact=exact,
             config=config,
             label=str(source) if source.is_foreign else None,
-            installed=installed,
-            parameters=said,
-            rendering=rendering,
         )
+        return self._completed(request)
+
+    def _completed(self, request: Request) -> Request:
+        if not isinstance(request.goal, ReleaseGoal):
+            return request
+        from epmstore.workspace.app.whole_release import completed  # noqa: PLC0415 - start-up
+
+        return completed(self._context, request)
 
     def _rollback(
         self, root: Root, look: Look, config: ConfigPolicy, product: str | None
