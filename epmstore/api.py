@@ -111,7 +111,7 @@ from epmstore.index.entries import Span
 from epmstore.package.known import InstalledProduct
 from epmstore.package.patch_base import PatchBase
 from epmstore.package.publish import PackageFile
-from epmstore.package.queries import NeededBy, Offering, Why
+from epmstore.package.queries import NeededBy, Offering, ProductHit, Why
 from epmstore.package.solution import Kept, Solution, SolutionStep
 from epmstore.package.universe import ProductRelease
 from epmstore.progress import Progress
@@ -347,6 +347,7 @@ __all__ = [
     "Policy",
     "Prepared",
     "Problem",
+    "ProductHit",
     "ProductRelease",
     "Progress",
     "Proposal",

@@ -61,6 +61,37 @@ def _list_files(session: Session, one: InstalledProduct, *, files: bool) -> None
             session.out.line(f"  {name(entry.path)}")
 
 
+@command(
+    examples=[
+        ("epmstore search", "all products that are here"),
+        ("epmstore search customer records", "those that have both words"),
+    ]
+)
+@click.argument("words", metavar="[TEXT...]", nargs=-1)
+def search(session: Session, words: tuple[str, ...]) -> None:
+    """Look for products that are here.
+
+    Listed are those whose catalogs are in the store, with their newest release, that have all words
+    in what they are called, in what is said of them, or in what they offer. A star says that
+    a product is installed.
+    """
+    found = session.workspace.packages.search(" ".join(words))
+    if session.json:
+        for one in found:
+            session.out.shape(installshapes.hit(one))
+        return
+    rows = []
+    for one in found:
+        title = one.release.title.removeprefix(f"{one.release.product} ")
+        said = one.release.package.summary if one.release.package else ""
+        gone = f" [withdrawn: {one.release.revoked}]" if one.release.revoked else ""
+        mark = "*" if one.instances else ""
+        rows.append((mark, name(one.release.product), name(f"{title}{gone}"), name(said)))
+    session.out.table(rows)
+    if not found:
+        session.out.note("no product that is here has that")
+
+
 @command(examples=[("epmstore why libpay", "who needs it")])
 @click.argument("name_", metavar="NAME")
 def why(session: Session, name_: str) -> None:

@@ -95,6 +95,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "upgrade": Row("install", "upgrade", "Upgrade what is installed."),
         "uninstall": Row("install", "uninstall", "Take away what was installed."),
         "installed": Row("products", "installed", "List what is installed."),
+        "search": Row("products", "search", "Look for products that are here."),
         "why": Row("products", "why", "Say why something is installed."),
         "owner": Row(
             "products", "owner", "Say which product a path, a library or a capability is of."

@@ -1,4 +1,6 @@
-"""Why something is installed, and who has what, of the same values that the solver takes. Pure."""
+"""Why something is installed, who has what, and what there is, of the same values that the solver
+takes. Pure.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,6 +52,45 @@ class Offering:
     version: str | None
     part: str | None
     present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProductHit:
+    """A product that was looked for: its newest release that was not withdrawn, or the newest of
+    all; and the applications that have it installed.
+    """
+
+    release: ProductRelease
+    instances: tuple[str, ...]
+
+
+def search(universe: Universe, text: str) -> tuple[ProductHit, ...]:
+    """Products that have every word of a text in what they are called, what is said of them, or
+    what they offer: in the newest release, in order of their keys. Letters may be small or capital.
+    """
+    words = text.casefold().split()
+    known: dict[str, list[ProductRelease]] = {}
+    for release in universe.releases:
+        known.setdefault(release.app, []).append(release)
+    found = []
+    for product, releases in known.items():
+        order = Ordering(releases, universe.lines.get(product))
+        standing = [one for one in releases if one.revoked is None]
+        newest = max(standing or releases, key=order.key)
+        said = _said(newest)
+        if all(word in said for word in words):
+            there = (one.instance for one in universe.installed if one.release.app == product)
+            found.append(ProductHit(newest, tuple(there)))
+    return tuple(sorted(found, key=lambda one: (one.release.product, one.release.app)))
+
+
+def _said(release: ProductRelease) -> str:
+    package = release.package
+    if package is None:
+        return f"{release.product} {release.label or ''}".casefold()
+    offers = (offer.soname or offer.capability or "" for offer in package.provides)
+    said = (release.product, package.summary, package.description, *package.groups, *offers)
+    return "\n".join(said).casefold()
 
 
 def why(universe: Universe, name: str) -> tuple[Why, ...]:

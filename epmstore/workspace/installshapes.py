@@ -6,7 +6,7 @@ from epmstore.catalog.install_notes import NumberedNote
 from epmstore.errors import NoSolutionError
 from epmstore.package.derive import Derivation
 from epmstore.package.known import InstalledProduct
-from epmstore.package.queries import NeededBy, Offering, Why
+from epmstore.package.queries import NeededBy, Offering, ProductHit, Why
 from epmstore.package.universe import ProductRelease
 from epmstore.relpath import to_json
 from epmstore.tree import Entry
@@ -181,6 +181,17 @@ def _needed_by(value: NeededBy) -> Shape:
         "how": value.how,
         "what": value.what,
         "others": list(value.others),
+    }
+
+
+def hit(value: ProductHit) -> Shape:
+    package = value.release.package
+    return {
+        "type": "hit",
+        "app": None,
+        "is": maybe_release(value.release),
+        "summary": None if package is None else package.summary or None,
+        "installed": list(value.instances),
     }
 
 

@@ -31,7 +31,7 @@ from epmstore.given import AnyPath
 from epmstore.package.known import InstalledProduct, KnownProducts
 from epmstore.package.package_reader import is_package
 from epmstore.package.patch_base import PatchBase
-from epmstore.package.queries import Offering, Why, owner, why
+from epmstore.package.queries import Offering, ProductHit, Why, owner, search, why
 from epmstore.package.taking import Arrived, Consent, check_package, take_package
 from epmstore.progress import Progress
 from epmstore.record.result import Result
@@ -81,6 +81,12 @@ class Packages:
     def why(self, name: str) -> tuple[Why, ...]:
         """Who needs something that is installed. Raises AppNotFoundError."""
         return why(self._deciding().universe(), given.a_name(name))
+
+    def search(self, text: str) -> tuple[ProductHit, ...]:
+        """Products whose catalogs are here, installed or not, that have every word of a text in
+        what they say.
+        """
+        return search(self._deciding().universe(), given.a_name(text))
 
     def owner(self, name: str) -> tuple[Offering, ...]:
         """Who of what is installed offers a library or a capability."""

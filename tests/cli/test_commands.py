@@ -98,7 +98,7 @@ def test_commands_that_change_have_dry_run() -> None:
         "release list", "release show", "release diff", "catalog verify",
             "package show", "package files", "package diff", "package verify",
             "package sbom",
-        "installed", "why", "owner", "param list", "param get", "param history",
+        "installed", "search", "why", "owner", "param list", "param get", "param history",
         "remote list", "remote show", "remote check",
         "publish list", "publish show", "publish log", "publish status",
     }  # fmt: skip

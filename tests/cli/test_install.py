@@ -334,6 +334,11 @@ def test_who_owns_what(cli: "Cli", old: Path, root: Path) -> None:
     assert (owner["app"], owner["path"]) == ("crm", "bin/crmd")
     assert cli("owner", str(root / "nothing")).code == 5
     assert cli("owner", "libpay.so.3").code == 5
+    [hit] = cli.ok("search", "CRM", "--json").shapes
+    check(hit)
+    assert hit["installed"] == ["crm"]
+    assert cli.ok("search", "crm").out.split()[:2] == ["*", "crm"]
+    assert "no product that is here has that" in cli.ok("search", "crm", "nothing").err
     shapes = cli.ok("installed", "--files", "--json").shapes
     for shape in shapes:
         check(shape)

@@ -1,10 +1,12 @@
 """`why` and `owner`: who needs what is installed, and who has what."""
 
+import dataclasses
+
 import pytest
 
 from epmstore.catalog.packaging import Exact
 from epmstore.errors import AppNotFoundError
-from epmstore.package.queries import owner, why
+from epmstore.package.queries import owner, search, why
 from epmstore.package.universe import InstalledRelease, Universe
 from tests.package.hosts import app, installed, release
 
@@ -59,3 +61,18 @@ def test_owners_are_found_by_soname_and_capability() -> None:
     assert [one.release for one in owner(universe, "liblib.so.2")] == [LIB]
     assert owner(universe, "lib-api")[0].present
     assert owner(universe, "libnope.so") == ()
+
+
+def test_products_are_found_by_all_words_of_what_their_newest_release_says() -> None:
+    old = release("crm-1")
+    new = release("crm-2", provides=[":crm-api=2"])
+    withdrawn = dataclasses.replace(release("crm-3"), revoked="leaks")
+    gone = dataclasses.replace(LIB, revoked="old")
+    there = installed(old)
+    universe = Universe(there, releases=(old, new, withdrawn, gone))
+    assert [(one.release, one.instances) for one in search(universe, "API crm")] == [
+        (new, (there[0].instance,))
+    ]
+    assert [one.release for one in search(universe, "")] == [new, gone]
+    assert [one.release for one in search(universe, "liblib.so")] == [gone]
+    assert search(universe, "crm nothing") == ()
