@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from epmstore.catalog.classes import Patterns
-from epmstore.catalog.packaging import Package
+from epmstore.catalog.packaging import MAX_PATTERNS, Package
 from epmstore.clock import Clock, to_rfc3339
 from epmstore.errors import UsageError
 from epmstore.package.debs import DebSaid, read_deb, without_libraries
@@ -55,7 +55,10 @@ def from_deb(
     Raises as `look_at_deb`, and as `Draft.complete`.
     """
     control, said = look_at_deb(path, options)
-    patterns = Patterns(config=tuple(_config(control, options.below)), state=options.state)
+    config = tuple(_config(control, options.below))
+    if len(config) > MAX_PATTERNS:
+        raise UsageError(f"{path.name} has more than {MAX_PATTERNS:,} files of configuration")
+    patterns = Patterns(config=config, state=options.state)
     with Draft.begin(
         folder,
         product=said.product,
