@@ -15,7 +15,7 @@ from epmstore.blobs.foreign import Foreign, check_rows, frame_row, open_frame, r
 from epmstore.blobs.merge import is_wasteful
 from epmstore.digest import BlobInfo, Hasher, Sha256
 from epmstore.errors import BadPackageError, BlobNotFoundError
-from epmstore.pack_table import NO_FRAME, BlobRow
+from epmstore.pack_table import NO_FRAME, BlobRow, Place
 from epmstore.seal import RecordKind
 from epmstore.store.deposit import Deposit
 
@@ -38,6 +38,8 @@ class Adopter:
         self._wanted = frozenset(bases)
         self._bases: dict[Sha256, bytes] = {}
         self._held = 0
+        self._places: Mapping[Sha256, Place] = {}
+        """Where the bases of the frame in hand are stored, looked up together."""
 
     def adopt(self, foreign: Foreign) -> None:
         """Raises BadPackageError with the reason, CollisionError, BlobNotFoundError for a delta on
@@ -69,6 +71,8 @@ class Adopter:
         found, body = open_frame(foreign.record)
         check_rows(found, foreign.rows)
         read: dict[Sha256, bytes] = {}
+        bases = {row.base for row in foreign.rows if row.base is not None}
+        self._places = self._deposit.store.contents.places(list(bases - self._full))
         for row, data in read_rows(found, body, foreign.rows, self._base):
             read[row.sha256] = data
             if row.sha256 in self._wanted:
@@ -132,7 +136,7 @@ class Adopter:
     def _is_in_full(self, sha256: Sha256) -> bool:
         if sha256 in self._full:
             return True
-        place = self._deposit.store.contents.places([sha256]).get(sha256)
+        place = self._places.get(sha256)
         return place is not None and place.kind not in (None, RecordKind.DELTA)
 
     def _hold(self, sha256: Sha256, data: bytes) -> None:
@@ -149,7 +153,9 @@ class Adopter:
         return self._stored(sha256) if data is None else data
 
     def _stored(self, sha256: Sha256) -> bytes:
-        place = self._deposit.store.contents.places([sha256]).get(sha256)
+        place = self._places.get(sha256)
+        if place is None:  # a part that is named, and no base
+            place = self._deposit.store.contents.places([sha256]).get(sha256)
         if place is None or place.kind is None:
             raise BlobNotFoundError(
                 f"no content with the SHA-256 {sha256.hex()} is stored", sha256=sha256.hex()
