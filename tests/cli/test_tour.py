@@ -11,6 +11,8 @@ import pytest
 from epmstore.cli.command import program
 from epmstore.cli.table import COMMANDS
 from tests.cli.test_json import check
+from tests.kit.debs import deb
+from tests.package.test_debs import ALSO, CONTROL, FILES
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
@@ -68,8 +70,14 @@ package files {work}/crm-4.1.0-1.candidate.epkg
 package verify {work}/crm-4.1.0-1.candidate.epkg
 package diff {work}/crm-4.1.0-1.candidate.epkg {work}/crm-4.1.0-1.candidate.epkg
 package unpack {work}/crm-4.1.0-1.candidate.epkg {work}/unpacked
+package edit {work}/crm-4.1.0-1.candidate.epkg --tag beta
+package sbom {work}/crm-4.1.0-1.candidate.epkg
+package from-deb {work}/web.deb --out {work}
 release publish {work}/crm-4.1.0-1.candidate.epkg --out {work}
+package from-release crm 0 --version 1.0 --out {work}
 install crm --adopt
+package from-app --build 2 --out {work}
+search crm
 installed
 why crm
 owner {crm}/crm.conf
@@ -116,6 +124,7 @@ store restore --from {work}/copied
 publish init --spool {work}/spool --remote {releases}
 publish add --spool {work}/spool --product crm {crm}
 publish prepare --spool {work}/spool
+publish upload --spool {work}/spool
 publish list --spool {work}/spool
 publish show --spool {work}/spool 1
 publish log --spool {work}/spool
@@ -161,8 +170,8 @@ NAMES = {
 """What a shape is called in docs/json.md, where several have one type."""
 REFUSES = {"catalog clone", "confirm", "rollback", "catalog convert", "report"}
 """What this tour gives no reason to do; these have tests of their own."""
-RAW = {"cat", "completion"}
-"""What prints contents or scripts, and no shapes."""
+RAW = {"cat", "completion", "package sbom"}
+"""What prints contents, scripts or a document, and no shapes."""
 LISTS = {"app apply", "catalog trust", "notes", "merge"}
 """What prints nothing where there is nothing."""
 ELSEWHERE = {
@@ -238,6 +247,7 @@ def places(cli: "Cli", recorded: Path, tmp_path: Path) -> dict[str, Path]:
     spec = f'[package]\nproduct = "crm"\nversion = "4.1.0"\n[[files]]\nfrom = "{recorded}"\n'
     spec += '[[parameters]]\nname = "port"\ntype = "integer"\n'
     (made["work"] / "crm.toml").write_text(spec)
+    (made["work"] / "web.deb").write_bytes(deb(CONTROL, FILES, ALSO))
     made["erp"].mkdir()
     made["depot"].mkdir()
     made["releases"].mkdir()
