@@ -145,6 +145,7 @@ from epmstore.scan.detect import Proposal
 from epmstore.scan.problem import Problem
 from epmstore.store.before_rebuild import Rebuilt
 from epmstore.store.seeking import CameFrom
+from epmstore.sync.adopting import AdoptedApp, AdoptedHost
 from epmstore.sync.connecting import RemoteLink
 from epmstore.sync.heads import (
     ContentsRef,
@@ -204,6 +205,8 @@ __all__ = [
     "Action",
     "Actor",
     "AddedApp",
+    "AdoptedApp",
+    "AdoptedHost",
     "Aftermath",
     "AnyPath",
     "AnyPlaces",

@@ -162,7 +162,8 @@ def _export(
     number = handle.trees.version(version) if release is None else release.version
     of = number if release is None else f"release {name(release.title)}"
     where = f"{name(str(target))} (content of {of})"
-    if target.resolve().is_relative_to(Path(handle.app.root).resolve()):
+    live = handle.app.removed is None
+    if live and target.resolve().is_relative_to(Path(handle.app.root).resolve()):
         session.out.warn(
             f"{name(str(target))} is within the root of {handle.app.key}: what is written there is"
             " part of it from then on"

@@ -1,6 +1,7 @@
 """What epmstore keeps on remotes: depots, and what goes to them and comes from them.
 
 - access.py           who can read what lies on a remote, in words
+- adopting.py         what another host recorded becomes this one's own
 - connecting.py       from the settings of a remote to the remote itself
 - depot.py            what says that a place is a depot, and how its objects are called
 - depotseeker.py      contents that are missing here, sought in the depot of a remote

@@ -63,6 +63,11 @@ def key_name(writer: str) -> str:
     return f"hosts/{writer}/key"
 
 
+def adopted_name(writer: str) -> str:
+    """The object that says which writer has taken the place of this one."""
+    return f"adopted/{writer}"
+
+
 def probe_name(writer: str) -> str:
     """The object that a host tries a remote with."""
     return f"hosts/{writer}/probe"

@@ -29,6 +29,16 @@ def diverged(key: str) -> ForkError:
     )
 
 
+def superseded(writer: str) -> ForkError:
+    """Another host has taken the place of this one."""
+    return ForkError(
+        f"{writer} has taken over what this host had recorded (`adopt-host`): nothing was sent",
+        hint="take it out of service; if it is to go on as another host: `epmstore remote set"
+        " NAME --new-writer`",
+        fault="superseded",
+    )
+
+
 def unreadable_own(error: EpmError) -> EpmError:
     """The head of this host, as it lies there, is none; a newer one is a newer one."""
     if isinstance(error, NoStoreError):

@@ -28,6 +28,8 @@ from epmstore.errors import (
     BadSignatureError,
     DamagedError,
     NoStoreError,
+    RemoteChangedError,
+    RemoteDeniedError,
     RemoteNotFoundError,
 )
 from epmstore.progress import SILENT, Progress
@@ -37,10 +39,11 @@ from epmstore.remotes.checked import holds, read_small
 from epmstore.remotes.remote import PIECE, Remote
 from epmstore.store.store import Store, refcat
 from epmstore.sync.connecting import RemoteLink
-from epmstore.sync.depot import head_name, key_name, open_depot
+from epmstore.sync.depot import adopted_name, head_name, is_writer, key_name, open_depot
 from epmstore.sync.headchild import HeadOrder, read_foreign_head
 from epmstore.sync.heads import (
     HEAD_MAX,
+    KEY_MAX,
     ContentsRef,
     Head,
     HeadApp,
@@ -52,10 +55,12 @@ from epmstore.sync.heads import (
     read_head,
     sign_head,
 )
-from epmstore.sync.judging import diverged, follow_own, unreadable_own
+from epmstore.sync.judging import diverged, follow_own, superseded, unreadable_own
 from epmstore.sync.registry import RemoteRecord, RemoteSettings
 from epmstore.sync.segments import LineSpan, SegmentRun, cut_runs, kept_segments
 
+NAMED_MAX: Final = 100
+"""Bytes of an object that names a writer."""
 _NOT_READ: Final = "the remote says that it has it, and gives something else"
 
 
@@ -142,6 +147,7 @@ def plan_push(
     open_depot(link.remote, link.where, settings.depot)
     _, key = record.public(settings)
     now = store.clock.now()
+    _check_place(link.remote, settings, now)
     replaced, found, displaces = _found_head(link.remote, record, now, lenient=anew)
     kept = [_kept(record.kept_head(name), settings, key, now) for name in ("head", "next")]
     if anew:
@@ -163,6 +169,37 @@ def plan_push(
     return PushPlan(
         settings, follows, replaced, head, tuple(pushed), planned_uploads, anew, displaces
     )
+
+
+def _check_place(remote: Remote, settings: RemoteSettings, now: float) -> None:
+    """Raises ForkError if another host has taken the place of this one: a hint says which, and its
+    signed head that it continues this one.
+    """
+    own = settings.writer
+    assert own is not None, "nothing is pushed to where nothing can be written"
+    try:
+        other = read_small(remote, adopted_name(own), NAMED_MAX).decode("ascii").strip()
+        if not is_writer(other):
+            return
+        public = read_small(remote, key_name(other), KEY_MAX)
+        data = read_small(remote, head_name(other), HEAD_MAX)
+        _, found = read_foreign_head(HeadOrder(public, data, other, settings.depot, now))
+    except (RemoteNotFoundError, BadObjectError, BadSignatureError, NoStoreError, ValueError):
+        return
+    if found.head.continues == own:
+        raise superseded(other)
+
+
+def tell_adopted(remote: Remote, settings: RemoteSettings) -> None:
+    """The host whose place this one has taken is to see that, if it ever comes back. Where this
+    host may write below its own folder alone, it is not told. Raises RemoteError.
+    """
+    if not settings.adopted or settings.continues is None or settings.writer is None:
+        return
+    name, data = adopted_name(settings.continues), f"{settings.writer}\n".encode()
+    with contextlib.suppress(RemoteDeniedError, RemoteChangedError):
+        if remote.stat(name) is None:
+            remote.replace(name, data, None)
 
 
 def _with_contents(said: HeadApp, before: HeadApp | None, there: ContentsThere | None) -> HeadApp:

@@ -53,8 +53,8 @@ KEY_NAME: Final = "epmstore"
 
 class RemoteSettings(RemotePlace, frozen=True, kw_only=True):
     """One remote. Those of a lower `order` are asked first. `writer` is who this host is there
-    (None: nothing can be written there), `continues` who it was before. `agreed`: a person has seen
-    what goes there.
+    (None: nothing can be written there), `continues` who it was before, or, if it `adopted` that
+    host, whose place it has taken. `agreed`: a person has seen what goes there.
     """
 
     sha256: str = _ZEROS
@@ -66,6 +66,7 @@ class RemoteSettings(RemotePlace, frozen=True, kw_only=True):
     writer: str | None = None
     continues: str | None = None
     agreed: bool = False
+    adopted: bool = False
 
 
 class RemoteDenial(msgspec.Struct, frozen=True):

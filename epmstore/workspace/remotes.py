@@ -10,8 +10,16 @@ import msgspec
 from msgspec.structs import replace
 
 from epmstore import __version__
+from epmstore.catalog.model import RecordedActor
 from epmstore.clock import to_rfc3339
-from epmstore.errors import EpmError, RemoteDeniedError, RemoteReadOnlyError, UsageError
+from epmstore.errors import (
+    EpmError,
+    NotFoundError,
+    RemoteDeniedError,
+    RemoteHeadError,
+    RemoteReadOnlyError,
+    UsageError,
+)
 from epmstore.given import AnyPath, a_place
 from epmstore.progress import Progress
 from epmstore.remotes.checked import holds
@@ -20,8 +28,9 @@ from epmstore.remotes.probing import probe
 from epmstore.remotes.remote import Remote
 from epmstore.store.store import Store
 from epmstore.sync import connecting
+from epmstore.sync.adopting import AdoptedHost, adopt, check_adoptable, planned
 from epmstore.sync.connecting import NOTHING, Connect, RemoteLink
-from epmstore.sync.depot import make_depot, open_depot, probe_name
+from epmstore.sync.depot import is_writer, make_depot, open_depot, probe_name
 from epmstore.sync.depotseeker import DepotContents
 from epmstore.sync.heads import Head, SignedHead
 from epmstore.sync.pulling import Pull, PullResult, forget_host, known_head, known_writers
@@ -34,7 +43,7 @@ from epmstore.sync.pushed_contents import (
     packs_there,
     plan_contents,
 )
-from epmstore.sync.pushing import PushPlan, apply_push, find_own, plan_push
+from epmstore.sync.pushing import PushPlan, apply_push, find_own, plan_push, tell_adopted
 from epmstore.sync.registry import (
     POLICIES,
     RESTORABLE,
@@ -97,7 +106,9 @@ class Remotes:
         progress: Progress,
         connect: Connect | None = None,
         environ: Mapping[str, str] = NOTHING,
+        actor: RecordedActor | None = None,
     ) -> None:
+        self._actor = actor
         self._store = store
         self._progress = progress
         self._environ = environ
@@ -326,6 +337,7 @@ class Remotes:
             there = contents.there()
             plan = plan_push(store, record, link, __version__, anew=anew, there=there)
         done = apply_push(store, record, link, plan, progress=progress)
+        tell_adopted(link.remote, plan.settings)
         if contents is None or contents.is_nothing:
             return Pushed(plan, done, None if contents is None else contents.outgoing())
         sent = apply_contents(store, record, link, contents, progress=progress)
@@ -355,6 +367,50 @@ class Remotes:
                 forget_host(record, writer)
             pull = Pull(self._store, record, link, dry_run=dry_run, progress=self._progress)
             return pull.run([*hosts])
+
+    def adopt_host(
+        self,
+        name: str,
+        host: str,
+        *,
+        dead: bool = False,
+        dry_run: bool = False,
+    ) -> AdoptedHost:
+        """Take the place of another host, by its id on a remote: its histories and the contents
+        that they need come, and this host gets another id there. It is pulled first (with `dry_run`
+        it was); unless it is `dead`, it may not have pushed for a day. Raises NotFoundError,
+        UsageError, ConflictError, DamagedError, RemoteError, RemoteHeadError, BusyError, OSError.
+        """
+        record = self._registry.record(name)
+        settings = record.settings()
+        if not is_writer(host) or host == settings.writer:
+            raise UsageError(
+                f"{host!r:.80} is not the id of another host",
+                hint=f"`epmstore remote show {name}` has the ids of those that were pulled",
+            )
+        now, store = self._store.clock.now(), self._store
+        hold = contextlib.nullcontext() if dry_run else self._registry.hold(name)
+        with hold:
+            if not dry_run:
+                self._pull_host(record, settings, host)
+            known = known_head(record, settings, host, now)
+            if known is None:
+                raise NotFoundError(
+                    f"nothing was pulled of {host}", hint=f"`epmstore pull {name} --host {host}`"
+                )
+            head = known.head.head
+            check_adoptable(store, head, now, dead=dead)
+            if dry_run:
+                return planned(store, head)
+            found, progress = seekers(self), self._progress
+            return adopt(store, record, head, found, actor=self._actor, progress=progress)
+
+    def _pull_host(self, record: RemoteRecord, settings: RemoteSettings, host: str) -> None:
+        """Raises RemoteHeadError for what is wrong with its head."""
+        with self._reach(record, settings) as link:
+            pull = Pull(self._store, record, link, progress=self._progress)
+            for found in pull.run([host]).findings:
+                raise RemoteHeadError(found.message, hint=found.hint, fault=found.fault)
 
     @contextlib.contextmanager
     def _reach(

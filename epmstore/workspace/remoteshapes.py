@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from epmstore.errorform import Shape
+from epmstore.sync.adopting import AdoptedApp, AdoptedHost
 from epmstore.sync.judging import HeadFinding
 from epmstore.sync.pulling import PulledApp, PulledHost, PullResult
 from epmstore.sync.pushing import PushedApp
 from epmstore.workspace.remotes import KnownHost, Pushed, RemoteCheck, RemoteView
+from epmstore.workspace.shapes import came_from, text
 
 
 def remote(view: RemoteView) -> Shape:
@@ -110,6 +112,35 @@ def pulled_host(host: PulledHost) -> Shape:
 
 def pulled_app(app: PulledApp) -> Shape:
     return {"app": app.key, "version": app.version, "lines": app.lines, "bytes": app.size}
+
+
+def adopted(name: str, host: AdoptedHost, *, dry_run: bool) -> Shape:
+    return {
+        "type": "adopted_host",
+        "app": None,
+        "remote": name,
+        "host": host.host,
+        "time": host.time,
+        "writer": host.writer,
+        "apps": [*map(adopted_app, host.apps)],
+        "came_from": came_from(host.came),
+        "dry_run": dry_run,
+    }
+
+
+def adopted_app(app: AdoptedApp) -> Shape:
+    return {
+        "app": app.key,
+        "uuid": app.app,
+        "root": text(app.root),
+        "version": app.version,
+        "needed": app.needed,
+        "lacking": app.lacking,
+        "secrets": app.secrets,
+        "forgotten": [*app.forgotten],
+        "catalog": app.has_catalog,
+        "new": app.is_new,
+    }
 
 
 def findings(found: Sequence[HeadFinding]) -> list[Shape]:

@@ -167,7 +167,9 @@ class Workspace:
         """Places elsewhere, and what goes there and comes from there."""
         from epmstore.workspace.remotes import Remotes  # noqa: PLC0415 - start-up: seldom needed
 
-        return Remotes(self._store, progress=self._progress, environ=self._environ)
+        return Remotes(
+            self._store, progress=self._progress, environ=self._environ, actor=self._actor
+        )
 
     def read_report(self, form: object) -> "ReadReport":
         """A report that was made elsewhere, beside the catalog here. Raises UsageError,

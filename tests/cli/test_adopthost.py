@@ -1,0 +1,107 @@
+"""A host is destroyed, and another one takes its place: by what docs/remotes.md says."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.test_json import check
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
+
+PAGE = Path(__file__).parents[2] / "docs/remotes.md"
+
+
+@pytest.fixture
+def old(cli: "Cli", recorded: Path, tmp_path: Path) -> str:
+    """The id of a host that has pushed two versions with their contents, of three."""
+    depot = tmp_path / "depot"
+    depot.mkdir()
+    (recorded / "key.pem").write_text("secret")
+    cli.ok("app", "set", "crm", "--secret", "*.pem")
+    (recorded / "bin" / "crmd").write_bytes(b"program 2\n")
+    cli.ok("snapshot", "-m", "edited")
+    cli.ok("tag", "good", "1")
+    writer = cli.ok("remote", "add", "site", str(depot), "--json").shapes[0]["writer"]
+    cli.ok("remote", "set", "site", "--push", "restorable")
+    cli.ok("push", "site", "--yes")
+    return str(writer)
+
+
+def lines_of_the_page() -> list[str]:
+    _, _, rest = PAGE.read_text().partition("## When a host is gone\n")
+    section, _, _ = rest.partition("\n## ")
+    return re.findall(r"^    epmstore (.*)$", section, re.MULTILINE)
+
+
+def test_the_page_is_enough_to_take_the_place_of_a_host_that_is_gone(
+    cli: "Cli", recorded: Path, old: str, tmp_path: Path
+) -> None:
+    depot, away = tmp_path / "depot", tmp_path / "lost"
+    files = {p.relative_to(recorded): p.read_bytes() for p in recorded.rglob("*") if p.is_file()}
+    cli.store.rename(away)
+    shutil.rmtree(recorded)
+    lines = lines_of_the_page()
+    assert len(lines) == 8
+    for line in lines:
+        words = line.replace("/mnt/site/depot", str(depot)).replace("/opt/crm", str(recorded))
+        found = cli(*words.replace("ID", old).split())
+        assert found.code == (1 if words == "status" else 0), found
+        if line.startswith("pull"):
+            assert old in found.out
+        if line.startswith("adopt-host"):
+            assert "1 secret never went there" in found.err
+    now = {p.relative_to(recorded): p.read_bytes() for p in recorded.rglob("*") if p.is_file()}
+    assert {**now, Path("key.pem"): b"secret"} == files
+    cli.ok("fsck", "--read-data")
+    assert "good" in cli.ok("log").out
+    assert "*.pem" in cli.ok("app", "show", "crm").out
+    cli.ok("checkout", "0")
+    assert (recorded / "bin" / "crmd").read_bytes() == b"program 1\n"
+    [shown] = cli.ok("remote", "show", "site", "--json").shapes
+    assert shown["writer"] != old and shown["number"] == 1
+    # the old one comes back
+    refused = cli("push", "site", "--store", str(away))
+    assert refused.code == 7 and "--new-writer" in refused.err
+    cli.ok("remote", "set", "site", "--new-writer", "--yes", "--store", str(away))
+    cli.ok("push", "site", "--yes", "--store", str(away))
+
+
+def test_what_was_never_pushed_is_named_and_forgotten(
+    cli: "Cli", recorded: Path, old: str, tmp_path: Path
+) -> None:
+    """And a host that may be alive, one of another history, and a remote that is away."""
+    depot, new = tmp_path / "depot", ("--store", str(tmp_path / "new"))
+    cli.ok("remote", "set", "site", "--push", "facts")
+    (recorded / "bin" / "crmd").write_bytes(b"program 3\n")
+    cli.ok("snapshot")
+    cli.ok("push", "site", "--yes")
+    cli.ok("init", *new)
+    cli.ok("remote", "add", "site", str(depot), *new)
+    take = ("adopt-host", old, "--from", "site", *new)
+    assert cli(*take, "--dry-run").code == 5 and cli("adopt-host", "x", *take[2:]).code == 2
+    cli.ok("pull", "site", *new)
+    alive = cli(*take, "--yes")
+    assert alive.code == 7 and "--dead" in alive.err
+    planned = cli.ok(*take, "--dead", "--dry-run", "--json").shapes[0]
+    check(planned)
+    assert planned["writer"] is None and planned["apps"][0]["version"] == 2
+    [pack] = depot.rglob("*.pack")
+    pack.rename(tmp_path / "pack")
+    (depot / "EPMSTORE").rename(tmp_path / "marker")
+    assert cli(*take, "--dead", "--yes").code == 10
+    (tmp_path / "marker").rename(depot / "EPMSTORE")
+    (tmp_path / "pack").rename(pack)
+    done = cli(*take, "--dead", "--yes", "--json")
+    assert done.code == 3
+    check(done.shapes[0])
+    [app] = done.shapes[0]["apps"]
+    assert app["lacking"] == 1 and app["forgotten"] == [2] and app["secrets"] == 1
+    cli.ok("fsck", "--read-data", *new)
+    again = cli.ok(*take, "--dead", "--yes", "--json").shapes[0]
+    assert again["apps"][0]["new"] is False and again["writer"] == done.shapes[0]["writer"]
+    cli.ok("checkout", "1", "--app", "crm", "--target", str(tmp_path / "root"), *new)
+    assert (tmp_path / "root/bin/crmd").read_bytes() == b"program 2\n"
