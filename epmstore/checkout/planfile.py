@@ -48,7 +48,7 @@ def plan_to_form(prepared: Prepared) -> dict[str, Any]:
         "verified": None,
         "undo": None,
         "bytes": plan.size,
-        "supply": _supply(prepared.supply),
+        "supply": None if prepared.supply is None else supply_to_form(prepared.supply),
         "format": request.goal.format,
         "uuid": prepared.app,
         "request": {
@@ -67,9 +67,8 @@ def _problems(found: Iterable[Problem]) -> list[dict[str, str]]:
     return [{"path": to_json(one.path), "kind": one.kind, "why": one.why} for one in found]
 
 
-def _supply(found: Supply | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
+def supply_to_form(found: Supply) -> dict[str, Any]:
+    """The `Supply` of docs/json.md."""
     places = [
         {"place": text_to_json(one.place), "contents": one.contents, "bytes": one.size}
         for one in found.found

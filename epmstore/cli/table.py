@@ -153,6 +153,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "push": Row("syncing", "push", "Send what was recorded here to a remote, or to all."),
         "pull": Row("syncing", "pull", "Bring what other hosts pushed from a remote, or from all."),
         "sync": Row("syncing", "sync", "Push to a remote and pull from it, or from all."),
+        "fetch": Row("fetch", "fetch", "Bring contents that are not here from remotes."),
         "adopt-host": Row("adopthost", "adopt_host", "Take the place of a host that is gone."),
     },
     "Daemon": {

@@ -2,8 +2,9 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,10 +15,15 @@ from epmstore.digest import BlobInfo, Digest, Sha256
 from epmstore.errors import BlobNotFoundError, CollisionError, ConflictError, UsageError
 from epmstore.given import AnyPath, a_place
 from epmstore.pack_table import Place
+from epmstore.progress import SILENT, Progress
 from epmstore.scan.steady import SteadyStream, stream_steady
 from epmstore.seal import RecordKind
 from epmstore.store.deposit import Deposit
 from epmstore.store.store import Store
+
+if TYPE_CHECKING:  # start-up
+    from epmstore.checkout.request import Supply
+    from epmstore.sync.depotseeker import DepotContents
 
 LIMIT = 1 << 50
 KINDS = {
@@ -46,8 +52,31 @@ class Blobs:
     reads bytes checked, and writes them durable.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        remotes: "Callable[[], Sequence[DepotContents]]" = tuple,
+        progress: Progress = SILENT,
+    ) -> None:
+        """`remotes` says where contents are sought that are not here."""
         self._store = store
+        self._remotes = remotes
+        self._progress = progress
+
+    def fetch(self, address: Digest | Sha256, *, dry_run: bool = False) -> "Supply":
+        """A content that was recorded, and is not here, is brought; what is nowhere is `lacking`.
+        Raises BlobNotFoundError for what was never recorded, CollisionError, BusyError, OSError.
+        """
+        from epmstore.workspace.app.supplying import fetch  # noqa: PLC0415 - start-up
+
+        wanted = self._store.contents.meant(address)
+        if not wanted:
+            raise BlobNotFoundError(
+                f"no content {address.hex()} was ever recorded here",
+                hint="`epmstore pull` and `epmstore catalog import` bring what others know",
+            )
+        return fetch(self._store, wanted, self._remotes, self._progress, dry_run=dry_run)
 
     def put(self, path: AnyPath) -> BlobInfo:
         """Store the content of a file that holds still, unless it is stored.

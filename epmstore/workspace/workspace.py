@@ -101,7 +101,7 @@ class Workspace:
         """Checkouts that did not come to their end: the application may have to be started, which
         `AppHandle.recover` does.
         """
-        self.blobs = Blobs(store)
+        self.blobs = Blobs(store, remotes=self._remote_seekers, progress=progress)
 
     @cached_property
     def care(self) -> "Care":

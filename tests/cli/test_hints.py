@@ -190,6 +190,7 @@ FOLLOWED: dict[str, str] = {
     r"it can be done with": "tests/package/test_solve.py",
     r"it needs the full package": "tests/cli/test_patches.py",
     r"another one: --product|publish that as the next build": "tests/cli/test_candidates.py",
+    r"--dead|out of service": "tests/cli/test_adopthost.py",
     r"--credentials FILE|ssh-keygen|authorized_keys": "tests/cli/test_remotes_sftp.py",
 }
 """Tests that go the way of a hint; a pattern of it."""

@@ -57,9 +57,17 @@ def test_status_says_how_far_a_remote_is(cli: "Cli", recorded: Path, site: str) 
     cli.ok("snapshot")
     assert "recorded here; on site up to 0 of 1\n" in cli("status").out
     found = cli("status", "--json").shapes[0]
-    assert found["remotes"] == [{"name": "site", "version": 0, "denied": None}]
+    said = {"name": "site", "version": 0, "policy": "facts", "contents": None, "denied": None}
+    assert found["remotes"] == [said]
     cli.ok("push")
     assert "recorded here and on site\n" in cli("status").out
+    cli.ok("remote", "set", "site", "--push", "restorable")
+    assert "on site, without contents yet: epmstore push site\n" in cli("status").out
+    cli.ok("push", "--yes")
+    assert "recorded here and on site, with contents\n" in cli("status").out
+    (recorded / "new").write_text("y")
+    cli.ok("snapshot")
+    assert "on site up to 1 of 2, contents up to 1 of 2\n" in cli("status").out
 
 
 def test_the_first_time_it_is_shown_and_not_sent(cli: "Cli", recorded: Path, depot: Path) -> None:
@@ -317,6 +325,17 @@ def test_a_release_without_contents_gets_them_from_a_remote(
     (tmp_path / "away").rename(depot)
     cli.ok(*wanted, "--dry-run")
     assert not any((tmp_path / "root2").iterdir())
+    fetch = ("fetch", "release:1.0", "--store", host)
+    assert "contents would come" in cli.ok(*fetch, "--dry-run").out
+    depot.rename(tmp_path / "away")
+    assert cli(*fetch).code == 12
+    (tmp_path / "away").rename(depot)
+    fetched = cli.ok(*fetch, "--json").shapes[0]
+    check(fetched)
+    assert fetched["supply"]["from"][0]["place"] == "site"
+    depot.rename(tmp_path / "away")  # a night without network
+    assert "are here" in cli.ok(*fetch).out
+    assert cli("fetch", "0" * 40, "--store", host).code == 5
     cli.ok(*wanted)
     theirs = {p.relative_to(recorded): p.read_bytes() for p in recorded.rglob("*") if p.is_file()}
     root = tmp_path / "root2"

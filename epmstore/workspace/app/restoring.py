@@ -13,7 +13,7 @@ from epmstore.checkout.goal import EditsGoal, ReleaseGoal, VersionGoal
 from epmstore.checkout.lost import UnreadableContentsError
 from epmstore.checkout.plan import ConfigPolicy
 from epmstore.checkout.preflight import Terms
-from epmstore.checkout.request import CheckoutAction, Prepared, Request
+from epmstore.checkout.request import CheckoutAction, Prepared, Request, Supply
 from epmstore.checkout.target import ExportedTree
 from epmstore.checkout.undo import (
     Reversal,
@@ -197,6 +197,22 @@ class Restoring:
 
             bring_back(context.store, error, context.remotes(), context.progress)
         return export(dry_run=False)
+
+    def fetch(self, selector: AnyVersion, *, dry_run: bool = False) -> Supply:
+        """Contents of a version or a release that are not here, or cannot be read as far as that is
+        known, are brought: before a night without network. From where; what is nowhere is
+        `lacking`. Raises as `ls`, NotRestorableError (it was forgotten), OSError.
+        """
+        from epmstore.workspace.app.supplying import fetch  # noqa: PLC0415 - start-up
+
+        context = self._context
+        wanted = [
+            entry.content
+            for entry in context.trees.restorable(selector).entries()
+            if entry.content is not None and entry.path_class != "secret"
+        ]
+        remotes, progress = context.remotes, context.progress
+        return fetch(context.store, wanted, remotes, progress, dry_run=dry_run)
 
     def _request(
         self, selector: AnyVersion, paths: Sequence[AnyPath], *, exact: bool, config: ConfigPolicy

@@ -5,7 +5,7 @@ They are sought in live files, in folders and archives that are named, and on re
 order. A plan only asks remotes what they have; carrying it out takes it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from epmstore.care.recall import find, recall
@@ -40,17 +40,7 @@ class Supplying:
         Raises UsageError, EpmError, OSError for a source.
         """
         missing = self._missing(plan)
-        if not missing:
-            return None
-        context = self._context
-        there, left = find(context.store, missing, [*map(seeker_at, sources)], context.progress)
-        remotes = context.remotes()
-        for remote in remotes:
-            holding = remote.locate(left) if left else None
-            if holding is not None and holding.contents:
-                there.append(CameFrom(str(remote), len(holding.contents), holding.size))
-                left -= holding.contents
-        return _supply(plan, there, left, sources, remotes)
+        return self._sought(plan, sources).look(missing) if missing else None
 
     def supply(
         self,
@@ -64,11 +54,14 @@ class Supplying:
         wanted = self._missing(plan) if missing is None else missing
         if not wanted:
             return ()
-        context, remotes = self._context, self._context.remotes()
-        seekers = [*map(seeker_at, sources), *remotes]
-        came, left = recall(context.store, wanted, seekers, context.progress)
-        self.check(plan, _supply(plan, came, left, sources, remotes))
-        return tuple(came)
+        done = self._sought(plan, sources).take(wanted)
+        self.check(plan, done)
+        return done.found
+
+    def _sought(self, plan: Prepared, sources: Sequence[Path]) -> "Seeking":
+        context, needed = self._context, len(plan.plan.contents())
+        remotes = context.remotes()
+        return Seeking(context.store, sources, remotes, needed, context.progress)
 
     def check(self, plan: Prepared, found: Supply) -> None:
         """Raises NotRestorableError, DamagedError (RemoteError, if a remote that may have them
@@ -88,6 +81,24 @@ class Supplying:
         store, wanted = self._context.store, plan.plan.contents()
         missing = {*store.blobs.missing(wanted)} | known_unreadable(store, wanted)
         return missing - plan.about
+
+
+def fetch(
+    store: Store,
+    wanted: Collection[BlobInfo],
+    remotes: Callable[[], Sequence[DepotContents]],
+    progress: Progress,
+    *,
+    dry_run: bool,
+) -> Supply:
+    """Those of `wanted` that are not here come, or, with `dry_run`, would. Raises CollisionError,
+    BusyError, DamagedError, OSError.
+    """
+    purged = store.contents.purged()
+    needed = {info for info in wanted if info not in purged}
+    missing = {*store.blobs.missing(needed)} | known_unreadable(store, needed)
+    seeking = Seeking(store, (), remotes() if missing else (), len(needed), progress)
+    return seeking.look(missing) if dry_run else seeking.take(missing)
 
 
 def bring_back(
@@ -112,21 +123,50 @@ def bring_back(
     return tuple(came)
 
 
-def _supply(
-    plan: Prepared,
-    found: Sequence[CameFrom],
-    lacking: Collection[BlobInfo],
-    sources: Sequence[Path],
-    remotes: Sequence[DepotContents],
-) -> Supply:
-    return Supply(
-        needed=len(plan.plan.contents()),
-        found=tuple(found),
-        lacking=frozenset(lacking),
-        sought=(LIVE, *map(str, (*sources, *remotes))),
-        away=tuple(str(remote) for remote in remotes if remote.failure is not None),
-        notes=tuple(note for remote in remotes for note in remote.notes()),
-    )
+class Seeking:
+    """Contents that are sought for one purpose, for which so many are `needed` in all."""
+
+    def __init__(
+        self,
+        store: Store,
+        sources: Sequence[Path],
+        remotes: Sequence[DepotContents],
+        needed: int,
+        progress: Progress,
+    ) -> None:
+        self._store = store
+        self._sources = sources
+        self._remotes = remotes
+        self._needed = needed
+        self._progress = progress
+
+    def look(self, missing: Collection[BlobInfo]) -> Supply:
+        """Where they are. Nothing is taken. Raises UsageError, EpmError, OSError for a source."""
+        places = [*map(seeker_at, self._sources)]
+        there, left = find(self._store, missing, places, self._progress)
+        for remote in self._remotes:
+            holding = remote.locate(left) if left else None
+            if holding is not None and holding.contents:
+                there.append(CameFrom(str(remote), len(holding.contents), holding.size))
+                left -= holding.contents
+        return self._supply(there, left)
+
+    def take(self, missing: Collection[BlobInfo]) -> Supply:
+        """They are stored, as far as they are anywhere. Raises as `look`, and as `recall`."""
+        seekers = [*map(seeker_at, self._sources), *self._remotes]
+        came, left = recall(self._store, missing, seekers, self._progress)
+        return self._supply(came, left)
+
+    def _supply(self, found: Sequence[CameFrom], lacking: Collection[BlobInfo]) -> Supply:
+        remotes = self._remotes
+        return Supply(
+            needed=self._needed,
+            found=tuple(found),
+            lacking=frozenset(lacking),
+            sought=(LIVE, *map(str, (*self._sources, *remotes))),
+            away=tuple(str(remote) for remote in remotes if remote.failure is not None),
+            notes=tuple(note for remote in remotes for note in remote.notes()),
+        )
 
 
 def _version_error(context: AppContext, plan: Prepared, found: Supply) -> EpmError:
