@@ -1,5 +1,6 @@
 """The command line: a file for a group of commands, and what they share.
 
+- adopthost.py         the command `adopt-host`
 - apps.py              commands about the applications of this host
 - blob.py              commands about single contents
 - both_changed.py      configuration that was edited here and changed by its vendor: merge
@@ -18,6 +19,7 @@
 - facts.py             the facts in which two entries differ, for people
 - failure.py           what went wrong, in one line with a hint, and as an exit code
 - feed.py              what the daemon tells as it happens
+- fetch.py             the command `fetch`
 - findings.py          what a verification came to, for people
 - history.py           commands that look back: log, ls, cat, diff, history, find
 - install.py           commands that change what is installed: install, upgrade, uninstall

@@ -70,7 +70,7 @@ def test_the_page_is_enough_to_take_the_place_of_a_host_that_is_gone(
     cli.ok("push", "site", "--yes", "--store", str(away))
 
 
-def test_what_was_never_pushed_is_named_and_forgotten(
+def test_versions_that_were_never_pushed_whole_are_named_and_forgotten(
     cli: "Cli", recorded: Path, old: str, tmp_path: Path
 ) -> None:
     """And a host that may be alive, one of another history, and a remote that is away."""
