@@ -1,6 +1,6 @@
 """The command line: a file for a group of commands, and what they share.
 
-- adopthost.py         the command `adopt-host`
+- adopthost.py         the command `adopt-host`, and `pull --own`
 - apps.py              commands about the applications of this host
 - blob.py              commands about single contents
 - both_changed.py      configuration that was edited here and changed by its vendor: merge

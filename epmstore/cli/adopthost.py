@@ -1,8 +1,9 @@
-"""The command `adopt-host`."""
+"""The command `adopt-host`, and `pull --own`."""
 
 from shlex import quote
 
 import click
+from msgspec.structs import replace
 
 from epmstore.cli.command import command
 from epmstore.cli.moments import local
@@ -53,6 +54,22 @@ def adopt_host(session: Session, host: str, remote: str, dead: bool) -> int:
             _show(session.out, app, dry_run=session.dry_run)
         if not session.dry_run:
             _next(session.out, remote, done)
+    return INCOMPLETE if any(app.lacking for app in done.apps) else 0
+
+
+def pull_own(session: Session, remote: str) -> int:
+    """What this host had pushed before its store came back from a backup; the exit code."""
+    done = session.workspace.remotes.pull_own(remote, dry_run=session.dry_run)
+    news = [app for app in done.apps if app.is_new]
+    text = f"{remote}: nothing that is not here"
+    if news:
+        verb = "would come" if session.dry_run else "came"
+        text = f"{remote}: {_apps(replace(done, apps=tuple(news)))}, of {local(done.time)}, {verb}"
+    session.out.outcome(remoteshapes.adopted(remote, done, dry_run=session.dry_run), text)
+    if not session.json:
+        name_places(session.out, done.came)
+        for app in news:
+            _show(session.out, app, dry_run=session.dry_run)
     return INCOMPLETE if any(app.lacking for app in done.apps) else 0
 
 

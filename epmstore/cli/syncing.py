@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
+from epmstore.cli.adopthost import pull_own
 from epmstore.cli.command import command
 from epmstore.cli.moments import local
 from epmstore.cli.output import Output, counted, name, number, size
@@ -48,20 +49,34 @@ def push(session: Session, name_: str | None, anew: bool) -> int:
         ("epmstore pull site", "what other hosts pushed since the last time"),
         ("epmstore pull central --host ID", "of one host, from a web server, which lists none"),
         ("epmstore pull site --forget ID", "take a host as if nothing were known of it"),
+        ("epmstore pull site --own", "this store came back from a backup"),
     ],
 )
+@click.option("--own", is_flag=True, help="What this host itself had pushed, and does not know.")
 @click.option("--host", "hosts", metavar="ID", multiple=True, help="Of this host alone.")
 @click.option("--forget", metavar="ID", multiple=True, help="Forget what is known of a host first.")
 @click.argument("name_", metavar="[NAME]", required=False, shell_complete=remotes_for_completion)
 def pull(
-    session: Session, name_: str | None, hosts: tuple[str, ...], forget: tuple[str, ...]
+    session: Session,
+    name_: str | None,
+    hosts: tuple[str, ...],
+    forget: tuple[str, ...],
+    own: bool,
 ) -> int:
     """Bring what other hosts pushed from a remote, or from all.
 
     Each history is checked line by line, and is what its host signed. A head that is older than the
     one that is known, is another's, or is gone, is named with what helps, and what is known stays.
     Exits with 12 then, or if a remote failed.
+
+    With --own, this host takes back what it had pushed itself: for a store that came back from a
+    backup. Its histories go on where they were, contents come, and what is in roots now is drift.
+    Exits with 3 if contents were never pushed: versions that lack some are forgotten.
     """
+    if own:
+        if hosts or forget:
+            raise UsageError("--own is about this host alone")
+        return _each(session, name_, lambda one: pull_own(session, one))
     return _each(session, name_, lambda one: _pull(session, one, hosts, forget))
 
 

@@ -11,6 +11,7 @@
 - judging.py          what a head is, held against what is remembered of it
 - locating.py         where contents lie in the packs of a depot, and in which order they are read
 - needed.py           which contents may go to a depot, and have to
+- own_ahead.py        what this host had pushed before its store came back from a backup
 - pack_plan.py        what goes into which pack
 - packbuild.py        how a pack for a depot is made
 - pulling.py          what other hosts recorded comes from a depot

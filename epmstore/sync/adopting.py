@@ -10,7 +10,7 @@ is done by adopting again.
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -117,8 +117,8 @@ def is_here(store: Store, app: HeadApp) -> bool:
 
 
 def planned(store: Store, head: Head) -> AdoptedHost:
-    """What would come."""
-    apps = [_said(app, is_new=not is_here(store, app)) for app in head.apps]
+    """What would come. Raises as `is_here`."""
+    apps = [said_of(app, is_new=not is_here(store, app)) for app in head.apps]
     return AdoptedHost(host=head.writer, time=head.time, apps=tuple(apps))
 
 
@@ -138,27 +138,40 @@ def adopt(
     new = []
     for app in head.apps:
         if app.lines and not is_here(store, app):
-            source = where / history_name(app)
-            end = CatalogPosition(os.stat(source).st_size, app.line, app.lines)
-            CatalogFile(source).check_chain(end)  # it may have rotted since it was pulled
-            _remember(store, app, head.time, _rules(source, end))  # before its history
-            _take_history(store, source, app)
+            take_history(store, where / history_name(app), app, head.time)
             new.append(app.app)
-    needs = {app.app: read_needs(store, app.app) for app in head.apps if app.lines}
+    done = bring_and_settle(store, head, new, contents, actor=actor, progress=progress)
+    return replace(done, writer=_take_place(record, head.writer).writer)
+
+
+def bring_and_settle(
+    store: Store,
+    head: Head,
+    new: Collection[str],
+    contents: Sequence[DepotContents],
+    *,
+    actor: RecordedActor | None,
+    progress: Progress,
+) -> AdoptedHost:
+    """What the histories of a head, which are here, need comes; versions that lack something are
+    forgotten. `new` are those that have just come. Raises as `adopt`.
+    """
+    apps = [app for app in head.apps if app.lines]
+    needs = {app.app: read_needs(store, app.app) for app in apps}
     came, lacking = _bring(store, needs, contents, progress)
-    apps = tuple(
-        _settle(store, app, needs[app.app], lacking, actor, is_new=app.app in new)
-        for app in head.apps
-        if app.lines
+    settled = tuple(
+        _settle(store, app, needs[app.app], lacking, actor, is_new=app.app in new) for app in apps
     )
-    settings = _take_place(record, head.writer)
-    return AdoptedHost(
-        host=head.writer, time=head.time, apps=apps, came=tuple(came), writer=settings.writer
-    )
+    return AdoptedHost(host=head.writer, time=head.time, apps=settled, came=tuple(came))
 
 
-def _take_history(store: Store, source: Path, app: HeadApp) -> None:
-    """A pulled history is one of this store."""
+def take_history(store: Store, source: Path, app: HeadApp, time: str) -> None:
+    """A history of which nothing is here, as it was pulled, is one of this store, of an application
+    that was removed at that time. Raises DamagedError, OSError.
+    """
+    end = CatalogPosition(os.stat(source).st_size, app.line, app.lines)
+    CatalogFile(source).check_chain(end)  # it may have rotted since it was pulled
+    _remember(store, app, time, _rules(source, end))  # before its history
     with store.lock_write():
         with directory(store.catalogs) as parent:
             name = temporary_name()
@@ -258,7 +271,7 @@ def _settle(
             store, app.app, ForgetRecord(time=now, actor=actor, versions=tuple(lost), named=True)
         )
     tree = () if app.version is None else store.entries.tree(app.app, app.version)
-    said = _said(app, is_new=is_new)
+    said = said_of(app, is_new=is_new)
     return replace(
         said,
         needed=len(needed),
@@ -268,7 +281,8 @@ def _settle(
     )
 
 
-def _said(app: HeadApp, *, is_new: bool) -> AdoptedApp:
+def said_of(app: HeadApp, *, is_new: bool) -> AdoptedApp:
+    """What a head says of an application."""
     return AdoptedApp(
         app=app.app,
         key=app.key,

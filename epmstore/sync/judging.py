@@ -16,7 +16,8 @@ HeadFault: TypeAlias = Literal["withheld", "rolled_back", "forked", "bad", "newe
 _ANEW: Final = "if the depot was lost or restored: `epmstore push --anew` writes all of it again"
 _WRITER: Final = (
     "of a clone, or of a host that was restored: `epmstore remote set --new-writer` gives this one"
-    " an id of its own"
+    " an id of its own; if this store came back from a backup and is to go on where it was:"
+    " `epmstore pull NAME --own` takes what it had pushed"
 )
 
 

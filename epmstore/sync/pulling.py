@@ -198,8 +198,8 @@ class Pull:
             target = where / history_name(app)
             base = where / history_name(before) if before else None
             try:
-                _extend(self._remote, writer, app, new, base, target, before)
-            except _ForkedHistoryError:
+                extend_history(self._remote, writer, app, new, base, target, before)
+            except ForkedHistoryError:
                 return forked_history(writer, app.key)
             self._progress.advance(size=size)
         return PulledApp(app.app, app.key, app.version, app.lines - known, size)
@@ -233,7 +233,7 @@ class Pull:
             remove_file(path)
 
 
-class _ForkedHistoryError(EpmError):
+class ForkedHistoryError(EpmError):
     """Lines do not continue those that are known."""
 
 
@@ -272,7 +272,7 @@ def forget_host(record: RemoteRecord, writer: str) -> None:
         remove_tree(record.hosts / writer)
 
 
-def _extend(
+def extend_history(
     remote: Remote,
     writer: str,
     app: HeadApp,
@@ -282,7 +282,7 @@ def _extend(
     before: HeadApp | None,
 ) -> None:
     """Make a history: what is known up to the first new segment, and the new ones. Raises
-    _ForkedHistoryError, BadObjectError, DamagedError, RemoteError, OSError.
+    ForkedHistoryError, BadObjectError, DamagedError, RemoteError, OSError.
     """
     start = _position(base, new[0].first)
     with directory(target.parent) as parent:
@@ -326,7 +326,7 @@ def _position(base: Path | None, line: int) -> CatalogPosition:
             return found.before
         if found.after.seq == line:
             return found.after
-    raise _ForkedHistoryError("it has fewer lines")
+    raise ForkedHistoryError("it has fewer lines")
 
 
 def _known_bytes(base: Path | None, length: int) -> Iterator[bytes]:
@@ -343,14 +343,14 @@ def _known_bytes(base: Path | None, length: int) -> Iterator[bytes]:
 
 
 def _examine(fd: int, start: CatalogPosition, app: HeadApp, before: HeadApp | None) -> None:
-    """Raises _ForkedHistoryError if the lines do not go through what is known."""
+    """Raises ForkedHistoryError if the lines do not go through what is known."""
     through = (before.lines, before.line) if before else (0, START.head)
     order = SegmentOrder(fd, start.length, start.seq, start.head, *through)
     with LimitedReader(_CHILD, order, (fd,), what=f"the history of {app.key}") as reader:
         *_, message = reader.messages()
     found = msgspec.msgpack.decode(message, type=SegmentVerdict)
     if not found.passed:
-        raise _ForkedHistoryError("it is another history")
+        raise ForkedHistoryError("it is another history")
     version = found.version if found.version is not None or before is None else before.version
     if (found.lines, found.line, version) != (app.lines, app.line, app.version):
         raise BadObjectError(f"the history of {app.key} is not the one that its host signed")

@@ -28,6 +28,7 @@ from epmstore.errors import (
     BadSignatureError,
     DamagedError,
     NoStoreError,
+    NotFoundError,
     RemoteChangedError,
     RemoteDeniedError,
     RemoteNotFoundError,
@@ -218,6 +219,26 @@ def find_own(store: Store, record: RemoteRecord, link: RemoteLink) -> SignedHead
     _, found, _ = _found_head(link.remote, record, now, lenient=False)
     kept = [_kept(record.kept_head(name), settings, key, now) for name in ("head", "next")]
     return follow_own(kept[0], kept[1], found)
+
+
+def find_ahead(store: Store, record: RemoteRecord, link: RemoteLink) -> SignedHead:
+    """The head that is there under the key of this host, whether or not this host remembers it.
+    Raises NotFoundError if there is none, RemoteHeadError if it is older than what is remembered,
+    RemoteError, DamagedError.
+    """
+    settings = record.settings()
+    open_depot(link.remote, link.where, settings.depot)
+    _, key = record.public(settings)
+    now = store.clock.now()
+    _, found, _ = _found_head(link.remote, record, now, lenient=False)
+    known = _kept(record.kept_head("head"), settings, key, now)
+    if found is None:
+        raise NotFoundError(
+            f"{record.name} has no head of this host", hint=f"`epmstore push {record.name}`"
+        )
+    if known is not None and found.head.number < known.head.number:
+        follow_own(known, None, found)
+    return found
 
 
 def apply_push(

@@ -33,6 +33,7 @@ from epmstore.sync.connecting import NOTHING, Connect, RemoteLink
 from epmstore.sync.depot import is_writer, make_depot, open_depot, probe_name
 from epmstore.sync.depotseeker import DepotContents
 from epmstore.sync.heads import Head, SignedHead
+from epmstore.sync.own_ahead import take_own
 from epmstore.sync.pulling import Pull, PullResult, forget_host, known_head, known_writers
 from epmstore.sync.pushed_contents import (
     ContentsPlan,
@@ -367,6 +368,28 @@ class Remotes:
                 forget_host(record, writer)
             pull = Pull(self._store, record, link, dry_run=dry_run, progress=self._progress)
             return pull.run([*hosts])
+
+    def pull_own(self, name: str, *, dry_run: bool = False) -> AdoptedHost:
+        """What this host itself had pushed, before its store came back from a backup, comes here:
+        histories go on where they were, and what is in roots now is a deviation from that. Raises
+        NotFoundError, RemoteReadOnlyError, RemoteHeadError, ForkError, ConflictError, DamagedError,
+        RemoteError, BusyError, OSError.
+        """
+        record = self._registry.record(name)
+        settings = record.settings()
+        if settings.writer is None:
+            raise RemoteReadOnlyError(f"nothing was ever pushed to {name} from here")
+        hold = contextlib.nullcontext() if dry_run else self._registry.hold(name)
+        with hold, self._reach(record, settings) as link:
+            return take_own(
+                self._store,
+                record,
+                link,
+                seekers(self),
+                actor=self._actor,
+                progress=self._progress,
+                dry_run=dry_run,
+            )
 
     def adopt_host(
         self,

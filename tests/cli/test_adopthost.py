@@ -105,3 +105,43 @@ def test_versions_that_were_never_pushed_whole_are_named_and_forgotten(
     assert again["apps"][0]["new"] is False and again["writer"] == done.shapes[0]["writer"]
     cli.ok("checkout", "1", "--app", "crm", "--target", str(tmp_path / "root"), *new)
     assert (tmp_path / "root/bin/crmd").read_bytes() == b"program 2\n"
+
+
+def test_a_store_that_came_back_from_a_backup_goes_on_where_it_was(
+    cli: "Cli", recorded: Path, old: str, tmp_path: Path
+) -> None:
+    """With the application that was added since as one that was removed; a clone is refused."""
+    backup, other = tmp_path / "backup", tmp_path / "other"
+    shutil.copytree(cli.store, backup, symlinks=True)
+    (recorded / "bin" / "crmd").write_bytes(b"program 3\n")
+    cli.ok("snapshot", "-m", "after the backup")
+    cli.ok("tag", "third", "2")
+    other.mkdir()
+    (other / "file").write_text("x")
+    cli.ok("app", "add", "other", str(other))
+    cli.ok("snapshot", "--app", "other")
+    cli.ok("push", "site")
+    assert cli.ok("pull", "site", "--own").out == "site: nothing that is not here\n"
+    shutil.copytree(cli.store, tmp_path / "clone", symlinks=True)
+    shutil.rmtree(cli.store)
+    backup.rename(cli.store)
+    (recorded / "bin" / "crmd").write_bytes(b"program 2\n")  # as it was then
+    refused = cli("push", "site")
+    assert refused.code == 7 and "epmstore pull NAME --own" in refused.err
+    planned = cli.ok("pull", "site", "--own", "--dry-run", "--json").shapes[0]
+    check(planned)
+    assert {app["app"]: app["version"] for app in planned["apps"]} == {"crm": 2, "other": 0}
+    assert "crm version 2" in cli.ok("pull", "site", "--own").out
+    assert "M bin/crmd" in cli("status").out
+    cli.ok("fsck", "--read-data")
+    cli.ok("checkout", "third")
+    assert (recorded / "bin" / "crmd").read_bytes() == b"program 3\n"
+    cli.ok("app", "add", "other", "--again")
+    cli.ok("push", "site")
+    cli.ok("remote", "check", "site", "--read-data")
+    # a clone that recorded something of its own has nothing to take back
+    clone = ("--store", str(tmp_path / "clone"))
+    (recorded / "bin" / "crmd").write_bytes(b"program 4\n")
+    cli.ok("snapshot", "--app", "crm", *clone)
+    for words in (("push", "site"), ("pull", "site", "--own")):
+        assert cli(*words, *clone).code == 7

@@ -142,6 +142,8 @@ remote set site --order 3
 remote check site
 push site --yes
 pull site
+fetch latest --app crm
+adopt-host ID --from site
 sync site
 remote remove site
 store adopt --moved
@@ -175,6 +177,7 @@ RAW = {"cat", "completion", "package sbom"}
 LISTS = {"app apply", "catalog trust", "notes", "merge"}
 """What prints nothing where there is nothing."""
 ELSEWHERE = {
+    "adopt-host",
     "console",
     "daemon status",
     "daemon watch",
@@ -182,7 +185,7 @@ ELSEWHERE = {
     "daemon resume",
     "daemon jobs",
 }
-"""Tested where a daemon runs."""
+"""Tested where a daemon runs, or another host has pushed."""
 
 
 def words_of(line: str) -> str:
