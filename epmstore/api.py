@@ -158,6 +158,7 @@ from epmstore.sync.heads import (
     SignedHead,
 )
 from epmstore.sync.judging import HeadFinding
+from epmstore.sync.mirroring import MirroredHost, MirrorResult
 from epmstore.sync.pulling import PulledApp, PulledHost, PullResult
 from epmstore.sync.pushed_contents import OutgoingApp, OutgoingContents, SentContents
 from epmstore.sync.pushing import PushedApp, PushPlan, Upload
@@ -309,6 +310,8 @@ __all__ = [
     "MergedText",
     "Merging",
     "MeteredRemote",
+    "MirrorResult",
+    "MirroredHost",
     "Moment",
     "Move",
     "NeededBy",

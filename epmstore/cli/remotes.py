@@ -7,7 +7,7 @@ import click
 
 from epmstore.cli.command import PATH, command
 from epmstore.cli.moments import local
-from epmstore.cli.output import counted, name
+from epmstore.cli.output import counted, name, size
 from epmstore.cli.session import Session, remotes_for_completion
 from epmstore.relpath import text_from_json
 from epmstore.sync.access import describe_access
@@ -78,11 +78,17 @@ def ways_in(function: Callable[..., Any]) -> Callable[..., Any]:
     ],
 )
 @click.option("--order", type=int, metavar="N", help="Lower ones are asked first. Default: last.")
+@click.option("--mirror-of", metavar="NAME", help="It is to be the same depot as that remote.")
 @ways_in
 @click.argument("name_", metavar="NAME")
 @click.argument("url")
 def remote_add(
-    session: Session, name_: str, url: str, order: int | None, **ways: Unpack[Ways]
+    session: Session,
+    name_: str,
+    url: str,
+    order: int | None,
+    mirror_of: str | None,
+    **ways: Unpack[Ways],
 ) -> None:
     """Remember a remote, and make a depot there if it is empty.
 
@@ -93,7 +99,7 @@ def remote_add(
     have the key that --host-key names; without that its key is shown, and nothing is sent to it.
     """
     settings = session.workspace.remotes.add(
-        name_, url, order=order, dry_run=session.dry_run, **ways
+        name_, url, order=order, mirror_of=mirror_of, dry_run=session.dry_run, **ways
     )
     verb = "would be added" if session.dry_run else "is added"
     text = f"{name_} {verb}: {name(settings.url)}"
@@ -276,3 +282,33 @@ def remote_remove(session: Session, name_: str) -> None:
     verb = "would be forgotten" if session.dry_run else "is forgotten"
     shape = {"type": "remote_removed", "app": None, "name": name_, "dry_run": session.dry_run}
     session.out.outcome(shape, f"{name_} {verb}; what is there stays there")
+
+
+@command(
+    changes=True,
+    examples=[("epmstore remote mirror site central", "what is new at site, of all hosts")],
+)
+@click.argument("source", metavar="FROM", shell_complete=remotes_for_completion)
+@click.argument("target", metavar="TO", shell_complete=remotes_for_completion)
+def remote_mirror(session: Session, source: str, target: str) -> int:
+    """Copy what all hosts have on a remote to a mirror of it.
+
+    The mirror was added with `remote add TO URL --mirror-of FROM`. Each head is examined, and each
+    object is checked and read back. Nothing is deleted there, and no head is replaced by an older
+    one: that is named. Cut off, it goes on by the same command. Exits with 12 if something of a
+    host was wrong, or a remote failed.
+    """
+    result = session.workspace.remotes.mirror(source, target, dry_run=session.dry_run)
+    verb = "would be copied" if session.dry_run else "copied"
+    text = f"{target}: nothing new" + (" that could be copied" if result.findings else "")
+    if result.hosts:
+        count = size(sum(one.size for one in result.hosts))
+        text = f"{target}: news of {counted(len(result.hosts), 'host')} {verb}"
+        text += "" if session.dry_run else f", {count}"
+    shape = remoteshapes.mirror(source, target, result, dry_run=session.dry_run)
+    session.out.outcome(shape, text)
+    if not session.json:
+        for one in result.findings:
+            session.out.warn(one.message)
+            session.out.note(f"hint: {one.hint}")
+    return FAILED if result.findings else 0

@@ -150,6 +150,9 @@ SECTIONS: dict[str, dict[str, Row]] = {
         ),
         "remote check": Row("remotes", "remote_check", "Check whether a remote is what it was."),
         "remote remove": Row("remotes", "remote_remove", "Forget a remote."),
+        "remote mirror": Row(
+            "remotes", "remote_mirror", "Copy what all hosts have on a remote to a mirror of it."
+        ),
         "push": Row("syncing", "push", "Send what was recorded here to a remote, or to all."),
         "pull": Row("syncing", "pull", "Bring what other hosts pushed from a remote, or from all."),
         "sync": Row("syncing", "sync", "Push to a remote and pull from it, or from all."),

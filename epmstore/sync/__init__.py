@@ -10,6 +10,7 @@
 - heads.py            the head of a writer
 - judging.py          what a head is, held against what is remembered of it
 - locating.py         where contents lie in the packs of a depot, and in which order they are read
+- mirroring.py        what hosts have in one place of a depot comes to another
 - needed.py           which contents may go to a depot, and have to
 - own_ahead.py        what this host had pushed before its store came back from a backup
 - pack_plan.py        what goes into which pack

@@ -138,9 +138,9 @@ def open_depot(remote: Remote, where: str, wanted: str | None = None) -> DepotId
     return found
 
 
-def make_depot(remote: Remote, where: str) -> DepotIdentity:
-    """Make a depot in an empty place; if another was quicker, it is that one's. Raises UsageError
-    if other things are there, RemoteError.
+def make_depot(remote: Remote, where: str, depot: str | None = None) -> DepotIdentity:
+    """Make a depot in an empty place, a mirror of a `depot` if one is named; if another was
+    quicker, it is that one's. Raises UsageError if other things are there, RemoteError.
     """
     for found in remote.list(""):
         if found.name != MARKER:
@@ -149,8 +149,8 @@ def make_depot(remote: Remote, where: str) -> DepotIdentity:
                 hint="name an empty place, or a folder in it that is to be made",
             )
     with contextlib.suppress(RemoteChangedError):  # another host made one meanwhile: as good
-        remote.replace(MARKER, write_marker(uuid.uuid4().hex), None)
-    return open_depot(remote, where)
+        remote.replace(MARKER, write_marker(depot or uuid.uuid4().hex), None)
+    return open_depot(remote, where, depot)
 
 
 def _sum(document: dict[str, Any]) -> str:

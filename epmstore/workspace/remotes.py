@@ -33,6 +33,7 @@ from epmstore.sync.connecting import NOTHING, Connect, RemoteLink
 from epmstore.sync.depot import is_writer, make_depot, open_depot, probe_name
 from epmstore.sync.depotseeker import DepotContents
 from epmstore.sync.heads import Head, SignedHead
+from epmstore.sync.mirroring import Mirroring, MirrorResult
 from epmstore.sync.own_ahead import take_own
 from epmstore.sync.pulling import Pull, PullResult, forget_host, known_head, known_writers
 from epmstore.sync.pushed_contents import (
@@ -131,10 +132,12 @@ class Remotes:
         endpoint: str | None = None,
         region: str | None = None,
         order: int | None = None,
+        mirror_of: str | None = None,
         dry_run: bool = False,
     ) -> RemoteSettings:
-        """Look at a place, make a depot of it if it is empty, and remember it with a key for this
-        host (none where nothing can be written). `RemotePlace` says what the rest is. Raises
+        """Look at a place, make a depot of it if it is empty (the same one as a remote that it is
+        to be a mirror of), and remember it with a key for this host (none where nothing can be
+        written). `RemotePlace` says what the rest is. Raises
         UsageError, ConflictError, NoStoreError (a newer depot, or none that one could make),
         RemoteError.
         """
@@ -152,16 +155,17 @@ class Remotes:
             endpoint=endpoint,
             region=region,
         )
+        same = None if mirror_of is None else self._registry.record(mirror_of).settings().depot
         check_place(settings)
         settings = with_environment(settings, self._environ)
         with self._connect(settings) as link:
             writes = link.remote.abilities.writes
             if link.remote.stat("EPMSTORE") is None and writes and not dry_run:
-                depot = make_depot(link.remote, settings.url).depot
+                depot = make_depot(link.remote, settings.url, same).depot
             elif link.remote.stat("EPMSTORE") is None and writes:
-                depot = ""
+                depot = same or ""
             else:
-                depot = open_depot(link.remote, settings.url).depot
+                depot = open_depot(link.remote, settings.url, same).depot
         settings = replace(settings, depot=depot)
         if dry_run:
             return settings
@@ -368,6 +372,34 @@ class Remotes:
                 forget_host(record, writer)
             pull = Pull(self._store, record, link, dry_run=dry_run, progress=self._progress)
             return pull.run([*hosts])
+
+    def mirror(self, source: str, target: str, *, dry_run: bool = False) -> MirrorResult:
+        """What all hosts have on one remote comes to be on another one, which is a mirror of it.
+        Raises NotFoundError, UsageError (it is no mirror), RemoteReadOnlyError, RemoteError,
+        BusyError.
+        """
+        records = self._registry.record(source), self._registry.record(target)
+        here, there = (record.settings() for record in records)
+        if here.name == there.name or here.depot != there.depot:
+            raise UsageError(
+                f"{target} is no mirror of {source}",
+                hint=f"`epmstore remote add NAME URL --mirror-of {source}`, of an empty place",
+            )
+        if there.writer is None:
+            raise RemoteReadOnlyError(f"nothing can be written to {target}")
+        hold = contextlib.nullcontext() if dry_run else self._registry.hold(target)
+        with (
+            hold,
+            self._reach(records[0], here) as one,
+            self._reach(records[1], there) as other,
+        ):
+            for settings, link in ((here, one), (there, other)):
+                open_depot(link.remote, link.where, settings.depot)
+            now, depot = self._store.clock.now(), here.depot
+            mirroring = Mirroring(
+                one.remote, other.remote, depot, now, self._progress, dry_run=dry_run
+            )
+            return mirroring.run()
 
     def pull_own(self, name: str, *, dry_run: bool = False) -> AdoptedHost:
         """What this host itself had pushed, before its store came back from a backup, comes here:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from epmstore.errorform import Shape
 from epmstore.sync.adopting import AdoptedApp, AdoptedHost
 from epmstore.sync.judging import HeadFinding
+from epmstore.sync.mirroring import MirrorResult
 from epmstore.sync.pulling import PulledApp, PulledHost, PullResult
 from epmstore.sync.pushing import PushedApp
 from epmstore.workspace.remotes import KnownHost, Pushed, RemoteCheck, RemoteView
@@ -112,6 +113,21 @@ def pulled_host(host: PulledHost) -> Shape:
 
 def pulled_app(app: PulledApp) -> Shape:
     return {"app": app.key, "version": app.version, "lines": app.lines, "bytes": app.size}
+
+
+def mirror(source: str, target: str, result: MirrorResult, *, dry_run: bool) -> Shape:
+    return {
+        "type": "mirror",
+        "app": None,
+        "from": source,
+        "remote": target,
+        "hosts": [
+            {"writer": one.writer, "number": one.number, "objects": one.objects, "bytes": one.size}
+            for one in result.hosts
+        ],
+        "findings": findings(result.findings),
+        "dry_run": dry_run,
+    }
 
 
 def adopted(name: str, host: AdoptedHost, *, dry_run: bool) -> Shape:

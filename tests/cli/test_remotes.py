@@ -412,3 +412,46 @@ def test_a_version_whose_contents_are_lost_comes_back_over_a_web_server(
         away = cli("checkout", "0")
     assert away.code == 12 and "web was asked for contents, in vain" in away.err
     assert all(path.read_bytes() == b"a third" for path in before)
+
+
+def test_a_mirror_has_what_all_hosts_had_and_helps_when_the_first_place_is_lost(
+    cli: "Cli", recorded: Path, site: str, depot: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "mirror"
+    copy.mkdir()
+    cli.ok("remote", "set", "site", "--push", "restorable")
+    cli.ok("push", "site", "--yes")
+    assert cli("remote", "mirror", "site", "site").code == 2
+    cli.ok("remote", "add", "central", str(copy), "--mirror-of", "site")
+    check(cli.ok("remote", "mirror", "site", "central", "--dry-run", "--json").shapes[0])
+    assert [path.name for path in copy.iterdir()] == ["EPMSTORE"]
+    (recorded / "new").write_text("x")
+    cli.ok("snapshot")
+    cli.ok("push", "site")
+    [old_head] = depot.rglob("head")
+    [pack, *_] = sorted(depot.rglob("*.pack"))
+    good = pack.read_bytes()
+    pack.write_bytes(bytes(len(good)))
+    wrong = cli("remote", "mirror", "site", "central")
+    assert wrong.code == 12 and not [*copy.rglob("head")]
+    pack.write_bytes(good)
+    check(cli.ok("remote", "mirror", "site", "central", "--json").shapes[0])
+    assert "nothing new" in cli.ok("remote", "mirror", "site", "central").out
+    theirs = {p.relative_to(depot): p.read_bytes() for p in depot.rglob("*") if p.is_file()}
+    ours = {p.relative_to(copy): p.read_bytes() for p in copy.rglob("*") if p.is_file()}
+    assert ours.items() <= theirs.items() and len(ours) > 5
+    before = old_head.read_bytes()
+    (recorded / "new").write_text("y")
+    cli.ok("snapshot")
+    cli.ok("push", "site")
+    cli.ok("remote", "mirror", "site", "central")
+    old_head.write_bytes(before)  # the first place is rolled back
+    older = cli("remote", "mirror", "site", "central")
+    assert older.code == 12 and "what the mirror has of it stays" in older.err
+    shutil.rmtree(depot)
+    heir = ("--store", str(tmp_path / "heir"))
+    cli.ok("init", *heir)
+    cli.ok("remote", "add", "central", str(copy), *heir)
+    cli.ok("adopt-host", site, "--from", "central", "--dead", "--yes", *heir)
+    cli.ok("checkout", "latest", "--app", "crm", "--target", str(tmp_path / "root"), *heir)
+    assert (tmp_path / "root/new").read_text() == "y"

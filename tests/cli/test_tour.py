@@ -144,6 +144,8 @@ push site --yes
 pull site
 fetch latest --app crm
 adopt-host ID --from site
+remote add mirror {mirror} --mirror-of site
+remote mirror site mirror
 sync site
 remote remove site
 store adopt --moved
@@ -244,7 +246,7 @@ def places(cli: "Cli", recorded: Path, tmp_path: Path) -> dict[str, Path]:
     """
     made = {
         name: tmp_path / name
-        for name in ("erp", "moved", "other", "work", "source", "depot", "releases")
+        for name in ("erp", "moved", "other", "work", "source", "depot", "mirror", "releases")
     }
     made["work"].mkdir(exist_ok=True)
     spec = f'[package]\nproduct = "crm"\nversion = "4.1.0"\n[[files]]\nfrom = "{recorded}"\n'
@@ -253,6 +255,7 @@ def places(cli: "Cli", recorded: Path, tmp_path: Path) -> dict[str, Path]:
     (made["work"] / "web.deb").write_bytes(deb(CONTROL, FILES, ALSO))
     made["erp"].mkdir()
     made["depot"].mkdir()
+    made["mirror"].mkdir()
     made["releases"].mkdir()
     (made["erp"] / "file").write_text("x")
     store = ("--store", str(made["source"]))
