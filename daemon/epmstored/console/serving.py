@@ -111,14 +111,23 @@ class Console:
         }
 
     async def run(self) -> None:
-        """Answer until cancelled."""
+        """Answer until cancelled. What goes wrong ends the console, and not the daemon."""
+        try:
+            await self._serve()
+        except Exception:
+            log.exception("the console has ended")
+        finally:
+            bridges = [*self._readers, self._looker, self._planner]
+            await asyncio.gather(*(bridge.close(CLOSE_SECONDS) for bridge in bridges))
+
+    async def _serve(self) -> None:
         runner = web.AppRunner(self._site.application(), handle_signals=False, access_log=None)
         await runner.setup()
         servers: list[tuple[asyncio.Server, socket.socket, Path | None]] = []
         looking = asyncio.create_task(self._standings.run(), name="console-look")
         try:
             for entrance, listener, path in self._entrances():
-                servers.append((await _serve(runner, entrance, listener), listener, path))
+                servers.append((await _listen(runner, entrance, listener), listener, path))
                 log.info("the console is at %s", entrance.name)
             self.ready.set()
             await looking
@@ -131,8 +140,6 @@ class Console:
             assert runner.server is not None
             await runner.server.shutdown(GRACE_SECONDS)
             await runner.cleanup()
-            bridges = [*self._readers, self._looker, self._planner]
-            await asyncio.gather(*(bridge.close(CLOSE_SECONDS) for bridge in bridges))
 
     def _entrances(self) -> list[tuple[Entrance, socket.socket, Path | None]]:
         """Those that can be opened; what keeps the others closed is said."""
@@ -159,7 +166,7 @@ def _uid(config: ConsoleConfig) -> int:
     return pwd.getpwnam(config.proxy_user or "").pw_uid
 
 
-async def _serve(
+async def _listen(
     runner: web.AppRunner, entrance: Entrance, listener: socket.socket
 ) -> asyncio.Server:
     loop, manager = asyncio.get_running_loop(), runner.server

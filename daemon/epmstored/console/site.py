@@ -8,7 +8,7 @@ event loop, and with it the recording, waits for nothing here.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -38,6 +38,7 @@ from epmstored.console import browsergate
 from epmstored.console.browsergate import REMOTE_USER, BrowserHead
 from epmstored.console.entrances import BrowserConnection
 from epmstored.console.goingback import BackQuery, GoingBack
+from epmstored.console.hostfacts import AppNow
 from epmstored.console.pages import PATHS, QUERIES, Page, PageMaker, PageRequest, Pages
 from epmstored.console.principals import People, Principal
 from epmstored.console.sessions import Sessions
@@ -75,11 +76,11 @@ class Guest(msgspec.Struct, frozen=True):
 
 
 class ReadyPage(msgspec.Struct, frozen=True):
-    """A page as it is sent, and what it was made of."""
+    """A page as it is sent; `looks` are applications whose roots it shows."""
 
     body: bytes
     etag: str
-    page: Page
+    looks: Sequence[AppNow]
 
 
 class SiteParts(msgspec.Struct, frozen=True, kw_only=True):
@@ -292,10 +293,10 @@ class Site:
         def work(workspace: Workspace) -> ReadyPage:
             page: Page = make(workspace, asked)
             body = render(self._templates, page.template, {**chrome, **page.context})
-            return ReadyPage(body, etag_of(body), page)
+            return ReadyPage(body, etag_of(body), page.looks)
 
         ready = await self._parts.readers.run(work)
-        for one in ready.page.looks:
+        for one in ready.looks:
             app = one.summary.app
             state = asked.states.get(app.uuid)
             if state is not None and state.phase not in ("gone", "starting", "error"):

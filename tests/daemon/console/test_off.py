@@ -2,13 +2,18 @@
 
 import subprocess
 import sys
+from functools import partial
 
 import msgspec
 import pytest
 
 from epmstore.config import Config, ConsoleConfig, Layer, merge
 from epmstore.errors import UsageError
+from epmstore.workspace import Workspace
+from epmstored.api.core import NoProofs
+from epmstored.console.serving import Console
 from epmstored.timing import waiting_settings
+from tests.daemon.console.conftest import FakeCore
 from tests.kit.daemon import running
 from tests.kit.host import Host
 
@@ -31,6 +36,15 @@ def test_a_daemon_serves_it_where_it_is_on(host: Host) -> None:
     with running(host.path, EPMSTORE_CONSOLE_LISTEN="127.0.0.1:7410") as daemon:
         daemon.wait_for("nobody can open the console there|the console is at 127.0.0.1:7410")
         assert daemon.stop() == 0
+
+
+async def test_trouble_with_it_ends_it_and_nothing_else(
+    host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Console, "_entrances", lambda console: 1 / 0)
+    open_it = partial(Workspace.open, host.path)
+    await Console(host.path, FakeCore([]), open_it, Config(), NoProofs()).run()
+    assert "the console has ended" in caplog.text and "ZeroDivisionError" in caplog.text
 
 
 def test_settings_are_of_this_host_and_belong_together() -> None:
