@@ -3,9 +3,10 @@
 - build.py          a build of the pipeline, as a value
 - buildlocks.py     locks of the spool: for preparing, and for one build
 - buildrecords.py   what the pipeline asks of whatever keeps its records
-- candidates.py     candidates of packages become releases, under the preparer's lock
+- candidates.py     builds that are candidates of packages, and what numbers them
 - desk.py           what people do with the builds of a spool
 - lifecycle.py      the states of a build, and what leads from one to the next
+- numbering.py      a candidate becomes a release, once
 - payload.py        the one file that is uploaded, made of a build
 - postgresrecords.py  records of builds in PostgreSQL
 - prepare.py        what one run of the preparer does

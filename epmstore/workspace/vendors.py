@@ -29,7 +29,7 @@ from epmstore.package.publish import (
     sign_package,
 )
 from epmstore.progress import Progress
-from epmstore.publish.candidates import number_candidate
+from epmstore.publish.numbering import number_candidate
 from epmstore.refcat.append import (
     ReleaseDelta,
     ReleaseDraft,

@@ -7,7 +7,8 @@ import pytest
 
 from epmstore.errors import NotFoundError, UsageError
 from epmstore.progress import SILENT
-from epmstore.publish.candidates import is_candidate, number_candidate
+from epmstore.publish.candidates import is_candidate
+from epmstore.publish.numbering import number_candidate
 from tests.kit.faults import Calls, Killed, faults
 from tests.kit.vendors import Vendor
 from tests.package.test_from_spec import SPEC, built

@@ -21,7 +21,7 @@ from epmstore.publish.spoolfolder import SpoolSettings
 from tests.kit.postgres import POSTGRES, postgres
 from tests.remotes.sftpserver import SSHD, sshd
 
-BUILDS = int(os.environ.get("EPM_TEST_BUILDS", "3"))
+BUILDS = int(os.environ.get("EPM_TEST_BUILDS", "2"))
 LIVES = max(1, BUILDS // 4)
 HOSTS = ("ebb", "flow", "granite")
 
