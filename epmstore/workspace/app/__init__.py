@@ -29,12 +29,13 @@ What they are made of:
 - merged.py      what comes of a file of configuration that both sides changed
 - needs.py       what releases need, and what of that is not there
 - recovering.py  ending what a checkout has left
-- rendered.py    the files that parameters are written into
+- rendered.py    the files that parameters are written into, as they are to be
 - reporting.py   the report of docs/json.md
 - results.py     what a checkout came to, as the Result that callers get
 - supplying.py   contents that a plan needs and the store lacks: from where they come
 - temporary.py   which applications have settings that last for a while only
 - whole_release.py what a checkout of a whole release changes beside its files
+- written_files.py the files that parameters were written into, as they were written last
 - running.py     a command that is run and recorded
 
 No facet holds another one: what two of them need is a function, or one of the last group.

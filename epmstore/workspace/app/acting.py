@@ -194,11 +194,11 @@ class Acting:
         """What releases want of the root."""
         from epmstore.refcat.release_goal import ReleaseWishes  # noqa: PLC0415 - start-up
         from epmstore.workspace.app.merged import merged_file  # noqa: PLC0415 - start-up
-        from epmstore.workspace.app.rendered import rendered_now  # noqa: PLC0415 - start-up
         from epmstore.workspace.app.verifying import (  # noqa: PLC0415 - start-up
             installed_release,
             verifier_of,
         )
+        from epmstore.workspace.app.written_files import rendered_now  # noqa: PLC0415 - start-up
 
         context = self._context
         return ReleaseWishes(

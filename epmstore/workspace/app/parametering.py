@@ -48,9 +48,9 @@ from epmstore.workspace.app.rendered import (
     RenderedState,
     package_of,
     render_state,
-    rendered_now,
 )
 from epmstore.workspace.app.temporary import TemporaryMark, lasting, left
+from epmstore.workspace.app.written_files import rendered_now
 
 DEFAULT: Final = "default"
 _SHOWN: Final = 40

@@ -1,6 +1,4 @@
-"""The files that parameters of an application are written into: as they were written last, and as
-they are to be.
-"""
+"""The files that parameters of an application are written into, as they are to be."""
 
 from collections.abc import Mapping
 
@@ -23,6 +21,7 @@ from epmstore.refcat.releases import Releases
 from epmstore.relpath import RelPath, from_json
 from epmstore.tree import Entry
 from epmstore.workspace.app.context import AppContext
+from epmstore.workspace.app.written_files import rendered_now
 
 _MODE = 0o644
 
@@ -41,20 +40,6 @@ def package_of(context: AppContext, said: Installed) -> Package | None:
         return None
     found = releases.package(said.release)
     return None if found is NO_PACKAGE else packaging_form.read(found)
-
-
-def rendered_now(context: AppContext, said: Parameters | None = None) -> dict[RelPath, Entry]:
-    """The files as they were written last, whatever became of them since; without one that no
-    version has any more.
-    """
-    said = parameters_at(context.state()) if said is None else said
-    found: dict[RelPath, Entry] = {}
-    for one in said.files:
-        for span in context.store.entries.history(context.app.uuid, one.path):
-            content = span.entry.content
-            if content is not None and content.sha256.hex() == one.sha256:
-                found[one.path] = msgspec.structs.replace(span.entry, path=one.path)
-    return found
 
 
 def rendered_for(context: AppContext, product: Installed, said: Parameters) -> RenderedState | None:

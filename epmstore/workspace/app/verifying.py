@@ -23,7 +23,7 @@ from epmstore.relpath import ROOT, RelPath, is_within, sort_paths
 from epmstore.tree import Entry, PathClass, path_of
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.recording import status_of
-from epmstore.workspace.app.rendered import rendered_now
+from epmstore.workspace.app.written_files import rendered_now
 from epmstore.workspace.deviations import (
     BaselineStatus,
     DatedDeviation,
