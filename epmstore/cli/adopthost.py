@@ -108,6 +108,7 @@ def _next(out: Output, remote: str, done: AdoptedHost) -> None:
             root = quote(app.root)
             out.note(
                 f"next: epmstore checkout latest --app {app.key} --target {root}, unless it is"
-                f" there; then: epmstore app add {app.key} --again"
+                f" there; then: epmstore app add {app.key} --again;"
+                f" epmstore checkout latest --app {app.key}"
             )
     out.note(f"then: epmstore push {remote}")
