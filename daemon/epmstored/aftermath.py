@@ -95,6 +95,9 @@ class AftermathTasks:
         for run in result.hooks if result is not None else ():
             log.info("%s: %s: %s", key, run.hook, run.why)
         log.warning("%s: version %s is live", key, handle.versions()[-1].version)
+        others = () if result is None else result.transaction
+        if len(others) > 1:
+            log.warning("%s: with it, by the same transaction: %s", key, ", ".join(others))
 
     def _take_back(self, handle: AppHandle) -> None:
         """What was set for a while."""

@@ -31,7 +31,7 @@ log = logging.getLogger("epmstored.care")
 
 PERIOD: Final = 60.0
 """Seconds between two looks at room and schedule."""
-UNDER_WAY: Final = (".journal", ".change", ".owed")
+UNDER_WAY: Final = (".journal", ".change", ".owed", ".transaction")
 """Ends of names in `journals/` of what must not be disturbed."""
 
 

@@ -16,6 +16,7 @@ from epmstore.care import leftovers
 from epmstore.care.references import APPCAT, index_state, open_journals
 from epmstore.catalog import appcat
 from epmstore.catalog.appcat import App
+from epmstore.checkout.transaction import transaction_files
 from epmstore.clock import to_rfc3339
 from epmstore.errors import DamagedError, EpmError
 from epmstore.measures import format_duration
@@ -219,8 +220,23 @@ def _appcat_and_apps(store: Store) -> Iterator[HealthCheck]:
     yield HealthCheck("applications", True, f"{len(apps)} registered")
     yield _watches(store, [app.uuid for app in apps])
     busy = {path.name.partition(".")[0] for path in open_journals(store)}
+    yield from _transactions(store)
     for app in apps:
         yield from _app(store, app, interrupted=app.uuid in busy)
+
+
+def _transactions(store: Store) -> Iterator[HealthCheck]:
+    """That what was decided about several applications can be read, and was carried out."""
+    for one in transaction_files(store):
+        name = f"transaction {one.path.stem}"
+        try:
+            found = one.load()
+        except DamagedError as error:
+            yield HealthCheck(name, False, error.message, error.hint)
+            continue
+        if found is not None:
+            detail = f"decided {found.time}, and not ended"
+            yield HealthCheck(name, False, detail, "epmstore recover --all")
 
 
 def _watches(store: Store, apps: list[str]) -> HealthCheck:

@@ -33,6 +33,7 @@ from epmstore.care.superseded import superseded
 from epmstore.catalog.model import CatalogPosition
 from epmstore.catalog.state import CatalogState
 from epmstore.checkout.obligations import owed_file
+from epmstore.checkout.transaction import transaction_files
 from epmstore.digest import BlobInfo, Sha256
 from epmstore.errors import DamagedError, EpmError
 from epmstore.pack_table import Place
@@ -174,6 +175,18 @@ class _Check:
                 self._check_journal(f"journals/{path.name}", read_file(path))
             except DamagedError as error:
                 self._add("damaged", f"journals/{path.name}", error.message)
+
+        self._check_transactions()
+
+    def _check_transactions(self) -> None:
+        for one in transaction_files(self._store):
+            try:
+                one.load()
+            except DamagedError as error:
+                if "format" in error.data:  # a later release wrote it
+                    self._notes.append(error.message)
+                else:
+                    self._add("damaged", f"journals/{one.path.name}", error.message)
 
     def _check_journal(self, file: str, data: bytes) -> None:
         offset = 0

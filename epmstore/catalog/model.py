@@ -213,6 +213,8 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     `installed` are the products that are installed from this version on, all of them (None: those
     of the version before; see installed.py), `parameters` what is set from then on, by the same
     rule. `notes` are what a person should know of what was done, in the first line only.
+    `transaction` are the applications (UUIDs, who is needed first) that were moved together, with
+    this one, if it was one of several: each has a version of this `txid`.
     `package` is the packaging of a release as the vendor wrote it, byte for byte, in the first line
     only: refcat/packaging_form.py reads it, and other readers pass over it.
     """
@@ -249,6 +251,7 @@ class VersionRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     installed: tuple[Installed, ...] | None = None
     parameters: Parameters | None = None
     notes: tuple[Note, ...] = ()
+    transaction: tuple[str, ...] = ()
     package: msgspec.Raw = NO_PACKAGE
     part: int = 1
     parts: int = 1

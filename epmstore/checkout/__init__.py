@@ -13,6 +13,7 @@
 - lost.py             contents that are recorded and cannot be read
 - obligations.py      what a checkout still owes: start, health check, confirmation
 - ops.py              what brings one entry of a path to another
+- participant.py      one application of several that go together: its plan, what is staged
 - plan.py             from the tree found and the tree wanted to the steps
 - planfile.py         a plan as a document, for `plan -o` and `apply`
 - preflight.py        everything that could stop a plan half-way, looked at before it begins
@@ -25,6 +26,8 @@
 - switch.py           switching: the steps of a staged plan, one after another
 - system_packages.py  which packages of the system own paths that a checkout changed
 - target.py           `checkout --target DIR`: a version as a folder of its own
+- together.py         several applications: all of them are done, or none
+- transaction.py      the file that decides that several checkouts go forward
 - undo.py             what `rollback`, `undo` and `redo` mean for a history
 - units.py            databases as what they are to a plan
 - version_drafts.py   the versions that a checkout records

@@ -6,6 +6,7 @@ the next command. The version that records the result has the transaction id of 
 finishing twice records once.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
@@ -45,6 +46,7 @@ from epmstore.checkout.stage import (
     stage,
 )
 from epmstore.checkout.switch import FORBIDDEN, displaced, switch, sync
+from epmstore.checkout.transaction import decision
 from epmstore.checkout.version_drafts import EntriesBeforeAndAfter, done_version, found_version
 from epmstore.clock import to_rfc3339
 from epmstore.errors import BlobNotFoundError, DamagedError, RootError
@@ -103,39 +105,55 @@ class Applier:
 
     def apply(self, header: Header, steps: Sequence[Step], left_out: LeftOut = NOTHING) -> Applied:
         """Raises OSError, DamagedError, BlobNotFoundError; before STAGED nothing is changed."""
-        steps, copies = with_copies(steps, Caller.now(), intruders(steps))
         # Until the end: a collection beside this would take packs that are still to be read.
         with self._store.keep_packs():
-            # The journal is durable before the first thing that only it can explain.
-            self._in_journal(lambda: self._journal.begin(header, steps, left_out))
-            try:
-                staged, proof = self._stage(header, steps, copies)
-                # All new content is durable by now. From this line on the checkout goes forward:
-                # after a crash the next command finishes it.
-                self._in_journal(
-                    lambda: self._journal.reach(
-                        "STAGED", inodes=staged.inodes, refused=staged.refused
-                    )
-                )
-            except (DamagedError, BlobNotFoundError) as error:
-                self._give_up()
-                wanted = [(one.path, one.content) for one in steps if one.content is not None]
-                raise unreadable(wanted, self._store.blobs, error) from None
-            except BaseException:
-                # Interrupted, too: nothing of the root was touched, so nothing has to stay.
-                self._give_up()
-                raise
-            loaded = Loaded(
-                header,
-                tuple(steps),
-                "STAGED",
-                staged.inodes,
-                refused=staged.refused,
-                stage=proof,
-            )
-            applied = self._finish(loaded, is_fresh=True)
+            ready = self.stage(header, steps, left_out)
+            # All new content is durable by now. From this line on the checkout goes forward: after
+            # a crash the next command finishes it.
+            with self._taking_back(ready.steps):
+                ready = self.turn(ready)
+            return self.finish(ready)
+
+    def stage(self, header: Header, steps: Sequence[Step], left_out: LeftOut = NOTHING) -> Loaded:
+        """Everything but the switch: PLANNED, with what is staged; `turn` and `finish` do the rest,
+        `give_up` takes it back. The caller keeps packs until then. Raises as `apply`, and leaves
+        nothing.
+        """
+        steps, copies = with_copies(steps, Caller.now(), intruders(steps))
+        # The journal is durable before the first thing that only it can explain.
+        self._in_journal(lambda: self._journal.begin(header, steps, left_out))
+        with self._taking_back(steps):
+            staged, proof = self._stage(header, steps, copies)
+        inodes, refused = staged.inodes, staged.refused
+        return Loaded(header, tuple(steps), "PLANNED", inodes, refused=refused, stage=proof)
+
+    def turn(self, ready: Loaded) -> Loaded:
+        """Say durably that it is STAGED. Raises OSError; then it may have been said."""
+        self._in_journal(
+            lambda: self._journal.reach("STAGED", inodes=ready.inodes, refused=ready.refused)
+        )
+        return msgspec.structs.replace(ready, state="STAGED")
+
+    def finish(self, ready: Loaded) -> Applied:
+        """The switch of what is STAGED, and all that comes after it. Raises OSError, DamagedError;
+        then a recovery goes on.
+        """
+        applied = self._finish(ready, is_fresh=True)
         assert applied is not None, "what was staged is there"
         return applied
+
+    @contextlib.contextmanager
+    def _taking_back(self, steps: Sequence[Step]) -> Iterator[None]:
+        try:
+            yield
+        except (DamagedError, BlobNotFoundError) as error:
+            self.give_up()
+            wanted = [(one.path, one.content) for one in steps if one.content is not None]
+            raise unreadable(wanted, self._store.blobs, error) from None
+        except BaseException:
+            # Interrupted, too: nothing of the root was touched, so nothing has to stay.
+            self.give_up()
+            raise
 
     def recover(self) -> Applied | None:
         """Finish or take back what a journal says. None if there was none, or it was taken back.
@@ -149,12 +167,23 @@ class Applier:
             self._check_lost()
             return None
         self._check_root(loaded.header)
+        loaded = self._decided(loaded)
         if loaded.state in (None, "PLANNED"):
             self._check_unswitched(loaded)
             self._clean_up(loaded)
             return None
         with self._store.keep_packs():
             return self._finish(loaded, is_fresh=False)
+
+    def _decided(self, loaded: Loaded) -> Loaded:
+        """A journal, as the transaction that it is part of has decided about it."""
+        if loaded.state != "PLANNED" or not loaded.header.transaction:
+            return loaded
+        decided = decision(self._store, loaded.header)
+        if decided is None:
+            return loaded
+        ready = msgspec.structs.replace(loaded, inodes=decided.inodes, refused=decided.refused)
+        return self.turn(ready)
 
     def _in_journal(self, write: Callable[[], None]) -> None:
         """A few bytes in the store, which its reserve is there for."""
@@ -224,7 +253,7 @@ class Applier:
             os.close(stage_fd)
         return staged, proof
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
         """Take back what was begun. A journal that may say STAGED says so no more before anything
         of what it speaks of goes.
         """

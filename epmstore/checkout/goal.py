@@ -105,6 +105,8 @@ class EditsGoal(msgspec.Struct, frozen=True):
 Goal: TypeAlias = VersionGoal | ReleaseGoal | RemovalGoal | EditsGoal
 FORMATS: Final = (1, 2, 3)
 """Those of documents with a goal that this release reads."""
+TOGETHER: Final = 4
+"""That of work under way which is part of a transaction, whatever its goal."""
 
 
 def goal_from_form(form: Form) -> Goal:

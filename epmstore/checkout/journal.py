@@ -31,7 +31,7 @@ from epmstore.atomic import directory, discard, read_file, remove_file
 from epmstore.catalog.classes import Patterns
 from epmstore.catalog.format import named, with_converted_paths
 from epmstore.catalog.model import Installed, Note, Parameters, Reason, RecordedActor
-from epmstore.checkout.goal import FORMATS, Goal, goal_from_form
+from epmstore.checkout.goal import FORMATS, TOGETHER, Goal, goal_from_form
 from epmstore.checkout.ops import Op
 from epmstore.checkout.plan import NamedPath, Plan, Seen, Step
 from epmstore.checkout.stage import Refused
@@ -63,7 +63,9 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """What is applied, to which root, and what the version that records it is to say. `marked`: the
     journal says which directory the staging folder is. `sight` is that of the version before,
     `installed` what is installed afterwards (None: what was), `parameters` what is set then,
-    `notes` what a person should know of it.
+    `notes` what a person should know of it. `transaction` are the applications (UUIDs, who is
+    needed first) that go together, if this one is one of several: then each has a journal of this
+    `txid`, and a file of that name decides (transaction.py).
     """
 
     txid: str
@@ -89,6 +91,12 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     installed: tuple[Installed, ...] | None = None
     parameters: Parameters | None = None
     notes: tuple[Note, ...] = ()
+    transaction: tuple[str, ...] = ()
+
+    @property
+    def format(self) -> int:
+        """The lowest one that says all of it."""
+        return TOGETHER if self.transaction else self.goal.format
 
     @property
     def stage(self) -> str:
@@ -136,7 +144,7 @@ class Journal:
         """Durable when it returns: state PLANNED. Raises FileExistsError, UnreadableError,
         OSError.
         """
-        lines = [{"format": header.goal.format, "header": _header_form(header)}]
+        lines = [{"format": header.format, "header": _header_form(header)}]
         remaining = iter(steps)
         while batch := [step_to_form(step) for step in islice(remaining, BATCH)]:
             lines.append({"steps": batch})
@@ -168,13 +176,9 @@ class Journal:
         refused: Iterable[Refused] = (),
     ) -> None:
         """Durable when it returns; a torn line of an earlier try is cut off. Raises OSError."""
-        line: dict[str, Any] = {"state": state}
-        if inodes:
-            line["inodes"] = list(inodes.items())
+        line: dict[str, Any] = {"state": state, **staged_to_form(inodes or {}, refused)}
         if left:
             line["left"] = [(to_json(path), why) for path, why in left.items()]
-        if refused:
-            line["refused"] = [(to_json(one.path), one.what) for one in refused]
         self._append(line)
 
     def name_stage(self, stage: StageProof) -> None:
@@ -185,7 +189,7 @@ class Journal:
         """Take STAGED back: the journal ends before it, durably. Raises OSError, DamagedError."""
         data = read_file(self.path)
         end = 0
-        for line, behind in _lines(data):
+        for line, behind in read_forms(data):
             if line.get("state") == "STAGED":
                 break
             end = behind
@@ -221,7 +225,7 @@ class Journal:
         except FileNotFoundError:
             return None
         try:
-            lines = [line for line, _ in _lines(data)]
+            lines = [line for line, _ in read_forms(data)]
             if not lines:
                 return None
             _check_known(lines)
@@ -232,6 +236,24 @@ class Journal:
     def drop(self) -> None:
         """It is done, or never began. Durable. Raises OSError."""
         remove_file(self.path)
+
+
+def staged_to_form(inodes: Mapping[int, int], refused: Iterable[Refused]) -> dict[str, Any]:
+    """What a line says of what was staged; nothing has no key."""
+    form: dict[str, Any] = {}
+    if inodes:
+        form["inodes"] = list(inodes.items())
+    if named := [(to_json(one.path), one.what) for one in refused]:
+        form["refused"] = named
+    return form
+
+
+def inodes_from_form(form: dict[str, Any]) -> dict[int, int]:
+    return {int(n): int(inode) for n, inode in form.get("inodes", ())}
+
+
+def refused_from_form(form: dict[str, Any]) -> list[Refused]:
+    return [Refused(from_json_or_root(p), tuple(what)) for p, what in form.get("refused", ())]
 
 
 def _loaded(lines: Sequence[dict[str, Any]]) -> Loaded:
@@ -247,13 +269,11 @@ def _loaded(lines: Sequence[dict[str, Any]]) -> Loaded:
         steps += [step_from_form(form) for form in line.get("steps", ())]
         state = line.get("state", state)
         stage = proof_from_form(line["stage"]) if "stage" in line else stage
-        inodes.update((int(n), int(inode)) for n, inode in line.get("inodes", ()))
+        inodes.update(inodes_from_form(line))
         left.update((from_json_or_root(path), why) for path, why in line.get("left", ()))
         for name, pairs in left_out.items():
             pairs += [(from_json_or_root(path), str(why)) for path, why in line.get(name, ())]
-        refused += [
-            Refused(from_json_or_root(p), tuple(what)) for p, what in line.get("refused", ())
-        ]
+        refused += refused_from_form(line)
     said = LeftOut(**{name: tuple(pairs) for name, pairs in left_out.items()})
     return Loaded(header, tuple(steps), state, inodes, left, refused, stage, said)
 
@@ -262,8 +282,8 @@ def _check_known(lines: Sequence[dict[str, Any]]) -> None:
     """Raises DamagedError for what another release wrote: what it was doing must not be guessed."""
     for line in lines:
         state = line.get("state")
-        if line is lines[0] and line.get("format", 1) not in FORMATS:
-            raise _newer(f"is of format {line['format']}, this release reads {FORMATS[-1]}")
+        if line is lines[0] and line.get("format", 1) not in (*FORMATS, TOGETHER):
+            raise _newer(f"is of format {line['format']}, this release reads {TOGETHER}")
         if state is not None and state not in get_args(JournalState):
             raise _newer(f"says {state!r}, which this release does not know")
         if line.keys().isdisjoint(KNOWN):
@@ -277,7 +297,8 @@ def _newer(what: str) -> DamagedError:
     )
 
 
-def _sealed(line: dict[str, Any]) -> bytes:
+def seal_form(line: dict[str, Any]) -> bytes:
+    """A line as a sealed record."""
     try:
         plain = msgspec.json.encode(line) + b"\n"
     except UnicodeEncodeError:  # a name that is no text, such as that of an attribute
@@ -290,11 +311,11 @@ def _written(line: dict[str, Any]) -> bytes:
     """A line as it is written. Raises UnreadableError unless `load` takes it. Steps of plain paths
     are not read once more: all else of them is written from values of one form.
     """
-    sealed = _sealed(line)
+    sealed = seal_form(line)
     if line.get("steps") and are_plain_paths([*_paths_in(line["steps"])]):
         return sealed
     try:
-        ((again, _),) = _lines(sealed)
+        ((again, _),) = read_forms(sealed)
         _check_known([again] if "header" in again else [{"header": None}, again])
         if "header" in again:
             _header_from_form(again["header"])
@@ -319,8 +340,8 @@ def _paths_in(steps: Iterable[dict[str, Any]]) -> Iterator[str]:
                     yield entry["same_as"]
 
 
-def _lines(data: bytes) -> Iterator[tuple[dict[str, Any], int]]:
-    """Each line, and where it ends."""
+def read_forms(data: bytes) -> Iterator[tuple[dict[str, Any], int]]:
+    """Each line, and where it ends, up to what is torn. Raises DamagedError."""
     offset = 0
     while offset < len(data):
         try:
@@ -367,10 +388,11 @@ _HEADER: Final[tuple[str, ...]] = (
     *("txid", "app", "key", "root", "root_inode", "action", "reason", "time", "base", "of"),
     *("from_", "safety", "scope", "label", "actor", "rules", "release", "edits", "without"),
     *("unobserved", "patterns", "marked", "sight", "installed", "parameters", "notes"),
+    "transaction",
 )
 """Keys of a header in their order, with those of every goal."""
 _OPTIONAL: Final[frozenset[str]] = frozenset(
-    {"unobserved", "patterns", "marked", "sight", "installed", "parameters", "notes"}
+    {"unobserved", "patterns", "marked", "sight", "installed", "parameters", "notes", "transaction"}
 )
 """What older journals lack, or one has only where there is something to say."""
 _TYPES: Final = {name: kind for name, kind in get_type_hints(Header).items() if name != "goal"}
@@ -379,6 +401,10 @@ _TYPES: Final = {name: kind for name, kind in get_type_hints(Header).items() if 
 def _header_form(header: Header) -> dict[str, Any]:
     said: dict[str, Any] = {**msgspec.structs.asdict(header), **header.goal.form()}
     form = {key: said[key] for key in _HEADER if key in said}
+    if header.transaction:
+        form = {**without_goal(form, header.goal), "goal": header.goal.form()}
+    else:
+        del form["transaction"]
     form["root"] = text_to_json(header.root)
     form["scope"] = None if header.scope is None else [to_json(path) for path in header.scope]
     form["patterns"] = msgspec.to_builtins(header.patterns)
@@ -406,10 +432,17 @@ def _said_parameters(header: Header) -> Any:
     return None if said is None else msgspec.to_builtins(with_converted_paths(said, to_json))
 
 
+def without_goal(form: dict[str, Any], goal: Goal) -> dict[str, Any]:
+    """Of format 4, in which a goal is an object of its own: who does not look at formats would take
+    part of a transaction for the whole, and does not find what it looks for.
+    """
+    return {key: said for key, said in form.items() if key not in goal.form()}
+
+
 def _header_from_form(form: dict[str, Any]) -> Header:
     own = [name for name in _TYPES if name in form or name not in _OPTIONAL]
     known: dict[str, Any] = {name: msgspec.convert(form[name], _TYPES[name]) for name in own}
-    known["goal"] = goal_from_form(form)
+    known["goal"] = goal_from_form(form["goal"] if known.get("transaction") else form)
     if known["scope"] is not None:
         known["scope"] = tuple(map(from_json, known["scope"]))
     known["notes"] = tuple(

@@ -25,10 +25,12 @@ import msgspec
 from epmstore.atomic import read_file, remove_file, replace_read
 from epmstore.catalog.hooks import Hooks
 from epmstore.catalog.model import RecordedActor
-from epmstore.checkout.goal import FORMATS, Goal, goal_from_form
+from epmstore.checkout.goal import FORMATS, TOGETHER, Goal, goal_from_form
+from epmstore.checkout.journal import without_goal
 from epmstore.clock import Clock, SystemClock
 from epmstore.errors import DamagedError, InvalidNameError
 from epmstore.scan.fsclock import boot_id
+from epmstore.store.commit import read_version
 from epmstore.store.store import Store
 
 LIMIT: Final = 1 << 24
@@ -64,15 +66,28 @@ class _Owed(msgspec.Struct, frozen=True, kw_only=True):
     why: str | None = None
     allow_network: bool = False
     actor: RecordedActor | None = None
+    transaction: tuple[str, ...] = ()
 
 
 class Owed(_Owed, frozen=True, kw_only=True):
     """`txid` is that of the version that the checkout, or the undo, makes. `from_` was live before,
     `goal` was to be reached, `version` is the new one, as far as it is known. `confirm` is how many
-    seconds there are from `since` on. `why` is what an undo is for.
+    seconds there are from `since` on. `why` is what an undo is for. `transaction` are the
+    applications (UUIDs, who is needed first) that owe this together: see `owed_by`; their `txid`
+    stays that of the checkout.
     """
 
     goal: Goal
+
+    @property
+    def format(self) -> int:
+        """The lowest one that says all of it."""
+        return TOGETHER if self.transaction else self.goal.format
+
+    @property
+    def undo_txid(self) -> str:
+        """That of the versions by which a transaction is undone, however often that is begun."""
+        return hashlib.sha256(f"undo of {self.txid}".encode()).hexdigest()[:32]
 
 
 class OwedFile:
@@ -107,9 +122,10 @@ class OwedFile:
     def _check_known(self, document: dict[str, Any]) -> None:
         """Raises DamagedError for what another release wrote: it knows what is to be done."""
         said, phase = document.pop("format"), document["owed"]["phase"]
-        if said in FORMATS and phase in get_args(OwedPhase):
+        known = (*FORMATS, TOGETHER)
+        if said in known and phase in get_args(OwedPhase):
             return
-        what = f"format {said}" if said not in FORMATS else f"the phase {phase!r}"
+        what = f"format {said}" if said not in known else f"the phase {phase!r}"
         raise DamagedError(
             f"{self.path} has {what}, which this release does not know",
             hint="nothing was changed; let the release that wrote it do it: `epmstore recover`",
@@ -118,7 +134,7 @@ class OwedFile:
 
     def save(self, owed: Owed) -> Owed:
         """Durable when it returns; a crash leaves what was there."""
-        document = {"format": owed.goal.format, "owed": _form(owed)}
+        document = {"format": owed.format, "owed": _form(owed)}
         data = msgspec.json.encode({"sha256": _digest(document), **document})
         replace_read(self.path, data, self._parse)
         return owed
@@ -130,6 +146,7 @@ class OwedFile:
 _KEYS: Final[tuple[str, ...]] = (
     *("app", "key", "phase", "action", "txid", "from", "of", "version", "hooks", "confirm"),
     *("since", "time", "why", "allow_network", "actor", "release", "edits", "without"),
+    "transaction",
 )
 """In their order, with those of every goal."""
 
@@ -137,16 +154,56 @@ _KEYS: Final[tuple[str, ...]] = (
 def _form(owed: Owed) -> dict[str, Any]:
     own = {name: getattr(owed, name) for name in _Owed.__struct_fields__}
     said = {**msgspec.to_builtins(_Owed(**own)), **owed.goal.form()}
-    return {key: said[key] for key in _KEYS if key in said}
+    form = {key: said[key] for key in _KEYS if key in said}
+    if owed.transaction:
+        return {**without_goal(form, owed.goal), "goal": owed.goal.form()}
+    del form["transaction"]
+    return form
 
 
 def _from_form(form: dict[str, Any]) -> Owed:
     own = msgspec.structs.asdict(msgspec.convert(form, _Owed))
-    return Owed(**own, goal=goal_from_form(form))
+    return Owed(**own, goal=goal_from_form(form["goal"] if own["transaction"] else form))
 
 
 def owed_file(store: Store, app: str) -> OwedFile:
     return OwedFile(store.journals / f"{app}.owed")
+
+
+def owed_by(store: Store, app: str) -> Owed | None:
+    """What is owed to an application (UUID). What a transaction owes, it owes as long as each of
+    its applications has a file that says so; it is as far as the furthest of them. So one file that
+    comes or goes decides for all. Raises DamagedError, OSError.
+    """
+    own = owed_file(store, app).load()
+    if own is None or not own.transaction:
+        return own
+    others = [owed_file(store, one).load() for one in own.transaction if one != app]
+    together = [own, *(one for one in others if one is not None and one.txid == own.txid)]
+    if len(together) < len({app, *own.transaction}):
+        return None
+    furthest = max(together, key=lambda one: get_args(OwedPhase).index(one.phase))
+    own = msgspec.structs.replace(own, phase=furthest.phase, since=furthest.since, why=furthest.why)
+    return own if own.version is not None else completed(store, own)
+
+
+def completed(store: Store, owed: Owed) -> Owed:
+    """With what the version says that the checkout has made, if it has."""
+    done = store.entries.version_of_txid(owed.app, owed.txid)
+    if done is None:
+        return owed
+    header = read_version(done)
+    assert header.from_ is not None, "a checkout made it"
+    return msgspec.structs.replace(owed, version=header.version, from_=header.from_)
+
+
+def drop_void(store: Store, app: str) -> None:
+    """Drop what an application has of a transaction that owes nothing any more, or did not begin.
+    Under its lock. Raises DamagedError, OSError.
+    """
+    file = owed_file(store, app)
+    if owed_by(store, app) is None and file.path.exists():
+        file.drop()
 
 
 def moment(clock: Clock) -> Moment:

@@ -51,6 +51,7 @@ def plan_to_form(prepared: Prepared) -> dict[str, Any]:
         "supply": None if prepared.supply is None else supply_to_form(prepared.supply),
         "format": request.goal.format,
         "uuid": prepared.app,
+        "others": [plan_to_form(one) for one in prepared.others],
         "request": {
             "scope": scope,
             "exact": request.exact,
@@ -126,6 +127,11 @@ def _from_form(form: dict[str, Any]) -> Prepared:
         raise UsageError(
             f"a plan of {form['action']!r}, which no plan file is for",
             hint="`epmstore install` and the like need none; --dry-run shows what they do",
+        )
+    if form.get("others"):
+        raise UsageError(
+            "a plan of several applications, which no plan file is for",
+            hint=f"`epmstore {form['action']}` needs none; --dry-run shows what it does",
         )
     if form["request"]["config"] not in get_args(ConfigPolicy):
         config = form["request"]["config"]

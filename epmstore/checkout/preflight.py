@@ -88,6 +88,12 @@ def preflight(
         _check_writers(plan.steps)
 
 
+def check_in_use(root_fd: int, plan: Plan, terms: Terms) -> None:
+    """What `preflight` left for later. Raises InUseError."""
+    _check_holders(_check_files(root_fd, plan.steps)[0], terms)
+    _check_writers(plan.steps)
+
+
 def check_place_for(folder: Path, plan: Plan, terms: Terms) -> None:
     """What of `preflight` can be said of a root that is to be made in a folder. Raises as it
     does.
@@ -147,44 +153,27 @@ def _check_space(root_fd: int, steps: Sequence[Step]) -> None:
 
 
 class SpaceNeeded(msgspec.Struct, frozen=True):
-    """What a plan takes of a file system at once, in bytes and inodes; `lasting` are the bytes that
-    it takes for good, when what it replaces is gone.
-    """
+    """What a plan takes of a file system until it is done, in bytes and inodes."""
 
     size: int = 0
     inodes: int = 0
-    lasting: int = 0
+
+    def __add__(self, other: "SpaceNeeded") -> "SpaceNeeded":
+        return SpaceNeeded(self.size + other.size, self.inodes + other.inodes)
 
 
 def space_needed(steps: Sequence[Step]) -> SpaceNeeded:
     """Of what is made beside what is there."""
     caller = Caller.now()
     sizes = [step.seen.size for step in steps if step.seen and is_made_anew(step, caller)]
-    contents = [  # of what has holes, it is not known how much is written
+    sizes += [  # of what has holes, it is not known how much is written
         step.content.size
         for step in steps
         if step.content is not None and step.new is not None and not step.new.sparse
     ]
-    gone = [step.old.content.size for step in steps if step.old and step.old.content]
-    size, lasting = _blocks([*sizes, *contents]), _blocks(contents) - _blocks(gone)
+    size = sum(-(-size // BLOCK) * BLOCK for size in sizes)
     inodes = 1 + sum(is_staged(step) or is_made_anew(step, caller) for step in steps)
-    return SpaceNeeded(size, inodes, max(0, lasting))
-
-
-def _blocks(sizes: Iterable[int]) -> int:
-    return sum(-(-size // BLOCK) * BLOCK for size in sizes)
-
-
-def one_after_the_other(plans: Iterable[SpaceNeeded]) -> SpaceNeeded:
-    """What several plans take at most, if each is carried out when those before it are done."""
-    total = SpaceNeeded()
-    for one in plans:
-        total = SpaceNeeded(
-            max(total.size, total.lasting + one.size),
-            max(total.inodes, one.inodes),
-            total.lasting + one.lasting,
-        )
-    return total
+    return SpaceNeeded(size, inodes)
 
 
 def check_space(root_fd: int, needed: SpaceNeeded, who: str) -> None:
@@ -208,19 +197,19 @@ def check_space(root_fd: int, needed: SpaceNeeded, who: str) -> None:
 
 
 def check_space_for_all(plans: Sequence[tuple[Path, Plan]]) -> None:
-    """Whether there is room for plans that are carried out one after the other, on each file system
-    that they are for. Each comes with its root, or with the folder that is to hold it. Raises
+    """Whether there is room for plans that are staged at the same time, on each file system that
+    they are for. Each comes with its root, or with the folder that is to hold it. Raises
     DiskFullError, OSError.
     """
-    needed: dict[int, list[SpaceNeeded]] = {}
+    needed: dict[int, SpaceNeeded] = {}
     roots: dict[int, Path] = {}
     for folder, plan in plans:
         device = os.stat(folder).st_dev
         roots[device] = folder
-        needed.setdefault(device, []).append(space_needed(plan.steps))
+        needed[device] = needed.get(device, SpaceNeeded()) + space_needed(plan.steps)
     for device, folder in roots.items():
         with directory(folder) as fd:
-            check_space(fd, one_after_the_other(needed[device]), "all of it needs")
+            check_space(fd, needed[device], "all of it needs")
 
 
 def _check_folders(root_fd: int, steps: Sequence[Step]) -> list[str]:

@@ -103,7 +103,8 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     privilege does not allow of paths that it would bring back; `left` are paths that a plan for a
     release leaves alone before anything is planned, and why. `installed` is the set that this makes
     of what is installed, `parameters` what is set then (None: it stays), `notes` what a person
-    should know of what it does.
+    should know of what it does. `others` are plans for the applications that go with this one: all
+    of them are carried out, or none.
     """
 
     app: str
@@ -119,3 +120,10 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """What the look that it was made from did not see."""
     supply: Supply | None = None
     """None: the store has all contents, or it was not looked into that."""
+    others: tuple["Prepared", ...] = ()
+
+    @property
+    def is_anything(self) -> bool:
+        """Whether there is something to do, or to be said."""
+        is_said = self.installed is not None or self.parameters is not None
+        return bool(self.plan.steps) or is_said

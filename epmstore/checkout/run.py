@@ -33,7 +33,7 @@ from epmstore.checkout.plan import (
     check_databases,
     make_plan,
 )
-from epmstore.checkout.preflight import Terms, preflight
+from epmstore.checkout.preflight import Terms, check_in_use, preflight
 from epmstore.checkout.request import INSTALLING, REASONS, Prepared, Request
 from epmstore.checkout.wanted import EditsWishes, FoundRoot, VersionWishes, Wanted, Wishes
 from epmstore.clock import to_rfc3339
@@ -70,6 +70,27 @@ class CompletedCheckout(msgspec.Struct, frozen=True, kw_only=True):
     applied: Applied | None
     hooks: tuple[HookRun, ...] = ()
     confirm_by: str | None = None
+
+
+class BegunCheckout(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found is recorded, and what is to be done is known. `header` is None if nothing
+    is. Nothing of the root is touched.
+    """
+
+    prepared: Prepared
+    before: int | None
+    safety: int | None
+    look: Look
+    header: Header | None
+
+    def completed(self, applied: Applied | None) -> CompletedCheckout:
+        return CompletedCheckout(
+            prepared=self.prepared,
+            before=self.before,
+            safety=self.safety,
+            look=self.look,
+            applied=applied,
+        )
 
 
 class CheckoutEngine:
@@ -145,6 +166,27 @@ class CheckoutEngine:
 
         Raises ConflictError (and its kin) with nothing changed; OSError, DamagedError.
         """
+        begun = self.begin(request, terms, expected, txid=txid)
+        applied = None
+        if begun.header is not None:
+            plan = begun.prepared.plan
+            applied = self.applier().apply(begun.header, plan.steps, LeftOut.of(plan))
+        return begun.completed(applied)
+
+    def begin(
+        self,
+        request: Request,
+        terms: Terms,
+        expected: Prepared | None = None,
+        *,
+        txid: str | None = None,
+        transaction: tuple[str, ...] = (),
+        in_use: bool = True,
+    ) -> BegunCheckout:
+        """What `run` does first: record what is found, plan, and look whether that can be done; who
+        has files in use, unless that is left for later. `transaction` are the applications that go
+        together. Raises as `run`, with nothing changed.
+        """
         made: list[Recorded] = []
 
         def observe(keep: Collection[RelPath]) -> FoundRoot:
@@ -153,23 +195,18 @@ class CheckoutEngine:
 
         prepared, found = self._decide(request, observe, expected)
         check_databases(prepared.plan)
-        preflight(self._root.fd, prepared.plan, self._store.blobs, terms)
+        preflight(self._root.fd, prepared.plan, self._store.blobs, terms, in_use=in_use)
         safety = found.newest.version if any(one.is_new for one in made) else None
-        applied = None
-        is_said = prepared.installed is not None or prepared.parameters is not None
-        if prepared.plan.steps or is_said:
+        header = None
+        if prepared.is_anything:
             header = self._header(prepared, found, safety, txid or new_txid())
-            applied = Applier(self._recorder, self._root, self._progress).apply(
-                header,
-                prepared.plan.steps,
-                LeftOut.of(prepared.plan),
-            )
-        return CompletedCheckout(
+            header = replace(header, transaction=transaction)
+        return BegunCheckout(
             prepared=prepared,
             before=made[0].before,
             safety=safety,
             look=found.look,
-            applied=applied,
+            header=header,
         )
 
     def _store_made(self, contents: Sequence[tuple[BlobInfo, bytes]]) -> None:
@@ -180,6 +217,19 @@ class CheckoutEngine:
             for info, data in contents:
                 deposit.add(info, data)
             deposit.commit()
+
+    def still_holds(self, begun: BegunCheckout, terms: Terms) -> bool:
+        """Whether what was begun, and may be staged by now, is what there would be to do: nothing
+        has changed since. What has is recorded. Raises InUseError.
+        """
+        if self._recorder.snapshot(self._root, SAFETY).is_new:
+            return False
+        check_in_use(self._root.fd, begun.prepared.plan, terms)
+        return True
+
+    def applier(self) -> Applier:
+        """What carries out what was begun."""
+        return Applier(self._recorder, self._root, self._progress)
 
     def _decide(
         self,

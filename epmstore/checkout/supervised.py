@@ -13,21 +13,26 @@ from msgspec.structs import replace
 
 from epmstore import locks
 from epmstore.catalog.appcat import App
-from epmstore.catalog.format import decode_line
 from epmstore.catalog.hooks import HookRun, Hooks
-from epmstore.catalog.model import RecordedActor, VersionPart
+from epmstore.catalog.model import RecordedActor
 from epmstore.checkout.goal import Goal, VersionGoal
 from epmstore.checkout.hook_process import CommandRunner
 from epmstore.checkout.hook_report import hook_error, hook_shapes, report
 from epmstore.checkout.hook_sequence import HookPhase, HookSequence
 from epmstore.checkout.journal import Journal
-from epmstore.checkout.obligations import Moment, Owed, moment, owed_file, seconds_left
+from epmstore.checkout.obligations import (
+    Moment,
+    Owed,
+    completed,
+    moment,
+    owed_file,
+    seconds_left,
+)
 from epmstore.checkout.preflight import Terms
 from epmstore.checkout.request import Prepared, Request
 from epmstore.checkout.run import CheckoutEngine, CompletedCheckout, new_txid
 from epmstore.clock import to_rfc3339
 from epmstore.errors import ConflictError, EpmError, HookError
-from epmstore.index.entries import IndexedRecord
 from epmstore.places import DAEMON_LOCK
 from epmstore.progress import SILENT, Progress
 from epmstore.store.commit import commit_hold
@@ -51,12 +56,12 @@ class SupervisedCheckout:
         progress: Progress = SILENT,
     ) -> None:
         self._store = store
-        self._app = app
+        self.app = app
         self._runner = runner
-        self._make = make
+        self.make = make
         self._actor = actor
         self._progress = progress
-        self._file = owed_file(store, app.uuid)
+        self.file = owed_file(store, app.uuid)
 
     # Forward.
 
@@ -67,12 +72,12 @@ class SupervisedCheckout:
         as `run`; without `contents`, the caller has looked whether all are stored.
         """
         if terms.confirm is not None:
-            self._check_daemon()
-        self._make().check(prepared, terms, in_use=not hooks.commands, contents=contents)
+            self.check_daemon()
+        self.make().check(prepared, terms, in_use=not hooks.commands, contents=contents)
         if prepared.plan.steps:
             assert prepared.plan.from_ is not None, "there is a version to go to"
-            owed = self._owed(prepared.request, terms, hooks, prepared.plan.from_)
-            self._check_programs(self._sequence(hooks, "checkout", owed.from_, owed.goal))
+            owed = self.owed(prepared.request, terms, hooks, prepared.plan.from_)
+            self.check_programs(self.sequence(hooks, "checkout", owed.from_, owed.goal))
 
     def run(
         self, request: Request, terms: Terms, hooks: Hooks, expected: Prepared | None = None
@@ -81,8 +86,8 @@ class SupervisedCheckout:
         application running as before; HookError, whose hint says what state everything is in.
         """
         if terms.confirm is not None:
-            self._check_daemon()
-        checkout = self._make()
+            self.check_daemon()
+        checkout = self.make()
         if not hooks.commands and terms.confirm is None:
             return checkout.run(request, terms, expected)
         prepared = checkout.plan(request, expected=expected)
@@ -90,10 +95,10 @@ class SupervisedCheckout:
         if not prepared.plan.steps:
             return checkout.run(request, terms, prepared)
         assert prepared.plan.from_ is not None, "there is a version to go to"
-        owed = self._owed(request, terms, hooks, prepared.plan.from_)
-        sequence = self._sequence(hooks, "checkout", owed.from_, owed.goal)
-        self._check_programs(sequence)
-        self._file.save(owed)
+        owed = self.owed(request, terms, hooks, prepared.plan.from_)
+        sequence = self.sequence(hooks, "checkout", owed.from_, owed.goal)
+        self.check_programs(sequence)
+        self.file.save(owed)
         try:
             self._stop(sequence)
             done = checkout.run(request, terms, expected, txid=owed.txid)
@@ -110,12 +115,12 @@ class SupervisedCheckout:
         """The tree is as it is to be: start, check, and wait for a confirmation."""
         if done.applied is None:  # what was to do is not to be done any more
             sequence.start()
-            self._file.drop()
+            self.file.drop()
             return replace(done, hooks=tuple(sequence.runs))
         version = done.applied.version
         assert version.from_ is not None, "a checkout follows a version"
         owed = replace(owed, phase="STARTING", version=version.version, from_=version.from_)
-        self._file.save(owed)
+        self.file.save(owed)
         failed = sequence.start()
         if failed is not None:
             raise self._undone(owed, failed, sequence.runs)
@@ -126,10 +131,10 @@ class SupervisedCheckout:
     def _wait_for_confirmation(self, owed: Owed) -> str | None:
         """Until when, if one is asked for; else nothing is owed any more."""
         if owed.confirm is None:
-            self._file.drop()
+            self.file.drop()
             return None
         now = self.now()
-        self._file.save(replace(owed, phase="CONFIRMING", since=now))
+        self.file.save(replace(owed, phase="CONFIRMING", since=now))
         return to_rfc3339(now.wall + owed.confirm)
 
     def _stop(self, sequence: HookSequence) -> None:
@@ -138,13 +143,13 @@ class SupervisedCheckout:
         if failed is None or failed.ok:
             return
         again = sequence.start()
-        self._file.drop()
+        self.file.drop()
         end = "and was started again" if again is None else f"and {again.hook} failed as well"
         raise hook_error(
-            self._app.key,
+            self.app.key,
             f"stop failed ({failed.why}), so nothing was changed",
             sequence.runs,
-            hint=f"{self._app.key} was told to stop, {end}; {NO_HOOKS_HINT}",
+            hint=f"{self.app.key} was told to stop, {end}; {NO_HOOKS_HINT}",
             undone=None,
         )
 
@@ -153,7 +158,7 @@ class SupervisedCheckout:
         if self._journal.path.exists():
             return
         sequence.start()
-        self._file.drop()
+        self.file.drop()
         failed = [run for run in sequence.runs if not run.ok]
         if isinstance(error, EpmError):
             error.data["hooks"] = hook_shapes(sequence.runs)
@@ -169,31 +174,23 @@ class SupervisedCheckout:
         """
         assert owed.version is not None, "it has made a version"
         owed = replace(owed, phase="UNDOING", txid=new_txid(), why=why)
-        self._file.save(owed)
+        self.file.save(owed)
         return self._take_back(owed, hooks=hooks)
 
     def _take_back(self, owed: Owed, *, hooks: bool) -> tuple[CompletedCheckout, HookSequence]:
         assert owed.version is not None, "it has made a version"
         known = owed.hooks if hooks else Hooks()
-        sequence = self._sequence(known, "undo", owed.version, owed.from_)
+        sequence = self.sequence(known, "undo", owed.version, owed.from_)
         sequence.stop()  # what is broken may refuse to stop: that must not keep the tree from it
-        request = Request(
-            action="undo",
-            goal=VersionGoal(owed.from_),
-            within=(owed.from_, owed.version),
-            overwrite=True,
-            label=_undone_because(owed),
-        )
-        terms = Terms(live=True, allow_network=owed.allow_network)
-        done = self._make().run(request, terms, txid=owed.txid)
+        done = self.make().run(undo_request(owed), undo_terms(owed), txid=owed.txid)
         sequence.start()
-        self._hold(owed)
-        self._file.drop()
+        self.hold(owed)
+        self.file.drop()
         return replace(done, hooks=tuple(sequence.runs)), sequence
 
-    def _hold(self, owed: Owed) -> None:
+    def hold(self, owed: Owed) -> None:
         """Automation must not try this again before a person has looked."""
-        why, app = _undone_because(owed), self._app.uuid
+        why, app = _undone_because(owed), self.app.uuid
         commit_hold(self._store, app, self._actor, held=True, reason=why, version=owed.version)
 
     def _undone(self, owed: Owed, failed: HookRun, before: Sequence[HookRun]) -> HookError:
@@ -204,11 +201,11 @@ class SupervisedCheckout:
             done, sequence = self.take_back(owed, why)
         except (EpmError, OSError) as error:
             return hook_error(
-                self._app.key,
+                self.app.key,
                 f"{said}, and it could not be undone: {error}",
                 before,
                 hint=f"the root is at version {owed.version} (content of {owed.goal}), and"
-                f" {self._app.key} may be down; `epmstore recover` tries to undo it again",
+                f" {self.app.key} may be down; `epmstore recover` tries to undo it again",
                 undone=False,
                 version=owed.version,
             )
@@ -219,12 +216,12 @@ class SupervisedCheckout:
         if missed:
             root = f"not as it was before at {len(missed)} paths, {missed[0]!r} for one"
         state = (
-            f"{self._app.key} is {root}, and runs"
+            f"{self.app.key} is {root}, and runs"
             if not bad
             else f"the root is {root}, but {bad[-1].hook} failed again ({bad[-1].why})"
         )
         return hook_error(
-            self._app.key,
+            self.app.key,
             f"{said}; undone: version {owed.version} -> {number} (content of {owed.from_})",
             [*before, *sequence.runs],
             hint=f"{state}; `epmstore redo` brings {owed.goal} back once the cause is found",
@@ -236,40 +233,32 @@ class SupervisedCheckout:
 
     def recover(self, owed: Owed, *, hooks: bool) -> HookSequence:
         """Do what is still owed; there is no journal any more. Raises HookError."""
-        done = self._store.entries.version_of_txid(self._app.uuid, owed.txid)
+        done = self._store.entries.version_of_txid(self.app.uuid, owed.txid)
         number = None if done is None else done.version
         match owed.phase:
             case "STOPPING" if number is None:
                 return self._restart(owed, hooks=hooks)
             case "STOPPING" | "STARTING":
                 if done is not None:
-                    owed = self._completed(owed, done)
+                    owed = self.file.save(replace(completed(self._store, owed), phase="STARTING"))
                 return self._start_late(owed, hooks=hooks)
             case "UNDOING" if number is None:
                 return self._take_back(owed, hooks=hooks)[1]
             case "UNDOING":
-                self._hold(owed)  # once more is no harm
+                self.hold(owed)  # once more is no harm
                 return self._restart(owed, hooks=hooks)
             case "CONFIRMING":
                 return self.take_back(owed, "not confirmed in time", hooks=hooks)[1]
 
-    def _completed(self, owed: Owed, done: IndexedRecord) -> Owed:
-        """With what the version says that the checkout has made."""
-        _, part = decode_line(done.form)
-        assert isinstance(part, VersionPart) and part.header.from_ is not None, "a checkout made it"
-        header = part.header
-        owed = replace(owed, phase="STARTING", version=header.version, from_=header.from_)
-        return self._file.save(owed)
-
     def _restart(self, owed: Owed, *, hooks: bool) -> HookSequence:
         """The tree is the old one: only the start is owed."""
         wanted = owed.hooks if hooks and self.is_same_boot(owed) else Hooks()
-        sequence = self._sequence(wanted, "recover", owed.goal, owed.from_)
+        sequence = self.sequence(wanted, "recover", owed.goal, owed.from_)
         failed = sequence.start()
-        self._file.drop()
+        self.file.drop()
         if failed is not None:
             raise hook_error(
-                self._app.key,
+                self.app.key,
                 f"{failed.hook} failed after an interrupted checkout was taken back ({failed.why})",
                 sequence.runs,
                 hint=f"the root is as it was before, version {owed.from_}",
@@ -280,7 +269,7 @@ class SupervisedCheckout:
     def _start_late(self, owed: Owed, *, hooks: bool) -> HookSequence:
         """The tree is the new one. After a restart of the host, it is the host that starts."""
         wanted = owed.hooks if hooks and self.is_same_boot(owed) else Hooks()
-        sequence = self._sequence(wanted, "recover", owed.from_, owed.goal)
+        sequence = self.sequence(wanted, "recover", owed.from_, owed.goal)
         failed = sequence.start()
         if failed is not None:
             raise self._undone(owed, failed, sequence.runs)
@@ -301,23 +290,36 @@ class SupervisedCheckout:
 
     @property
     def _journal(self) -> Journal:
-        return Journal(self._store.journal(self._app.uuid))
+        return Journal(self._store.journal(self.app.uuid))
 
-    def _sequence(
+    def sequence(
         self, hooks: Hooks, phase: HookPhase, from_: Goal | int, to: Goal | int
     ) -> HookSequence:
+        """The hooks of this application, on the way from one version to another."""
         return HookSequence(
-            self._runner, self._app, hooks, phase, from_=from_, to=to, progress=self._progress
+            self._runner, self.app, hooks, phase, from_=from_, to=to, progress=self._progress
         )
 
-    def _owed(self, request: Request, terms: Terms, hooks: Hooks, from_: int) -> Owed:
+    def owed(
+        self,
+        request: Request,
+        terms: Terms,
+        hooks: Hooks,
+        from_: int,
+        *,
+        txid: str | None = None,
+        transaction: tuple[str, ...] = (),
+    ) -> Owed:
+        """What is owed from the moment on that the application is told to stop; with a
+        `transaction` (UUIDs), to all of these together.
+        """
         now = self.now()
         return Owed(
-            app=self._app.uuid,
-            key=self._app.key,
+            app=self.app.uuid,
+            key=self.app.key,
             phase="STOPPING",
             action=request.action,
-            txid=new_txid(),
+            txid=txid or new_txid(),
             from_=from_,
             goal=request.goal,
             hooks=hooks,
@@ -326,9 +328,11 @@ class SupervisedCheckout:
             time=to_rfc3339(now.wall),
             allow_network=terms.allow_network,
             actor=self._actor,
+            transaction=transaction,
         )
 
-    def _check_daemon(self) -> None:
+    def check_daemon(self) -> None:
+        """Raises ConflictError unless a daemon would undo what is not confirmed."""
         if not locks.is_held(self._store.path / "locks", DAEMON_LOCK):
             raise ConflictError(
                 "nobody would undo it: no epmstored runs for this store",
@@ -336,16 +340,34 @@ class SupervisedCheckout:
                 " --confirm",
             )
 
-    def _check_programs(self, sequence: HookSequence) -> None:
+    def check_programs(self, sequence: HookSequence) -> None:
+        """Raises HookError."""
         missing = sequence.missing()
         if missing:
             raise hook_error(
-                self._app.key,
+                self.app.key,
                 f"the {missing[0].hook} hook cannot be run: {missing[0].why}",
                 missing,
                 hint=f"nothing was changed; {NO_HOOKS_HINT}",
                 undone=None,
             )
+
+
+def undo_request(owed: Owed) -> Request:
+    """What takes back that something was done: whatever became of its paths since."""
+    assert owed.version is not None, "it has made a version"
+    return Request(
+        action="undo",
+        goal=VersionGoal(owed.from_),
+        within=(owed.from_, owed.version),
+        overwrite=True,
+        label=_undone_because(owed),
+    )
+
+
+def undo_terms(owed: Owed) -> Terms:
+    """Those of the checkout, and programs that still run are no reason not to undo it."""
+    return Terms(live=True, allow_network=owed.allow_network)
 
 
 def _undone_because(owed: Owed) -> str:

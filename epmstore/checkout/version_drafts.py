@@ -44,6 +44,7 @@ def done_version(
         installed=header.installed,
         parameters=header.parameters,
         notes=(*header.notes, *(incomplete(missed) if header.installed is not None else ())),
+        transaction=header.transaction,
     )
     return replace(part, header=header.goal.said_in(record))
 

@@ -270,7 +270,8 @@ def _say(session: Session, intended: Intended, results: list[Result]) -> int:
     code, is_one = 0, len(session.workspace.apps.list()) == 1
     for result in results:
         session.app = session.app if is_one else result.app
-        code = finish(session, result) or code
+        is_last = result is results[-1] or not result.transaction  # one command undoes all
+        code = finish(session, result, with_undo=is_last) or code
     for one in intended.moves:
         packages = session.workspace.packages
         notes = [n for n in packages.notes(one.target.app.key) if n.is_open]
@@ -296,6 +297,8 @@ def _say_intended(session: Session, intended: Intended) -> None:
             out.note("\n".join(f"  because {name(why)}" for why in others))
     if not intended.moves and not out.quiet:
         out.line("nothing to do")
+    if len(intended.moves) > 1:
+        out.note("all of them or none: they are one transaction")
     for kept in intended.solution.kept:
         out.note(f"{kept.release.title} stays in {kept.instance}: {name(kept.why)}")
     for text in intended.solution.unmet:

@@ -243,7 +243,9 @@ def undo(session: Session, **given: Any) -> int:
     """Reverse the last operation.
 
     Only paths that the operation touched are touched, and it is refused if one of them has changed
-    since. Repeating it goes further back; `epmstore redo` goes forward again.
+    since. Repeating it goes further back; `epmstore redo` goes forward again. What was changed with
+    other applications, such as an install of several, is undone in all of them, or in none: they
+    are shown by --dry-run, and before a question.
     """
     handle = session.handle()
     terms = terms_of(session, given)
@@ -262,7 +264,8 @@ def undo(session: Session, **given: Any) -> int:
 def redo(session: Session, **given: Any) -> int:
     """Do again what was undone.
 
-    Reverses the last `epmstore undo`, as long as nothing else has happened since.
+    Reverses the last `epmstore undo`, as long as nothing else has happened since; in all
+    applications that it was about.
     """
     handle = session.handle()
     terms = terms_of(session, given)
@@ -281,7 +284,9 @@ def _carry_out(
     """Show the plan (--dry-run), or ask about it on a terminal, and do it."""
     if session.dry_run:
         made = make_plan()
-        show_plan(session.out, made, hooks_of(handle.app) if terms["hooks"] else NONE)
+        apps = [handle.app, *(session.workspace.app(one.plan.app).app for one in made.others)]
+        own, *others = [hooks_of(app) if terms["hooks"] else NONE for app in apps]
+        show_plan(session.out, made, own, others)
         return outlook(handle, made, terms)
     if not session.yes and sys.stdin.isatty() and sys.stderr.isatty():
         confirm(session, make_plan())

@@ -37,7 +37,10 @@ def recover(session: Session, everything: bool, boot: bool) -> int:
     confirmed in time. Does nothing if nothing was interrupted.
     """
     if session.dry_run:
-        session.out.note("would finish or take back what was interrupted, if anything was")
+        session.out.note(
+            "would finish or take back what was interrupted, if anything was, also of applications"
+            " that were changed together with it"
+        )
         return 0
     if everything:
         workspace = session.open(recover=False)
@@ -59,7 +62,7 @@ def _recover(session: Session, handle: AppHandle, what: Recovery) -> int:
         if result is None and what != "boot" and handle.parameters.is_due:
             result = handle.parameters.take_back()
     except RootError as error:
-        if interrupted or what != "boot":
+        if interrupted or what != "boot" or _is_owed_with_others(handle):
             return failure.report(error, as_json=session.json, app=handle.app.key)
         session.out.note(f"{handle.app.key}: {error.message}; nothing was interrupted there")
         return 0
@@ -73,6 +76,15 @@ def _recover(session: Session, handle: AppHandle, what: Recovery) -> int:
     return 0
 
 
+def _is_owed_with_others(handle: AppHandle) -> bool:
+    """Then none of them is to be started."""
+    try:
+        owed = handle.obligations.owed
+    except EpmError:
+        return True
+    return owed is not None and bool(owed.transaction)
+
+
 @command(
     app=True,
     changes=True,
@@ -81,16 +93,21 @@ def _recover(session: Session, handle: AppHandle, what: Recovery) -> int:
 def confirm(session: Session) -> None:
     """Keep what a checkout with --confirm has done.
 
-    Without it the checkout is undone by epmstored when its time is over. Exits with 5 if nothing
-    waits to be confirmed.
+    Without it the checkout is undone by epmstored when its time is over. What was changed together
+    with other applications is confirmed in all of them. Exits with 5 if nothing waits to be
+    confirmed.
     """
     handle = session.handle()
+    key, pending = handle.app.key, handle.obligations.pending
+    together = () if pending is None else pending.transaction
+    also = "".join(f", with {one}" for one in together if one != key)
     version = handle.obligations.confirm(dry_run=session.dry_run)
     if session.dry_run:
-        session.out.note(f"{handle.app.key}: version {version} would be confirmed")
+        session.out.note(f"{key}: version {version}{also} would be confirmed")
         return
-    shape = {"type": "confirmation", "app": handle.app.key, "version": version}
-    session.out.outcome(shape, f"{handle.app.key}: version {version} is confirmed, and stays")
+    shape: dict[str, object] = {"type": "confirmation", "app": key, "version": version}
+    shape["transaction"] = list(together)
+    session.out.outcome(shape, f"{key}: version {version}{also} is confirmed, and stays")
 
 
 @command(

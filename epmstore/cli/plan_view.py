@@ -1,6 +1,7 @@
 """A plan, before it is carried out: shown, and asked about."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from epmstore.catalog.hooks import HOOKS, NONE, Hooks, show_command
 from epmstore.checkout.goal import EditsGoal, ReleaseGoal, RemovalGoal, VersionGoal
@@ -25,13 +26,35 @@ WORDS = {
 REMOVING = ("unlink", "rmdir")
 
 
-def show_plan(out: Output, prepared: Prepared, hooks: Hooks = NONE) -> None:
-    """Every step, what is kept and why, the hooks, and all of it in one line."""
-    plan = prepared.plan
+def show_plan(
+    out: Output, prepared: Prepared, hooks: Hooks = NONE, others: Sequence[Hooks] = ()
+) -> None:
+    """Every step, what is kept and why, the hooks, and all of it in one line; then the same of the
+    plans that go with it, with the hooks of each.
+    """
     if out.as_json:
-        commands = {hook: hooks.command(hook) for hook in HOOKS}
-        out.shape({**plan_to_form(prepared), "hooks": commands})
+        forms = [_with_hooks(one, own) for one, own in zip(prepared.others, others, strict=True)]
+        out.shape({**_with_hooks(prepared, hooks), "others": forms})
         return
+    _show(out, prepared, hooks)
+    for one, own in zip(prepared.others, others, strict=True):
+        _show(out, one, own)
+    if prepared.others:
+        out.note(all_or_none(prepared))
+
+
+def all_or_none(prepared: Prepared) -> str:
+    """Which applications go together."""
+    keys = ", ".join(name(one.plan.app) for one in (prepared, *prepared.others))
+    return f"{keys} were changed together, and go together: all of them or none"
+
+
+def _with_hooks(prepared: Prepared, hooks: Hooks) -> dict[str, Any]:
+    return {**plan_to_form(prepared), "hooks": {hook: hooks.command(hook) for hook in HOOKS}}
+
+
+def _show(out: Output, prepared: Prepared, hooks: Hooks) -> None:
+    plan = prepared.plan
     lines = [f"{out.paint(*WORDS[step.op])} {name(step.path)}" for step in plan.steps]
     for line in out.some(lines, indent=""):
         out.line(line)
@@ -58,7 +81,9 @@ def outlook(
     would keep it from being carried out.
     """
     handle.restoring.check(prepared, sources=sources, **terms)
-    return INCOMPLETE if not_to_be_had(prepared) or prepared.unseen.incomplete else 0
+    all_ = (prepared, *prepared.others)
+    is_whole = not any(not_to_be_had(one) or one.unseen.incomplete for one in all_)
+    return 0 if is_whole else INCOMPLETE
 
 
 def supply_lines(found: Supply | None) -> Iterator[str]:
@@ -98,9 +123,19 @@ def _to(request: Request) -> str:
 
 
 def confirm(session: Session, prepared: Prepared) -> None:
-    """Show what would be removed, and ask; nothing to remove, no question. Raises DeclinedError."""
-    out, plan = session.out, prepared.plan
-    gone = [name(step.path) for step in plan.steps if step.op in REMOVING]
-    if gone:
-        out.note("\n".join(["to be removed:", *out.some(gone), plan_line(prepared)]))
+    """Show what would be removed, and ask; nothing to remove, no question, unless other
+    applications go with this one. Raises DeclinedError.
+    """
+    out, is_asked = session.out, bool(prepared.others)
+    for one in (prepared, *prepared.others):
+        where = f"{name(one.plan.app)}: " if prepared.others else ""
+        steps = one.plan.steps
+        gone = [f"{where}{name(step.path)}" for step in steps if step.op in REMOVING]
+        is_asked = is_asked or bool(gone)
+        if is_asked:
+            title = ["to be removed:", *out.some(gone)] if gone else []
+            out.note("\n".join([*title, plan_line(one)]))
+    if prepared.others:
+        out.note(all_or_none(prepared))
+    if is_asked:
         session.confirm("Go on?")

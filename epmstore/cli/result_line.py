@@ -4,14 +4,16 @@ from epmstore.catalog.model import Counts
 from epmstore.cli.output import counted, name, number
 from epmstore.record.result import Result
 
+SEVERAL = 2
 RECORDING = ("snapshot", "run")
 """Actions that record what others did; all others change the root themselves."""
 
 
-def closing_line(result: Result, *, with_app: bool) -> str:
+def closing_line(result: Result, *, with_app: bool, with_undo: bool = True) -> str:
     """`crm: version 131 -> 132 (content of 117), 14 files replaced, 2 removed; undo: ...`
 
-    The command that undoes it names the application only if this one had to.
+    The command that undoes it names the application only if this one had to; of several that went
+    together, one undoes all.
     """
     parts = [_versions(result), *_counts(result)]
     if result.verified:
@@ -20,10 +22,11 @@ def closing_line(result: Result, *, with_app: bool) -> str:
         parts.append(
             {"stop": "stopped", "start": "started", "health": "healthy"}[result.hooks[-1].hook]
         )
-    undo = result.undo or ""
-    if not with_app:
+    undo = (result.undo or "") if with_undo else ""
+    if not with_app and len(result.transaction) < SEVERAL:
         undo = undo.removesuffix(f" --app {result.app}")
-    return f"{name(result.app)}: {', '.join(parts)}" + (f"; undo: {undo}" if undo else "")
+    title = "undo" if len(result.transaction) < SEVERAL else "undo of all"
+    return f"{name(result.app)}: {', '.join(parts)}" + (f"; {title}: {undo}" if undo else "")
 
 
 def _versions(result: Result) -> str:
@@ -55,7 +58,8 @@ def _unchanged(result: Result) -> str:
     if result.action in RECORDING:
         return f"{_nothing(result)} since version {result.version}"
     if result.action == "recover":
-        return f"what was owed is done, version {result.version} is live"
+        whom = f" to {', '.join(map(name, result.transaction))}" if result.transaction else ""
+        return f"what was owed{whom} is done, version {result.version} is live"
     if result.of is not None:
         return f"nothing to do for the content of version {result.of}"
     return "nothing to do"

@@ -117,7 +117,14 @@ def _undone_when(pending: Shape, key: str) -> str:
             f" epmstore recover --app {key}, or keep it: {keep}"
         )
     left, until = format_duration(pending["seconds"]), local(pending["until"])
-    return f"version {version} is undone in {left} ({until}) unless: {keep}"
+    also = _with_others(pending, key)
+    return f"version {version} is undone in {left} ({until}){also} unless: {keep}"
+
+
+def _with_others(shape: Shape, key: str) -> str:
+    """The daemon of an older release says nothing of those that went together."""
+    others = [name(one) for one in shape.get("transaction", ()) if one != key]
+    return f", with {', '.join(others)}," if others else ""
 
 
 def _aftermath(shape: Shape) -> list[str]:
@@ -131,8 +138,9 @@ def _aftermath(shape: Shape) -> list[str]:
     unfinished, pending, hold = (shape.get(key) for key in ("unfinished", "confirm", "hold"))
     if unfinished:
         lines.append(
-            f"the checkout of {_goal(unfinished)} of {local(unfinished['time'])} did not come to"
-            f" its end, and the application may be down: epmstore recover --app {key}"
+            f"the checkout of {_goal(unfinished)} of {local(unfinished['time'])}"
+            f"{_with_others(unfinished, key)} did not come to its end, and the application may be"
+            f" down: epmstore recover --app {key}"
         )
     if pending:
         lines.append(_undone_when(pending, key))

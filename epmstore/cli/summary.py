@@ -20,21 +20,33 @@ SHOWN_KEPT = 3
 FAILED = 4
 
 
-def finish(session: Session, result: Result) -> int:
-    """Print a result; the exit code (3 if something was left undone)."""
-    out = session.out
-    if out.as_json:
-        out.shape(result_shape(result))
+def finish(session: Session, result: Result, *, with_undo: bool = True) -> int:
+    """Print a result, and those of what went with it; the exit code (3 if something was left
+    undone). Without `with_undo`, another line says for people how it is undone.
+    """
+    every = (result, *result.others)
+    if session.out.as_json:
+        session.out.shape(result_shape(result))
     else:
-        if result.safety is not None:
-            out.note(f"what was found is recorded as version {result.safety}")
-        if result.meanwhile:
-            versions = ", ".join(map(str, result.meanwhile))
-            out.note(f"what somebody else wrote meanwhile is recorded as version {versions}")
-        name_places(out, result.came)
-        if not out.quiet:
-            out.line(closing_line(result, with_app=session.app is not None))
-        _name_the_rest(out, result)
+        for one in every:
+            _print(session, one, with_undo=with_undo and one is every[-1])
+    return max(map(_exit_code, every))
+
+
+def _print(session: Session, result: Result, *, with_undo: bool) -> None:
+    out = session.out
+    if result.safety is not None:
+        out.note(f"what was found is recorded as version {result.safety}")
+    if result.meanwhile:
+        versions = ", ".join(map(str, result.meanwhile))
+        out.note(f"what somebody else wrote meanwhile is recorded as version {versions}")
+    name_places(out, result.came)
+    if not out.quiet:
+        out.line(closing_line(result, with_app=session.app is not None, with_undo=with_undo))
+    _name_the_rest(out, result)
+
+
+def _exit_code(result: Result) -> int:
     if any(not run.ok and run.hook != "stop" for run in result.hooks):
         return FAILED
     return INCOMPLETE if result.incomplete else 0
@@ -93,8 +105,10 @@ def _around(out: Output, result: Result) -> None:
     if result.held:
         out.note(f"held: automation leaves it alone until: epmstore unhold {result.app}")
     if result.confirm_by is not None:
+        others = [name(key) for key in result.transaction if key != result.app]
+        with_them = f" with {', '.join(others)}" if others else ""
         out.note(
-            f"to be undone at {local(result.confirm_by)} unless:"
+            f"to be undone{with_them} at {local(result.confirm_by)} unless:"
             f" epmstore confirm --app {result.app}"
         )
 

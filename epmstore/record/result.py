@@ -28,7 +28,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     looked at; `not_restored` names what the privilege at hand did not allow. `hooks` ran around it;
     `confirm_by` is when it is undone unless it is confirmed; `packages` of the system own paths
     that it changed; `held` says that automation leaves the application alone from now on. `came`
-    says from where contents came that the store lacked, or could not read.
+    says from where contents came that the store lacked, or could not read. `transaction` are the
+    keys of the applications that went together with this one, itself among them, who is needed
+    first; `others` is what it came to for them, where one was asked for.
     """
 
     app: str
@@ -59,6 +61,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     packages: tuple[str, ...] = ()
     held: bool = False
     came: tuple[CameFrom, ...] = ()
+    transaction: tuple[str, ...] = ()
+    others: tuple["Result", ...] = ()
 
     @property
     def incomplete(self) -> bool:

@@ -292,7 +292,8 @@ class Apps:
     def remove(self, key: str, *, forget: bool = False) -> None:
         """Watch and record it no more. Its root is not touched, nor its history, unless `forget`:
         then its catalog goes to the quarantine, and `gc` frees what only it needed. One that was
-        removed before is forgotten by key or UUID.
+        removed before is forgotten by key or UUID. Raises ConflictError for one that goes with
+        others which have not come to their end.
         """
         app = self.find(key)
         if app.removed is not None:
@@ -301,6 +302,7 @@ class Apps:
         self._declarations.check_ours(app.key)
         time = None if forget else to_rfc3339(self._store.clock.now())
         with self._store.lock_app(app.uuid):
+            self._check_removable(app)
             self._declarations.remove(app.key)  # first, or it might be applied again
             if forget:  # before the appcat: interrupted, it is done again by the same command
                 self._forget_history(app)
@@ -309,6 +311,14 @@ class Apps:
             self._store.drop_live(app.uuid)
             change.end(self._store, app.uuid)
             change.forget_run(self._store, app.uuid)
+
+    def _check_removable(self, app: App) -> None:
+        if any(self._store.journals.glob(f"{app.uuid}.*")):
+            from epmstore.workspace.app.transacting import (  # noqa: PLC0415 - start-up
+                check_removable,
+            )
+
+            check_removable(self._store, app)
 
     def _forget_removed(self, app: App, *, forget: bool) -> None:
         if not forget:

@@ -24,7 +24,6 @@ from epmstore.digest import BlobInfo
 from epmstore.errors import (
     BusyError,
     DiskFullError,
-    EpmError,
     NotFoundError,
 )
 from epmstore.given import AnyPath
@@ -42,7 +41,8 @@ from epmstore.store.store import Store
 from epmstore.tree import Entry
 from epmstore.workspace.app.asked import TermsGiven
 from epmstore.workspace.app.context import AppContext
-from epmstore.workspace.app.installing import Installing
+from epmstore.workspace.app.installing import Installing, Move, asked_by
+from epmstore.workspace.app.transacting import carry_out_together
 from epmstore.workspace.apps import Apps
 from epmstore.workspace.intended import PLAIN, Deciding, InstallOptions, Intended, IntendedMove
 from epmstore.workspace.targets import Targets, empty_folder, give_to, missing_folders, take_back
@@ -176,8 +176,8 @@ class Packages:
     ) -> tuple[Intended, list[Result]]:
         """Install products, or files of packages, with what they need. What a file brings stays in
         the store. Raises NoSolutionError, NotFoundError, what `catalogs.import_` raises, and
-        ConflictError and its kin: then all roots are as they were; of several that are moved, those
-        that are done stay, and `data["done"]` names them.
+        ConflictError and its kin: then all roots are as they were, however many of them are to be
+        moved: that is one transaction.
         """
         with self._alone():
             arrived = self._take(names, asked)
@@ -336,42 +336,47 @@ class Packages:
         return prepared
 
     def _carry_out(self, intended: Intended, terms: TermsGiven) -> tuple[Intended, list[Result]]:
-        if len(intended.moves) > 1:
-            self._planned(self._store, intended, (), terms)
-        results: list[Result] = []
-        for one in intended.moves:
-            try:
-                results.append(self._move(one, terms))
-            except EpmError as error:
-                if results:
-                    _say_done(error, results)
-                raise
-        return intended, results
+        if len(intended.moves) == 1:
+            return intended, [self._move(intended.moves[0], terms)]
+        self._planned(self._store, intended, (), terms)
+        with ExitStack() as registered:
+            asked = [(self._installing(one, registered), one.move) for one in intended.moves]
+            if not asked:
+                return intended, []
+            results = carry_out_together(
+                [(context, asked_by(context, move)) for context, move in asked], Terms(**terms)
+            )
+        return intended, [
+            _labelled(one, move) for one, (_, move) in zip(results, asked, strict=True)
+        ]
 
     def _move(self, one: IntendedMove, terms: TermsGiven) -> Result:
         is_bound = not one.target.is_new and self._apps.get(one.target.app.key) == one.target.app
         if not is_bound and one.move.action != "adopt":
             self._plan(self._store, one, (), terms)
-        made = Targets(
-            self._store, self._apps, KnownProducts(self._store, self._apps.list())
-        ).register(one.target)
-        try:
-            app = self._apps.get(one.target.app.key)
-            installing = Installing(self._context(self._store, app))
-            if made and one.move.owner is not None:
-                give_to(Path(app.root), one.move.owner)
+        with ExitStack() as registered:
+            installing = Installing(self._installing(one, registered))
             if one.move.action == "adopt":
                 return installing.adopt(one.move, **terms)
             return installing.carry_out(one.move, **terms)
-        except BaseException:
-            if one.target.is_new:
-                self._take_back(one.target.app, made)
-            raise
+
+    def _installing(self, one: IntendedMove, registered: ExitStack) -> AppContext:
+        """The application that something is installed in. One that was registered for that is taken
+        back when the stack closes, if nothing came of it.
+        """
+        known = KnownProducts(self._store, self._apps.list())
+        made = Targets(self._store, self._apps, known).register(one.target)
+        if one.target.is_new:
+            registered.callback(self._take_back, one.target.app, made)
+        app = self._apps.get(one.target.app.key)
+        if made and one.move.owner is not None:
+            give_to(Path(app.root), one.move.owner)
+        return self._context(self._store, app)
 
     def _take_back(self, app: App, made: Sequence[Path]) -> None:
         """An application that was registered for nothing: nothing was installed, nor will be."""
         is_done = KnownProducts(self._store, [app]).installed_in(app)
-        if not is_done and not self._store.journal(app.uuid).exists():
+        if not is_done and not any(self._store.journals.glob(f"{app.uuid}.*")):
             self._apps.remove(app.key, forget=True)
             take_back(made)
 
@@ -409,8 +414,5 @@ def _scratch(store: Store) -> Path:
     return folder if folder.is_dir() else store.path
 
 
-def _say_done(error: EpmError, results: Sequence[Result]) -> None:
-    """Of several moves, some are done."""
-    done = [f"{one.label} (epmstore undo --app {one.app})" for one in results]
-    error.data["done"] = [one.app for one in results]
-    error.data["report"] = [f"done before: {text}" for text in done]
+def _labelled(result: Result, move: Move) -> Result:
+    return replace(result, label=move.label if result.changed else None)

@@ -97,6 +97,8 @@ def result(value: Result) -> Shape:
         "packages": list(value.packages),
         "held": value.held,
         "came_from": came_from(value.came),
+        "transaction": list(value.transaction),
+        "others": [result(one) for one in value.others],
     }
 
 
@@ -160,6 +162,7 @@ def aftermath(value: Aftermath) -> Shape:
             "of": pending.of,
             "until": pending.until,
             "seconds": round(pending.seconds),
+            "transaction": list(pending.transaction),
         },
         "hold": None
         if hold is None
@@ -170,6 +173,7 @@ def aftermath(value: Aftermath) -> Shape:
             "of": version_of(unfinished.goal),
             "time": unfinished.time,
             "phase": unfinished.phase.lower(),
+            "transaction": list(value.transaction),
         },
     }
 

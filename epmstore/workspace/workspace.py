@@ -373,6 +373,8 @@ class Workspace:
                 self.obligations += [] if owed is None else [owed]
             with contextlib.suppress(*_NOT_NOW, ConflictError):
                 self._take_back(handle)
+        if any(self._store.journals.glob("*.transaction")):
+            self._settle()
 
     def _take_back(self, handle: AppHandle) -> None:
         """What was set for a while, as far as nothing has to be restarted for that."""
@@ -381,6 +383,13 @@ class Workspace:
         if handle.parameters.is_due:
             result = handle.parameters.take_back(wait=0, restart=False)
             self.taken_back += [] if result is None else [result]
+
+    def _settle(self) -> None:
+        """Drop what decided about transactions of which nothing is left to be decided."""
+        from epmstore.checkout.transaction import settle  # noqa: PLC0415 - start-up: seldom needed
+
+        with contextlib.suppress(*_NOT_NOW):
+            settle(self._store)
 
     def rest(self) -> None:
         """Let go of files and memory that were taken for reading; what is asked next takes them

@@ -168,7 +168,7 @@ def test_a_flip_before_the_last_line_is_never_read_over(
 def said(journal: Journal, **line: object) -> None:
     """One more line, as another release may write it."""
     with journal.path.open("ab") as file:
-        file.write(journal_file._sealed(line))
+        file.write(journal_file.seal_form(line))
 
 
 @pytest.mark.parametrize(
@@ -191,10 +191,10 @@ def test_journal_refuses_lines_of_a_later_release(
     assert journal.path.read_bytes() == before
 
 
-@pytest.mark.parametrize("first", [{"format": 4, "header": {}}, {"format": 4}])
+@pytest.mark.parametrize("first", [{"format": 5, "header": {}}, {"format": 5}])
 def test_a_later_format_is_refused(journal: Journal, first: dict[str, object]) -> None:
     said(journal, **first)
-    with pytest.raises(DamagedError, match="format 4"):
+    with pytest.raises(DamagedError, match="format 5"):
         journal.load()
 
 
@@ -217,13 +217,13 @@ def test_retreat_makes_a_journal_that_never_staged(journal: Journal) -> None:
     assert (loaded.state, loaded.stage) == ("PLANNED", StageProof(7, 0))
 
 
-@pytest.mark.parametrize("change", [{"format": 4}, {"phase": "MERGING"}])
+@pytest.mark.parametrize("change", [{"format": 5}, {"phase": "MERGING"}])
 def test_obligations_of_a_later_release_are_refused(
     tmp_path: Path, change: dict[str, object]
 ) -> None:
     file = OwedFile(tmp_path / "app.owed")
     document: dict[str, object] = {"format": 1, "owed": {"phase": "STOPPING"}}
-    document |= {"format": 4} if "format" in change else {"owed": change}
+    document |= {"format": 5} if "format" in change else {"owed": change}
     sealed = {"sha256": owed_file._digest(document), **document}
     file.path.write_bytes(msgspec.json.encode(sealed))
     with pytest.raises(DamagedError, match="does not know"):

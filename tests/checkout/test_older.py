@@ -48,7 +48,7 @@ def here(unpacked: Path, place: str, tmp_path: Path) -> Workspace:
             step["seen"] = [found.st_dev, found.st_ino, size, mtime, found.st_ctime_ns, links]
     for line in lines:
         line["inodes"] = [[n, inodes.get(inode, 0)] for n, inode in line.get("inodes", ())]
-    file.write_bytes(b"".join(journal._sealed(line) for line in lines))
+    file.write_bytes(b"".join(journal.seal_form(line) for line in lines))
     Workspace.adopt(store, new_store=False)
     workspace = Workspace.open(store, recover=False)
     workspace.apps.move("crm", root)

@@ -88,7 +88,7 @@ class Bench:
         put(vector)
         if vector["where"] == "plan":
             return ["apply", str(self.plan)]
-        if vector["where"] in ("journal", "owed"):
+        if vector["where"] in ("journal", "owed", "transaction"):
             return ["recover"]
         (self.root / "tool").write_text("three")
         return ["snapshot", "-m", "three"]
@@ -134,8 +134,15 @@ class Bench:
         }  # fmt: skip
         first = {"format": 1, "header": changed(header, vector, "header")}
         lines = [first | vector.get("keys", {}), {"state": "PLANNED"}, *vector.get("lines", ())]
-        data = b"".join(map(journal_file._sealed, lines))
+        data = b"".join(map(journal_file.seal_form, lines))
         (self.store / "journals" / f"{self.app}.journal").write_bytes(data)
+
+    def _transaction(self, vector: Vector) -> None:
+        said = {"goal": {"of": 0}, "transaction": [self.app, "1" * 32]}
+        self._journal({"keys": {"format": 4}, "without": ["of"], "header": said})
+        decided = {"format": 1, "transaction": {}, **vector["keys"]}
+        path = self.store / "journals" / f"{'0' * 32}.transaction"
+        path.write_bytes(journal_file.seal_form(decided))
 
     def _owed(self, vector: Vector) -> None:
         owed = {

@@ -261,7 +261,7 @@ def test_uninstalling_for_good(cli: "Cli", old: Path, root: Path) -> None:
     assert files_in(root) == V1
 
 
-def test_needed_products_come_first_and_stay(
+def test_needed_products_come_first_and_go_with_what_needed_them(
     cli: "Cli", crm: Products, old: Path, tmp_path: Path, root: Path
 ) -> None:
     lib = Products(tmp_path / "lib-vendor", key="libpay", app=LIB)
@@ -275,10 +275,26 @@ def test_needed_products_come_first_and_stay(
     assert cli("install", str(needing), "--dry-run").code == 9
     assert not root.exists()
     cli.ok("catalog", "import", str(payed))
+    planned = cli.ok("install", "crm", "--dry-run")
+    assert "all of them or none" in planned.err
     said = cli.ok("install", "crm").out
-    assert "undo: epmstore undo --app libpay" in said and "undo --app crm" in said
+    assert "undo --app libpay" not in said and "undo of all: epmstore undo --app crm" in said
+    shown = cli.ok("undo", "--app", "crm", "--dry-run")
+    assert "libpay: version" in shown.out and "crm, libpay were changed together" in shown.err
+    [plan] = cli.ok("undo", "--app", "crm", "--dry-run", "--json").shapes
+    check(plan)
+    check(plan["others"][0])
+    assert [one["app"] for one in plan["others"]] == ["libpay"] and plan["others"][0]["steps"]
+    assert files_in(place) and files_in(root) == V2
+    [result] = cli.ok("undo", "--app", "libpay", "--json").shapes
+    check(result)
+    check(result["others"][0])
+    assert result["transaction"] == ["libpay", "crm"] and result["others"][0]["app"] == "crm"
+    assert not files_in(place) and not files_in(root)
+    redone = cli.ok("redo", "--app", "libpay").out.splitlines()
+    assert redone[0].startswith("libpay: ") and "undo" not in redone[0]
+    assert redone[1].startswith("crm: ") and redone[1].endswith("undo --app crm")
     cli.ok("undo", "--app", "crm")
-    cli.ok("undo", "--app", "libpay")
     solution, *results = cli.ok("install", "crm", "--json").shapes
     check(solution)
     assert [one["app"] for one in results] == ["libpay", "crm"]

@@ -112,7 +112,14 @@ class GoingBack:
 def _plan(workspace: Workspace, key: str, query: BackQuery) -> tuple[Any, Prepared]:
     handle = workspace.app(key)
     if query.to is None:
-        return handle.app, handle.restoring.plan_undo()
+        undone = handle.restoring.plan_undo()
+        if undone.others:
+            keys = ", ".join(one.plan.app for one in undone.others)
+            raise ConflictError(
+                f"{key} was changed together with {keys}, and is undone with them",
+                hint=f"`epmstore undo --app {key}` shows and undoes all of them",
+            )
+        return handle.app, undone
     return handle.app, handle.plan(query.to)
 
 

@@ -37,6 +37,7 @@ What they are made of:
 - whole_release.py what a checkout of a whole release changes beside its files
 - written_files.py the files that parameters were written into, as they were written last
 - running.py     a command that is run and recorded
+- transacting.py several applications that are moved, undone and recovered together
 
 No facet holds another one: what two of them need is a function, or one of the last group.
 """

@@ -5,6 +5,7 @@ needs, and that its contents can be got. How it is done is epmstore/checkout's t
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ import msgspec
 from epmstore.catalog.hooks import hooks_of
 from epmstore.checkout.goal import ReleaseGoal, version_of
 from epmstore.checkout.lost import AbsentContentsError, UnreadableContentsError
-from epmstore.checkout.obligations import owed_file
+from epmstore.checkout.obligations import owed_by, owed_file
+from epmstore.checkout.participant import Participant
 from epmstore.checkout.preflight import Terms
 from epmstore.checkout.request import CheckoutAction, Prepared, Request
 from epmstore.checkout.run import CheckoutEngine, CompletedCheckout
@@ -163,13 +165,56 @@ class Acting:
         waiting = self._check_owed(request)
         hooks = with_limits(hooks_of(self._app), terms)
         done = self.supervised(root).run(request, terms, hooks, expected)
+        return self._ended(request, action, done, waiting=waiting)
+
+    def part(self, root: Root, request: Request, terms: Terms) -> Participant:
+        """What this application has in a transaction, under its lock. Raises as `carry_out`."""
+        check_hold(self._context, terms)
+        self._check_owed(request)
+
+        def take(prepared: Prepared) -> tuple[CameFrom, ...]:
+            is_released = isinstance(request.goal, ReleaseGoal)
+            return tuple(self._supplying.supply(prepared)) if is_released else ()
+
+        return Participant(
+            self.supervised(root),
+            root,
+            request,
+            with_limits(hooks_of(self._app), terms),
+            take=take,
+            recall=partial(self._recall, root, request, None),
+        )
+
+    def end(self, part: Participant, transaction: Sequence[str]) -> Result:
+        """What it came to for this one, of a transaction of applications with these keys."""
+        assert part.done is not None, "it was carried out"
+        owed = owed_file(self._store, self._app.uuid)
+        waiting = part.done.confirm_by is None and owed.path.exists()  # for what this decided
+        request = part.request
+        result = self._ended(
+            request, request.action, part.done, waiting=waiting, transaction=transaction
+        )
+        return msgspec.structs.replace(result, came=tuple(part.came))
+
+    def _ended(
+        self,
+        request: Request,
+        action: CheckoutAction,
+        done: CompletedCheckout,
+        *,
+        waiting: bool,
+        transaction: Sequence[str] = (),
+    ) -> Result:
         if waiting and done.confirm_by is None:
             owed_file(self._store, self._app.uuid).drop()
         if done.prepared.parameters is not None:
             temporary = TemporaryMark(self._store, self._app.uuid)
             temporary.set(lasting(done.prepared.parameters))
         held = self._hold_after(request, done)
-        return done_result(self._app.key, action, done, owners(self._app.root, done), held=held)
+        packages = owners(self._app.root, done)
+        return done_result(
+            self._app.key, action, done, packages, held=held, transaction=transaction
+        )
 
     def supervised(self, root: Root) -> SupervisedCheckout:
         """What is around checkouts of an open root."""
@@ -257,7 +302,7 @@ class Acting:
         """Whether a confirmation is waited for that this decides: the undo of what it is about.
         Raises ConflictError for anything else that is owed.
         """
-        owed = owed_file(self._store, self._app.uuid).load()
+        owed = owed_by(self._store, self._app.uuid)
         if owed is None:
             return False
         if owed.phase != "CONFIRMING":

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from epmstore.catalog import appcat
 from epmstore.catalog.appcat import App
 from epmstore.catalog.format import decode_line
 from epmstore.catalog.model import Fact, RecordedActor
@@ -79,6 +80,28 @@ class AppContext:
         return Trees(
             self.store, self.app, state=self.state, look=self.look, releases=lambda: self.releases
         )
+
+    def others(self, apps: Sequence[str]) -> "list[AppContext]":
+        """Applications of this store by their UUIDs, on behalf of the same caller, in that order;
+        without those that are not registered any more. This one is itself. Raises DamagedError.
+        """
+        if not apps:
+            return []
+        known = {app.uuid: app for app in appcat.load(self.store.catalogs / "appcat.json").apps}
+        return [
+            self
+            if one == self.app.uuid
+            else AppContext(
+                self.store,
+                known[one],
+                actor=self.actor,
+                progress=self.progress,
+                runner=self._runner,
+                remotes=self.remotes,
+            )
+            for one in apps
+            if one in known
+        ]
 
     def state(self) -> CatalogState:
         """Everything that the catalog says beside the entries. Kept until the catalog grows."""

@@ -40,6 +40,7 @@ from epmstore.workspace.app.acting import Acting
 from epmstore.workspace.app.asked import TermsGiven
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.rendered import package_of, rendered_for, without_settings
+from epmstore.workspace.app.transacting import Asking
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,3 +192,16 @@ class Installing:
             for name in lacking
         )
         return done.parameters, done.rendering, notes
+
+
+def asked_by(context: AppContext, move: Move) -> Asking:
+    """What `Installing.carry_out` asks for, where several applications are moved together; what was
+    there before anything was installed is recorded then.
+    """
+
+    def ask(root: Root) -> Request:
+        installing = Installing(context)
+        installing._record_first(root)
+        return installing._request(move)
+
+    return ask

@@ -2,7 +2,7 @@
 
 from epmstore.catalog.hooks import HookRun
 from epmstore.checkout.apply import Applier
-from epmstore.checkout.obligations import Owed, owed_file
+from epmstore.checkout.obligations import Owed, owed_by
 from epmstore.record.result import Result
 from epmstore.record.root import Root
 from epmstore.workspace.app.acting import Acting
@@ -41,9 +41,9 @@ class Recovering:
 
     def _pay(self, root: Root, what: Recovery) -> tuple[HookRun, ...] | None:
         """Do what is owed; the hooks that ran, None if there was nothing to do."""
-        owed = owed_file(self._context.store, self._context.app.uuid).load()
-        if owed is None or what == "tree":
-            return None
+        owed = owed_by(self._context.store, self._context.app.uuid)
+        if owed is None or owed.transaction or what == "tree":
+            return None  # with others: that needs the locks of all of them
         checkout = self._acting.supervised(root)
         if what == "boot" and checkout.is_same_boot(owed):
             return None  # the application may run, and without hooks it cannot be stopped

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Unpack
 
 import msgspec
+from msgspec.structs import replace
 
 from epmstore import given
 from epmstore.catalog.installed import installed_at
@@ -16,13 +17,10 @@ from epmstore.checkout.preflight import Terms
 from epmstore.checkout.request import CheckoutAction, Prepared, Request, Supply
 from epmstore.checkout.target import ExportedTree
 from epmstore.checkout.undo import (
-    Reversal,
     content_of,
     last_change,
     product_target,
-    redo_target,
     rollback_target,
-    undo_target,
 )
 from epmstore.errors import UsageError
 from epmstore.given import AnyPath, AnyVersion
@@ -35,6 +33,12 @@ from epmstore.workspace.app.acting import Acting
 from epmstore.workspace.app.asked import TermsGiven
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.exporting import export_tree
+from epmstore.workspace.app.transacting import (
+    asking,
+    carry_out_together,
+    check_others,
+    reversed_together,
+)
 
 
 class Restoring:
@@ -125,29 +129,49 @@ class Restoring:
             return self._acting.run(root, request, Terms(**terms))
 
     def plan_undo(self) -> Prepared:
-        """What `undo` would do now."""
-        return self._acting.plan(_reversal("undo", undo_target(self._context.state().versions)))
+        """What `undo` would do now; `others` of it, what it would do elsewhere."""
+        return self._plan_reversal("undo")
 
     def undo(self, **terms: Unpack[TermsGiven]) -> Result:
-        """Reverse the last checkout, rollback or repair. Raises NotFoundError, ChangedError."""
-        request = _reversal("undo", undo_target(self._context.state().versions))
-        return self._acting.carry_out(request, Terms(**terms))
+        """Reverse the last checkout, rollback or repair; with all that went together, that of all
+        of them: `others` of the result says what it came to there. Raises NotFoundError,
+        ChangedError; ConflictError if one of them was moved since.
+        """
+        return self._reverse("undo", Terms(**terms))
 
     def plan_redo(self) -> Prepared:
-        """What `redo` would do now."""
-        return self._acting.plan(_reversal("redo", redo_target(self._context.state().versions)))
+        """What `redo` would do now; `others` of it, what it would do elsewhere."""
+        return self._plan_reversal("redo")
 
     def redo(self, **terms: Unpack[TermsGiven]) -> Result:
-        """Do again what was undone last. Raises NotFoundError, ChangedError."""
-        request = _reversal("redo", redo_target(self._context.state().versions))
-        return self._acting.carry_out(request, Terms(**terms))
+        """Do again what was undone last. Raises as `undo`."""
+        return self._reverse("redo", Terms(**terms))
+
+    def _plan_reversal(self, action: CheckoutAction) -> Prepared:
+        asked = reversed_together(self._context, action)
+        own = self._acting.plan(next(r for one, r in asked if one is self._context))
+        others = [Acting(one).plan(r) for one, r in asked if one is not self._context]
+        return replace(own, others=tuple(others))
+
+    def _reverse(self, action: CheckoutAction, terms: Terms) -> Result:
+        asked = reversed_together(self._context, action)
+        if len(asked) == 1:
+            return self._acting.carry_out(asked[0][1], terms)
+        results = carry_out_together([(one, asking(one, r)) for one, r in asked], terms)
+        key = self._context.app.key
+        own = next(one for one in results if one.app == key)
+        return replace(own, others=tuple(one for one in results if one is not own))
 
     def plan_apply(self, plan: Prepared) -> Prepared:
-        """A plan made earlier, as it would be carried out now."""
+        """A plan made earlier, as it would be carried out now. Raises as `apply`."""
+        _check_alone(plan)
         return self._acting.plan_again(self._completed_plan(plan))
 
     def apply(self, plan: Prepared, **terms: Unpack[TermsGiven]) -> Result:
-        """Carry out a plan made earlier. Raises ChangedError if what it is about changed."""
+        """Carry out a plan made earlier. Raises ChangedError if what it is about changed,
+        UsageError for one of several applications: `undo` and `redo` carry those out.
+        """
+        _check_alone(plan)
         return self._acting.apply(self._completed_plan(plan), Terms(**terms))
 
     def _completed_plan(self, plan: Prepared) -> Prepared:
@@ -162,6 +186,7 @@ class Restoring:
         `checkout`.
         """
         self._acting.check(plan, Terms(**terms), given.several_places(sources))
+        check_others(self._context, plan, Terms(**terms))
 
     def check_later(self, plan: Prepared) -> None:
         """What would keep a plan from being carried out whenever that is, and whatever its terms
@@ -267,16 +292,20 @@ class Restoring:
         return msgspec.structs.replace(request, parameters=said, rendering=rendering)
 
 
-def _reversal(action: CheckoutAction, found: Reversal) -> Request:
-    return Request(action=action, goal=VersionGoal(found.to), within=(found.one, found.two))
-
-
 def _edit(entries: Sequence[Entry], remove: Sequence[AnyPath], label: str | None) -> Request:
     edits: list[tuple[RelPath, Entry | None]] = [(given.a_path(e.path), e) for e in entries]
     edits += [(given.a_path(path), None) for path in remove]
     if not edits or len(dict(edits)) < len(edits) or ROOT in dict(edits):
         raise UsageError("edits are of one path or more, each named once, and not of the root")
     return Request(action="edit", goal=EditsGoal(tuple(edits)), label=label)
+
+
+def _check_alone(plan: Prepared) -> None:
+    if plan.others:
+        raise UsageError(
+            f"a plan of several applications: {plan.request.action} carries it out",
+            hint=f"`epmstore {plan.request.action} --app {plan.plan.app}`",
+        )
 
 
 def _rollback_to(version: int, config: ConfigPolicy) -> Request:

@@ -25,6 +25,7 @@ def done_result(
     packages: Sequence[str] = (),
     *,
     held: bool,
+    transaction: Sequence[str] = (),
 ) -> Result:
     """Of a request that was carried out."""
     plan, applied, gaps = done.prepared.plan, done.applied, unseen(done.look)
@@ -62,6 +63,7 @@ def done_result(
         confirm_by=done.confirm_by,
         packages=tuple(packages),
         held=held,
+        transaction=tuple(transaction),
     )
 
 
