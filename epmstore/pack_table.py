@@ -51,6 +51,15 @@ class GroupTable(msgspec.Struct, frozen=True):
     length: int
 
 
+class DeltaFrame(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A content of `size` bytes as what makes it of the content `base`: a zstd frame."""
+
+    sha256: Sha256
+    size: int
+    base: Sha256
+    frame: bytes
+
+
 class Place(msgspec.Struct, frozen=True, gc=False):
     """Where a stored content is read: a BlobRow joined with its frame and file.
 

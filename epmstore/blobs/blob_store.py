@@ -6,7 +6,7 @@ the SHA-256 that was asked for. May be used from several threads.
 
 import contextlib
 import hashlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -18,7 +18,7 @@ from epmstore.blobs.pack import PART_THRESHOLD, DeltaBase
 from epmstore.blobs.reader import FrameReader
 from epmstore.digest import BlobInfo, Sha256, check_no_collision
 from epmstore.errors import BlobNotFoundError, DamagedError, DigestMismatchError, UsageError
-from epmstore.pack_table import Place
+from epmstore.pack_table import DeltaFrame, Place
 from epmstore.prefetch import prefetch
 from epmstore.seal import RecordKind
 
@@ -131,6 +131,20 @@ class PackStore:
             end = max(plain.offset + plain.length for _, _, plain in together)
             for place, base, _ in together:
                 yield place, self._read(place, base, end)
+
+    def differences(self, wanted: Mapping[Sha256, Sha256]) -> dict[Sha256, DeltaFrame]:
+        """Of contents, each with another one that the caller has: those that are stored as their
+        difference to just that. What cannot be read is left out.
+        """
+        places = self._table.places(list(wanted)).values()
+        found: dict[Sha256, DeltaFrame] = {}
+        for place in sorted(places, key=lambda one: (one.file, one.seal_offset, one.offset)):
+            if place.base is None or place.base != wanted[place.sha256]:
+                continue
+            with contextlib.suppress(OSError, DamagedError):
+                frame = self._reader.frame(place)[place.offset : place.offset + place.length]
+                found[place.sha256] = DeltaFrame(place.sha256, place.size, place.base, frame)
+        return found
 
     def part_base(self, sha256: Sha256) -> Place | None:
         """The same of a content that is known by its witness only."""

@@ -168,6 +168,7 @@ class _Collector:
                     break
                 except _StaleError:
                     continue
+            self._drop_ways_back()
         counts = self._counts
         return GcResult(
             freed=max(0, counts["freed"]),
@@ -208,6 +209,13 @@ class _Collector:
                 break  # what had to be written to free more does not fit
             self._progress.advance(files=1)
         self._progress.end()
+
+    def _drop_ways_back(self) -> None:
+        """Those of contents that are not stored any more."""
+        store = self._store
+        with store.lock_write():
+            for one in store.all_reverse():
+                one.keep(lambda named: store.contents.places(list(named)))
 
     def _replace(self, found: GcSurvey, stage: str, gone: list[str]) -> None:
         """Write what is needed of some files, and put that in their place."""

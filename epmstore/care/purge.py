@@ -277,6 +277,8 @@ def _destroy(
             looked_at = dict(tables.sizes)
         with store.lock_packs(), store.lock_write():
             catch_up(store)
+            for one in store.all_reverse():  # pieces of contents are in them
+                one.drop()
             # What came since the long look is looked at now, with no process writing, until no file
             # has any of it: the files that are written here are among those.
             for _ in range(TRIES):

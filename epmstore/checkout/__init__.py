@@ -11,6 +11,7 @@
 - hook_sequence.py    the hooks of one application, run in order; what came of them is kept
 - journal.py          the journal: what makes the applying of a plan finishable
 - lost.py             contents that are recorded and cannot be read
+- near.py             contents made of what lies in the root
 - obligations.py      what a checkout still owes: start, health check, confirmation
 - ops.py              what brings one entry of a path to another
 - participant.py      one application of several that go together: its plan, what is staged

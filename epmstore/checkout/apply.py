@@ -246,6 +246,7 @@ class Applier:
                 steps,
                 self._store,
                 copies=copies,
+                known=self._store.reverse(self._recorder.app.uuid).load(),
                 privileged=self._privileged,
                 progress=self._progress,
             )

@@ -18,8 +18,10 @@ from typing import Self, TypeAlias
 import msgspec
 
 from epmstore import fsio
+from epmstore.blobs.blob_store import PackStore
 from epmstore.blobs.interface import BlobReader
 from epmstore.blobs.pack import PART_THRESHOLD
+from epmstore.checkout.near import Near, NearFiles
 from epmstore.child import Child, cores, serve
 from epmstore.digest import BlobInfo
 from epmstore.errors import BusyError
@@ -45,10 +47,13 @@ FLUSH_FROM = 128 << 20
 
 
 class NewFile(msgspec.Struct, frozen=True, gc=False):
-    """A file to make at a path below the folder, with content, metadata and time of an entry."""
+    """A file to make at a path below the folder, with content, metadata and time of an entry;
+    perhaps of one that is `near` it.
+    """
 
     path: RelPath
     entry: Entry
+    near: Near | None = None
 
     @property
     def content(self) -> BlobInfo:
@@ -101,9 +106,12 @@ class FileMaker:
 
 
 class _Setting(msgspec.Struct, frozen=True):
-    """What a child needs to know. It inherits the descriptor."""
+    """What a child needs to know. It inherits the descriptors; without one of a root, nothing is
+    made of what lies there.
+    """
 
     folder_fd: int
+    root_fd: int | None
     privileged: bool
     source: StoreSource
 
@@ -111,15 +119,18 @@ class _Setting(msgspec.Struct, frozen=True):
 class _Service:
     """Makes files, wherever that is."""
 
-    def __init__(self, blobs: BlobReader, maker: FileMaker) -> None:
+    def __init__(self, blobs: BlobReader, maker: FileMaker, near: NearFiles | None) -> None:
         self._blobs = blobs
         self._maker = maker
+        self._near = near
 
     def do(self, files: _Part) -> list[Made]:
         """What became of each."""
-        made: dict[RelPath, Made] = {}
+        made = {} if self._near is None else self._made_of_near(files, self._near)
         wanted: dict[BlobInfo, list[NewFile]] = defaultdict(list)
         for file in files:
+            if file.path in made:
+                continue
             if file.content.size > PART_THRESHOLD:
                 made[file.path] = self._maker.make(file, self._blobs.stream(file.content))
             else:
@@ -129,6 +140,16 @@ class _Service:
                 made[file.path] = self._maker.make(file, (data,))
         return [made[file.path] for file in files]
 
+    def _made_of_near(self, files: _Part, near: NearFiles) -> dict[RelPath, Made]:
+        """Those that can be made of what lies in the root."""
+        found = [(file, file.near) for file in files if file.near is not None]
+        contents = near.contents([(file.content, one) for file, one in found])
+        return {
+            file.path: self._maker.make(file, (data,))
+            for (file, _), data in zip(found, contents, strict=True)
+            if data is not None
+        }
+
     def finish(self) -> None:
         """Nothing is left."""
 
@@ -136,8 +157,21 @@ class _Service:
 @contextmanager
 def _begin(setting: _Setting) -> Iterator[_Service]:
     _, blobs = setting.source.open()
-    with blobs, FileMaker(setting.folder_fd, privileged=setting.privileged, syncs=False) as maker:
-        yield _Service(blobs, maker)
+    with (
+        blobs,
+        FileMaker(setting.folder_fd, privileged=setting.privileged, syncs=False) as maker,
+        _near(setting.root_fd, blobs) as near,
+    ):
+        yield _Service(blobs, maker, near)
+
+
+@contextmanager
+def _near(root_fd: int | None, blobs: PackStore) -> Iterator[NearFiles | None]:
+    if root_fd is None:
+        yield None
+        return
+    with NearFiles(root_fd, blobs) as near:
+        yield near
 
 
 def main() -> None:
@@ -153,9 +187,11 @@ def make_files(
     privileged: bool,
     syncs: bool = False,
     progress: Progress,
+    root_fd: int | None = None,
 ) -> list[tuple[NewFile, Made]]:
     """Make them, and say what became of each. What goes wrong with one ends everything. With
-    `syncs`, each is durable then: children, who sync nothing, have no part in it.
+    `syncs`, each is durable then: children, who sync nothing, have no part in it. What files are
+    `near` lies below `root_fd`.
 
     Raises BlobNotFoundError, DamagedError, OSError.
     """
@@ -171,10 +207,13 @@ def make_files(
     count = min(cores(WORKERS), len(parts)) if is_much else 1
     with _Flusher(folder_fd) as flusher:
         if count > 1 and not syncs and _lock(folder_fd):
-            _share(parts, _Setting(folder_fd, privileged, store.source), count, take)
+            _share(parts, _Setting(folder_fd, root_fd, privileged, store.source), count, take)
         else:
-            with FileMaker(folder_fd, privileged=privileged, syncs=syncs) as maker:
-                service = _Service(store.blobs, maker)
+            with (
+                FileMaker(folder_fd, privileged=privileged, syncs=syncs) as maker,
+                _near(root_fd, store.blobs) as near,
+            ):
+                service = _Service(store.blobs, maker, near)
                 for part in parts:
                     take(part, service.do(part))
     return [one for part, made in done for one in zip(part, made, strict=True)]
@@ -270,11 +309,10 @@ def _share(todo: list[_Part], setting: _Setting, count: int, take: _Take) -> Non
             while True:
                 yield queue.pop() if number % 2 else queue.popleft()
 
+    root = () if setting.root_fd is None else (setting.root_fd,)
+    inherited = (setting.folder_fd, *root)
     with ExitStack() as stack:
-        children = [
-            stack.enter_context(Child(__name__, setting, (setting.folder_fd,)))
-            for _ in range(count)
-        ]
+        children = [stack.enter_context(Child(__name__, setting, inherited)) for _ in range(count)]
         pool = stack.enter_context(ThreadPoolExecutor(count))
         working = [
             pool.submit(child.work, parts(number), list, take)

@@ -21,9 +21,11 @@ import msgspec
 
 from epmstore import fsio
 from epmstore.checkout.files import POOL_FROM, FileMaker, NewFile, make_files, wait_for_writers
+from epmstore.checkout.near import near_files
 from epmstore.checkout.plan import Step
 from epmstore.digest import identify_stream
 from epmstore.errors import ChangedError
+from epmstore.pack_table import DeltaFrame
 from epmstore.progress import Progress
 from epmstore.relpath import RelPath, split
 from epmstore.scan.folders import FolderCache
@@ -142,18 +144,20 @@ def stage(
     store: Store,
     *,
     copies: Collection[int] = (),
+    known: Iterable[DeltaFrame] = (),
     privileged: bool,
     progress: Progress,
 ) -> Staged:
     """Fill the slots and make them durable. Those of the steps numbered in `copies` get what the
-    file has now. Raises OSError, DamagedError, BlobNotFoundError, ChangedError.
+    file has now. `known` are differences between contents that lead back from what is there. Raises
+    OSError, DamagedError, BlobNotFoundError, ChangedError.
     """
     stager = _Stager(stage_fd, steps, copies, privileged, progress)
     progress.begin("staging", files=len(stager.numbers), size=stager.size)
     stager.folders()
     stager.symlinks()
     stager.copies(root_fd)
-    stager.files(store)
+    stager.files(root_fd, store, known)
     # Last: they are links to slots that were filled before.
     stager.links(root_fd)
     # All of it is durable before the journal says STAGED.
@@ -206,15 +210,17 @@ class _Stager:
                     apply_link_metadata(self._stage_fd, str(number), entry, self._privileged),
                 )
 
-    def files(self, store: Store) -> None:
+    def files(self, root_fd: int, store: Store, known: Iterable[DeltaFrame]) -> None:
         """Contents in the order in which the store reads them best."""
         wanted = {
             RelPath(str(number)): number for number in self.numbers if self._is_stored(number)
         }
+        near = near_files({number: self._steps[number] for number in wanted.values()}, known)
         done = make_files(
             self._stage_fd,
-            [NewFile(slot, self._entry(number)) for slot, number in wanted.items()],
+            [NewFile(slot, self._entry(n), near.get(n)) for slot, n in wanted.items()],
             store,
+            root_fd=root_fd,
             privileged=self._privileged,
             syncs=self.syncs_each,
             progress=self._progress,

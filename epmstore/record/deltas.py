@@ -9,9 +9,10 @@ import msgspec
 
 from epmstore.blobs.pack import GroupWriter
 from epmstore.digest import BlobInfo, Sha256
-from epmstore.pack_table import Place
+from epmstore.pack_table import DeltaFrame, Place
 from epmstore.relpath import RelPath
 from epmstore.store.dedup import Dedup
+from epmstore.store.reverse_deltas import applied, reverse_delta
 
 TOGETHER = 4 << 20
 """Plain bytes that wait, about."""
@@ -31,8 +32,12 @@ class Fresh(msgspec.Struct, frozen=True, gc=False):
 class DeltaWriter:
     """Gives contents to a writer unless they are stored. What waits is stored by `flush`."""
 
-    def __init__(self, dedup: Dedup, writer: GroupWriter) -> None:
+    def __init__(
+        self, dedup: Dedup, writer: GroupWriter, back: list[DeltaFrame] | None = None
+    ) -> None:
+        """What leads back to contents of before, where that is cheap to say, is added to `back`."""
         self.dedup = dedup
+        self._back = back
         self.writer = writer
         self._akin: list[tuple[Fresh, BlobInfo]] = []
         self._size = 0
@@ -67,6 +72,22 @@ class DeltaWriter:
         for place, base in self.dedup.blobs.read_together(places.values()):
             for fresh in users[place.sha256]:
                 self.writer.add_delta(fresh.info, fresh.data, place.sha256, base)
+                if self._back is not None:
+                    self._note_way_back(fresh, place.sha256, base)
+
+    def _note_way_back(self, fresh: Fresh, sha256: Sha256, base: bytes) -> None:
+        """The old content is at hand, or its difference to what is at hand is stored."""
+        assert self._back is not None and fresh.before is not None, "its caller looked"
+        data = base
+        if fresh.before.sha256 != sha256:
+            stored = self.dedup.blobs.differences({fresh.before.sha256: sha256})
+            known = applied(tuple(stored.values()), base, fresh.before)
+            if known is None:
+                return
+            data = known
+        found = reverse_delta(fresh.before, data, fresh.info.sha256, fresh.data)
+        if found is not None:
+            self._back.append(found)
 
 
 def _is_akin(before: BlobInfo, after: BlobInfo) -> bool:

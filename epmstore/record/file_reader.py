@@ -16,6 +16,7 @@ from epmstore.blobs.frames import PART_SIZE
 from epmstore.blobs.pack import PART_THRESHOLD, GroupWriter, WrittenGroup, discard_written
 from epmstore.digest import BlobInfo, identify_again, identify_stream
 from epmstore.filestat import AnyStat
+from epmstore.pack_table import DeltaFrame
 from epmstore.record.deltas import DeltaWriter, Fresh
 from epmstore.relpath import RelPath, split
 from epmstore.scan.folders import FolderCache
@@ -53,9 +54,12 @@ _NOTHING_MORE = ReadPath()
 class FileReader:
     """Reads tasks of one root; a context manager. Without a dedup nothing is stored."""
 
-    def __init__(self, root_fd: int, dedup: Dedup | None) -> None:
+    def __init__(self, root_fd: int, dedup: Dedup | None, *, ways_back: bool = False) -> None:
+        """`ways_back`: what leads back to contents of before is noted, too."""
         self._folders = FolderCache(root_fd)
-        self._deltas = None if dedup is None else DeltaWriter(dedup, GroupWriter(dedup.packs))
+        self.back: list[DeltaFrame] = []
+        self._ways_back = ways_back
+        self._deltas = None if dedup is None else self._writer(dedup)
         self._groups: list[WrittenGroup] = []
         self._folder: str | None = None
         self._parent = -1
@@ -79,8 +83,11 @@ class FileReader:
             self._deltas.flush()
         if self._deltas.writer.is_full:
             self._groups.append(self._deltas.writer.finish())
-            self._deltas = DeltaWriter(self._deltas.dedup, GroupWriter(self._deltas.dedup.packs))
+            self._deltas = self._writer(self._deltas.dedup)
         return seen
+
+    def _writer(self, dedup: Dedup) -> DeltaWriter:
+        return DeltaWriter(dedup, GroupWriter(dedup.packs), self.back if self._ways_back else None)
 
     def finish(self) -> list[WrittenGroup]:
         """What was stored, durable; it is the caller's to publish or to discard."""

@@ -23,6 +23,7 @@ from epmstore.blobs.pack import WrittenGroup, discard_written
 from epmstore.child import Child, cores
 from epmstore.compact import CompactEntries
 from epmstore.digest import BlobInfo, Digest, Sha256
+from epmstore.pack_table import DeltaFrame
 from epmstore.progress import SILENT, Progress
 from epmstore.record.collisions import CollisionFilter
 from epmstore.record.file_reader import FileReader, ReadPath, ReadTask
@@ -61,13 +62,15 @@ class Examined(msgspec.Struct, frozen=True, gc=False):
 class Ingested(msgspec.Struct, frozen=True):
     """What reading gave, in no promised order: `fresh` are entries of new paths of which nothing
     more is to be said, `others` everything else. `groups` are durable or in memory, and not
-    published yet. `collided` are paths whose content has the address of another content.
+    published yet. `collided` are paths whose content has the address of another content. `back`
+    leads from contents to those of before, if that was asked for.
     """
 
     fresh: CompactEntries
     others: list[Examined]
     groups: list[WrittenGroup]
     collided: list[RelPath]
+    back: list[DeltaFrame]
 
     @property
     def examined(self) -> Iterator[Examined]:
@@ -122,8 +125,11 @@ class Ingestion:
         *,
         progress: Progress = SILENT,
         workers: int = WORKERS,
+        ways_back: bool = False,
     ) -> None:
         self._root_fd = root_fd
+        self._ways_back = ways_back
+        self._back: list[DeltaFrame] = []
         self._dedup = dedup
         self._progress = progress
         self._count = cores(workers)
@@ -182,7 +188,7 @@ class Ingestion:
             future.result()
         self._progress.end()
         self._is_finished = True
-        ingested = Ingested(self._fresh, self._others, self._groups, self._collided)
+        ingested = Ingested(self._fresh, self._others, self._groups, self._collided, self._back)
         if self._identities.may_collide():
             self._collided += _collided(ingested.examined)
         self._collided[:] = sorted(set(self._collided))
@@ -207,7 +213,7 @@ class Ingestion:
         claims = SharedClaims.create()
         self._stack.callback(claims.close)
         for _ in range(self._count):
-            worker = start(self._root_fd, self._dedup, claims)
+            worker = start(self._root_fd, self._dedup, claims, ways_back=self._ways_back)
             self._workers.append(self._stack.enter_context(worker))
         pool = self._stack.enter_context(ThreadPoolExecutor(self._count))
         self._futures = [pool.submit(self._serve, worker) for worker in self._workers]
@@ -235,7 +241,7 @@ class Ingestion:
     @cached_property
     def _here(self) -> ReadService:
         """What reads without a process."""
-        reader = FileReader(self._root_fd, self._dedup)
+        reader = FileReader(self._root_fd, self._dedup, ways_back=self._ways_back)
         return ReadService(self._stack.enter_context(reader), self._dedup)
 
     def _parts(self) -> Iterator[_Slice]:
@@ -246,6 +252,7 @@ class Ingestion:
         with self._lock:
             self._collided += finished.collided
             self._groups += finished.groups
+            self._back += finished.back
 
     def _take(self, part: _Slice, seen: Sequence[ReadPath]) -> None:
         """Make entries of what was read."""

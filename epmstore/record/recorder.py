@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 
 import msgspec
@@ -35,6 +35,7 @@ from epmstore.digest import BlobInfo
 from epmstore.errors import BusyError
 from epmstore.index.links import live_links
 from epmstore.index.stat_cache import StatCacheState
+from epmstore.pack_table import DeltaFrame
 from epmstore.progress import SILENT, Progress
 from epmstore.record import change
 from epmstore.record.change import StartedRun
@@ -241,7 +242,7 @@ class Recorder:
         with storing(store.path), Deposit(store) as deposit:
             head = head_to_follow(store, self.app.uuid)
             doubt = self._doubt(probe_clock(root.fd))
-            with Ingestion(root.fd, deposit.dedup, progress=self._progress) as ingestion:
+            with self._ingestion(root, deposit) as ingestion:
                 spared: set[RelPath] = set()
                 keeping = Keeping(kept, self.rules.classify)
                 feed = keeping.feed(ingestion.feed)
@@ -261,7 +262,7 @@ class Recorder:
             hidden = unshown(changes, seen.rows or {}, found.listings)
             if hidden and intent.kind == "drift" and intent.label is None:
                 intent = msgspec.structs.replace(intent, label=_UNSHOWN)
-            version, is_new, is_labelled = self._commit(look, deposit, intent)
+            version, is_new, is_labelled = self._commit(look, deposit, intent, ingested.back)
         rows, late = fresh_rows(found, read, settled)
         self._remember(root, version, seen, rows, is_new=is_new)
         return Recorded(
@@ -359,16 +360,29 @@ class Recorder:
         named = links.keys() | set(links.values())
         return any(entry.path in named for entry in files)
 
+    def _ingestion(self, root: Root, deposit: Deposit) -> Ingestion:
+        return Ingestion(root.fd, deposit.dedup, progress=self._progress, ways_back=True)
+
+    def _note_ways_back(self, deposit: Deposit, back: Sequence[DeltaFrame]) -> None:
+        """Unless something was purged meanwhile, of which pieces may be in them."""
+        with self.store.lock_write():
+            if self.store.contents.purged() == deposit.dedup.purged:
+                self.store.reverse(self.app.uuid).add(back)
+
     def _commit(
-        self, look: Look, deposit: Deposit, intent: Intent
+        self, look: Look, deposit: Deposit, intent: Intent, back: Sequence[DeltaFrame]
     ) -> tuple[VersionRecord, bool, bool]:
-        """(newest version, whether it is new, whether an older one was labelled)."""
+        """(newest version, whether it is new, whether an older one was labelled). `back` leads from
+        its contents to those of before.
+        """
         newest = look.head.version
         if newest is not None and look.changes.is_empty and not intent.always:
             if look.stored:  # nothing differs, and what was lost is stored again
                 deposit.commit()
             return newest, False, self._label(newest, intent)
         txid = secrets.token_hex(16) if intent.run is None else intent.run.id
+        # Before: afterwards nothing is read from the index, so that no file is left beside it.
+        self._note_ways_back(deposit, back)
         version = deposit.commit_version(
             self.app.uuid, lambda head: self._draft(head, look, intent, txid), txid=txid
         )

@@ -10,6 +10,7 @@ import msgspec
 
 from epmstore.blobs.pack import WrittenGroup, discard_written
 from epmstore.child import Child, serve
+from epmstore.pack_table import DeltaFrame
 from epmstore.record.file_reader import FileReader, ReadPath, ReadTask
 from epmstore.relpath import RelPath
 from epmstore.store.dedup import Dedup, SharedClaims
@@ -28,6 +29,7 @@ class Target(msgspec.Struct, frozen=True):
 
     source: StoreSource
     claims_fd: int
+    ways_back: bool
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -35,17 +37,18 @@ class Finished(msgspec.Struct, frozen=True):
 
     groups: list[WrittenGroup]
     collided: list[RelPath]
+    back: list[DeltaFrame]
 
     def discard(self) -> None:
         for group in self.groups:
             discard_written(group)
 
 
-def start(root_fd: int, dedup: Dedup | None, claims: SharedClaims) -> Child:
+def start(root_fd: int, dedup: Dedup | None, claims: SharedClaims, *, ways_back: bool) -> Child:
     """A process that answers each ReadTask with a ReadPath, and leaves a Finished."""
-    target = (
-        None if dedup is None else Target(StoreSource.of(dedup.packs, dedup.contents), claims.fd)
-    )
+    target = None
+    if dedup is not None:
+        target = Target(StoreSource.of(dedup.packs, dedup.contents), claims.fd, ways_back)
     return Child(__name__, Setting(root_fd, target), (root_fd, claims.fd), Finished.discard)
 
 
@@ -61,13 +64,14 @@ class ReadService:
 
     def finish(self) -> Finished:
         collided = [] if self._dedup is None else self._dedup.collided
-        return Finished(self._reader.finish(), collided)
+        return Finished(self._reader.finish(), collided, self._reader.back)
 
 
 @contextmanager
 def _begin(setting: Setting) -> Iterator[ReadService]:
     dedup = None if setting.target is None else _dedup(setting.target)
-    with FileReader(setting.root_fd, dedup) as reader:
+    ways_back = setting.target is not None and setting.target.ways_back
+    with FileReader(setting.root_fd, dedup, ways_back=ways_back) as reader:
         yield ReadService(reader, dedup)
 
 

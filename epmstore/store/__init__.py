@@ -11,6 +11,7 @@
 - reckoned.py        the reckoned time of a store, and its file
 - replay.py          bringing the index up to the truth
 - reserve.py         space that is given up when the disk is full
+- reverse_deltas.py  what versions replaced, as differences to what replaced it
 - seeking.py         what a seeker is: contents that a store lacks, sought elsewhere
 - soundness.py       whether a catalog may be appended to: nothing ever goes behind damage
 - source.py          where the contents of a store are, for another process of ours that opens it

@@ -92,7 +92,7 @@ class SharedClaims:
 
 class Dedup:
     """What is stored already, and where new contents go. `collided` are paths whose content has the
-    address of another stored one.
+    address of another stored one. `purged` is what was never to be stored again when it began.
     """
 
     def __init__(
@@ -104,11 +104,11 @@ class Dedup:
         self.collided: list[RelPath] = []
         self._claims: Claims = claims or OwnClaims()
         self._empty = contents.is_empty()
-        self._purged = contents.purged()
+        self.purged = contents.purged()
 
     def claim(self, info: BlobInfo, path: RelPath) -> bool:
         """Whether the caller is the one to store this content; what was purged is never stored."""
-        if info in self._purged:
+        if info in self.purged:
             return False
         if not self._empty:
             known = self.contents.with_digest(info.digest)

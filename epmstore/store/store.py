@@ -30,14 +30,15 @@ from epmstore.index.stat_cache import StatCache
 from epmstore.scan.compare import newest_ns
 from epmstore.scan.fsclock import boot_id
 from epmstore.store.identity import Identity
+from epmstore.store.reverse_deltas import ReverseDeltas
 from epmstore.store.source import StoreSource
 from epmstore.store.staging import own_identities
 
 FOLDERS = ("packs", "packs/log", "catalogs", "journals", "quarantine", "locks", "live")
 INDEX = "index.sqlite"
 QUARANTINE = "quarantine"
-DERIVED = ("survey", "explained")
-"""Endings of files beside a stat cache (epmstore/refcat), which may be lost like it."""
+DERIVED = ("survey", "explained", "reverse")
+"""Endings of files beside a stat cache, which may be lost like it."""
 TRUST = "trust"
 """Keys that vouch for catalogs from elsewhere, and what is known of those; made when needed."""
 REMOTES = "remotes"
@@ -103,6 +104,14 @@ class Store:
 
     def live(self, app: str) -> StatCache:
         return StatCache(self.path / "live" / f"{app}.sqlite", boot_id(), newest_ns)
+
+    def reverse(self, app: str) -> ReverseDeltas:
+        """What leads back from what its versions brought."""
+        return ReverseDeltas(self.path / "live" / f"{app}.reverse")
+
+    def all_reverse(self) -> list[ReverseDeltas]:
+        """Those of all applications that ever had any."""
+        return [ReverseDeltas(path) for path in sorted((self.path / "live").glob("*.reverse"))]
 
     def drop_live(self, app: str) -> None:
         """Nothing that is kept of an app beside its history is known any more: the stat cache, and

@@ -64,6 +64,17 @@ def worn(tmp_path_factory: pytest.TempPathFactory) -> WornHost:
     return host
 
 
+def test_no_way_back_leads_to_what_is_gone(worn: WornHost, tmp_path: Path) -> None:
+    host = worn.copied(tmp_path)
+    with host.open() as ws:
+        before = [one for kept in ws._store.all_reverse() for one in kept.load()]
+        ws.care.gc()
+        after = [one for kept in ws._store.all_reverse() for one in kept.load()]
+        named = {sha256 for one in after for sha256 in (one.sha256, one.base)}
+        assert len(before) > len(after) > 0
+        assert ws._store.contents.places(list(named)).keys() == named
+
+
 def test_nothing_is_taken_that_a_version_needs(worn: WornHost, tmp_path: Path) -> None:
     host = worn.copied(tmp_path)
     before = sum(path.stat().st_size for path in pack_files(host.path))

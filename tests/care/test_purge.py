@@ -22,6 +22,7 @@ from epmstore.errors import BlobNotFoundError, ConflictError, PathNotFoundError
 from epmstore.relpath import RelPath
 from epmstore.seal import RecordKind
 from epmstore.store import commit
+from epmstore.store.reverse_deltas import ReverseDeltas
 from epmstore.workspace import Workspace
 from epmstore.workspace.vendors import Source
 from tests.kit.faults import Killed
@@ -45,9 +46,16 @@ def traces(store: Path, needle: bytes = NEEDLE) -> list[str]:
     bases = {hashlib.sha256(c).digest()[:8]: c for found in held.values() for c in found}
     found = {path for path in files if needle in path.read_bytes()}
     found |= {path for path in files if any(needle in content for content in held[path])}
+    known = dict(bases)
     for path in files:
         for head, frame in deltas(path):
-            if needle in decompress_delta(frame, bases[head.base_prefix], head.size):
+            made = decompress_delta(frame, bases[head.base_prefix], head.size)
+            known[hashlib.sha256(made).digest()[:8]] = made
+            if needle in made:
+                found.add(path)
+    for path in files:
+        for one in ReverseDeltas(path).load() if path.suffix == ".reverse" else ():
+            if needle in decompress_delta(one.frame, known[one.base[:8]], one.size):
                 found.add(path)
     return sorted(str(path.relative_to(store)) for path in found)
 
