@@ -11,7 +11,7 @@ Format 1 knows versions and releases, as `of` and `release`, one of which is `nu
 `without`, and none of these.
 """
 
-from typing import ClassVar, Final, TypeAlias, get_args
+from typing import Any, ClassVar, Final, TypeAlias, get_args
 
 import msgspec
 
@@ -148,3 +148,10 @@ def _edit_from_form(form: Form) -> tuple[RelPath, Entry | None]:
     if entry.path != path or entry.kind not in get_args(Kind):
         raise ValueError(f"no entry of {path!r}")
     return path, entry
+
+
+def without_goal(form: dict[str, Any], goal: Goal) -> dict[str, Any]:
+    """Of format 4, in which a goal is an object of its own: who does not look at formats would take
+    part of a transaction for the whole, and does not find what it looks for.
+    """
+    return {key: said for key, said in form.items() if key not in goal.form()}

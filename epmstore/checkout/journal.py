@@ -31,7 +31,7 @@ from epmstore.atomic import directory, discard, read_file, remove_file
 from epmstore.catalog.classes import Patterns
 from epmstore.catalog.format import named, with_converted_paths
 from epmstore.catalog.model import Installed, Note, Parameters, Reason, RecordedActor
-from epmstore.checkout.goal import FORMATS, TOGETHER, Goal, goal_from_form
+from epmstore.checkout.goal import FORMATS, TOGETHER, Goal, goal_from_form, without_goal
 from epmstore.checkout.ops import Op
 from epmstore.checkout.plan import NamedPath, Plan, Seen, Step
 from epmstore.checkout.stage import Refused
@@ -430,13 +430,6 @@ def _header_form(header: Header) -> dict[str, Any]:
 def _said_parameters(header: Header) -> Any:
     said = header.parameters
     return None if said is None else msgspec.to_builtins(with_converted_paths(said, to_json))
-
-
-def without_goal(form: dict[str, Any], goal: Goal) -> dict[str, Any]:
-    """Of format 4, in which a goal is an object of its own: who does not look at formats would take
-    part of a transaction for the whole, and does not find what it looks for.
-    """
-    return {key: said for key, said in form.items() if key not in goal.form()}
 
 
 def _header_from_form(form: dict[str, Any]) -> Header:

@@ -25,8 +25,7 @@ import msgspec
 from epmstore.atomic import read_file, remove_file, replace_read
 from epmstore.catalog.hooks import Hooks
 from epmstore.catalog.model import RecordedActor
-from epmstore.checkout.goal import FORMATS, TOGETHER, Goal, goal_from_form
-from epmstore.checkout.journal import without_goal
+from epmstore.checkout.goal import FORMATS, TOGETHER, Goal, goal_from_form, without_goal
 from epmstore.clock import Clock, SystemClock
 from epmstore.errors import DamagedError, InvalidNameError
 from epmstore.scan.fsclock import boot_id

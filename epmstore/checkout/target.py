@@ -9,7 +9,7 @@ was not is named.
 import contextlib
 import os
 import secrets
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -57,8 +57,10 @@ def export(
     purged: Container[BlobInfo] = Purges(),
     *,
     dry_run: bool = False,
+    coming: Collection[BlobInfo] = frozenset(),
 ) -> ExportedTree:
-    """`purged` are contents that were destroyed: named, not written. A `dry_run` writes nothing.
+    """`purged` are contents that were destroyed: named, not written. A `dry_run` writes nothing,
+    and takes contents that are `coming` from elsewhere for there.
 
     Raises ConflictError if `target` is there and not an empty folder, OSError, DamagedError, which
     names the paths whose contents cannot be read.
@@ -67,7 +69,7 @@ def export(
     _check_target(target)
     if dry_run:
         wanted = _held(entries, purged)
-        missing = set(store.blobs.missing({info for _, info in wanted}))
+        missing = set(store.blobs.missing({info for _, info in wanted})) - {*coming}
         if missing:
             raise damaged(wanted, missing)
         return _Exporter(-1, entries, store, progress, purged).outlook()

@@ -84,9 +84,9 @@ def search(session: Session, words: tuple[str, ...]) -> None:
     for one in found:
         title = one.release.title.removeprefix(f"{one.release.product} ")
         said = one.release.package.summary if one.release.package else ""
-        gone = f" [withdrawn: {one.release.revoked}]" if one.release.revoked else ""
+        withdrawn = f" [withdrawn: {one.release.revoked}]" if one.release.revoked else ""
         mark = "*" if one.instances else ""
-        rows.append((mark, name(one.release.product), name(f"{title}{gone}"), name(said)))
+        rows.append((mark, name(one.release.product), name(f"{title}{withdrawn}"), name(said)))
     session.out.table(rows)
     if not found:
         session.out.note("no product that is here has that")

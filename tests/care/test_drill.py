@@ -94,6 +94,7 @@ def test_a_version_with_damaged_contents_is_not(workspace: Workspace) -> None:
             data = bytearray(pack.read_bytes())
             data[len(data) // 2] ^= 1
             pack.write_bytes(data)
+    Path(workspace.apps.get("crm").root, "large").unlink()  # a live file would do
     with pytest.raises(DamagedError):
         workspace.care.drill("crm")
     assert ledger.load(workspace.path).proofs == {}

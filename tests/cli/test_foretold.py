@@ -249,6 +249,10 @@ def test_a_copy_elsewhere(cli: "Cli", root: Path, tmp_path: Path) -> None:
         assert cli(*args).code == code
     lose(cli, RELEASES[2]["bin/crmd"])
     args = ["checkout", "0", "--target", str(tmp_path / "other")]
+    assert cli(*args, "--dry-run").code == cli(*args).code == 0  # a live file has it
+    (root / "bin/crmd").unlink()
+    lose(cli, RELEASES[2]["bin/crmd"])
+    args = ["checkout", "0", "--target", str(tmp_path / "nowhere")]
     assert cli(*args, "--dry-run").code == cli(*args).code == 6
 
 

@@ -221,7 +221,8 @@ REASONS: dict[str, str] = {
     r"dmesg|file system|fuser|right one|reads|set the clock|other hosts": "a person acts",
     r"fault of epmstore|shows where": "a fault of ours",
     r"nothing is lost|nothing was changed|root is|systemctl|told to stop": "it says what is so",
-    r"epmstore \w": "it names a command, which is held against the program above",
+    r"roots are": "it says what is so",
+    r"epmstore [\w…]": "it names a command, which is held against the program above",
 }
 """Why no test follows a hint; a pattern of it."""
 

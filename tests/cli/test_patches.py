@@ -70,7 +70,7 @@ def test_patches_are_published_beside_the_package(cli: "Cli", tmp_path: Path) ->
     [shown] = cli.ok("package", "show", patch["file"], "--json").shapes
     check(shown)
     assert (shown["since"], shown["release"]) == (0, 1)
-    assert "patch of   4.1.0-1 (0)\n" in cli.ok("package", "show", patch["file"]).out
+    assert "patch of     4.1.0-1 (0)\n" in cli.ok("package", "show", patch["file"]).out
     [sound] = cli.ok("package", "verify", patch["file"], "--json").shapes
     check(sound)
     found = cli("--store", "nowhere", "package", "show", patch["file"])

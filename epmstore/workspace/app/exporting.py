@@ -1,12 +1,13 @@
 """A tree as a folder of its own, elsewhere: `checkout --target`. The live root is not looked at."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from epmstore.checkout.target import ExportedTree, export
+from epmstore.digest import BlobInfo
 from epmstore.errors import NotRestorableError
 from epmstore.progress import Progress
 from epmstore.refcat.hygiene import leads_outside, mask
@@ -26,6 +27,7 @@ def export_tree(
     progress: Progress,
     *,
     dry_run: bool,
+    coming: Collection[BlobInfo] = frozenset(),
 ) -> ExportedTree:
     """Write what is in `scope` (empty: all) of a tree. What a foreign one says is masked: it grants
     no rights here, and its links stay within it. Raises PathNotFoundError, NotRestorableError,
@@ -42,7 +44,7 @@ def export_tree(
     wanted.sort(key=lambda entry: split(entry.path))  # folder by folder, as files are made
     with store.keep_packs(reading=True):
         purged = store.contents.purged()
-        done = export(place, wanted, store, progress, purged, dry_run=dry_run)
+        done = export(place, wanted, store, progress, purged, dry_run=dry_run, coming=coming)
     return replace(done, kept=[*done.kept, *((path, OUTSIDE) for path in outside)])
 
 

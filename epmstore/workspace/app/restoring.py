@@ -216,10 +216,13 @@ class Restoring:
         try:
             return export(dry_run=dry_run)
         except UnreadableContentsError as error:
-            if dry_run:
-                raise
-            from epmstore.workspace.app.supplying import bring_back  # noqa: PLC0415 - start-up
+            from epmstore.workspace.app.supplying import bring_back, fetch  # noqa: PLC0415 - start-up
 
+            if dry_run:
+                lost, remotes = error.contents, context.remotes
+                if fetch(context.store, lost, remotes, context.progress, dry_run=True).lacking:
+                    raise
+                return export(dry_run=True, coming=lost)
             bring_back(context.store, error, context.remotes(), context.progress)
         return export(dry_run=False)
 
