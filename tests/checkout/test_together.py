@@ -48,7 +48,7 @@ def test_one_that_fails_undoes_all(tmp_path: Path, which: str) -> None:
         assert caught.value.data["undone"] is True
         assert several.services.running == {*THREE}
         for one in THREE:
-            assert several.handle(one).obligations.hold_in_force is not None
+            assert several.handle(one).obligations.hold_in_force() is not None
 
 
 def test_one_that_does_not_stop_keeps_all_as_they_are(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from epmstore.checkout import transaction
 from epmstore.checkout.journal import seal_form
 from epmstore.checkout.participant import Participant
 from epmstore.checkout.preflight import Terms
-from epmstore.errors import ConflictError, DamagedError, EpmError, RootError
+from epmstore.errors import ConflictError, DamagedError, EpmError, RootError, UsageError
 from epmstore.places import DAEMON_LOCK
 from tests.kit.faults import Calls, Killed, faults
 from tests.kit.several import Several
@@ -166,3 +166,32 @@ def test_a_decision_that_cannot_be_read_is_nobody_s_to_guess(
         assert several.tree("crm")["a"] == b"new" and several.tree("lib")["a"] == b"old"
         several.handle("lib").undo()
         assert several.all_are() == "new" and several.lasting() == []
+
+
+def test_one_that_is_done_is_taken_back_if_what_was_decided_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Several(tmp_path, hooks=True) as several:
+        file = decided(several, monkeypatch, told=1)
+        file.unlink()
+        several.handle("crm").obligations.recover()
+        assert several.all_are() == "new" and several.lasting() == []
+        assert several.services.running == {"lib", "crm"}
+        assert [len(several.handle(key).versions()) for key in several.keys] == [4, 2]
+        hold = several.handle("lib").obligations.hold_in_force()
+        assert hold is not None and "what was decided is lost" in str(hold.reason)
+        several.go()
+        assert several.all_are() == "old"
+
+
+def test_a_plan_of_several_is_refused_where_one_is_carried_out(tmp_path: Path) -> None:
+    with Several(tmp_path) as several:
+        several.go()
+        restoring = several.handle("lib").restoring
+        plan = restoring.plan_undo()
+        assert [one.plan.app for one in plan.others] == ["crm"]
+        for refused in (restoring.apply, restoring.plan_apply):
+            with pytest.raises(UsageError, match="several applications: undo") as caught:
+                refused(plan)
+            assert caught.value.hint == "`epmstore undo --app lib`"
+        assert several.all_are() == "old" and several.leftovers() == []

@@ -20,16 +20,18 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from epmstore.checkout import journal
+from epmstore.checkout import journal, transaction
 from epmstore.errors import EpmError
 from epmstore.store import reserve
 from tests.faults import scenarios
 from tests.faults.lines import Lines
 from tests.faults.oplog import Log, Node, Recorder, State, choices
 from tests.faults.points import in_process, journal_state, preload, prepared
-from tests.faults.scenarios import SCENARIOS, Ack, Scenario, Stage
+from tests.faults.scenarios import ROOTS, SCENARIOS, Ack, Scenario, Stage
+from tests.faults.together import TOGETHER, TOGETHER_CUT
 from tests.faults.verdict import judge
 
+TASKS = {**SCENARIOS, **TOGETHER, **TOGETHER_CUT}
 FILES = 8
 EACH = 6
 """States at each call, beside that in which all is lost and that in which nothing is."""
@@ -115,11 +117,11 @@ class Model:
 
 
 def make(place: Path, ino: int, state: State) -> dict[int, os.stat_result]:
-    """Make a state real, in place of what is there; what became of each inode. The root stays the
-    folder that it is, because an application knows it by that.
+    """Make a state real, in place of what is there; what became of each inode. Roots stay the
+    folders that they are, because an application knows its own by that.
     """
     for path in place.iterdir():
-        if path.name != "root":
+        if path.name not in ROOTS:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
             continue
         for old in path.iterdir():
@@ -171,36 +173,46 @@ def _describe(where: bytes, node: Node) -> None:
 
 
 def _translate(inodes: dict[int, os.stat_result]) -> None:
-    """A journal speaks of inodes as they were in the log."""
-    load = journal.Journal.load
+    """A journal speaks of inodes as they were in the log, and so does what was decided."""
+    load, decided = journal.Journal.load, transaction.TransactionFile.load
+
+    def now(said: dict[int, int]) -> dict[int, int]:
+        return {n: inodes[i].st_ino if i in inodes else i for n, i in said.items()}
+
+    def translated_decision(self: transaction.TransactionFile) -> transaction.Decision | None:
+        found = decided(self)
+        if found is None:
+            return None
+        members = [msgspec.structs.replace(m, inodes=now(m.inodes)) for m in found.members]
+        return msgspec.structs.replace(found, members=tuple(members))
 
     def translated(self: journal.Journal) -> journal.Loaded | None:
         found = load(self)
         if found is None:
             return None
-        numbers = {n: inodes[i].st_ino for n, i in found.inodes.items() if i in inodes}
         steps = []
         for step in found.steps:
             seen = step.seen
             if seen is not None and seen.ino in inodes:
-                now = inodes[seen.ino]
+                made = inodes[seen.ino]
                 seen = msgspec.structs.replace(
-                    seen, dev=now.st_dev, ino=now.st_ino, ctime_ns=now.st_ctime_ns
+                    seen, dev=made.st_dev, ino=made.st_ino, ctime_ns=made.st_ctime_ns
                 )
             steps.append(msgspec.structs.replace(step, seen=seen))
         stage = found.stage
         if stage is not None and stage.inode in inodes:
             stage = msgspec.structs.replace(stage, inode=inodes[stage.inode].st_ino)
         return msgspec.structs.replace(
-            found, inodes={**found.inodes, **numbers}, steps=tuple(steps), stage=stage
+            found, inodes=now(found.inodes), steps=tuple(steps), stage=stage
         )
 
     setattr(journal.Journal, "load", translated)  # noqa: B010
+    setattr(transaction.TransactionFile, "load", translated_decision)  # noqa: B010
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scenario", action="append", choices=list(SCENARIOS))
+    parser.add_argument("--scenario", action="append", choices=list(TASKS))
     parser.add_argument("--each", type=int, default=EACH, help="states at each call, beside two")
     parser.add_argument("--files", type=int, default=FILES, help="about so many, in the root")
     parser.add_argument("--seed", type=int, default=1)
@@ -214,10 +226,10 @@ def main() -> int:
     shard, shards = map(int, options.shard.split("/"))
     lines, counts = Lines(options.out, seed=options.seed), Counter[str]()
     known = {Crash(*(x[n] for n in Crash._fields)) for x in lines.known if x["verdict"] == "ok"}
-    for name in options.scenario or SCENARIOS:
+    for name in options.scenario or TASKS:
         place = options.place / f"epm-crashes-{os.getpid()}"
         try:
-            model = Model(place, SCENARIOS[name], options.seed)
+            model = Model(place, TASKS[name], options.seed)
             for crash, state in model.crashes(name, options.seed, options.each, shard, shards):
                 if crash in known:
                     continue

@@ -43,6 +43,7 @@ TASKS = (
     "import",
     "copy",
     "export",
+    "together",
 )
 What: TypeAlias = Literal["bytes", "inodes", "read-only"]
 STEPS: dict[What, int] = {"bytes": 64 << 10, "inodes": 4, "read-only": 0}

@@ -37,8 +37,9 @@ from epmstore.store import reserve
 from tests.faults.further import BIG, FURTHER
 from tests.faults.installs import INSTALLS
 from tests.faults.lines import Lines
-from tests.faults.scenarios import SCENARIOS, Ack, Scenario, Stage
+from tests.faults.scenarios import ROOTS, SCENARIOS, Ack, Scenario, Stage
 from tests.faults.shim import LOG, SYNCS, Fault, Shim
+from tests.faults.together import TOGETHER
 from tests.faults.verdict import judge
 from tests.faults.within import Within
 
@@ -49,7 +50,7 @@ HOWS = (
     *("sql-kill", "sql-again", "sql-tear", "sql-fail"),
 )
 ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EACCES", "EROFS", "EMFILE", "EINTR")
-ALL = {**SCENARIOS, **FURTHER, **INSTALLS}
+ALL = {**SCENARIOS, **FURTHER, **INSTALLS, **TOGETHER}
 RECOVERIES = 4
 """That are killed in a row at most, before one is let through."""
 Answer: TypeAlias = dict[str, Any]
@@ -166,11 +167,10 @@ class Runner:
         }
 
     def _restore(self) -> None:
-        """The root itself stays: an application knows it by the inode."""
+        """Roots themselves stay: an application knows its own by the inode."""
         here = self._stage.place
-        empty(self._stage.root)
-        for name in set(os.listdir(here)) - {"root"}:
-            remove(here / name)
+        for name in os.listdir(here):
+            (empty if name in ROOTS else remove)(here / name)
         subprocess.run(["cp", "-a", f"{self._template}/.", here], check=True)
 
     def _act(self, fault: Fault, shim: type[Shim | Within]) -> Answer:

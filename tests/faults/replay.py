@@ -48,6 +48,7 @@ TASKS = (
     "purge",
     "copy",
     "import",
+    "together",
 )
 PIECE = 4096
 SUBSETS = 8

@@ -30,6 +30,10 @@ from tests.acceptance.trees import make_new, make_old
 from tests.kit.program import Picture, picture
 
 KEY = "crm"
+BESIDE = "lib"
+"""A second application, of scenarios in which two go together."""
+ROOTS = ("root", "beside")
+"""Folders that stay the same ones: an application knows its root by the inode."""
 FILES = 24
 SECRET = random.Random(7).randbytes(2000).hex().encode()
 
@@ -46,6 +50,8 @@ class Stage:
     purged: list[Digest] = field(default_factory=list)
     sets: list[InstalledSet] = field(default_factory=list)
     """What is installed, where the root is one of `roots`."""
+    roots_beside: list[Picture] = field(default_factory=list)
+    """What the second root is, where the root is one of `roots`."""
 
     @property
     def store(self) -> Path:
@@ -55,13 +61,23 @@ class Stage:
     def root(self) -> Path:
         return self.place / "root"
 
+    @property
+    def beside(self) -> Path:
+        """The root of the second application."""
+        return self.place / "beside"
+
+    @property
+    def up(self) -> Path:
+        """What runs, a file for each."""
+        return self.place / "up"
+
     def open(self) -> Workspace:
         return Workspace.open(self.store)
 
     def take(self, other: "Stage") -> None:
         """What a process learned that prepared it."""
         self.versions, self.roots, self.purged = other.versions, other.roots, other.purged
-        self.sets = other.sets
+        self.sets, self.roots_beside = other.sets, other.roots_beside
 
     def record(self) -> int:
         with self.open() as workspace:
@@ -85,13 +101,15 @@ class Ack(NamedTuple):
 class Scenario(NamedTuple):
     """`makes` says what an unacknowledged version that is there all the same must be: `old` (the
     root as it was), `new` (the last of the roots), or anything. `setting` is brought about first in
-    each process that has to do with the store.
+    each process that has to do with the store. `beside` says what is wrong with what goes together
+    with the root, but for the paths that were named.
     """
 
     prepare: Callable[[Stage], None]
     act: Callable[[Stage], Ack]
     makes: str = "old"
     setting: Callable[[], None] = lambda: None
+    beside: Callable[[Stage, Workspace, frozenset[bytes]], list[str]] | None = None
 
 
 def two_versions(stage: Stage) -> None:

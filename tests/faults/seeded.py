@@ -1,7 +1,8 @@
 """Bugs to be found: for each rule of durability, order, path, lock or limit one that breaks it.
 
-Each is brought about in the process of a task alone, and `caught_by` names the scenario, what goes
-wrong there, and at which calls (null: any): a campaign that does not notice would prove nothing.
+Each is brought about in the process of a task alone, and says in which scenario it is noticed, what
+goes wrong there, and at which calls (null: any; with a power cut: after the first such call). A
+campaign that does not notice would prove nothing.
 The syncs are left out in `test_power_cut.py`, too, and links followed in `test_races.py`.
 """
 
@@ -15,7 +16,7 @@ from epmstore import atomic, fsio
 from epmstore.blobs import erase
 from epmstore.blobs.pack import WrittenGroup
 from epmstore.care import gc, marks, purge, replace_packs
-from epmstore.checkout import apply, journal, stage
+from epmstore.checkout import apply, journal, stage, transaction
 from epmstore.record.recorder import SAFETY, Recorder
 from epmstore.store import commit
 from epmstore.store.store import Store
@@ -228,6 +229,31 @@ def journal_not_synced() -> None:
     put(journal.Journal, "reach", bad)
 
 
+def unsynced(owner: object, name: str, syncs: Sequence[str]) -> None:
+    """A function of the program does all but its syncs."""
+    work = getattr(owner, name)
+
+    def bad(*args: Any, **said: Any) -> Any:
+        real = {sync: getattr(fsio, sync) for sync in syncs}
+        for sync in syncs:
+            put(fsio, sync, lambda fd: None)
+        try:
+            return work(*args, **said)
+        finally:
+            for sync, found in real.items():
+                put(fsio, sync, found)
+
+    put(owner, name, bad)
+
+
+def decided_before_it_is_synced() -> None:
+    unsynced(transaction.TransactionFile, "save", ["sync_file", "sync_directory"])
+
+
+def taken_back_before_it_is_synced() -> None:
+    unsynced(apply, "decision", ["sync_directory"])
+
+
 CUT = "cut"
 """Noticed in the states that a power cut may leave (test_crashes.py)."""
 
@@ -240,6 +266,12 @@ BUGS: dict[str, Bug] = {
     "line before its contents": Bug("D4", contents_after_the_line, "snapshot", CUT),
     "links synced with their folder": Bug("D3", links_synced_with_their_folder, "checkout", CUT),
     "journal not synced": Bug("J6", journal_not_synced, "checkout", CUT),
+    "decided before it is synced": Bug(
+        "J6", decided_before_it_is_synced, "together, no hooks", CUT, "rename"
+    ),
+    "taken back before it is synced": Bug(
+        "J6", taken_back_before_it_is_synced, "together, taken back", CUT, "rmdir"
+    ),
     "data not synced": Bug("D2", data_not_synced, "snapshot", "lose"),
     "files not synced": Bug("D2", files_not_synced, "checkout", "lose"),
     "contents after the line": Bug("D4", contents_after_the_line, "snapshot"),

@@ -21,6 +21,9 @@ from epmstore.workspace import AppHandle, Workspace
 from tests.faults.scenarios import KEY, Ack, Scenario, Stage, acknowledged
 from tests.kit.program import Picture, differences, picture
 
+ENDINGS = (".journal", ".owed", ".transaction")
+"""Of files in `journals` that say that something is under way."""
+
 
 def judge(
     stage: Stage, scenario: Scenario, done: Ack, turn: int = 0, *, is_whole: bool = False
@@ -75,6 +78,9 @@ def _judged(
             done = done._replace(named=done.named | again.named)
             if is_whole and again.missed:
                 yield f"nothing failed, and the recovery missed {sorted(again.missed)}"
+        if scenario.beside is not None and (ended := handle.obligations.recover()) is not None:
+            named = [acknowledged(one).named for one in (ended, *ended.others)]
+            done = done._replace(named=done.named.union(*named))
         if scenario.makes == "repairs":
             workspace.care.fsck(1.0, repair=True, seed=1)
         root = picture(stage.root)
@@ -89,6 +95,8 @@ def _judged(
         report = workspace.care.fsck(1.0, seed=1)
         if not report.clean:
             yield f"fsck: {report.findings}"
+        if scenario.beside is not None:
+            yield from scenario.beside(stage, workspace, done.named)
     yield from _second_opening(stage)
     with stage.open() as workspace:
         handle = workspace.app(KEY)
@@ -121,8 +129,9 @@ def _installed(
 
 
 def _leftovers(stage: Stage) -> Iterator[str]:
-    left = [name for name in os.listdir(stage.root) if name.startswith(".epm-")]
-    left += [name for name in os.listdir(stage.store / "journals") if name.endswith(".journal")]
+    roots = [root for root in (stage.root, stage.beside) if root.is_dir()]
+    left = [n for root in roots for n in os.listdir(root) if n.startswith(".epm-")]
+    left += [name for name in os.listdir(stage.store / "journals") if name.endswith(ENDINGS)]
     if left:
         yield f"left over: {left}"
 

@@ -19,6 +19,7 @@ from epmstored.console.goingback import BackQuery, GoingBack
 from epmstored.console.principals import Principal
 from tests.daemon.console.conftest import Browser, RunningConsole, WebReply, serving
 from tests.kit.host import Host
+from tests.kit.several import Several
 
 
 @pytest.fixture
@@ -121,3 +122,16 @@ async def test_it_is_for_operators() -> None:
             back.job(principal, "crm", "1", 0.0)
     with pytest.raises(NotFoundError):
         back.job(Principal(user="root", uid=0, is_operator=True), "crm", "1", 0.0)
+
+
+async def test_one_of_several_that_went_together_is_not_undone_alone(tmp_path: Path) -> None:
+    with Several(tmp_path) as several:
+        several.go()
+        async with serving(several.workspace.path) as console:
+            browser = await console.browser()
+            refused = await browser.get("/apps/crm/back?undo=true")
+            assert refused.status == 409 and 'name="plan"' not in refused.text
+            assert "was changed together with lib" in refused.text
+            assert "epmstore undo --app crm" in refused.text
+            assert (await browser.get("/apps/crm/back?to=1")).status == 200
+        assert several.all_are() == "old"
