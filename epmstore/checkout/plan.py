@@ -218,6 +218,7 @@ def check_databases(plan: Plan) -> None:
 
 
 _UNSTORED = "what it holds now is in no version"
+LOST = f"{_UNSTORED} that can be read: `epmstore fsck --read-data --repair` stores it again"
 _SECRET_NOW = "secret: what it holds now is stored nowhere"
 NEVER_STORED = "secret: its content is never stored"
 PURGED = "its content was purged"
@@ -288,7 +289,7 @@ class _Planner:
 
     def unstored(self) -> tuple[RelPath, ...]:
         """What has to be looked at before it can be decided about."""
-        asked = {path for path, why in self._whys.items() if why == _UNSTORED}
+        asked = {path for path, why in self._whys.items() if why in (_UNSTORED, LOST)}
         for db in self._named_databases:  # a folder of class state is not looked into
             if db.path_class == "state":
                 asked.update(db.members)
@@ -365,8 +366,10 @@ class _Planner:
         """What is to be done with a path, unless what it holds now would be lost for good."""
         if not displaces(op, d.found) or d.safe is not None:
             return op
-        is_secret = path_class == "secret"
-        return self._give("not restored", d.path, _SECRET_NOW if is_secret else _UNSTORED)
+        if path_class == "secret":
+            return self._give("not restored", d.path, _SECRET_NOW)
+        was_stored = d.found is not None and d.found.content is not None
+        return self._give("not restored", d.path, LOST if was_stored else _UNSTORED)
 
     def _judge_ignored(self, d: PathDifference, wanted: Entry | None) -> _Verdict:
         """What is there was not looked at; who names it is told that it does not come back."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from epmstore.atomic import TEMPORARY
+from epmstore.checkout.plan import LOST
 from epmstore.errors import DamagedError
 from epmstore.relpath import RelPath
 from epmstore.store import commit
@@ -89,7 +90,7 @@ def test_the_last_copy_of_a_lost_content_is_not_displaced(
     ruin(packs(host)[1])
     with host.open() as ws:
         result = ws.app("crm").checkout("0")
-    assert result.not_restored == ("x: what it holds now is in no version",)
+    assert result.not_restored == (f"x: {LOST}",)
     assert host.live() == host.kept[1]
     with host.open() as ws:
         ws.care.fsck(1.0, True)
@@ -106,7 +107,7 @@ def test_the_last_copy_of_what_a_check_found_damaged_is_not_displaced(
         assert not (ws.care.fsck_on(1.0) if is_rolling else ws.care.fsck(1.0)).clean
     with host.open() as ws:
         result = ws.app("crm").checkout("0")
-    assert result.not_restored == ("x: what it holds now is in no version",)
+    assert result.not_restored == (f"x: {LOST}",)
     assert host.live() == host.kept[1]
     with host.open() as ws:
         ws.care.fsck(1.0, True)
