@@ -302,7 +302,7 @@ def _say_intended(session: Session, intended: Intended) -> None:
     for kept in intended.solution.kept:
         out.note(f"{kept.release.title} stays in {kept.instance}: {name(kept.why)}")
     for text in intended.solution.unmet:
-        out.note(f"{name(text)}, which is not there")
+        out.note(f"{name(text)}: not here")
 
 
 def _note_moves(session: Session, one: IntendedMove) -> None:

@@ -14,6 +14,8 @@ from epmstore.package.rules import NeedRules
 from epmstore.package.search import Values, is_held
 from epmstore.package.universe import ProductRelease, Slot
 
+LIKED = 10
+"""Optional needs of a release that are named, if more are not met."""
 Effect: TypeAlias = Literal["install", "upgrade", "downgrade", "remove", "parts"]
 
 
@@ -175,7 +177,7 @@ def asked_of(rules: NeedRules, values: Values, but: Slot | None = None) -> Itera
 
 
 def _unmet(rules: NeedRules, values: Values, steps: Iterable[SolutionStep]) -> Iterator[str]:
-    """Optional needs of what is installed anew, or newer."""
+    """Optional needs of what is installed anew, or newer: one sentence for each release."""
     there = [
         one
         for slots in rules.options.slots.values()
@@ -183,11 +185,16 @@ def _unmet(rules: NeedRules, values: Values, steps: Iterable[SolutionStep]) -> I
         if (one := rules.release(slot, values.get(slot, NOW))) is not None
     ]
     for step in steps:
-        package = step.after.package if step.after is not None else None
-        for need in package.requires if package is not None else ():
-            name = need.soname or need.capability
-            if not need.optional or name in rules.options.universe.system:
-                continue
-            if not any(fits(one, need, rules.options.orderings) for one in there):
-                assert step.after is not None, "it has a package"
-                yield f"{step.after.title} would like {describe(need, step.product)}"
+        if step.after is None or step.after.package is None:
+            continue
+        lacking = [
+            describe(need, step.product)
+            for need in step.after.package.requires
+            if need.optional
+            and (need.soname or need.capability) not in rules.options.universe.system
+            and not any(fits(one, need, rules.options.orderings) for one in there)
+        ]
+        if lacking:
+            more = len(lacking) - LIKED
+            named = ", ".join(lacking[:LIKED]) + (f" and {more} more" if more > 0 else "")
+            yield f"{step.after.title} would like {named}"

@@ -373,7 +373,7 @@ def _move(step: SolutionStep, solution: Solution, asked: InstallOptions, app: Ap
         config=asked.config or cast(ConfigPolicy, policy_of(app)),
         replace=asked.replace,
         owner=None if asked.owner is None else _owner(asked.owner),
-        notes=tuple(Note(what=UNMET, text=f"{text}, which is not there") for text in unmet),
+        notes=tuple(Note(what=UNMET, text=f"{text}: not here") for text in unmet),
     )
 
 

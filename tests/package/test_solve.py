@@ -259,6 +259,9 @@ def test_optional_needs_hinder_nothing_and_are_said() -> None:
     crm = release("crm-1", needs=["tax?"])
     assert ask(Universe((), (crm,)), "crm").unmet == ("crm 1-1 (1) would like tax",)
     assert ask(Universe(installed(release("tax-1")), (crm,)), "crm").unmet == ()
+    many = release("crm-1", needs=[f"lib{n}?" for n in range(10, 22)])
+    [said] = ask(Universe((), (many,)), "crm").unmet
+    assert said.startswith("crm 1-1 (1) would like lib10, lib11,") and said.endswith(" and 2 more")
 
 
 def test_uninstalling_what_others_need_is_refused_with_who() -> None:
