@@ -7,6 +7,7 @@ once, and one that is cut off is gone on with. Nothing is deleted, and no head i
 older one.
 """
 
+import contextlib
 from collections.abc import Iterator
 from typing import Final, TypeAlias
 
@@ -16,8 +17,10 @@ from epmstore.errors import (
     BadObjectError,
     BadSignatureError,
     EpmError,
-    NoStoreError,
+    LimitError,
+    RemoteChangedError,
     RemoteDeniedError,
+    RemoteFullError,
     RemoteNotFoundError,
     RemoteTransientError,
     UsageError,
@@ -29,10 +32,9 @@ from epmstore.sync.depot import head_name, is_writer, key_name
 from epmstore.sync.headchild import HeadOrder, read_foreign_head
 from epmstore.sync.heads import HEAD_MAX, KEY_MAX, ObjectRef, PackRef, SegmentRef, SignedHead
 from epmstore.sync.judging import HeadFinding, bad_head, judge_other
-from epmstore.sync.pushing import put_checked
+from epmstore.sync.pushing import NAMED_MAX, put_checked
 
 ADOPTED: Final = "adopted/"
-ADOPTED_MAX: Final = 100
 _STAYS: Final = (
     "what the mirror has of it stays; `epmstore push --anew` on that host writes what is newer"
 )
@@ -90,9 +92,9 @@ class Mirroring:
         for writer in self._writers():
             try:
                 found = self._host(writer)
-            except (RemoteTransientError, RemoteDeniedError):
+            except (RemoteTransientError, RemoteDeniedError, RemoteFullError, LimitError):
                 raise
-            except (BadObjectError, BadSignatureError, NoStoreError, RemoteNotFoundError) as error:
+            except EpmError as error:
                 found = bad_head(writer, error)
             if isinstance(found, HeadFinding):
                 findings.append(found)
@@ -117,10 +119,8 @@ class Mirroring:
         found = self._examine(writer, public, data)
         known = None
         if there is not None:
-            try:
+            with contextlib.suppress(BadObjectError, BadSignatureError):  # garbage: written again
                 known = self._examine(writer, public, there)
-            except EpmError:  # garbage: it is written again
-                known = None
         finding = judge_other(known, found, writer)
         if finding is not None:
             return msgspec.structs.replace(finding, hint=_STAYS)
@@ -165,10 +165,13 @@ class Mirroring:
         put_checked(self._target, name, _Pieces(self._source, name, ref), ref)
 
     def _copy_adopted(self) -> None:
+        """Hints, of which anybody may have written any: what is none is passed over."""
         for found in [*self._source.list(ADOPTED)]:
-            if self._target.stat(found.name) is None:
-                data = read_small(self._source, found.name, ADOPTED_MAX)
-                self._target.replace(found.name, data, None)
+            writer = found.name.removeprefix(ADOPTED)
+            if is_writer(writer) and self._target.stat(found.name) is None:
+                with contextlib.suppress(BadObjectError, RemoteNotFoundError, RemoteChangedError):
+                    data = read_small(self._source, found.name, NAMED_MAX)
+                    self._target.replace(found.name, data, None)
 
 
 class _Pieces:

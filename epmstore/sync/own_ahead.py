@@ -23,7 +23,13 @@ from epmstore.store import newest
 from epmstore.store.replay import catch_up
 from epmstore.store.soundness import check_appendable, see
 from epmstore.store.store import Store
-from epmstore.sync.adopting import AdoptedHost, bring_and_settle, said_of, take_history
+from epmstore.sync.adopting import (
+    AdoptedHost,
+    bring_and_settle,
+    is_here,
+    said_of,
+    take_history,
+)
 from epmstore.sync.connecting import RemoteLink
 from epmstore.sync.depotseeker import DepotContents
 from epmstore.sync.heads import HeadApp
@@ -67,14 +73,14 @@ def take_own(
 
 
 def _is_ahead(store: Store, app: HeadApp) -> bool:
-    """Whether the head has lines that are not here. Raises ForkError."""
+    """Whether the head has lines that are not here. Raises ForkError if this store has others."""
     position = store.entries.position(app.app)
-    if position is None:
+    if position is None or position[2] < app.lines:
         return True
-    _, line, lines = position
-    if lines == app.lines and line != app.line:
-        raise diverged(app.key)
-    return lines < app.lines
+    try:
+        return not is_here(store, app)
+    except ConflictError:
+        raise diverged(app.key) from None
 
 
 def _take(

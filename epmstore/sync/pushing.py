@@ -27,11 +27,14 @@ from epmstore.errors import (
     BadObjectError,
     BadSignatureError,
     DamagedError,
+    EpmError,
+    LimitError,
     NoStoreError,
     NotFoundError,
     RemoteChangedError,
     RemoteDeniedError,
     RemoteNotFoundError,
+    RemoteTransientError,
 )
 from epmstore.progress import SILENT, Progress
 from epmstore.refcat.signature import PublicKey
@@ -174,7 +177,8 @@ def plan_push(
 
 def _check_place(remote: Remote, settings: RemoteSettings, now: float) -> None:
     """Raises ForkError if another host has taken the place of this one: a hint says which, and its
-    signed head that it continues this one.
+    signed head that it continues this one. Where the hint may not be read, or is none, nothing is
+    known of such a host.
     """
     own = settings.writer
     assert own is not None, "nothing is pushed to where nothing can be written"
@@ -185,7 +189,9 @@ def _check_place(remote: Remote, settings: RemoteSettings, now: float) -> None:
         public = read_small(remote, key_name(other), KEY_MAX)
         data = read_small(remote, head_name(other), HEAD_MAX)
         _, found = read_foreign_head(HeadOrder(public, data, other, settings.depot, now))
-    except (RemoteNotFoundError, BadObjectError, BadSignatureError, NoStoreError, ValueError):
+    except (RemoteTransientError, LimitError):
+        raise
+    except (EpmError, ValueError):
         return
     if found.head.continues == own:
         raise superseded(other)

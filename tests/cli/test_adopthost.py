@@ -146,3 +146,7 @@ def test_a_store_that_came_back_from_a_backup_goes_on_where_it_was(
     cli.ok("snapshot", "--app", "crm", *clone)
     for words in (("push", "site"), ("pull", "site", "--own")):
         assert cli(*words, *clone).code == 7
+    for n in range(3):  # nor if it recorded more than was pushed
+        (recorded / "bin" / "crmd").write_text(f"{n}")
+        cli.ok("snapshot", "--app", "crm", *clone)
+    assert cli("pull", "site", "--own", *clone).code == 7

@@ -435,8 +435,12 @@ def test_a_mirror_has_what_all_hosts_had_and_helps_when_the_first_place_is_lost(
     wrong = cli("remote", "mirror", "site", "central")
     assert wrong.code == 12 and not [*copy.rglob("head")]
     pack.write_bytes(good)
+    (depot / "adopted").mkdir()
+    for lie in (site, "no-writer"):  # by somebody who may write there
+        (depot / "adopted" / lie).write_bytes(bytes(500))
     check(cli.ok("remote", "mirror", "site", "central", "--json").shapes[0])
     assert "nothing new" in cli.ok("remote", "mirror", "site", "central").out
+    assert not (copy / "adopted").exists()
     theirs = {p.relative_to(depot): p.read_bytes() for p in depot.rglob("*") if p.is_file()}
     ours = {p.relative_to(copy): p.read_bytes() for p in copy.rglob("*") if p.is_file()}
     assert ours.items() <= theirs.items() and len(ours) > 5

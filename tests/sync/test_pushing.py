@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from epmstore.errors import (
     ForkError,
     NoStoreError,
     RemoteChangedError,
+    RemoteDeniedError,
     RemoteHeadError,
     RemoteTransientError,
 )
@@ -364,3 +365,21 @@ def test_an_application_that_was_removed_is_said_to_have_ended(site: Site) -> No
     site.push()
     [app] = head_of(site.shelf, writer).apps
     assert app.ended is not None and history_there(site.shelf, writer) == history_here(site)
+
+
+class OwnFolderAlone(MemoryRemote):
+    """This host may read the mark of the depot, and what it wrote itself."""
+
+    def read(self, name: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        if name.startswith("adopted/"):
+            raise RemoteDeniedError(f"{name}: access denied")
+        yield from super().read(name, start, length)
+
+
+def test_a_host_that_may_read_its_own_folder_alone_can_push(site: Site) -> None:
+    site.add()
+    site.record("one")
+    site.remote = OwnFolderAlone(site.shelf)
+    assert site.push().done is not None
+    site.remote = MemoryRemote(site.shelf)
+    assert site.push().done is not None

@@ -145,8 +145,12 @@ class Seeking:
         places = [*map(seeker_at, self._sources)]
         there, left = find(self._store, missing, places, self._progress)
         for remote in self._remotes:
-            holding = remote.locate(left) if left else None
-            if holding is not None and holding.contents:
+            if not left:
+                break
+            self._progress.begin(f"asking {remote}")
+            holding = remote.locate(left)
+            self._progress.end()
+            if holding.contents:
                 there.append(CameFrom(str(remote), len(holding.contents), holding.size))
                 left -= holding.contents
         return self._supply(there, left)
