@@ -24,6 +24,10 @@ from epmstored.console.tcpowner import owner_of
 
 HEAD_SECONDS: Final = 5.0
 CONNECTIONS: Final = 64
+EACH: Final = 32
+"""Connections to a port that one user of this host may have: none keeps the others out."""
+WHOLE_SECONDS: Final = 60.0
+"""From the head of a request until its answer was taken: longer than any answer takes to make."""
 BACKLOG: Final = 128
 FOR_ALL: Final = 0o666
 """Of the proxy's socket: who connects is asked of the kernel, not decided by its mode."""
@@ -78,25 +82,38 @@ class BrowserConnection(web.RequestHandler):
         except OSError:
             transport.abort()
             return
-        if not self.entrance.may_connect(self.uid) or len(self._there) >= CONNECTIONS:
+        if not self._has_room():
             transport.abort()
             return
         self._is_admitted = True
         self._there.add(self)
-        self._timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, transport.abort)
+        self._end_in(HEAD_SECONDS, transport)
         super().connection_made(transport)
 
+    def _has_room(self) -> bool:
+        if not self.entrance.may_connect(self.uid) or len(self._there) >= CONNECTIONS:
+            return False
+        is_for_many = self.entrance.only is not None  # a proxy, which is one user
+        return is_for_many or sum(one.uid == self.uid for one in self._there) < EACH
+
     def connection_lost(self, exc: BaseException | None) -> None:
-        self.arrived()
+        if self._timer is not None:
+            self._timer.cancel()
         self._there.discard(self)
         if self._is_admitted:
             super().connection_lost(exc)
 
     def arrived(self) -> None:
-        """The head is here; the time for the rest is the handler's."""
+        """The head is here. What the handler takes is limited there; who then takes no answer is
+        cut off.
+        """
+        if self.transport is not None:
+            self._end_in(WHOLE_SECONDS, self.transport)
+
+    def _end_in(self, seconds: float, transport: asyncio.Transport) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._timer = asyncio.get_running_loop().call_later(seconds, transport.abort)
 
 
 def on_port(listen: str) -> tuple[Entrance, socket.socket]:

@@ -5,11 +5,12 @@ on whatever becomes of the browser, and who opens its page again sees how far it
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from epmstore.checkout.request import Prepared
-from epmstore.errors import BusyError, ConflictError, NotFoundError, UsageError
+from epmstore.errors import BusyError, ConflictError, EpmError, NotFoundError, UsageError
 from epmstore.workspace import Workspace
 from epmstore.workspace.actor import Actor
 from epmstored.api.forms import Query, SelectorText
@@ -44,10 +45,13 @@ class JobDesk(Protocol):
 
 
 class GoingBack:
-    """For the site. `planners` plan: that looks at live roots, which may take a while."""
+    """For the site. `planners` plan: that looks at live roots, and may ask remotes, which may take
+    a while; what a person decides does not wait for that, and is for `deciders`.
+    """
 
-    def __init__(self, planners: Readers) -> None:
+    def __init__(self, planners: Readers, deciders: Readers) -> None:
         self._planners = planners
+        self._deciders = deciders
         self._plans = KeptPlans()
         self.jobs: JobDesk | None = None
         """Set once the daemon does any."""
@@ -77,7 +81,7 @@ class GoingBack:
         minutes = form.get("minutes", "")
         if minutes not in MINUTES:
             raise UsageError("it cannot wait for that long")
-        app = await self._planners.run(lambda ws: ws.apps.get(key))
+        app = await self._deciders.run(lambda ws: ws.apps.get(key))
         plan = self._plans.take(form.get("plan", ""), guest, app.uuid, _now())
         if plan is None:
             raise ConflictError(
@@ -95,10 +99,10 @@ class GoingBack:
         """
         _check(principal)
         actor = _actor(principal)
-        version = await self._planners.run(lambda ws: ws.for_actor(actor).app(key).confirm())
+        version = await self._deciders.run(lambda ws: ws.for_actor(actor).app(key).confirm())
         return addresses.of_app(key) if version is None else addresses.of_version(key, version)
 
-    def job(self, principal: Principal, key: str, id: str, now: float) -> Mapping[str, Any]:
+    async def job(self, principal: Principal, key: str, id: str, now: float) -> Mapping[str, Any]:
         """The context of the page of a job. Raises ForbiddenError, NotFoundError."""
         _check(principal)
         if self.jobs is None:
@@ -106,7 +110,19 @@ class GoingBack:
         job = self.jobs.get(id)
         if job.app != key or not isinstance(job.spec, PlannedCheckout):
             raise NotFoundError(f"no job {id!r} of {key}")
-        return job_view(key, job.shape(), Today(now))
+        found, is_waiting = job.shape(), False
+        if found["result"] is not None and found["result"]["confirm_by"] is not None:
+            version = found["result"]["version"]
+            is_waiting = await self._deciders.run(lambda ws: _is_waiting(ws, key, version))
+        return job_view(key, found, Today(now), is_waiting=is_waiting)
+
+
+def _is_waiting(workspace: Workspace, key: str, version: int | None) -> bool:
+    """Whether it is still to be confirmed that a checkout came to this version."""
+    with contextlib.suppress(EpmError):  # removed since, or damaged: its page says that
+        pending = workspace.app(key).obligations.pending
+        return pending is not None and pending.version == version
+    return False
 
 
 def _plan(workspace: Workspace, key: str, query: BackQuery) -> tuple[Any, Prepared]:

@@ -18,8 +18,8 @@ STATES: Final = {
 NAMED: Final = 50
 
 
-def job_view(key: str, job: Shape, today: Today) -> dict[str, Any]:
-    """A job of docs/json.md."""
+def job_view(key: str, job: Shape, today: Today, *, is_waiting: bool = False) -> dict[str, Any]:
+    """A job of docs/json.md; `is_waiting`: what it did is still to be confirmed."""
     urgency, text = STATES[job["state"]]
     result, error = job["result"], job["error"]
     if result is not None and (result["not_restored"] or not _is_well(result)):
@@ -35,7 +35,7 @@ def job_view(key: str, job: Shape, today: Today) -> dict[str, Any]:
         "progress": None if job["progress"] is None else _progress(job["progress"]),
         "error": None if error is None else short(str(error["message"]), 600),
         "hint": "" if error is None or error["hint"] is None else short(str(error["hint"]), 300),
-        "result": None if result is None else _result(key, result, today),
+        "result": None if result is None else _result(key, result, today, is_waiting=is_waiting),
     }
 
 
@@ -54,8 +54,8 @@ def _is_well(result: Shape) -> bool:
     return all(hook["outcome"] == "ok" for hook in result["hooks"])
 
 
-def _result(key: str, result: Shape, today: Today) -> dict[str, Any]:
-    version = result["version"]
+def _result(key: str, result: Shape, today: Today, *, is_waiting: bool) -> dict[str, Any]:
+    version, until = result["version"], result["confirm_by"]
     return {
         "version": version,
         "address": None if version is None else addresses.of_version(key, version),
@@ -79,6 +79,7 @@ def _result(key: str, result: Shape, today: Today) -> dict[str, Any]:
             (hook["hook"], hook["outcome"], short(str(hook.get("output") or ""), 400))
             for hook in result["hooks"]
         ],
-        "confirm_by": None if result["confirm_by"] is None else today.of(result["confirm_by"]),
+        "confirm_by": today.of(until) if is_waiting else None,
+        "was_decided": until is not None and not is_waiting,
         "undo": addresses.of_back(key, undo="true") if result["undo"] else None,
     }

@@ -62,7 +62,8 @@ class Console:
         self._store, self._config = store, config.console
         self._readers = [Bridge(f"console-{n}", open_workspace) for n in range(READERS)]
         self._planner = Bridge("console-plan", open_workspace)
-        self._back = GoingBack(Readers([self._planner]))
+        self._decider = Bridge("console-decide", open_workspace)
+        self._back = GoingBack(Readers([self._planner]), Readers([self._decider]))
         self._looker = Bridge("console-look", open_workspace, niceness=GIVES_WAY)
         self._sessions = Sessions(idle=self._config.idle, longest=self._config.longest)
         self._people = People(
@@ -117,7 +118,7 @@ class Console:
         except Exception:
             log.exception("the console has ended")
         finally:
-            bridges = [*self._readers, self._looker, self._planner]
+            bridges = [*self._readers, self._looker, self._planner, self._decider]
             await asyncio.gather(*(bridge.close(CLOSE_SECONDS) for bridge in bridges))
 
     async def _serve(self) -> None:

@@ -247,7 +247,7 @@ class Site:
             return self._html("enter.html", {"once": "", "user_invited": ""}, 401)
         names = request.match_info
         now = self._parts.clock.now()
-        context = self._parts.back.job(guest.principal, names["app"], names["job"], now)
+        context = await self._parts.back.job(guest.principal, names["app"], names["job"], now)
         body = render(self._templates, "job.html", {**self._chrome(guest, request), **context})
         return _unless_known(request, body, etag_of(body))
 
@@ -368,7 +368,9 @@ def _known(error: Exception) -> EpmError:
         case web.HTTPException():
             return Refusal("this is no request that the console knows")
         case TimeoutError():
-            return SlowError("that took too long")
+            return SlowError(
+                "that took too long", hint="the command line on this host has no such limit"
+            )
         case OSError():
             return from_system(error)
     log.error("a page failed", exc_info=error)

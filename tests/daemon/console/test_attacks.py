@@ -2,7 +2,7 @@
 
 import asyncio
 
-from epmstored.console.entrances import CONNECTIONS
+from epmstored.console.entrances import EACH
 from tests.daemon.console.conftest import HOSTILE, Browser, RunningConsole
 from tests.kit.host import Host
 
@@ -138,7 +138,7 @@ async def test_nothing_else_can_be_reached(console: RunningConsole) -> None:
 
 async def test_slow_clients_do_not_keep_others_out_for_long(console: RunningConsole) -> None:
     browser = await console.browser()
-    slow = [await browser.connect() for _ in range(CONNECTIONS + 4)]
+    slow = [await browser.connect() for _ in range(EACH + 4)]
     assert (await slow[-1][0].read()) == b"", "one more than there may be is cut off"
     for _, writer in slow:
         writer.close()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from epmstore import locks
 from epmstore.clock import SystemClock
 from epmstore.errors import NotFoundError
 from epmstore.workspace import Workspace
@@ -49,9 +50,11 @@ def field(page: WebReply, name: str) -> str:
     return page.text.partition(f'name="{name}" value="')[2].partition('"')[0]
 
 
-async def carry_out(browser: Browser, page: WebReply, key: str = "crm") -> WebReply:
+async def carry_out(
+    browser: Browser, page: WebReply, key: str = "crm", minutes: str = ""
+) -> WebReply:
     form = {"token": field(page, "token"), "plan": field(page, "plan"), "key": key}
-    return await browser.post("/apps/crm/back", {**form, "minutes": ""})
+    return await browser.post("/apps/crm/back", {**form, "minutes": minutes})
 
 
 async def ended(browser: Browser, address: str) -> WebReply:
@@ -84,6 +87,22 @@ async def test_a_bad_patch_is_taken_back_and_that_is_undone(
         assert (crm.versions()[-1].record.actor or {})["via"] == "console"
 
 
+async def test_what_was_confirmed_is_not_asked_for_again(
+    running: RunningConsole, own_host: Host
+) -> None:
+    browser = await running.browser()
+    plan = await browser.get("/apps/crm/back?to=0")
+    with locks.hold(own_host.path / "locks", "daemon"):
+        begun = await carry_out(browser, plan, minutes="30")
+        address = begun.headers["location"][0]
+        page = await ended(browser, address)
+    assert "keep it" in page.text and "waits for no confirmation" not in page.text
+    said = await browser.post("/apps/crm/confirm", {"token": field(page, "token")})
+    assert said.status == 303
+    page = await browser.get(address)
+    assert "keep it" not in page.text and "waits for no confirmation" in page.text
+
+
 async def test_nothing_is_done_without_the_right_form(
     running: RunningConsole, own_host: Host
 ) -> None:
@@ -107,7 +126,7 @@ async def test_nothing_is_done_without_the_right_form(
 
 
 async def test_it_is_for_operators() -> None:
-    back = GoingBack(Readers([]))
+    back = GoingBack(Readers([]), Readers([]))
     for principal in (
         Principal(user="jane", uid=7, is_viewer=True),
         Principal(user="joe", uid=8, groups=frozenset({"crm-admins"})),
@@ -119,9 +138,9 @@ async def test_it_is_for_operators() -> None:
         with pytest.raises(ForbiddenError):
             await back.confirm(principal, "crm")
         with pytest.raises(ForbiddenError):
-            back.job(principal, "crm", "1", 0.0)
+            await back.job(principal, "crm", "1", 0.0)
     with pytest.raises(NotFoundError):
-        back.job(Principal(user="root", uid=0, is_operator=True), "crm", "1", 0.0)
+        await back.job(Principal(user="root", uid=0, is_operator=True), "crm", "1", 0.0)
 
 
 async def test_one_of_several_that_went_together_is_not_undone_alone(tmp_path: Path) -> None:
