@@ -169,12 +169,18 @@ def _looked_at(source: Path, *, is_file: bool) -> _Looks:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    with os.scandir(folder) as names:
-        entries = sorted(names, key=lambda entry: os.fsencode(entry.name))
-    for entry in entries:
+    """However deep they are nested."""
+    left = _entries_backwards(folder)
+    while left:
+        entry = left.pop()
         yield Path(entry.path)
         if entry.is_dir(follow_symlinks=False):
-            yield from _below(Path(entry.path))
+            left += _entries_backwards(entry.path)
+
+
+def _entries_backwards(folder: Path | str) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as names:
+        return sorted(names, key=lambda entry: os.fsencode(entry.name), reverse=True)
 
 
 def _look(found: os.stat_result) -> tuple[int, ...]:

@@ -18,6 +18,13 @@ from epmstore.errors import BusyError, DamagedError, DiskFullError, EpmError
 from epmstore.publish.sqlrecords import SCHEMA, SqlRecords
 
 CONNECT_SECONDS: Final = 20
+_PATIENCE: Final[dict[str, Any]] = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""A server that is not heard of any more is given up within about a minute: else after hours."""
 _SETTINGS: Final = (
     "SET lock_timeout = '30s'",
     "SET statement_timeout = '60s'",
@@ -44,7 +51,11 @@ class _PostgresDatabase:
     def __init__(self, url: str) -> None:
         try:
             self._connection: Any = psycopg.connect(
-                url, autocommit=True, connect_timeout=CONNECT_SECONDS, application_name="epmstore"
+                url,
+                autocommit=True,
+                connect_timeout=CONNECT_SECONDS,
+                application_name="epmstore",
+                **_PATIENCE,
             )
         except psycopg.Error as error:
             raise EpmError(

@@ -15,7 +15,7 @@ import msgspec
 
 from epmstore import locks
 from epmstore.atomic import read_file, replace_read
-from epmstore.errors import ConflictError, DamagedError, NotFoundError
+from epmstore.errors import ConflictError, DamagedError, NotFoundError, UsageError
 from epmstore.package.file_format import SUFFIX
 from epmstore.publish.build import BuildDraft
 from epmstore.publish.payload import newest_change
@@ -93,7 +93,21 @@ def appeared(one: WatchedFolder, known: Container[str], now: float) -> Iterator[
         if is_file and not name.endswith(SUFFIX):
             continue
         with contextlib.suppress(FileNotFoundError):  # it is still at work there
-            if newest_change(path, is_file=is_file) + one.settle <= now:
+            if _changed(path, is_file=is_file) + one.settle <= now:
                 yield BuildDraft(
                     product=one.product, kind=one.kind, payload=one.payload, path=str(path)
                 )
+
+
+def _changed(path: Path, *, is_file: bool) -> float:
+    """When a build changed last; what cannot be looked at whole counts as it is itself: preparing
+    it says why, and no other build waits for it. Raises FileNotFoundError.
+    """
+    try:
+        return newest_change(path, is_file=is_file)
+    except (NotFoundError, UsageError):
+        raise FileNotFoundError(path) from None  # gone, or something else meanwhile
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return path.lstat().st_ctime

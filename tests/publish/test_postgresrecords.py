@@ -60,6 +60,12 @@ def test_locks_and_what_was_not_committed_end_with_the_connection(server: str, u
             assert two.get(1).number == 1
 
 
+def test_a_server_that_is_not_heard_of_is_given_up(url: str) -> None:
+    with closing(opened(url)) as records:
+        said = records._database._connection.info.get_parameters()
+        assert (said["keepalives_idle"], said["tcp_user_timeout"]) == ("30", "60000")
+
+
 def test_spools_in_one_database_do_not_wait_for_each_other(server: str, url: str) -> None:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute("CREATE SCHEMA another")

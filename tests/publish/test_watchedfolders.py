@@ -1,6 +1,7 @@
 """What appears in a watched folder becomes a record, once, and when it is whole."""
 
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -44,6 +45,22 @@ def test_a_build_that_holds_still_is_added_once(pipeline: Pipeline) -> None:
     os.utime(pipeline.place / "builds" / "crm-4.1")
     pipeline.clock.advance(601)
     assert pipeline.run() == []
+
+
+def test_a_build_that_cannot_be_read_hinders_no_other(pipeline: Pipeline) -> None:
+    build(pipeline, "a-deep", 0.0)
+    top = pipeline.place / "builds" / "a-deep"
+    fd = os.open(top, os.O_RDONLY)
+    for _ in range(25):  # longer than a path may be
+        os.mkdir("n" * 200, dir_fd=fd)
+        fd, before = os.open("n" * 200, os.O_RDONLY, dir_fd=fd), fd
+        os.close(before)
+    os.close(fd)
+    build(pipeline, "crm-4.1", 601.0)
+    found = {Path(one.path).name: one for one in pipeline.run()}
+    shutil.rmtree(top)
+    assert found["crm-4.1"].error is None
+    assert found["a-deep"].error
 
 
 def test_a_watched_folder_that_is_not_there_is_said_when_all_else_is_done(
