@@ -14,7 +14,7 @@ from epmstore.cli.session import Session
 from epmstore.cli.summary import finish
 from epmstore.errors import UsageError
 from epmstore.measures import format_duration, parse_duration
-from epmstore.refcat.parameter_values import said_limits, said_value
+from epmstore.refcat.parameter_values import said_count, said_limits, said_value
 from epmstore.workspace import AppHandle, installshapes
 from epmstore.workspace.app.parametering import ParameterState, SetParameter
 
@@ -55,13 +55,14 @@ def param_list(session: Session) -> None:
 def _row(state: ParameterState) -> tuple[str, str, str, str, str]:
     one = state.parameter
     limits = ", ".join(one.choices) or said_limits(one)
+    kind = one.type if one.most == 1 else f"{one.type}, a list of {said_count(one)}"
     left = "" if state.seconds is None else f", {format_duration(round(state.seconds))} left"
     return (
         state.app,
         name(one.name),
         name(_shown(state)),
         f"{state.layer or NOTHING}{left}",
-        name(f"{one.type}{f' ({limits})' if limits else ''}"),
+        name(f"{kind}{f' ({limits})' if limits else ''}"),
     )
 
 
@@ -215,12 +216,12 @@ def _say(
     if before.value == after.value:
         again = "" if is_new else ", as before"
         session.out.note(f"{name(one.name)} is {name(_shown(after))}{again}")
-        return
-    key = handle.app.key
-    session.out.note(f"{name(one.name)}: {name(_shown(before))} -> {name(_shown(after))}")
-    if not one.restart:
-        session.out.note(f"{key} was not restarted: the parameter needs none")
-    elif not hooks_of(handle.app).commands:
-        session.out.note(f"it counts from the next start of {key} on, which has no hooks")
+    else:
+        key = handle.app.key
+        session.out.note(f"{name(one.name)}: {name(_shown(before))} -> {name(_shown(after))}")
+        if not one.restart:
+            session.out.note(f"{key} was not restarted: the parameter needs none")
+        elif not hooks_of(handle.app).commands:
+            session.out.note(f"it counts from the next start of {key} on, which has no hooks")
     if after.seconds is not None:
         session.out.note(f"it is taken back in {format_duration(round(after.seconds))}")

@@ -59,7 +59,7 @@ def _show(out: Output, prepared: Prepared, hooks: Hooks) -> None:
     for line in out.some(lines, indent=""):
         out.line(line)
     for say, title, named in (
-        (out.note, "kept", plan.kept),
+        (out.note, "kept", (*plan.kept, *prepared.left)),
         (out.warn, "not to be restored", not_to_be_had(prepared)),
     ):
         if named:
@@ -99,7 +99,8 @@ def plan_line(prepared: Prepared) -> str:
     plan = prepared.plan
     ends = f"{plan.app}: version {plan.from_} -> {_to(prepared.request)}"
     if not plan.steps:
-        return f"{ends}: nothing to do"
+        what = "no file to change" if prepared.is_anything else "nothing to do"
+        return f"{ends}: {what}"
     found = plan.tally
     parts = counts(
         (found.counts.added, found.folders.added, "to bring back"),

@@ -83,7 +83,7 @@ def search(session: Session, words: tuple[str, ...]) -> None:
     rows = []
     for one in found:
         title = one.release.title.removeprefix(f"{one.release.product} ")
-        said = one.release.package.summary if one.release.package else ""
+        said = (one.release.package.summary if one.release.package else "") or "-"
         withdrawn = f" [withdrawn: {one.release.revoked}]" if one.release.revoked else ""
         mark = "*" if one.instances else ""
         rows.append((mark, name(one.release.product), name(f"{title}{withdrawn}"), name(said)))

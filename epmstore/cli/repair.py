@@ -16,7 +16,7 @@ from epmstore.cli.output import name
 from epmstore.cli.paths import scope
 from epmstore.cli.plan_view import outlook, show_plan
 from epmstore.cli.session import Session
-from epmstore.cli.summary import finish, titled
+from epmstore.cli.summary import finish
 from epmstore.errors import NotFoundError
 from epmstore.given import AnyVersion
 from epmstore.workspace import AppHandle, vendorshapes
@@ -101,9 +101,6 @@ def bring_to_release(
             _warn(session, handle, goal.release if isinstance(goal, ReleaseGoal) else None)
         hooks = hooks_of(handle.app) if terms["hooks"] else NONE
         show_plan(session.out, plan.prepared, hooks)
-        left = [f"{name(path)} ({why})" for path, why in plan.left]
-        if left and not session.json:
-            session.out.note(titled(session.out, "kept", left))
         if session.dry_run:
             return outlook(handle, plan.prepared, terms, asked.sources)
         if plan.prepared.plan.steps:

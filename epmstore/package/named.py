@@ -29,7 +29,8 @@ class Named(NamedTuple):
 def parse_named(text: str) -> Named:
     """Raises UsageError."""
     product, equals, release = text.partition("=")
-    if not product or (equals and not release) or not text.isprintable():
+    is_range = any(sign in text for sign in "<>")
+    if not product or (equals and not release) or is_range or not text.isprintable():
         raise UsageError(f"{text!r} names no product", hint=HINT)
     return Named(product, release if equals else None)
 

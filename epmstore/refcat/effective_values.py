@@ -40,8 +40,10 @@ def effective(package: Package, said: Parameters, product: str) -> list[Effectiv
     ]
 
 
-def violations(package: Package, said: Parameters, product: str) -> Iterator[tuple[str, str]]:
-    """(name, why) of what is set and cannot be any more, in whichever layer."""
+def violations(
+    package: Package, said: Parameters, product: str
+) -> Iterator[tuple[ParameterSetting, str]]:
+    """What is set and cannot be any more, in whichever layer, and why."""
     declared = {one.name: one for one in package.parameters}
     for setting in said.settings:
         one = declared.get(setting.name)
@@ -50,7 +52,7 @@ def violations(package: Package, said: Parameters, product: str) -> Iterator[tup
         try:
             check_settable(package, one, setting.value)
         except UsageError as error:
-            yield setting.name, error.message
+            yield setting, error.message
 
 
 def check_settable(package: Package, one: Parameter, value: ParameterValue) -> None:

@@ -79,7 +79,7 @@ def check_value(one: Parameter, value: ParameterValue) -> None:
 def parse_value(one: Parameter, texts: Sequence[str]) -> ParameterValue:
     """A value from the words of a person. Raises UsageError."""
     if one.most == 1 and len(texts) != 1:
-        raise UsageError(f"{one.name} has one value")
+        raise UsageError(f"it has one value, not {len(texts)}")
     values = tuple(_parse(one, text) for text in texts)
     value = values if one.most > 1 else values[0]
     check_value(one, value)

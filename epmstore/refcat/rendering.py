@@ -74,11 +74,11 @@ def check_sayable(file_format: str, one: Parameter, value: ParameterValue) -> No
     if isinstance(value, tuple):
         if any(not text or " " in text for text in map(said_value, value)):
             raise UsageError(
-                f"{one.name} is a list in a file of format {file_format}, where words are apart by"
+                f"it is a list in a file of format {file_format}, where words are apart by"
                 " spaces: none of them may be empty, or have one"
             )
     elif file_format == "ini" and said_value(value) != said_value(value).strip():
-        raise UsageError(f"{one.name} is in an ini file, where spaces at an end are lost")
+        raise UsageError("it is in an ini file, where spaces at an end are lost")
 
 
 def env_name(name: str) -> str:

@@ -191,7 +191,8 @@ class Deciding:
         if root is not None and len(wanted) > 1:
             raise UsageError(
                 f"{len(wanted)} applications would be new: {', '.join(sorted(wanted))}",
-                hint="--root is of one: install what it needs first",
+                hint="--root is of one: `epmstore app add KEY FOLDER` for each, and then the"
+                " command without it",
             )
         moves = []
         for step in solution.steps:

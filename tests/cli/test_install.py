@@ -216,6 +216,7 @@ def test_uninstalling_keeps_what_is_not_the_vendors(cli: "Cli", old: Path, root:
         (root / path).write_bytes(data)
     _, plan = cli.ok("uninstall", "crm", "--dry-run", "--json").shapes
     check(plan)
+    assert "etc/crm.conf (configuration that" in cli.ok("uninstall", "crm", "--dry-run").err
     _, result = cli.ok("uninstall", "crm", "--json").shapes
     check(result)
     assert files_in(root) == ours and not (root / "lib").exists()
@@ -275,6 +276,9 @@ def test_needed_products_come_first_and_go_with_what_needed_them(
     assert cli("install", str(needing), "--dry-run").code == 9
     assert not root.exists()
     cli.ok("catalog", "import", str(payed))
+    assert cli.ok("search", "pay").out.split() == ["libpay", "3.1-1", "(0)", "-"]
+    refused = cli("install", "crm", "--root", str(tmp_path / "else"))
+    assert refused.code == 2 and "app add KEY FOLDER" in refused.err
     planned = cli.ok("install", "crm", "--dry-run")
     assert "all of them or none" in planned.err
     said = cli.ok("install", "crm").out
@@ -462,6 +466,7 @@ def test_bad_input_changes_nothing(cli: "Cli", old: Path, tmp_path: Path) -> Non
         (["./nothing.epkg"], 5),
         (["nobody"], 5),
         (["=4"], 2),
+        (["crm>=4"], 2),
         (["a\nb"], 2),
         ([str(tmp_path)], 6),
         ([str(old), "--app", "nobody"], 5),

@@ -99,12 +99,16 @@ def test_refusals_change_nothing(cli: "Cli", vendor: Products, root: Path) -> No
         (("port", "0"), 2, "1 to 65535"),
         (("port", "x"), 2, "not of type integer"),
         (("prot", "1"), 5, "did you mean port?"),
-        (("log-level", "debug", "info"), 2, "one value"),
+        (("log-level", "debug", "info"), 2, "log-level: it has one value, not 2"),
         (("hosts", "two words"), 2, "spaces"),
         (("port", "1", "--for", "x"), 2, "not a duration"),
     ):
         refused = cli("param", "set", *words)
         assert refused.code == code and says in refused.err, words
+    assert "string, a list of 0 to 3" in cli.ok("param", "list").out
+    lasting = ("param", "set", "log-level", "info", "--for", "2h")
+    assert cli.ok(*lasting, "--dry-run").out.endswith("no file to change\n")
+    assert "taken back in 2h" in cli.ok(*lasting).err, "it is what it was, and not for good"
     file = root / ENV.path
     file.write_text("PORT=1\n")
     assert cli("verify").code == 1, "an edit is one"
@@ -143,8 +147,13 @@ def test_upgrades_keep_what_is_set_and_refuse_what_it_may_not_be(
     cli.ok("param", "set", "port", "9090")
     narrow = msgspec.structs.replace(PORT, max=9000, default=8081)
     refused = cli("upgrade", pack(vendor, root, "4.1.0", narrow, MAIL))
-    assert refused.code == 7 and "param reset port" in refused.err
+    assert refused.code == 7 and "`epmstore param reset port --app crm`" in refused.err
     assert env(root)["PORT"] == "9090"
+    cli.ok("param", "set", "port", "9091", "--site")
+    cli.ok("param", "set", "port", "8400")
+    refused = cli("upgrade", "crm")
+    assert refused.code == 7 and "`epmstore param reset port --site --app crm`" in refused.err
+    cli.ok("param", "reset", "port", "--site", "--app", "crm")
     cli.ok("param", "set", "port", "8500")
     before = cli.ok("installed", "--json").shapes[0]["is"]["release"]
     cli.ok("upgrade", "crm")

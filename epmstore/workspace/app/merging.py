@@ -31,6 +31,7 @@ from epmstore.refcat.merge_base import MergeBase
 from epmstore.refcat.three_way import MergedText, has_marks
 from epmstore.relpath import RelPath
 from epmstore.tree import Entry
+from epmstore.wording import counted
 from epmstore.workspace.app.acting import Acting
 from epmstore.workspace.app.asked import TermsGiven
 from epmstore.workspace.app.context import AppContext
@@ -119,7 +120,10 @@ class Merging:
             case "theirs":
                 return merge.theirs
             case "merged" if merge.merged is None:
-                why = merge.why or f"it has {merge.text.conflicts if merge.text else 0} conflicts"
+                why = (
+                    merge.why
+                    or f"it has {counted(merge.text.conflicts if merge.text else 0, 'conflict')}"
+                )
                 raise ConflictError(
                     f"{merge.path!r} cannot be merged: {why}",
                     hint="give it --mine, --theirs or --edit",

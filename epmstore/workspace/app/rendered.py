@@ -8,6 +8,7 @@ from epmstore.catalog.installed import InstalledSet, find_product, installed_at
 from epmstore.catalog.model import NO_PACKAGE, Installed, Parameters, RenderedFile
 from epmstore.catalog.packaging import Package
 from epmstore.catalog.parameters import (
+    SITE,
     parameters_at,
     with_files,
     without_product,
@@ -20,6 +21,7 @@ from epmstore.refcat.effective_values import violations, written
 from epmstore.refcat.releases import Releases
 from epmstore.relpath import RelPath, from_json
 from epmstore.tree import Entry
+from epmstore.wording import counted
 from epmstore.workspace.app.context import AppContext
 from epmstore.workspace.app.written_files import rendered_now
 
@@ -112,16 +114,18 @@ def check_settings(context: AppContext, package: Package, product: str, said: Pa
     """Raises ConflictError for what is set and a release does not allow."""
     wrong = list(violations(package, said, product))
     if wrong:
-        names = dict.fromkeys(name for name, _ in wrong)
+        names = dict.fromkeys(setting.name for setting, _ in wrong)
+        first, why = wrong[0]
+        site = " --site" if first.layer == SITE else ""
         title = f"{package.version}-{package.build}"
         app = context.app.key
         raise ConflictError(
-            f"{len(names)} of the parameters of {app} are set to what {title} does not allow:"
-            f" {wrong[0][0]}: {wrong[0][1]}",
-            hint=f"`epmstore param reset {wrong[0][0]} --app {app}`, or set what both allow",
+            f"{app} has {counted(len(names), 'parameter')} set to what {title} does not allow:"
+            f" {first.name}: {why}",
+            hint=f"`epmstore param reset {first.name}{site} --app {app}`, or set what both allow",
             app=app,
             parameters=list(names),
-            report=[f"{name}: {why}" for name, why in wrong],
+            report=[f"{setting.name}: {why}" for setting, why in wrong],
         )
 
 
