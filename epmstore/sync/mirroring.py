@@ -165,7 +165,7 @@ class Mirroring:
         put_checked(self._target, name, _Pieces(self._source, name, ref), ref)
 
     def _copy_adopted(self) -> None:
-        """Hints, of which anybody may have written any: what is none is passed over."""
+        """Hints, which other hosts may have written: what is none is passed over."""
         for found in [*self._source.list(ADOPTED)]:
             writer = found.name.removeprefix(ADOPTED)
             if is_writer(writer) and self._target.stat(found.name) is None:

@@ -88,13 +88,14 @@ def _judged(
             yield f"the root is no state it may be in: {wrong}"
         yield from _installed(stage, handle, root, done.named)
         yield from _leftovers(stage)
-        yield from _versions(stage, scenario, handle, root, done)
-        yield from _compared(stage, scenario, handle, turn)
         if scenario.makes == "purges" and handle.reading.state().purged:
             workspace.care.gc()
+        # Before anything is written out: what lacks is sought in live files then.
         report = workspace.care.fsck(1.0, seed=1)
         if not report.clean:
             yield f"fsck: {report.findings}"
+        yield from _versions(stage, scenario, handle, root, done)
+        yield from _compared(stage, scenario, handle, turn)
         if scenario.beside is not None:
             yield from scenario.beside(stage, workspace, done.named)
     yield from _second_opening(stage)

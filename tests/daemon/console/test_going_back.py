@@ -87,9 +87,7 @@ async def test_a_bad_patch_is_taken_back_and_that_is_undone(
         assert (crm.versions()[-1].record.actor or {})["via"] == "console"
 
 
-async def test_what_was_confirmed_is_not_asked_for_again(
-    running: RunningConsole, own_host: Host
-) -> None:
+async def test_a_confirmed_job_does_not_ask_again(running: RunningConsole, own_host: Host) -> None:
     browser = await running.browser()
     plan = await browser.get("/apps/crm/back?to=0")
     with locks.hold(own_host.path / "locks", "daemon"):
