@@ -18,6 +18,7 @@ from epmstore.relpath import RelPath
 KEPT_CONFIG: Final = "kept-config"
 KEPT_FILE: Final = "kept-file"
 MERGED_CONFIG: Final = "merged-config"
+REMOVED_CONFIG: Final = "removed-config"
 KEPT_RENDERED: Final = "kept-rendered"
 UNSET: Final = "unset-parameter"
 FOUND_CONFIG: Final = "found-config"
@@ -30,6 +31,7 @@ SAID: Final = {
     KEPT_CONFIG: "was edited here, and its vendor changed it as well: yours is kept",
     KEPT_FILE: "was changed here, and the new release has it no more: it is kept",
     MERGED_CONFIG: "was edited here, and its vendor changed it as well: both are in it",
+    REMOVED_CONFIG: "was removed here, and its vendor changed it: it is not brought back",
     KEPT_RENDERED: "is not as its parameters have it: it is kept",
     FOUND_CONFIG: "was there before: it is kept",
     REPLACED: "was changed here: it was replaced",
@@ -76,7 +78,7 @@ class NumberedNote(msgspec.Struct, frozen=True, kw_only=True):
     def theirs(self) -> tuple[int, RelPath] | None:
         """Where what its vendor has is: a release, and the path."""
         path, release = self.note.path, self.version.record.release
-        kept = self.note.what in (KEPT_CONFIG, FOUND_CONFIG, MERGED_CONFIG)
+        kept = self.note.what in (KEPT_CONFIG, FOUND_CONFIG, MERGED_CONFIG, REMOVED_CONFIG)
         return None if not kept or path is None or release is None else (release, path)
 
 

@@ -21,6 +21,7 @@ from epmstore.catalog.install_notes import (
     KEPT_FILE,
     KEPT_RENDERED,
     MERGED_CONFIG,
+    REMOVED_CONFIG,
     REPLACED,
 )
 from epmstore.catalog.model import Note
@@ -160,13 +161,20 @@ class _Judge:
         if wanted is None:
             return self._not_any_more(finding, before)
         if finding.found is None:
-            is_kept = before is not None and self._keeps_config(finding)
-            return CONFIG_REMOVED if is_kept else None
+            return self._removed(finding, before, wanted)
         if before is None:
             return self._found_there(finding, wanted)
         if not is_edited(finding.found, before, self._owners):
             return None
         return self._edited(finding, before, wanted)
+
+    def _removed(self, finding: Deviation, before: Entry | None, wanted: Entry) -> str | None:
+        """Of what is not there, and was, or was to be."""
+        if before is None or not self._keeps_config(finding):
+            return None
+        if not same_state(before, wanted):
+            self.notes.append(self._kept(finding.path, REMOVED_CONFIG))
+        return CONFIG_REMOVED
 
     def _edited(self, finding: Deviation, before: Entry, wanted: Entry) -> str | None:
         is_same = same_state(before, wanted) and before.mode == wanted.mode

@@ -110,6 +110,18 @@ def test_a_conflict_is_kept_and_answered(
     assert cli("merge", CONF, "--theirs").code == 5
 
 
+def test_a_removed_file_that_its_vendor_changes_is_noted(cli: "Cli", crm: Crm) -> None:
+    crm.file.unlink()
+    other = crm.vendor.pack({**V1, CONF: conf(), "new": b"new"}, "4.1.0", root=str(crm.root))
+    cli.ok("upgrade", str(other))
+    assert cli.ok("notes", "--json").shapes == [], "nothing of it has changed"
+    cli.ok("upgrade", crm.pack("4.2.0", pool=8))
+    [note] = cli.ok("notes", "--json").shapes
+    assert (note["what"], note["path"]) == ("removed-config", CONF)
+    assert cli.ok("cat", note["theirs"]).out.encode() == conf(pool=8)
+    assert not crm.file.exists()
+
+
 def test_no_text_is_kept_as_it_is(cli: "Cli", crm: Crm) -> None:
     crm.file.write_bytes(b"\0binary")
     cli.ok("upgrade", crm.pack("4.1.0", port=8081), "--config", "merge")
