@@ -25,7 +25,14 @@ import msgspec
 from epmstore.atomic import read_file, remove_file, replace_read
 from epmstore.catalog.hooks import Hooks
 from epmstore.catalog.model import RecordedActor
-from epmstore.checkout.goal import FORMATS, TOGETHER, Goal, goal_from_form, without_goal
+from epmstore.checkout.goal import (
+    FORMATS,
+    TOGETHER,
+    Goal,
+    RemovalGoal,
+    goal_from_form,
+    without_goal,
+)
 from epmstore.clock import Clock, SystemClock
 from epmstore.errors import DamagedError, InvalidNameError
 from epmstore.scan.fsclock import boot_id
@@ -194,6 +201,18 @@ def completed(store: Store, owed: Owed) -> Owed:
     header = read_version(done)
     assert header.from_ is not None, "a checkout made it"
     return msgspec.structs.replace(owed, version=header.version, from_=header.from_)
+
+
+def hooks_afterwards(store: Store, owed: Owed) -> Hooks:
+    """Those that are to run when the tree is the new one: none where the last product was
+    uninstalled, or what had been installed into an empty root is gone again.
+    """
+    done = store.entries.version_of_txid(owed.app, owed.txid)
+    said = None if done is None else read_version(done)
+    if said is None or said.installed != ():
+        return owed.hooks
+    tree = () if isinstance(owed.goal, RemovalGoal) else store.entries.tree(owed.app, said.version)
+    return owed.hooks if any(entry.kind == "file" for entry in tree) else Hooks()
 
 
 def drop_void(store: Store, app: str) -> None:

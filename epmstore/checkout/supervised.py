@@ -24,6 +24,7 @@ from epmstore.checkout.obligations import (
     Moment,
     Owed,
     completed,
+    hooks_afterwards,
     moment,
     owed_file,
     seconds_left,
@@ -121,7 +122,8 @@ class SupervisedCheckout:
         assert version.from_ is not None, "a checkout follows a version"
         owed = replace(owed, phase="STARTING", version=version.version, from_=version.from_)
         self.file.save(owed)
-        failed = sequence.start()
+        is_left = hooks_afterwards(self._store, owed).commands
+        failed = sequence.start() if is_left else None
         if failed is not None:
             raise self._undone(owed, failed, sequence.runs)
         return replace(
@@ -268,7 +270,9 @@ class SupervisedCheckout:
 
     def _start_late(self, owed: Owed, *, hooks: bool) -> HookSequence:
         """The tree is the new one. After a restart of the host, it is the host that starts."""
-        wanted = owed.hooks if hooks and self.is_same_boot(owed) else Hooks()
+        wanted = Hooks()
+        if hooks and self.is_same_boot(owed):
+            wanted = hooks_afterwards(self._store, owed)
         sequence = self.sequence(wanted, "recover", owed.from_, owed.goal)
         failed = sequence.start()
         if failed is not None:

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from epmstore.catalog.hooks import HookRun, Hooks
 from epmstore.checkout.hook_report import hook_error, hook_shapes, report
 from epmstore.checkout.hook_sequence import HookSequence
-from epmstore.checkout.obligations import Owed, completed
+from epmstore.checkout.obligations import Owed, completed, hooks_afterwards
 from epmstore.checkout.participant import Participant
 from epmstore.checkout.preflight import Terms, check_space_for_all
 from epmstore.checkout.run import CompletedCheckout, new_txid
@@ -210,13 +210,19 @@ class Together:
         """Start, check, and wait for a confirmation."""
         owing = [Owing(p.checkout, p.root, completed(self._store, o)) for p, o in self._owing()]
         for part in self._parts:
-            failed = None if part.sequence is None else part.sequence.start()
+            failed = self._started(part)
             if failed is not None and owing:
                 raise undone_error(self._store, owing, part.key, failed, self._runs())
         by = wait_for_confirmation(owing) if owing else None
         for part in self._parts:
             assert part.done is not None, "it is done"
             part.done = replace(part.done, hooks=tuple(part.runs), confirm_by=by)
+
+    def _started(self, part: Participant) -> HookRun | None:
+        """What failed, if anything did."""
+        owed = self._owed.get(part.app)
+        is_gone = owed is not None and not hooks_afterwards(self._store, owed).commands
+        return None if is_gone or part.sequence is None else part.sequence.start()
 
     def _owing(self) -> list[tuple[Participant, Owed]]:
         return [(part, self._owed[part.app]) for part in self._parts if part.app in self._owed]
@@ -274,7 +280,7 @@ def take_back(store: Store, owing: Sequence[Owing], why: str, *, hooks: bool) ->
     Together(store, parts, undo_terms(first), txid=first.undo_txid, way="undo").run()
     for one in owing:
         if one.owed.version is None:  # what was decided was lost before it was done here
-            _start_late(one, [], is_new=False, hooks=hooks)
+            _start_late(store, one, [], is_new=False, hooks=hooks)
     for one in owing:
         one.checkout.hold(one.owed)
     drop_all(owing)
@@ -333,7 +339,7 @@ def recover_together(store: Store, owing: Sequence[Owing], *, hooks: bool) -> li
         return _runs_of(take_back(store, owing, "what was decided is lost", hooks=hooks))
     runs: list[HookRun] = []
     for one in owing:
-        failed = _start_late(one, runs, is_new=is_new, hooks=hooks)
+        failed = _start_late(store, one, runs, is_new=is_new, hooks=hooks)
         if failed is not None and is_new:
             raise undone_error(store, owing, one.key, failed, runs)
     if is_new:
@@ -352,10 +358,14 @@ def recover_together(store: Store, owing: Sequence[Owing], *, hooks: bool) -> li
     return runs
 
 
-def _start_late(one: Owing, runs: list[HookRun], *, is_new: bool, hooks: bool) -> HookRun | None:
+def _start_late(
+    store: Store, one: Owing, runs: list[HookRun], *, is_new: bool, hooks: bool
+) -> HookRun | None:
     """After a restart of the host, it is the host that starts."""
     owed = one.owed
-    wanted = owed.hooks if hooks and one.checkout.is_same_boot(owed) else Hooks()
+    wanted = Hooks()
+    if hooks and one.checkout.is_same_boot(owed):
+        wanted = hooks_afterwards(store, owed) if is_new else owed.hooks
     ends = (owed.from_, owed.goal) if is_new else (owed.goal, owed.from_)
     sequence = one.checkout.sequence(wanted, "recover", *ends)
     failed = sequence.start()

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from epmstore.catalog.hooks import HOOKS, NONE, Hooks, show_command
 from epmstore.checkout.goal import EditsGoal, ReleaseGoal, RemovalGoal, VersionGoal
 from epmstore.checkout.planfile import not_to_be_had, plan_to_form
@@ -50,7 +52,14 @@ def all_or_none(prepared: Prepared) -> str:
 
 
 def _with_hooks(prepared: Prepared, hooks: Hooks) -> dict[str, Any]:
-    return {**plan_to_form(prepared), "hooks": {hook: hooks.command(hook) for hook in HOOKS}}
+    shown = _to_run(prepared, hooks)
+    return {**plan_to_form(prepared), "hooks": {hook: shown.command(hook) for hook in HOOKS}}
+
+
+def _to_run(prepared: Prepared, hooks: Hooks) -> Hooks:
+    """Where the last product goes, nothing is left to start and to check."""
+    is_gone = isinstance(prepared.plan.goal, RemovalGoal) and prepared.installed == ()
+    return replace(hooks, start=None, health=None) if is_gone else hooks
 
 
 def _show(out: Output, prepared: Prepared, hooks: Hooks) -> None:
@@ -67,7 +76,8 @@ def _show(out: Output, prepared: Prepared, hooks: Hooks) -> None:
     name_gaps(out, prepared.unseen)
     if plan.databases:
         out.warn(f"databases without a class: {', '.join(map(name, plan.databases))}")
-    for hook, words in hooks.commands.items() if plan.steps else ():
+    shown = _to_run(prepared, hooks).commands if plan.steps else {}
+    for hook, words in shown.items():
         out.line(f"{hook + ':':<7} {name(show_command(words))}")
     for text in supply_lines(prepared.supply):
         out.line(text)

@@ -231,12 +231,24 @@ def test_an_application_with_hooks_is_stopped_before_its_product_goes(
     cli: "Cli", old: Path, root: Path
 ) -> None:
     cli.ok("install", str(old))
-    cli.ok("app", "set", "crm", "--stop", f"test -e {root}/bin/crmd", "--start", "true")
+    there = f"test -e {root}/bin/crmd"
+    cli.ok("app", "set", "crm", "--stop", there, "--start", there, "--health", there)
+    told = cli.ok("uninstall", "crm", "--dry-run").out
+    assert "stop: " in told and "start: " not in told and "health: " not in told
+    planned = next(
+        s for s in cli.ok("uninstall", "crm", "--dry-run", "--json").shapes if "hooks" in s
+    )
+    assert [hook for hook, words in planned["hooks"].items() if words] == ["stop"]
     _, result = cli.ok("uninstall", "crm", "--json", "--yes").shapes
     check(result)
-    assert [run["hook"] for run in result["hooks"]] == ["stop", "start"]
+    assert [run["hook"] for run in result["hooks"]] == ["stop"], "nothing is left to start"
     assert not files_in(root)
     assert cli.ok("status").code == 0, "nothing is owed any more"
+    cli.ok("app", "set", "crm", "--stop", "true")
+    back = cli.ok("undo", "--json").shapes[-1]
+    assert [run["hook"] for run in back["hooks"]] == ["stop", "start", "health"]
+    cli.ok("redo")
+    assert not files_in(root)
 
 
 def test_status_does_not_miss_an_uninstalled_product(cli: "Cli", old: Path, root: Path) -> None:
