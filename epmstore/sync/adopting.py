@@ -85,7 +85,9 @@ class AdoptedHost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_adoptable(store: Store, head: Head, now: float, *, dead: bool) -> None:
-    """Raises ConflictError if a host may be alive, or a history of it is another one here."""
+    """Raises ConflictError if a host may be alive, or a history of it is another one here, or would
+    be that of an application which is registered here and has none.
+    """
     ago = now - from_rfc3339(head.time)
     if ago < FRESH and not dead:
         raise ConflictError(
@@ -95,8 +97,16 @@ def check_adoptable(store: Store, head: Head, now: float, *, dead: bool) -> None
             host=head.writer,
             time=head.time,
         )
+    registered = {app.uuid: app.key for app in appcat.load(store.catalogs / APPCAT).apps}
     for app in head.apps:
-        is_here(store, app)
+        if not is_here(store, app) and app.app in registered:
+            key = registered[app.app]
+            raise ConflictError(
+                f"{key} is registered here without a history, and would get that of {app.key}",
+                hint=f"nothing was changed; `epmstore app remove {key}` leaves its root as it is,"
+                " then the same command again",
+                app=key,
+            )
 
 
 def is_here(store: Store, app: HeadApp) -> bool:

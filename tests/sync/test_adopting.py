@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from epmstore.api import Workspace
+from epmstore.care.references import APPCAT
+from epmstore.catalog import appcat
+from epmstore.catalog.appcat import App, AppCat
 from epmstore.errors import ConflictError, EpmError
 from epmstore.progress import SILENT
 from epmstore.remotes.memory_remote import MemoryRemote, RemoteFaults
@@ -112,3 +115,29 @@ def test_a_bad_network_is_gone_on_with_and_other_histories_are_refused(tmp_path:
     gone.push()
     with pytest.raises(ConflictError, match="another history"):
         heir.take(writer)
+
+
+def test_a_registered_application_without_a_history_gets_none_that_is_foreign(
+    tmp_path: Path,
+) -> None:
+    gone = make(tmp_path / "gone")
+    grow(gone, 1, 4)
+    gone.push()
+    with gone.remotes() as remotes:
+        writer = str(remotes.show(SITE).settings.writer)
+    heir = Heir(tmp_path / "heir", gone)
+    heir.add()
+    (tmp_path / "root").mkdir()
+    [theirs] = appcat.load(gone.host.path / "catalogs" / APPCAT).apps
+    mine = App(uuid=theirs.uuid, key="crm", root=str(tmp_path / "root"))
+    file = heir.bare.path / "catalogs" / APPCAT
+    appcat.save(file, AppCat((mine,)))
+    before = sorted(file.parent.iterdir())
+    with pytest.raises(ConflictError, match="crm is registered here") as caught:
+        heir.take(writer)
+    assert "epmstore app remove crm" in str(caught.value.hint)
+    assert appcat.load(file).apps == (mine,) and sorted(file.parent.iterdir()) == before
+    with Workspace.open(heir.bare.path, clock=gone.host.clock) as workspace:
+        workspace.apps.remove("crm")
+    heir.take(writer)
+    readable(heir.bare.path, gone.host)
