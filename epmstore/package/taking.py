@@ -7,13 +7,15 @@ any of them is stored; and last the lines. What is here already is not stored ag
 are known are not appended.
 """
 
+import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-from epmstore.errors import BlobNotFoundError, UsageError
+from epmstore.errors import BlobNotFoundError, DiskFullError, UsageError
+from epmstore.fsio import is_full
 from epmstore.package.file_format import NOBODY
 from epmstore.package.messages import Sound
 from epmstore.package.package_reader import Asking, LargeOne, PackageReading, open_package
@@ -62,15 +64,45 @@ def check_package(store: Store, path: Path, consent: Consent, progress: Progress
     """Everything that `take_package` would check, contents included. Changes nothing. Raises as it
     does.
     """
-    return _arrive(store, path, consent, progress, keep=False)
+    return _with_room(store, path, consent, progress, keep=False)
 
 
 def take_package(store: Store, path: Path, consent: Consent, progress: Progress) -> Arrived:
     """Take a package over. Raises BadPackageError, TrustError and its kin, ForkError,
     ConflictError, VersionNotFoundError or BlobNotFoundError if what it goes on from is not here,
-    NoStoreError for a newer format, UsageError for a candidate, OSError; then nothing is left.
+    NoStoreError for a newer format, UsageError for a candidate, DiskFullError, OSError; then
+    nothing is left.
     """
-    return _arrive(store, path, consent, progress, keep=True)
+    return _with_room(store, path, consent, progress, keep=True)
+
+
+def _with_room(
+    store: Store, path: Path, consent: Consent, progress: Progress, *, keep: bool
+) -> Arrived:
+    _check_space(store, path)
+    try:
+        return _arrive(store, path, consent, progress, keep=keep)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        raise _no_room(store, path, "its file system is full") from error
+
+
+def _check_space(store: Store, path: Path) -> None:
+    """A package takes in the store about what it takes as a file; and a copy while it is read."""
+    needed = 2 * path.stat().st_size
+    found = os.statvfs(store.path)
+    free = (found.f_bfree if os.geteuid() == 0 else found.f_bavail) * found.f_frsize
+    if needed > free:
+        raise _no_room(store, path, f"needs {needed:,} bytes there, {free:,} are free")
+
+
+def _no_room(store: Store, path: Path, why: str) -> DiskFullError:
+    return DiskFullError(
+        f"there is no room in the store {store.path} for {path.name}: {why}",
+        hint="nothing was changed; free some space on that file system (`epmstore gc` frees what"
+        " no version needs), then run the command again",
+    )
 
 
 def _arrive(

@@ -23,7 +23,6 @@ from epmstore.checkout.request import Prepared
 from epmstore.digest import BlobInfo
 from epmstore.errors import (
     BusyError,
-    DiskFullError,
     NotFoundError,
 )
 from epmstore.given import AnyPath
@@ -250,7 +249,6 @@ class Packages:
             path = package_file(name)
             found = None
             if path is not None:
-                self._check_space(path)
                 found = check_package(self._store, path, self._consent(asked), self._progress)
             arrived.append(found)
         incoming = [one.incoming for one in arrived if one is not None]
@@ -268,25 +266,9 @@ class Packages:
             path = package_file(name)
             found = None
             if path is not None:
-                self._check_space(path)
                 found = take_package(self._store, path, self._consent(asked), self._progress)
             arrived.append(found)
         return arrived
-
-    def _check_space(self, path: Path) -> None:
-        """A package takes in the store about what it takes as a file; and a copy while it is read.
-        Raises DiskFullError.
-        """
-        needed = 2 * path.stat().st_size
-        found = os.statvfs(self._store.path)
-        free = (found.f_bfree if os.geteuid() == 0 else found.f_bavail) * found.f_frsize
-        if needed > free:
-            raise DiskFullError(
-                f"to take {path.name} in needs {needed:,} bytes in the store, {free:,} are free",
-                hint="free some space there; nothing was changed",
-                needed=needed,
-                free=free,
-            )
 
     # Plans, and doing it.
 

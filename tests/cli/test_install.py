@@ -1,5 +1,6 @@
 """Installing, upgrading and uninstalling, as an operator does it."""
 
+import errno
 import os
 import pwd
 import subprocess
@@ -15,6 +16,7 @@ from epmstore import locks
 from epmstore.catalog.model import RevokeRecord
 from epmstore.refcat.append import say
 from epmstore.refcat.trust import Trust
+from epmstore.store.deposit import Deposit
 from tests.cli.test_json import check
 from tests.kit.products import LIB, V1, V2, Products, files_in
 
@@ -616,3 +618,29 @@ def test_a_rollback_of_a_product_takes_its_last_step_back(
     first = cli("rollback", "crm", "--yes")
     assert first.code == 5 and "epmstore uninstall" in first.err
     assert cli("rollback", "nobody").code == 5
+
+
+def test_a_package_that_finds_no_room_in_the_store_says_where_and_what_helps(
+    cli: "Cli", old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen before anything is written, or while it is."""
+    found = os.statvfs(cli.store)
+    free = os.statvfs_result((*found[:3], 0, 0, *found[5:10]))
+    before = store_files(cli)
+
+    def fill(deposit: Deposit) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    stand_ins: tuple[tuple[object, str, object], ...] = (
+        (os, "statvfs", lambda place: free),
+        (Deposit, "commit", fill),
+    )
+    for target, name, stand_in in stand_ins:
+        for words in (("catalog", "import", str(old)), ("install", str(old), "--yes")):
+            with monkeypatch.context() as patched:
+                patched.setattr(target, name, stand_in)
+                refused = cli(*words)
+            assert refused.code == 4
+            assert f"no room in the store {cli.store} for {old.name}" in refused.err
+            assert "epmstore gc" in refused.err and store_files(cli) == before
+    cli.ok("catalog", "import", str(old))
