@@ -58,13 +58,14 @@ NONE: Final = Hooks()
 class HookRun(msgspec.Struct, frozen=True, kw_only=True):
     """One hook that was run. `phase`: on the way to the wanted version, or back from it.
 
-    `status` is its exit status, 128 + n if a signal ended it, None if it never ran or had to be
-    killed. `attempts` is how often a health check was tried, `seconds` how long all of it took.
-    `output` is the end of what it wrote, of the last attempt. `held`: a process that it left behind
-    still writes there.
+    `app` is the key of the application that it is of. `status` is its exit status, 128 + n if a
+    signal ended it, None if it never ran or had to be killed. `attempts` is how often a health
+    check was tried, `seconds` how long all of it took. `output` is the end of what it wrote, of the
+    last attempt. `held`: a process that it left behind still writes there.
     """
 
     hook: HookName
+    app: str
     phase: Literal["checkout", "undo", "recover"]
     command: HookCommand
     outcome: HookOutcome

@@ -8,6 +8,7 @@ from epmstore.errors import HookError
 
 REPORTED_LINES: Final = 12
 """Lines of a failed hook's output that an error shows; `data` has more."""
+SEVERAL: Final = 2
 
 
 def hook_error(
@@ -36,6 +37,7 @@ def hook_shapes(runs: Sequence[HookRun]) -> list[dict[str, object]]:
     return [
         {
             "hook": run.hook,
+            "app": run.app,
             "phase": run.phase,
             "command": list(run.command),
             "outcome": run.outcome,
@@ -50,11 +52,15 @@ def hook_shapes(runs: Sequence[HookRun]) -> list[dict[str, object]]:
 
 
 def report(runs: Sequence[HookRun]) -> list[str]:
-    """What was run, in order, and the last lines of what failed."""
+    """What was run, in order, and the last lines of what failed; of which application, if they are
+    of several.
+    """
     lines: list[str] = []
+    is_one = len({run.app for run in runs}) < SEVERAL
     for run in runs:
         back = {"checkout": "", "undo": " (undo)", "recover": " (recover)"}[run.phase]
-        lines.append(f"{run.hook}{back}: {show_command(run.command)}: {run.why}")
+        whose = "" if is_one else f"{run.app}: "
+        lines.append(f"{whose}{run.hook}{back}: {show_command(run.command)}: {run.why}")
         if not run.ok:
             said = run.output.rstrip().splitlines()
             lines += [f"  ... {len(said) - REPORTED_LINES} more lines"] * (

@@ -45,6 +45,7 @@ class HookSequence:
         self._runner = runner
         self._progress = progress
         self._hooks = hooks
+        self._app = app.key
         self._phase: HookPhase = phase
         self._environment = {
             "EPMSTORE_APP": app.key,
@@ -56,7 +57,7 @@ class HookSequence:
     def missing(self) -> list[HookRun]:
         """The hooks whose programs are not there: known before anything is stopped for nothing."""
         return [
-            HookRun(hook=name, phase=self._phase, command=command, outcome="missing")
+            HookRun(hook=name, app=self._app, phase=self._phase, command=command, outcome="missing")
             for name, command in self._hooks.commands.items()
             if not self._runner.find(command[0])
         ]
@@ -118,6 +119,7 @@ class HookSequence:
     ) -> HookRun:
         run = HookRun(
             hook=name,
+            app=self._app,
             phase=self._phase,
             command=command,
             outcome=_outcome(ran),

@@ -46,6 +46,8 @@ def test_one_that_fails_undoes_all(tmp_path: Path, which: str) -> None:
             several.go()
         assert several.all_are() == "new" and several.leftovers() == []
         assert caught.value.data["undone"] is True
+        assert any(line.startswith(f"{key}: {word}: ") for line in caught.value.data["report"])
+        assert all(run["app"] in THREE for run in caught.value.data["hooks"])
         assert several.services.running == {*THREE}
         for one in THREE:
             assert several.handle(one).obligations.hold_in_force() is not None
