@@ -5,6 +5,7 @@ import click
 from epmstore.cli import failure
 from epmstore.cli.command import command
 from epmstore.cli.moments import local, parse_ahead
+from epmstore.cli.output import name
 from epmstore.cli.session import Session
 from epmstore.cli.summary import finish
 from epmstore.clock import to_rfc3339
@@ -36,24 +37,59 @@ def recover(session: Session, everything: bool, boot: bool) -> int:
     starts the application that was stopped, checks it, and undoes what does not work or was not
     confirmed in time. Does nothing if nothing was interrupted.
     """
-    if session.dry_run:
-        session.out.note(
-            "would finish or take back what was interrupted, if anything was, also of applications"
-            " that were changed together with it"
-        )
-        return 0
     if everything:
         workspace = session.open(recover=False)
         handles = [workspace.app(app.key) for app in workspace.apps.list()]
     else:
         handles = session.handles(recover=False)
-    return max(
-        (_recover(session, handle, "boot" if boot else "all") for handle in handles), default=0
-    )
+    if session.dry_run:
+        for handle in handles:
+            session.out.note(f"{handle.app.key}: {_foretold(handle)}")
+        return 0
+    before = [_transaction(handle) for handle in handles]
+    codes = [0]
+    for n, handle in enumerate(handles):
+        first = next((one.app.key for one in handles[:n] if one.app.uuid in before[n]), None)
+        codes.append(_recover(session, handle, "boot" if boot else "all", first))
+    return max(codes)
 
 
-def _recover(session: Session, handle: AppHandle, what: Recovery) -> int:
-    """One of them; what is wrong with it must not keep the others from being recovered."""
+def _transaction(handle: AppHandle) -> tuple[str, ...]:
+    """The UUIDs of the applications that owe something together with this one, itself among
+    them.
+    """
+    try:
+        owed = handle.obligations.owed
+    except EpmError:
+        return ()
+    return () if owed is None else owed.transaction
+
+
+def _foretold(handle: AppHandle) -> str:
+    """What recovering would do."""
+    try:
+        left = handle.obligations.aftermath()
+    except EpmError as error:
+        return error.message
+    together, pending = left.transaction, left.pending
+    if left.unfinished is not None:
+        text = "what a checkout left undone would be done, or taken back"
+    elif handle.obligations.is_interrupted:
+        text = "an interrupted checkout would be finished or taken back"
+    elif pending is not None and pending.seconds <= 0:
+        text, together = "what was not confirmed in time would be undone", pending.transaction
+    elif handle.parameters.is_due:
+        text = "parameters whose time is over would be taken back"
+    else:
+        return "nothing was interrupted"
+    others = ", ".join(name(key) for key in together if key != handle.app.key)
+    return f"{text}, together with {others}" if others else text
+
+
+def _recover(session: Session, handle: AppHandle, what: Recovery, first: str | None) -> int:
+    """One of them; what is wrong with it must not keep the others from being recovered. `first` is
+    one that was recovered before, with which it owed something together.
+    """
     interrupted = handle.obligations.is_interrupted
     try:
         result = handle.obligations.recover(
@@ -71,6 +107,8 @@ def _recover(session: Session, handle: AppHandle, what: Recovery) -> int:
     if result is not None:
         return finish(session, result)
     text = "taken back" if interrupted else "nothing was interrupted"
+    if first is not None and not _is_owed_with_others(handle):
+        text = f"ended together with {first}"
     shape = {"type": "recovery", "app": handle.app.key, "taken_back": interrupted}
     session.out.outcome(shape, f"{handle.app.key}: {text}")
     return 0

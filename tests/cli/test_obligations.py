@@ -13,6 +13,7 @@ from epmstore import locks
 from epmstore.catalog.hooks import Hooks
 from epmstore.checkout.obligations import OwedFile
 from tests.cli.test_json import check
+from tests.kit.several import Several
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
@@ -201,6 +202,34 @@ def test_who_died_on_the_way_is_told_by_every_command(cli: "Cli", two: Path) -> 
     assert found.out == "crm: what was owed is done, version 2 is live, started\n"
     assert program(two) == b"program 1\n"
     assert cli.ok("status").err == ""
+
+
+def test_recover_names_what_went_together(cli: "Cli", tmp_path: Path) -> None:
+    with Several(tmp_path / "two", hooks=True) as several:
+        several.services.on = lambda call: fall() if call == "lib start" else None
+        with pytest.raises(KeyboardInterrupt):
+            several.go()
+        store = ("--store", str(tmp_path / "two" / "store"))
+        for key in several.keys:
+            file = several.workspace._store.journals / f"{several.context(key).app.uuid}.owed"
+            owed = OwedFile(file).load()
+            assert owed is not None
+            OwedFile(file).save(replace(owed, hooks=Hooks(start=("true",))))
+    told = cli.ok("recover", "--all", "--dry-run", *store).err
+    assert (
+        "crm: what a checkout left undone would be done, or taken back, together with lib" in told
+    )
+    assert (
+        "lib: what a checkout left undone would be done, or taken back, together with crm" in told
+    )
+    found = cli.ok("recover", "--all", *store).out
+    assert "lib: ended together with crm\n" in found and "nothing was" not in found
+    again = cli.ok("recover", "--all", *store).out
+    assert again == "crm: nothing was interrupted\nlib: nothing was interrupted\n"
+
+
+def fall() -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.usefixtures("daemon")
