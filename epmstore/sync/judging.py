@@ -30,12 +30,12 @@ def diverged(key: str) -> ForkError:
     )
 
 
-def superseded(writer: str) -> ForkError:
-    """Another host has taken the place of this one."""
+def superseded(own: str, writer: str) -> ForkError:
+    """Another host has taken the place of this one, or says so."""
     return ForkError(
         f"{writer} has taken over what this host had recorded (`adopt-host`): nothing was sent",
-        hint="take it out of service; if it is to go on as another host: `epmstore remote set"
-        " NAME --new-writer`",
+        hint="take this one out of service; if it is to go on as another host: `epmstore remote set"
+        f" NAME --new-writer`; if no host has: delete adopted/{own} there, and push again",
         fault="superseded",
     )
 

@@ -194,7 +194,7 @@ def _check_place(remote: Remote, settings: RemoteSettings, now: float) -> None:
     except (EpmError, ValueError):
         return
     if found.head.continues == own:
-        raise superseded(other)
+        raise superseded(own, other)
 
 
 def tell_adopted(remote: Remote, settings: RemoteSettings) -> None:

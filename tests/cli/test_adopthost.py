@@ -67,6 +67,10 @@ def test_the_page_is_enough_to_take_the_place_of_a_host_that_is_gone(
     # the old one comes back
     refused = cli("push", "site", "--store", str(away))
     assert refused.code == 7 and "--new-writer" in refused.err
+    assert f"delete adopted/{old} there" in refused.err
+    (depot / "adopted" / old).rename(tmp_path / "said")
+    cli.ok("push", "site", "--yes", "--dry-run", "--store", str(away))  # as it says
+    (tmp_path / "said").rename(depot / "adopted" / old)
     cli.ok("remote", "set", "site", "--new-writer", "--yes", "--store", str(away))
     cli.ok("push", "site", "--yes", "--store", str(away))
 
