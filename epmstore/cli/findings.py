@@ -123,7 +123,9 @@ def notes(verified: Verified) -> list[str]:
     found = []
     if verified.accepted:
         found.append(f"{counted(len(verified.accepted), 'finding')} accepted, not shown")
-    if verified.is_guess:
+    if verified.is_uninstalled:
+        found.append("what was installed was uninstalled: nothing of it is missed")
+    elif verified.is_guess:
         found.append("no release explains this root; it was compared with the latest")
     if verified.release.revoked is not None:
         found.append(f"{named(verified.release)} is {withdrawn(verified.release.revoked)}")

@@ -46,6 +46,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     `was_given` says that the release was asked for; `is_only` that there is no other; `unseen`
     could not be looked at; `withdrawn` pairs a path whose component its vendor withdrew with the
     reason. `is_guess`: no release explains the root, and it was compared with the latest.
+    `is_uninstalled`: none is to be there, so nothing is missed.
     """
 
     release: Release
@@ -58,6 +59,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     unseen: tuple[Problem, ...]
     withdrawn: tuple[tuple[RelPath, str], ...] = ()
     is_guess: bool = False
+    is_uninstalled: bool = False
 
     @property
     def deviations(self) -> list[Deviation]:
@@ -76,7 +78,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.strangers:
             return "no"
-        lacks = any(one.what == "missing" for one in self.findings)
+        lacks = self.is_uninstalled or any(one.what == "missing" for one in self.findings)
         return "proper" if lacks or not self.is_only else "equal"
 
     @property

@@ -258,6 +258,9 @@ def test_status_does_not_miss_an_uninstalled_product(cli: "Cli", old: Path, root
     cli.ok("uninstall", "crm")
     found = cli.ok("status", "--json").shapes[0]
     assert (found["baseline"], found["deviations"]) == ("version", [])
+    verified = cli.ok("verify")
+    assert "missing" not in verified.out and "was uninstalled" in verified.err
+    assert cli("verify", "--release", "0").code == 1
     for words in (("repair", "--dry-run"), ("repair",)):
         refused = cli(*words)
         assert refused.code == 7 and "uninstalled" in refused.err and "install" in refused.err

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from msgspec.structs import replace
+
 from epmstore import given
 from epmstore.catalog.classes import Class
 from epmstore.catalog.installed import (
@@ -52,12 +54,18 @@ class Verifying:
 
     def verify(self, release: AnyVersion | None = None, paths: Sequence[AnyPath] = ()) -> Verified:
         """What every path of the live root is to the vendor; without `release`, as the release that
-        best explains it; with `paths`, of these and what is below them. Writes nothing. Raises
-        NotFoundError, VersionNotFoundError, PathNotFoundError, RootError.
+        best explains it, of which nothing is missed once it was uninstalled; with `paths`, of these
+        and what is below them. Writes nothing. Raises NotFoundError, VersionNotFoundError,
+        PathNotFoundError, RootError.
         """
         look, context = self._context.look(), self._context
         number = None if release is None else context.trees.release_number(release)
-        return verifier_of(context).verify(look, number, given.scope(paths))
+        verified = verifier_of(context).verify(look, number, given.scope(paths))
+        if number is not None or not was_uninstalled(context):
+            return verified
+        left = tuple(one for one in verified.findings if one.what != "missing")
+        accepted = verified.accepted & {one.path for one in left}
+        return replace(verified, findings=left, accepted=accepted, is_uninstalled=True)
 
     def accept(
         self,
