@@ -5,13 +5,16 @@ from typing import Any
 
 import click
 
+from epmstore.catalog.hooks import NONE, hooks_of
 from epmstore.cli.checkout_options import terms_of, terms_options
 from epmstore.cli.command import command
 from epmstore.cli.output import counted, name
+from epmstore.cli.plan_view import outlook, show_plan
 from epmstore.cli.session import Session
 from epmstore.cli.summary import finish
 from epmstore.errors import UsageError
 from epmstore.workspace import AppHandle, installshapes
+from epmstore.workspace.app.asked import TermsGiven
 from epmstore.workspace.app.merging import MergeAnswer, OpenMerge
 
 
@@ -52,17 +55,28 @@ def merge(session: Session, path: str | None, edit: bool, **given: Any) -> int |
     found = handle.merging.get(path)
     if not chosen:
         return _show(session, handle, found)
-    if session.dry_run:
-        session.out.note(f"{name(found.path)}: would be answered with {chosen[0]}")
-        return 0
-    content = _edit(found) if edit else None
     terms = terms_of(session, given)
+    if session.dry_run:
+        return _foretell(session, handle, found, chosen[0], terms)
+    content = _edit(found) if edit else None
     result = handle.merging.answer(found.path, chosen[0], content, **terms)
     if result is not None:
         return finish(session, result)
     shape = {**installshapes.open_merge(found), "answer": chosen[0]}
     session.out.outcome(shape, f"{handle.app.key}: {name(found.path)} stays as it is")
     return 0
+
+
+def _foretell(
+    session: Session, handle: AppHandle, found: OpenMerge, answer: MergeAnswer, terms: TermsGiven
+) -> int:
+    """What an answer would do; what comes of an editor is not known."""
+    session.out.note(f"{name(found.path)}: would be answered with {answer}")
+    prepared = None if answer == "edited" else handle.merging.plan(found.path, answer)
+    if prepared is None:
+        return 0
+    show_plan(session.out, prepared, hooks_of(handle.app) if terms["hooks"] else NONE)
+    return outlook(handle, prepared, terms)
 
 
 def _list(session: Session) -> int:

@@ -15,6 +15,7 @@ from epmstore.errors import NotFoundError, UsageError
 from epmstore.package.publish import PackageFile
 from epmstore.refcat.signature import LIMIT
 from epmstore.workspace import shapes
+from epmstore.workspace.vendors import Published
 
 
 @command(
@@ -70,10 +71,19 @@ def publish(
     key = published.about.key
     say_published(session, key, published)
     if folder is not None and published.release is not None and not session.dry_run:
-        number = published.release.version
-        for since in (None, *(base for base in published.bases if base != number)):
-            made = vendors.pack(key, number, folder, since=since, secret=secret)
-            _say_packed(session, key, made)
+        _pack(session, published, published.release.version, folder, secret)
+
+
+def _pack(
+    session: Session, published: Published, number: int, folder: Path, secret: bytes | None
+) -> None:
+    """Write the package for hosts, and the patches that are wanted."""
+    key = published.about.key
+    if number in published.bases:
+        session.out.warn(f"no patch from {published.label}: it is the release itself")
+    for since in (None, *(base for base in published.bases if base != number)):
+        made = session.workspace.vendors.pack(key, number, folder, since=since, secret=secret)
+        _say_packed(session, key, made)
 
 
 def _say_packed(session: Session, key: str, made: PackageFile) -> None:

@@ -104,6 +104,9 @@ def test_a_conflict_is_kept_and_answered(
     assert crm.file.read_bytes() == mine and cli.ok("merge", "--json").shapes == []
     cli.ok("upgrade", crm.pack("4.2.0", port=8082, level="warn"))
     assert [one["base"] for one in cli.ok("merge", "--json").shapes] == [1]
+    told = cli.ok("merge", CONF, "--theirs", "--dry-run").out
+    assert f"write  {CONF}" in told and "1 file to replace" in told
+    assert crm.file.read_bytes() == mine and cli("merge", CONF, "--merged", "--dry-run").code == 7
     cli.ok("merge", CONF, "--theirs")
     assert crm.file.read_bytes() == conf(port=8082, level="warn")
     assert cli("verify").code == 0

@@ -43,6 +43,8 @@ def test_a_package_is_built_looked_into_published_and_installed(cli: "Cli", tmp_
     again = cli.ok("release", "publish", candidate, "--out", str(out))
     assert "nothing differs from release 4.1.0-1 (0): nothing was published" in again.out
     assert "there already" in again.out
+    own = cli.ok("release", "publish", candidate, "--out", str(out), "--patch-from", "0")
+    assert "no patch from 4.1.0-1: it is the release itself" in own.err
     cli.ok("--store", "host", "init")
     cli.ok("--store", "host", "catalog", "import", packed["file"])
     assert "a candidate" in cli("--store", "host", "catalog", "import", candidate).err

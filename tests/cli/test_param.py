@@ -168,7 +168,9 @@ def test_upgrades_keep_what_is_set_and_refuse_what_it_may_not_be(
     assert cli.ok("param", "get", "port").out == "8600\n" and cli("verify").code == 0
     cli.ok("uninstall", "crm")
     assert not (root / ENV.path).exists()
-    assert cli("param", "get", "port").code == 5
+    refused = cli("param", "get", "port")
+    assert refused.code == 5 and "nothing is installed in crm" in refused.err
+    assert "epmstore install" in refused.err and "param list" not in refused.err
     cli.ok("undo")
     assert env(root)["PORT"] == "8600" and cli.ok("param", "get", "port").out == "8600\n"
 

@@ -15,7 +15,7 @@ from epmstore.catalog.install_notes import FOUND_CONFIG, KEPT_CONFIG, MERGED_CON
 from epmstore.catalog.model import AcknowledgeRecord, MergeRecord
 from epmstore.checkout.goal import EditsGoal
 from epmstore.checkout.preflight import Terms
-from epmstore.checkout.request import Rendering, Request
+from epmstore.checkout.request import Prepared, Rendering, Request
 from epmstore.checkout.undo import taken_back
 from epmstore.digest import identify
 from epmstore.errors import (
@@ -115,6 +115,14 @@ class Merging:
         self._record(merge, answer)
         return result
 
+    def plan(self, path: AnyPath, answer: MergeAnswer) -> Prepared | None:
+        """What an answer but `edited` would write now. Writes nothing. Raises as `answer`."""
+        merge = self.get(path)
+        data = self._content(merge, answer, None)
+        if data is None or data == merge.mine:
+            return None
+        return self._acting.plan(self._request(merge, answer, data), frozenset({identify(data)}))
+
     def _content(self, merge: OpenMerge, answer: str, content: bytes | None) -> bytes | None:
         match answer:
             case "theirs":
@@ -140,23 +148,25 @@ class Merging:
         return None
 
     def _write(self, merge: OpenMerge, answer: str, data: bytes, terms: TermsGiven) -> Result:
-        info = identify(data)
         with self._context.locked_root() as root:
-            found = self._present(merge.path)
-            if found is None or found.content != identify(merge.mine):
-                raise ConflictError(f"{merge.path!r} changed meanwhile", hint="look at it again")
-            now_ns = int(self._context.store.clock.now() * 1e9)
-            entry = msgspec.structs.replace(
-                found, content=info, mtime_ns=now_ns, same_as=None, sparse=False
-            )
-            request = Request(
-                action="merge",
-                goal=EditsGoal(((merge.path, entry),)),
-                rendering=Rendering((), ((info, data),)),
-                label=f"merge {merge.path}: {answer}",
-            )
+            request = self._request(merge, answer, data)
             result = self._acting.run(root, request, Terms(**terms))
         return msgspec.structs.replace(result, label=request.label if result.changed else None)
+
+    def _request(self, merge: OpenMerge, answer: str, data: bytes) -> Request:
+        info, found = identify(data), self._present(merge.path)
+        if found is None or found.content != identify(merge.mine):
+            raise ConflictError(f"{merge.path!r} changed meanwhile", hint="look at it again")
+        now_ns = int(self._context.store.clock.now() * 1e9)
+        entry = msgspec.structs.replace(
+            found, content=info, mtime_ns=now_ns, same_as=None, sparse=False
+        )
+        return Request(
+            action="merge",
+            goal=EditsGoal(((merge.path, entry),)),
+            rendering=Rendering((), ((info, data),)),
+            label=f"merge {merge.path}: {answer}",
+        )
 
     def _present(self, path: RelPath) -> Entry | None:
         with contextlib.suppress(PathNotFoundError):

@@ -422,6 +422,13 @@ class Parametering:
                 return one, parameter
         key = self._context.app.key
         names = [each.name for one in declared for each in one.package.parameters]
+        if not installed_at(self._context.state()):
+            raise NotFoundError(
+                f"nothing is installed in {key}",
+                hint="`epmstore install FILE` does, and parameters come with that",
+                app=key,
+                parameter=name,
+            )
         near = difflib.get_close_matches(name, names, n=1)
         raise NotFoundError(
             f"what is installed in {key} has no parameter {name!r}"
